@@ -1,0 +1,21 @@
+"""Homing: an Erlang-style actor runtime for Python whose first-class citizen is the UDP socket.
+
+gen   identifiers, messages, errors, options, behavior contracts
+act   Actor, Pool, Supervisor
+meta  the UDP server meta-process
+start_node, run   start a node from asynchronous and from synchronous programs
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import act as act
+from . import gen as gen
+from . import meta as meta
+from .node import Node as Node
+from .node import run as run
+from .node import start_node as start_node
+
+try:
+    __version__ = version("homing")
+except PackageNotFoundError:  # used from a source tree that was not installed
+    __version__ = "0+unknown"

@@ -1,0 +1,15 @@
+"""Behaviors to derive from.
+
+actor       Actor: a process with callbacks; relating: its links and monitors
+pool        Pool: one address, many workers
+supervisor  Supervisor: keeps its children alive
+"""
+
+from .actor import Actor as Actor
+from .pool import Pool as Pool
+from .pool import PoolOptions as PoolOptions
+from .supervisor import ChildSpec as ChildSpec
+from .supervisor import RestartsExceeded as RestartsExceeded
+from .supervisor import RestartStrategy as RestartStrategy
+from .supervisor import Supervisor as Supervisor
+from .supervisor import SupervisorSpec as SupervisorSpec

@@ -1,0 +1,311 @@
+"""Actor: the behavior that users derive from. What it can do, each in a line or two over the runtime's parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..gen import (
+    NO_REPLY,
+    PID,
+    Alias,
+    BadOption,
+    CancelTimer,
+    EventOptions,
+    MessageEvent,
+    MessageExitPID,
+    MessagePriority,
+    MetaBehavior,
+    MetaOptions,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessID,
+    ProcessOptions,
+    Ref,
+    Target,
+    as_reason,
+)
+from ..gen.behavior import Result
+from ..node.envelope import Exit
+from ..node.meta import MetaProcess
+from ..node.spawning import spawn, spawn_meta
+from ..node.timers import start_timer
+from .relating import Relating, check_address
+
+if TYPE_CHECKING:
+    from ..node.activity import Activity
+    from ..node.process import Process
+
+_NORMAL = MessagePriority.NORMAL
+
+
+class Actor(Relating, ProcessBehavior):
+    """A process: private state, one mailbox, one message at a time.
+
+    Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists
+    them). Each
+    may be `def` or `async def`. To stop, raise `gen.TerminateNormal` or `gen.TerminateShutdown`; any other
+    exception is a
+    crash: logged once with its traceback, told to links and monitors.
+
+    trap_exit: exit signals come to `handle_message` as `gen.MessageExitPID` and its kin, but for the parent's.
+    split_handle: what is sent by name comes to `handle_message_name` and `handle_call_name`, what is sent by alias to
+        `handle_message_alias` and `handle_call_alias`. Set both on the class, or `trap_exit` also later on `self`.
+    """
+
+    _process: Process
+
+    def _bind(self, process: Process) -> None:
+        self._process = process
+
+    # --- what it is ---------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> PID:
+        """This process."""
+        return self._process.id
+
+    @property
+    def name(self) -> str | None:
+        """Its registered name, or None."""
+        return self._process.name
+
+    @property
+    def parent(self) -> PID:
+        """The process that spawned it, or the node's own PID."""
+        return self._process.parent
+
+    @property
+    def leader(self) -> PID:
+        """Its group leader: inherited from the parent unless given in `ProcessOptions`."""
+        return self._process.leader
+
+    @property
+    def node(self) -> str:
+        """The name of its node."""
+        return self._process.core.name
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        """Its environment: the node's, then the parent's, then its own options, the later winning."""
+        return self._process.env
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Its logger, `homing.process`, with node, pid, process_name and behavior in each record's `extra`."""
+        return self._process.log_adapter
+
+    # --- callbacks: what happens where a class does not define them -----------------------------------------
+
+    def handle_message(self, sender: PID, message: Any) -> Result:
+        self.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
+        return None
+
+    def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
+        self.log.warning("unhandled message of type %s to %r from %s", type(message).__name__, name, sender)
+        return None
+
+    def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
+        self.log.warning("unhandled message of type %s to %s from %s", type(message).__name__, alias, sender)
+        return None
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        return self._refuse(ref, "handle_call", request)
+
+    def handle_call_name(self, name: str, sender: PID, ref: Ref, request: Any) -> Any:
+        return self._refuse(ref, "handle_call_name", request)
+
+    def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
+        return self._refuse(ref, "handle_call_alias", request)
+
+    def handle_event(self, event: MessageEvent) -> Result:
+        self.log.warning("unhandled %s", event.event)
+        return None
+
+    def handle_inspect(self, sender: PID, *items: str) -> Any:
+        return {}
+
+    def handle_log(self, record: logging.LogRecord) -> Result:
+        return None
+
+    def _refuse(self, ref: Ref, callback: str, request: Any) -> Any:
+        """An unhandled request gets an error at once; in Ergo its caller waits until the timeout."""
+        what = f"{type(self).__name__} has no {callback} (request of type {type(request).__name__})"
+        self._process.core.calls.fail(ref, NotAllowed(what))
+        return NO_REPLY
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def send(self, to: Target, message: Any) -> None:
+        """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
+
+        Never waits. Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`,
+        `NodeUnknown`, `MailboxFull`, and `BadOption` if `to` is no address.
+        """
+        process = self._process
+        core = process.core
+        try:
+            target = core.registry.routes.get(to)
+        except TypeError:
+            target = None
+        if target is None or target.guarded:
+            core.delivery.send(process.sender, to, message)
+        else:
+            target.main.append((process.sender, message))  # type: ignore[union-attr]
+            if not target.scheduled:
+                core.scheduler.schedule(target)
+        process.messages_out += 1
+
+    def send_pid(self, to: PID, message: Any) -> None:
+        """As `send`, to a PID only: `BadOption` for anything else."""
+        self.send(check_address(to, PID, "a PID"), message)
+
+    def send_name(self, to: str | ProcessID, message: Any) -> None:
+        """As `send`, to a registered name only: `BadOption` for anything else."""
+        self.send(check_address(to, (str, ProcessID), "a registered name"), message)
+
+    def send_alias(self, to: Alias, message: Any) -> None:
+        """As `send`, to an alias only: `BadOption` for anything else."""
+        self.send(check_address(to, Alias, "an Alias"), message)
+
+    def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        """As `send`, to the lane of `priority`: NORMAL main, HIGH system, MAX urgent."""
+        self._process.core.delivery.send(self._process.sender, to, message, priority)
+        self._process.messages_out += 1
+
+    def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        """Sends `message` once, `seconds` from now. Gives the function that cancels it (True if it was still to fire).
+
+        The timer ends with this process. If the receiver is gone or full by then, that is counted
+        (`NodeInfo.timer_failures`). Raises `BadOption`.
+        """
+        self._process.require_alive()
+        return start_timer(self._process.core, self._process, to, message, seconds, periodic=False)
+
+    def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        """Sends `message` every `seconds`. Gives the function that cancels it.
+
+        Ticks are due at start + n * seconds; those missed while the loop was busy are dropped. Ends with this process,
+        or when the receiver's PID or alias has ended. Raises `BadOption`.
+        """
+        self._process.require_alive()
+        return start_timer(self._process.core, self._process, to, message, seconds, periodic=True)
+
+    def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
+        """Sends an exit signal: that process ends for `reason`, or gets `MessageExitPID` if it traps exits.
+
+        Raises `NotAllowed` for itself or its parent (raise instead; ask instead), `ProcessUnknown`,
+        `ProcessTerminated`.
+        """
+        process = self._process
+        if pid in (process.id, process.parent):
+            raise NotAllowed(
+                f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
+            )
+        cause = as_reason(reason)
+        self._find(check_address(pid, PID, "a PID")).put_runtime(
+            Exit(process.id, cause, MessageExitPID(process.id, cause)), 2
+        )
+
+    def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
+        """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
+        `MetaTerminated`."""
+        cause = as_reason(reason)
+        target = self._find(check_address(alias, Alias, "an Alias"))
+        if not isinstance(target, MetaProcess):
+            raise BadOption("alias", alias, "it belongs to a process; use send_exit with its PID")
+        target.put_runtime(Exit(self._process.id, cause, None), 1)
+
+    def _find(self, address: PID | Alias) -> Activity:
+        return self._process.core.registry.find(address)
+
+    # --- calls --------------------------------------------------------------------------------------------
+
+    async def call(self, to: Target, request: Any, *, timeout: float = 5.0, priority: MessagePriority = _NORMAL) -> Any:
+        """Sends a request and gives the answer. Only in `async def` callbacks; meanwhile the mailbox waits.
+
+        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; what
+        `send_response_error` gave; `CallToSelf`; and the errors of `send`.
+        """
+        return await self._process.core.calls.call(self._process, to, request, timeout, priority)
+
+    def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
+        """Answers a request whose `handle_call` returned `gen.NO_REPLY`; any process may. A late answer is counted."""
+        self._process.core.calls.answer(ref, answer)
+        self._process.messages_out += 1
+
+    def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
+        """Answers a request with an error, which `call` raises. The callee lives on."""
+        self._process.core.calls.fail(ref, as_reason(error))
+        self._process.messages_out += 1
+
+    async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
+        """What that process's `handle_inspect` tells. Passes a full mailbox."""
+        return await self._process.core.calls.inspect(self._process, pid, items, timeout)
+
+    async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
+        """What that meta-process's `handle_inspect` tells. Passes a full mailbox."""
+        return await self._process.core.calls.inspect(self._process, alias, items, timeout)
+
+    # --- children -----------------------------------------------------------------------------------------
+
+    async def spawn(
+        self,
+        behavior: type[ProcessBehavior],
+        *args: Any,
+        name: str | None = None,
+        options: ProcessOptions | None = None,
+    ) -> PID:
+        """Starts a child process with `init(*args)` and gives its PID once `init` has finished.
+
+        Raises what `init` raised, `InitTimeout`, `NameTaken`, `BadOption`, `NodeTerminated`.
+        """
+        return await spawn(self._process.core, self._process, behavior, args, name, options)
+
+    async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+        """Starts a meta-process of this process and gives its alias. If that fails, its `terminate` has run."""
+        return await spawn_meta(self._process.core, self._process, behavior, options)
+
+    # --- names and aliases --------------------------------------------------------------------------------
+
+    def register_name(self, name: str) -> None:
+        """Registers this process under `name`. Raises `NameTaken`, `NotAllowed` if it has a name, `BadOption`."""
+        self._process.require_alive()
+        self._process.core.registry.register_name(name, self._process)
+
+    def unregister_name(self) -> None:
+        """Gives the name up. Who links to it or monitors it is told `Unregistered`."""
+        self._process.unregister_name()
+
+    def create_alias(self) -> Alias:
+        """Gives this process one more address."""
+        return self._process.create_alias()
+
+    def delete_alias(self, alias: Alias) -> None:
+        """Takes an alias back. Who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
+        self._process.delete_alias(alias)
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    def register_event(self, name: str, options: EventOptions | None = None) -> Ref:
+        """Registers an event and gives the token that `send_event` takes. Whoever has the token may publish.
+
+        Raises `EventTaken`, `BadOption`.
+        """
+        self._process.require_alive()
+        return self._process.core.events.register(self._process, name, options or EventOptions())
+
+    def unregister_event(self, name: str) -> None:
+        """Takes the event back. Who links to it or monitors it is told `Unregistered`. Raises `EventUnknown`."""
+        self._process.core.events.unregister(self._process, name)
+
+    def send_event(self, name: str, token: Ref, message: Any) -> int:
+        """Publishes `message` to all who are linked to the event or monitor it; each gets it once, in `handle_event`.
+
+        Gives the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
+        Raises `EventUnknown`, and `BadOption` for a wrong token.
+        """
+        reached = self._process.core.events.send(name, token, message)
+        self._process.messages_out += reached
+        return reached

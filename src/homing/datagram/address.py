@@ -1,0 +1,69 @@
+"""Addresses: what a socket is bound to, and where a datagram may go.
+
+A destination must be numeric: a name would be resolved inside `sendto`, which blocks the whole node.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from ..gen import BadAddress, BindFailed
+
+Address: TypeAlias = tuple[Any, ...]
+"""The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
+
+
+def resolve_bind(host: str, port: int) -> list[tuple[int, Address]]:
+    """The (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::" every
+    IPv6.
+
+    Raises `BindFailed` if the name cannot be resolved. A name is looked up here, which may block; an address never
+    does.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, socket.AF_UNSPEC if host else socket.AF_INET, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise BindFailed(host, port, error, "the host cannot be resolved; give an address of this machine") from None
+    except UnicodeError as error:
+        raise BindFailed(host, port, OSError(0, str(error)), "the host is not a valid name") from None
+    pairs = [(int(family), address) for family, _, _, _, address in found]
+    return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
+
+
+def check_destination(family: int, address: Any) -> None:
+    """Raises `BadAddress` unless a socket of `family` can take `address` as it stands."""
+    try:
+        _check_cached(family, address)
+    except TypeError:
+        raise BadAddress(address, "give a tuple such as ('127.0.0.1', 53)") from None
+
+
+@lru_cache(maxsize=4096)  # not measured: the peers of a busy second; a miss costs about 2 us
+def _check_cached(family: int, address: Any) -> None:
+    if not isinstance(address, tuple):
+        raise BadAddress(address, "give a tuple such as ('127.0.0.1', 53)")
+    longest = 4 if family == socket.AF_INET6 else 2
+    if not 2 <= len(address) <= longest:
+        raise BadAddress(address, f"this socket's addresses have {'2 to 4' if longest == 4 else '2'} fields")
+    host, port = address[0], address[1]
+    if not isinstance(host, str):
+        raise BadAddress(address, "the host must be a str")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise BadAddress(address, "the port must be an integer from 0 to 65535")
+    if not all(isinstance(part, int) and 0 <= part < 2**32 for part in address[2:]):
+        raise BadAddress(address, "flowinfo and scope_id must be integers")
+    try:
+        socket.inet_pton(family, host.partition("%")[0] if family == socket.AF_INET6 else host)
+    except (OSError, ValueError):
+        kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
+        raise BadAddress(address, f"{host!r} is no {kind} address; resolve names before sending") from None
+
+
+def format_address(address: Address) -> str:
+    """`host:port`, with brackets around an IPv6 host."""
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

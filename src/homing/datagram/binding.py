@@ -1,0 +1,54 @@
+"""Binding: from host and port to a non-blocking socket, or to an error that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from ..gen import BadOption, BindFailed
+from .address import Address, resolve_bind
+
+_HINTS = {
+    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
+    errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "no interface of this machine has this address; `ip addr` lists them",
+    errno.EMFILE: "this program has no file descriptor left; raise `ulimit -n`",
+    errno.EAFNOSUPPORT: "this system has no such address family",
+}
+
+
+def bind(host: str, port: int, receive_buffer: int | None, send_buffer: int | None) -> socket.socket:
+    """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+
+    Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
+    """
+    failure: BindFailed | None = None
+    for family, address in resolve_bind(host, port):
+        try:
+            return _bind_one(family, address, receive_buffer, send_buffer)
+        except OSError as error:
+            failure = failure or BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
+    raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
+
+
+def _bind_one(family: int, address: Address, receive_buffer: int | None, send_buffer: int | None) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", receive_buffer)
+        _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", send_buffer)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
+    if size is not None:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, size)
+        except OSError as error:
+            raise BadOption(name, size, f"the system refuses it: {error.strerror}") from None

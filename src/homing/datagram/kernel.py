@@ -1,0 +1,31 @@
+"""What the kernel tells about a socket: the buffers it granted, and the datagrams it dropped because we were slow."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+
+_SO_MEMINFO = 55  # linux/include/uapi/asm-generic/socket.h; the socket module does not name it
+_MEMINFO = struct.Struct("9I")
+_DROPS = 8  # SK_MEMINFO_DROPS, linux/include/uapi/linux/sock_diag.h
+
+
+def kernel_drops(sock: socket.socket) -> int | None:
+    """Datagrams that the kernel dropped at this socket so far, its receive buffer being full. None: not Linux.
+
+    SO_MEMINFO tells at once; SO_RXQ_OVFL would tell only with the next datagram, and so miss the tail of a burst.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        values = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    except (OSError, struct.error):
+        return None  # a kernel before 4.12
+    return int(values[_DROPS])
+
+
+def granted_buffer(sock: socket.socket, option: int) -> int:
+    """Bytes granted for SO_RCVBUF or SO_SNDBUF, in the unit in which they are asked for (Linux reports twice that)."""
+    size = sock.getsockopt(socket.SOL_SOCKET, option)
+    return size // 2 if sys.platform == "linux" else size

@@ -1,0 +1,45 @@
+"""The counters of one socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """A snapshot. `packets_in` is all that was taken from the kernel; nothing is dropped between that and the
+    receiver's mailbox, so `sent to us == packets_in + kernel_drops + what waits in the kernel`.
+
+    packets_in, bytes_in: datagrams taken from the kernel, and their payload as delivered.
+    delivered: put into a receiver's mailbox.
+    dropped_no_receiver: taken, but the receiver was gone in that instant. Stays 0 unless a receiver ends inside the
+        runtime's own step; if it grows, report it.
+    truncated: were longer than the buffer. If it grows: raise `buffer_size`.
+    kernel_drops: dropped by the kernel, its receive buffer being full; None where the system does not tell. If it
+    grows:
+        the receiver is too slow, or `receive_buffer` too small for the bursts.
+    receive_errors: errors that the system reported on reading, by name.
+    packets_out, bytes_out: datagrams that the kernel took to send.
+    send_errors: datagrams that it refused, by errno's name or the error's class. Look at the peers and their routes.
+    send_waiting: datagrams that wait now because the kernel's send buffer is full.
+    dropped_send_queue: were dropped because too many waited. If it grows: raise `send_buffer`, or send less.
+    pool_errors: times that the buffer pool raised or gave something that is no writable buffer; a fresh buffer was
+    used.
+    pauses: times that reading paused for the receiver.
+    """
+
+    packets_in: int
+    bytes_in: int
+    delivered: int
+    dropped_no_receiver: int
+    truncated: int
+    kernel_drops: int | None
+    receive_errors: Mapping[str, int]
+    packets_out: int
+    bytes_out: int
+    send_errors: Mapping[str, int]
+    send_waiting: int
+    dropped_send_queue: int
+    pool_errors: int
+    pauses: int

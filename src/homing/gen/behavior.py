@@ -1,0 +1,182 @@
+"""Contracts between the runtime and the classes that users write.
+
+A callback may be `def` (runs inline, the fast path) or `async def` (the process stays busy, its mailbox waits, the node
+goes on). One callback of a process runs at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from .identifiers import PID, Alias, Ref, Target
+from .messages import MessageEvent, MessagePriority
+from .options import MetaOptions
+
+Result: TypeAlias = Awaitable[None] | None
+"""What a callback gives back: nothing, or what is to be awaited."""
+
+TERMINATE_TIMEOUT = 5.0
+"""Seconds that an asynchronous `terminate` may take: OTP's default shutdown time of a worker."""
+
+CancelTimer = Callable[[], bool]
+"""Cancels a timer. True if it was still to fire."""
+
+
+class ProcessBehavior:
+    """What the runtime asks of a process. `act.Actor` and its kin derive from it; users derive from those."""
+
+    trap_exit: bool = False
+    """Exit signals become messages (`MessageExitPID` ...), but never the parent's."""
+    split_handle: bool = False
+    """Messages sent by name and by alias go to callbacks of their own."""
+
+    _forwards: ClassVar[bool] = False
+    """For behavior bases: the main lane is drained wholesale by `_take_main`."""
+    _configure: ClassVar[Callable[..., Any] | None] = None
+    """For behavior bases: called with what `init` returned."""
+
+    _terminate_timeout: ClassVar[float | None] = TERMINATE_TIMEOUT
+    """For behavior bases: seconds that an asynchronous `terminate` may take."""
+
+    def _bind(self, process: Any) -> None:
+        """For behavior bases: takes the process that runs this behavior, before `__init__`."""
+
+    def _handler(self) -> Callable[[PID, Any], Any]:
+        """For behavior bases: what ordinary messages are handed to."""
+        return self.handle_message
+
+    def _take_main(self, main: deque[Any]) -> int:
+        """For behavior bases that forward: takes from the main lane, gives how many."""
+        return 0
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs once, before any message is handled. What it raises, `spawn` raises; `terminate` is not called then."""
+
+    def handle_message(self, sender: PID, message: Any) -> Result:
+        """A message by `send`. Raising ends the process with that reason."""
+        return None
+
+    def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
+        """With `split_handle`: a message that was sent to the registered name."""
+        return None
+
+    def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
+        """With `split_handle`: a message that was sent to one of the aliases."""
+        return None
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """A request by `call`. Returns the answer, or `NO_REPLY` if `send_response` is to give it later."""
+        return None
+
+    def handle_call_name(self, name: str, sender: PID, ref: Ref, request: Any) -> Any:
+        """With `split_handle`: a request that was sent to the registered name."""
+        return None
+
+    def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
+        """With `split_handle`: a request that was sent to one of the aliases."""
+        return None
+
+    def handle_event(self, event: MessageEvent) -> Result:
+        """A publication of an event that this process is linked to or monitors."""
+        return None
+
+    def handle_inspect(self, sender: PID, *items: str) -> Any:
+        """Answers `inspect` with a mapping. What it raises goes to the inspector; the process lives on."""
+        return None
+
+    def handle_log(self, record: logging.LogRecord) -> Result:
+        """A log record, where this process is a log receiver."""
+        return None
+
+    def terminate(self, reason: Exception) -> Result:
+        """Runs once, last, whatever the reason. Its meta-processes have ended by then. What it raises is logged."""
+        return None
+
+
+class MetaProcess(Protocol):
+    """What the runtime hands to a meta-process (its `process`). Safe to use from the thread of a blocking `start`."""
+
+    @property
+    def id(self) -> Alias:
+        """This meta-process's alias."""
+
+    @property
+    def parent(self) -> PID:
+        """The process that owns it; what it sends comes from there."""
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        """The parent's environment."""
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Logger with node, parent, alias and behavior in `extra`."""
+
+    def send(self, to: Target, message: Any) -> None:
+        """Sends `message`, from the parent's PID."""
+
+    def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        """Sends `message` to the lane of `priority`."""
+
+    def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        """Sends `message` once, after `seconds`. Gives the cancel function."""
+
+    def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        """Sends `message` every `seconds`, keeping the phase. Gives the cancel function."""
+
+    def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
+        """Answers a request for which `handle_call` returned `NO_REPLY`."""
+
+    def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
+        """Answers such a request with an error, which is raised at the caller."""
+
+    async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+        """Starts another meta-process of the same parent."""
+
+
+class MetaBehavior:
+    """What the runtime asks of a meta-process: an adapter between an outside source and the actors.
+
+    Two activities run beside each other: `start`, which minds the outside world until it returns, and the mailbox
+    handler. It can be linked to and monitored; it makes no links, monitors or calls. It ends when `start` returns
+    (`normal`) or raises (that reason), by `send_exit_meta`, when a callback raises, or with its parent, for the
+    parent's reason.
+    """
+
+    process: MetaProcess
+
+    def init(self, process: MetaProcess) -> Result:
+        """Runs once, before `start`. Keeps `process`. What it raises, `spawn_meta` raises, after `terminate`."""
+        self.process = process
+        return None
+
+    def start(self) -> Result:
+        """The outside world. An `async def` runs as a task of the loop; a `def` runs in a thread of its own and may
+        block: then `terminate` has to make it return."""
+        return None
+
+    def handle_message(self, sender: PID, message: Any) -> Result:
+        """A message sent to the alias."""
+        return None
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """A request made to the alias: as in `ProcessBehavior`."""
+        return None
+
+    def handle_inspect(self, sender: PID, *items: str) -> Any:
+        """Answers `inspect_meta` with a mapping."""
+        return {}
+
+    def drain(self) -> None:
+        """The node is stopping: bring in nothing more; what others send through the alias still goes out."""
+
+    def drained(self) -> bool:
+        """False while something is still to go out, which a stopping node waits for."""
+        return True
+
+    def terminate(self, reason: Exception) -> Result:
+        """Frees what the meta-process holds. Called exactly once on every path, also when it could not be started."""
+        return None

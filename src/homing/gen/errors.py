@@ -1,0 +1,273 @@
+"""Errors and exit reasons. Every exception that Homing raises derives from `HomingError`.
+
+Neighbours are told apart: `ProcessUnknown` (never lived here) and `ProcessTerminated` (it did);
+`NameUnknown` (nobody has that name now); `AliasUnknown` and `MetaTerminated`, alike.
+
+A process stops by raising. `TerminateNormal` and `TerminateShutdown` are orderly ends; any other exception
+is a crash. Exit reasons are exception instances; wherever one is asked for, its class does as well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HomingError(Exception):
+    """The root of every exception of this package."""
+
+
+# --- exit reasons ----------------------------------------------------------------------------------------
+
+
+class TerminateReason(HomingError):
+    """Base of the exit reasons that have a name (Ergo's `gen.TerminateReason...`)."""
+
+    text = "terminated"
+
+    def __str__(self) -> str:
+        return self.args[0] if self.args and isinstance(self.args[0], str) else self.text
+
+
+class TerminateNormal(TerminateReason):
+    """The work is done. Not logged; a transient child is not restarted."""
+
+    text = "normal"
+
+
+class TerminateShutdown(TerminateReason):
+    """Stopped on request: by a supervisor, an exit signal or the node's stop. Not logged."""
+
+    text = "shutdown"
+
+
+class TerminateKill(TerminateReason):
+    """Ended by `kill`, which no process can trap."""
+
+    text = "kill"
+
+
+class TerminatePanic(TerminateReason):
+    """A callback raised what is not an `Exception` (`SystemExit`, `KeyboardInterrupt`, a stray `CancelledError`).
+
+    The original is its `__cause__`. It ends that process only, never the node.
+    """
+
+    text = "panic"
+
+
+class Unregistered(TerminateReason):
+    """The reason that links and monitors of a name, an alias or an event get when only that went away."""
+
+    text = "unregistered"
+
+
+def as_reason(reason: object) -> Exception:
+    """Turns what a user gave as an exit reason (an exception or its class) into an instance.
+
+    Raises `BadOption` for anything else.
+    """
+    if isinstance(reason, Exception):
+        return reason
+    if isinstance(reason, type) and issubclass(reason, Exception):
+        return reason()
+    if isinstance(reason, BaseException):
+        panic = TerminatePanic(f"panic: {reason!r}")
+        panic.__cause__ = reason
+        return panic
+    raise BadOption("reason", reason, "give an exception or its class, for example gen.TerminateShutdown")
+
+
+def is_orderly(reason: BaseException) -> bool:
+    """True for `normal` and `shutdown`: the ends that are not a fault (OTP's transient rule)."""
+    return isinstance(reason, (TerminateNormal, TerminateShutdown))
+
+
+# --- wrong use -------------------------------------------------------------------------------------------
+
+
+class BadOption(HomingError, ValueError):
+    """An option or argument has a value that cannot work. Names it and says what to do."""
+
+    def __init__(self, option: str, value: object, why: str) -> None:
+        super().__init__(option, value, why)
+        self.option = option
+        self.value = value
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.option}={self.value!r}: {self.why}"
+
+
+class NotAllowed(HomingError):
+    """The call makes no sense here or now; the text says why."""
+
+
+class CallToSelf(NotAllowed):
+    """A process called itself: it would wait for its own answer for ever. Call the function instead."""
+
+    def __init__(self, target: object) -> None:
+        super().__init__(f"{target} called itself and would wait for its own answer; call the method directly")
+        self.target = target
+
+
+class AlreadyLinked(NotAllowed):
+    """This process has that link (or monitor) already."""
+
+
+# --- delivery --------------------------------------------------------------------------------------------
+
+
+class DeliveryError(HomingError):
+    """A message could not be put into its receiver's mailbox. `target` is the address."""
+
+    def __init__(self, target: object, text: str) -> None:
+        super().__init__(text)
+        self.target = target
+
+
+class ProcessUnknown(DeliveryError):
+    """No such process ever lived on this node."""
+
+    def __init__(self, target: object, text: str = "") -> None:
+        super().__init__(target, text or f"no process {target} ever lived here")
+
+
+class NameUnknown(ProcessUnknown):
+    """Nobody is registered under that name now."""
+
+    def __init__(self, target: object) -> None:
+        super().__init__(target, f"no process is registered as {target!r}")
+
+
+class ProcessTerminated(DeliveryError):
+    """The process lived here and has ended. `reason` is its exit reason where the caller was waiting for it."""
+
+    def __init__(self, target: object, reason: BaseException | None = None) -> None:
+        super().__init__(target, f"{target} has terminated" + (f": {reason!r}" if reason is not None else ""))
+        self.reason = reason
+        self.__cause__ = reason
+
+
+class AliasUnknown(DeliveryError):
+    """No such alias was ever made on this node."""
+
+    def __init__(self, target: object, text: str = "") -> None:
+        super().__init__(target, text or f"no {target} was ever made here")
+
+
+class MetaTerminated(AliasUnknown):
+    """The alias is gone: its meta-process has ended, or its process has deleted it."""
+
+    def __init__(self, target: object) -> None:
+        super().__init__(target, f"{target} is gone: its meta-process has ended, or the alias was deleted")
+
+
+class NodeUnknown(DeliveryError):
+    """The address is on another node, and there is no connection to it."""
+
+    def __init__(self, target: object, node: str) -> None:
+        super().__init__(target, f"{target} lives on node {node!r}, to which there is no connection")
+        self.node = node
+
+
+class MailboxFull(DeliveryError):
+    """The receiver's mailbox holds as many messages as its `mailbox_size` allows."""
+
+    def __init__(self, target: object, limit: int) -> None:
+        super().__init__(target, f"mailbox of {target} is full (limit {limit} messages)")
+        self.limit = limit
+
+
+class CallTimeout(HomingError, TimeoutError):
+    """No answer came within the time given. A late one is dropped and counted."""
+
+    def __init__(self, target: object, seconds: float) -> None:
+        super().__init__(f"no answer from {target} within {seconds:g} s")
+        self.target = target
+        self.seconds = seconds
+
+
+class InitTimeout(HomingError, TimeoutError):
+    """An asynchronous `init` did not finish within `init_timeout`."""
+
+    def __init__(self, behavior: str, seconds: float) -> None:
+        super().__init__(f"init of {behavior} did not finish within init_timeout={seconds:g} s")
+        self.behavior = behavior
+        self.seconds = seconds
+
+
+# --- names, events, node ---------------------------------------------------------------------------------
+
+
+class NameTaken(HomingError):
+    """Another process is registered under that name."""
+
+    def __init__(self, name: str, owner: object) -> None:
+        super().__init__(f"name {name!r} is taken by {owner}")
+        self.name = name
+        self.owner = owner
+
+
+class EventTaken(HomingError):
+    """Another process has registered that event."""
+
+    def __init__(self, event: object, owner: object) -> None:
+        super().__init__(f"{event} is registered by {owner}")
+        self.event = event
+        self.owner = owner
+
+
+class EventUnknown(HomingError):
+    """Nobody has registered that event."""
+
+    def __init__(self, event: object) -> None:
+        super().__init__(f"nobody has registered {event}")
+        self.event = event
+
+
+class NodeTerminated(HomingError):
+    """The node is stopping or has stopped."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"node {node!r} is stopping or has stopped")
+        self.node = node
+
+
+# --- sockets ---------------------------------------------------------------------------------------------
+
+
+class BindFailed(HomingError, OSError):
+    """A socket could not be bound. `host` and `port` are those asked for; `errno` is the system's."""
+
+    def __init__(self, host: str, port: int, error: OSError, hint: str = "") -> None:
+        what = error.strerror or str(error)
+        text = f"cannot bind UDP {host or '*'}:{port}: {what}" + (f" ({hint})" if hint else "")
+        super().__init__(error.errno, text)
+        self.host = host
+        self.port = port
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class BadAddress(HomingError, ValueError):
+    """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
+
+    def __init__(self, address: Any, why: str) -> None:
+        super().__init__(f"cannot send to {address!r}: {why}")
+        self.address = address
+
+
+class SendQueueFull(HomingError):
+    """The socket's queue of datagrams waiting to be sent is full; this one was dropped and counted."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"send queue is full (limit {limit} datagrams); this one was dropped and counted")
+        self.limit = limit
+
+
+class BufferReleased(HomingError, ValueError):
+    """A pooled buffer was used after it had gone back to its pool. Copy with `bytes(data)` what is kept longer."""
+
+    def __init__(self) -> None:
+        super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")

@@ -1,0 +1,81 @@
+"""Identifiers: what a message can be addressed to, and what a request is matched by.
+
+`PID`, `Alias` and `Ref` draw their numbers from one counter per node, so no two of them are ever equal
+by content. They are tuples: hashing and comparing them costs no Python call, which the message path needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+
+class PID(NamedTuple):
+    """Identifies a process: the node it lives on, its number there, and which start of that node it was."""
+
+    node: str
+    id: int
+    creation: int
+
+    def __repr__(self) -> str:
+        return f"<{self.node}.{self.id}>"
+
+    def __str__(self) -> str:
+        return f"<{self.node}.{self.id}>"
+
+
+class Alias(NamedTuple):
+    """Identifies a meta-process, or is an extra address of a process (`create_alias`)."""
+
+    node: str
+    id: int
+    creation: int
+
+    def __repr__(self) -> str:
+        return f"Alias<{self.node}.{self.id}>"
+
+    def __str__(self) -> str:
+        return f"Alias<{self.node}.{self.id}>"
+
+
+class Ref(NamedTuple):
+    """A reference that is unique over the cluster: matches an answer to its request, or is an event's token."""
+
+    node: str
+    id: int
+    creation: int
+
+    def __repr__(self) -> str:
+        return f"Ref<{self.node}.{self.id}>"
+
+    def __str__(self) -> str:
+        return f"Ref<{self.node}.{self.id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessID:
+    """A registered name together with the node it is registered on."""
+
+    name: str
+    node: str
+
+    def __str__(self) -> str:
+        return f"<{self.node}.{self.name!r}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A topic that one process publishes (`register_event`) and others link to or monitor."""
+
+    name: str
+    node: str
+
+    def __str__(self) -> str:
+        return f"Event<{self.node}.{self.name!r}>"
+
+
+Target: TypeAlias = PID | Alias | ProcessID | str
+"""What a message can be sent to. A `str` is a name registered on this node."""
+
+Subject: TypeAlias = PID | Alias | ProcessID | Event | str
+"""What can be linked to and monitored."""

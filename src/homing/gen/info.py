@@ -1,0 +1,94 @@
+"""Snapshots that the node gives of itself, its processes and its meta-processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .identifiers import PID, Alias, Event, Subject
+from .state import ProcessState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxInfo:
+    """Messages waiting in each lane. A lane that grows without end: its process is too slow, or stuck."""
+
+    urgent: int
+    system: int
+    main: int
+    log: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessInfo:
+    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting."""
+
+    pid: PID
+    name: str | None
+    behavior: str
+    state: ProcessState
+    parent: PID
+    leader: PID
+    uptime: float
+    running_time: float
+    messages_in: int
+    messages_out: int
+    mailbox: MailboxInfo
+    mailbox_size: int
+    dropped_log: int
+    env: Mapping[str, Any]
+    aliases: tuple[Alias, ...]
+    events: tuple[Event, ...]
+    metas: tuple[Alias, ...]
+    links: tuple[Subject, ...]
+    monitors: tuple[Subject, ...]
+    trap_exit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetaInfo:
+    """What `meta_info` tells. Times are seconds."""
+
+    id: Alias
+    behavior: str
+    state: ProcessState
+    parent: PID
+    uptime: float
+    running_time: float
+    messages_in: int
+    messages_out: int
+    mailbox: MailboxInfo
+    mailbox_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """What `info` tells.
+
+    crashes: processes and meta-processes that ended abnormally by their own fault.
+    late_responses: answers that came after their caller had given up.
+    timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
+        found no receiver or a full mailbox. Nobody could be told, so they are counted here.
+    """
+
+    name: str
+    pid: PID
+    state: str
+    uptime: float
+    processes: int
+    metas: int
+    names: int
+    aliases: int
+    events: int
+    running: int
+    zombies: int
+    spawned: int
+    crashes: int
+    open_calls: int
+    late_responses: int
+    timer_failures: int
+    event_failures: int
+    threadsafe_failures: int
+    env: Mapping[str, Any]
+    loop: str

@@ -1,0 +1,125 @@
+"""Messages that the runtime itself sends, and the words used in sending."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .identifiers import PID, Alias, Event, ProcessID
+
+
+class MessagePriority(enum.IntEnum):
+    """The lane a message goes to: NORMAL to main, HIGH to system, MAX to urgent (Ergo's names)."""
+
+    NORMAL = 0
+    HIGH = 1
+    MAX = 2
+
+
+class _NoReply(enum.Enum):
+    NO_REPLY = "NO_REPLY"
+
+    def __repr__(self) -> str:
+        return "gen.NO_REPLY"
+
+
+NO_REPLY: Final = _NoReply.NO_REPLY
+"""Returned by `handle_call`: the answer comes later, by `send_response`, maybe from another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageExitPID:
+    """The linked process `pid` ended for `reason`. Comes to `handle_message` where `trap_exit` is set."""
+
+    pid: PID
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageExitName:
+    """Whoever had the linked `name` ended for `reason`, or gave the name up (`Unregistered`)."""
+
+    name: str | ProcessID
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageExitAlias:
+    """The meta-process or process behind the linked `alias` ended for `reason`, or deleted it (`Unregistered`)."""
+
+    alias: Alias
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageExitEvent:
+    """The producer of the linked `event` ended for `reason`, or unregistered it (`Unregistered`)."""
+
+    event: Event
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDownPID:
+    """The monitored process `pid` ended for `reason`."""
+
+    pid: PID
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDownName:
+    """Whoever had the monitored `name` ended for `reason`, or gave the name up (`Unregistered`)."""
+
+    name: str | ProcessID
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDownAlias:
+    """The meta-process or process behind the monitored `alias` ended for `reason`, or deleted it."""
+
+    alias: Alias
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDownEvent:
+    """The producer of the monitored `event` ended for `reason`, or unregistered it (`Unregistered`)."""
+
+    event: Event
+    reason: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEvent:
+    """One publication of `event`; `timestamp` is seconds since the epoch. Comes to `handle_event`."""
+
+    event: Event
+    timestamp: float
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEventStart:
+    """To the producer (where `EventOptions(notify=True)`): the first subscriber of `event` has come."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEventStop:
+    """To the producer (where `EventOptions(notify=True)`): the last subscriber of `event` has gone."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFallback:
+    """To the fallback process: the mailbox of `pid` was full; `message` had been sent to `target`."""
+
+    pid: PID
+    tag: str
+    target: Any
+    message: Any

@@ -1,0 +1,143 @@
+"""Options: frozen keyword-only dataclasses that refuse what cannot work, naming the field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import BadOption
+from .identifiers import PID
+
+
+def check_integer(option: str, value: object, low: int, high: int | None = None) -> None:
+    """Raises `BadOption` unless `value` is an `int` within [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadOption(option, value, "give an integer")
+    if value < low or (high is not None and value > high):
+        raise BadOption(option, value, f"give {low} to {high}" if high is not None else f"give {low} or more")
+
+
+def check_seconds(option: str, value: object, *, zero: bool = False) -> None:
+    """Raises `BadOption` unless `value` is a finite number of seconds above 0 (or 0 where `zero`)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadOption(option, value, "give a number of seconds")
+    if not (0 <= value < float("inf")) or (value == 0 and not zero):
+        raise BadOption(option, value, f"give {'0 or more' if zero else 'more than 0'} seconds")
+
+
+def check_type(option: str, value: object, kind: type | tuple[type, ...], words: str) -> None:
+    """Raises `BadOption` unless `value` is an instance of `kind`."""
+    if not isinstance(value, kind):
+        raise BadOption(option, value, f"give {words}")
+
+
+def check_name(option: str, value: object) -> None:
+    """Raises `BadOption` unless `value` can be a registered name: 1 to 255 characters."""
+    if not isinstance(value, str) or not 0 < len(value) <= 255:
+        raise BadOption(option, value, "give a name of 1 to 255 characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Where messages go that find a full mailbox (Ergo's `gen.ProcessFallback`).
+
+    name: the registered name of the process that gets them, as `gen.MessageFallback`.
+    tag: a word that tells that process whose they were.
+    """
+
+    name: str
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        check_name("fallback.name", self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """How a node runs.
+
+    env: environment that every process of the node inherits.
+    handle_signals: SIGINT and SIGTERM stop the node in order, a second one at once. Only in the main thread.
+    stop_timeout: seconds that such a stop, and leaving `async with`, may take before processes are killed.
+    turn_messages: messages one process handles before others get their turn. 256: at 0.5 us a message the
+        switch costs under 1 %; at most 512 pay, as larger turns fall out of the cache.
+    turn_seconds: time after which a turn ends whatever its count. 0.5 ms.
+    slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms:
+        the lag that busy processes add to the sockets.
+    """
+
+    env: Mapping[str, Any] = field(default_factory=dict)
+    handle_signals: bool = True
+    stop_timeout: float = 10.0
+    turn_messages: int = 256
+    turn_seconds: float = 0.0005
+    slice_seconds: float = 0.002
+
+    def __post_init__(self) -> None:
+        check_type("env", self.env, Mapping, "a mapping")
+        check_seconds("stop_timeout", self.stop_timeout, zero=True)
+        check_integer("turn_messages", self.turn_messages, 1)
+        check_seconds("turn_seconds", self.turn_seconds)
+        check_seconds("slice_seconds", self.slice_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessOptions:
+    """How a process is spawned.
+
+    mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender, or goes to
+        `fallback`. 0: no limit. What the runtime itself sends (exit, down, inspect) always passes.
+    fallback: who gets what finds the mailbox full.
+    init_timeout: seconds that an `async def init` may take. A plain `def init` cannot be interrupted.
+    env: environment added to the parent's.
+    leader: group leader; None inherits the parent's.
+    link_parent: the process ends when its parent ends (linked before `init`).
+    link_child: the parent gets an exit signal when the process ends (linked before `init`).
+    """
+
+    mailbox_size: int = 0
+    fallback: Fallback | None = None
+    init_timeout: float = 5.0
+    env: Mapping[str, Any] | None = None
+    leader: PID | None = None
+    link_parent: bool = False
+    link_child: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("mailbox_size", self.mailbox_size, 0)
+        check_type("fallback", self.fallback, (Fallback, type(None)), "a gen.Fallback or None")
+        check_seconds("init_timeout", self.init_timeout)
+        check_type("env", self.env, (Mapping, type(None)), "a mapping or None")
+        check_type("leader", self.leader, (PID, type(None)), "a PID or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetaOptions:
+    """How a meta-process is spawned.
+
+    mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender. 0: no limit.
+    init_timeout: seconds that an `async def init` may take.
+    """
+
+    mailbox_size: int = 0
+    init_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_integer("mailbox_size", self.mailbox_size, 0)
+        check_seconds("init_timeout", self.init_timeout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventOptions:
+    """How an event is registered.
+
+    buffer: the last publications kept for those who link or monitor later. 0: none.
+    notify: the producer gets `MessageEventStart` and `MessageEventStop` when the first subscriber comes, the last goes.
+    """
+
+    buffer: int = 0
+    notify: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("buffer", self.buffer, 0)

@@ -1,0 +1,45 @@
+"""The life of a process and of a meta-process, each as one table.
+
+    init --> sleep <--> running <--> wait response
+      |        |           |              |
+      |        +-----------+------+-------+
+      |                           v
+      +--------------> zombie --> terminated
+
+Rule 1: `sleep` means that nothing of the process runs; its mailbox may hold messages whose turn has not come.
+Rule 2: `wait response` is `running` with at least one open call.
+Rule 3: a `zombie` is unreachable (no address leads to it), but a callback of it has not returned yet: it was
+        killed while one ran, or its `terminate` is asynchronous.
+Rule 4: nothing leaves `terminated`.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+
+
+class ProcessState(enum.Enum):
+    """Where a process is in its life."""
+
+    INIT = "init"
+    SLEEP = "sleep"
+    RUNNING = "running"
+    WAIT_RESPONSE = "wait response"
+    ZOMBIE = "zombie"
+    TERMINATED = "terminated"
+
+
+_S = ProcessState
+
+TRANSITIONS = MappingProxyType(
+    {
+        _S.INIT: frozenset({_S.SLEEP, _S.ZOMBIE, _S.TERMINATED}),
+        _S.SLEEP: frozenset({_S.RUNNING, _S.ZOMBIE, _S.TERMINATED}),
+        _S.RUNNING: frozenset({_S.SLEEP, _S.WAIT_RESPONSE, _S.ZOMBIE, _S.TERMINATED}),
+        _S.WAIT_RESPONSE: frozenset({_S.RUNNING, _S.ZOMBIE, _S.TERMINATED}),
+        _S.ZOMBIE: frozenset({_S.TERMINATED}),
+        _S.TERMINATED: frozenset(),
+    }
+)
+"""Which states may follow which."""

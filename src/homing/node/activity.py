@@ -1,0 +1,296 @@
+"""The activity: what processes and meta-processes have in common. A mailbox, a state, and turns in which it is drained.
+
+A callback that is `def` runs inline in the scheduler's slice. Where one gives back a coroutine, the rest of the turn
+goes on in a task of the loop; the activity stays `running` and its mailbox waits until that is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from time import perf_counter
+from types import CoroutineType, coroutine
+from typing import TYPE_CHECKING, Any
+
+from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
+from .envelope import ExitSignal
+from .mailbox import Entry, Mailbox
+
+if TYPE_CHECKING:
+    from ..gen import MetaBehavior, ProcessBehavior, Ref
+    from .core import Core
+    from .timers import Timer
+
+_INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
+_WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+
+class Activity(Mailbox):
+    """A mailbox with someone who drains it, one message at a time.
+
+    handled: messages taken from the mailbox so far.
+    handler: gets ordinary messages, as (sender, message).
+    forwards: the behavior drains the main lane itself, by `take_main`.
+    pending: requests taken or waiting here that have no answer yet; they fail at once if the activity ends.
+    task: the task in which an asynchronous callback runs now.
+    awaited: the callback's coroutine, until that task has begun with it.
+    """
+
+    __slots__ = (
+        "awaited",
+        "behavior",
+        "core",
+        "forwards",
+        "handled",
+        "handler",
+        "id",
+        "messages_out",
+        "pending",
+        "running_time",
+        "sender",
+        "started_at",
+        "state",
+        "task",
+        "timers",
+    )
+
+    behavior: ProcessBehavior | MetaBehavior
+    handler: Callable[[PID, Any], Any]
+
+    def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
+        super().__init__(limit, split)
+        self.core = core
+        self.id = id
+        self.sender = sender
+        self.state = _INIT
+        self.forwards = False
+        self.task: asyncio.Task[None] | None = None
+        self.awaited: Coroutine[Any, Any, Any] | None = None
+        self.handled = 0
+        self.messages_out = 0
+        self.running_time = 0.0
+        self.started_at = perf_counter()
+        self.pending: set[Ref] | None = None
+        self.timers: set[Timer] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self.behavior).__name__} {self.id} ({self.state.value})"
+
+    # --- what the two kinds do differently ---------------------------------------------------------------
+
+    def traps_exit(self, sender: PID) -> bool:
+        """True if an exit signal from `sender` becomes a message here."""
+        return False
+
+    def take_main(self) -> int:
+        """Drains the main lane wholesale, where the behavior does that itself (a pool). Gives how many it took."""
+        return 0
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        """Ends the activity for `reason`; `fault` is what a callback of it raised, if it ends by that."""
+
+    # --- turns --------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """False once no address leads here any more."""
+        return self.state is not _ZOMBIE and self.state is not _TERMINATED
+
+    @property
+    def messages_in(self) -> int:
+        """Messages taken and messages waiting."""
+        return self.handled + self.waiting
+
+    def start(self) -> None:
+        """`init` is done: from here on the mailbox is drained."""
+        self.state = _SLEEP
+        if self.urgent or self.system or self.main or self.logs:
+            self.core.scheduler.schedule(self)
+        else:
+            self.scheduled = False
+
+    def turn(self, now: float) -> None:
+        """Handles messages, a bounded number in a bounded time. `now` is the scheduler's clock."""
+        if self.state is not _SLEEP:
+            return  # ended while it stood in the queue
+        self.state = _RUNNING
+        pending = self._advance(now + self.core.scheduler.turn_seconds)
+        if pending is not None:
+            self.awaited = pending
+            self.task = task = self.core.loop.create_task(self._await(pending))
+            task.add_done_callback(self._task_done)
+        elif self.state is _RUNNING:
+            self._rest()
+        elif self.state is _ZOMBIE and self.task is None:
+            self.end(TerminateKill())
+
+    def _advance(self, deadline: float) -> Coroutine[Any, Any, Any] | None:
+        """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
+
+        The clock is read after 1, 2, 4, 8 ... messages: quick handlers pay for it seldom, slow ones stop in time.
+        """
+        budget = self.core.scheduler.turn_messages
+        handle = self.handler
+        forwards = self.forwards
+        main = self.main
+        count, check = 0, 1
+        try:
+            while True:
+                if self.urgent:
+                    entry = self.urgent.popleft()
+                elif self.system:
+                    entry = self.system.popleft()
+                elif main and not self.held:
+                    if forwards:
+                        count += self.take_main()
+                        if count < budget:
+                            continue
+                        break
+                    entry = main.popleft()
+                elif self.logs:
+                    entry = self.logs.popleft()
+                elif main is None and self.main:
+                    main = self.main
+                    continue
+                else:
+                    break
+                count += 1
+                result = handle(*entry) if entry.__class__ is tuple else entry.handle(self)
+                if result is not None and type(result) is CoroutineType:
+                    self.handled += count
+                    return result
+                if count >= check:
+                    if count >= budget or perf_counter() >= deadline:
+                        break
+                    check = count + count
+        except BaseException as error:
+            self.handled += count
+            entry = result = None  # the traceback must not keep the message, and with it a pooled buffer
+            self._failed(error)
+            return None
+        self.handled += count
+        return None
+
+    async def _await(self, pending: Coroutine[Any, Any, Any]) -> None:
+        """Goes on with a turn in which callbacks are to be awaited."""
+        self.awaited = None
+        seconds = self.core.scheduler.turn_seconds
+        deadline = perf_counter() + seconds
+        budget = self.core.scheduler.turn_messages
+        following: Coroutine[Any, Any, Any] | None = pending
+        try:
+            while following is not None:
+                await _timed(self, following)
+                following = None
+                if self.state is _ZOMBIE:
+                    self.end(TerminateKill())
+                    break
+                budget -= 1
+                now = perf_counter()
+                if budget > 0 and now < deadline:
+                    following = self._advance(deadline)
+                    self.running_time += perf_counter() - now
+        except BaseException as error:
+            pending = following = None  # type: ignore[assignment]
+            self._failed(error)
+        if self.task is asyncio.current_task():
+            self.task = None  # else it is that of an asynchronous `terminate` by now
+        if self.alive:
+            self._rest()
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        """Ends the activity if its task was cancelled before it had begun, for then `_await` never ran."""
+        if self.awaited is not None:
+            self.awaited.close()
+            self.awaited = None
+            self.task = None
+            self.end(TerminateKill())
+
+    def _rest(self) -> None:
+        """A turn is over: back into the queue if there is more to do, else sleep."""
+        self.state = _SLEEP
+        if self.watchers is not None:
+            self.notify_watchers()
+        self.scheduled = False
+        if self.urgent or self.system or (self.main and not self.held) or self.logs:
+            self.core.scheduler.schedule(self)
+
+    def _failed(self, error: BaseException) -> None:
+        """A callback raised, or an exit signal came: the activity ends."""
+        if isinstance(error, ExitSignal):
+            self.end(error.reason)
+        elif self.state is _ZOMBIE or (
+            isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling()
+        ):
+            self.end(TerminateKill())
+        elif isinstance(error, Exception):
+            self.end(error, error)
+        else:
+            self.end(as_reason(error), error)
+        _forget_frames(error)
+
+    def hold(self) -> None:
+        """Leaves the main lane alone until `resume`."""
+        self.held = True
+
+    def resume(self) -> None:
+        """Takes from the main lane again."""
+        if self.held:
+            self.held = False
+            if self.main and not self.scheduled:
+                self.core.scheduler.schedule(self)
+
+    def put_back(self, entries: deque[Entry]) -> None:
+        """Puts `entries` at the head of the main lane, in order."""
+        if self.main is None:
+            self.main = deque()
+        self.main.extendleft(reversed(entries))
+        self.held = False
+        if not self.scheduled:
+            self.core.scheduler.schedule(self)
+
+    def put_runtime(self, entry: Entry, priority: int) -> None:
+        """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
+        if self.alive:
+            self.put(entry, priority)
+            if not self.scheduled:
+                self.core.scheduler.schedule(self)
+
+    def release(self) -> None:
+        """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
+        for timer in tuple(self.timers or ()):
+            timer.cancel()
+        self.discard()
+        self.notify_watchers(ended=True)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Drops the traceback, which has been logged: a reason that is kept must not keep messages and their buffers."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
+@coroutine
+def _timed(activity: Activity, inner: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Awaits `inner`, charging the time in which it runs (not that in which it waits) to `activity`."""
+    send, value = inner.send, None
+    while True:
+        start = perf_counter()
+        try:
+            waited_for = send(value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            activity.running_time += perf_counter() - start
+        try:
+            value = yield waited_for
+            send = inner.send
+        except GeneratorExit:
+            inner.close()
+            raise
+        except BaseException as error:
+            send, value = inner.throw, error

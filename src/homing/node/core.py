@@ -1,0 +1,96 @@
+"""The core: the parts of one node, held together. Processes and meta-processes see the node as this."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import perf_counter, time
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..gen import PID, HomingError, NodeOptions, NodeTerminated
+from .calls import Calls
+from .delivery import Delivery
+from .events import Events
+from .logs import NODE_LOGGER, ContextAdapter, RateLimited, Receiver, context
+from .registry import Registry
+from .relations import Relations
+from .scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from .meta import MetaProcess
+    from .process import Process
+
+
+class Core:
+    """Registry, scheduler, delivery, relations, calls and events of one node, its processes and its counters.
+
+    pid: the node's own address, from which messages come that no process sent. Nobody reads its mailbox.
+    stopping: no process or meta-process can be started any more.
+    """
+
+    def __init__(self, name: str, options: NodeOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self.name = name
+        self.options = options
+        self.loop = loop
+        self.thread = threading.get_ident()
+        creation = int(time())
+        self.pid = PID(name, 1, creation)
+        self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
+        self.registry = Registry(name, creation)
+        self.scheduler = Scheduler(loop, options)
+        self.delivery = Delivery(self.registry, self.scheduler)
+        self.relations = Relations(name, self.pid)
+        self.calls = Calls(self)
+        self.events = Events(self)
+        self.processes: dict[PID, Process] = {}
+        self.metas: dict[Any, MetaProcess] = {}
+        self.log_receivers: dict[PID, Receiver] = {}
+        self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"))
+        self.limited_log = RateLimited(self.log)
+        self.stopping = False
+        self.started_at = perf_counter()
+        self.spawned = 0
+        self.crashes = 0
+        self.timer_failures = 0
+        self.threadsafe_failures = 0
+        self.on_change: Callable[[], None] | None = None
+        self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._wake_posted = False
+
+    def require_running(self) -> None:
+        """Raises `NodeTerminated` if the node is stopping or has stopped."""
+        if self.stopping:
+            raise NodeTerminated(self.name)
+
+    def changed(self) -> None:
+        """A process or meta-process has ended: a stop that waits looks again."""
+        if self.on_change is not None:
+            self.on_change()
+
+    def from_thread(self, function: Callable[..., None], *args: Any) -> None:
+        """Runs `function(*args)` on the loop's thread, in order of the calls. One wake-up serves all that came since.
+
+        Raises `NodeTerminated` if the loop is closed.
+        """
+        self._posted.append((function, args))
+        if not self._wake_posted:
+            self._wake_posted = True
+            try:
+                self.loop.call_soon_threadsafe(self._run_posted)
+            except RuntimeError:
+                raise NodeTerminated(self.name) from None
+
+    def _run_posted(self) -> None:
+        self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again
+        posted = self._posted
+        for _ in range(len(posted)):
+            function, args = posted.popleft()
+            try:
+                function(*args)
+            except HomingError as error:
+                self.threadsafe_failures += 1
+                kind = type(error).__name__
+                self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)

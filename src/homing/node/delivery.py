@@ -1,0 +1,86 @@
+"""Delivery: turns an address into a mailbox and puts the message there. The one place through which messages pass
+(but for the short ways of `Actor.send` and of `flow`, which do the same for the common case)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..gen import (
+    PID,
+    Alias,
+    BadOption,
+    MailboxFull,
+    MessageFallback,
+    MessagePriority,
+    ProcessID,
+    Ref,
+    Target,
+)
+from .envelope import Request, SplitMessage
+
+if TYPE_CHECKING:
+    from .activity import Activity
+    from .registry import Registry
+    from .scheduler import Scheduler
+
+_NORMAL = MessagePriority.NORMAL
+
+
+def split_address(target: Activity, to: Target) -> str | Alias | None:
+    """The name or alias that `to` is, if `target` tells those apart (`split_handle`)."""
+    if not target.split or isinstance(to, PID):
+        return None
+    return to.name if isinstance(to, ProcessID) else to
+
+
+class Delivery:
+    """Sends on one node."""
+
+    __slots__ = ("_registry", "_scheduler")
+
+    def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+
+    def send(self, sender: PID, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
+        """Puts `message` into the mailbox behind `to`, or into its fallback's.
+
+        Raises the errors of `Registry.missing`, `MailboxFull`, and `BadOption` for a wrong priority.
+        """
+        target = self._registry.find(to)
+        address = split_address(target, to)
+        entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
+        if not target.put(entry, _checked(priority), target.limit):
+            self._fall_back(target, sender, to, message)
+        elif not target.scheduled:
+            self._scheduler.schedule(target)
+
+    def request(
+        self, sender: PID, target: Activity, to: Target, ref: Ref, request: Any, priority: MessagePriority
+    ) -> None:
+        """Puts a request into the mailbox of `target`. Raises `MailboxFull`; a request has no fallback."""
+        entry = Request(sender, ref, request, split_address(target, to))
+        if not target.put(entry, _checked(priority), target.limit):
+            raise MailboxFull(to, target.limit)
+        if not target.scheduled:
+            self._scheduler.schedule(target)
+
+    def _fall_back(self, target: Activity, sender: PID, to: Target, message: Any) -> None:
+        full = MailboxFull(to, target.limit)
+        fallback = getattr(target, "fallback", None)
+        if fallback is None:
+            raise full
+        other = self._registry.routes.get(fallback.name)
+        if other is None or other is target or not isinstance(target.id, PID):
+            raise full
+        entry = (sender, MessageFallback(target.id, fallback.tag, to, message))
+        if not other.put(entry, _NORMAL, other.limit):
+            raise full
+        if not other.scheduled:
+            self._scheduler.schedule(other)
+
+
+def _checked(priority: object) -> MessagePriority:
+    if isinstance(priority, MessagePriority):
+        return priority
+    raise BadOption("priority", priority, "give a gen.MessagePriority")

@@ -1,0 +1,108 @@
+"""Flow control: how a source (a socket) puts messages in bulk into a mailbox, and waits while that is full.
+
+The receiver is looked up anew for each batch, so it may die and come back under the same name meanwhile. While nobody
+is there, or its main lane is at the high water mark, the source waits; it is called when there is room again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..gen import PID, Alias, ProcessID, Target
+from .delivery import split_address
+from .envelope import SplitMessage
+
+if TYPE_CHECKING:
+    from .activity import Activity
+    from .core import Core
+
+
+class Inlet:
+    """One source's way into one receiver's mailbox.
+
+    ready: called once after `room()` gave 0, when it may be above 0 again.
+    """
+
+    __slots__ = ("_core", "_high", "_low", "_owner", "_ready", "_to", "_waiting_on")
+
+    def __init__(self, core: Core, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None]) -> None:
+        self._core = core
+        self._owner = owner
+        self._to = to.name if isinstance(to, ProcessID) and to.node == core.name else to
+        self._high = high
+        self._low = low
+        self._ready = ready
+        self._waiting_on: Activity | str | None = None
+
+    @property
+    def receiver(self) -> Target:
+        """The address that messages go to."""
+        return self._to
+
+    @property
+    def waiting_for(self) -> str:
+        """What the source waits for now: `receiver` (nobody is there), `mailbox` (it is full), or nothing."""
+        if self._waiting_on is None:
+            return ""
+        return "receiver" if isinstance(self._waiting_on, str) else "mailbox"
+
+    def room(self) -> int:
+        """How many messages the receiver takes now. 0: `ready` will be called."""
+        if self._waiting_on is not None:
+            return 0
+        target = self._core.registry.routes.get(self._to)
+        if target is None:
+            self._wait_for_receiver()
+            return 0
+        high = min(self._high, target.limit) if target.limit else self._high
+        room = high - len(target.main) if target.main else high
+        if room > 0:
+            return room
+        self._waiting_on = target
+        target.watch(min(self._low, high - 1), self._resumed)
+        return 0
+
+    def put(self, messages: list[Any]) -> int:
+        """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
+        receiver has gone since)."""
+        target = self._core.registry.routes.get(self._to)
+        if target is None:
+            return 0
+        sender = self._owner.sender
+        address = split_address(target, self._to)
+        if address is None:
+            entries: list[Any] = [(sender, message) for message in messages]
+        else:
+            entries = [SplitMessage(address, sender, message) for message in messages]
+        if target.main is None:
+            target.put(entries[0], 0)
+            del entries[0]
+        if target.main is not None:
+            target.main.extend(entries)
+        self._owner.messages_out += len(messages)
+        if not target.scheduled:
+            self._core.scheduler.schedule(target)
+        return len(messages)
+
+    def close(self) -> None:
+        """Waits for nothing any more."""
+        if isinstance(self._waiting_on, str):
+            self._core.registry.forget_waiter(self._waiting_on, self._resumed)
+        self._ready = _nothing
+
+    def _wait_for_receiver(self) -> None:
+        to = self._to
+        if isinstance(to, str):
+            self._waiting_on = to
+            self._core.registry.when_registered(to, self._resumed)
+        elif isinstance(to, (PID, Alias, ProcessID)):
+            self._waiting_on = "gone"  # such an address never comes back: the source waits until it is stopped
+
+    def _resumed(self) -> None:
+        self._waiting_on = None
+        self._ready()
+
+
+def _nothing() -> None:
+    """Takes the place of `ready` once the inlet is closed."""

@@ -1,0 +1,89 @@
+"""Logging: the standard library's, with what the runtime knows in `extra`; and processes that receive log records.
+
+What a log receiver logs while it handles records goes to the ordinary handlers only, never to a receiver again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from .envelope import LogEntry
+
+if TYPE_CHECKING:
+    from ..gen import PID, Alias
+    from .core import Core
+
+PROCESS_LOGGER = logging.getLogger("homing.process")
+META_LOGGER = logging.getLogger("homing.meta")
+NODE_LOGGER = logging.getLogger("homing.node")
+
+
+class ContextAdapter(logging.LoggerAdapter[logging.Logger]):
+    """A logger that adds node, pid, name, alias and behavior to each record, and keeps the caller's own `extra`."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def context(
+    node: str, pid: PID, behavior: str, *, name: str | None = None, alias: Alias | None = None
+) -> dict[str, Any]:
+    """The `extra` of what a process or meta-process logs."""
+    return {"node": node, "pid": pid, "process_name": name, "alias": alias, "behavior": behavior}
+
+
+class Receiver(logging.Handler):
+    """Hands the node's log records to a process: each comes to its `handle_log`, by its log lane."""
+
+    def __init__(self, core: Core, pid: PID, level: int, on_gone: Callable[[Receiver], None]) -> None:
+        super().__init__(level)
+        self._core = core
+        self.pid = pid
+        self._on_gone = on_gone
+
+    def emit(self, record: logging.LogRecord) -> None:
+        node = getattr(record, "node", self._core.name)
+        if node != self._core.name or getattr(record, "pid", None) in self._core.log_receivers:
+            return
+        if threading.get_ident() == self._core.thread:
+            self._put(record)
+        else:
+            self._core.from_thread(self._put, record)
+
+    def _put(self, record: logging.LogRecord) -> None:
+        target = self._core.registry.routes.get(self.pid)
+        if target is None:
+            self._on_gone(self)
+            return
+        target.put_log(LogEntry(record))
+        if not target.scheduled:
+            self._core.scheduler.schedule(target)
+
+
+class RateLimited:
+    """Logs the first of a kind, then at most one record per `interval` seconds with the number held back meanwhile."""
+
+    __slots__ = ("_held_back", "_interval", "_last", "_log")
+
+    def __init__(self, log: logging.LoggerAdapter[logging.Logger], interval: float = 5.0) -> None:
+        self._log = log
+        self._interval = interval
+        self._last: dict[str, float] = {}
+        self._held_back: dict[str, int] = {}
+
+    def warning(self, now: float, kind: str, text: str, *args: object) -> None:
+        """Logs `text % args` as a warning of `kind`, unless one was logged less than the interval before `now`."""
+        last = self._last.get(kind)
+        if last is not None and now - last < self._interval:
+            self._held_back[kind] = self._held_back.get(kind, 0) + 1
+            return
+        self._last[kind] = now
+        held_back = self._held_back.pop(kind, 0)
+        if held_back:
+            self._log.warning(text + " (and %d more like it)", *args, held_back)
+        else:
+            self._log.warning(text, *args)

@@ -1,0 +1,239 @@
+"""The meta-process at run time: `start` on one side, the mailbox on the other, one alias, one end.
+
+`start` runs as a task if it is `async def`, else in a thread of its own. What it sends from that thread is handed
+to the
+loop. The behavior's `terminate` runs exactly once, whichever side ends first; a blocking `start` is to be unblocked
+by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Mapping
+from time import perf_counter
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from ..gen import (
+    PID,
+    Alias,
+    CancelTimer,
+    MessagePriority,
+    MetaBehavior,
+    MetaInfo,
+    MetaOptions,
+    NotAllowed,
+    ProcessState,
+    Ref,
+    Target,
+    TerminateKill,
+    TerminateNormal,
+    as_reason,
+    is_orderly,
+)
+from ..gen.behavior import TERMINATE_TIMEOUT
+from .activity import Activity
+from .flow import Inlet
+from .logs import META_LOGGER, ContextAdapter, context
+from .mailbox import Entry
+from .timers import start_timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .core import Core
+    from .process import Process
+
+_NORMAL = MessagePriority.NORMAL
+
+
+class MetaProcess(Activity):
+    """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`."""
+
+    __slots__ = ("_log", "_source", "owner")
+
+    id: Alias
+    behavior: MetaBehavior
+
+    def __init__(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+        super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
+        self.owner = owner
+        self.behavior = behavior
+        self.handler = behavior.handle_message
+        self._source: asyncio.Task[None] | None = None
+        self._log: ContextAdapter | None = None
+
+    def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
+        """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
+        return super().put(entry, min(priority, 1), limit)
+
+    # --- what the behavior sees ---------------------------------------------------------------------------
+
+    @property
+    def parent(self) -> PID:
+        return self.owner.id
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        return self.owner.env
+
+    @property
+    def log(self) -> ContextAdapter:
+        if self._log is None:
+            extra = context(self.core.name, self.owner.id, type(self.behavior).__name__, alias=self.id)
+            self._log = ContextAdapter(META_LOGGER, extra)
+        return self._log
+
+    def send(self, to: Target, message: Any) -> None:
+        self.send_with_priority(to, message, _NORMAL)
+
+    def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        self._on_loop(self._send, to, message, priority)
+
+    def _send(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        self.core.delivery.send(self.sender, to, message, priority)
+        self.messages_out += 1
+
+    def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        self._require_loop("send_after")
+        return start_timer(self.core, self, to, message, seconds, periodic=False)
+
+    def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        self._require_loop("send_every")
+        return start_timer(self.core, self, to, message, seconds, periodic=True)
+
+    def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
+        self._on_loop(self.core.calls.answer, ref, answer)
+
+    def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
+        self._on_loop(self.core.calls.fail, ref, error)
+
+    async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+        from .spawning import spawn_meta
+
+        return await spawn_meta(self.core, self.owner, behavior, options)
+
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None]) -> Inlet:
+        """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        return Inlet(self.core, self, to, high, low, ready)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The node's event loop."""
+        return self.core.loop
+
+    def run_now(self) -> None:
+        """Gives the receivers of what was just delivered their turn, without another turn of the loop."""
+        self.core.scheduler.run_now()
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        if threading.get_ident() == self.core.thread:
+            function(*args)
+        else:
+            self.core.from_thread(function, *args)
+
+    def _require_loop(self, what: str) -> None:
+        if threading.get_ident() != self.core.thread:
+            raise NotAllowed(f"{what} works on the node's thread only; send to the parent and let it set the timer")
+
+    # --- its life -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        super().start()
+        if inspect.iscoroutinefunction(self.behavior.start):
+            self._source = self.core.loop.create_task(self._run_source())
+            self._source.add_done_callback(self._source_done)
+        else:
+            threading.Thread(target=self._run_thread, name=f"homing {self.id}", daemon=True).start()
+
+    async def _run_source(self) -> None:
+        try:
+            pending = self.behavior.start()
+            if pending is not None:
+                await pending
+        except asyncio.CancelledError:
+            self.end(TerminateKill())  # by the loop's shutdown: where `end` cancels, it has ended already
+        except BaseException as error:
+            self.end(as_reason(error), error)
+        else:
+            self.end(TerminateNormal())
+
+    def _source_done(self, task: asyncio.Task[None]) -> None:
+        self.end(TerminateKill())  # does nothing unless the task was cancelled before it had begun
+
+    def _run_thread(self) -> None:
+        try:
+            self.behavior.start()
+        except BaseException as error:
+            outcome: tuple[Exception, BaseException | None] = (as_reason(error), error)
+        else:
+            outcome = (TerminateNormal(), None)
+        try:
+            self.core.loop.call_soon_threadsafe(self.end, *outcome)
+        except RuntimeError:
+            pass  # the loop is closed: the node, and this meta-process with it, has ended before
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        if not self.alive:
+            return
+        self.state = ProcessState.ZOMBIE
+        self.scheduled = True
+        self.core.registry.routes.pop(self.id, None)
+        if fault is not None and not is_orderly(reason):
+            self.core.crashes += 1
+            self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
+        try:
+            pending = self.behavior.terminate(reason)
+        except BaseException as error:
+            self._terminate_failed(error)
+            pending = None
+        current = asyncio.current_task(self.core.loop)
+        for task in (self._source, self.task):
+            if task is not None and task is not current:
+                task.cancel()
+        if type(pending) is CoroutineType:
+            self._source = self.core.loop.create_task(self._terminate_later(pending, reason))
+        else:
+            self._ended(reason)
+
+    async def _terminate_later(self, pending: CoroutineType[Any, Any, None], reason: Exception) -> None:
+        try:
+            async with asyncio.timeout(TERMINATE_TIMEOUT):
+                await pending
+        except BaseException as error:
+            self._terminate_failed(error)
+        self._ended(reason)
+
+    def _terminate_failed(self, error: BaseException) -> None:
+        self.log.error("terminate of meta-process %s %s failed: %r", self.id, self._kind, error, exc_info=error)
+
+    @property
+    def _kind(self) -> str:
+        return type(self.behavior).__name__
+
+    def _ended(self, reason: Exception) -> None:
+        self.state = ProcessState.TERMINATED
+        self.core.metas.pop(self.id, None)
+        if self.owner.metas is not None:
+            self.owner.metas.pop(self.id, None)
+        self.core.calls.callee_gone(self, reason)
+        self.core.relations.subject_gone(self.id, self.owner.id, reason)
+        self.release()
+        self.core.changed()
+
+    def info(self) -> MetaInfo:
+        """A snapshot."""
+        return MetaInfo(
+            id=self.id,
+            behavior=self._kind,
+            state=self.state,
+            parent=self.owner.id,
+            uptime=perf_counter() - self.started_at,
+            running_time=self.running_time,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            mailbox=self.mailbox_info(),
+            mailbox_size=self.limit,
+        )

@@ -1,0 +1,268 @@
+"""The node: what a program holds in its hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+from ..gen import (
+    PID,
+    Alias,
+    BadOption,
+    MessageExitPID,
+    MessagePriority,
+    MetaInfo,
+    NodeInfo,
+    NodeTerminated,
+    ProcessBehavior,
+    ProcessInfo,
+    ProcessOptions,
+    ProcessState,
+    Target,
+    as_reason,
+)
+from ..gen.options import check_seconds
+from .core import Core
+from .envelope import Exit
+from .logs import Receiver
+from .meta import MetaProcess
+from .process import Process
+from .spawning import spawn
+from .stopping import Stopping
+
+
+class Node:
+    """One runtime on one event loop. Made by `homing.start_node`; its methods belong to the loop's thread, but for
+    `send_threadsafe`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._stopping = Stopping(core)
+        self._stop_tasks: set[asyncio.Task[bool]] = set()
+        self.on_stopped(self._remove_log_receivers)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} {self._stopping.state}, {len(self._core.processes)} processes>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def name(self) -> str:
+        """`name@host`."""
+        return self._core.name
+
+    @property
+    def pid(self) -> PID:
+        """The node's own address: sender of what is sent from outside, parent of what is spawned from outside."""
+        return self._core.pid
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        """The environment that processes inherit."""
+        return self._core.env
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The node's logger, `homing.node`."""
+        return self._core.log
+
+    # --- processes ----------------------------------------------------------------------------------------
+
+    async def spawn(
+        self,
+        behavior: type[ProcessBehavior],
+        *args: Any,
+        name: str | None = None,
+        options: ProcessOptions | None = None,
+    ) -> PID:
+        """Starts a process of class `behavior` with `init(*args)` and gives its PID once `init` has finished.
+
+        name: registers it under this name, before `init`.
+        Raises what `init` raised (its `terminate` does not run then), `InitTimeout`, `NameTaken`, `BadOption`,
+        `NodeTerminated`.
+        """
+        return await spawn(self._core, None, behavior, args, name, options)
+
+    def send(self, to: Target, message: Any, priority: MessagePriority = MessagePriority.NORMAL) -> None:
+        """Puts `message` into the mailbox behind `to`; its sender is the node's PID.
+
+        Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`, `NodeUnknown`,
+        `MailboxFull`.
+        """
+        self._core.delivery.send(self._core.pid, to, message, priority)
+
+    def send_threadsafe(self, to: Target, message: Any) -> None:
+        """As `send`, from any thread. Messages of one thread keep their order.
+
+        What cannot be delivered is counted (`info().threadsafe_failures`) and logged at a bounded rate, for nobody
+        waits to be told. Raises `NodeTerminated` if the node has stopped.
+        """
+        if self._stopping.state == "stopped":
+            raise NodeTerminated(self.name)
+        self._core.from_thread(self._core.delivery.send, self._core.pid, to, message)
+
+    async def call(
+        self,
+        to: Target,
+        request: Any,
+        *,
+        timeout: float = 5.0,
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> Any:
+        """Sends a request and gives the answer.
+
+        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error that
+        `send_response_error` gave; and the errors of `send`.
+        """
+        return await self._core.calls.call(None, to, request, timeout, priority)
+
+    def kill(self, pid: PID) -> None:
+        """Ends a process whatever it does and traps, for the reason `TerminateKill`. Raises `ProcessUnknown`,
+        `ProcessTerminated`."""
+        self._process(pid).kill()
+
+    def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
+        """Sends an exit signal: the process ends for `reason` once its running callback has returned.
+
+        The node is the parent of what it spawned, and a parent's signal cannot be trapped.
+        Raises `ProcessUnknown`, `ProcessTerminated`, `BadOption`.
+        """
+        cause = as_reason(reason)
+        sender = self._core.pid
+        self._process(pid).put_runtime(Exit(sender, cause, MessageExitPID(sender, cause)), 2)
+
+    async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
+        """What the process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
+        return await self._core.calls.inspect(None, pid, items, timeout)
+
+    async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
+        """What the meta-process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
+        return await self._core.calls.inspect(None, alias, items, timeout)
+
+    def register_name(self, name: str, pid: PID) -> None:
+        """Registers a process under a name. Raises `NameTaken`, `BadOption`, `NotAllowed` if it has a name."""
+        self._core.registry.register_name(name, self._process(pid))
+
+    # --- what there is ------------------------------------------------------------------------------------
+
+    def processes(self) -> list[PID]:
+        """The PIDs of all processes, in the order of their start; zombies among them."""
+        return list(self._core.processes)
+
+    def process_info(self, pid: PID | str) -> ProcessInfo:
+        """A snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
+        return self._process(pid).info()
+
+    def meta_info(self, alias: Alias) -> MetaInfo:
+        """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
+        meta = self._core.metas.get(alias)
+        if meta is None:
+            raise self._core.registry.missing(alias)
+        return meta.info()
+
+    def info(self) -> NodeInfo:
+        """A snapshot of the node."""
+        core = self._core
+        states = [process.state for process in core.processes.values()]
+        return NodeInfo(
+            name=core.name,
+            pid=core.pid,
+            state=self._stopping.state,
+            uptime=perf_counter() - core.started_at,
+            processes=len(states),
+            metas=len(core.metas),
+            names=len(core.registry.names),
+            aliases=sum(len(process.aliases or ()) for process in core.processes.values()),
+            events=len(core.events),
+            running=states.count(ProcessState.RUNNING) + states.count(ProcessState.WAIT_RESPONSE),
+            zombies=states.count(ProcessState.ZOMBIE),
+            spawned=core.spawned,
+            crashes=core.crashes,
+            open_calls=len(core.calls),
+            late_responses=core.calls.late_responses,
+            timer_failures=core.timer_failures,
+            event_failures=core.events.failures,
+            threadsafe_failures=core.threadsafe_failures,
+            env=core.env,
+            loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
+        )
+
+    # --- logging ------------------------------------------------------------------------------------------
+
+    def add_log_receiver(self, pid: PID, level: int = logging.INFO) -> None:
+        """From now on the process gets this node's log records of `level` and above, by `handle_log`.
+
+        Records of `homing.*` loggers, as far as those let them pass (`logging.getLogger("homing").setLevel`). What a
+        receiver logs itself is not given to receivers. Raises `ProcessUnknown`, `ProcessTerminated`.
+        """
+        self._process(pid)
+        self.remove_log_receiver(pid)
+        receiver = Receiver(self._core, pid, level, self._receiver_gone)
+        self._core.log_receivers[pid] = receiver
+        logging.getLogger("homing").addHandler(receiver)
+
+    def remove_log_receiver(self, pid: PID) -> bool:
+        """Takes that back. False if the process was no log receiver."""
+        receiver = self._core.log_receivers.pop(pid, None)
+        if receiver is not None:
+            logging.getLogger("homing").removeHandler(receiver)
+        return receiver is not None
+
+    def _receiver_gone(self, receiver: Receiver) -> None:
+        self.remove_log_receiver(receiver.pid)
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Stops the node: sources first (sockets are read no more), then, when mailboxes are empty, the processes, last
+        started first; what is left after `timeout` seconds (None: `NodeOptions.stop_timeout`) is killed.
+
+        Gives True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
+        """
+        if timeout is None:
+            timeout = self._core.options.stop_timeout
+        check_seconds("timeout", timeout, zero=True)
+        return await self._stopping.stop(timeout)
+
+    def stop_soon(self) -> None:
+        """Begins a stop and returns: what SIGINT and SIGTERM do. A second time: what is left is killed now."""
+        again = self._stopping.state != "running"
+        if not again:
+            self._core.log.info("node %s is stopping", self.name)
+        task = self._core.loop.create_task(self.stop(0 if again else None))
+        self._stop_tasks.add(task)
+        task.add_done_callback(self._stop_tasks.discard)
+
+    def on_stopped(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once when the node has stopped."""
+        self._stopping.on_stopped.append(callback)
+
+    async def wait(self) -> None:
+        """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM."""
+        await self._stopping.wait()
+
+    def _remove_log_receivers(self) -> None:
+        for pid in tuple(self._core.log_receivers):
+            self.remove_log_receiver(pid)
+
+    def _process(self, pid: PID | str) -> Process:
+        found = self._core.registry.routes.get(pid)
+        if isinstance(found, Process):
+            return found
+        if isinstance(pid, PID):
+            zombie = self._core.processes.get(pid)
+            if zombie is not None:
+                return zombie
+        elif isinstance(found, MetaProcess) or not isinstance(pid, str):
+            raise BadOption("pid", pid, "give a PID or a registered name")
+        raise self._core.registry.missing(pid)

@@ -1,0 +1,252 @@
+"""The process: identity, relations, and the order in which it ends.
+
+It ends in this order, on every path: no address leads to it any more; its meta-processes end (sockets close); its
+`terminate` runs; callers that wait for it, links and monitors are told. Whoever is told can bind the same port at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from time import perf_counter
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from ..gen import (
+    PID,
+    Alias,
+    Event,
+    Fallback,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessInfo,
+    ProcessOptions,
+    ProcessState,
+    Subject,
+    TerminateKill,
+    Unregistered,
+    is_orderly,
+)
+from .activity import Activity
+from .envelope import Stop
+from .logs import PROCESS_LOGGER, ContextAdapter, context
+
+if TYPE_CHECKING:
+    from .core import Core
+    from .meta import MetaProcess
+
+_SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+
+class Process(Activity):
+    """An actor at run time. `sender` (its PID) stands on what it sends."""
+
+    __slots__ = (
+        "aliases",
+        "ending",
+        "env",
+        "events",
+        "fallback",
+        "leader",
+        "links",
+        "metas",
+        "monitors",
+        "name",
+        "open_calls",
+        "parent",
+    )
+
+    id: PID
+    behavior: ProcessBehavior
+
+    def __init__(
+        self, core: Core, parent: PID, leader: PID, env: Mapping[str, Any], split: bool, options: ProcessOptions
+    ) -> None:
+        pid = core.registry.make_pid()
+        super().__init__(core, pid, pid, options.mailbox_size, split)
+        self.parent = parent
+        self.leader = leader
+        self.env = env
+        self.fallback: Fallback | None = options.fallback
+        self.name: str | None = None
+        self.open_calls = 0
+        self.ending = False
+        self.links: set[Subject] | None = None
+        self.monitors: set[Subject] | None = None
+        self.aliases: set[Alias] | None = None
+        self.events: set[Event] | None = None
+        self.metas: dict[Alias, MetaProcess] | None = None
+
+    def traps_exit(self, sender: PID) -> bool:
+        return self.behavior.trap_exit and sender != self.parent
+
+    def take_main(self) -> int:
+        if self.main is None:
+            return 0
+        return self.behavior._take_main(self.main)
+
+    def require_alive(self) -> None:
+        """Raises `NotAllowed` if the process has ended."""
+        if not self.alive:
+            raise NotAllowed(f"{self.id} has ended; it can only send, in its terminate")
+
+    @property
+    def log_adapter(self) -> ContextAdapter:
+        """The logger of this process."""
+        extra = context(self.core.name, self.id, type(self.behavior).__name__, name=self.name)
+        return ContextAdapter(PROCESS_LOGGER, extra)
+
+    # --- aliases ------------------------------------------------------------------------------------------
+
+    def create_alias(self) -> Alias:
+        """Gives the process one more address."""
+        self.require_alive()
+        alias = self.core.registry.make_alias()
+        self.core.registry.routes[alias] = self
+        if self.aliases is None:
+            self.aliases = set()
+        self.aliases.add(alias)
+        return alias
+
+    def delete_alias(self, alias: Alias) -> None:
+        """Takes an alias back; who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
+        if self.aliases is None or alias not in self.aliases:
+            raise NotAllowed(f"{alias} is not an alias of {self.id}")
+        self.aliases.discard(alias)
+        del self.core.registry.routes[alias]
+        self.core.relations.subject_gone(alias, self.id, Unregistered())
+
+    def unregister_name(self) -> None:
+        """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
+        name = self.name
+        if name is not None:
+            self.core.registry.unregister_name(self)
+            self.core.relations.subject_gone(name, self.id, Unregistered())
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Ends the process whatever it does and traps: at once if it sleeps, else as soon as its callback lets it."""
+        if self.state is _SLEEP:
+            self.end(TerminateKill())
+        elif self.alive:
+            self._leave()
+            self.state = _ZOMBIE
+            if self.task is not None:
+                self.task.cancel()
+            else:
+                if self.urgent is None:
+                    self.urgent = deque()
+                self.urgent.appendleft(Stop(TerminateKill()))
+        elif self.state is _ZOMBIE and self.task is not None:
+            self.task.cancel()  # its asynchronous `terminate`
+
+    def abandon(self) -> None:
+        """Ends what a killed process holds although its callback has not returned: the node is going."""
+        self.ending = True
+        self._end_metas(TerminateKill())
+        self._ended(TerminateKill())
+
+    def fail_init(self, reason: Exception) -> None:
+        """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""
+        self._leave()
+        self.state = _ZOMBIE
+        self.ending = True
+        self._end_metas(reason)
+        self._ended(reason)
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        if self.ending:
+            return
+        self.ending = True
+        self._leave()
+        self.state = _ZOMBIE
+        if fault is not None and not is_orderly(reason):
+            self.core.crashes += 1
+            self.log_adapter.error("process %s crashed: %r", self._title(), reason, exc_info=fault)
+        elif not is_orderly(reason):
+            self.log_adapter.info("process %s ended: %r", self._title(), reason)
+        self._end_metas(reason)
+        try:
+            pending = self.behavior.terminate(reason)
+        except BaseException as error:
+            self._terminate_failed(error)
+        else:
+            if type(pending) is CoroutineType:
+                self.task = self.core.loop.create_task(self._terminate_later(pending, reason))
+                return
+        self._ended(reason)
+
+    async def _terminate_later(self, pending: CoroutineType[Any, Any, None], reason: Exception) -> None:
+        try:
+            async with asyncio.timeout(self.behavior._terminate_timeout):
+                await pending
+        except BaseException as error:
+            self._terminate_failed(error)
+        self._ended(reason)
+
+    def _terminate_failed(self, error: BaseException) -> None:
+        self.log_adapter.error("terminate of process %s failed: %r", self._title(), error, exc_info=error)
+
+    def _title(self) -> str:
+        name = f" ({self.name!r})" if self.name else ""
+        return f"{self.id}{name} {type(self.behavior).__name__}"
+
+    def _leave(self) -> None:
+        """No address leads here any more. Nobody else can have the name before everybody has been told."""
+        routes = self.core.registry.routes
+        if routes.pop(self.id, None) is not None:
+            for alias in self.aliases or ():
+                del routes[alias]
+            if self.name is not None:
+                del routes[self.name]
+            self.scheduled = True
+
+    def _end_metas(self, reason: Exception) -> None:
+        for meta in reversed(tuple((self.metas or {}).values())):
+            meta.end(reason)
+
+    def _ended(self, reason: Exception) -> None:
+        """Tells everybody, and lets go of everything."""
+        self.state = _TERMINATED
+        core = self.core
+        core.processes.pop(self.id, None)
+        if self.name is not None:
+            del core.registry.names[self.name]
+        core.calls.callee_gone(self, reason)
+        relations = core.relations
+        relations.consumer_gone(self)
+        core.events.owner_gone(self, reason)
+        relations.subject_gone(self.id, self.id, reason)
+        if self.name is not None:
+            relations.subject_gone(self.name, self.id, reason)
+        for alias in self.aliases or ():
+            relations.subject_gone(alias, self.id, reason)
+        self.release()
+        core.changed()
+
+    def info(self) -> ProcessInfo:
+        """A snapshot."""
+        return ProcessInfo(
+            pid=self.id,
+            name=self.name,
+            behavior=type(self.behavior).__name__,
+            state=self.state,
+            parent=self.parent,
+            leader=self.leader,
+            uptime=perf_counter() - self.started_at,
+            running_time=self.running_time,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            mailbox=self.mailbox_info(),
+            mailbox_size=self.limit,
+            dropped_log=self.dropped_log,
+            env=self.env,
+            aliases=tuple(self.aliases or ()),
+            events=tuple(self.events or ()),
+            metas=tuple(self.metas or ()),
+            links=tuple(self.links or ()),
+            monitors=tuple(self.monitors or ()),
+            trap_exit=self.behavior.trap_exit,
+        )

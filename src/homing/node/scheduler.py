@@ -1,0 +1,74 @@
+"""The scheduler: gives runnable processes and meta-processes their turns.
+
+It runs them in slices. Whoever is made runnable during a slice runs in it, before the event loop is polled again: a
+message costs no loop iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends
+after `turn_messages` or `turn_seconds`; then the next in the queue has its turn (promise 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ..gen import NodeOptions
+
+if TYPE_CHECKING:
+    from .activity import Activity
+
+logger = logging.getLogger("homing.scheduler")
+
+
+class Scheduler:
+    """One queue of runnable activities on one event loop.
+
+    armed: a slice is running or will run; adding to `ready` is enough.
+    """
+
+    __slots__ = ("armed", "loop", "ready", "slice_seconds", "turn_messages", "turn_seconds")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
+        self.loop = loop
+        self.ready: deque[Activity] = deque()
+        self.armed = False
+        self.turn_messages = options.turn_messages
+        self.turn_seconds = options.turn_seconds
+        self.slice_seconds = options.slice_seconds
+
+    def schedule(self, activity: Activity) -> None:
+        """Queues `activity`, which must not be scheduled yet."""
+        activity.scheduled = True
+        self.ready.append(activity)
+        if not self.armed:
+            self.armed = True
+            self.loop.call_soon(self._slice)
+
+    def run_now(self) -> None:
+        """Runs a slice at once if none is due: for a socket's callback, which the loop has called anyway."""
+        if not self.armed:
+            self.armed = True
+            self._slice()
+
+    def _slice(self) -> None:
+        ready = self.ready
+        now = perf_counter()
+        end = now + self.slice_seconds
+        try:
+            while ready:
+                activity = ready.popleft()
+                activity.turn(now)
+                later = perf_counter()
+                activity.running_time += later - now
+                now = later
+                if now >= end:
+                    break
+        except BaseException:
+            logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
+            raise
+        finally:
+            if ready:
+                self.loop.call_soon(self._slice)
+            else:
+                self.armed = False

@@ -1,0 +1,167 @@
+"""Spawning: how a process or a meta-process comes to life, and what is undone if it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from types import CoroutineType, MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ..gen import (
+    PID,
+    Alias,
+    BadOption,
+    InitTimeout,
+    MetaBehavior,
+    MetaOptions,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessOptions,
+    ProcessTerminated,
+    TerminateKill,
+    as_reason,
+)
+from .meta import MetaProcess
+from .process import Process
+
+if TYPE_CHECKING:
+    from .core import Core
+
+_DEFAULT_PROCESS = ProcessOptions()
+_DEFAULT_META = MetaOptions()
+
+
+async def spawn(
+    core: Core,
+    parent: Process | None,
+    behavior: type[ProcessBehavior],
+    args: tuple[Any, ...],
+    name: str | None,
+    options: ProcessOptions | None,
+) -> PID:
+    """Starts a process and gives its PID once `init` has finished.
+
+    Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
+    """
+    if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
+        raise BadOption("behavior", behavior, "give a class derived from act.Actor (its arguments follow)")
+    if options is None:
+        options = _DEFAULT_PROCESS
+    elif not isinstance(options, ProcessOptions):
+        raise BadOption("options", options, "give gen.ProcessOptions")
+    process = _create(core, parent, behavior, options)
+    try:
+        if name is not None:
+            core.registry.register_name(name, process)
+        _link_family(core, parent, process, options)
+        pending = process.behavior.init(*args)
+        result = await _bounded(pending, behavior, options) if type(pending) is CoroutineType else pending
+        if behavior._configure is not None:
+            configured = process.behavior._configure(result)  # type: ignore[misc]
+            if type(configured) is CoroutineType:
+                await configured
+        if not process.alive:
+            raise ProcessTerminated(process.id, TerminateKill())
+    except BaseException as error:
+        process.fail_init(as_reason(error))
+        raise
+    process.start()
+    return process.id
+
+
+def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior], options: ProcessOptions) -> Process:
+    core.require_running()
+    if parent is None:
+        parent_pid, leader, env = core.pid, core.pid, core.env
+    else:
+        parent.require_alive()
+        parent_pid, leader, env = parent.id, parent.leader, parent.env
+    if options.env:
+        env = MappingProxyType({**env, **options.env})
+    process = Process(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
+    instance = behavior.__new__(behavior)
+    instance._bind(process)
+    instance.__init__()  # type: ignore[misc]
+    process.behavior = instance
+    process.handler = instance._handler()
+    process.forwards = behavior._forwards
+    core.processes[process.id] = process
+    core.registry.routes[process.id] = process
+    core.spawned += 1
+    return process
+
+
+def _link_family(core: Core, parent: Process | None, process: Process, options: ProcessOptions) -> None:
+    if parent is None:
+        if options.link_parent or options.link_child:
+            raise BadOption("link_parent", True, "only a process can be the linked parent; spawn from a process")
+        return
+    if options.link_parent:
+        core.relations.link(process, parent.id)
+    if options.link_child:
+        core.relations.link(parent, process.id)
+
+
+async def _bounded(
+    pending: CoroutineType[Any, Any, Any],
+    behavior: type[ProcessBehavior | MetaBehavior],
+    options: ProcessOptions | MetaOptions,
+) -> Any:
+    """Awaits an asynchronous `init` for `init_timeout` at most."""
+    try:
+        async with asyncio.timeout(options.init_timeout) as limit:
+            return await pending
+    except TimeoutError:
+        if limit.expired():
+            raise InitTimeout(behavior.__name__, options.init_timeout) from None
+        raise
+
+
+async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+    """Starts a meta-process of `owner` and gives its alias. If that fails, its `terminate` has run.
+
+    Raises what its `init` raised; `InitTimeout`; `BadOption`; `NotAllowed` if it was started before or `owner` has
+    ended; `NodeTerminated` if the node stops.
+    """
+    if not isinstance(behavior, MetaBehavior):
+        raise BadOption("behavior", behavior, "give a gen.MetaBehavior, for example from meta.create_udp_server(...)")
+    if "process" in behavior.__dict__:
+        raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
+    if options is None:
+        options = _DEFAULT_META
+    meta: MetaProcess | None = None
+    try:
+        if not isinstance(options, MetaOptions):
+            raise BadOption("options", options, "give gen.MetaOptions")
+        core.require_running()
+        owner.require_alive()
+        meta = MetaProcess(core, owner, behavior, options)
+        _register_meta(core, owner, meta)
+        behavior.process = meta
+        pending = behavior.init(meta)
+        if type(pending) is CoroutineType:
+            await _bounded(pending, type(behavior), options)
+        if not meta.alive:
+            raise ProcessTerminated(owner.id)
+    except BaseException as error:
+        reason = as_reason(error)
+        if meta is not None:
+            meta.end(reason)
+        else:
+            await _terminate_unborn(behavior, reason)
+        raise
+    meta.start()
+    return meta.id
+
+
+def _register_meta(core: Core, owner: Process, meta: MetaProcess) -> None:
+    if owner.metas is None:
+        owner.metas = {}
+    owner.metas[meta.id] = meta
+    core.metas[meta.id] = meta
+    core.registry.routes[meta.id] = meta
+
+
+async def _terminate_unborn(behavior: MetaBehavior, reason: Exception) -> None:
+    pending = behavior.terminate(reason)
+    if type(pending) is CoroutineType:
+        await pending

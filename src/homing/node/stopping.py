@@ -1,0 +1,126 @@
+"""Stopping a node: drain, end, and only then kill.
+
+1. Nothing new is started. Meta-processes are asked to `drain`: sockets are read no more, but still send.
+2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have.
+3. Processes end by an exit signal (`shutdown`): the node's own children, last started first, each with what it
+supervises;
+   then what is left.
+4. What has not ended when the time is up is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..gen import MessageExitPID, ProcessState, TerminateShutdown
+from .envelope import Exit
+
+if TYPE_CHECKING:
+    from .core import Core
+    from .process import Process
+
+KILL_TIMEOUT = 1.0
+"""Seconds that killed processes get to let their callbacks see the cancellation."""
+
+_POLL = 0.002
+"""Seconds between two looks at whether the node is idle. Mailboxes do not announce that they are empty: it would
+cost each message; a stop may look."""
+
+
+class Stopping:
+    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.state = "running"
+        self.on_stopped: list[Callable[[], None]] = []
+        self._stopped = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._deadline = 0.0
+        self._task: asyncio.Task[bool] | None = None
+        core.on_change = self._changed.set
+
+    async def wait(self) -> None:
+        """Returns when the node has stopped."""
+        await self._stopped.wait()
+
+    async def stop(self, timeout: float) -> bool:
+        """Stops within `timeout` seconds; a later call can only shorten that. True if nothing had to be killed."""
+        deadline = self._core.loop.time() + timeout
+        if self._task is None:
+            self._deadline = deadline
+            self._core.stopping = True
+            self.state = "stopping"
+            self._task = self._core.loop.create_task(self._stop())
+        elif deadline < self._deadline:
+            self._deadline = deadline
+            self._changed.set()
+        return await asyncio.shield(self._task)
+
+    async def _stop(self) -> bool:
+        core = self._core
+        try:
+            for meta in tuple(core.metas.values()):
+                try:
+                    meta.behavior.drain()
+                except Exception as error:
+                    meta.log.error("drain of meta-process %s failed: %r", meta.id, error, exc_info=error)
+            started, half = core.loop.time(), self._time_left() / 2
+            while self._busy() and self._time_left() > 0 and core.loop.time() - started < half:
+                await asyncio.sleep(_POLL)
+            for process in self._top_level():
+                await self._end(process)
+            for process in reversed(tuple(core.processes.values())):
+                await self._end(process)
+            return not await self._kill_rest()
+        finally:
+            self.state = "stopped"
+            for callback in self.on_stopped:
+                callback()
+            self._stopped.set()
+
+    def _busy(self) -> bool:
+        activities = (*self._core.processes.values(), *self._core.metas.values())
+        return any(
+            activity.runnable or activity.task is not None or activity.held for activity in activities
+        ) or not all(meta.behavior.drained() for meta in self._core.metas.values())
+
+    def _top_level(self) -> list[Process]:
+        pid = self._core.pid
+        return [process for process in reversed(tuple(self._core.processes.values())) if process.parent == pid]
+
+    def _time_left(self) -> float:
+        return self._deadline - self._core.loop.time()
+
+    async def _end(self, process: Process) -> None:
+        """Ends one process and waits until it has ended, or the time is up."""
+        pid, reason = self._core.pid, TerminateShutdown()
+        # it is sent in the parent's name: an exit signal of the parent cannot be trapped
+        process.put_runtime(Exit(process.parent, reason, MessageExitPID(pid, reason)), 2)
+        await self._until(lambda: process.state is ProcessState.TERMINATED)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition() and (left := self._time_left()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    async def _kill_rest(self) -> int:
+        """Kills what is left. Gives how many that were."""
+        core = self._core
+        rest = tuple(core.processes.values())
+        for process in rest:
+            core.log.warning("stop: %r did not end in time and is killed", process)
+            process.kill()
+        if core.processes or core.metas:
+            self._deadline = core.loop.time() + KILL_TIMEOUT
+            await self._until(lambda: not core.processes and not core.metas)
+        for process in tuple(core.processes.values()):
+            core.log.error("stop: %r swallows its cancellation; it is left behind", process)
+            process.abandon()
+        return len(rest)
