@@ -1,0 +1,56 @@
+"""Fixtures: a node that is stopped after each test, and the proof that the test left nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+import homing
+from homing import gen
+
+from .support import Probe, UDPPeer, eventually
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Every test closes what it opened: descriptors after it are those before it."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = open_descriptors()
+    yield
+    gc.collect()
+    assert open_descriptors() <= before, "the test left descriptors open"
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[homing.Node]:
+    """A running node. After the test it stops, and no process, meta-process or task of it is left."""
+    async with homing.start_node("test@localhost", gen.NodeOptions(handle_signals=False, stop_timeout=2.0)) as running:
+        yield running
+    info = running.info()
+    assert (info.state, info.processes, info.metas) == ("stopped", 0, 0)
+    assert info.open_calls == 0
+    await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()}, "the end of all tasks")
+
+
+@pytest.fixture
+async def probe(node: homing.Node) -> Probe:
+    """A process that keeps what it gets, for the test to await."""
+    return await Probe.start(node)
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[UDPPeer]:
+    """A real UDP socket on 127.0.0.1."""
+    with UDPPeer() as socket:
+        yield socket

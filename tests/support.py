@@ -1,0 +1,134 @@
+"""What tests use: a process whose mailbox can be awaited, a real UDP socket, and waiting with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import homing
+from homing import act, gen
+
+DEADLINE = 5.0
+"""Seconds that anything awaited in a test may take. Timings decide no test: this only turns a hang into a failure."""
+
+
+async def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
+    """Waits until `condition()` is true and gives its value. Fails after the deadline."""
+    async with asyncio.timeout(DEADLINE) as limit:
+        try:
+            while not (value := condition()):
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            if limit.expired():
+                raise AssertionError(f"{what} did not come true in {DEADLINE} s") from None
+            raise
+    return value
+
+
+class ProbeActor(act.Actor):
+    """Keeps everything it gets as (kind, sender, message) in the queue of its `Probe`."""
+
+    trap_exit = True
+
+    def init(self, probe: Probe) -> None:
+        self.probe = probe
+        probe.actor = self
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        self.probe.queue.put_nowait(("message", sender, message))
+
+    async def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
+        """A function sent as a request runs here, so that a test can do anything as this process."""
+        if callable(request):
+            result = request(self)
+            return await result if asyncio.iscoroutine(result) else result
+        self.probe.queue.put_nowait(("call", sender, request))
+        return ("answer", request)
+
+    def handle_event(self, event: gen.MessageEvent) -> None:
+        self.probe.queue.put_nowait(("event", None, event))
+
+    def handle_log(self, record: logging.LogRecord) -> None:
+        self.probe.queue.put_nowait(("log", None, record))
+
+    def terminate(self, reason: Exception) -> None:
+        self.probe.reason = reason
+        self.probe.ended.set()
+
+
+class Probe:
+    """A process seen from the test: `get()` awaits its next message; `do(f)` runs `f(actor)` in it."""
+
+    def __init__(self, node: homing.Node) -> None:
+        self.node = node
+        self.queue: asyncio.Queue[tuple[str, gen.PID | None, Any]] = asyncio.Queue()
+        self.ended = asyncio.Event()
+        self.reason: Exception | None = None
+        self.actor: ProbeActor
+        self.pid: gen.PID
+
+    @classmethod
+    async def start(cls, node: homing.Node, **options: Any) -> Self:
+        probe = cls(node)
+        probe.pid = await node.spawn(ProbeActor, probe, **options)
+        return probe
+
+    async def next(self) -> tuple[str, gen.PID | None, Any]:
+        """The next thing that came, as (kind, sender, message)."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.queue.get()
+
+    async def get(self) -> Any:
+        """The next message, without its sender."""
+        return (await self.next())[2]
+
+    def waiting(self) -> list[Any]:
+        """All messages that have come and were not asked for yet."""
+        found = []
+        while not self.queue.empty():
+            found.append(self.queue.get_nowait()[2])
+        return found
+
+    async def do(self, function: Callable[[ProbeActor], Any]) -> Any:
+        """Runs `function(actor)` inside the process and gives what it returns; it may give a coroutine."""
+        return await self.node.call(self.pid, function)
+
+
+class UDPPeer:
+    """A real UDP socket of the test, bound to a port of its own."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        self.socket.bind((host, 0))
+        self.address: tuple[Any, ...] = self.socket.getsockname()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes, address: tuple[Any, ...]) -> None:
+        self.socket.sendto(data, address)
+
+    async def receive(self) -> tuple[bytes, tuple[Any, ...]]:
+        """The next datagram and where it came from."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                try:
+                    return self.socket.recvfrom(65536)
+                except BlockingIOError:
+                    await asyncio.sleep(0.001)
+
+    async def ask(self, data: bytes, address: tuple[Any, ...]) -> bytes:
+        """Sends a datagram and gives the payload of the next that comes."""
+        self.send(data, address)
+        return (await self.receive())[0]
