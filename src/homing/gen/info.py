@@ -67,6 +67,7 @@ class NodeInfo:
     """What `info` tells.
 
     crashes: processes and meta-processes that ended abnormally by their own fault.
+    discarded: messages that still waited in the mailbox of a process or meta-process when it ended.
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
         found no receiver or a full mailbox. Nobody could be told, so they are counted here.
@@ -85,6 +86,7 @@ class NodeInfo:
     zombies: int
     spawned: int
     crashes: int
+    discarded: int
     open_calls: int
     late_responses: int
     timer_failures: int

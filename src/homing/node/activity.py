@@ -261,6 +261,7 @@ class Activity(Mailbox):
         """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
         for timer in tuple(self.timers or ()):
             timer.cancel()
+        self.core.discarded += self.waiting
         self.discard()
         self.notify_watchers(ended=True)
 

@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -194,16 +195,20 @@ class MetaProcess(Activity):
             if task is not None and task is not current:
                 task.cancel()
         if type(pending) is CoroutineType:
-            self._source = self.core.loop.create_task(self._terminate_later(pending, reason))
+            self._source = self.core.loop.create_task(self._terminate_later(pending))
+            self._source.add_done_callback(partial(self._terminated, pending, reason))
         else:
             self._ended(reason)
 
-    async def _terminate_later(self, pending: CoroutineType[Any, Any, None], reason: Exception) -> None:
+    async def _terminate_later(self, pending: CoroutineType[Any, Any, None]) -> None:
         try:
             async with asyncio.timeout(TERMINATE_TIMEOUT):
                 await pending
         except BaseException as error:
             self._terminate_failed(error)
+
+    def _terminated(self, pending: CoroutineType[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
+        pending.close()  # it never began if the task was cancelled before that
         self._ended(reason)
 
     def _terminate_failed(self, error: BaseException) -> None:

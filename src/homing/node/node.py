@@ -188,6 +188,7 @@ class Node:
             zombies=states.count(ProcessState.ZOMBIE),
             spawned=core.spawned,
             crashes=core.crashes,
+            discarded=core.discarded,
             open_calls=len(core.calls),
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,

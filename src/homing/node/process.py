@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 
 
 class Process(Activity):
-    """An actor at run time. `sender` (its PID) stands on what it sends."""
+    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended."""
 
     __slots__ = (
         "aliases",
@@ -55,6 +56,7 @@ class Process(Activity):
         "name",
         "open_calls",
         "parent",
+        "reason",
     )
 
     id: PID
@@ -72,6 +74,7 @@ class Process(Activity):
         self.name: str | None = None
         self.open_calls = 0
         self.ending = False
+        self.reason: Exception | None = None
         self.links: set[Subject] | None = None
         self.monitors: set[Subject] | None = None
         self.aliases: set[Alias] | None = None
@@ -174,16 +177,20 @@ class Process(Activity):
             self._terminate_failed(error)
         else:
             if type(pending) is CoroutineType:
-                self.task = self.core.loop.create_task(self._terminate_later(pending, reason))
+                self.task = self.core.loop.create_task(self._terminate_later(pending))
+                self.task.add_done_callback(partial(self._terminated, pending, reason))
                 return
         self._ended(reason)
 
-    async def _terminate_later(self, pending: CoroutineType[Any, Any, None], reason: Exception) -> None:
+    async def _terminate_later(self, pending: CoroutineType[Any, Any, None]) -> None:
         try:
             async with asyncio.timeout(self.behavior._terminate_timeout):
                 await pending
         except BaseException as error:
             self._terminate_failed(error)
+
+    def _terminated(self, pending: CoroutineType[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
+        pending.close()  # it never began if the task was cancelled before that
         self._ended(reason)
 
     def _terminate_failed(self, error: BaseException) -> None:
@@ -209,7 +216,10 @@ class Process(Activity):
 
     def _ended(self, reason: Exception) -> None:
         """Tells everybody, and lets go of everything."""
+        if self.state is _TERMINATED:
+            return
         self.state = _TERMINATED
+        self.reason = reason
         core = self.core
         core.processes.pop(self.id, None)
         if self.name is not None:

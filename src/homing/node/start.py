@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar, cast
 
-from ..gen import BadOption, NodeOptions, ProcessBehavior
+from ..gen import BadOption, NodeOptions, ProcessBehavior, ProcessTerminated, is_orderly
 from .core import Core
 from .node import Node
 
@@ -74,7 +74,7 @@ def run(
     """Runs a node from a synchronous program until its work is done. Blocks.
 
     main: an `async def main(node, *args)`, whose result is given back; or a behavior class: one process of it is
-        spawned with `args`, and the node runs until SIGINT, SIGTERM or `node.stop()`.
+        spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
     """
     starter = start_node(name, options)
@@ -82,8 +82,7 @@ def run(
     async def body() -> T | None:
         async with starter as node:
             if isinstance(main, type) and issubclass(main, ProcessBehavior):
-                await node.spawn(main, *args)
-                await node.wait()
+                await _run_process(node, main, args)
                 return None
             call: Callable[..., Any] = main
             result = call(node, *args)
@@ -93,6 +92,16 @@ def run(
 
     with asyncio.Runner(loop_factory=_loop_factory(uvloop)) as runner:
         return runner.run(body())
+
+
+async def _run_process(node: Node, behavior: type[ProcessBehavior], args: tuple[Any, ...]) -> None:
+    """Runs one process to its end. Raises `ProcessTerminated` if it did not end in order."""
+    process = node._process(await node.spawn(behavior, *args))
+    ended = asyncio.Event()
+    process.watch(-1, ended.set)  # no lane is ever that empty: it is called when the process has ended
+    await ended.wait()
+    if process.reason is not None and not is_orderly(process.reason):
+        raise ProcessTerminated(process.id, process.reason)
 
 
 def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,0 +1,23 @@
+"""A UDP echo server.
+
+python examples/echo.py 2345
+echo hello | nc -u -w1 127.0.0.1 2345
+"""
+
+import sys
+
+import homing
+from homing import act, meta
+
+
+class Echo(act.Actor):
+    async def init(self, port):
+        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port))
+        await self.spawn_meta(server)
+        print("listening on port", server.local_address[1], flush=True)
+
+    def handle_message(self, sender, message):
+        self.send(message.id, message.reply(b"OK: " + message.data))
+
+
+homing.run(Echo, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)

@@ -1,0 +1,76 @@
+"""A statsd server: counters, gauges and timers by UDP, flushed every second as an event that anybody may subscribe to.
+
+python examples/statsd.py 8125
+echo "page.views:1|c" | nc -u -w1 127.0.0.1 8125
+"""
+
+import sys
+from statistics import median
+
+import homing
+from homing import act, gen, meta
+
+
+class Statsd(act.Actor):
+    """Reads `name:value|type`, a metric a line, and publishes what came in each interval as the event "metrics"."""
+
+    async def init(self, port, interval=1.0):
+        self.counters, self.gauges, self.timers, self.malformed = {}, {}, {}, 0
+        self.token = self.register_event("metrics", gen.EventOptions(buffer=1))
+        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port))
+        await self.spawn_meta(server)
+        self.send_every(self.pid, "flush", interval)
+        print("listening on port", server.local_address[1], flush=True)
+
+    def handle_message(self, sender, message):
+        if message == "flush":
+            self.flush()
+            return
+        for line in message.data.splitlines():
+            try:
+                self.record(line.decode())
+            except ValueError:
+                self.malformed += 1
+
+    def record(self, line):
+        name, _, rest = line.partition(":")
+        value, kind = float(rest.split("|")[0]), rest.split("|")[1:2]
+        if kind == ["c"]:
+            self.counters[name] = self.counters.get(name, 0) + value
+        elif kind == ["g"]:
+            self.gauges[name] = value
+        elif kind == ["ms"]:
+            self.timers.setdefault(name, []).append(value)
+        else:
+            raise ValueError(line)
+
+    def flush(self):
+        timers = {name: {"count": len(values), "median": median(values)} for name, values in self.timers.items()}
+        metrics = {
+            "counters": self.counters,
+            "gauges": dict(self.gauges),
+            "timers": timers,
+            "malformed": self.malformed,
+        }
+        self.send_event("metrics", self.token, metrics)
+        self.counters, self.timers, self.malformed = {}, {}, 0
+
+
+class Printer(act.Actor):
+    """One subscriber. A writer to a database would be another."""
+
+    def init(self):
+        self.link(gen.Event("metrics", self.node))
+
+    def handle_event(self, event):
+        if event.message["counters"] or event.message["timers"] or event.message["malformed"]:
+            print(event.message, flush=True)
+
+
+async def main(node, port):
+    await node.spawn(Statsd, port)
+    await node.spawn(Printer)
+    await node.wait()
+
+
+homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 8125)

@@ -1,0 +1,5 @@
+"""`python -m homing` is `homing`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,165 @@
+"""What `homing demo` runs.
+
+supervisor
++-- echo      UDP server on `port`; answers "OK: " and the payload
++-- workers   a pool of three
++-- gateway   UDP server on `port` + 1; its packets go to the pool
++-- load      with --load: sends packets to both, checks the answers
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from statistics import median
+from typing import Any
+
+from .. import act, gen, meta
+from ..node import Node
+from .load import LoadGenerator, LoadReport
+
+
+class _Server(act.Actor):
+    """Owns a UDP server. Its `handle_inspect` tells the server's counters."""
+
+    async def init(self, host: str, port: int, process: str | None = None) -> None:
+        self.server = meta.create_udp_server(meta.UDPServerOptions(host=host, port=port, process=process))
+        await self.spawn_meta(self.server)
+
+    def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, Any]:
+        return {"address": self.server.local_address, "statistics": self.server.statistics()}
+
+
+class Echo(_Server):
+    """Answers each packet. The payload "crash" crashes it: the supervisor starts it again."""
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        if message.data.strip() == b"crash":
+            raise RuntimeError(f"{message.addr[0]} asked for it")
+        self.send(message.id, message.reply(b"OK: " + message.data))
+
+
+class Worker(act.Actor):
+    """Answers with its own PID and the payload."""
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        if message.data.strip() == b"crash":
+            raise RuntimeError(f"{message.addr[0]} asked for it")
+        self.send(message.id, message.reply(f"worker {self.pid.id}: ".encode() + message.data))
+
+
+class Workers(act.Pool):
+    """Three of them."""
+
+    def init(self) -> act.PoolOptions:
+        return act.PoolOptions(worker=Worker, pool_size=3)
+
+
+class Load(act.Actor):
+    """Owns the load generator and keeps its last report."""
+
+    async def init(self, targets: list[tuple[str, int]], rate: int) -> None:
+        self.report = LoadReport(0, 0, 0, ())
+        await self.spawn_meta(LoadGenerator(targets, rate))
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        self.report = message
+
+    def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, Any]:
+        return {"report": self.report}
+
+
+class DemoSupervisor(act.Supervisor):
+    """Keeps all of it alive."""
+
+    def init(self, host: str, port: int) -> act.SupervisorSpec:
+        second = port + 1 if port else 0
+        return act.SupervisorSpec(
+            children=(
+                act.ChildSpec(name="echo", behavior=Echo, args=(host, port)),
+                act.ChildSpec(name="workers", behavior=Workers),
+                act.ChildSpec(name="gateway", behavior=_Server, args=(host, second, "workers")),
+            )
+        )
+
+
+async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> bool:
+    """Runs the demo until Ctrl-C, SIGTERM, or `seconds` (0: no end) have passed. True if it stopped in order."""
+    await node.spawn(DemoSupervisor, host, port, name="supervisor")
+    echo = (await node.inspect("echo"))["address"]
+    pool = (await node.inspect("gateway"))["address"]
+    _print_banner(node, echo, pool)
+    if rate:
+        near = "127.0.0.1" if echo[0] == "0.0.0.0" else echo[0]
+        await node.spawn(Load, [(near, echo[1]), (near, pool[1])], rate, name="load")
+    shown = [""]
+    reporter = asyncio.create_task(_report(node, rate > 0, shown))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds or None):
+            await node.wait()
+    reporter.cancel()
+    begin = time.monotonic()
+    if node.info().state == "running":
+        shown[0] = await _line(node, rate > 0) or shown[0]
+    clean = await node.stop()
+    if shown[0]:
+        _show(shown[0])
+    if sys.stdout.isatty():
+        print()
+    print(f"stopped {'in order' if clean else 'by force'} after {time.monotonic() - begin:.2f} s", flush=True)
+    return clean
+
+
+def _print_banner(node: Node, echo: tuple[Any, ...], pool: tuple[Any, ...]) -> None:
+    print(f"Node {node.name} runs on {node.info().loop.partition('.')[0]}.\n")
+    print(f"  echo   UDP {echo[0]}:{echo[1]}   answers OK: and what you send")
+    print(f"  pool   UDP {pool[0]}:{pool[1]}   three workers answer in turn\n")
+    print("Try it from another terminal:")
+    print(f"  echo hello | nc -u -w1 {echo[0]} {echo[1]}")
+    print(f"  echo hello | socat -t1 - UDP:{pool[0]}:{pool[1]}")
+    print(f"  echo crash | nc -u -w1 {echo[0]} {echo[1]}     # crashes the handler; the supervisor restarts it")
+    print("Ctrl-C stops it.\n", flush=True)
+
+
+async def _report(node: Node, load: bool, shown: list[str]) -> None:
+    """Shows the line of counters once a second, and keeps it in `shown`."""
+    while True:
+        await asyncio.sleep(1)
+        line = await _line(node, load)
+        if line is not None:
+            shown[0] = line
+            _show(line)
+
+
+def _show(line: str) -> None:
+    """Prints the line: in place on a terminal, else below the one before."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[2K{line}", end="", flush=True)
+    else:
+        print(line, flush=True)
+
+
+async def _line(node: Node, load: bool) -> str | None:
+    """The counters in one line; None while a part is being restarted."""
+    try:
+        supervisor = await node.inspect("supervisor")
+        echo = (await node.inspect("echo"))["statistics"]
+        pool = (await node.inspect("gateway"))["statistics"]
+        workers = await node.inspect("workers")
+        report = (await node.inspect("load"))["report"] if load else None
+    except gen.HomingError:
+        return None
+    restarts = supervisor["restarts"] + workers["worker_restarts"]
+    waiting = workers["messages_waiting"] + sum(worker["waiting"] for worker in workers["workers"].values())
+    drops = (echo.kernel_drops or 0) + (pool.kernel_drops or 0)
+    line = (
+        f"echo in {echo.packets_in:,} out {echo.packets_out:,} | pool in {pool.packets_in:,} out {pool.packets_out:,} "
+        f"waiting {waiting} | dropped {drops} | restarts {restarts}"
+    )
+    if report is not None:
+        line += f" | load sent {report.sent:,} answered {report.answered:,} wrong {report.wrong}"
+        if report.round_trips:
+            line += f" p50 {median(report.round_trips) * 1e3:.2f} ms"
+    return line

@@ -1,0 +1,138 @@
+"""Each example runs as a program of its own, does its work on real packets, and ends in order on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ..support import DEADLINE, UDPPeer
+
+ROOT = Path(__file__).parents[2]
+
+
+class Program:
+    """A running example and what it prints."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.output: list[str] = []
+
+    async def line_with(self, text: str) -> str:
+        """The next line that contains `text`."""
+        stdout = self.process.stdout
+        if stdout is None:
+            raise AssertionError("the program has no output")
+        async with asyncio.timeout(2 * DEADLINE):
+            while line := (await stdout.readline()).decode():
+                self.output.append(line)
+                if text in line:
+                    return line
+        raise AssertionError(f"the program ended without {text!r}: {self.output}")
+
+    async def port(self) -> int:
+        """The port that it says it is listening on."""
+        return int((await self.line_with("listening on port")).split()[-1])
+
+    async def end(self) -> int:
+        """Waits for its end and gives the exit code."""
+        async with asyncio.timeout(2 * DEADLINE):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def program(*command: str, stderr: int | None = None) -> AsyncIterator[Program]:
+    """Runs Python with these arguments, warnings being errors, from the root of the repository."""
+    pipe = asyncio.subprocess.PIPE
+    arguments = (sys.executable, "-W", "error", *command)
+    process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr)
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        process._transport.close()  # type: ignore[attr-defined]
+
+
+async def terminate(running: Program) -> int:
+    running.process.send_signal(signal.SIGTERM)
+    return await running.end()
+
+
+async def test_echo_answers_a_datagram_and_ends_in_order_on_sigterm(peer: UDPPeer) -> None:
+    async with program("examples/echo.py", "0") as running:
+        port = await running.port()
+        assert await peer.ask(b"hello", ("127.0.0.1", port)) == b"OK: hello"
+        assert await terminate(running) == 0
+
+
+@pytest.mark.skipif(shutil.which("nc") is None, reason="nc is not installed")
+async def test_echo_answers_nc_as_its_docstring_says(peer: UDPPeer) -> None:
+    async with program("examples/echo.py", "0") as running:
+        port = await running.port()
+        client = await asyncio.create_subprocess_exec(
+            "nc",
+            "-u",
+            "-w1",
+            "127.0.0.1",
+            str(port),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(2 * DEADLINE):
+            answer, _ = await client.communicate(b"hello\n")
+        assert answer == b"OK: hello\n"
+
+
+@pytest.mark.skipif(shutil.which("logger") is None, reason="logger is not installed")
+async def test_syslog_reads_what_logger_sends_in_both_formats() -> None:
+    async with program("examples/syslog.py", "0") as running:
+        port = str(await running.port())
+        for style, severity in (("--rfc3164", "err"), ("--rfc5424", "warning")):
+            arguments = ("-n", "127.0.0.1", "-P", port, "-d", style, "-p", f"user.{severity}", f"message {severity}")
+            client = await asyncio.create_subprocess_exec("logger", *arguments)
+            assert await client.wait() == 0
+            line = await running.line_with(f"message {severity}")
+            assert line.startswith(severity)
+        assert await terminate(running) == 0
+
+
+async def test_syslog_counts_what_is_no_syslog_message_and_escapes_it(peer: UDPPeer) -> None:
+    async with program("examples/syslog.py", "0") as running:
+        port = await running.port()
+        peer.send(b"\x1b[2J no priority", ("127.0.0.1", port))
+        line = await running.line_with("malformed")
+        assert "\x1b" not in line
+
+
+async def test_statsd_publishes_what_came_in_an_interval(peer: UDPPeer) -> None:
+    async with program("examples/statsd.py", "0") as running:
+        port = await running.port()
+        peer.send(b"views:1|c\nviews:2|c\nload:5|g\ntime:30|ms\nnonsense", ("127.0.0.1", port))
+        line = await running.line_with("views")
+        assert "'views': 3.0" in line
+        assert "'load': 5.0" in line
+        assert "'malformed': 1" in line
+        assert await terminate(running) == 0
+
+
+async def test_announce_sends_each_line_to_all_who_joined_and_ends_with_its_input(peer: UDPPeer) -> None:
+    async with program("examples/announce.py", "0") as running:
+        port = await running.port()
+        peer.send(b"", ("127.0.0.1", port))
+        await running.line_with("1 listening")
+        stdin = running.process.stdin
+        assert stdin is not None
+        stdin.write(b"dinner is ready\n")
+        assert (await peer.receive())[0] == b"dinner is ready\n"
+        stdin.close()
+        assert await running.end() == 0
