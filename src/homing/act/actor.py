@@ -294,7 +294,7 @@ class Actor(Relating, ProcessBehavior):
         Raises `EventTaken`, `BadOption`.
         """
         self._process.require_alive()
-        return self._process.core.events.register(self._process, name, options or EventOptions())
+        return self._process.core.events.register(self._process, name, EventOptions() if options is None else options)
 
     def unregister_event(self, name: str) -> None:
         """Takes the event back. Who links to it or monitors it is told `Unregistered`. Raises `EventUnknown`."""

@@ -92,7 +92,7 @@ class Pool(Actor):
         return self._dispatch
 
     def handle_forward_failed(self, sender: PID, message: Any) -> None:
-        """With `overflow="drop"`: all workers were full, this message is dropped (and counted)."""
+        """With `overflow="drop"`: all workers were full, this message is dropped (and counted). A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Size, and the counters: forwarded = handled by workers + waiting there + lost with a worker that crashed."""
@@ -139,6 +139,9 @@ class Pool(Actor):
         """Puts what waits at `worker` back to the head of the pool's own main lane, in order."""
         if worker.main:
             self._forwarded -= len(worker.main)
+            for entry in worker.main:
+                if isinstance(entry, Request):
+                    self._process.core.calls.moved(entry.ref, self._process)  # else it would fail with that worker
             self._process.put_back(worker.main)
             worker.main.clear()
 

@@ -184,7 +184,10 @@ class Supervisor(Actor):
         raise RestartsExceeded(child.name, self._spec.intensity, self._spec.period) from reason
 
     async def _stop_children(self) -> None:
-        for pid, child in reversed(tuple(self._running.items())):
+        """Ends the children that run, in the reverse of the order in which the specification starts them."""
+        order = {child.name: place for place, child in enumerate(self._spec.children)}
+        running = sorted(self._running.items(), key=lambda item: order[item[1].name], reverse=True)
+        for pid, child in running:
             process = self._process.core.processes.get(pid)
             if process is None:
                 continue
@@ -196,6 +199,8 @@ class Supervisor(Actor):
                 async with asyncio.timeout(child.shutdown):
                     await ended.wait()
             except TimeoutError:
+                if ended.is_set():
+                    continue  # in that very moment
                 self.log.warning("child %r did not end within %g s and is killed", child.name, child.shutdown)
                 process.kill()
                 await ended.wait()

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..gen import BadAddress, SendQueueFull
+from ..gen import SendQueueFull
 from .address import Address, check_destination
 from .kernel import granted_buffer, kernel_drops
 from .portable import NAME, Pooled, PortableBackend, Received
@@ -62,13 +62,18 @@ class Endpoint:
     # --- reading ------------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
-        """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`."""
+        """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
+        `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
-        self.resume()
+        if self._queue:
+            loop.add_writer(self._sock.fileno(), self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         if self._reading and self._loop is not None:
             self._reading = False
             self._loop.remove_reader(self._sock.fileno())
@@ -119,9 +124,11 @@ class Endpoint:
     def _receive_failed(self, error: OSError, *, nothing: bool) -> None:
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
+        if not nothing:
+            return  # what did come is handed on first; the error comes again
         if error.errno in _GONE:
             raise error
-        if nothing and self._loop is not None and self._retry is None:
+        if self._loop is not None:
             self.pause()
             self._retry = self._loop.call_later(_RETRY, self._retry_reading)
 
@@ -134,8 +141,8 @@ class Endpoint:
     def send(self, data: Any, address: Address, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError` or
-        `ValueError` (the data is no bytes-like object, or a buffer that was released).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
+        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
         """
         try:
             check_destination(self._family, address)
@@ -152,7 +159,7 @@ class Endpoint:
         except SendQueueFull:
             self.dropped_send_queue += 1
             raise
-        except (OSError, TypeError, ValueError, BadAddress) as error:
+        except Exception as error:
             self._count_send_error(error)
             raise
         return None
@@ -165,7 +172,8 @@ class Endpoint:
     def _enqueue(self, data: Any, address: Address, token: Any) -> None:
         if len(self._queue) >= self._queue_limit:
             raise SendQueueFull(self._queue_limit)
-        memoryview(data)  # refuses now what no system call could take later
+        with memoryview(data) as view:  # refuses now what no system call could take later
+            view.cast("B").release()
         self._queue.append((data, address, token))
         if len(self._queue) == 1 and self._loop is not None:
             self._loop.add_writer(self._sock.fileno(), self._flush)
@@ -180,7 +188,7 @@ class Endpoint:
                 size = self._backend.send(data, address)
             except BlockingIOError:
                 return
-            except (OSError, TypeError, ValueError) as error:
+            except Exception as error:
                 self._count_send_error(error)
                 failure = error
             else:
@@ -212,8 +220,6 @@ class Endpoint:
             return []
         self._last_drops = kernel_drops(self._sock)
         self.pause()
-        if self._retry is not None:
-            self._retry.cancel()
         if self._queue and self._loop is not None:
             self._loop.remove_writer(self._sock.fileno())
         tokens = [token for _, _, token in self._queue]

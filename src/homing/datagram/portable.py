@@ -48,12 +48,12 @@ class PortableBackend:
             except OSError as error:
                 if error.errno != _WSAEMSGSIZE:
                     raise
-                batch.append((bytes(view[:size]), ("", 0), True))  # Windows does not tell whose it was
+                batch.append((view[:size].tobytes(), ("", 0), True))  # Windows does not tell whose it was
                 continue
             if length > size:
-                batch.append((bytes(view[:size]), address, True))
+                batch.append((view[:size].tobytes(), address, True))
             else:
-                batch.append((bytes(view[:length]), address, False))
+                batch.append((view[:length].tobytes(), address, False))
 
     def receive_pooled(
         self, batch: list[Pooled], limit: int, get: Callable[[], Any], put: Callable[[Any], None]

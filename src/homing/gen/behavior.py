@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+from .errors import NotAllowed
 from .identifiers import PID, Alias, Ref, Target
-from .messages import MessageEvent, MessagePriority
+from .messages import NO_REPLY, MessageEvent, MessagePriority
 from .options import MetaOptions
 
 Result: TypeAlias = Awaitable[None] | None
@@ -159,12 +160,15 @@ class MetaBehavior:
         return None
 
     def handle_message(self, sender: PID, message: Any) -> Result:
-        """A message sent to the alias."""
+        """A message sent to the alias. Where a class does not define it, a warning is logged."""
+        self.process.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """A request made to the alias: as in `ProcessBehavior`."""
-        return None
+        """A request made to the alias: as in `ProcessBehavior`. Where a class does not define it, an error at once."""
+        what = f"{type(self).__name__} has no handle_call (request of type {type(request).__name__})"
+        self.process.send_response_error(sender, ref, NotAllowed(what))
+        return NO_REPLY
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Answers `inspect_meta` with a mapping."""

@@ -156,10 +156,14 @@ class AliasUnknown(DeliveryError):
 
 
 class MetaTerminated(AliasUnknown):
-    """The alias is gone: its meta-process has ended, or its process has deleted it."""
+    """The alias is gone: its meta-process has ended, or its process has deleted it. `reason` is the exit reason
+    where the caller was waiting for an answer."""
 
-    def __init__(self, target: object) -> None:
-        super().__init__(target, f"{target} is gone: its meta-process has ended, or the alias was deleted")
+    def __init__(self, target: object, reason: BaseException | None = None) -> None:
+        why = f": {reason!r}" if reason is not None else ""
+        super().__init__(target, f"{target} is gone: its meta-process has ended, or the alias was deleted{why}")
+        self.reason = reason
+        self.__cause__ = reason
 
 
 class NodeUnknown(DeliveryError):
@@ -267,7 +271,10 @@ class SendQueueFull(HomingError):
 
 
 class BufferReleased(HomingError, ValueError):
-    """A pooled buffer was used after it had gone back to its pool. Copy with `bytes(data)` what is kept longer."""
+    """What was to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
+    longer.
+
+    (Reading such `data` raises the `ValueError` of a released `memoryview`.)"""
 
     def __init__(self) -> None:
         super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")

@@ -51,6 +51,7 @@ class Fallback:
 
     def __post_init__(self) -> None:
         check_name("fallback.name", self.name)
+        check_type("fallback.tag", self.tag, str, "a word")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class NodeOptions:
 
     def __post_init__(self) -> None:
         check_type("env", self.env, Mapping, "a mapping")
+        check_type("handle_signals", self.handle_signals, bool, "True or False")
         check_seconds("stop_timeout", self.stop_timeout, zero=True)
         check_integer("turn_messages", self.turn_messages, 1)
         check_seconds("turn_seconds", self.turn_seconds)
@@ -110,6 +112,8 @@ class ProcessOptions:
         check_seconds("init_timeout", self.init_timeout)
         check_type("env", self.env, (Mapping, type(None)), "a mapping or None")
         check_type("leader", self.leader, (PID, type(None)), "a PID or None")
+        check_type("link_parent", self.link_parent, bool, "True or False")
+        check_type("link_child", self.link_child, bool, "True or False")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,3 +145,4 @@ class EventOptions:
 
     def __post_init__(self) -> None:
         check_integer("buffer", self.buffer, 0)
+        check_type("notify", self.notify, bool, "True or False")

@@ -18,7 +18,8 @@ class Lease:
     def __init__(self, buffer: Any, length: int, put: Callable[[Any], None]) -> None:
         self._buffer = buffer
         self._put = put
-        self.view = memoryview(buffer)[:length]
+        view = memoryview(buffer)
+        self.view = (view if view.format == "B" and view.ndim == 1 else view.cast("B"))[:length]
 
     @property
     def released(self) -> bool:
@@ -30,15 +31,34 @@ class Lease:
         buffer, self._buffer = self._buffer, None
         if buffer is None:
             return
-        try:
-            self.view.release()
-        except BufferError:
-            pass  # something (a numpy array, say) still points into it: the pool must not lend it out, see BufferPool
+        release_view(self.view)
         self._put(buffer)
+
+    def release_after(self, data: Any) -> None:
+        """As `release`, after an answer of `data` was sent, which may be a part of the buffer: then it ends with it."""
+        if not self.released and is_view_of(data, self.view.obj):
+            release_view(data)
+        self.release()
 
     def __del__(self) -> None:
         if getattr(self, "_put", None) is not None:
             self.release()
+
+
+def release_view(view: memoryview) -> None:
+    """Lets `view` raise from now on."""
+    try:
+        view.release()
+    except BufferError:
+        pass  # something (a numpy array, say) still points into it: the pool must not lend it out, see BufferPool
+
+
+def is_view_of(data: Any, buffer: Any) -> bool:
+    """True if `data` is a memoryview of `buffer`, or of a part of it, that was not released."""
+    try:
+        return isinstance(data, memoryview) and data.obj is buffer
+    except ValueError:
+        return False
 
 
 class MessageUDP:
@@ -53,10 +73,12 @@ class MessageUDP:
     __slots__ = ("_lease", "addr", "data", "id", "truncated")
     __match_args__ = ("id", "addr", "data")
 
+    id: Alias
+
     def __init__(
         self, id: Alias | None, addr: Address, data: Any, truncated: bool = False, lease: Lease | None = None
     ) -> None:
-        self.id = id
+        self.id = id  # type: ignore[assignment] # None only where a user made the message: received ones have it
         self.addr = addr
         self.data = data
         self.truncated = truncated
@@ -66,7 +88,10 @@ class MessageUDP:
         if self._lease is not None and self._lease.released:
             size = "buffer released"
         else:
-            size = f"{len(self.data)} bytes"
+            try:
+                size = f"{len(self.data)} bytes"
+            except (TypeError, ValueError):
+                size = f"{type(self.data).__name__}, no bytes"
         return f"MessageUDP({self.id}, {self.addr}, {size}{', truncated' if self.truncated else ''})"
 
     def reply(self, data: Any) -> MessageUDP:

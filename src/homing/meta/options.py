@@ -34,12 +34,14 @@ class UDPServerOptions:
         longest are 65507 on IPv4 and 65527 on IPv6). What waits costs its own length, not this. Not used with a
         `buffer_pool`.
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
-    `meta.BufferPool`.
+        `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
+        another kind you put back yourself.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
-    low_water: reading goes on when so few are left. 256: the receiver has work while the socket is polled again.
+    low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
+        while the socket is polled again.
     receive_batch: datagrams read at a stretch. 64: larger ones gain nothing measurable and delay the others on the
     loop.
     send_queue: datagrams that wait at most while the kernel's send buffer is full; more are dropped and counted.
@@ -53,7 +55,7 @@ class UDPServerOptions:
     receive_buffer: int | None = None
     send_buffer: int | None = None
     high_water: int = 1024
-    low_water: int = 256
+    low_water: int | None = None
     receive_batch: int = 64
     send_queue: int = 1024
 
@@ -71,21 +73,33 @@ class UDPServerOptions:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1, 2**31 - 1)
         check_integer("high_water", self.high_water, 1)
-        check_integer("low_water", self.low_water, 0, self.high_water - 1)
+        if self.low_water is not None:
+            check_integer("low_water", self.low_water, 0, self.high_water - 1)
         check_integer("receive_batch", self.receive_batch, 1)
         check_integer("send_queue", self.send_queue, 1)
 
 
 def _check_pool(pool: Any) -> None:
     """Takes one buffer out and puts it back, to see that the pool is one."""
-    if not callable(getattr(pool, "get", None)) or not callable(getattr(pool, "put", None)):
-        raise BadOption("buffer_pool", pool, "give an object with get() and put(buffer), such as meta.BufferPool")
-    buffer = pool.get()
+    give, take = getattr(pool, "get", None), getattr(pool, "put", None)
+    if isinstance(pool, type) or not callable(give) or not callable(take):
+        raise BadOption("buffer_pool", pool, "give an object with get() and put(buffer), such as meta.BufferPool()")
     try:
-        with memoryview(buffer) as view:
-            usable = not view.readonly and view.nbytes > 0
-    except TypeError:
-        usable = False
-    pool.put(buffer)
-    if not usable:
+        buffer = give()
+    except Exception as error:
+        raise BadOption("buffer_pool", pool, f"its get() raised {error!r}") from error
+    if not writable_bytes(buffer):
         raise BadOption("buffer_pool", pool, f"get() gave {type(buffer).__name__}; it must give a writable buffer")
+    try:
+        take(buffer)
+    except Exception as error:
+        raise BadOption("buffer_pool", pool, f"its put() raised {error!r}") from error
+
+
+def writable_bytes(thing: Any) -> int:
+    """How long a datagram can be read into `thing`; 0 if it is no writable contiguous buffer."""
+    try:
+        with memoryview(thing) as view, view.cast("B") as octets:
+            return 0 if octets.readonly else octets.nbytes
+    except (TypeError, ValueError, NotImplementedError):
+        return 0

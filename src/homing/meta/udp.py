@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from ..datagram import Address, Endpoint, Statistics, bind, format_address
-from ..gen import NO_REPLY, PID, BufferReleased, HomingError, MetaBehavior, NotAllowed, Ref, SendQueueFull, Target
+from ..gen import (
+    NO_REPLY,
+    PID,
+    BadOption,
+    BufferReleased,
+    HomingError,
+    MetaBehavior,
+    NotAllowed,
+    Ref,
+    Target,
+)
 from ..node.flow import Inlet
 from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
-from .messages import Lease, MessageUDP
-from .options import UDPServerOptions
+from .messages import Lease, MessageUDP, release_view
+from .options import UDPServerOptions, writable_bytes
 
 
 class UDPServer(MetaBehavior):
@@ -29,11 +40,16 @@ class UDPServer(MetaBehavior):
     process: MetaProcess
 
     def __init__(self, options: UDPServerOptions) -> None:
+        if not isinstance(options, UDPServerOptions):
+            raise BadOption("options", options, "give meta.UDPServerOptions")
         self._options = options
+        pooled = options.buffer_pool is not None
         sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
-        self._endpoint = Endpoint(sock, buffer_size=options.buffer_size, send_queue=options.send_queue)
+        self._endpoint = Endpoint(sock, buffer_size=0 if pooled else options.buffer_size, send_queue=options.send_queue)
         self._endpoint.on_sent = self._sent_later
         self._pool = options.buffer_pool
+        self._lent: set[int] = set()  # the ids of the pool's buffers that datagrams have
+        self._pool_size = 0
         self._inlet: Inlet | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -64,7 +80,8 @@ class UDPServer(MetaBehavior):
         self._log = RateLimited(process.log)
         options = self._options
         to: Target = process.parent if options.process is None else options.process
-        self._inlet = process.inlet(to, options.high_water, options.low_water, self._resume)
+        low_water = options.high_water // 4 if options.low_water is None else options.low_water
+        self._inlet = process.inlet(to, options.high_water, low_water, self._resume)
         asked = options.receive_buffer
         if asked is not None and self._endpoint.receive_buffer < asked:
             process.log.warning(
@@ -79,8 +96,8 @@ class UDPServer(MetaBehavior):
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
-        if not self._draining:
-            self._endpoint.open(self.process.loop, self._readable)
+        self._endpoint.open(self.process.loop, self._readable)
+        self._resume()
         await self._gone
 
     def drain(self) -> None:
@@ -97,15 +114,17 @@ class UDPServer(MetaBehavior):
     def _close(self) -> None:
         if self._inlet is not None:
             self._inlet.close()
-        for message, ref in self._endpoint.close():
-            self._finished(message)
-            if ref is not None:
-                self.process.send_response_error(self.process.parent, ref, NotAllowed("the UDP server has ended"))
+        for message, _ in self._endpoint.close():
+            self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
 
     # --- from the socket ----------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        """The socket has datagrams: as many as the receiver takes, a batch at most, go into its mailbox."""
+        """The socket has datagrams: they are delivered, and handled at once."""
+        self.process.run_with(self._deliver)
+
+    def _deliver(self) -> None:
+        """As many as the receiver takes, a batch at most, go into its mailbox."""
         inlet = self._inlet
         if inlet is None:
             return
@@ -125,7 +144,6 @@ class UDPServer(MetaBehavior):
             taken = inlet.put(messages)
             self._delivered += taken
             self._dropped_no_receiver += len(messages) - taken
-            self.process.run_now()
 
     def _receive(self, limit: int) -> list[MessageUDP]:
         alias = self.process.id
@@ -185,17 +203,18 @@ class UDPServer(MetaBehavior):
         """One datagram could not be sent: it is counted, logged at a bounded rate, and its buffer goes back."""
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
-        kind = type(error).__name__ if isinstance(error, SendQueueFull) else f"send {error}"
-        self._warn(kind[:60], "a datagram to %s was not sent: %s", message.addr, error)
+        number = error.errno if isinstance(error, OSError) else None
+        kind = errno.errorcode.get(number or 0, type(error).__name__)
+        self._warn(f"send {kind}", "a datagram to %s was not sent: %s", message.addr, error)
         self._finished(message)
         return error
 
     def _finished(self, message: MessageUDP) -> None:
         """The datagram has gone out, or never will: a pooled buffer goes back."""
         if message._lease is not None:
-            message._lease.release()
-        elif self._pool is not None and _is_whole_buffer(message.data):
-            self._put_buffer(message.data)
+            message._lease.release_after(message.data)
+        elif self._pool is not None:
+            self._put_sent(message.data)
 
     # --- the pool -----------------------------------------------------------------------------------------
 
@@ -204,21 +223,46 @@ class UDPServer(MetaBehavior):
         if self._pool is not None:
             try:
                 buffer = self._pool.get()
-                with memoryview(buffer) as view:
-                    if not view.readonly and view.nbytes:
-                        return buffer
             except Exception as error:
-                self._warn("pool", "buffer_pool.get failed: %r", error)
-            self._pool_errors += 1
+                self._pool_failed("get", error)
+            else:
+                size = writable_bytes(buffer)
+                if size and id(buffer) not in self._lent:
+                    self._lent.add(id(buffer))
+                    self._pool_size = size
+                    return buffer
+                self._pool_failed("get", f"gave {type(buffer).__name__} that is no writable buffer, or is in use")
         return bytearray(self._options.buffer_size)
 
     def _put_buffer(self, buffer: Any) -> None:
+        """A datagram's buffer goes back, unless it is a fresh one that took the place of the pool's."""
+        if id(buffer) in self._lent:
+            self._lent.discard(id(buffer))
+            self._give_back(buffer)
+
+    def _put_sent(self, data: Any) -> None:
+        """A buffer that a user took from the pool and sent goes back: whole, whatever part of it was sent. Not one that
+        a datagram has, which goes back with that, and not a shorter one: it would cut the next long datagram."""
+        try:
+            whole = data.obj if isinstance(data, memoryview) else data
+        except ValueError:
+            return  # released already
+        if not isinstance(whole, bytearray) or id(whole) in self._lent or len(whole) < self._pool_size:
+            return
+        if isinstance(data, memoryview):
+            release_view(data)
+        self._give_back(whole)
+
+    def _give_back(self, buffer: Any) -> None:
         if self._pool is not None:
             try:
                 self._pool.put(buffer)
             except Exception as error:
-                self._pool_errors += 1
-                self._warn("pool", "buffer_pool.put failed: %r", error)
+                self._pool_failed("put", error)
+
+    def _pool_failed(self, what: str, error: object) -> None:
+        self._pool_errors += 1
+        self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", repr(error))
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         if self._log is not None:
@@ -266,16 +310,6 @@ class UDPServer(MetaBehavior):
             buffer_pool=repr(self._pool) if self._pool is not None else "",
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
-
-
-def _is_whole_buffer(data: Any) -> bool:
-    """True for what a user got from the pool and sends: a bytearray, or a writable view of one."""
-    if isinstance(data, memoryview):
-        try:
-            return not data.readonly
-        except ValueError:
-            return False  # released already
-    return isinstance(data, bytearray)
 
 
 def _was_released(message: MessageUDP) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from time import perf_counter
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+CLOCK_STEP = 8
+"""Messages between two readings of the clock at most. Reading it costs a tenth of the cheapest message."""
 
 
 class Activity(Mailbox):
@@ -120,6 +124,8 @@ class Activity(Mailbox):
             self.awaited = pending
             self.task = task = self.core.loop.create_task(self._await(pending))
             task.add_done_callback(self._task_done)
+            if not self.alive:
+                task.cancel()  # the callback ended its own activity before it gave back the coroutine
         elif self.state is _RUNNING:
             self._rest()
         elif self.state is _ZOMBIE and self.task is None:
@@ -128,13 +134,15 @@ class Activity(Mailbox):
     def _advance(self, deadline: float) -> Coroutine[Any, Any, Any] | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
 
-        The clock is read after 1, 2, 4, 8 ... messages: quick handlers pay for it seldom, slow ones stop in time.
+        The clock is read after 1, 2, 4, 8, 16, 24 ... messages: quick handlers pay little for it, slow ones stop in
+        time, also those that come after many quick ones.
         """
         budget = self.core.scheduler.turn_messages
         handle = self.handler
         forwards = self.forwards
         main = self.main
         count, check = 0, 1
+        failure: BaseException | None = None
         try:
             while True:
                 if self.urgent:
@@ -159,17 +167,19 @@ class Activity(Mailbox):
                 result = handle(*entry) if entry.__class__ is tuple else entry.handle(self)
                 if result is not None and type(result) is CoroutineType:
                     self.handled += count
+                    if self.watchers is not None:
+                        self.notify_watchers()  # the callback may take long, and this was taken out of the lane
                     return result
                 if count >= check:
                     if count >= budget or perf_counter() >= deadline:
                         break
-                    check = count + count
+                    check = min(count + min(count, CLOCK_STEP), budget)
         except BaseException as error:
-            self.handled += count
-            entry = result = None  # the traceback must not keep the message, and with it a pooled buffer
-            self._failed(error)
-            return None
+            failure = error
         self.handled += count
+        if failure is not None:
+            entry = result = None  # the traceback must not keep the message, and with it a pooled buffer
+            self._failed(failure)
         return None
 
     async def _await(self, pending: Coroutine[Any, Any, Any]) -> None:
@@ -179,21 +189,23 @@ class Activity(Mailbox):
         deadline = perf_counter() + seconds
         budget = self.core.scheduler.turn_messages
         following: Coroutine[Any, Any, Any] | None = pending
+        failure: BaseException | None = None
         try:
             while following is not None:
                 await _timed(self, following)
                 following = None
-                if self.state is _ZOMBIE:
-                    self.end(TerminateKill())
-                    break
                 budget -= 1
                 now = perf_counter()
-                if budget > 0 and now < deadline:
+                if self.alive and budget > 0 and now < deadline:
                     following = self._advance(deadline)
                     self.running_time += perf_counter() - now
         except BaseException as error:
+            failure = error
+        if failure is not None:
             pending = following = None  # type: ignore[assignment]
-            self._failed(error)
+            self._failed(failure)
+        if self.state is _ZOMBIE:
+            self.end(TerminateKill())  # it was killed, and its callback returned; else this does nothing
         if self.task is asyncio.current_task():
             self.task = None  # else it is that of an asynchronous `terminate` by now
         if self.alive:
@@ -201,10 +213,11 @@ class Activity(Mailbox):
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         """Ends the activity if its task was cancelled before it had begun, for then `_await` never ran."""
-        if self.awaited is not None:
+        if self.awaited is not None and (self.task is task or not self.alive):  # else it is the next turn's by now
             self.awaited.close()
             self.awaited = None
-            self.task = None
+            if self.task is task:
+                self.task = None
             self.end(TerminateKill())
 
     def _rest(self) -> None:
@@ -228,7 +241,46 @@ class Activity(Mailbox):
             self.end(error, error)
         else:
             self.end(as_reason(error), error)
-        _forget_frames(error)
+        forget_frames(error)
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def terminate(self, reason: Exception, seconds: float | None) -> None:
+        """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
+        try:
+            pending = self.behavior.terminate(reason)
+        except BaseException as error:
+            self.terminate_failed(error)
+            pending = None
+        if type(pending) is CoroutineType:
+            self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
+            self.task.add_done_callback(partial(self._terminated, pending, reason))
+        else:
+            self.ended(reason)
+
+    async def _terminate_later(self, pending: Coroutine[Any, Any, None], seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await pending
+        except BaseException as error:
+            self.terminate_failed(error)
+
+    def _terminated(self, pending: Coroutine[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
+        pending.close()  # it never began if the loop's shutdown cancelled the task before that
+        self.ended(reason)
+
+    def terminate_failed(self, error: BaseException) -> None:
+        """Logs what `terminate` raised: the activity ends all the same."""
+
+    def ended(self, reason: Exception) -> None:
+        """Tells everybody, and lets go of everything."""
+
+    def hurry(self) -> None:
+        """Cancels an asynchronous `terminate`, but not before it has begun."""
+        if self.task is not None:
+            self.core.loop.call_soon(self.task.cancel)
+
+    # --- holding the main lane ----------------------------------------------------------------------------
 
     def hold(self) -> None:
         """Leaves the main lane alone until `resume`."""
@@ -257,22 +309,30 @@ class Activity(Mailbox):
             if not self.scheduled:
                 self.core.scheduler.schedule(self)
 
+    def discard(self) -> None:
+        self.core.discarded += self.waiting
+        super().discard()
+
     def release(self) -> None:
         """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
         for timer in tuple(self.timers or ()):
             timer.cancel()
-        self.core.discarded += self.waiting
         self.discard()
         self.notify_watchers(ended=True)
 
 
-def _forget_frames(error: BaseException | None) -> None:
+def forget_frames(error: BaseException | None) -> None:
     """Drops the traceback, which has been logged: a reason that is kept must not keep messages and their buffers."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    rest = [error]
+    while rest:
+        error = rest.pop()
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error.__traceback__ = None
+            rest += (error.__cause__, error.__context__)
+            if isinstance(error, BaseExceptionGroup):
+                rest += error.exceptions
 
 
 @coroutine

@@ -5,7 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..gen import CallTimeout, CallToSelf, MessagePriority, ProcessState, ProcessTerminated, Ref, Target
+from ..gen import (
+    Alias,
+    CallTimeout,
+    CallToSelf,
+    MessagePriority,
+    MetaTerminated,
+    ProcessState,
+    ProcessTerminated,
+    Ref,
+    Target,
+)
 from ..gen.options import check_seconds
 from .envelope import Inspection
 
@@ -54,6 +64,7 @@ class Calls:
 
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
+        check_seconds("timeout", timeout)
         callee = self._core.registry.find(to)
         if callee is caller:
             raise CallToSelf(callee.id)
@@ -118,11 +129,12 @@ class Calls:
 
     def callee_gone(self, callee: Activity, reason: Exception) -> None:
         """Fails every open call to `callee`, at once."""
+        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
         refs, callee.pending = callee.pending, None
         for ref in refs or ():
             waiter = self._open.pop(ref, None)
             if waiter is not None and not waiter.future.done():
-                waiter.future.set_exception(ProcessTerminated(waiter.target, reason))
+                waiter.future.set_exception(gone(waiter.target, reason))
 
     def _expire(self, ref: Ref, seconds: float) -> None:
         waiter = self._take(ref)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from time import perf_counter, time
+from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class Core:
         self.options = options
         self.loop = loop
         self.thread = threading.get_ident()
-        creation = int(time())
+        creation = time_ns()
         self.pid = PID(name, 1, creation)
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
@@ -82,6 +82,8 @@ class Core:
             try:
                 self.loop.call_soon_threadsafe(self._run_posted)
             except RuntimeError:
+                self._wake_posted = False
+                self._posted.clear()
                 raise NodeTerminated(self.name) from None
 
     def _run_posted(self) -> None:

@@ -155,18 +155,6 @@ class Exit:
         return result if type(result) is CoroutineType else None
 
 
-class Stop:
-    """Ends the activity for `reason`, whatever it traps."""
-
-    __slots__ = ("reason",)
-
-    def __init__(self, reason: Exception) -> None:
-        self.reason = reason
-
-    def handle(self, activity: Activity) -> Pending:
-        raise ExitSignal(self.reason)
-
-
 class Invoke:
     """Calls a method of a behavior base (pool, supervisor) in its process's own turn."""
 

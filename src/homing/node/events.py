@@ -20,7 +20,7 @@ from ..gen import (
     Ref,
     Unregistered,
 )
-from ..gen.options import check_name
+from ..gen.options import check_name, check_type
 from .envelope import Publication
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Events:
     def register(self, owner: Process, name: str, options: EventOptions) -> Ref:
         """Registers an event and gives the token that publishing it takes. Raises `EventTaken`."""
         check_name("name", name)
+        check_type("options", options, EventOptions, "gen.EventOptions")
         event = Event(name, self._core.name)
         taken = self._records.get(event)
         if taken is not None:
@@ -90,6 +91,8 @@ class Events:
             record.buffer.append(publication)
         delivered = 0
         for consumer in self._core.relations.consumers(event).values():
+            if not consumer.alive:
+                continue  # it is ending
             if not consumer.put(Publication(publication), 0, consumer.limit):
                 self.failures += 1
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..gen import PID, Alias, ProcessID, Target
+from ..gen import ProcessID, Target
 from .delivery import split_address
 from .envelope import SplitMessage
 
@@ -24,7 +24,7 @@ class Inlet:
     ready: called once after `room()` gave 0, when it may be above 0 again.
     """
 
-    __slots__ = ("_core", "_high", "_low", "_owner", "_ready", "_to", "_waiting_on")
+    __slots__ = ("_core", "_high", "_low", "_owner", "_ready", "_resume", "_to", "_waiting_for")
 
     def __init__(self, core: Core, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None]) -> None:
         self._core = core
@@ -33,7 +33,8 @@ class Inlet:
         self._high = high
         self._low = low
         self._ready = ready
-        self._waiting_on: Activity | str | None = None
+        self._waiting_for = ""
+        self._resume: Callable[[], None] = _nothing
 
     @property
     def receiver(self) -> Target:
@@ -43,24 +44,21 @@ class Inlet:
     @property
     def waiting_for(self) -> str:
         """What the source waits for now: `receiver` (nobody is there), `mailbox` (it is full), or nothing."""
-        if self._waiting_on is None:
-            return ""
-        return "receiver" if isinstance(self._waiting_on, str) else "mailbox"
+        return self._waiting_for
 
     def room(self) -> int:
         """How many messages the receiver takes now. 0: `ready` will be called."""
-        if self._waiting_on is not None:
+        if self._waiting_for:
             return 0
         target = self._core.registry.routes.get(self._to)
         if target is None:
-            self._wait_for_receiver()
+            self._wait("receiver", None, 0)
             return 0
         high = min(self._high, target.limit) if target.limit else self._high
         room = high - len(target.main) if target.main else high
         if room > 0:
             return room
-        self._waiting_on = target
-        target.watch(min(self._low, high - 1), self._resumed)
+        self._wait("mailbox", target, min(self._low, high - 1))
         return 0
 
     def put(self, messages: list[Any]) -> int:
@@ -87,21 +85,32 @@ class Inlet:
 
     def close(self) -> None:
         """Waits for nothing any more."""
-        if isinstance(self._waiting_on, str):
-            self._core.registry.forget_waiter(self._waiting_on, self._resumed)
+        self._stop_waiting()
         self._ready = _nothing
 
-    def _wait_for_receiver(self) -> None:
-        to = self._to
-        if isinstance(to, str):
-            self._waiting_on = to
-            self._core.registry.when_registered(to, self._resumed)
-        elif isinstance(to, (PID, Alias, ProcessID)):
-            self._waiting_on = "gone"  # such an address never comes back: the source waits until it is stopped
+    def _wait(self, what: str, target: Activity | None, low: int) -> None:
+        """Waits for room in the mailbox of `target`, and for somebody (else) to register the name, whichever is first.
 
-    def _resumed(self) -> None:
-        self._waiting_on = None
-        self._ready()
+        A PID or an alias never comes back: then the source waits until it is stopped.
+        """
+
+        def resume() -> None:
+            if self._resume is resume:  # else it is an old wait that ends, of a mailbox that has lost the name since
+                self._stop_waiting()
+                self._ready()
+
+        self._waiting_for = what
+        self._resume = resume
+        if target is not None:
+            target.watch(low, resume)
+        if isinstance(self._to, str):
+            self._core.registry.when_registered(self._to, resume)
+
+    def _stop_waiting(self) -> None:
+        if isinstance(self._to, str):
+            self._core.registry.forget_waiter(self._to, self._resume)
+        self._resume = _nothing
+        self._waiting_for = ""
 
 
 def _nothing() -> None:

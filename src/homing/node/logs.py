@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from ..gen import NodeTerminated
 from .envelope import LogEntry
 
 if TYPE_CHECKING:
@@ -39,11 +40,10 @@ def context(
 class Receiver(logging.Handler):
     """Hands the node's log records to a process: each comes to its `handle_log`, by its log lane."""
 
-    def __init__(self, core: Core, pid: PID, level: int, on_gone: Callable[[Receiver], None]) -> None:
+    def __init__(self, core: Core, pid: PID, level: int) -> None:
         super().__init__(level)
         self._core = core
         self.pid = pid
-        self._on_gone = on_gone
 
     def emit(self, record: logging.LogRecord) -> None:
         node = getattr(record, "node", self._core.name)
@@ -52,13 +52,15 @@ class Receiver(logging.Handler):
         if threading.get_ident() == self._core.thread:
             self._put(record)
         else:
-            self._core.from_thread(self._put, record)
+            try:
+                self._core.from_thread(self._put, record)
+            except NodeTerminated:
+                pass  # its loop was closed before the node was stopped: nobody is there to get the record
 
     def _put(self, record: logging.LogRecord) -> None:
         target = self._core.registry.routes.get(self.pid)
         if target is None:
-            self._on_gone(self)
-            return
+            return  # it is ending
         target.put_log(LogEntry(record))
         if not target.scheduled:
             self._core.scheduler.schedule(target)

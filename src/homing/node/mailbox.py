@@ -118,7 +118,11 @@ class Mailbox:
             callback()
 
     def discard(self) -> None:
-        """Drops all that waits. Pooled buffers in it go back to their pool with the messages."""
+        """Drops all that waits, also from a turn that is going on. Pooled buffers in it go back to their pool with the
+        messages."""
+        for lane in (self.urgent, self.system, self.main, self.logs):
+            if lane is not None:
+                lane.clear()
         self.urgent = self.system = self.main = self.logs = None
         self.guarded = True
 

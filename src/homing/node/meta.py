@@ -12,9 +12,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
-from functools import partial
 from time import perf_counter
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -35,7 +33,7 @@ from ..gen import (
     is_orderly,
 )
 from ..gen.behavior import TERMINATE_TIMEOUT
-from .activity import Activity
+from .activity import Activity, forget_frames
 from .flow import Inlet
 from .logs import META_LOGGER, ContextAdapter, context
 from .mailbox import Entry
@@ -98,18 +96,18 @@ class MetaProcess(Activity):
         self.messages_out += 1
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        self._require_loop("send_after")
+        self._require_timer("send_after")
         return start_timer(self.core, self, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        self._require_loop("send_every")
+        self._require_timer("send_every")
         return start_timer(self.core, self, to, message, seconds, periodic=True)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
         self._on_loop(self.core.calls.answer, ref, answer)
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        self._on_loop(self.core.calls.fail, ref, error)
+        self._on_loop(self.core.calls.fail, ref, as_reason(error))
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         from .spawning import spawn_meta
@@ -125,9 +123,10 @@ class MetaProcess(Activity):
         """The node's event loop."""
         return self.core.loop
 
-    def run_now(self) -> None:
-        """Gives the receivers of what was just delivered their turn, without another turn of the loop."""
-        self.core.scheduler.run_now()
+    def run_with(self, source: Callable[[], None]) -> None:
+        """Calls `source` and then gives the receivers of what it delivered their turn, without another turn of the
+        loop."""
+        self.core.scheduler.run_with(source)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self.core.thread:
@@ -135,7 +134,9 @@ class MetaProcess(Activity):
         else:
             self.core.from_thread(function, *args)
 
-    def _require_loop(self, what: str) -> None:
+    def _require_timer(self, what: str) -> None:
+        if not self.alive:
+            raise NotAllowed(f"{self.id} has ended; it can only send, in its terminate")
         if threading.get_ident() != self.core.thread:
             raise NotAllowed(f"{what} works on the node's thread only; send to the parent and let it set the timer")
 
@@ -185,40 +186,20 @@ class MetaProcess(Activity):
         if fault is not None and not is_orderly(reason):
             self.core.crashes += 1
             self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
-        try:
-            pending = self.behavior.terminate(reason)
-        except BaseException as error:
-            self._terminate_failed(error)
-            pending = None
-        current = asyncio.current_task(self.core.loop)
+            forget_frames(fault)
         for task in (self._source, self.task):
-            if task is not None and task is not current:
+            if task is not None:
                 task.cancel()
-        if type(pending) is CoroutineType:
-            self._source = self.core.loop.create_task(self._terminate_later(pending))
-            self._source.add_done_callback(partial(self._terminated, pending, reason))
-        else:
-            self._ended(reason)
+        self.terminate(reason, TERMINATE_TIMEOUT)
 
-    async def _terminate_later(self, pending: CoroutineType[Any, Any, None]) -> None:
-        try:
-            async with asyncio.timeout(TERMINATE_TIMEOUT):
-                await pending
-        except BaseException as error:
-            self._terminate_failed(error)
-
-    def _terminated(self, pending: CoroutineType[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
-        pending.close()  # it never began if the task was cancelled before that
-        self._ended(reason)
-
-    def _terminate_failed(self, error: BaseException) -> None:
+    def terminate_failed(self, error: BaseException) -> None:
         self.log.error("terminate of meta-process %s %s failed: %r", self.id, self._kind, error, exc_info=error)
 
     @property
     def _kind(self) -> str:
         return type(self.behavior).__name__
 
-    def _ended(self, reason: Exception) -> None:
+    def ended(self, reason: Exception) -> None:
         self.state = ProcessState.TERMINATED
         self.core.metas.pop(self.id, None)
         if self.owner.metas is not None:

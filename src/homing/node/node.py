@@ -29,7 +29,6 @@ from ..gen.options import check_seconds
 from .core import Core
 from .envelope import Exit
 from .logs import Receiver
-from .meta import MetaProcess
 from .process import Process
 from .spawning import spawn
 from .stopping import Stopping
@@ -150,8 +149,14 @@ class Node:
         return await self._core.calls.inspect(None, alias, items, timeout)
 
     def register_name(self, name: str, pid: PID) -> None:
-        """Registers a process under a name. Raises `NameTaken`, `BadOption`, `NotAllowed` if it has a name."""
-        self._core.registry.register_name(name, self._process(pid))
+        """Registers a process under a name.
+
+        Raises `NameTaken`, `BadOption`, `NotAllowed` if it has a name or is ending, `ProcessUnknown`,
+        `ProcessTerminated`.
+        """
+        process = self._process(pid)
+        process.require_alive()
+        self._core.registry.register_name(name, process)
 
     # --- what there is ------------------------------------------------------------------------------------
 
@@ -165,7 +170,7 @@ class Node:
 
     def meta_info(self, alias: Alias) -> MetaInfo:
         """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
-        meta = self._core.metas.get(alias)
+        meta = self._core.metas.get(alias) if isinstance(alias, Alias) else None
         if meta is None:
             raise self._core.registry.missing(alias)
         return meta.info()
@@ -204,12 +209,15 @@ class Node:
         """From now on the process gets this node's log records of `level` and above, by `handle_log`.
 
         Records of `homing.*` loggers, as far as those let them pass (`logging.getLogger("homing").setLevel`). What a
-        receiver logs itself is not given to receivers. Raises `ProcessUnknown`, `ProcessTerminated`.
+        receiver logs itself is not given to receivers. Ends with the process. Raises `ProcessUnknown`,
+        `ProcessTerminated`, `NotAllowed` if it is ending.
         """
-        self._process(pid)
+        process = self._process(pid)
+        process.require_alive()
         self.remove_log_receiver(pid)
-        receiver = Receiver(self._core, pid, level, self._receiver_gone)
+        receiver = Receiver(self._core, pid, level)
         self._core.log_receivers[pid] = receiver
+        process.watch(-1, lambda: self._receiver_gone(receiver))  # no lane is ever that empty: when it has ended
         logging.getLogger("homing").addHandler(receiver)
 
     def remove_log_receiver(self, pid: PID) -> bool:
@@ -220,7 +228,8 @@ class Node:
         return receiver is not None
 
     def _receiver_gone(self, receiver: Receiver) -> None:
-        self.remove_log_receiver(receiver.pid)
+        if self._core.log_receivers.get(receiver.pid) is receiver:
+            self.remove_log_receiver(receiver.pid)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -237,7 +246,7 @@ class Node:
 
     def stop_soon(self) -> None:
         """Begins a stop and returns: what SIGINT and SIGTERM do. A second time: what is left is killed now."""
-        again = self._stopping.state != "running"
+        again = bool(self._stop_tasks) or self._stopping.state != "running"
         if not again:
             self._core.log.info("node %s is stopping", self.name)
         task = self._core.loop.create_task(self.stop(0 if again else None))
@@ -257,13 +266,9 @@ class Node:
             self.remove_log_receiver(pid)
 
     def _process(self, pid: PID | str) -> Process:
-        found = self._core.registry.routes.get(pid)
-        if isinstance(found, Process):
-            return found
-        if isinstance(pid, PID):
-            zombie = self._core.processes.get(pid)
-            if zombie is not None:
-                return zombie
-        elif isinstance(found, MetaProcess) or not isinstance(pid, str):
+        if not isinstance(pid, (PID, str)):
             raise BadOption("pid", pid, "give a PID or a registered name")
-        raise self._core.registry.missing(pid)
+        found = self._core.processes.get(pid) if isinstance(pid, PID) else self._core.registry.routes.get(pid)
+        if not isinstance(found, Process):
+            raise self._core.registry.missing(pid)
+        return found

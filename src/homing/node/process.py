@@ -7,11 +7,8 @@ It ends in this order, on every path: no address leads to it any more; its meta-
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
-from functools import partial
 from time import perf_counter
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -30,7 +27,6 @@ from ..gen import (
     is_orderly,
 )
 from .activity import Activity
-from .envelope import Stop
 from .logs import PROCESS_LOGGER, ContextAdapter, context
 
 if TYPE_CHECKING:
@@ -117,7 +113,7 @@ class Process(Activity):
         if self.aliases is None or alias not in self.aliases:
             raise NotAllowed(f"{alias} is not an alias of {self.id}")
         self.aliases.discard(alias)
-        del self.core.registry.routes[alias]
+        self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
         self.core.relations.subject_gone(alias, self.id, Unregistered())
 
     def unregister_name(self) -> None:
@@ -136,28 +132,34 @@ class Process(Activity):
         elif self.alive:
             self._leave()
             self.state = _ZOMBIE
+            self.discard()  # so the turn in which it may be finds nothing more
             if self.task is not None:
                 self.task.cancel()
-            else:
-                if self.urgent is None:
-                    self.urgent = deque()
-                self.urgent.appendleft(Stop(TerminateKill()))
-        elif self.state is _ZOMBIE and self.task is not None:
-            self.task.cancel()  # its asynchronous `terminate`
+        elif self.state is _ZOMBIE:
+            self.hurry()
+            for meta in (self.metas or {}).values():
+                meta.hurry()
 
     def abandon(self) -> None:
         """Ends what a killed process holds although its callback has not returned: the node is going."""
         self.ending = True
         self._end_metas(TerminateKill())
-        self._ended(TerminateKill())
+        self.ended(TerminateKill())
 
-    def fail_init(self, reason: Exception) -> None:
+    async def fail_init(self, reason: Exception) -> None:
         """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""
+        if self.ending:
+            return  # a node that stops did not wait for it
+        if not self.alive:
+            reason = TerminateKill()
+        self.ending = True
         self._leave()
         self.state = _ZOMBIE
-        self.ending = True
-        self._end_metas(reason)
-        self._ended(reason)
+        try:
+            if tasks := self._end_metas(reason):
+                await asyncio.wait(tasks)
+        finally:
+            self.ended(reason)
 
     def end(self, reason: Exception, fault: BaseException | None = None) -> None:
         if self.ending:
@@ -170,30 +172,16 @@ class Process(Activity):
             self.log_adapter.error("process %s crashed: %r", self._title(), reason, exc_info=fault)
         elif not is_orderly(reason):
             self.log_adapter.info("process %s ended: %r", self._title(), reason)
-        self._end_metas(reason)
-        try:
-            pending = self.behavior.terminate(reason)
-        except BaseException as error:
-            self._terminate_failed(error)
+        if tasks := self._end_metas(reason):
+            self.task = self.core.loop.create_task(_wait_for(tasks))
+            self.task.add_done_callback(lambda task: self._terminate(reason))
         else:
-            if type(pending) is CoroutineType:
-                self.task = self.core.loop.create_task(self._terminate_later(pending))
-                self.task.add_done_callback(partial(self._terminated, pending, reason))
-                return
-        self._ended(reason)
+            self._terminate(reason)
 
-    async def _terminate_later(self, pending: CoroutineType[Any, Any, None]) -> None:
-        try:
-            async with asyncio.timeout(self.behavior._terminate_timeout):
-                await pending
-        except BaseException as error:
-            self._terminate_failed(error)
+    def _terminate(self, reason: Exception) -> None:
+        self.terminate(reason, self.behavior._terminate_timeout)
 
-    def _terminated(self, pending: CoroutineType[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
-        pending.close()  # it never began if the task was cancelled before that
-        self._ended(reason)
-
-    def _terminate_failed(self, error: BaseException) -> None:
+    def terminate_failed(self, error: BaseException) -> None:
         self.log_adapter.error("terminate of process %s failed: %r", self._title(), error, exc_info=error)
 
     def _title(self) -> str:
@@ -210,11 +198,13 @@ class Process(Activity):
                 del routes[self.name]
             self.scheduled = True
 
-    def _end_metas(self, reason: Exception) -> None:
+    def _end_metas(self, reason: Exception) -> list[asyncio.Task[None]]:
+        """Ends the meta-processes, last started first. Gives the tasks of those that need time for it."""
         for meta in reversed(tuple((self.metas or {}).values())):
             meta.end(reason)
+        return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
-    def _ended(self, reason: Exception) -> None:
+    def ended(self, reason: Exception) -> None:
         """Tells everybody, and lets go of everything."""
         if self.state is _TERMINATED:
             return
@@ -260,3 +250,7 @@ class Process(Activity):
             monitors=tuple(self.monitors or ()),
             trap_exit=self.behavior.trap_exit,
         )
+
+
+async def _wait_for(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)

@@ -108,7 +108,7 @@ class Registry:
         """Takes the name away from `process`, if it has one."""
         if process.name is not None:
             del self.names[process.name]
-            del self.routes[process.name]
+            self.routes.pop(process.name, None)  # where it is ending, the name leads to it no more
             process.name = None
 
     def when_registered(self, name: str, callback: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -45,10 +46,16 @@ class Scheduler:
             self.armed = True
             self.loop.call_soon(self._slice)
 
-    def run_now(self) -> None:
-        """Runs a slice at once if none is due: for a socket's callback, which the loop has called anyway."""
-        if not self.armed:
-            self.armed = True
+    def run_with(self, source: Callable[[], None]) -> None:
+        """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
+        callback, so that what it delivers costs no other iteration of the loop."""
+        if self.armed:
+            source()
+            return
+        self.armed = True
+        try:
+            source()
+        finally:
             self._slice()
 
     def _slice(self) -> None:

@@ -16,6 +16,7 @@ from ..gen import (
     NotAllowed,
     ProcessBehavior,
     ProcessOptions,
+    ProcessState,
     ProcessTerminated,
     TerminateKill,
     as_reason,
@@ -62,7 +63,9 @@ async def spawn(
         if not process.alive:
             raise ProcessTerminated(process.id, TerminateKill())
     except BaseException as error:
-        process.fail_init(as_reason(error))
+        if parent is not None:
+            core.relations.unlink(parent, process.id)  # the parent is told by what is raised here
+        await process.fail_init(as_reason(error))
         raise
     process.start()
     return process.id
@@ -128,26 +131,23 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
     if options is None:
         options = _DEFAULT_META
-    meta: MetaProcess | None = None
+    meta = MetaProcess(core, owner, behavior, options if isinstance(options, MetaOptions) else _DEFAULT_META)
+    behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
     try:
         if not isinstance(options, MetaOptions):
             raise BadOption("options", options, "give gen.MetaOptions")
         core.require_running()
         owner.require_alive()
-        meta = MetaProcess(core, owner, behavior, options)
         _register_meta(core, owner, meta)
-        behavior.process = meta
         pending = behavior.init(meta)
         if type(pending) is CoroutineType:
             await _bounded(pending, type(behavior), options)
         if not meta.alive:
             raise ProcessTerminated(owner.id)
     except BaseException as error:
-        reason = as_reason(error)
-        if meta is not None:
-            meta.end(reason)
-        else:
-            await _terminate_unborn(behavior, reason)
+        meta.end(as_reason(error))
+        if meta.state is not ProcessState.TERMINATED and meta.task is not None:
+            await asyncio.wait((meta.task,))
         raise
     meta.start()
     return meta.id
@@ -159,9 +159,3 @@ def _register_meta(core: Core, owner: Process, meta: MetaProcess) -> None:
     owner.metas[meta.id] = meta
     core.metas[meta.id] = meta
     core.registry.routes[meta.id] = meta
-
-
-async def _terminate_unborn(behavior: MetaBehavior, reason: Exception) -> None:
-    pending = behavior.terminate(reason)
-    if type(pending) is CoroutineType:
-        await pending

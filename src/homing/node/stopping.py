@@ -19,6 +19,7 @@ from .envelope import Exit
 
 if TYPE_CHECKING:
     from .core import Core
+    from .meta import MetaProcess
     from .process import Process
 
 KILL_TIMEOUT = 1.0
@@ -40,6 +41,7 @@ class Stopping:
         self._changed = asyncio.Event()
         self._deadline = 0.0
         self._task: asyncio.Task[bool] | None = None
+        self._undrainable: set[MetaProcess] = set()
         core.on_change = self._changed.set
 
     async def wait(self) -> None:
@@ -63,10 +65,7 @@ class Stopping:
         core = self._core
         try:
             for meta in tuple(core.metas.values()):
-                try:
-                    meta.behavior.drain()
-                except Exception as error:
-                    meta.log.error("drain of meta-process %s failed: %r", meta.id, error, exc_info=error)
+                self._drain(meta)
             started, half = core.loop.time(), self._time_left() / 2
             while self._busy() and self._time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
@@ -85,7 +84,25 @@ class Stopping:
         activities = (*self._core.processes.values(), *self._core.metas.values())
         return any(
             activity.runnable or activity.task is not None or activity.held for activity in activities
-        ) or not all(meta.behavior.drained() for meta in self._core.metas.values())
+        ) or not all(self._drained(meta) for meta in self._core.metas.values())
+
+    def _drain(self, meta: MetaProcess) -> None:
+        try:
+            meta.behavior.drain()
+        except Exception as error:
+            self._failed_to_drain(meta, error)
+
+    def _drained(self, meta: MetaProcess) -> bool:
+        try:
+            return meta in self._undrainable or meta.behavior.drained()
+        except Exception as error:
+            self._failed_to_drain(meta, error)
+            return True
+
+    def _failed_to_drain(self, meta: MetaProcess, error: Exception) -> None:
+        """Logs it, and waits for that meta-process no longer."""
+        self._undrainable.add(meta)
+        meta.log.error("drain of meta-process %s failed: %r", meta.id, error, exc_info=error)
 
     def _top_level(self) -> list[Process]:
         pid = self._core.pid

@@ -1,0 +1,220 @@
+"""Logging: the standard library's, with what the runtime knows, and processes that receive the records."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+import homing
+from homing import act, gen
+
+from ..support import Probe, eventually
+from .actors import QUIET, Doer, Meta
+
+
+class Receiver(act.Actor):
+    """Keeps the records it gets, and logs each itself."""
+
+    def init(self, records: list[logging.LogRecord]) -> None:
+        self.records = records
+
+    def handle_log(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        self.log.warning("I got %s", record.getMessage())
+
+    def handle_message(self, sender: gen.PID, message: Any) -> Any:
+        return message(self)
+
+
+async def test_a_process_logs_with_what_identifies_it(node: homing.Node, caplog: pytest.LogCaptureFixture) -> None:
+    pid = await node.spawn(Doer, name="doer")
+    node.send(pid, lambda actor: actor.log.warning("hello %d", 7, extra={"mine": 1}))
+    record: Any = (await eventually(lambda: caplog.records))[0]
+    assert (record.name, record.getMessage()) == ("homing.process", "hello 7")
+    assert (record.node, record.pid, record.process_name, record.behavior) == (node.name, pid, "doer", "Doer")
+    assert (record.alias, record.mine) == (None, 1)
+
+
+async def test_a_meta_process_logs_with_its_alias_and_its_parent(
+    node: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Meta()
+    pid = await node.spawn(Doer)
+    alias = await node.call(pid, lambda actor: actor.spawn_meta(source))
+    source.process.log.warning("hello")
+    record: Any = caplog.records[0]
+    assert (record.name, record.pid, record.alias, record.behavior) == ("homing.meta", pid, alias, "Meta")
+
+
+async def test_the_node_logs_with_its_name(node: homing.Node, caplog: pytest.LogCaptureFixture) -> None:
+    node.log.warning("hello")
+    record: Any = caplog.records[0]
+    assert (record.name, record.node, record.pid) == ("homing.node", node.name, node.pid)
+
+
+async def test_a_log_receiver_gets_the_records_of_its_level_and_above(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid, logging.WARNING)
+    node.log.info("too low")
+    node.log.warning("right")
+    node.log.error("above")
+    assert [(await probe.get()).getMessage() for _ in range(2)] == ["right", "above"]
+    assert probe.waiting() == []
+
+
+async def test_a_record_waits_in_the_log_lane_and_is_no_message(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid)
+    node.log.warning("hello")
+    assert node.process_info(probe.pid).mailbox.log == 1
+    kind, _, record = await probe.next()
+    assert (kind, record.getMessage()) == ("log", "hello")
+
+
+async def test_what_a_receiver_logs_goes_to_the_ordinary_handlers_and_to_no_receiver(
+    node: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    records: list[logging.LogRecord] = []
+    first, second = await node.spawn(Receiver, records), await node.spawn(Receiver, records)
+    node.add_log_receiver(first)
+    node.add_log_receiver(second)
+    node.log.warning("hello")
+    await eventually(lambda: len(caplog.records) == 3)
+    await node.spawn(Doer)
+    assert [record.getMessage() for record in records] == ["hello", "hello"]
+    assert caplog.messages == ["hello", "I got hello", "I got hello"]
+
+
+async def test_a_removed_receiver_gets_nothing_more(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid)
+    assert node.remove_log_receiver(probe.pid) is True
+    assert node.remove_log_receiver(probe.pid) is False
+    node.log.warning("hello")
+    await probe.do(lambda actor: None)
+    assert probe.waiting() == []
+
+
+async def test_a_receiver_added_twice_gets_each_record_once(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid, logging.WARNING)
+    node.add_log_receiver(probe.pid, logging.ERROR)
+    node.log.warning("too low by now")
+    node.log.error("hello")
+    await probe.do(lambda actor: None)
+    assert [record.getMessage() for record in probe.waiting()] == ["hello"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_receiver_that_ends_is_removed_and_no_handler_misses_a_record(
+    node: homing.Node, asynchronous: bool
+) -> None:
+    class Ends(Receiver):
+        def terminate(self, reason: Exception) -> Any:
+            return asyncio.sleep(0) if asynchronous else None
+
+    before = list(logging.getLogger("homing").handlers)
+    records: list[logging.LogRecord] = []
+    first, second = await node.spawn(Ends, []), await node.spawn(Receiver, records)
+    node.add_log_receiver(first)
+    node.add_log_receiver(second)
+    node.kill(first)
+    for number in range(3):
+        node.log.warning("%d", number)
+        await asyncio.sleep(0)
+    await eventually(lambda: len(records) == 3)
+    await eventually(lambda: first not in node.processes())
+    assert len(logging.getLogger("homing").handlers) == len(before) + 1
+    node.kill(second)
+    assert logging.getLogger("homing").handlers == before
+
+
+async def test_a_crash_of_a_receiver_is_logged_and_comes_to_no_receiver(
+    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Fails(act.Actor):
+        def handle_log(self, record: logging.LogRecord) -> None:
+            raise ValueError("broken")
+
+    node.add_log_receiver(await node.spawn(Fails))
+    node.add_log_receiver(probe.pid)
+    node.log.warning("hello")
+    await eventually(lambda: node.processes() == [probe.pid])
+    await probe.do(lambda actor: None)
+    assert [record.getMessage() for record in probe.waiting()] == ["hello"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+async def test_records_from_other_threads_arrive_in_order(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid)
+
+    def log() -> None:
+        for number in range(100):
+            node.log.warning("%d", number)
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    assert [int((await probe.get()).getMessage()) for _ in range(100)] == list(range(100))
+    thread.join()
+
+
+async def test_each_node_gets_its_own_records_only(node: homing.Node, probe: Probe) -> None:
+    node.add_log_receiver(probe.pid)
+    async with homing.start_node("other@localhost", QUIET) as other:
+        other.log.warning("theirs")
+    node.log.warning("ours")
+    assert (await probe.get()).getMessage() == "ours"
+
+
+async def test_a_stopped_node_leaves_no_handler_behind() -> None:
+    before = list(logging.getLogger("homing").handlers)
+    async with homing.start_node("log@localhost", QUIET) as node:
+        node.add_log_receiver(await node.spawn(Doer))
+        assert len(logging.getLogger("homing").handlers) == len(before) + 1
+    assert logging.getLogger("homing").handlers == before
+
+
+def test_logging_after_the_loop_of_a_node_was_closed_raises_nowhere() -> None:
+    before = list(logging.getLogger("homing").handlers)
+
+    async def main() -> None:
+        node = await homing.start_node("closed@localhost", QUIET)
+        node.add_log_receiver(await node.spawn(Doer))
+
+    asyncio.run(main())
+    try:
+        thread = threading.Thread(target=logging.getLogger("homing.other").warning, args=("late",))
+        thread.start()
+        thread.join()
+    finally:
+        left = [handler for handler in logging.getLogger("homing").handlers if handler not in before]
+        for handler in left:
+            logging.getLogger("homing").removeHandler(handler)
+    assert len(left) == 1
+
+
+async def test_a_slow_receiver_drops_and_counts_what_its_log_lane_cannot_hold(node: homing.Node) -> None:
+    gate = asyncio.Event()
+    pid = await node.spawn(Receiver, [])
+    node.send(pid, lambda actor: gate.wait())
+    await eventually(lambda: node.process_info(pid).mailbox.main == 0)
+    node.add_log_receiver(pid)
+    for number in range(10_005):
+        node.log.warning("%d", number)
+    info = node.process_info(pid)
+    assert (info.mailbox.log, info.dropped_log) == (10_000, 5)
+    node.kill(pid)
+    gate.set()
+
+
+@pytest.mark.parametrize("which", ["dead", "unknown", "ending"])
+async def test_what_cannot_receive_is_refused(node: homing.Node, which: str) -> None:
+    class Slow(Doer):
+        async def terminate(self, reason: Exception) -> None:
+            await asyncio.sleep(0)
+
+    pid = await node.spawn(Slow if which == "ending" else Doer)
+    node.kill(pid)
+    errors = {"dead": gen.ProcessTerminated, "unknown": gen.ProcessUnknown, "ending": gen.NotAllowed}
+    with pytest.raises(errors[which]):
+        node.add_log_receiver(pid._replace(id=999_999) if which == "unknown" else pid)
