@@ -1,0 +1,67 @@
+"""`python -m bench`: runs the benchmarks and prints what came out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from . import actors, machine, report, udp
+from .suite import QUICK, Settings, run
+
+BENCHMARKS = (*actors.BENCHMARKS, *udp.BENCHMARKS)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of Homing; see bench/README.md.")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each benchmark (5; with --quick 2)")
+    parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works; no figures to keep")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help=f"benchmarks whose name begins so; may be repeated: {names}"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
+    arguments = parser.parse_args(argv)
+    if arguments.rounds is not None and arguments.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    for name in arguments.only or ():
+        if not any(benchmark.name.startswith(name) for benchmark in BENCHMARKS):
+            parser.error(f"--only {name}: no such benchmark; there are {names}")
+    return arguments
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs what was asked for. Each benchmark's table is printed when its last round is over.
+
+    Gives 1 if a contestant failed, else 0.
+    """
+    arguments = _arguments(argv)
+    settings = QUICK if arguments.quick else Settings()
+    if arguments.rounds is not None:
+        settings = replace(settings, rounds=arguments.rounds)
+    facts = machine.facts()
+    print(report.facts_table(facts))
+    print(f"\n{settings.rounds} rounds. {report.NOTE}", flush=True)
+    tables = []
+    for benchmark in BENCHMARKS:
+        if arguments.only and not any(benchmark.name.startswith(name) for name in arguments.only):
+            continue
+        results = run(benchmark, settings, _progress)
+        _progress("")
+        print(f"\n{report.table(benchmark, results)}", flush=True)
+        tables.append((benchmark, results))
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(report.as_json(facts, settings, tables), file, indent=2)
+    return int(any(result.failure for _, results in tables for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

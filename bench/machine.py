@@ -1,0 +1,62 @@
+"""The facts of the machine that figures go with."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import sys
+
+import homing
+from homing import act, meta
+
+from . import child, load
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+class _Asked(act.Actor):
+    async def init(self, answer: list[str]) -> None:
+        alias = await self.spawn_meta(meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1")))
+        facts = await self.inspect_meta(alias, "backend")
+        answer.append(facts["backend"])
+
+
+async def _backend() -> str:
+    answer: list[str] = []
+    async with homing.start_node("bench@localhost") as node:
+        await node.spawn(_Asked, answer)
+    return answer[0]
+
+
+def facts() -> dict[str, str]:
+    """What to know of the machine, the software, and how the load is made."""
+    pair = child.cores()
+    return {
+        "cpu": f"{os.cpu_count()} x {_cpu_model()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "homing": f"{_version('homing')}, datagram backend {asyncio.run(_backend())}",
+        "uvloop": _version("uvloop"),
+        "pykka": _version("pykka"),
+        "load generator": load.kind(),
+        "pinning": f"under test: core {pair[0]}; load: core {pair[1]}" if pair else "none: one core, or not Linux",
+        "busy at the start": f"load average {os.getloadavg()[0]:.2f}" if sys.platform != "win32" else "unknown",
+    }

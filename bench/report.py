@@ -1,0 +1,92 @@
+"""The output: plain text tables, and the same as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from .suite import BASELINE, Benchmark, Result, Settings
+
+NOTE = (
+    "Per CPU-second of the process under test; medians of interleaved rounds. "
+    "Compare within one run; call nothing under 15 % a difference."
+)
+
+
+def _ratio(result: Result, results: list[Result]) -> float | None:
+    for other in results:
+        if other.contestant == BASELINE and other.samples:
+            return result.median() / other.median()
+    return None
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
+
+
+def _extra(key: str, value: float) -> str:
+    return f"{value:.0%}" if key == "busy" else _number(value)
+
+
+def table(benchmark: Benchmark, results: list[Result]) -> str:
+    """One benchmark, a line for each contestant."""
+    heads = ["", "median", "spread", f"x {BASELINE}", *(key.replace("_", " ") for key in benchmark.extras)]
+    rows = [heads]
+    for result in filter(measured, results):
+        ratio = _ratio(result, results)
+        cells = [result.contestant, _number(result.median()), f"{result.spread:.0%}"]
+        cells.append("" if ratio is None else f"{ratio:.2f}")
+        rows.append(cells + [_extra(key, result.median(key)) for key in benchmark.extras])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = [f"{benchmark.name}: {benchmark.title}", f"  {benchmark.unit}; {_better(benchmark)}"]
+    for row in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
+    lines += [f"  {result.contestant}: FAILED, {result.failure}" for result in results if not measured(result)]
+    return "\n".join(lines)
+
+
+def measured(result: Result) -> bool:
+    """False if the contestant failed: then it has no figures."""
+    return bool(result.samples)
+
+
+def _better(benchmark: Benchmark) -> str:
+    return "lower is better" if benchmark.lower_is_better else "higher is better"
+
+
+def facts_table(facts: dict[str, str]) -> str:
+    """The machine facts, one a line."""
+    width = max(map(len, facts))
+    return "\n".join(f"{key.ljust(width)}  {value}" for key, value in facts.items())
+
+
+def as_json(facts: dict[str, str], settings: Settings, tables: list[tuple[Benchmark, list[Result]]]) -> Any:
+    """All there is, each round's samples included."""
+    return {
+        "note": NOTE,
+        "machine": facts,
+        "settings": asdict(settings),
+        "benchmarks": [
+            {
+                "name": benchmark.name,
+                "title": benchmark.title,
+                "unit": benchmark.unit,
+                "lower_is_better": benchmark.lower_is_better,
+                "contestants": [_contestant(result, results) for result in results],
+            }
+            for benchmark, results in tables
+        ],
+    }
+
+
+def _contestant(result: Result, results: list[Result]) -> Any:
+    if not measured(result):
+        return {"name": result.contestant, "failure": result.failure}
+    return {
+        "name": result.contestant,
+        "median": result.median(),
+        "spread": result.spread,
+        f"ratio_to_{BASELINE}": _ratio(result, results),
+        "rounds": list(result.samples),
+    }

@@ -1,0 +1,86 @@
+"""Homing's UDP server under test, with the handlers of each contestant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import homing
+from homing import act, gen, meta
+
+from .udp_common import HOST, RECEIVE_BUFFER, Counter
+
+
+class Handler(act.Actor):
+    """What all handlers begin with."""
+
+    def init(self, counter: Counter) -> None:
+        self.counter = counter
+
+
+class Count(Handler):
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+
+
+class CountAndRelease(Handler):
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+        message.release()
+
+
+class CountAsync(Handler):
+    async def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+
+
+class Echo(Handler):
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+        self.send(message.id, message.reply(message.data))
+
+
+class EchoAsync(Handler):
+    async def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+        self.send(message.id, message.reply(message.data))
+
+
+class Workers(act.Pool):
+    def init(self, worker: type[act.Actor], counter: Counter) -> act.PoolOptions:
+        return act.PoolOptions(worker=worker, worker_args=(counter,), pool_size=4)
+
+
+class Owner(act.Actor):
+    """Owns the UDP server, whose packets go to the process named `handler`."""
+
+    async def init(self, buffer_pool: meta.BufferPool | None, announce: Callable[[int], None]) -> None:
+        options = meta.UDPServerOptions(
+            host=HOST, process="handler", receive_buffer=RECEIVE_BUFFER, buffer_pool=buffer_pool
+        )
+        server = meta.create_udp_server(options)
+        await self.spawn_meta(server)
+        announce(server.local_address[1])
+
+
+def _handler(contestant: str, job: str) -> type[Handler]:
+    if "async" in contestant:
+        return CountAsync if job == "count" else EchoAsync
+    if job == "count":
+        return CountAndRelease if "buffer" in contestant else Count
+    return Echo
+
+
+async def serve(contestant: str, job: str, counter: Counter, announce: Callable[[int], None]) -> None:
+    """Serves until the operating system process ends. Raises if the handler ends before."""
+    handler = _handler(contestant, job)
+    buffer_pool = meta.BufferPool(size=2048) if "buffer" in contestant else None
+    async with homing.start_node("bench@localhost") as node:
+        if "pool of" in contestant:
+            pid = await node.spawn(Workers, handler, counter, name="handler")
+        else:
+            pid = await node.spawn(handler, counter, name="handler")
+        await node.spawn(Owner, buffer_pool, announce)
+        while pid in node.processes():
+            await asyncio.sleep(0.1)
+    raise RuntimeError("the handler has ended: figures would be those of a server that waits for one")

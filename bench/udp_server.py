@@ -1,0 +1,105 @@
+"""A UDP server under test, as a process: prints its port, and its figures for each line that it reads.
+
+It imports no more than its contestant needs: what other packages do to the heap would change asyncio's figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from . import child
+from .udp_common import HOST, RECEIVE_BUFFER, Counter
+
+counter = Counter()
+
+
+def announce(port: int) -> None:
+    """Tells the port, and from then on, in a thread that sleeps meanwhile, the figures whenever they are asked for."""
+
+    def answer() -> None:
+        for _ in sys.stdin:
+            figures = {"packets": counter.packets, "cpu_seconds": time.process_time()}
+            print(json.dumps(figures), flush=True)
+        os._exit(0)
+
+    print(json.dumps({"port": port}), flush=True)
+    threading.Thread(target=answer, daemon=True).start()
+
+
+def _bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    sock.bind((HOST, 0))
+    return sock
+
+
+def blocking(job: str) -> None:
+    """A socket and a loop, nothing else."""
+    sock = _bound()
+    receive, send = sock.recvfrom, sock.sendto
+    announce(sock.getsockname()[1])
+    if job == "count":
+        while True:
+            receive(2048)
+            counter.packets += 1
+    while True:
+        data, address = receive(2048)
+        counter.packets += 1
+        send(data, address)
+
+
+class CountProtocol(asyncio.DatagramProtocol):
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        counter.packets += 1
+
+
+class EchoProtocol(asyncio.DatagramProtocol):
+    transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        counter.packets += 1
+        self.transport.sendto(data, addr)
+
+
+async def bare(job: str, read_size: int | None) -> None:
+    """A `DatagramProtocol` on the running loop, asyncio's or uvloop's."""
+    sock = _bound()
+    sock.setblocking(False)
+    protocol = CountProtocol if job == "count" else EchoProtocol
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(protocol, sock=sock)
+    if read_size is not None:
+        transport.max_size = read_size  # type: ignore[attr-defined]
+    announce(sock.getsockname()[1])
+    await asyncio.Event().wait()
+
+
+async def serve(contestant: str, job: str) -> None:
+    if contestant.startswith("homing"):
+        from . import udp_homing
+
+        await udp_homing.serve(contestant, job, counter, announce)
+    else:
+        await bare(job, 2048 if "2 KiB" in contestant else None)
+
+
+def main(contestant: str, job: str) -> None:
+    child.limit_life()
+    if contestant == "blocking socket":
+        blocking(job)
+    else:
+        with asyncio.Runner(loop_factory=child.loop_factory(contestant)) as runner:
+            runner.run(serve(contestant, job))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
