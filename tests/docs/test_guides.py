@@ -1,0 +1,182 @@
+"""The guides tell the truth: their programs run and print what stands below them; the reference names what there is."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import homing
+from homing import act, gen, meta
+
+DOCS = Path(__file__).parents[2] / "docs"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^#{2,3} `([\w.]+)`$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"`(?:await )?(\w+)[^`]*`")
+
+DEADLINE = 15.0
+"""Seconds that a program of the guides may take. They take well below one; this only turns a hang into a failure."""
+
+
+# --- the programs of the guides ---------------------------------------------------------------------------
+
+
+def programs() -> list[Any]:
+    """Each complete program, and the text that it must print (None: the guide does not say)."""
+    found = []
+    for path in sorted((DOCS / "guides").glob("*.md")):
+        text = path.read_text()
+        blocks = list(FENCE.finditer(text))
+        for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+            if block[1] != "python" or block[2].startswith("# fragment"):
+                continue
+            printed = None
+            if following and following[1] == "text" and not text[block.end() : following.start()].strip():
+                printed = following[2]
+            line = text.count("\n", 0, block.start()) + 1
+            found.append(pytest.param(block[2], printed, id=f"{path.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize(("program", "printed"), programs())
+def test_a_program_runs_and_prints_what_the_guide_says(program: str, printed: str | None) -> None:
+    command = [sys.executable, "-W", "always", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "was never awaited" not in done.stderr
+    assert "never retrieved" not in done.stderr
+    assert "ResourceWarning" not in done.stderr
+    if printed is not None:
+        assert done.stdout == printed, done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "guides").glob("*.md")), ids=lambda path: path.name)
+def test_the_fragments_are_python(path: Path) -> None:
+    for block in FENCE.finditer(path.read_text()):
+        if block[1] == "python":
+            compile(block[2], str(path), "exec")
+
+
+@pytest.mark.parametrize("path", [*sorted((DOCS / "guides").glob("*.md")), DOCS / "reference.md"], ids=lambda p: p.name)
+def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
+    for file, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", path.read_text()):
+        target = path.parent / file if file else path
+        assert target.is_file(), file
+        if heading:
+            assert heading in headings(target), f"{target.name}#{heading}"
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    prose = FENCE.sub("", path.read_text())
+    found = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-").lower() for heading in found}
+
+
+# --- the reference ----------------------------------------------------------------------------------------
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The rows of the tables in each section of the reference, by the name in the section's heading."""
+    found = {}
+    for section in SECTION.finditer((DOCS / "reference.md").read_text()):
+        lines = [line for line in section[2].splitlines() if line.startswith("|")]
+        rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+        found[section[1]] = [row for row in rows if row[0].startswith("`")]
+    return found
+
+
+REFERENCE = sections()
+
+
+def named(section: str) -> list[str]:
+    """The names in the first column of a section's tables."""
+    return [name for row in REFERENCE[section] for name in NAME.findall(row[0])]
+
+
+def public(thing: object) -> set[str]:
+    """The public attributes of a class."""
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def exported(module: Any) -> set[str]:
+    """What a package's `__init__` imports under its own name (`from .x import Y as Y`)."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in imports for alias in node.names if alias.asname == alias.name}
+
+
+def fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def check_all_named(section: str, names: set[str]) -> None:
+    there = named(section)
+    assert set(there) == names
+    assert len(there) == len(names), "a name stands there twice"
+
+
+@pytest.mark.parametrize("module", [homing, gen, act, meta], ids=lambda module: module.__name__)
+def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:
+    check_all_named(module.__name__, exported(module))
+
+
+CALLBACKS = public(gen.ProcessBehavior)
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("act.Actor", public(act.Actor) - CALLBACKS),
+        ("gen.ProcessBehavior", CALLBACKS),
+        ("homing.Node", public(homing.Node)),
+        ("gen.MetaBehavior", public(gen.MetaBehavior)),
+        ("gen.MetaProcess", public(gen.MetaProcess)),
+        ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
+        ("meta.MessageUDP", public(meta.MessageUDP)),
+        ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
+    ],
+)
+def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: str, names: set[str]) -> None:
+    check_all_named(section, {name for name in names if not name.startswith("_")})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        gen.NodeOptions,
+        gen.ProcessOptions,
+        gen.MetaOptions,
+        gen.EventOptions,
+        gen.Fallback,
+        meta.UDPServerOptions,
+        act.PoolOptions,
+        act.SupervisorSpec,
+        act.ChildSpec,
+    ],
+)
+def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
+    section = f"{kind.__module__.split('.')[1]}.{kind.__name__}"
+    assert named(section) == fields(kind)
+    assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in dataclasses.fields(kind)]
+
+
+def default(field: dataclasses.Field[Any]) -> str:
+    """How the reference writes a field's default."""
+    if field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+        return "ProcessOptions()" if value == gen.ProcessOptions() else repr(value)
+    if field.default is dataclasses.MISSING:
+        return "required"
+    return str(field.default) if isinstance(field.default, act.RestartStrategy) else repr(field.default)
+
+
+@pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])
+def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
+    check_all_named(f"gen.{kind.__name__}", set(fields(kind)))

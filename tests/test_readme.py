@@ -1,0 +1,63 @@
+"""The README tells the truth: its programs run as they stand, and its two commands exist."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from .examples.test_examples import program, terminate
+from .support import UDPPeer
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def answer(peer: UDPPeer, tmp_path: Path, block: str, question: bytes) -> bytes:
+    """Runs a program of the README on a free port, asks it, stops it, and gives its answer."""
+    port = free_port()
+    source = tmp_path / "program.py"
+    source.write_text(block.replace("2345", str(port)) + "\n")
+    async with program(str(source)) as running:
+        for _ in range(1000):  # it prints nothing: ask until the port answers
+            try:
+                async with asyncio.timeout(0.05):
+                    reply = await peer.ask(question, ("127.0.0.1", port))
+                    break
+            except TimeoutError:
+                continue
+        assert await terminate(running) == 0
+    return reply
+
+
+async def test_the_first_program_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
+    assert await answer(peer, tmp_path, BLOCKS[0], b"hello") == b"OK: hello"
+
+
+def test_the_first_program_has_about_ten_lines() -> None:
+    assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 10
+
+
+async def test_the_supervised_service_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
+    assert (await answer(peer, tmp_path, BLOCKS[1], b"hello")).strip().isdigit()
+
+
+@pytest.mark.parametrize("command", ["demo", "test"])
+def test_the_two_commands_are_targets_of_the_makefile(command: str) -> None:
+    assert f"make {command} " in README
+    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))
+def test_what_the_readme_links_to_exists(link: str) -> None:
+    assert (ROOT / link).exists()
