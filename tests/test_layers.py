@@ -76,3 +76,19 @@ def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
             else:
                 continue
             assert roots - {"homing", "uvloop"} <= sys.stdlib_module_names, path
+
+
+def test_nothing_is_unpickled_evaluated_or_imported_by_name() -> None:
+    """What comes from a network meets no function that could run it."""
+    for path in PACKAGE.glob("**/*.py"):
+        for statement in ast.walk(ast.parse(path.read_text())):
+            if isinstance(statement, ast.Import):
+                names = {alias.name.split(".")[0] for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom):
+                names = {(statement.module or "").split(".")[0]} if not statement.level else set()
+            elif isinstance(statement, ast.Call) and isinstance(statement.func, ast.Name):
+                names = {statement.func.id}
+            else:
+                continue
+            forbidden = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "compile", "__import__", "import_module"}
+            assert not names & forbidden, path
