@@ -90,5 +90,15 @@ def test_nothing_is_unpickled_evaluated_or_imported_by_name() -> None:
                 names = {statement.func.id}
             else:
                 continue
-            forbidden = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "compile", "__import__", "import_module"}
+            forbidden = {
+                "pickle",
+                "marshal",
+                "shelve",
+                "dill",
+                "eval",
+                "exec",
+                "compile",
+                "__import__",
+                "import_module",
+            }
             assert not names & forbidden, path
