@@ -68,6 +68,17 @@ def nested(name: str, *children: act.ChildSpec, behavior: type[act.Supervisor] =
     return act.ChildSpec(name=name, behavior=behavior, args=children)
 
 
+async def test_a_child_that_was_restarted_ends_in_its_old_place(node: homing.Node) -> None:
+    events: list[str] = []
+    pid = await node.spawn(Supervisor, *(spec(events, label) for label in "abc"))
+    node.send("a", ValueError("broken"))
+    await eventually(lambda: events.count("+a") == 2)
+    events.clear()
+    node.send_exit(pid, gen.TerminateShutdown)
+    await eventually(lambda: not node.processes())
+    assert events == ["-c", "-b", "-a"]
+
+
 async def test_children_start_in_order_and_end_in_reverse_order(node: homing.Node) -> None:
     events: list[str] = []
     pid = await node.spawn(Supervisor, *(spec(events, label) for label in "abc"))

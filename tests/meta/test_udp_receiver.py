@@ -14,10 +14,10 @@ from ..support import Probe, UDPPeer, eventually
 from .udp import SMALL, accounted, create, get_payloads, open_server
 
 
-async def waits_for_receiver(node: homing.Node, alias: gen.Alias) -> None:
-    """Waits until the server has found nobody there."""
+async def waits_for(node: homing.Node, alias: gen.Alias, what: str) -> None:
+    """Waits until the server waits for its "receiver" to come, or for room in its "mailbox"."""
     async with asyncio.timeout(5):
-        while (await node.inspect_meta(alias))["waiting_for"] != "receiver":
+        while (await node.inspect_meta(alias))["waiting_for"] != what:
             await asyncio.sleep(0)
 
 
@@ -27,7 +27,7 @@ async def test_datagrams_for_a_name_that_nobody_has_wait_in_the_kernel_until_som
     server, alias = await open_server(probe, process="late")
     for number in range(100):
         peer.send(b"%d" % number, server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     assert server.statistics().packets_in == 0
     assert (await node.inspect_meta(alias))["reading"] is False
     late = await Probe.start(node, name="late")
@@ -41,7 +41,7 @@ async def test_a_process_that_takes_the_name_later_gets_what_waited(
 ) -> None:
     server, alias = await open_server(probe, process="late")
     peer.send(b"waited", server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     node.register_name("late", probe.pid)
     assert (await probe.get()).data == b"waited"
 
@@ -49,7 +49,7 @@ async def test_a_process_that_takes_the_name_later_gets_what_waited(
 async def test_sending_works_while_nobody_is_there_to_receive(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
     server, alias = await open_server(probe, process="nobody")
     peer.send(b"x", server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     assert await node.call(alias, meta.MessageUDP(None, peer.address, b"answer")) == 6
     assert await peer.receive() == (b"answer", server.local_address)
 
@@ -71,7 +71,7 @@ async def test_a_receiver_that_dies_and_comes_back_under_its_name_loses_nothing_
         for _ in range(20):
             peer.send(b"%d" % next(numbers), server.local_address)
         sent += 20
-        await waits_for_receiver(node, alias)
+        await waits_for(node, alias, "receiver")
     last = await Probe.start(node, name="phoenix")
     got += await get_payloads(last, 20)
     assert got == [b"%d" % number for number in range(sent)]
@@ -107,6 +107,34 @@ async def test_datagrams_follow_a_name_to_its_next_owner(node: homing.Node, prob
     assert first.waiting() == []
 
 
+class Leaving(act.Actor):
+    """Gives its name up when told, while it handles its first message for ever."""
+
+    def init(self, told: asyncio.Event) -> None:
+        self.told = told
+
+    async def handle_message(self, sender: gen.PID, message: Any) -> None:
+        await self.told.wait()
+        self.unregister_name()
+        await asyncio.Event().wait()
+
+
+async def test_a_server_that_waits_for_a_full_mailbox_follows_the_name_to_its_next_owner(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    server, alias = await open_server(probe, process="office", high_water=4)
+    told = asyncio.Event()
+    first, second = await node.spawn(Leaving, told, name="office"), await Probe.start(node)
+    for number in range(20):
+        peer.send(b"%d" % number, server.local_address)
+    await waits_for(node, alias, "mailbox")
+    told.set()
+    await eventually(lambda: node.process_info(first).name is None)
+    node.register_name("office", second.pid)
+    assert int((await second.get()).data) > 0
+    node.kill(first)
+
+
 @pytest.mark.parametrize("kind", ["pid", "alias"])
 async def test_a_server_whose_receiver_is_gone_for_good_stays_and_counts(
     kind: str, node: homing.Node, probe: Probe, peer: UDPPeer
@@ -119,7 +147,7 @@ async def test_a_server_whose_receiver_is_gone_for_good_stays_and_counts(
     node.kill(receiver.pid)
     for _ in range(3000):
         peer.send(b"after", server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     statistics = server.statistics()
     assert statistics.packets_in == statistics.delivered == 1
     assert statistics.kernel_drops is None or statistics.kernel_drops > 0
@@ -136,7 +164,7 @@ async def test_a_receiver_on_a_node_without_connection_leaves_datagrams_waiting(
 ) -> None:
     server, alias = await open_server(probe, process=target)
     peer.send(b"x", server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     assert accounted(server) == 0
 
 
@@ -145,7 +173,7 @@ async def test_a_server_that_waits_for_its_receiver_ends_cleanly_and_is_called_n
 ) -> None:
     server, alias = await open_server(probe, process="late")
     peer.send(b"x", server.local_address)
-    await waits_for_receiver(node, alias)
+    await waits_for(node, alias, "receiver")
     await probe.do(lambda actor: actor.send_exit_meta(alias, gen.TerminateShutdown))
     await eventually(lambda: node.info().metas == 0)
     late = await Probe.start(node, name="late")

@@ -2,7 +2,7 @@
 
 udp          the UDP server; options: how it is made
 messages     MessageUDP
-buffer_pool  BufferPool
+buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """
 
 from .buffer_pool import BufferPool as BufferPool

@@ -23,8 +23,9 @@ from ..gen import (
 from ..node.flow import Inlet
 from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
-from .messages import Lease, MessageUDP, release_view
-from .options import UDPServerOptions, writable_bytes
+from .lending import Lease, Lender
+from .messages import MessageUDP
+from .options import UDPServerOptions
 
 
 class UDPServer(MetaBehavior):
@@ -43,18 +44,17 @@ class UDPServer(MetaBehavior):
         if not isinstance(options, UDPServerOptions):
             raise BadOption("options", options, "give meta.UDPServerOptions")
         self._options = options
-        pooled = options.buffer_pool is not None
         sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
-        self._endpoint = Endpoint(sock, buffer_size=0 if pooled else options.buffer_size, send_queue=options.send_queue)
+        pool = options.buffer_pool
+        size = options.buffer_size if pool is None else 0
+        self._endpoint = Endpoint(sock, buffer_size=size, send_queue=options.send_queue)
         self._endpoint.on_sent = self._sent_later
-        self._pool = options.buffer_pool
-        self._lent: set[int] = set()  # the ids of the pool's buffers that datagrams have
-        self._pool_size = 0
+        self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
         self._inlet: Inlet | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
         self._draining = False
-        self._delivered = self._dropped_no_receiver = self._pool_errors = self._pauses = 0
+        self._delivered = self._dropped_no_receiver = self._pauses = 0
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +98,7 @@ class UDPServer(MetaBehavior):
         self._gone = self.process.loop.create_future()
         self._endpoint.open(self.process.loop, self._readable)
         self._resume()
+        self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
     def drain(self) -> None:
@@ -147,11 +148,12 @@ class UDPServer(MetaBehavior):
 
     def _receive(self, limit: int) -> list[MessageUDP]:
         alias = self.process.id
-        if self._pool is None:
+        lender = self._lender
+        if lender is None:
             return [MessageUDP(alias, addr, data, cut) for data, addr, cut in self._endpoint.receive(limit)]
         messages = []
-        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, self._get_buffer, self._put_buffer):
-            lease = Lease(buffer, length, self._put_buffer)
+        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
+            lease = Lease(buffer, length, lender.put)
             messages.append(MessageUDP(alias, addr, lease.view, cut, lease))
         return messages
 
@@ -213,62 +215,14 @@ class UDPServer(MetaBehavior):
         """The datagram has gone out, or never will: a pooled buffer goes back."""
         if message._lease is not None:
             message._lease.release_after(message.data)
-        elif self._pool is not None:
-            self._put_sent(message.data)
+        elif self._lender is not None:
+            self._lender.put_sent(message.data)
 
-    # --- the pool -----------------------------------------------------------------------------------------
-
-    def _get_buffer(self) -> Any:
-        """A buffer of the pool; if that fails, a fresh one: a faulty pool loses no datagram."""
-        if self._pool is not None:
-            try:
-                buffer = self._pool.get()
-            except Exception as error:
-                self._pool_failed("get", error)
-            else:
-                size = writable_bytes(buffer)
-                if size and id(buffer) not in self._lent:
-                    self._lent.add(id(buffer))
-                    self._pool_size = size
-                    return buffer
-                self._pool_failed("get", f"gave {type(buffer).__name__} that is no writable buffer, or is in use")
-        return bytearray(self._options.buffer_size)
-
-    def _put_buffer(self, buffer: Any) -> None:
-        """A datagram's buffer goes back, unless it is a fresh one that took the place of the pool's."""
-        if id(buffer) in self._lent:
-            self._lent.discard(id(buffer))
-            self._give_back(buffer)
-
-    def _put_sent(self, data: Any) -> None:
-        """A buffer that a user took from the pool and sent goes back: whole, whatever part of it was sent. Not one that
-        a datagram has, which goes back with that, and not a shorter one: it would cut the next long datagram."""
-        try:
-            whole = data.obj if isinstance(data, memoryview) else data
-        except ValueError:
-            return  # released already
-        if not isinstance(whole, bytearray) or id(whole) in self._lent or len(whole) < self._pool_size:
-            return
-        if isinstance(data, memoryview):
-            release_view(data)
-        self._give_back(whole)
-
-    def _give_back(self, buffer: Any) -> None:
-        if self._pool is not None:
-            try:
-                self._pool.put(buffer)
-            except Exception as error:
-                self._pool_failed("put", error)
-
-    def _pool_failed(self, what: str, error: object) -> None:
-        self._pool_errors += 1
-        self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", repr(error))
+    # --- what it tells ------------------------------------------------------------------------------------
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         if self._log is not None:
             self._log.warning(self.process.loop.time(), kind, text, *args)
-
-    # --- what it tells ------------------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
@@ -286,7 +240,7 @@ class UDPServer(MetaBehavior):
             send_errors=dict(endpoint.send_errors),
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
-            pool_errors=self._pool_errors,
+            pool_errors=self._lender.errors if self._lender is not None else 0,
             pauses=self._pauses,
         )
 
@@ -307,7 +261,7 @@ class UDPServer(MetaBehavior):
             receive_buffer_asked=self._options.receive_buffer,
             send_buffer=self._endpoint.send_buffer,
             send_buffer_asked=self._options.send_buffer,
-            buffer_pool=repr(self._pool) if self._pool is not None else "",
+            buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
 
