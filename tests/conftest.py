@@ -16,6 +16,12 @@ from homing import gen
 from .support import Probe, UDPPeer, eventually
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported stays: the collection of garbage after each test then looks at what the test made only."""
+    gc.collect()
+    gc.freeze()
+
+
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 

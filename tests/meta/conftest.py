@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -23,8 +22,3 @@ def pytest_asyncio_loop_factories(
     if uvloop is not None:
         factories["uvloop"] = uvloop.new_event_loop
     return factories
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """What was imported stays: the collection of garbage after each test then looks at what the test made only."""
-    gc.freeze()

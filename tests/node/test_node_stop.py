@@ -142,6 +142,18 @@ async def test_a_stuck_process_is_killed_and_the_stop_says_so(caplog: pytest.Log
     assert "is killed" in caplog.text
 
 
+async def test_a_stuck_process_does_not_use_up_the_time_of_those_that_end_in_order() -> None:
+    notes: list[Any] = []
+    async with homing.start_node("stop@localhost", QUIET) as node:
+        for name in "abc":
+            await node.spawn(Noted, notes, name=name)
+        stuck = await node.spawn(Doer)
+        node.send(stuck, hang)
+        await eventually(lambda: node.process_info(stuck).state is gen.ProcessState.RUNNING)
+        assert await node.stop(timeout=0.2) is False
+    assert notes == [(name, gen.TerminateShutdown) for name in "cba"]
+
+
 async def test_a_process_that_swallows_its_cancellation_is_left_behind_and_the_node_stops(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -45,9 +45,9 @@ class ProcessBehavior:
     def _bind(self, process: Any) -> None:
         """For behavior bases: takes the process that runs this behavior, before `__init__`."""
 
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        """For behavior bases: what ordinary messages are handed to."""
-        return self.handle_message
+    def _handler(self) -> Callable[[PID, Any], Any] | None:
+        """For behavior bases: what ordinary messages are handed to, if not to `handle_message`."""
+        return None
 
     def _take_main(self, main: deque[Any]) -> int:
         """For behavior bases that forward: takes from the main lane, gives how many."""

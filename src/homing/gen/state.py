@@ -7,7 +7,9 @@
       +--------------> zombie --> terminated
 
 Rule 1: `sleep` means that nothing of the process runs; its mailbox may hold messages whose turn has not come.
-Rule 2: `wait response` is `running` with at least one open call.
+Rule 2: `wait response` is `running` with at least one open call. It becomes `sleep` where the callback returns
+while a task
+        that it has started still waits for its call.
 Rule 3: a `zombie` is unreachable (no address leads to it), but a callback of it has not returned yet: it was
         killed while one ran, or its `terminate` is asynchronous.
 Rule 4: nothing leaves `terminated`.
@@ -37,7 +39,7 @@ TRANSITIONS = MappingProxyType(
         _S.INIT: frozenset({_S.SLEEP, _S.ZOMBIE, _S.TERMINATED}),
         _S.SLEEP: frozenset({_S.RUNNING, _S.ZOMBIE, _S.TERMINATED}),
         _S.RUNNING: frozenset({_S.SLEEP, _S.WAIT_RESPONSE, _S.ZOMBIE, _S.TERMINATED}),
-        _S.WAIT_RESPONSE: frozenset({_S.RUNNING, _S.ZOMBIE, _S.TERMINATED}),
+        _S.WAIT_RESPONSE: frozenset({_S.RUNNING, _S.SLEEP, _S.ZOMBIE, _S.TERMINATED}),
         _S.ZOMBIE: frozenset({_S.TERMINATED}),
         _S.TERMINATED: frozenset(),
     }

@@ -18,7 +18,7 @@ class Lease:
         self._buffer = buffer
         self._put = put
         view = memoryview(buffer)
-        self.view = (view if view.format == "B" and view.ndim == 1 else view.cast("B"))[:length]
+        self.view = view[:length] if type(buffer) is bytearray else view.cast("B")[:length]
 
     @property
     def released(self) -> bool:
@@ -81,7 +81,7 @@ class Lender:
         except Exception as error:
             self._failed("get", error)
             return bytearray(self._fresh_size)
-        size = writable_bytes(buffer)
+        size = len(buffer) if type(buffer) is bytearray else writable_bytes(buffer)
         if size and id(buffer) not in self._lent:
             self._lent.add(id(buffer))
             self._size = size

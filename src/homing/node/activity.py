@@ -34,7 +34,7 @@ class Activity(Mailbox):
     """A mailbox with someone who drains it, one message at a time.
 
     handled: messages taken from the mailbox so far.
-    handler: gets ordinary messages, as (sender, message).
+    handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: requests taken or waiting here that have no answer yet; they fail at once if the activity ends.
     task: the task in which an asynchronous callback runs now.
@@ -60,7 +60,7 @@ class Activity(Mailbox):
     )
 
     behavior: ProcessBehavior | MetaBehavior
-    handler: Callable[[PID, Any], Any]
+    handler: Callable[[PID, Any], Any] | None
 
     def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
         super().__init__(limit, split)
@@ -138,7 +138,7 @@ class Activity(Mailbox):
         time, also those that come after many quick ones.
         """
         budget = self.core.scheduler.turn_messages
-        handle = self.handler
+        handle = self.handler or self.behavior.handle_message
         forwards = self.forwards
         main = self.main
         count, check = 0, 1

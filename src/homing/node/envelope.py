@@ -151,7 +151,8 @@ class Exit:
     def handle(self, activity: Activity) -> Pending:
         if not activity.traps_exit(self.sender):
             raise ExitSignal(self.reason)
-        result: Any = activity.handler(self.sender, self.message)
+        handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
+        result = handle(self.sender, self.message)
         return result if type(result) is CoroutineType else None
 
 

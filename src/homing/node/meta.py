@@ -60,7 +60,7 @@ class MetaProcess(Activity):
         super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
-        self.handler = behavior.handle_message
+        self.handler = None
         self._source: asyncio.Task[None] | None = None
         self._log: ContextAdapter | None = None
 

@@ -2,9 +2,10 @@
 
 1. Nothing new is started. Meta-processes are asked to `drain`: sockets are read no more, but still send.
 2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have.
-3. Processes end by an exit signal (`shutdown`): the node's own children, last started first, each with what it
-supervises;
+3. Processes end, one after another, by an exit signal (`shutdown`): the node's own children, last started first,
+each with what it supervises;
    then what is left.
+   When three quarters of the time are up, the signal goes to all that have not had it.
 4. What has not ended when the time is up is killed.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..gen import MessageExitPID, ProcessState, TerminateShutdown
@@ -42,6 +44,7 @@ class Stopping:
         self._deadline = 0.0
         self._task: asyncio.Task[bool] | None = None
         self._undrainable: set[MetaProcess] = set()
+        self._told: set[Process] = set()
         core.on_change = self._changed.set
 
     async def wait(self) -> None:
@@ -69,10 +72,10 @@ class Stopping:
             started, half = core.loop.time(), self._time_left() / 2
             while self._busy() and self._time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
-            for process in self._top_level():
-                await self._end(process)
-            for process in reversed(tuple(core.processes.values())):
-                await self._end(process)
+            soft = core.loop.time() + self._time_left() * 3 / 4
+            for process in (*self._top_level(), *reversed(tuple(core.processes.values()))):
+                await self._end(process, soft)
+            await self._until(lambda: not core.processes)
             return not await self._kill_rest()
         finally:
             self.state = "stopped"
@@ -111,15 +114,19 @@ class Stopping:
     def _time_left(self) -> float:
         return self._deadline - self._core.loop.time()
 
-    async def _end(self, process: Process) -> None:
-        """Ends one process and waits until it has ended, or the time is up."""
+    async def _end(self, process: Process, soft: float) -> None:
+        """Ends one process and waits until it has ended, or the loop's time is `soft`: a stuck one must not use up the
+        time of those that come after it."""
+        if process in self._told or process.state is ProcessState.TERMINATED:
+            return
+        self._told.add(process)
         pid, reason = self._core.pid, TerminateShutdown()
         # it is sent in the parent's name: an exit signal of the parent cannot be trapped
         process.put_runtime(Exit(process.parent, reason, MessageExitPID(pid, reason)), 2)
-        await self._until(lambda: process.state is ProcessState.TERMINATED)
+        await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition() and (left := self._time_left()) > 0:
+    async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
+        while not condition() and (left := min(soft - self._core.loop.time(), self._time_left())) > 0:
             self._changed.clear()
             try:
                 async with asyncio.timeout(left):
