@@ -240,6 +240,21 @@ class Actor(Relating, ProcessBehavior):
         self._process.core.calls.fail(ref, as_reason(error))
         self._process.messages_out += 1
 
+    def forward(
+        self, to: Target, message: Any, *, sender: PID, ref: Ref | None = None, priority: MessagePriority = _NORMAL
+    ) -> None:
+        """Passes on a message, or with `ref` a request, as if `sender` had sent it to `to`: the answer goes to the
+        original caller, who is told at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.
+
+        Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
+        """
+        core = self._process.core
+        if ref is None:
+            core.delivery.send(sender, to, message, priority)
+        else:
+            core.calls.forward(self._process, to, sender, ref, message, priority)
+        self._process.messages_out += 1
+
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What that process's `handle_inspect` tells. Passes a full mailbox."""
         return await self._process.core.calls.inspect(self._process, pid, items, timeout)

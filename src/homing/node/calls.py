@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
+    PID,
     Alias,
     CallTimeout,
     CallToSelf,
@@ -115,6 +116,16 @@ class Calls:
             waiter.future.set_exception(wrapped)
         else:
             waiter.future.set_exception(error)
+
+    def forward(
+        self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
+    ) -> None:
+        """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
+        callee = self._core.registry.find(to)
+        if callee is process:
+            raise CallToSelf(callee.id)
+        self._core.delivery.request(sender, callee, to, ref, request, priority)
+        self.moved(ref, callee)
 
     def moved(self, ref: Ref, callee: Activity) -> None:
         """The request was forwarded: from now on it fails if `callee` ends."""
