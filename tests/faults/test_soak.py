@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import threading
@@ -73,7 +74,12 @@ def ask(address: tuple[str, int], count: int) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
-async def test_case_45_memory_descriptors_and_tasks_stay_flat(node: homing.Node, capsys: Any) -> None:
+async def test_case_45_memory_descriptors_and_tasks_stay_flat(
+    node: homing.Node, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # pytest keeps every log record of a test, and with it the frames of each crash
+    monkeypatch.setattr(logging.getLogger("homing"), "propagate", False)
+    monkeypatch.setattr(logging, "lastResort", None)
     pool = meta.BufferPool(2048, 64)
     await node.spawn(Service, pool)
     done, memory = 0, 0
