@@ -122,7 +122,8 @@ class Activity(Mailbox):
         pending = self._advance(now + self.core.scheduler.turn_seconds)
         if pending is not None:
             self.awaited = pending
-            self.task = task = self.core.loop.create_task(self._await(pending))
+            context = self.core.scheduler.context.copy()
+            self.task = task = self.core.loop.create_task(self._await(pending), context=context)
             task.add_done_callback(self._task_done)
             if not self.alive:
                 task.cancel()  # the callback ended its own activity before it gave back the coroutine

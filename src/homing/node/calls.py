@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -27,12 +29,25 @@ if TYPE_CHECKING:
 
 
 class _Waiter:
-    __slots__ = ("callee", "future", "target")
+    """One open call. The answer may come before the caller has to wait for it: then there is no future."""
 
-    def __init__(self, future: asyncio.Future[Any], callee: Activity, target: object) -> None:
-        self.future = future
+    __slots__ = ("answer", "callee", "done", "error", "future", "target")
+
+    def __init__(self, callee: Activity, target: object) -> None:
         self.callee = callee
         self.target = target
+        self.future: asyncio.Future[None] | None = None
+        self.done = False
+        self.answer: Any = None
+        self.error: Exception | None = None
+
+    def finish(self, answer: Any, error: Exception | None) -> None:
+        """Takes the answer or the error, once, and wakes the caller if it waits."""
+        self.done = True
+        self.answer = answer
+        self.error = error
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
 
 
 class Calls:
@@ -58,10 +73,13 @@ class Calls:
             raise CallToSelf(callee.id)
         ref = self._core.registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
-        self._core.delivery.request(sender, callee, to, ref, request, priority)
-        if caller is not None:
-            caller.messages_out += 1
-        return await self._wait(caller, callee, to, ref, timeout)
+
+        def put() -> None:
+            self._core.delivery.request(sender, callee, to, ref, request, priority)
+            if caller is not None:
+                caller.messages_out += 1
+
+        return await self._ask(caller, _Waiter(callee, to), ref, put, timeout)
 
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
@@ -71,51 +89,66 @@ class Calls:
             raise CallToSelf(callee.id)
         ref = self._core.registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
-        callee.put_runtime(Inspection(sender, ref, items), 2)
-        return await self._wait(caller, callee, to, ref, timeout)
+        put = partial(callee.put_runtime, Inspection(sender, ref, items), 2)
+        return await self._ask(caller, _Waiter(callee, to), ref, put, timeout)
 
-    async def _wait(self, caller: Process | None, callee: Activity, to: object, ref: Ref, timeout: float) -> Any:
-        loop = self._core.loop
-        future: asyncio.Future[Any] = loop.create_future()
-        self._open[ref] = _Waiter(future, callee, to)
-        if callee.pending is None:
-            callee.pending = set()
-        callee.pending.add(ref)
-        timer = loop.call_later(timeout, self._expire, ref, timeout)
+    async def _ask(
+        self, caller: Process | None, waiter: _Waiter, ref: Ref, put: Callable[[], None], timeout: float
+    ) -> Any:
+        """Delivers a request by `put`, runs who is runnable, and waits only if that has not brought the answer yet."""
+        self._open[ref] = waiter
+        if waiter.callee.pending is None:
+            waiter.callee.pending = set()
+        waiter.callee.pending.add(ref)
         if caller is not None:
             caller.open_calls += 1
             if caller.state is ProcessState.RUNNING:
                 caller.state = ProcessState.WAIT_RESPONSE
         try:
-            return await future
+            others = self._core.scheduler.run_inline(put)
+            if caller is not None:
+                caller.running_time -= others  # they have counted it as theirs
+            if not waiter.done:
+                await self._wait(waiter, timeout)
         finally:
-            timer.cancel()
             self._take(ref)
             if caller is not None:
                 caller.open_calls -= 1
                 if caller.open_calls == 0 and caller.state is ProcessState.WAIT_RESPONSE:
                     caller.state = ProcessState.RUNNING
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.answer
+
+    async def _wait(self, waiter: _Waiter, timeout: float) -> None:
+        loop = self._core.loop
+        waiter.future = loop.create_future()
+        timer = loop.call_later(timeout, self._expire, waiter, timeout)
+        try:
+            await waiter.future
+        finally:
+            timer.cancel()
 
     def answer(self, ref: Ref, answer: Any) -> None:
         """Gives the caller its answer, or counts it as late."""
         waiter = self._take(ref)
-        if waiter is None or waiter.future.done():
+        if waiter is None or waiter.done:
             self.late_responses += 1
         else:
-            waiter.future.set_result(answer)
+            waiter.finish(answer, None)
 
     def fail(self, ref: Ref, error: Exception) -> None:
         """Lets the call raise `error` at the caller, or counts it as late."""
         waiter = self._take(ref)
-        if waiter is None or waiter.future.done():
+        if waiter is None or waiter.done:
             self.late_responses += 1
-        elif isinstance(error, StopIteration):
-            # a future refuses StopIteration: it would end the coroutine that awaits it
+            return
+        if isinstance(error, StopIteration):
+            # it would end the coroutine that awaits the call
             wrapped = RuntimeError("the callee answered with StopIteration")
             wrapped.__cause__ = error
-            waiter.future.set_exception(wrapped)
-        else:
-            waiter.future.set_exception(error)
+            error = wrapped
+        waiter.finish(None, error)
 
     def forward(
         self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
@@ -144,13 +177,12 @@ class Calls:
         refs, callee.pending = callee.pending, None
         for ref in refs or ():
             waiter = self._open.pop(ref, None)
-            if waiter is not None and not waiter.future.done():
-                waiter.future.set_exception(gone(waiter.target, reason))
+            if waiter is not None:
+                waiter.finish(None, gone(waiter.target, reason))
 
-    def _expire(self, ref: Ref, seconds: float) -> None:
-        waiter = self._take(ref)
-        if waiter is not None and not waiter.future.done():
-            waiter.future.set_exception(CallTimeout(waiter.target, seconds))
+    def _expire(self, waiter: _Waiter, seconds: float) -> None:
+        if not waiter.done:
+            waiter.finish(None, CallTimeout(waiter.target, seconds))
 
     def _take(self, ref: Ref) -> _Waiter | None:
         waiter = self._open.pop(ref, None)
