@@ -79,7 +79,7 @@ class Pool(Actor):
             raise BadOption("init", options, f"{type(self).__name__}.init must return act.PoolOptions")
         self._options = options
         self._workers = []
-        self._next = 0
+        self._next = -1  # the last one that got a message
         self._watched: set[PID] = set()
         self._forwarded = 0
         self._dropped = 0
