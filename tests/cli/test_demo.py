@@ -86,3 +86,12 @@ async def test_a_port_in_use_is_named_without_a_traceback(peer: UDPPeer) -> None
         text = (await stderr.read()).decode()
     assert f"cannot bind UDP 127.0.0.1:{peer.address[1]}: Address already in use" in text
     assert "Traceback" not in text
+
+
+async def test_on_every_ipv6_interface_it_prints_and_loads_what_can_be_reached() -> None:
+    async with program(*COMMAND, "--host", "::", "--load", "--seconds", "1.5") as running:
+        assert "[::]:" in await running.line_with("  echo   UDP ")
+        assert "nc -u -w1 ::1 " in await running.line_with("nc -u")
+        assert "UDP6:[::1]:" in await running.line_with("socat")
+        assert "wrong 0" in await running.line_with("answered")
+        assert await running.end() == 0

@@ -17,6 +17,7 @@ from statistics import median
 from typing import Any
 
 from .. import act, gen, meta
+from ..datagram import format_address
 from ..node import Node
 from .load import LoadGenerator, LoadReport
 
@@ -92,8 +93,7 @@ async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> b
     pool = (await node.inspect("gateway"))["address"]
     _print_banner(node, echo, pool)
     if rate:
-        near = "127.0.0.1" if echo[0] == "0.0.0.0" else echo[0]
-        await node.spawn(Load, [(near, echo[1]), (near, pool[1])], rate, name="load")
+        await node.spawn(Load, [_near(echo), _near(pool)], rate, name="load")
     shown = [""]
     reporter = asyncio.create_task(_report(node, rate > 0, shown))
     with contextlib.suppress(TimeoutError):
@@ -112,14 +112,21 @@ async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> b
     return clean
 
 
+def _near(address: tuple[Any, ...]) -> tuple[str, int]:
+    """Where a client on this machine reaches a server that is bound to `address`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1]
+
+
 def _print_banner(node: Node, echo: tuple[Any, ...], pool: tuple[Any, ...]) -> None:
+    host, port = _near(echo)
+    socat = f"UDP6:{format_address(_near(pool))}" if ":" in host else f"UDP:{format_address(_near(pool))}"
     print(f"Node {node.name} runs on {node.info().loop.partition('.')[0]}.\n")
-    print(f"  echo   UDP {echo[0]}:{echo[1]}   answers OK: and what you send")
-    print(f"  pool   UDP {pool[0]}:{pool[1]}   three workers answer in turn\n")
+    print(f"  echo   UDP {format_address(echo)}   answers OK: and what you send")
+    print(f"  pool   UDP {format_address(pool)}   three workers answer in turn\n")
     print("Try it from another terminal:")
-    print(f"  echo hello | nc -u -w1 {echo[0]} {echo[1]}")
-    print(f"  echo hello | socat -t1 - UDP:{pool[0]}:{pool[1]}")
-    print(f"  echo crash | nc -u -w1 {echo[0]} {echo[1]}     # crashes the handler; the supervisor restarts it")
+    print(f"  echo hello | nc -u -w1 {host} {port}")
+    print(f"  echo hello | socat -t1 - {socat}")
+    print(f"  echo crash | nc -u -w1 {host} {port}     # crashes the handler; the supervisor restarts it")
     print("Ctrl-C stops it.\n", flush=True)
 
 

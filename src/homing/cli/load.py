@@ -40,7 +40,8 @@ class LoadGenerator(gen.MetaBehavior):
         self._targets = targets
         self._rate = rate
         self._stopped = False
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in targets[0][0] else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._asked: dict[bytes, float] = {}
         self._sent = self._answered = self._wrong = 0
         self._round_trips: list[float] = []
