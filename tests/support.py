@@ -29,6 +29,13 @@ async def eventually(condition: Callable[[], Any], what: str = "the condition") 
     return value
 
 
+def free_port() -> int:
+    """A port that no UDP socket of 127.0.0.1 has, for programs that must be told theirs."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class ProbeActor(act.Actor):
     """Keeps everything it gets as (kind, sender, message) in the queue of its `Probe`."""
 

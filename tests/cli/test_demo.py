@@ -7,7 +7,7 @@ import signal
 from asyncio.subprocess import PIPE
 
 from ..examples.test_examples import Program, program, terminate
-from ..support import UDPPeer
+from ..support import UDPPeer, free_port
 
 COMMAND = ("-m", "homing", "demo", "--port", "0")
 
@@ -44,11 +44,13 @@ async def test_it_prints_the_commands_that_try_it() -> None:
         assert f"UDP:127.0.0.1:{pool}" in await running.line_with("socat")
 
 
-async def test_the_echo_server_answers_again_after_a_crash(peer: UDPPeer) -> None:
-    async with program(*COMMAND) as running:
-        echo, _ = await ports(running)
-        peer.send(b"crash", ("127.0.0.1", echo))
+async def test_the_echo_server_answers_again_on_its_port_after_a_crash(peer: UDPPeer) -> None:
+    port = free_port()
+    async with program("-m", "homing", "demo", "--port", str(port)) as running:
+        await ports(running)
+        peer.send(b"crash", ("127.0.0.1", port))
         await running.line_with("restarts 1")
+        assert await peer.ask(b"hello", ("127.0.0.1", port)) == b"OK: hello"
 
 
 async def test_load_is_sent_through_real_sockets_and_every_answer_is_right() -> None:

@@ -43,7 +43,7 @@ class Inlet:
 
     @property
     def waiting_for(self) -> str:
-        """What the source waits for now: `receiver` (nobody is there), `mailbox` (it is full), or nothing."""
+        """What the source is waiting for: `receiver` (nobody is there), `mailbox` (it is full), or nothing."""
         return self._waiting_for
 
     def room(self) -> int:
