@@ -6,12 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import homing
 from homing import act, gen
 
+T = TypeVar("T")
 DEADLINE = 5.0
 """Seconds that anything awaited in a test may take. Timings decide no test: this only turns a hang into a failure."""
 
@@ -27,6 +29,12 @@ async def eventually(condition: Callable[[], Any], what: str = "the condition") 
                 raise AssertionError(f"{what} did not come true in {DEADLINE} s") from None
             raise
     return value
+
+
+def in_thread(function: Callable[[], T]) -> T:
+    """Runs `function` in a thread that is made for it and ends with it: what it changes of itself ends too."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(function).result()
 
 
 def free_port() -> int:

@@ -9,14 +9,13 @@ import platform
 import resource
 import socket
 import sys
-import threading
 from typing import Any
 
 import pytest
 
 from homing import gen, meta
 
-from ..support import UDPPeer
+from ..support import UDPPeer, in_thread
 
 _SETRESUID = {"x86_64": 117, "aarch64": 147}
 _NOBODY = 65534
@@ -61,24 +60,16 @@ def test_a_bind_error_is_an_oserror_too() -> None:
 
 def without_privileges(function: Any) -> None:
     """Runs `function` in a thread that is nobody's; the system call, unlike the library's, changes one thread only."""
-    errors: list[BaseException] = []
 
     def body() -> None:
-        try:
-            if os.geteuid() == 0:
-                number = ctypes.c_long(_SETRESUID[platform.machine()])
-                nobody = ctypes.c_long(_NOBODY)
-                if ctypes.CDLL(None).syscall(number, nobody, nobody, nobody):
-                    pytest.skip("this root cannot become nobody")
-            function()
-        except BaseException as error:
-            errors.append(error)
+        if os.geteuid() == 0:
+            number = ctypes.c_long(_SETRESUID[platform.machine()])
+            nobody = ctypes.c_long(_NOBODY)
+            if ctypes.CDLL(None).syscall(number, nobody, nobody, nobody):
+                pytest.skip("this root cannot become nobody")
+        function()
 
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+    in_thread(body)
 
 
 @pytest.mark.skipif(

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..support import DEADLINE, Probe, UDPPeer, eventually
+from ..support import DEADLINE, Probe, UDPPeer, eventually, in_thread
 
 HOST = "127.0.0.1"
 SMALL = 50_000
@@ -170,24 +169,14 @@ def in_network(command: str, function: Callable[[], T]) -> T:
 
     A socket stays in the namespace that it was made in, and the namespace lives as long as its last socket.
     """
-    results: list[T] = []
-    errors: list[BaseException] = []
 
-    def body() -> None:
-        try:
-            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "unshare")
-            subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
-            results.append(function())
-        except BaseException as error:
-            errors.append(error)
+    def body() -> T:
+        if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
+        return function()
 
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    return in_thread(body)
 
 
 def networks_can_be_made() -> bool:
