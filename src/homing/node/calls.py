@@ -68,9 +68,7 @@ class Calls:
     ) -> Any:
         """Sends a request and waits for its answer. `caller` None: from outside of all processes."""
         check_seconds("timeout", timeout)
-        callee = self._core.registry.find(to)
-        if callee is caller:
-            raise CallToSelf(callee.id)
+        callee = self._callee(caller, to)
         ref = self._core.registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
 
@@ -84,13 +82,18 @@ class Calls:
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
         check_seconds("timeout", timeout)
-        callee = self._core.registry.find(to)
-        if callee is caller:
-            raise CallToSelf(callee.id)
+        callee = self._callee(caller, to)
         ref = self._core.registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
         put = partial(callee.put_runtime, Inspection(sender, ref, items), 2)
         return await self._ask(caller, _Waiter(callee, to), ref, put, timeout)
+
+    def _callee(self, caller: Process | None, to: Target) -> Activity:
+        """The activity behind `to`, which must not be the caller itself."""
+        callee = self._core.registry.find(to)
+        if callee is caller:
+            raise CallToSelf(callee.id)
+        return callee
 
     async def _ask(
         self, caller: Process | None, waiter: _Waiter, ref: Ref, put: Callable[[], None], timeout: float
@@ -154,9 +157,7 @@ class Calls:
         self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
-        callee = self._core.registry.find(to)
-        if callee is process:
-            raise CallToSelf(callee.id)
+        callee = self._callee(process, to)
         self._core.delivery.request(sender, callee, to, ref, request, priority)
         self.moved(ref, callee)
 

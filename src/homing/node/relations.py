@@ -33,24 +33,9 @@ if TYPE_CHECKING:
 _Table = dict[Subject, dict[PID, tuple["Process", Subject]]]
 
 
-def _exit_message(subject: Subject, reason: Exception) -> Any:
-    if isinstance(subject, PID):
-        return MessageExitPID(subject, reason)
-    if isinstance(subject, Alias):
-        return MessageExitAlias(subject, reason)
-    if isinstance(subject, Event):
-        return MessageExitEvent(subject, reason)
-    return MessageExitName(subject, reason)
-
-
-def _down_message(subject: Subject, reason: Exception) -> Any:
-    if isinstance(subject, PID):
-        return MessageDownPID(subject, reason)
-    if isinstance(subject, Alias):
-        return MessageDownAlias(subject, reason)
-    if isinstance(subject, Event):
-        return MessageDownEvent(subject, reason)
-    return MessageDownName(subject, reason)
+_EXIT: dict[type, Any] = {PID: MessageExitPID, Alias: MessageExitAlias, Event: MessageExitEvent}
+_DOWN: dict[type, Any] = {PID: MessageDownPID, Alias: MessageDownAlias, Event: MessageDownEvent}
+"""The message for each kind of subject; for all others, which are names, the one for names."""
 
 
 class Relations:
@@ -102,14 +87,16 @@ class Relations:
     def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> None:
         """Tells all who are linked to or monitor `key` that it is gone. `sender` is the process it belonged to."""
         origin = sender if sender is not None else self._core_pid
+        exit_message: Any = _EXIT.get(type(key), MessageExitName)
+        down_message: Any = _DOWN.get(type(key), MessageDownName)
         for consumer, subject in self._links.pop(key, {}).values():
             if consumer.links is not None:
                 consumer.links.discard(key)
-            consumer.put_runtime(Exit(origin, reason, _exit_message(subject, reason)), 2)
+            consumer.put_runtime(Exit(origin, reason, exit_message(subject, reason)), 2)
         for consumer, subject in self._monitors.pop(key, {}).values():
             if consumer.monitors is not None:
                 consumer.monitors.discard(key)
-            consumer.put_runtime((origin, _down_message(subject, reason)), 1)
+            consumer.put_runtime((origin, down_message(subject, reason)), 1)
 
     def consumer_gone(self, consumer: Process) -> None:
         """Forgets the links and monitors that `consumer` made."""
