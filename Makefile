@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	>/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+COMPILED := setup.py $(wildcard src/homing/*/*.pyx src/homing/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/homing/*/*.pxd))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint bench clean
@@ -18,11 +19,11 @@ $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml | $(BIN)/python
+$(VENV)/.demo: pyproject.toml $(wildcard $(COMPILED)) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(wildcard $(COMPILED)) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 

@@ -12,6 +12,7 @@ import pytest
 
 import homing
 from homing import gen
+from homing.datagram import why_portable
 
 from .support import Probe, UDPPeer, eventually
 
@@ -36,6 +37,23 @@ def nothing_is_left_behind() -> Iterator[None]:
     yield
     gc.collect()
     assert open_descriptors() <= before, "the test left descriptors open"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test of the datagram path runs on both backends."""
+    if metafunc.definition.path.parent.name in ("datagram", "meta", "faults"):
+        metafunc.fixturenames.append("backend")
+        metafunc.parametrize("backend", ["native", "portable"], indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The datagram backend that serves in this test, each in its turn."""
+    monkeypatch.delenv("HOMING_DATAGRAM", raising=False)
+    if request.param == "native" and why_portable():
+        pytest.skip(why_portable())
+    monkeypatch.setenv("HOMING_DATAGRAM", request.param)
+    return str(request.param)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from .udp import SMALL, create, descriptor_of, open_echo, open_server
 COUNTERS = {
     "packets_in",
     "bytes_in",
+    "receive_waiting",
     "packets_out",
     "bytes_out",
     "delivered",
@@ -33,7 +34,7 @@ COUNTERS = {
     "pool_errors",
     "pauses",
 }
-FACTS = {"listener", "process", "backend", "reading", "waiting_for", "receive_buffer", "send_buffer"}
+FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
 
 
 def most_receive_buffer() -> int:

@@ -2,7 +2,11 @@
 
 address     what can be bound, where a datagram may go
 binding     from host and port to a bound socket, or an error that says what to do
+message     a datagram; batch: all that one wake-up brought, in columns
+backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
+native      many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are
+            sent from; peers: addresses
 endpoint    one socket on one loop: reads, sends or queues, counts, closes once
 kernel      granted buffers, kernel drops
 statistics  the counters, each with what to do if it grows
@@ -10,6 +14,10 @@ statistics  the counters, each with what to do if it grows
 
 from .address import Address as Address
 from .address import format_address as format_address
+from .backend import VARIABLE as VARIABLE
+from .backend import why_portable as why_portable
+from .batch import DatagramBatch as DatagramBatch
 from .binding import bind as bind
 from .endpoint import Endpoint as Endpoint
+from .message import MessageUDP as MessageUDP
 from .statistics import Statistics as Statistics

@@ -11,12 +11,15 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from ..gen import SendQueueFull
 from .address import Address, check_destination
+from .backend import Backend, Failures, Pooled, open_backend
+from .batch import DatagramBatch
 from .kernel import granted_buffer, kernel_drops
-from .portable import NAME, Pooled, PortableBackend, Received
+from .message import MessageUDP
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -27,35 +30,32 @@ _RETRY = 0.05
 _FLUSH = 64
 """Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
 
-Sent = Callable[[Any, int, Exception | None], None]
+Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
 class Endpoint:
     """A bound UDP socket.
 
+    gro: let the kernel join datagrams, where it can and no buffer pool is used.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
-    backend_name = NAME
-
-    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int) -> None:
+    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
         self._sock = sock
-        self._family = sock.family
-        self._backend = PortableBackend(sock, buffer_size)
+        self._backend = open_backend(sock, buffer_size, gro)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
         self._reading = False
         self._retry: asyncio.TimerHandle | None = None
-        self._queue: deque[tuple[Any, Address, Any]] = deque()
+        self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
         self.closed = False
         self.local_address: Address = sock.getsockname()
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None
-        self.packets_in = self.bytes_in = self.truncated = 0
-        self.packets_out = self.bytes_out = self.dropped_send_queue = 0
+        self.dropped_send_queue = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
@@ -79,53 +79,60 @@ class Endpoint:
             self._loop.remove_reader(self._sock.fileno())
 
     def resume(self) -> None:
-        """Reads again."""
+        """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
             self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            self.read_on()
+
+    def read_on(self) -> None:
+        """What was read already does not make the socket readable: it is called for in the loop's next turn."""
+        if self._backend.waiting and self._reading and self._loop is not None:
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._backend.waiting and self._reading and self._on_readable is not None:
+            self._on_readable()
 
     @property
     def reading(self) -> bool:
         """False while paused."""
         return self._reading
 
-    def receive(self, limit: int) -> list[Received]:
-        """What is there, `limit` datagrams at most. Raises `OSError` only if the socket is gone."""
-        batch: list[Received] = []
+    @property
+    def more(self) -> bool:
+        """There may be more to `receive`, so that it is worth to try before the loop polls."""
+        return self._reading and (self._backend.more or self._backend.waiting > 0)
+
+    def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+        """What is there, `limit` messages at most, from `reads` reads of the kernel's at most, as from `id`. Raises
+        `OSError` only if the socket is gone."""
         try:
-            self._backend.receive(batch, limit)
-        except BlockingIOError:
-            pass
+            return self._backend.receive(limit, reads, id)
         except OSError as error:
-            self._receive_failed(error, nothing=not batch)
-        self.packets_in += len(batch)
-        for data, _, truncated in batch:
-            self.bytes_in += len(data)
-            if truncated:
-                self.truncated += 1
-        return batch
+            self._receive_failed(error)
+            return []
+
+    def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
+        """What is there, as one object. It must `_end` before the next can be received."""
+        try:
+            columns = self._backend.receive_columns(reads)
+        except OSError as error:
+            self._receive_failed(error)
+            return None
+        return None if columns is None else DatagramBatch(id, columns)
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         """As `receive`, into buffers from `get`; unused ones go back by `put`."""
-        batch: list[Pooled] = []
         try:
-            self._backend.receive_pooled(batch, limit, get, put)
-        except BlockingIOError:
-            pass
+            return self._backend.receive_pooled(limit, get, put)
         except OSError as error:
-            self._receive_failed(error, nothing=not batch)
-        self.packets_in += len(batch)
-        for _, length, _, truncated in batch:
-            self.bytes_in += length
-            if truncated:
-                self.truncated += 1
-        return batch
+            self._receive_failed(error)
+            return []
 
-    def _receive_failed(self, error: OSError, *, nothing: bool) -> None:
+    def _receive_failed(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
-        if not nothing:
-            return  # what did come is handed on first; the error comes again
         if error.errno in _GONE:
             raise error
         if self._loop is not None:
@@ -138,67 +145,75 @@ class Endpoint:
 
     # --- sending ------------------------------------------------------------------------------------------
 
-    def send(self, data: Any, address: Address, token: Any) -> int | None:
+    def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
         Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
         `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
         """
-        try:
-            check_destination(self._family, address)
-            if not self._queue:
-                try:
-                    size = self._backend.send(data, address)
-                except BlockingIOError:
-                    pass
-                else:
-                    self.packets_out += 1
-                    self.bytes_out += size
-                    return size
-            self._enqueue(data, address, token)
-        except SendQueueFull:
-            self.dropped_send_queue += 1
-            raise
-        except Exception as error:
-            self._count_send_error(error)
-            raise
+        if not self._queue:
+            try:
+                return self._backend.send(message)
+            except BlockingIOError:
+                pass
+            except Exception as error:
+                self._count_send_error(error)
+                raise
+        self._enqueue(message, token)
         return None
+
+    def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        """Sends datagrams in order, as `send` each with the token None. How many at the beginning are done, the others
+        being queued; and which failed, by number, with what `send` would have raised."""
+        failures: Failures = []
+        done = 0 if self._queue else self._backend.send_many(messages, failures)
+        for _, error in failures:
+            self._count_send_error(error)
+        for index in range(done, len(messages)):
+            try:
+                self._enqueue(messages[index], None)
+            except Exception as error:
+                failures.append((index, error))
+        return done, failures
 
     @property
     def send_waiting(self) -> int:
         """Datagrams that wait for the socket to become writable."""
         return len(self._queue)
 
-    def _enqueue(self, data: Any, address: Address, token: Any) -> None:
-        if len(self._queue) >= self._queue_limit:
-            raise SendQueueFull(self._queue_limit)
-        with memoryview(data) as view:  # refuses now what no system call could take later
-            view.cast("B").release()
-        self._queue.append((data, address, token))
+    def _enqueue(self, message: MessageUDP, token: Any) -> None:
+        """Refuses now what no system call could take later."""
+        try:
+            check_destination(self._sock.family, message.addr)
+            if len(self._queue) >= self._queue_limit:
+                raise SendQueueFull(self._queue_limit)
+            with memoryview(message.data) as view, view.cast("B") as octets:
+                size = octets.nbytes
+        except SendQueueFull:
+            self.dropped_send_queue += 1
+            raise
+        except Exception as error:
+            self._count_send_error(error)
+            raise
+        self._queue.append((message, token, size))
         if len(self._queue) == 1 and self._loop is not None:
             self._loop.add_writer(self._sock.fileno(), self._flush)
 
     def _flush(self) -> None:
-        for _ in range(_FLUSH):
-            if not self._queue:
-                break
-            data, address, token = self._queue[0]
-            size, failure = 0, None
-            try:
-                size = self._backend.send(data, address)
-            except BlockingIOError:
-                return
-            except Exception as error:
-                self._count_send_error(error)
-                failure = error
-            else:
-                self.packets_out += 1
-                self.bytes_out += size
+        waiting = list(islice(self._queue, _FLUSH))
+        failures: Failures = []
+        done = self._backend.send_many([message for message, _, _ in waiting], failures)
+        for _ in range(done):
             self._queue.popleft()
-            if self.on_sent is not None:
-                self.on_sent(token, size, failure)
         if not self._queue and self._loop is not None:
             self._loop.remove_writer(self._sock.fileno())
+        failed = dict(failures)
+        for index, (message, token, size) in enumerate(waiting[:done]):
+            error = failed.get(index)
+            if error is not None:
+                self._count_send_error(error)
+            if self.on_sent is not None:
+                self.on_sent(message, token, size if error is None else 0, error)
 
     def _count_send_error(self, error: Exception) -> None:
         number = getattr(error, "errno", None)
@@ -214,16 +229,23 @@ class Endpoint:
             self._last_drops = kernel_drops(self._sock)
         return self._last_drops
 
-    def close(self) -> list[Any]:
-        """Closes the socket; a second time does nothing. Gives the tokens of the datagrams that were still to go."""
+    @property
+    def backend(self) -> Backend:
+        """What serves the socket, with its counters."""
+        return self._backend
+
+    def close(self) -> list[tuple[MessageUDP, Any]]:
+        """Closes the socket; a second time does nothing. Gives the datagrams that were still to go, with their
+        tokens."""
         if self.closed:
             return []
         self._last_drops = kernel_drops(self._sock)
         self.pause()
         if self._queue and self._loop is not None:
             self._loop.remove_writer(self._sock.fileno())
-        tokens = [token for _, _, token in self._queue]
+        left = [(message, token) for message, token, _ in self._queue]
         self._queue.clear()
         self.closed = True
+        self._backend.close()
         self._sock.close()
-        return tokens
+        return left

@@ -6,28 +6,29 @@ Receiving goes through one arena: what waits in a mailbox then costs its own len
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
+from array import array
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from itertools import accumulate
+from typing import Any
 
-from .address import Address
+from .address import Address, check_destination
+from .backend import Columns, Failures, Pooled
+from .message import MessageUDP
 
-Received: TypeAlias = tuple[bytes, Address, bool]
-"""Payload, source address, and whether the datagram was longer than the buffer."""
-
-Pooled: TypeAlias = tuple[Any, int, Address, bool]
-"""The pooled buffer, the length received into it, source address, and whether the datagram was longer."""
-
-NAME = "portable"
 _TELLS_LENGTH = sys.platform == "linux"
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
+_WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 class PortableBackend:
-    """Receives and sends on one non-blocking socket."""
+    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
 
-    __slots__ = ("_arena", "_receive_into", "_sendto", "_size", "_sock", "_view")
+    name = "portable"
+    gro = gso = False
+    waiting = 0
 
     def __init__(self, sock: socket.socket, buffer_size: int) -> None:
         self._sock = sock
@@ -36,45 +37,121 @@ class PortableBackend:
         self._view = memoryview(self._arena)
         self._receive_into = sock.recvfrom_into
         self._sendto = sock.sendto
+        self._error: OSError | None = None  # reported behind datagrams that came before it
+        self.more = False
+        self.packets_in = self.bytes_in = self.truncated = 0
+        self.packets_out = self.bytes_out = 0
 
-    def receive(self, batch: list[Received], limit: int) -> None:
-        """Appends to `batch` what is there, `limit` datagrams at most.
+    def close(self) -> None:
+        """Nothing to free: closing the socket is enough."""
 
-        Raises `BlockingIOError` when nothing more is there, `OSError` when the system reports an error; what came
-        before is in `batch`.
-        """
+    # --- receiving ----------------------------------------------------------------------------------------
+
+    def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
-        for _ in range(limit):
-            try:
-                length, address = receive_into(arena)
-            except OSError as error:
-                if error.errno != _WSAEMSGSIZE:
-                    raise
-                batch.append((view[:size].tobytes(), ("", 0), True))  # Windows does not tell whose it was
-                continue
-            if length > size:
-                batch.append((view[:size].tobytes(), address, True))
-            else:
-                batch.append((view[:length].tobytes(), address, False))
+        messages: list[MessageUDP] = []
+        self._raise_pending()
+        self.more = True
+        try:
+            for _ in range(min(limit, reads)):
+                try:
+                    length, address = receive_into(arena)
+                except OSError as error:
+                    if error.errno != _WSAEMSGSIZE:
+                        raise
+                    length, address = size + 1, ("", 0)  # Windows does not tell whose it was
+                if length > size:
+                    self.truncated += 1
+                    messages.append(MessageUDP(id, address, view[:size].tobytes(), True))
+                    self.bytes_in += size
+                else:
+                    messages.append(MessageUDP(id, address, view[:length].tobytes()))
+                    self.bytes_in += length
+        except OSError as error:
+            self._keep(error, nothing=not messages)
+        self.packets_in += len(messages)
+        return messages
 
-    def receive_pooled(
-        self, batch: list[Pooled], limit: int, get: Callable[[], Any], put: Callable[[Any], None]
-    ) -> None:
-        """As `receive`, each datagram into a buffer of its own from `get`. One that stays unused goes back by `put`."""
+    def receive_columns(self, reads: int) -> Columns | None:
+        messages = self.receive(reads, reads, None)
+        if not messages:
+            return None
+        lengths = array("i", [len(message.data) for message in messages])
+        offsets = array("i", accumulate(lengths, initial=0))
+        offsets.pop()
+        family = self._sock.family
+        hosts = b"".join([socket.inet_pton(family, message.addr[0]) for message in messages])
+        ports = array("H", [message.addr[1] for message in messages])
+        return (
+            b"".join([message.data for message in messages]),
+            _nothing,
+            sum(lengths),
+            offsets.tobytes(),
+            lengths.tobytes(),
+            hosts,
+            ports.tobytes(),
+            list(range(len(messages))),
+            [message.addr for message in messages],
+            [index for index, message in enumerate(messages) if message.truncated],
+        )
+
+    def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         receive = _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        batch: list[Pooled] = []
+        self._raise_pending()
+        self.more = True
         for _ in range(limit):
             buffer = get()
             try:
                 length, address, truncated = receive(self._sock, buffer)
-            except BaseException:
+            except BaseException as error:
                 put(buffer)
-                raise
+                if not isinstance(error, OSError):
+                    raise
+                self._keep(error, nothing=not batch)
+                break
             batch.append((buffer, length, address, truncated))
+            self.bytes_in += length
+            self.truncated += truncated
+        self.packets_in += len(batch)
+        return batch
 
-    def send(self, data: Any, address: Address) -> int:
-        """Sends one datagram and gives its length. Raises `BlockingIOError` if it has to wait, `OSError` if it
-        fails."""
-        return self._sendto(data, address)
+    def _keep(self, error: OSError, *, nothing: bool) -> None:
+        """There is nothing more, or the system reports an error, which is raised once all before it is handed on."""
+        if error.errno in _WOULD_BLOCK:
+            self.more = False
+        elif nothing:
+            raise error
+        else:
+            self._error = error
+
+    def _raise_pending(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def send(self, message: MessageUDP) -> int:
+        check_destination(self._sock.family, message.addr)
+        size = self._sendto(message.data, message.addr)
+        self.packets_out += 1
+        self.bytes_out += size
+        return size
+
+    def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
+        for index, message in enumerate(messages):
+            try:
+                self.send(message)
+            except BlockingIOError:
+                return index
+            except Exception as error:
+                failures.append((index, error))
+        return len(messages)
+
+
+def _nothing() -> None:
+    """Where nothing is shared, nothing is given back."""
 
 
 def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:

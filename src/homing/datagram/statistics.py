@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """A snapshot. `packets_in` is all that was taken from the kernel; nothing is dropped between that and the
-    receiver's mailbox, so `sent to us == packets_in + kernel_drops + what waits in the kernel`.
+    """A snapshot. Nothing is dropped between the kernel and the receiver's mailbox, so
+    `sent to us == packets_in + receive_waiting + kernel_drops + what waits in the kernel`.
 
     packets_in, bytes_in: datagrams taken from the kernel, and their payload as delivered.
+    receive_waiting: datagrams that the kernel handed over joined with others (`gro`) and for which the receiver has had
+        no room yet.
     delivered: put into a receiver's mailbox.
     dropped_no_receiver: taken, but the receiver was gone in that instant. Stays 0 unless a receiver ends inside the
         runtime's own step; if it grows, report it.
     truncated: were longer than the buffer. If it grows: raise `buffer_size`.
-    kernel_drops: dropped by the kernel, its receive buffer being full; None where the system does not tell. If it
-    grows:
-        the receiver is too slow, or `receive_buffer` too small for the bursts.
+    kernel_drops: dropped by the kernel, its receive buffer being full; None where the system does not tell. Datagrams
+        that came joined (`gro`) are dropped joined, and Linux counts them as one: then it is a lower bound. If it
+        grows: the receiver is too slow, or `receive_buffer` too small for the bursts.
     receive_errors: errors that the system reported on reading, by name.
     packets_out, bytes_out: datagrams that the kernel took to send.
     send_errors: datagrams that it refused, by errno's name or the error's class. Look at the peers and their routes.
@@ -31,6 +33,7 @@ class Statistics:
 
     packets_in: int
     bytes_in: int
+    receive_waiting: int
     delivered: int
     dropped_no_receiver: int
     truncated: int

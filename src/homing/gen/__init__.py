@@ -17,6 +17,7 @@ from .errors import AliasUnknown as AliasUnknown
 from .errors import AlreadyLinked as AlreadyLinked
 from .errors import BadAddress as BadAddress
 from .errors import BadOption as BadOption
+from .errors import BatchEnded as BatchEnded
 from .errors import BindFailed as BindFailed
 from .errors import BufferReleased as BufferReleased
 from .errors import CallTimeout as CallTimeout

@@ -149,6 +149,13 @@ class MetaBehavior:
 
     process: MetaProcess
 
+    _forwards: ClassVar[bool] = False
+    """As in `ProcessBehavior`."""
+
+    def _take_main(self, main: deque[Any]) -> int:
+        """Drains the main lane, bounded; gives how many it took."""
+        raise NotImplementedError
+
     def init(self, process: MetaProcess) -> Result:
         """Runs once, before `start`. Keeps `process`. What it raises, `spawn_meta` raises, after `terminate`."""
         self.process = process

@@ -278,3 +278,10 @@ class BufferReleased(HomingError, ValueError):
 
     def __init__(self) -> None:
         super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")
+
+
+class BatchEnded(HomingError, ValueError):
+    """A batch of datagrams was used after the callback that got it: its memory holds others by now."""
+
+    def __init__(self) -> None:
+        super().__init__("this batch ended with the callback that got it; keep what batch.detach() gives")

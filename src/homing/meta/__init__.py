@@ -1,12 +1,13 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made
-messages     MessageUDP
+udp          the UDP server; options: how it is made; outgoing: what is sent to it
+batches      how a batch of datagrams goes to a behavior that takes batches
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """
 
+from ..datagram import DatagramBatch as DatagramBatch
+from ..datagram import MessageUDP as MessageUDP
 from .buffer_pool import BufferPool as BufferPool
-from .messages import MessageUDP as MessageUDP
 from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
 from .udp import UDPServer as UDPServer

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import sys
+from collections import deque
 from dataclasses import asdict
+from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from ..datagram import Address, Endpoint, Statistics, bind, format_address
+from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, bind, format_address, why_portable
 from ..gen import (
     NO_REPLY,
     PID,
@@ -21,11 +25,18 @@ from ..gen import (
     Target,
 )
 from ..node.flow import Inlet
-from ..node.logs import RateLimited
+from ..node.logs import ContextAdapter, RateLimited
 from ..node.meta import MetaProcess
+from .batches import CALLBACK, BatchEntry
 from .lending import Lease, Lender
-from .messages import MessageUDP
 from .options import UDPServerOptions
+from .outgoing import any_leased, take_datagrams
+
+TURN = 512
+"""Datagrams received or sent at a stretch, at most."""
+
+WAKE_SECONDS = 0.001
+"""Seconds that a socket that always has more may keep the loop, before timers and other sockets have their turn."""
 
 
 class UDPServer(MetaBehavior):
@@ -40,6 +51,8 @@ class UDPServer(MetaBehavior):
 
     process: MetaProcess
 
+    _forwards: ClassVar[bool] = True
+
     def __init__(self, options: UDPServerOptions) -> None:
         if not isinstance(options, UDPServerOptions):
             raise BadOption("options", options, "give meta.UDPServerOptions")
@@ -47,13 +60,20 @@ class UDPServer(MetaBehavior):
         sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
         pool = options.buffer_pool
         size = options.buffer_size if pool is None else 0
-        self._endpoint = Endpoint(sock, buffer_size=size, send_queue=options.send_queue)
+        try:
+            self._endpoint = Endpoint(
+                sock, buffer_size=size, send_queue=options.send_queue, gro=options.gro and pool is None
+            )
+        except BaseException:
+            sock.close()
+            raise
         self._endpoint.on_sent = self._sent_later
         self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
         self._inlet: Inlet | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
         self._draining = False
+        self._batch_out = False
         self._delivered = self._dropped_no_receiver = self._pauses = 0
 
     def __enter__(self) -> Self:
@@ -78,6 +98,7 @@ class UDPServer(MetaBehavior):
         if self._endpoint.closed:
             raise NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
         self._log = RateLimited(process.log)
+        _tell_once_why_portable(process.log)
         options = self._options
         to: Target = process.parent if options.process is None else options.process
         low_water = options.high_water // 4 if options.low_water is None else options.low_water
@@ -121,41 +142,65 @@ class UDPServer(MetaBehavior):
     # --- from the socket ----------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        """The socket has datagrams: they are delivered, and handled at once."""
-        self.process.run_with(self._deliver)
+        """The socket has datagrams: they are delivered, and handled at once. While there are more it goes on, for a
+        bounded time: going back to the loop after each read costs up to a fifth of the whole."""
+        end = perf_counter() + WAKE_SECONDS
+        while self.process.run_with(self._deliver) and self._endpoint.more and perf_counter() < end:
+            pass
+        self._endpoint.read_on()
 
     def _deliver(self) -> None:
         """As many as the receiver takes, a batch at most, go into its mailbox."""
         inlet = self._inlet
-        if inlet is None:
+        if inlet is None or self._endpoint.closed:
             return
         room = inlet.room()
-        if room == 0:
+        if room == 0 or self._batch_out:
             self._pauses += 1
             self._endpoint.pause()
             return
         try:
-            messages = self._receive(min(room, self._options.receive_batch))
+            if inlet.takes(CALLBACK):
+                self._deliver_batch(inlet)
+            else:
+                self._deliver_messages(inlet, min(room, TURN))
         except OSError as error:
             self._endpoint.pause()
             if self._gone is not None and not self._gone.done():
                 self._gone.set_exception(error)
-            return
+
+    def _deliver_messages(self, inlet: Inlet, room: int) -> None:
+        reads = self._options.receive_batch
+        if self._lender is None:
+            messages = self._endpoint.receive(room, reads, self.process.id)
+        else:
+            messages = self._receive_pooled(self._lender, min(room, reads))
         if messages:
             taken = inlet.put(messages)
             self._delivered += taken
             self._dropped_no_receiver += len(messages) - taken
 
-    def _receive(self, limit: int) -> list[MessageUDP]:
-        alias = self.process.id
-        lender = self._lender
-        if lender is None:
-            return [MessageUDP(alias, addr, data, cut) for data, addr, cut in self._endpoint.receive(limit)]
+    def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
         messages = []
         for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
             lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(alias, addr, lease.view, cut, lease))
+            messages.append(MessageUDP(self.process.id, addr, lease.view, cut, lease))
         return messages
+
+    def _deliver_batch(self, inlet: Inlet) -> None:
+        batch = self._endpoint.receive_batch(self._options.receive_batch, self.process.id)
+        if batch is not None:
+            count = batch.count
+            self._batch_out = True
+            if inlet.put_entry(BatchEntry(batch, self._batch_ended)):
+                self._delivered += count
+            else:
+                self._dropped_no_receiver += count
+
+    def _batch_ended(self) -> None:
+        """The receiver is done with the batch: the next may come."""
+        self._batch_out = False
+        self._resume()
 
     def _resume(self) -> None:
         if not self._draining:
@@ -163,15 +208,35 @@ class UDPServer(MetaBehavior):
 
     # --- to the socket ------------------------------------------------------------------------------------
 
+    def _take_main(self, main: deque[Any]) -> int:
+        """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
+        messages = take_datagrams(main, TURN)
+        if messages:
+            self._send(messages)
+            return len(messages)
+        entry = main.popleft()
+        if type(entry) is tuple:
+            self.handle_message(*entry)
+        else:
+            entry.handle(self.process)
+        return 1
+
+    def _send(self, messages: list[MessageUDP]) -> None:
+        done, failures = self._endpoint.send_many(messages)
+        failed = {index for index, _ in failures}
+        for index, error in failures:
+            self._failed(messages[index], error)
+        if self._lender is not None or any_leased(messages):
+            for index in range(done):
+                if index not in failed:
+                    self._finished(messages[index])
+
     def handle_message(self, sender: PID, message: Any) -> None:
-        if not isinstance(message, MessageUDP):
+        """What is no datagram. (Those go through `_take_main`, or come with a higher priority.)"""
+        if isinstance(message, MessageUDP):
+            self._send([message])
+        else:
             self._warn("message", "a %s was sent to a UDP server, which takes MessageUDP", type(message).__name__)
-            return
-        try:
-            if self._endpoint.send(message.data, message.addr, (message, None)) is not None:
-                self._finished(message)
-        except Exception as error:
-            self._failed(message, error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error."""
@@ -180,7 +245,7 @@ class UDPServer(MetaBehavior):
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
         try:
-            size = self._endpoint.send(request.data, request.addr, (request, ref))
+            size = self._endpoint.send(request, ref)
         except Exception as failure:
             self.process.send_response_error(sender, ref, self._failed(request, failure))
             return NO_REPLY
@@ -189,9 +254,8 @@ class UDPServer(MetaBehavior):
         self._finished(request)
         return size
 
-    def _sent_later(self, token: tuple[MessageUDP, Ref | None], size: int, error: Exception | None) -> None:
+    def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
-        message, ref = token
         if error is None:
             self._finished(message)
         else:
@@ -227,16 +291,18 @@ class UDPServer(MetaBehavior):
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
         endpoint = self._endpoint
+        backend = endpoint.backend
         return Statistics(
-            packets_in=endpoint.packets_in,
-            bytes_in=endpoint.bytes_in,
+            packets_in=backend.packets_in,
+            bytes_in=backend.bytes_in,
+            receive_waiting=backend.waiting,
             delivered=self._delivered,
             dropped_no_receiver=self._dropped_no_receiver,
-            truncated=endpoint.truncated,
+            truncated=backend.truncated,
             kernel_drops=endpoint.kernel_drops,
             receive_errors=dict(endpoint.receive_errors),
-            packets_out=endpoint.packets_out,
-            bytes_out=endpoint.bytes_out,
+            packets_out=backend.packets_out,
+            bytes_out=backend.bytes_out,
             send_errors=dict(endpoint.send_errors),
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
@@ -246,7 +312,8 @@ class UDPServer(MetaBehavior):
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
-        backend, reading, waiting_for ("mailbox", "receiver" or ""), receive_buffer and send_buffer as granted."""
+        backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
+        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -254,9 +321,11 @@ class UDPServer(MetaBehavior):
         facts.update(
             listener=format_address(self.local_address),
             process=str(inlet.receiver) if inlet is not None else "",
-            backend=self._endpoint.backend_name,
+            backend=self._endpoint.backend.name,
+            gro=self._endpoint.backend.gro,
+            gso=self._endpoint.backend.gso,
             reading=self._endpoint.reading,
-            waiting_for=inlet.waiting_for if inlet is not None else "",
+            waiting_for=self._waiting_for(inlet),
             receive_buffer=self._endpoint.receive_buffer,
             receive_buffer_asked=self._options.receive_buffer,
             send_buffer=self._endpoint.send_buffer,
@@ -264,6 +333,27 @@ class UDPServer(MetaBehavior):
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
+
+    def _waiting_for(self, inlet: Inlet | None) -> str:
+        if inlet is None or self._endpoint.reading:
+            return ""
+        return "batch" if self._batch_out else inlet.waiting_for
+
+
+def _tell_once_why_portable(log: ContextAdapter) -> None:
+    """Where the native backend could serve and does not, the user is told, once in a program."""
+    reason = why_portable()
+    if reason and reason not in _told and sys.platform == "linux" and VARIABLE not in os.environ:
+        _told.add(reason)
+        log.warning(
+            "UDP servers use the portable datagram backend, which costs about three times as much per datagram: %s. "
+            "Install a C compiler and the Python headers and install homing again, or set %s=portable to be content",
+            reason,
+            VARIABLE,
+        )
+
+
+_told: set[str] = set()
 
 
 def _was_released(message: MessageUDP) -> bool:

@@ -83,6 +83,22 @@ class Inlet:
             self._core.scheduler.schedule(target)
         return len(messages)
 
+    def takes(self, callback: str) -> bool:
+        """True if the receiver's behavior defines `callback`."""
+        target = self._core.registry.routes.get(self._to)
+        return target is not None and hasattr(type(target.behavior), callback)
+
+    def put_entry(self, entry: Any) -> bool:
+        """Puts one entry with a `handle` method into the receiver's mailbox. False if the receiver has gone since."""
+        target = self._core.registry.routes.get(self._to)
+        if target is None:
+            return False
+        target.put(entry, 0)
+        self._owner.messages_out += 1
+        if not target.scheduled:
+            self._core.scheduler.schedule(target)
+        return True
+
     def close(self) -> None:
         """Waits for nothing any more."""
         self._stop_waiting()

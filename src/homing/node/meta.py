@@ -61,12 +61,16 @@ class MetaProcess(Activity):
         self.owner = owner
         self.behavior = behavior
         self.handler = None
+        self.forwards = behavior._forwards
         self._source: asyncio.Task[None] | None = None
         self._log: ContextAdapter | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
         return super().put(entry, min(priority, 1), limit)
+
+    def take_main(self) -> int:
+        return self.behavior._take_main(self.main) if self.main is not None else 0
 
     # --- what the behavior sees ---------------------------------------------------------------------------
 
@@ -123,10 +127,10 @@ class MetaProcess(Activity):
         """The node's event loop."""
         return self.core.loop
 
-    def run_with(self, source: Callable[[], None]) -> None:
+    def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source` and then gives the receivers of what it delivered their turn, without another turn of the
-        loop."""
-        self.core.scheduler.run_with(source)
+        loop. True if nobody is runnable after that."""
+        return self.core.scheduler.run_with(source)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if threading.get_ident() == self.core.thread:

@@ -60,17 +60,18 @@ class Scheduler:
             self.armed = True
             self.loop.call_soon(self._slice, context=self.context.copy())
 
-    def run_with(self, source: Callable[[], None]) -> None:
+    def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
-        callback, so that what it delivers costs no other iteration of the loop."""
+        callback, so that what it delivers costs no other iteration of the loop. True if nobody is runnable now."""
         if self.armed:
             source()
-            return
+            return False
         self.armed = True
         try:
             source()
         finally:
             self.context.copy().run(self._slice)
+        return not self.armed
 
     def run_inline(self, source: Callable[[], None]) -> float:
         """As `run_with`, for a task that will wait for what `source` sets going: where the answer comes in the

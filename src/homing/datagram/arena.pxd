@@ -1,0 +1,34 @@
+from .peers cimport Key
+from .system cimport iovec, mmsghdr
+
+cdef enum:
+    SLOTS = 64
+    SLOT_SIZE = 65536
+
+
+ctypedef struct Slot:
+    # What one read has brought: `length` octets at `start` from `peer`, one datagram or several of `segment` octets.
+    Key peer
+    char* start
+    Py_ssize_t length
+    Py_ssize_t segment
+    bint truncated
+
+
+cdef class Arena:
+    cdef char* _memory
+    cdef size_t _size
+    cdef mmsghdr* _headers
+    cdef iovec* _vectors
+    cdef char* _names
+    cdef char* _controls
+    cdef readonly int exports
+    cdef Slot slots[SLOTS]
+
+    cdef void aim(self, int slot, void* memory, size_t size) noexcept
+    cdef int aim_inside(self, int count) except -1
+    cdef int read(self, int fd, int count, bint ancillary) noexcept
+
+
+cdef Arena take()
+cdef void give_back(Arena arena) noexcept

@@ -1,0 +1,154 @@
+"""The arena: the memory that datagrams are read into, and recvmmsg(2) with all that it needs.
+
+64 slots of 64 KiB, the longest that any read can bring (a datagram, or a train of datagrams that the kernel has joined,
+udp(7) UDP_GRO). Memory that nothing was ever read into costs nothing. Arenas are shared by all servers of the program:
+one is taken for a read and given back as soon as what it brought was copied out, so mostly there is one.
+"""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport uint16_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from .peers cimport key_of
+from .system cimport (
+    CMSG_DATA,
+    CMSG_FIRSTHDR,
+    CMSG_NXTHDR,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SOL_UDP,
+    UDP_GRO,
+    cmsghdr,
+    msghdr,
+    recvmmsg,
+)
+
+cdef extern from "<sys/mman.h>" nogil:
+    cdef enum:
+        PROT_READ
+        PROT_WRITE
+        MAP_PRIVATE
+        MAP_ANONYMOUS
+        MAP_NORESERVE
+    void* MAP_FAILED
+    void* mmap(void* address, size_t length, int protection, int flags, int fd, long offset)
+    int munmap(void* address, size_t length)
+
+cdef enum:
+    STRIDE = 65536 + 3 * 64  # an odd number of cache lines: heads of slots must not all compete for the same few places
+    NAME = 32  # room for a sockaddr_in6, aligned
+    CONTROL = 256  # room for the ancillary data of a read
+    IDLE = 4  # arenas kept while nobody uses them
+
+cdef list _idle = []
+
+
+cdef Arena take():
+    """An arena that nobody uses."""
+    if _idle:
+        return _idle.pop()
+    return Arena()
+
+
+cdef void give_back(Arena arena) noexcept:
+    """Keeps an arena for the next read, unless somebody still looks into it."""
+    if arena.exports == 0 and len(_idle) < IDLE:
+        _idle.append(arena)
+
+
+cdef class Arena:
+    """Memory for one read of up to 64 slots. A read-only buffer for Python: `exports` counts who looks into it."""
+
+    def __cinit__(self):
+        cdef int slot
+        self._size = SLOTS * STRIDE
+        self._memory = NULL  # until it is aimed inside: with a buffer pool it never is
+        self._headers = <mmsghdr*> calloc(SLOTS, sizeof(mmsghdr))
+        self._vectors = <iovec*> calloc(SLOTS, sizeof(iovec))
+        self._names = <char*> calloc(SLOTS, NAME)
+        self._controls = <char*> calloc(SLOTS, CONTROL)
+        if self._headers == NULL or self._vectors == NULL or self._names == NULL or self._controls == NULL:
+            raise MemoryError()
+        for slot in range(SLOTS):
+            self._headers[slot].msg_hdr.msg_name = self._names + slot * NAME
+            self._headers[slot].msg_hdr.msg_iov = &self._vectors[slot]
+            self._headers[slot].msg_hdr.msg_iovlen = 1
+
+    def __dealloc__(self):
+        free(self._headers)
+        free(self._vectors)
+        free(self._names)
+        free(self._controls)
+        if self._memory != NULL:
+            munmap(self._memory, self._size)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        if self._memory == NULL:
+            raise BufferError("nothing was read into this arena")
+        PyBuffer_FillInfo(view, self, self._memory, self._size, True, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer* view):
+        self.exports -= 1
+
+    def done(self):
+        """Nobody needs what was read any more."""
+        give_back(self)
+
+    cdef void aim(self, int slot, void* memory, size_t size) noexcept:
+        """What the next read brings for `slot` goes there."""
+        self._vectors[slot].iov_base = memory
+        self._vectors[slot].iov_len = size
+
+    cdef int aim_inside(self, int count) except -1:
+        """What the next read brings goes into the arena's own memory."""
+        cdef void* memory
+        cdef int slot
+        if self._memory == NULL:
+            memory = mmap(
+                NULL, self._size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+            )
+            if memory == MAP_FAILED:
+                raise MemoryError("no memory for a receive arena of 4 MiB")
+            self._memory = <char*> memory
+        for slot in range(count):
+            self.aim(slot, self._memory + slot * <size_t> STRIDE, SLOT_SIZE)
+        return 0
+
+    cdef int read(self, int fd, int count, bint ancillary) noexcept:
+        """Reads what is there into up to `count` slots, and gives how many; or -1, and `errno`. Never waits."""
+        cdef int slot, got
+        cdef msghdr* header
+        for slot in range(count):
+            header = &self._headers[slot].msg_hdr
+            header.msg_namelen = NAME
+            header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
+            header.msg_controllen = CONTROL if ancillary else 0
+        with nogil:
+            got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+            while got < 0 and errno == EINTR:
+                got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+        for slot in range(got):
+            header = &self._headers[slot].msg_hdr
+            self.slots[slot].peer = key_of(<char*> header.msg_name)
+            self.slots[slot].start = <char*> self._vectors[slot].iov_base
+            self.slots[slot].length = self._headers[slot].msg_len
+            self.slots[slot].segment = self._headers[slot].msg_len
+            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0
+            if header.msg_controllen:
+                _take_ancillary(header, &self.slots[slot])
+        return got
+
+
+cdef void _take_ancillary(msghdr* header, Slot* slot) noexcept nogil:
+    """The one place where ancillary data is read, see cmsg(3)."""
+    cdef cmsghdr* entry = CMSG_FIRSTHDR(header)
+    cdef int segment
+    while entry != NULL:
+        if entry.cmsg_level == SOL_UDP and entry.cmsg_type == UDP_GRO:
+            memcpy(&segment, CMSG_DATA(entry), sizeof(int))
+            if segment > 0:
+                slot.segment = segment
+        entry = CMSG_NXTHDR(header, entry)

@@ -1,0 +1,156 @@
+"""The batch: all that one wake-up brought, in columns, without an object for each datagram."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from ..gen import BatchEnded
+from .address import Address
+from .backend import Columns
+from .message import MessageUDP
+
+
+class DatagramBatch:
+    """What `handle_datagrams(self, batch)` gets: a sequence of `MessageUDP`, each made only when it is asked for.
+
+    It ends when the callback returns (or the coroutine that it gave back has finished): from then on it and its
+    `buffer` raise. What `detach` gave is yours. An array made over the buffer keeps the memory, which nothing else is
+    read into then.
+
+    id: alias of the UDP server that received it, to which answers are sent.
+    """
+
+    __slots__ = ("_addresses", "_columns", "_cut", "_done", "_firsts", "_size", "_views", "id")
+
+    def __init__(self, id: Any, columns: Columns) -> None:
+        buffer, done, size, offsets, lengths, hosts, ports, firsts, addresses, cut = columns
+        self.id = id
+        self._columns = (offsets, lengths, hosts, ports)
+        self._views: tuple[memoryview, ...] | None = (
+            memoryview(buffer),
+            memoryview(offsets).cast("i"),
+            memoryview(lengths).cast("i"),
+            memoryview(hosts),
+            memoryview(ports).cast("H"),
+        )
+        self._done = done
+        self._size = size
+        self._firsts = firsts
+        self._addresses = addresses
+        self._cut = cut
+
+    def __repr__(self) -> str:
+        if self._views is None:
+            return f"DatagramBatch({self.id}, ended)"
+        return f"DatagramBatch({self.id}, {self.count} datagrams, {self.bytes} bytes)"
+
+    # --- in columns ---------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Number of datagrams, as `len(batch)`."""
+        return len(self._alive()[1])
+
+    @property
+    def bytes(self) -> int:
+        """Octets of all payloads together."""
+        self._alive()
+        return self._size
+
+    @property
+    def buffer(self) -> memoryview:
+        """The octets, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
+        return self._alive()[0]
+
+    @property
+    def offsets(self) -> memoryview:
+        """Where each datagram begins in `buffer`: C int (`numpy.frombuffer(batch.offsets, numpy.intc)`)."""
+        return self._alive()[1]
+
+    @property
+    def lengths(self) -> memoryview:
+        """How long each datagram is: C int."""
+        return self._alive()[2]
+
+    @property
+    def hosts(self) -> memoryview:
+        """The peers' addresses in network order: 4 octets for each datagram, 16 where the server is an IPv6 one."""
+        return self._alive()[3]
+
+    @property
+    def ports(self) -> memoryview:
+        """The peers' ports: unsigned 16-bit integers."""
+        return self._alive()[4]
+
+    @property
+    def cut(self) -> Sequence[int]:
+        """The numbers of the datagrams that were longer than `buffer_size`: the batch has their beginnings."""
+        self._alive()
+        return self._cut
+
+    def address(self, index: int) -> Address:
+        """The peer of a datagram, as the socket module writes it."""
+        count = self.count
+        if not -count <= index < count:
+            raise IndexError(f"the batch has {count} datagrams, there is no number {index}")
+        return self._addresses[bisect_right(self._firsts, index % count) - 1]
+
+    # --- as a sequence ------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return self.count
+
+    @overload
+    def __getitem__(self, index: int) -> MessageUDP: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[MessageUDP]: ...
+    def __getitem__(self, index: int | slice) -> MessageUDP | list[MessageUDP]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(self.count)[index]]
+        address = self.address(index)
+        buffer, offsets, lengths, *_ = self._alive()
+        number = index % len(offsets)
+        start = offsets[number]
+        return MessageUDP(self.id, address, buffer[start : start + lengths[number]].tobytes(), number in self._cut)
+
+    def __iter__(self) -> Iterator[MessageUDP]:
+        for number in range(self.count):
+            yield self[number]
+
+    # --- its life -----------------------------------------------------------------------------------------
+
+    def detach(self) -> DatagramBatch:
+        """A copy of its own, which does not end."""
+        buffer, offsets, lengths, *_ = self._alive()
+        payloads = b"".join([buffer[start : start + size] for start, size in zip(offsets, lengths, strict=True)])
+        starts = memoryview(bytearray(offsets.nbytes)).cast("i")
+        position = 0
+        for number, size in enumerate(lengths):
+            starts[number] = position
+            position += size
+        _, own_lengths, hosts, ports = self._columns
+        columns = (payloads, _nothing, self._size, starts.tobytes(), own_lengths, hosts, ports)
+        return DatagramBatch(self.id, (*columns, self._firsts, self._addresses, self._cut))
+
+    def _alive(self) -> tuple[memoryview, ...]:
+        if self._views is None:
+            raise BatchEnded()
+        return self._views
+
+    def _end(self) -> None:
+        """The callback is over: the memory is read into again, unless somebody still looks into it."""
+        views, self._views = self._views, None
+        if views is None:
+            return
+        try:
+            views[0].release()
+        except BufferError:
+            pass  # an array points into it: then that keeps the memory, and another arena is made
+        del views
+        self._done()
+
+
+def _nothing() -> None:
+    """A detached batch has nothing to give back."""

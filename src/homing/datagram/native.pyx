@@ -1,0 +1,325 @@
+"""The native backend: recvmmsg(2) and sendmmsg(2), trains of datagrams split and joined by the kernel, messages made
+in C. Linux only. The same contract as `portable`."""
+
+import os
+import socket
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EAGAIN, EINVAL, EIO, errno
+from libc.stdint cimport uint16_t, uint64_t
+from libc.string cimport memcpy
+
+from .arena cimport SLOTS, Arena, Slot, give_back, take
+from .message cimport MessageUDP
+from .outbox cimport Outbox
+from .peers cimport PEERS, Key, same
+from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
+
+cdef extern from "<netinet/in.h>":
+    cdef enum:
+        AF_INET6
+
+cdef enum:
+    TURN = 512  # datagrams of one read, where trains come: what they become still lies in the cache when it is handled
+    TURN_BYTES = 1 << 20
+    ALL_LENGTHS = 65535
+
+
+def probe():
+    """Why this system has no recvmmsg(2) or sendmmsg(2) for us (an old kernel, a container's filter); "" if it has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        arena = take()
+        (<Arena> arena).aim_inside(1)
+        got = (<Arena> arena).read(sock.fileno(), 1, False)
+        if got < 0 and errno != EAGAIN:
+            return f"recvmmsg: {os.strerror(errno)}"
+        give_back(arena)
+        outbox = Outbox()
+        (<Outbox> outbox).add(sock.family, sock.getsockname(), b"", 0, 0)
+        if (<Outbox> outbox).send(sock.fileno()) < 0 and errno != EAGAIN:
+            return f"sendmmsg: {os.strerror(errno)}"
+    return ""
+
+
+cdef bint _sets(object sock, int option, int value):
+    try:
+        sock.setsockopt(SOL_UDP, option, value)
+    except OSError:
+        return False
+    return True
+
+
+cdef class NativeBackend:
+    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
+
+    name = "native"
+
+    cdef int _fd, _family
+    cdef Py_ssize_t _size  # the longest datagram that is accepted
+    cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
+    cdef int _slots  # to read at a stretch
+    cdef int _pooled  # buffers to take from a pool for a read
+    cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
+    cdef int _slot, _filled
+    cdef Py_ssize_t _offset
+    cdef Outbox _outbox
+    cdef readonly Py_ssize_t waiting
+    cdef readonly bint more, gro
+    cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
+
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro):
+        self._fd = sock.fileno()
+        self._family = sock.family
+        self._size = buffer_size
+        self._slots = SLOTS
+        self._pooled = 1
+        self.gro = gro and _sets(sock, UDP_GRO, 1)
+        self._gso_limit = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
+
+    @property
+    def gso(self):
+        """False once the kernel has refused to take runs."""
+        return self._gso_limit > 0
+
+    def close(self):
+        self._fd = -1  # a descriptor of this number may soon be somebody else's
+        self.waiting = 0
+        if self._arena is not None:
+            give_back(self._arena)
+            self._arena = None
+
+    # --- receiving ----------------------------------------------------------------------------------------
+
+    def receive(self, Py_ssize_t limit, int reads, id):
+        cdef list messages = []
+        cdef Py_ssize_t length, left
+        cdef Slot* slot
+        cdef MessageUDP message
+        cdef Key last
+        cdef object address = None
+        cdef bytes data
+        cdef bint cut
+        if self._arena is None and not self._read(limit if limit < reads else reads):
+            return messages
+        while self._slot < self._filled and limit > 0:
+            slot = &self._arena.slots[self._slot]
+            if address is None or not same(&last, &slot.peer):
+                last = slot.peer
+                address = PEERS.address(&last)
+            while limit > 0:
+                left = slot.length - self._offset
+                length = slot.segment if slot.segment < left else left
+                cut = slot.truncated or length > self._size
+                data = PyBytes_FromStringAndSize(
+                    slot.start + self._offset, self._size if length > self._size else length
+                )
+                message = MessageUDP.__new__(MessageUDP)
+                message.id = id
+                message.addr = address
+                message.data = data
+                message.truncated = cut
+                messages.append(message)
+                self.bytes_in += len(data)
+                self.truncated += cut
+                limit -= 1
+                self._offset += length
+                if self._offset >= slot.length:
+                    self._slot += 1
+                    self._offset = 0
+                    break
+        self.packets_in += len(messages)
+        self.waiting -= len(messages)
+        if self._slot == self._filled:
+            give_back(self._arena)
+            self._arena = None
+        return messages
+
+    cdef int _read(self, Py_ssize_t reads) except -1:
+        """Fills an arena. Gives how many reads that were."""
+        cdef Arena arena = take()
+        cdef int slot, got, count = min(<int> reads, self._slots)
+        cdef Py_ssize_t datagrams = 0, octets = 0
+        arena.aim_inside(count)
+        got = arena.read(self._fd, count, self.gro)
+        self.more = got == count
+        if got <= 0:
+            give_back(arena)
+            if got < 0 and errno != EAGAIN:
+                raise OSError(errno, os.strerror(errno))
+            return 0
+        for slot in range(got):
+            octets += arena.slots[slot].length
+            datagrams += _datagrams(&arena.slots[slot])
+        if datagrams > got:
+            self._slots = max(1, min(SLOTS, TURN * got // datagrams, TURN_BYTES * got // octets))
+        else:
+            self._slots = SLOTS
+        self._arena = arena
+        self._filled = got
+        self._slot = 0
+        self._offset = 0
+        self.waiting = datagrams
+        return got
+
+    def receive_columns(self, int reads):
+        # The arena is the caller's until its `done` is called.
+        cdef Arena arena
+        cdef Slot* slot
+        cdef Py_ssize_t length, left, index = 0, total = 0
+        cdef int host_size = 16 if self._family == AF_INET6 else 4
+        cdef bytes offsets, lengths, hosts, ports
+        cdef int* offset
+        cdef int* size
+        cdef char* host
+        cdef uint16_t* port
+        cdef uint16_t swapped
+        cdef list firsts = [], addresses = [], cut = []
+        if self._arena is None and not self._read(reads):
+            return None
+        arena = self._arena
+        offsets = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
+        lengths = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
+        hosts = PyBytes_FromStringAndSize(NULL, self.waiting * host_size)
+        ports = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(uint16_t))
+        offset = <int*> PyBytes_AS_STRING(offsets)
+        size = <int*> PyBytes_AS_STRING(lengths)
+        host = PyBytes_AS_STRING(hosts)
+        port = <uint16_t*> PyBytes_AS_STRING(ports)
+        while self._slot < self._filled:
+            slot = &arena.slots[self._slot]
+            firsts.append(index)
+            addresses.append(PEERS.address(&slot.peer))
+            swapped = (slot.peer.words[0] >> 16) & 0xFFFF
+            swapped = (swapped >> 8) | (swapped << 8)
+            while True:
+                left = slot.length - self._offset
+                length = slot.segment if slot.segment < left else left
+                offset[index] = <int> (slot.start + self._offset - arena._memory)
+                size[index] = <int> min(length, self._size)
+                if slot.truncated or length > self._size:
+                    cut.append(index)
+                if host_size == 4:
+                    memcpy(host + index * 4, (<char*> &slot.peer.words[0]) + 4, 4)
+                else:
+                    memcpy(host + index * 16, &slot.peer.words[1], 16)
+                port[index] = swapped
+                total += size[index]
+                index += 1
+                self._offset += length
+                if self._offset >= slot.length:
+                    break
+            self._slot += 1
+            self._offset = 0
+        self.packets_in += index
+        self.bytes_in += total
+        self.truncated += len(cut)
+        self.waiting = 0
+        self._arena = None
+        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, cut
+
+    def receive_pooled(self, Py_ssize_t limit, get, put):
+        cdef Arena arena
+        cdef Py_buffer views[SLOTS]
+        cdef list buffers = [], received = []
+        cdef int slot, aimed = 0, got = -1, number, count = min(<int> limit, self._pooled)
+        arena = take()
+        try:
+            for slot in range(count):
+                buffer = get()
+                buffers.append(buffer)
+                PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
+                aimed += 1
+                arena.aim(slot, views[slot].buf, views[slot].len)
+            got = arena.read(self._fd, count, False)
+            number = errno
+        finally:
+            for slot in range(aimed):
+                PyBuffer_Release(&views[slot])
+            for buffer in buffers[max(got, 0):]:
+                put(buffer)
+        self.more = got == count
+        self._pooled = min(SLOTS, count * 2) if self.more else max(1, got)  # where few come, few are taken for nothing
+        if got < 0 and number != EAGAIN:
+            raise OSError(number, os.strerror(number))
+        for slot in range(got):
+            received.append((
+                buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer),
+                arena.slots[slot].truncated,
+            ))
+            self.bytes_in += arena.slots[slot].length
+            self.truncated += arena.slots[slot].truncated
+        self.packets_in += len(received)
+        give_back(arena)
+        return received
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def send(self, MessageUDP message not None):
+        cdef list failures = []
+        cdef long long before = self.bytes_out
+        if self.send_many([message], failures) == 0:
+            raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
+        if failures:
+            raise failures[0][1]
+        return self.bytes_out - before
+
+    def send_many(self, list messages not None, list failures not None):
+        cdef Py_ssize_t start = 0, count = len(messages), index
+        cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
+        cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
+        cdef int entry, sent, number, refusal = 0
+        cdef Outbox outbox = self._outbox
+        cdef MessageUDP message
+        if outbox is None:
+            outbox = self._outbox = Outbox()
+        while start < count:
+            index = start
+            try:
+                while index < count:
+                    message = messages[index]
+                    if not outbox.add(
+                        self._family, message.addr, message.data, index, 0 if index < alone else self._gso_limit
+                    ):
+                        break
+                    index += 1
+            except Exception as error:
+                if index == start:
+                    failures.append((index, error))
+                    start += 1
+                    continue
+            sent = outbox.send(self._fd)
+            number = errno
+            for entry in range(max(sent, 0)):
+                self.packets_out += outbox.entries[entry].count
+                self.bytes_out += outbox.entries[entry].total
+                start += outbox.entries[entry].count
+            if sent > 0 and suspect:
+                self._run_refused(suspect, refusal)  # alone they go
+                suspect = 0
+            if sent < 0 and number == EAGAIN:
+                outbox.clear()
+                break
+            if sent < 0 and outbox.entries[0].count > 1:
+                alone = start + outbox.entries[0].count
+                suspect = outbox.entries[0].segment
+                refusal = number
+            elif sent < 0:
+                failures.append((start, OSError(number, os.strerror(number))))
+                start += 1
+                suspect = 0
+            outbox.clear()
+        return start
+
+    cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept:
+        """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
+        if number == EIO:
+            self._gso_limit = 0  # the way out cannot split it
+        elif number == EINVAL:
+            self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
+
+
+cdef inline Py_ssize_t _datagrams(Slot* slot) noexcept nogil:
+    return (slot.length + slot.segment - 1) // slot.segment if slot.segment else 1

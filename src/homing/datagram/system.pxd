@@ -1,0 +1,52 @@
+# recvmmsg(2), sendmmsg(2), cmsg(3), udp(7): what the extensions take from the system.
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/types.h>
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #include <netinet/in.h>
+    #ifndef SOL_UDP
+    #define SOL_UDP 17
+    #endif
+    #ifndef UDP_SEGMENT
+    #define UDP_SEGMENT 103
+    #endif
+    #ifndef UDP_GRO
+    #define UDP_GRO 104
+    #endif
+    """
+    enum:
+        SOL_UDP
+        UDP_SEGMENT
+        UDP_GRO
+        MSG_DONTWAIT
+        MSG_TRUNC
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        void* msg_name
+        unsigned int msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    struct cmsghdr:
+        size_t cmsg_len
+        int cmsg_level
+        int cmsg_type
+    cmsghdr* CMSG_FIRSTHDR(msghdr* header) nogil
+    cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* ancillary) nogil
+    unsigned char* CMSG_DATA(cmsghdr* ancillary) nogil
+    size_t CMSG_SPACE(size_t length) nogil
+    size_t CMSG_LEN(size_t length) nogil
+    int recvmmsg(int fd, mmsghdr* headers, unsigned int count, int flags, void* timeout) nogil
+    int sendmmsg(int fd, mmsghdr* headers, unsigned int count, int flags) nogil
