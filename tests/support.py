@@ -31,6 +31,11 @@ async def eventually(condition: Callable[[], Any], what: str = "the condition") 
     return value
 
 
+def busy_tasks(node: homing.Node) -> set[asyncio.Task[Any]]:
+    """All tasks of the loop but those that the node keeps for asynchronous callbacks to come."""
+    return asyncio.all_tasks() - {carrier.task for carrier in node._core.carriers._spare}
+
+
 def in_thread(function: Callable[[], T]) -> T:
     """Runs `function` in a thread that is made for it and ends with it: what it changes of itself ends too."""
     with ThreadPoolExecutor(max_workers=1) as executor:

@@ -17,7 +17,7 @@ import homing
 from homing import act, gen, meta
 
 from ..conftest import open_descriptors
-from ..support import eventually
+from ..support import busy_tasks, eventually
 
 DATAGRAMS = 300_000
 WARM_UP = 50_000
@@ -94,14 +94,14 @@ async def test_case_45_memory_descriptors_and_tasks_stay_flat(
         if done == WARM_UP:
             gc.collect()
             memory, descriptors = resident(), open_descriptors()
-            tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+            tasks, threads = len(busy_tasks(node)), threading.active_count()
     gc.collect()
     growth = resident() - memory
     with capsys.disabled():
         print(f"\n{done} datagrams, {node.info().crashes} crashes: resident memory {growth / 1024:+.0f} KiB")
     assert growth < GROWTH
     assert open_descriptors() <= descriptors
-    assert len(asyncio.all_tasks()) <= tasks
+    assert len(busy_tasks(node)) <= tasks
     assert threading.active_count() <= threads
     assert pool.lent == 0
 

@@ -14,7 +14,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ..support import Probe, eventually
+from ..support import Probe, busy_tasks, eventually
 from .actors import Doer, Meta, throw, throw_later
 
 CRASHES: list[BaseException] = [
@@ -280,7 +280,7 @@ async def test_a_crash_keeps_neither_the_message_in_hand_nor_those_that_waited(
             node.send(pid, payload)
     del payload, payloads
     message = await probe.get()
-    await eventually(lambda: len(asyncio.all_tasks()) == 1)
+    await eventually(lambda: len(busy_tasks(node)) == 1)
     gc.collect()
     assert isinstance(message.reason, ExceptionGroup)
     assert [each() for each in alive] == [None] * 3

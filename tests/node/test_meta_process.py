@@ -11,7 +11,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ..support import Probe, eventually
+from ..support import Probe, busy_tasks, eventually
 from .actors import Doer, Meta, throw, throw_later
 
 
@@ -397,7 +397,7 @@ async def test_a_task_of_a_meta_process_that_ends_its_own_parent_is_cancelled(no
 
         node.send(alias, kill_and_wait)
         cancelled.append(where)
-    await eventually(lambda: cancelled and len(asyncio.all_tasks()) == 1)
+    await eventually(lambda: cancelled and len(busy_tasks(node)) == 1)
     assert [type(reason) for reason in source.reasons] == [gen.TerminateKill]
 
 

@@ -11,7 +11,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ..support import Probe, eventually
+from ..support import Probe, busy_tasks, eventually
 from .actors import QUIET, Doer, Meta, hang, throw, throw_later
 
 
@@ -185,7 +185,7 @@ async def test_a_start_that_ends_before_the_handler_does_ends_it_once(node: homi
     node.send(alias, hang)
     await eventually(lambda: node.meta_info(alias).state is gen.ProcessState.RUNNING)
     gate.set()
-    await eventually(lambda: node.info().metas == 0 and len(asyncio.all_tasks()) == 1)
+    await eventually(lambda: node.info().metas == 0 and len(busy_tasks(node)) == 1)
     assert [type(each) for each in source.reasons] == [gen.TerminateNormal]
 
 

@@ -10,7 +10,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ..support import eventually
+from ..support import busy_tasks, eventually
 from .actors import QUIET, Doer, Gate, Meta, hang, throw
 
 
@@ -175,7 +175,7 @@ async def test_a_process_that_swallows_its_cancellation_is_left_behind_and_the_n
         assert "left behind" in caplog.text
         caplog.clear()
         gate.set()
-        await eventually(lambda: len(asyncio.all_tasks()) == 1, "the end of its task")
+        await eventually(lambda: len(busy_tasks(node)) == 1, "the end of its task")
     assert caplog.records == []
 
 

@@ -203,7 +203,7 @@ async def test_further_messages_of_a_turn_run_in_the_task_of_the_first_asynchron
 
         async def note(actor: Doer) -> None:
             await asyncio.sleep(0)
-            tasks.append(asyncio.current_task())
+            tasks.append(id(asyncio.current_task()))
 
         pid = await node.spawn(Doer)
         for _ in range(10):

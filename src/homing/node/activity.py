@@ -1,17 +1,18 @@
 """The activity: what processes and meta-processes have in common. A mailbox, a state, and turns in which it is drained.
 
 A callback that is `def` runs inline in the scheduler's slice. Where one gives back a coroutine, the rest of the turn
-goes on in a task of the loop; the activity stays `running` and its mailbox waits until that is done.
+runs in the task of a carrier, still in the slice. If that callback waits for something, the activity stays `running`
+and its mailbox waits until the callback is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
-from types import CoroutineType, coroutine
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
@@ -20,6 +21,7 @@ from .mailbox import Entry, Mailbox
 
 if TYPE_CHECKING:
     from ..gen import MetaBehavior, ProcessBehavior, Ref
+    from .carrier import Carrier, Pending
     from .core import Core
     from .timers import Timer
 
@@ -38,11 +40,9 @@ class Activity(Mailbox):
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: requests taken or waiting here that have no answer yet; they fail at once if the activity ends.
     task: the task in which an asynchronous callback runs now.
-    awaited: the callback's coroutine, until that task has begun with it.
     """
 
     __slots__ = (
-        "awaited",
         "behavior",
         "core",
         "forwards",
@@ -70,7 +70,6 @@ class Activity(Mailbox):
         self.state = _INIT
         self.forwards = False
         self.task: asyncio.Task[None] | None = None
-        self.awaited: Coroutine[Any, Any, Any] | None = None
         self.handled = 0
         self.messages_out = 0
         self.running_time = 0.0
@@ -119,21 +118,18 @@ class Activity(Mailbox):
         if self.state is not _SLEEP:
             return  # ended while it stood in the queue
         self.state = _RUNNING
-        pending = self._advance(now + self.core.scheduler.turn_seconds)
+        deadline = now + self.core.scheduler.turn_seconds
+        pending = self.advance(deadline, None)
         if pending is not None:
-            self.awaited = pending
-            context = self.core.scheduler.context.copy()
-            self.task = task = self.core.loop.create_task(self._await(pending), context=context)
-            task.add_done_callback(self._task_done)
-            if not self.alive:
-                task.cancel()  # the callback ended its own activity before it gave back the coroutine
-        elif self.state is _RUNNING:
-            self._rest()
-        elif self.state is _ZOMBIE and self.task is None:
-            self.end(TerminateKill())
+            self.core.carriers.carry(self, pending, deadline)
+        if self.task is None:
+            self.turn_over()
 
-    def _advance(self, deadline: float) -> Coroutine[Any, Any, Any] | None:
+    def advance(self, deadline: float, carrier: Carrier | None) -> Pending | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
+
+        That callback's coroutine is given back: with a `carrier`, in whose task this runs, when it has begun to wait;
+        else before it has begun.
 
         The clock is read after 1, 2, 4, 8, 16, 24 ... messages: quick handlers pay little for it, slow ones stop in
         time, also those that come after many quick ones.
@@ -167,10 +163,18 @@ class Activity(Mailbox):
                 count += 1
                 result = handle(*entry) if entry.__class__ is tuple else entry.handle(self)
                 if result is not None and type(result) is CoroutineType:
-                    self.handled += count
-                    if self.watchers is not None:
-                        self.notify_watchers()  # the callback may take long, and this was taken out of the lane
-                    return result
+                    if carrier is not None:
+                        try:
+                            carrier.waits_for = result.send(None)
+                        except StopIteration:
+                            if not carrier.untouched():
+                                break
+                            result = None
+                    if result is not None:
+                        self.handled += count
+                        if self.watchers is not None:
+                            self.notify_watchers()  # the callback may take long, and this was taken out of the lane
+                        return result
                 if count >= check:
                     if count >= budget or perf_counter() >= deadline:
                         break
@@ -182,46 +186,32 @@ class Activity(Mailbox):
         self.handled += count
         if failure is not None:
             entry = result = None  # the traceback must not keep the message, and with it a pooled buffer
-            self._failed(failure)
+            self.failed(failure)
         return None
 
-    async def _await(self, pending: Coroutine[Any, Any, Any]) -> None:
-        """Goes on with a turn in which callbacks are to be awaited."""
-        self.awaited = None
-        seconds = self.core.scheduler.turn_seconds
-        deadline = perf_counter() + seconds
-        budget = self.core.scheduler.turn_messages
-        following: Coroutine[Any, Any, Any] | None = pending
+    def carry_on(self, pending: Pending, deadline: float, carrier: Carrier) -> Pending | None:
+        """Goes on with a turn in the task of `carrier`. Gives back the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
-            while following is not None:
-                await _timed(self, following)
-                following = None
-                budget -= 1
-                now = perf_counter()
-                if self.alive and budget > 0 and now < deadline:
-                    following = self._advance(deadline)
-                    self.running_time += perf_counter() - now
+            carrier.waits_for = pending.send(None)
+            return pending
+        except StopIteration:
+            pass
         except BaseException as error:
             failure = error
         if failure is not None:
-            pending = following = None  # type: ignore[assignment]
-            self._failed(failure)
-        if self.state is _ZOMBIE:
-            self.end(TerminateKill())  # it was killed, and its callback returned; else this does nothing
-        if self.task is asyncio.current_task():
-            self.task = None  # else it is that of an asynchronous `terminate` by now
-        if self.alive:
-            self._rest()
+            del pending
+            self.failed(failure)
+        elif carrier.untouched():
+            return self.advance(deadline, carrier)
+        return None
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        """Ends the activity if its task was cancelled before it had begun, for then `_await` never ran."""
-        if self.awaited is not None and (self.task is task or not self.alive):  # else it is the next turn's by now
-            self.awaited.close()
-            self.awaited = None
-            if self.task is task:
-                self.task = None
+    def turn_over(self) -> None:
+        """A turn is over: ends, if it was killed in it, or waits for the next."""
+        if self.state is _ZOMBIE and self.task is None:
             self.end(TerminateKill())
+        elif self.alive:
+            self._rest()
 
     def _rest(self) -> None:
         """A turn is over: back into the queue if there is more to do, else sleep."""
@@ -232,7 +222,7 @@ class Activity(Mailbox):
         if self.urgent or self.system or (self.main and not self.held) or self.logs:
             self.core.scheduler.schedule(self)
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """A callback raised, or an exit signal came: the activity ends."""
         if isinstance(error, ExitSignal):
             self.end(error.reason)
@@ -336,25 +326,3 @@ def forget_frames(error: BaseException | None) -> None:
             rest += (error.__cause__, error.__context__)
             if isinstance(error, BaseExceptionGroup):
                 rest += error.exceptions
-
-
-@coroutine
-def _timed(activity: Activity, inner: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Awaits `inner`, charging the time in which it runs (not that in which it waits) to `activity`."""
-    send, value = inner.send, None
-    while True:
-        start = perf_counter()
-        try:
-            waited_for = send(value)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            activity.running_time += perf_counter() - start
-        try:
-            value = yield waited_for
-            send = inner.send
-        except GeneratorExit:
-            inner.close()
-            raise
-        except BaseException as error:
-            send, value = inner.throw, error

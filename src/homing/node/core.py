@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, HomingError, NodeOptions, NodeTerminated
 from .calls import Calls
+from .carrier import Carriers
 from .delivery import Delivery
 from .events import Events
 from .logs import NODE_LOGGER, ContextAdapter, RateLimited, Receiver, context
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """Registry, scheduler, delivery, relations, calls and events of one node, its processes and its counters.
+    """Registry, scheduler, carriers, delivery, relations, calls and events of one node, its processes and its counters.
 
     pid: the node's own address, from which messages come that no process sent. Nobody reads its mailbox.
     stopping: no process or meta-process can be started any more.
@@ -41,6 +42,7 @@ class Core:
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
         self.scheduler = Scheduler(loop, options)
+        self.carriers = Carriers(loop, self.scheduler.context, options.turn_seconds)
         self.delivery = Delivery(self.registry, self.scheduler)
         self.relations = Relations(name, self.pid)
         self.calls = Calls(self)

@@ -43,6 +43,7 @@ class Node:
         self._stopping = Stopping(core)
         self._stop_tasks: set[asyncio.Task[bool]] = set()
         self.on_stopped(self._remove_log_receivers)
+        self.on_stopped(core.carriers.close)
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self._stopping.state}, {len(self._core.processes)} processes>"
