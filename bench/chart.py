@@ -19,6 +19,12 @@ _UNITS = {
     "udp-echo": "thousands of right answers per CPU-second of the server; more is better",
 }
 
+_NAMES = {
+    "C recvmmsg": "C loop (recvmmsg)",
+    "blocking socket": "Python, blocking socket",
+    "asyncio": "asyncio as it comes",
+}
+
 _WIDTH, _MARGIN, _LABELS, _FIGURES = 800, 24, 218, 64
 _BAR, _STEP, _HEAD, _GAP = 16, 23, 56, 20
 
@@ -75,7 +81,7 @@ def _panel(benchmark: Any, top: int, lines: list[str]) -> int:
     for label, value in bars:
         kind = "homing" if label.startswith("homing") else ""
         length = max(1.0, room * value / longest)
-        lines.append(_text(left - 8, y + 13, f"label {kind}".rstrip(), label))
+        lines.append(_text(left - 8, y + 13, f"label {kind}".rstrip(), _NAMES.get(label, label)))
         lines.append(
             f'<rect class="{"bar " + kind if kind else "bar"}" x="{left}" y="{y}" width="{length:.1f}" '
             f'height="{_BAR}" rx="2"/>'
@@ -88,8 +94,10 @@ def _panel(benchmark: Any, top: int, lines: list[str]) -> int:
 
 def _note(figures: Any) -> str:
     machine = figures["machine"]
+    kernel = machine["kernel"].partition("-")[0]
+    backend = machine["homing"].rpartition(", ")[2]
     rounds = figures["settings"]["rounds"]
-    return f"{machine['cpu']}, {machine['kernel']}, {machine['python']}; medians of {rounds} rounds, loopback"
+    return f"{machine['cpu']}, {kernel}, {machine['python']}, {backend}; loopback, medians of {rounds} rounds"
 
 
 def _text(x: float, y: float, kind: str, text: str) -> str:

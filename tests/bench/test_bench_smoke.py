@@ -167,7 +167,7 @@ def test_a_chart_is_drawn_from_the_figures(tmp_path: Path) -> None:
         {"name": "rloop", "left_out": "pip install rloop"},
     ]
     figures = {
-        "machine": {"cpu": "c", "kernel": "k", "python": "p"},
+        "machine": {"cpu": "c", "kernel": "k", "python": "p", "homing": "h"},
         "settings": {"rounds": 5},
         "benchmarks": [{"name": name, "contestants": contestants} for name in (*chart.PANELS, "send")],
     }
