@@ -21,6 +21,12 @@ _SINGLY = {"HOMING_GRO": "0"}
 """Keeps Homing from asking the kernel for joined packets."""
 
 
+def is_possible(total: int, count: int, sent: int) -> bool:
+    """True if `total` can be the sum of `count` different numbers below `sent`."""
+    lowest = count * (count - 1) // 2
+    return count <= sent and lowest <= total <= lowest + count * (sent - count)
+
+
 class UnderTest(Protocol):
     """A server in a process of its own, which `with` ends."""
 
@@ -81,9 +87,8 @@ class Server:
         """As told by the server. If it has added up the packets' numbers (0, 1, 2, ...), the sum must be possible."""
         count = int(after["packets"] - before["packets"])
         if "total" in after:
-            total = after["total"] - before.get("total", 0)
-            lowest = count * (count - 1) // 2
-            if not lowest <= total <= lowest + count * (int(sent) - count):
+            total = int(after["total"] - before.get("total", 0))
+            if not is_possible(total, count, int(sent)):
                 raise Failed(f"{self._name!r} makes {total} of the numbers of {count} packets")
         return count
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 
 from bench import __main__ as command
-from bench import available, chart, load, native, report, suite, udp
+from bench import available, chart, load, native, report, suite, udp, under_test
 
 TINY = suite.Settings(rounds=1, cpu_seconds=0.001, load_seconds=0.02, processes=100)
 
@@ -87,6 +89,32 @@ def test_latency_is_measured(name: str, contestant: str) -> None:
 @pytest.mark.parametrize("contestant", ["homing async handler", "homing pool of 4", "homing buffer pool"])
 def test_other_handlers_of_homing_answer_rightly_too(contestant: str) -> None:
     assert udp.echo(udp.Setting(), contestant, TINY)["p50"] > 0
+
+
+def test_the_batch_handler_adds_up_the_numbers_of_the_packets() -> None:
+    pytest.importorskip("numpy")
+    from bench.udp_common import Counter
+    from bench.udp_homing_batch import SumBatch
+
+    numbers = [7, 0, 2**32 - 1]
+    packets = [bytes(4) + number.to_bytes(4, "big") + b"x" * length for length, number in enumerate(numbers)]
+    offsets = array("i", [0, 8, 17])
+    lengths = array("i", [8, 9, 10])
+    batch = SimpleNamespace(
+        count=3, buffer=memoryview(b"".join(packets)), offsets=memoryview(offsets), lengths=memoryview(lengths)
+    )
+    handler = SumBatch.__new__(SumBatch)
+    handler.counter = Counter()
+    handler.handle_datagrams(batch)
+    assert (handler.counter.packets, handler.counter.total) == (3, sum(numbers))
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "sent", "possible"),
+    [(0, 1, 1, True), (3, 3, 3, True), (4, 3, 3, False), (9, 3, 5, True), (2, 3, 5, False), (10, 3, 5, False)],
+)
+def test_a_sum_that_cannot_be_is_found_out(total: int, count: int, sent: int, possible: bool) -> None:
+    assert under_test.is_possible(total, count, sent) is possible
 
 
 def test_the_load_can_be_made_in_python() -> None:
