@@ -32,7 +32,21 @@ def pinned(which: int) -> Callable[[], None] | None:
 
 def start(command: list[str], *, session: bool = False, **streams: Any) -> subprocess.Popen[str]:
     """Starts a command as a process under test; `session`: with its own process group, so that its children end too."""
-    return subprocess.Popen(command, text=True, cwd=_ROOT, preexec_fn=pinned(0), start_new_session=session, **streams)
+    pin = pinned(0)
+
+    def prepare() -> None:
+        limit_life()
+        if pin is not None:
+            pin()
+
+    return subprocess.Popen(
+        command,
+        text=True,
+        cwd=_ROOT,
+        preexec_fn=prepare if os.name == "posix" else None,
+        start_new_session=session,
+        **streams,
+    )
 
 
 def output(command: list[str], core: int) -> str:
@@ -44,7 +58,7 @@ def output(command: list[str], core: int) -> str:
 
 
 def limit_life() -> None:
-    """Called by a child first of all."""
+    """Called in a child first of all."""
     if hasattr(signal, "alarm"):
         signal.alarm(LIFE)
 

@@ -96,7 +96,6 @@ async def serve(contestant: str, job: str) -> None:
 
 
 def main(contestant: str, job: str) -> None:
-    child.limit_life()
     if contestant == "blocking socket":
         blocking(job)
     else:

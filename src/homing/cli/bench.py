@@ -104,6 +104,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for this process, which ends it
         )
 
     def __enter__(self) -> Self:
