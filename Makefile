@@ -13,7 +13,7 @@ help:
 	@echo 'make demo       run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
 	@echo 'make test       lint, type-check, run the tests'
 	@echo 'make test-slow  run the long tests'
-	@echo 'make bench      run the benchmarks'
+	@echo 'make bench      run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
 $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }

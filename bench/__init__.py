@@ -1,1 +1,1 @@
-"""Benchmarks of Homing beside asyncio, uvloop and pykka. Run by `python -m bench`; README.md says what is measured."""
+"""Benchmarks of Homing beside bare asyncio, uvloop, rloop, pykka and C. Run by `python -m bench`; see README.md."""

@@ -8,10 +8,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import actors, machine, report, udp
-from .suite import QUICK, Settings, run
+from . import actors, chart, machine, report, udp
+from .suite import QUICK, Benchmark, Settings, run
 
-BENCHMARKS = (*actors.BENCHMARKS, *udp.BENCHMARKS)
+BENCHMARKS = (*actors.BENCHMARKS, *udp.benchmarks())
+
+
+def _server(text: str) -> tuple[str, str]:
+    name, _, command = text.partition("=")
+    if not name or "{port}" not in command:
+        raise argparse.ArgumentTypeError("give NAME=COMMAND, with {port} in the command")
+    if any(name in benchmark.contestants for benchmark in BENCHMARKS) or "," in name:
+        raise argparse.ArgumentTypeError(f"{name!r}: give it another name, without a comma")
+    return name, command
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -22,14 +31,32 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="NAME", help=f"benchmarks whose name begins so; may be repeated: {names}"
     )
+    parser.add_argument(
+        "--server",
+        action="append",
+        type=_server,
+        default=[],
+        metavar="NAME=COMMAND",
+        help="another UDP server to measure; in its command, {port} is the port on 127.0.0.1 that it is to bind, "
+        "{job} is count or echo; may be repeated",
+    )
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")
+    parser.add_argument("--chart", metavar="FILE", help=f"draw those of {' and '.join(chart.PANELS)} there, as SVG")
     arguments = parser.parse_args(argv)
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
     for name in arguments.only or ():
         if not any(benchmark.name.startswith(name) for benchmark in BENCHMARKS):
             parser.error(f"--only {name}: no such benchmark; there are {names}")
+    if arguments.chart and not any(benchmark.name in chart.PANELS for benchmark in _chosen(arguments)):
+        parser.error(f"--chart needs {' or '.join(chart.PANELS)}")
     return arguments
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Benchmark]:
+    benchmarks = (*actors.BENCHMARKS, *udp.benchmarks(dict(arguments.server)))
+    names = arguments.only or [""]
+    return [benchmark for benchmark in benchmarks if any(benchmark.name.startswith(name) for name in names)]
 
 
 def _progress(text: str) -> None:
@@ -50,16 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report.facts_table(facts))
     print(f"\n{settings.rounds} rounds. {report.NOTE}", flush=True)
     tables = []
-    for benchmark in BENCHMARKS:
-        if arguments.only and not any(benchmark.name.startswith(name) for name in arguments.only):
-            continue
+    for benchmark in _chosen(arguments):
         results = run(benchmark, settings, _progress)
         _progress("")
         print(f"\n{report.table(benchmark, results)}", flush=True)
         tables.append((benchmark, results))
+    figures = report.as_json(facts, settings, tables)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump(report.as_json(facts, settings, tables), file, indent=2)
+            json.dump(figures, file, indent=2)
+    if arguments.chart:
+        with open(arguments.chart, "w") as file:
+            file.write(chart.draw(figures))
     return int(any(result.failure for _, results in tables for result in results))
 
 

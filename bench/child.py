@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -30,11 +30,22 @@ def pinned(which: int) -> Callable[[], None] | None:
     return None if pair is None else lambda: os.sched_setaffinity(0, {pair[which]})
 
 
-def start(module: str, *args: object) -> subprocess.Popen[str]:
-    """Starts `python -m module args` as a process under test, to be talked to through its standard streams."""
-    command = [sys.executable, "-m", module, *map(str, args)]
+def start(command: list[str], *, session: bool = False, **streams: Any) -> subprocess.Popen[str]:
+    """Starts a command as a process under test; `session`: with its own process group, so that its children end too."""
+    pin = pinned(0)
+
+    def prepare() -> None:
+        limit_life()
+        if pin is not None:
+            pin()
+
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, preexec_fn=pinned(0)
+        command,
+        text=True,
+        cwd=_ROOT,
+        preexec_fn=prepare if os.name == "posix" else None,
+        start_new_session=session,
+        **streams,
     )
 
 
@@ -47,16 +58,15 @@ def output(command: list[str], core: int) -> str:
 
 
 def limit_life() -> None:
-    """Called by a child first of all."""
+    """Called in a child first of all."""
     if hasattr(signal, "alarm"):
         signal.alarm(LIFE)
 
 
 def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The event loop that a contestant's name asks for."""
-    if "uvloop" not in contestant:
-        return None
-    import uvloop
-
-    factory: Any = uvloop.new_event_loop
-    return factory  # type: ignore[no-any-return]
+    for package in ("uvloop", "rloop"):
+        if package in contestant:
+            factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop
+            return factory
+    return None

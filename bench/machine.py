@@ -55,6 +55,7 @@ def facts() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "homing": f"{_version('homing')}, datagram backend {asyncio.run(_backend())}",
         "uvloop": _version("uvloop"),
+        "rloop": _version("rloop"),
         "pykka": _version("pykka"),
         "load generator": load.kind(),
         "pinning": f"under test: core {pair[0]}; load: core {pair[1]}" if pair else "none: one core, or not Linux",

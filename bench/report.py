@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .suite import BASELINE, Benchmark, Result, Settings
+from .suite import Benchmark, Result, Settings
 
 NOTE = (
     "Per CPU-second of the process under test; medians of interleaved rounds. "
@@ -13,9 +13,13 @@ NOTE = (
 )
 
 
-def _ratio(result: Result, results: list[Result]) -> float | None:
+_SHARES = ("busy", "loss", "behind")
+"""Extras that are a share of something."""
+
+
+def _ratio(result: Result, baseline: str, results: list[Result]) -> float | None:
     for other in results:
-        if other.contestant == BASELINE and other.samples:
+        if other.contestant == baseline and other.samples:
             return result.median() / other.median()
     return None
 
@@ -25,29 +29,32 @@ def _number(value: float) -> str:
 
 
 def _extra(key: str, value: float) -> str:
-    return f"{value:.0%}" if key == "busy" else _number(value)
+    return f"{value:.{0 if key == 'busy' else 2}%}" if key in _SHARES else _number(value)
 
 
 def table(benchmark: Benchmark, results: list[Result]) -> str:
     """One benchmark, a line for each contestant."""
-    heads = ["", "median", "spread", f"x {BASELINE}", *(key.replace("_", " ") for key in benchmark.extras)]
+    ratios = [f"x {baseline}" for baseline in benchmark.baselines]
+    heads = ["", "median", "spread", *ratios, *(key.replace("_", " ") for key in benchmark.extras)]
     rows = [heads]
     for result in filter(measured, results):
-        ratio = _ratio(result, results)
         cells = [result.contestant, _number(result.median()), f"{result.spread:.0%}"]
-        cells.append("" if ratio is None else f"{ratio:.2f}")
+        for baseline in benchmark.baselines:
+            ratio = _ratio(result, baseline, results)
+            cells.append("" if ratio is None else f"{ratio:.2f}")
         rows.append(cells + [_extra(key, result.median(key)) for key in benchmark.extras])
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     lines = [f"{benchmark.name}: {benchmark.title}", f"  {benchmark.unit}; {_better(benchmark)}"]
     for row in rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
-    lines += [f"  {result.contestant}: FAILED, {result.failure}" for result in results if not measured(result)]
+    lines += [f"  {result.contestant}: FAILED, {result.failure}" for result in results if result.failure]
+    lines += [f"  {result.contestant}: left out, {result.left_out}" for result in results if result.left_out]
     return "\n".join(lines)
 
 
 def measured(result: Result) -> bool:
-    """False if the contestant failed: then it has no figures."""
+    """False if the contestant failed or was left out: then it has no figures."""
     return bool(result.samples)
 
 
@@ -73,20 +80,22 @@ def as_json(facts: dict[str, str], settings: Settings, tables: list[tuple[Benchm
                 "title": benchmark.title,
                 "unit": benchmark.unit,
                 "lower_is_better": benchmark.lower_is_better,
-                "contestants": [_contestant(result, results) for result in results],
+                "contestants": [_contestant(result, benchmark, results) for result in results],
             }
             for benchmark, results in tables
         ],
     }
 
 
-def _contestant(result: Result, results: list[Result]) -> Any:
-    if not measured(result):
+def _contestant(result: Result, benchmark: Benchmark, results: list[Result]) -> Any:
+    if result.left_out:
+        return {"name": result.contestant, "left_out": result.left_out}
+    if result.failure:
         return {"name": result.contestant, "failure": result.failure}
     return {
         "name": result.contestant,
         "median": result.median(),
         "spread": result.spread,
-        f"ratio_to_{BASELINE}": _ratio(result, results),
+        "ratios": {baseline: _ratio(result, baseline, results) for baseline in benchmark.baselines},
         "rounds": list(result.samples),
     }

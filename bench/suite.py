@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from . import native
+from .available import missing
+
 Sample: TypeAlias = dict[str, float]
 """What one contestant gave in one round: `value`, the figure that counts, and the benchmark's extras."""
-
-BASELINE = "asyncio"
-"""The contestant with which the others are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Settings:
 
     rounds: int = 5
     cpu_seconds: float = 0.3
-    load_seconds: float = 0.7
+    load_seconds: float = 1.0
     processes: int = 20_000
 
 
@@ -39,8 +38,10 @@ QUICK = Settings(rounds=2, cpu_seconds=0.05, load_seconds=0.15, processes=5_000)
 class Benchmark:
     """One thing that is measured, on several contestants.
 
-    extras: keys of the samples that are shown beside `value`.
     run: measures one contestant once.
+    extras: keys of the samples that are shown beside `value`.
+    baselines: the contestants with which the others are compared.
+    needs_c: the load generator in Python cannot do it.
     """
 
     name: str
@@ -49,7 +50,9 @@ class Benchmark:
     contestants: tuple[str, ...]
     run: Callable[[str, Settings], Sample]
     extras: tuple[str, ...] = ()
+    baselines: tuple[str, ...] = ("asyncio",)
     lower_is_better: bool = False
+    needs_c: bool = False
 
 
 class Failed(Exception):
@@ -58,11 +61,12 @@ class Failed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The samples of one contestant, one for each round; or none, and why it failed."""
+    """The samples of one contestant, one for each round; or none, and why it failed or was left out."""
 
     contestant: str
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...] = ()
     failure: str = ""
+    left_out: str = ""
 
     def median(self, key: str = "value") -> float:
         return statistics.median(sample[key] for sample in self.samples)
@@ -74,10 +78,11 @@ class Result:
         return (max(values) - min(values)) / self.median()
 
 
-def installed(contestant: str) -> bool:
-    """True if the packages that `contestant` needs are here; its name is made of theirs: "homing on uvloop"."""
-    optional = [package for package in ("uvloop", "pykka") if package in contestant]
-    return all(importlib.util.find_spec(package) for package in optional)
+def left_out(benchmark: Benchmark, contestant: str) -> str:
+    """Why `contestant` cannot be measured here; "" if it can."""
+    if benchmark.needs_c and native.program("load") is None:
+        return "its load needs Linux and a C compiler"
+    return missing(contestant)
 
 
 def run(benchmark: Benchmark, settings: Settings, progress: Callable[[str], None] = lambda text: None) -> list[Result]:
@@ -85,11 +90,12 @@ def run(benchmark: Benchmark, settings: Settings, progress: Callable[[str], None
 
     One that fails is out, for what is left of its rounds would flatter it; the others go on.
     """
-    contestants = [name for name in benchmark.contestants if installed(name)]
+    absent = {name: reason for name in benchmark.contestants if (reason := left_out(benchmark, name))}
+    contestants = [name for name in benchmark.contestants if name not in absent]
     samples: dict[str, list[Sample]] = {name: [] for name in contestants}
     failures: dict[str, str] = {}
     for number in range(settings.rounds):
-        first = number % len(contestants)
+        first = number % max(1, len(contestants))
         for name in contestants[first:] + contestants[:first]:
             if name in failures:
                 continue
@@ -98,9 +104,12 @@ def run(benchmark: Benchmark, settings: Settings, progress: Callable[[str], None
                 samples[name].append(benchmark.run(name, settings))
             except (Failed, subprocess.SubprocessError) as error:
                 failures[name] = str(error)
-    return [
-        Result(contestant=name, samples=(), failure=failures[name])
-        if name in failures
-        else Result(contestant=name, samples=tuple(samples[name]))
-        for name in contestants
-    ]
+    return [_result(name, samples, failures, absent) for name in benchmark.contestants]
+
+
+def _result(name: str, samples: dict[str, list[Sample]], failures: dict[str, str], absent: dict[str, str]) -> Result:
+    if name in absent:
+        return Result(contestant=name, left_out=absent[name])
+    if name in failures:
+        return Result(contestant=name, failure=failures[name])
+    return Result(contestant=name, samples=tuple(samples[name]))

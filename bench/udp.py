@@ -1,91 +1,77 @@
-"""The UDP benchmarks: flood, echo, latency. One server under test on one core, one load generator on another."""
+"""The UDP benchmarks. One server under test on one core, one load generator on another."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import Self
 
-from . import child, load
+from . import load
+from .external import External
+from .load import Flood
 from .suite import Benchmark, Failed, Sample, Settings
+from .under_test import Server, UnderTest
 
 _WARM_UP = 0.05
 """Seconds of load before the figures count."""
 
-_QUIET = 0.05
-"""Seconds without a packet after which a server has handled all that its socket holds."""
+_LEAST = 0.001
+"""CPU seconds that a server is taken to have spent at least: a short load may take less than the clock tells."""
 
-_HOMING = ("homing", "homing async handler", "homing pool of 4", "homing buffer pool")
-_BARE = ("asyncio", "asyncio 2 KiB reads", "uvloop", "blocking socket")
-CONTESTANTS = (*_HOMING, *(f"{name} on uvloop" for name in _HOMING), *_BARE)
+RATE = 20_000
+"""Requests a second of the open loop."""
 
+SOURCES = 1000
 
-class Server:
-    """A server under test in a process of its own; `with` ends it."""
-
-    def __init__(self, contestant: str, job: str) -> None:
-        self._child = child.start("bench.udp_server", contestant, job)
-        self._name = contestant
-
-    def __enter__(self) -> Self:
-        try:
-            self.port = int(self._read()["port"])
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._child.communicate(timeout=5)  # closes its standard input, at which it ends
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
-
-    def snapshot(self) -> Sample:
-        """The packets handled, the CPU and other seconds spent so far; once nothing more is waiting."""
-        before = self._ask()
-        while True:
-            time.sleep(_QUIET)
-            after = self._ask()
-            if after["packets"] == before["packets"]:
-                return before
-            before = after
-
-    def _ask(self) -> Sample:
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write("\n")
-            self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has ended, as reading will show
-        return self._read()
-
-    def _read(self) -> Sample:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            raise Failed(f"the server of {self._name!r} has ended")
-        sample: Sample = json.loads(line)
-        return sample
+_BARE = ("asyncio", "asyncio 2 KiB reads", "uvloop", "rloop")
+_SINGLE = ("homing", "homing on uvloop", *_BARE, "C recvmmsg")
+_HANDLERS = ("homing async handler", "homing pool of 4", "homing buffer pool", "homing batch handler (numpy)")
+_FLOOD = ("homing", "homing on uvloop", *_HANDLERS, *_BARE, "blocking socket", "C recvmmsg")
+_ECHO = ("homing", "homing on uvloop", *_BARE, "blocking socket", "C recvmmsg")
+_SOURCES = tuple(
+    f"{server}, {sources}"
+    for server, sources in (
+        ("homing", "1 source"),
+        ("homing", f"{SOURCES} sources"),
+        ("uvloop", f"{SOURCES} sources"),
+        ("C recvmmsg", f"{SOURCES} sources"),
+    )
+)
+_GSO = ("homing", "homing batch handler (numpy)", "uvloop", "C recvmmsg", "C recvmmsg + GRO")
 
 
-def flood(contestant: str, settings: Settings, native: bool = True) -> Sample:
-    """Packets handled per CPU-second of a server that gets more than it can take."""
-    with Server(contestant, "count") as server:
-        load.flood(server.port, _WARM_UP, native)
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How servers are reached.
+
+    commands: those that are given as a command line, by their names. in_c: the load generator may be the one in C.
+    """
+
+    commands: Mapping[str, str] = field(default_factory=dict)
+    in_c: bool = True
+
+    def server(self, contestant: str, job: str, singly: bool = False) -> UnderTest:
+        if contestant in self.commands:
+            return External(contestant, self.commands[contestant], job)
+        return Server(contestant, job, singly)
+
+
+def flood(setting: Setting, shape: Flood, singly: bool, contestant: str, settings: Settings) -> Sample:
+    """Packets handled per CPU-second of a server that gets more than it can take.
+
+    singly: Homing is not to ask for joined packets.
+    """
+    with setting.server(contestant, "count", singly) as server:
+        load.flood(server.port, _WARM_UP, shape, setting.in_c)
         before = server.snapshot()
-        made = load.flood(server.port, settings.load_seconds, native)
+        made = load.flood(server.port, settings.load_seconds, shape, setting.in_c)
         after = server.snapshot()
-    packets = after["packets"] - before["packets"]
-    if packets == 0:
+    if shape.segmented and not singly and made["segments"] == 1:
+        raise Failed("this system does not send segmented packets (UDP_SEGMENT)")
+    packets = server.handled(before, after, made["sent"])
+    if packets <= 0:
         raise Failed(f"{contestant!r} handled no packet")
-    cpu = after["cpu_seconds"] - before["cpu_seconds"]
+    cpu = max(_LEAST, after["cpu_seconds"] - before["cpu_seconds"])
     return {
         "value": packets / cpu,
         "handled": packets,
@@ -94,56 +80,132 @@ def flood(contestant: str, settings: Settings, native: bool = True) -> Sample:
     }
 
 
-def echo(outstanding: int, contestant: str, settings: Settings, native: bool = True) -> Sample:
-    """Answers that came back right, per CPU-second of the server, and the round trip as its client saw it."""
-    with Server(contestant, "echo") as server:
-        load.echo(server.port, _WARM_UP, outstanding, native)
+def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
+    """A flood from as many sources as the contestant's name says after the comma."""
+    name, _, number = contestant.rpartition(", ")
+    shape = Flood(segmented=False, sources=int(number.split()[0]))
+    return flood(setting, shape, False, name, settings)
+
+
+def _asked(
+    setting: Setting, ask: Callable[[int, float], Sample], contestant: str, settings: Settings
+) -> tuple[Sample, Sample]:
+    """What `ask(port, seconds)` has made, and what that means for the server."""
+    with setting.server(contestant, "echo") as server:
+        ask(server.port, _WARM_UP)
         before = server.snapshot()
-        made = load.echo(server.port, settings.load_seconds, outstanding, native)
+        made = ask(server.port, settings.load_seconds)
         after = server.snapshot()
     if made["wrong"] or not made["answered"]:
         raise Failed(f"{contestant!r} answered {made['answered']} requests rightly, {made['wrong']} wrongly")
-    cpu = after["cpu_seconds"] - before["cpu_seconds"]
-    return {
-        "value": made["answered"] / cpu,
-        "handled": after["packets"] - before["packets"],
-        "dropped": made["sent"] - made["answered"],
+    cpu = max(_LEAST, after["cpu_seconds"] - before["cpu_seconds"])
+    return made, {
+        "per_cpu_second": made["answered"] / cpu,
+        "lost": made["sent"] - made["answered"],
         "busy": min(1.0, cpu / settings.load_seconds),
         "p50": made["p50"],
         "p99": made["p99"],
     }
 
 
-def latency(contestant: str, settings: Settings, native: bool = True) -> Sample:
+def echo(setting: Setting, contestant: str, settings: Settings) -> Sample:
+    """Answers that came back right, per CPU-second of the server, and the round trip as its client saw it."""
+    _, sample = _asked(setting, partial(load.echo, outstanding=64, in_c=setting.in_c), contestant, settings)
+    return {**sample, "value": sample["per_cpu_second"]}
+
+
+def latency(setting: Setting, contestant: str, settings: Settings) -> Sample:
     """The round trip of one request at a time."""
-    sample = echo(1, contestant, settings, native)
-    return {**sample, "value": sample["p50"], "per_cpu_second": sample["value"]}
+    _, sample = _asked(setting, partial(load.echo, outstanding=1, in_c=setting.in_c), contestant, settings)
+    return {**sample, "value": sample["p50"]}
 
 
-BENCHMARKS = (
-    Benchmark(
-        name="udp-flood",
-        title=f"UDP receive: a flood of {load.SIZE}-byte packets into a handler that counts",
-        unit="packets handled per CPU-second of the server",
-        contestants=CONTESTANTS,
-        run=flood,
-        extras=("handled", "dropped", "busy"),
-    ),
-    Benchmark(
-        name="udp-echo",
-        title=f"UDP echo: 64 requests of {load.SIZE} bytes outstanding",
-        unit="right answers per CPU-second of the server",
-        contestants=CONTESTANTS,
-        run=partial(echo, 64),
-        extras=("handled", "dropped", "busy", "p50", "p99"),
-    ),
-    Benchmark(
-        name="udp-latency",
-        title=f"UDP echo: one request of {load.SIZE} bytes at a time",
-        unit="microseconds from request to answer (median)",
-        contestants=CONTESTANTS,
-        run=latency,
-        extras=("p99", "handled", "dropped", "per_cpu_second"),
-        lower_is_better=True,
-    ),
-)
+def open_loop(setting: Setting, contestant: str, settings: Settings) -> Sample:
+    """The round trips of requests that leave on schedule."""
+    made, sample = _asked(setting, partial(load.open_loop, rate=RATE, in_c=setting.in_c), contestant, settings)
+    loss = (made["sent"] - made["answered"]) / made["sent"]
+    return {**sample, "value": sample["p50"], "p99.9": made["p99.9"], "loss": loss, "behind": made["behind"]}
+
+
+_PACKETS = "packets handled per CPU-second of the server"
+_RATIOS = ("asyncio", "uvloop", "C recvmmsg")
+_FLOODED = ("handled", "dropped", "busy")
+
+
+def benchmarks(commands: Mapping[str, str] | None = None) -> tuple[Benchmark, ...]:
+    """All of them. commands: servers that are given as a command line, by their names."""
+    setting = Setting(commands=commands or {})
+    added = tuple(setting.commands)
+    joined = tuple(
+        Benchmark(
+            name=f"udp-gso-{size}",
+            title=f"UDP receive: a flood of {size}-byte packets, joined for who asks for it (UDP_GRO)",
+            unit=_PACKETS,
+            contestants=_GSO,
+            run=partial(flood, setting, Flood(size=size), False),
+            extras=_FLOODED,
+            baselines=("uvloop", "C recvmmsg"),
+            needs_c=True,
+        )
+        for size in (64, 1200)
+    )
+    return (
+        Benchmark(
+            name="udp-flood",
+            title=f"UDP receive: a flood of {load.SIZE}-byte packets, one by one, into a handler that counts",
+            unit=_PACKETS,
+            contestants=_FLOOD + added,
+            run=partial(flood, setting, Flood(), True),
+            extras=_FLOODED,
+            baselines=_RATIOS,
+        ),
+        Benchmark(
+            name="udp-flood-single",
+            title="UDP receive: the same from a sender that is not always faster than the server",
+            unit=_PACKETS,
+            contestants=_SINGLE + added,
+            run=partial(flood, setting, Flood(segmented=False), False),
+            extras=_FLOODED,
+            baselines=_RATIOS,
+        ),
+        Benchmark(
+            name="udp-sources",
+            title=f"UDP receive: a flood of {load.SIZE}-byte packets from {SOURCES} addresses in turn",
+            unit=_PACKETS,
+            contestants=_SOURCES + tuple(f"{name}, {SOURCES} sources" for name in added),
+            run=partial(sources, setting),
+            extras=_FLOODED,
+            baselines=("homing, 1 source",),
+            needs_c=True,
+        ),
+        *joined,
+        Benchmark(
+            name="udp-echo",
+            title=f"UDP echo: 64 requests of {load.SIZE} bytes outstanding",
+            unit="right answers per CPU-second of the server",
+            contestants=_ECHO + added,
+            run=partial(echo, setting),
+            extras=("lost", "busy", "p50", "p99"),
+            baselines=_RATIOS,
+        ),
+        Benchmark(
+            name="udp-latency",
+            title=f"UDP echo: one request of {load.SIZE} bytes at a time",
+            unit="microseconds from request to answer (median)",
+            contestants=_ECHO + added,
+            run=partial(latency, setting),
+            extras=("p99", "lost", "per_cpu_second"),
+            baselines=_RATIOS,
+            lower_is_better=True,
+        ),
+        Benchmark(
+            name="udp-openloop",
+            title=f"UDP echo: {RATE:,} requests of {load.SIZE} bytes a second, on schedule",
+            unit="microseconds from when a request was to leave, to its answer (median)",
+            contestants=_ECHO + added,
+            run=partial(open_loop, setting),
+            extras=("p99", "p99.9", "loss", "behind", "busy"),
+            baselines=_RATIOS,
+            lower_is_better=True,
+        ),
+    )

@@ -9,6 +9,10 @@ RECEIVE_BUFFER = 1 << 20
 
 
 class Counter:
-    """Packets that the server's handler has had."""
+    """What the server's handler has had.
+
+    packets: their number. total: the sum of the numbers that they carry, if the handler adds them up.
+    """
 
     packets = 0
+    total = 0

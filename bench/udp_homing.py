@@ -64,6 +64,10 @@ class Owner(act.Actor):
 
 
 def _handler(contestant: str, job: str) -> type[Handler]:
+    if "batch" in contestant:
+        from .udp_homing_batch import SumBatch
+
+        return SumBatch
     if "async" in contestant:
         return CountAsync if job == "count" else EchoAsync
     if job == "count":

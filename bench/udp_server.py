@@ -26,6 +26,8 @@ def announce(port: int) -> None:
     def answer() -> None:
         for _ in sys.stdin:
             figures = {"packets": counter.packets, "cpu_seconds": time.process_time()}
+            if counter.total:
+                figures["total"] = counter.total
             print(json.dumps(figures), flush=True)
         os._exit(0)
 
@@ -72,14 +74,15 @@ class EchoProtocol(asyncio.DatagramProtocol):
 
 
 async def bare(job: str, read_size: int | None) -> None:
-    """A `DatagramProtocol` on the running loop, asyncio's or uvloop's."""
+    """A `DatagramProtocol` on the running loop."""
     sock = _bound()
     sock.setblocking(False)
+    port = sock.getsockname()[1]  # asked now: rloop takes the socket over
     protocol = CountProtocol if job == "count" else EchoProtocol
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(protocol, sock=sock)
     if read_size is not None:
         transport.max_size = read_size  # type: ignore[attr-defined]
-    announce(sock.getsockname()[1])
+    announce(port)
     await asyncio.Event().wait()
 
 
@@ -93,7 +96,6 @@ async def serve(contestant: str, job: str) -> None:
 
 
 def main(contestant: str, job: str) -> None:
-    child.limit_life()
     if contestant == "blocking socket":
         blocking(job)
     else:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
 from bench import __main__ as command
-from bench import load, report, suite, udp
+from bench import available, chart, load, native, report, suite, udp, under_test
 
 TINY = suite.Settings(rounds=1, cpu_seconds=0.001, load_seconds=0.02, processes=100)
 
@@ -24,42 +27,120 @@ def check(benchmark: suite.Benchmark, sample: suite.Sample) -> None:
         assert sample[key] >= 0, key
 
 
+def measure(name: str, contestant: str) -> suite.Sample:
+    """One tiny round of one contestant. Skips where it cannot be measured."""
+    benchmark = BY_NAME[name]
+    assert contestant in benchmark.contestants
+    if reason := suite.left_out(benchmark, contestant):
+        pytest.skip(f"{contestant}: {reason}")
+    sample = benchmark.run(contestant, TINY)
+    check(benchmark, sample)
+    return sample
+
+
 def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
-    assert set(BY_NAME) == {*ACTORS, "udp-flood", "udp-echo", "udp-latency"}
+    floods = {"udp-flood", "udp-flood-single", "udp-sources", "udp-gso-64", "udp-gso-1200"}
+    assert set(BY_NAME) == {*ACTORS, *floods, "udp-echo", "udp-latency", "udp-openloop"}
     for benchmark in BY_NAME.values():
-        assert suite.BASELINE in benchmark.contestants
+        assert set(benchmark.baselines) <= set(benchmark.contestants)
 
 
 @pytest.mark.parametrize("name", ACTORS)
 def test_actor_benchmarks_measure_every_contestant(name: str) -> None:
     results = suite.run(BY_NAME[name], TINY)
     assert [result.failure for result in results if result.failure] == []
-    assert {"homing", "asyncio"} <= {result.contestant for result in results}
-    for result in results:
+    measured = {result.contestant: result for result in results if result.samples}
+    assert {"homing", "asyncio"} <= set(measured)
+    for result in measured.values():
         check(BY_NAME[name], result.samples[0])
 
 
-@pytest.mark.parametrize("contestant", [name for name in udp.CONTESTANTS if suite.installed(name)])
+@pytest.mark.parametrize("contestant", BY_NAME["udp-flood"].contestants)
 def test_the_flood_is_counted_by_every_contestant(contestant: str) -> None:
-    sample = udp.flood(contestant, TINY)
-    check(BY_NAME["udp-flood"], sample)
-    assert sample["handled"] > 0
+    assert measure("udp-flood", contestant)["handled"] > 0
 
 
-@pytest.mark.parametrize("name", ["udp-echo", "udp-latency"])
 @pytest.mark.parametrize(
-    "contestant", ["homing", "homing async handler", "homing buffer pool", "homing pool of 4", "asyncio"]
+    ("name", "contestant"),
+    [
+        ("udp-flood-single", "homing"),
+        *(("udp-sources", contestant) for contestant in BY_NAME["udp-sources"].contestants),
+        *(("udp-gso-64", contestant) for contestant in BY_NAME["udp-gso-64"].contestants),
+        ("udp-gso-1200", "homing"),
+        ("udp-gso-1200", "C recvmmsg + GRO"),
+    ],
 )
-def test_echo_is_answered_rightly(name: str, contestant: str) -> None:
-    sample = BY_NAME[name].run(contestant, TINY)
-    check(BY_NAME[name], sample)
-    assert sample["p50"] > 0
+def test_other_floods_are_counted(name: str, contestant: str) -> None:
+    assert measure(name, contestant)["handled"] > 0
+
+
+@pytest.mark.parametrize("contestant", BY_NAME["udp-echo"].contestants)
+def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
+    assert measure("udp-echo", contestant)["p50"] > 0
+
+
+@pytest.mark.parametrize("contestant", ["homing", "C recvmmsg"])
+@pytest.mark.parametrize("name", ["udp-latency", "udp-openloop"])
+def test_latency_is_measured(name: str, contestant: str) -> None:
+    sample = measure(name, contestant)
+    assert sample["p99"] >= sample["p50"] > 0
+
+
+@pytest.mark.parametrize("contestant", ["homing async handler", "homing pool of 4", "homing buffer pool"])
+def test_other_handlers_of_homing_answer_rightly_too(contestant: str) -> None:
+    assert udp.echo(udp.Setting(), contestant, TINY)["p50"] > 0
+
+
+def test_the_batch_handler_adds_up_the_numbers_of_the_packets() -> None:
+    pytest.importorskip("numpy")
+    from bench.udp_common import Counter
+    from bench.udp_homing_batch import SumBatch
+
+    numbers = [7, 0, 2**32 - 1]
+    packets = [bytes(4) + number.to_bytes(4, "big") + b"x" * length for length, number in enumerate(numbers)]
+    offsets = array("i", [0, 8, 17])
+    lengths = array("i", [8, 9, 10])
+    batch = SimpleNamespace(
+        count=3, buffer=memoryview(b"".join(packets)), offsets=memoryview(offsets), lengths=memoryview(lengths)
+    )
+    handler = SumBatch.__new__(SumBatch)
+    handler.counter = Counter()
+    handler.handle_datagrams(batch)
+    assert (handler.counter.packets, handler.counter.total) == (3, sum(numbers))
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "sent", "possible"),
+    [(0, 1, 1, True), (3, 3, 3, True), (4, 3, 3, False), (9, 3, 5, True), (2, 3, 5, False), (10, 3, 5, False)],
+)
+def test_a_sum_that_cannot_be_is_found_out(total: int, count: int, sent: int, possible: bool) -> None:
+    assert under_test.is_possible(total, count, sent) is possible
 
 
 def test_the_load_can_be_made_in_python() -> None:
-    assert load.program(native=False)[1:] == ("-m", "bench.load")
-    assert udp.flood("homing", TINY, native=False)["handled"] > 0
-    assert udp.echo(64, "homing", TINY, native=False)["handled"] > 0
+    setting = udp.Setting(in_c=False)
+    assert udp.flood(setting, load.Flood(), True, "homing", TINY)["handled"] > 0
+    assert udp.echo(setting, "homing", TINY)["value"] > 0
+    sample = udp.open_loop(setting, "homing", TINY)
+    assert sample["p99.9"] >= sample["p50"] > 0
+
+
+def test_without_a_compiler_what_needs_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "program", lambda name: None)
+    assert load.kind() == "Python, send"
+    assert "C compiler" in suite.left_out(BY_NAME["udp-sources"], "homing, 1 source")
+    assert "C compiler" in suite.left_out(BY_NAME["udp-flood"], "C recvmmsg")
+    assert suite.left_out(BY_NAME["udp-flood"], "homing") == ""
+
+
+def test_a_contestant_that_is_not_installed_is_left_out_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(available.importlib.util, "find_spec", lambda package: None)
+    benchmark = suite.Benchmark(
+        name="x", title="t", unit="u", contestants=("asyncio", "rloop"), run=lambda contestant, settings: {"value": 1.0}
+    )
+    results = suite.run(benchmark, TINY)
+    assert "rloop: left out, pip install rloop" in report.table(benchmark, results)
+    assert [bool(result.samples) for result in results] == [True, False]
 
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,19 +159,54 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pyte
 
 
 def test_a_contestant_that_fails_is_told_and_the_others_go_on() -> None:
-    def measure(contestant: str, settings: suite.Settings) -> suite.Sample:
+    def run(contestant: str, settings: suite.Settings) -> suite.Sample:
         if contestant == "homing":
             raise suite.Failed("it answered nothing")
         return {"value": 1.0}
 
-    benchmark = suite.Benchmark(name="x", title="t", unit="u", contestants=("homing", "asyncio"), run=measure)
+    benchmark = suite.Benchmark(name="x", title="t", unit="u", contestants=("homing", "asyncio"), run=run)
     homing, asyncio = suite.run(benchmark, TINY)
     assert (homing.samples, homing.failure) == ((), "it answered nothing")
     assert len(asyncio.samples) == 1
     assert "homing: FAILED, it answered nothing" in report.table(benchmark, [homing, asyncio])
 
 
-def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        command.main(["--only", "nothing"])
-    assert "udp-flood" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--only", "nothing"],
+        ["--rounds", "0"],
+        ["--server", "mine"],
+        ["--server", "mine=./server without a port"],
+        ["--server", "uvloop=./server {port}"],
+        ["--only", "send", "--chart", "chart.svg"],
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command.main(arguments)
+    assert end.value.code == 2
+
+
+def test_a_chart_is_drawn_from_the_figures(tmp_path: Path) -> None:
+    contestants = [
+        {"name": "homing", "median": 3_000_000.0},
+        {"name": "C & co", "median": 4_000_000.0},
+        {"name": "rloop", "left_out": "pip install rloop"},
+    ]
+    figures = {
+        "machine": {"cpu": "c", "kernel": "k", "python": "p", "homing": "h"},
+        "settings": {"rounds": 5},
+        "benchmarks": [{"name": name, "contestants": contestants} for name in (*chart.PANELS, "send")],
+    }
+    file = tmp_path / "figures.json"
+    file.write_text(json.dumps(figures))
+    chart.main(str(file), str(tmp_path / "chart.svg"))
+    drawn = ElementTree.parse(tmp_path / "chart.svg").getroot()
+    texts = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("homing") == len(chart.PANELS)
+    assert texts.index("C & co") < texts.index("homing")
+    assert "4,000" in texts
+    assert "rloop" not in texts
+    with pytest.raises(ValueError, match="udp-flood"):
+        chart.draw({"benchmarks": []})

@@ -1,6 +1,8 @@
 """The command line: `homing`, also as `python -m homing`.
 
-app   the commands; demo: what `homing demo` runs; load: real packets for it
+app    the commands
+demo   what `homing demo` runs; load: real packets for it
+bench  what `homing bench` runs; bench_load: its packets; bench_homing, bench_bare: the processes that it measures
 """
 
 import sys

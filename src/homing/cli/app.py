@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__, gen
 from ..node import run
+from .bench import bench as run_bench
 from .demo import demo as run_demo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -52,3 +53,13 @@ def demo(
         typer.echo(f"homing demo: {error}", err=True)
         raise typer.Exit(1) from None
     raise typer.Exit(0 if clean else 1)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[
+        float, typer.Option(min=0.01, max=30, help="How long each UDP server is under load; the rest in proportion.")
+    ] = 0.5,
+) -> None:
+    """Measure UDP and actors on this machine, beside bare asyncio and uvloop."""
+    raise typer.Exit(0 if run_bench(seconds) else 1)

@@ -1,0 +1,24 @@
+"""Which contestants can be measured here; and why not the others."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from . import native
+
+_PACKAGES = ("uvloop", "rloop", "pykka", "numpy")
+
+
+def missing(contestant: str) -> str:
+    """What `contestant` lacks here; "" if nothing. Its name is made of the packages': "homing on uvloop"."""
+    for package in _PACKAGES:
+        if package in contestant and importlib.util.find_spec(package) is None:
+            return f"pip install {package}"
+    if contestant.startswith("C ") and native.program("servers") is None:
+        return "it needs Linux and a C compiler"
+    if "batch handler" in contestant:
+        from . import probe  # only here: those under test are to import nothing that they do not need
+
+        if not probe.has_batches():
+            return "this version of Homing has no handle_datagrams"
+    return ""

@@ -1,0 +1,30 @@
+"""The programs in C: the load generator, and servers to compare with. Compiled when they are first needed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+_SOURCES = {"load": ("load.c", "load_flood.c", "load_echo.c"), "servers": ("servers.c",)}
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+"""What was compiled goes when this process ends."""
+
+
+@functools.cache
+def program(name: str) -> str | None:
+    """The path of the program `load` or `servers`; None if it cannot be compiled: no compiler, or not Linux."""
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if sys.platform != "linux" or compiler is None:
+        return None
+    folder = tempfile.TemporaryDirectory(prefix="homing-bench-")
+    _folders.append(folder)
+    binary = os.path.join(folder.name, name)
+    here = os.path.dirname(__file__)
+    sources = [os.path.join(here, source) for source in _SOURCES[name]]
+    compiled = subprocess.run([compiler, "-O2", "-o", binary, *sources], check=False)
+    return binary if compiled.returncode == 0 else None
