@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import homing
@@ -56,7 +57,11 @@ class Owner(act.Actor):
 
     async def init(self, buffer_pool: meta.BufferPool | None, announce: Callable[[int], None]) -> None:
         options = meta.UDPServerOptions(
-            host=HOST, process="handler", receive_buffer=RECEIVE_BUFFER, buffer_pool=buffer_pool
+            host=HOST,
+            process="handler",
+            receive_buffer=RECEIVE_BUFFER,
+            buffer_pool=buffer_pool,
+            gro="BENCH_SINGLY" not in os.environ,
         )
         server = meta.create_udp_server(options)
         await self.spawn_meta(server)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from homing import gen
+from homing import meta
 
 from .udp_homing import Handler
 
@@ -15,12 +13,9 @@ _FIELD = 4 + np.arange(4)
 
 
 class SumBatch(Handler):
-    def handle_datagrams(self, batch: Any) -> None:
+    def handle_datagrams(self, batch: meta.DatagramBatch) -> None:
         octets = np.frombuffer(batch.buffer, np.uint8)
         offsets = np.frombuffer(batch.offsets, np.intc, batch.count)
         numbers = octets[offsets[:, None] + _FIELD].view(">u4")
         self.counter.total += int(numbers.sum(dtype=np.uint64))
         self.counter.packets += batch.count
-
-    def handle_message(self, sender: gen.PID, message: Any) -> None:
-        raise RuntimeError("datagrams came one by one: this version of Homing has no handle_datagrams")

@@ -17,8 +17,8 @@ from .udp_common import RECEIVE_BUFFER
 _QUIET = 0.05
 """Seconds without a packet after which a server has handled all that its socket holds."""
 
-_SINGLY = {"HOMING_GRO": "0"}
-"""Keeps Homing from asking the kernel for joined packets."""
+_SINGLY = {"BENCH_SINGLY": "1"}
+"""Keeps Homing's server from asking the kernel for joined packets."""
 
 
 def is_possible(total: int, count: int, sent: int) -> bool:

@@ -97,7 +97,7 @@ class _Process:
     def __init__(self, contestant: Contestant, job: str, number: object, core: str) -> None:
         bare = ["-P", bench_bare.__file__]
         command = [sys.executable, *(["-m", f"{__package__}.bench_homing"] if contestant.is_homing else bare)]
-        joined = {} if contestant.joined else {"HOMING_GRO": "0"}
+        joined = {} if contestant.joined else {"BENCH_SINGLY": "1"}
         self._child = subprocess.Popen(  # noqa: S603 # Python, and words of this file
             [*command, contestant.loop, job, str(number), core],
             env={**os.environ, **joined},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from time import process_time
 from typing import Any
@@ -18,7 +19,8 @@ class _Count(act.Actor):
 
     async def init(self, counter: Counter) -> None:
         self.counter = counter
-        server = meta.create_udp_server(meta.UDPServerOptions(host=HOST, receive_buffer=RECEIVE_BUFFER))
+        joined = "BENCH_SINGLY" not in os.environ
+        server = meta.create_udp_server(meta.UDPServerOptions(host=HOST, receive_buffer=RECEIVE_BUFFER, gro=joined))
         alias = await self.spawn_meta(server)
         facts = await self.inspect_meta(alias, "backend")
         announce(counter, server.local_address[1], backend=facts["backend"])
