@@ -23,6 +23,9 @@ cdef class Arena:
     cdef char* _names
     cdef char* _controls
     cdef readonly int exports
+    cdef int _inside  # slots that are aimed at the arena's own memory
+    cdef int _used  # headers that the last read has changed
+    cdef bint _ancillary
     cdef Slot slots[SLOTS]
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept

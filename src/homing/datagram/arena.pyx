@@ -64,6 +64,9 @@ cdef class Arena:
     def __cinit__(self):
         cdef int slot
         self._size = SLOTS * STRIDE
+        self._inside = 0
+        self._used = SLOTS
+        self._ancillary = False
         self._memory = NULL  # until it is aimed inside: with a buffer pool it never is
         self._headers = <mmsghdr*> calloc(SLOTS, sizeof(mmsghdr))
         self._vectors = <iovec*> calloc(SLOTS, sizeof(iovec))
@@ -99,6 +102,7 @@ cdef class Arena:
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept:
         """What the next read brings for `slot` goes there."""
+        self._inside = min(self._inside, slot)
         self._vectors[slot].iov_base = memory
         self._vectors[slot].iov_len = size
 
@@ -113,15 +117,17 @@ cdef class Arena:
             if memory == MAP_FAILED:
                 raise MemoryError("no memory for a receive arena of 4 MiB")
             self._memory = <char*> memory
-        for slot in range(count):
-            self.aim(slot, self._memory + slot * <size_t> STRIDE, SLOT_SIZE)
+        for slot in range(self._inside, count):
+            self._vectors[slot].iov_base = self._memory + slot * <size_t> STRIDE
+            self._vectors[slot].iov_len = SLOT_SIZE
+        self._inside = max(self._inside, count)
         return 0
 
     cdef int read(self, int fd, int count, bint ancillary) noexcept:
         """Reads what is there into up to `count` slots, and gives how many; or -1, and `errno`. Never waits."""
         cdef int slot, got
         cdef msghdr* header
-        for slot in range(count):
+        for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
             header = &self._headers[slot].msg_hdr
             header.msg_namelen = NAME
             header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
@@ -130,6 +136,8 @@ cdef class Arena:
             got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
             while got < 0 and errno == EINTR:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+        self._ancillary = ancillary
+        self._used = max(got, 0)
         for slot in range(got):
             header = &self._headers[slot].msg_hdr
             self.slots[slot].peer = key_of(<char*> header.msg_name)

@@ -144,7 +144,7 @@ cdef class NativeBackend:
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro)
-        self.more = got == count
+        self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
             give_back(arena)
             if got < 0 and errno != EAGAIN:
@@ -240,8 +240,8 @@ cdef class NativeBackend:
                 PyBuffer_Release(&views[slot])
             for buffer in buffers[max(got, 0):]:
                 put(buffer)
-        self.more = got == count
-        self._pooled = min(SLOTS, count * 2) if self.more else max(1, got)  # where few come, few are taken for nothing
+        self.more = got > 0
+        self._pooled = min(SLOTS, count * 2) if got == count else max(1, got)  # where few come, few are taken for nothing
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
         for slot in range(got):
