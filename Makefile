@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 COMPILED := setup.py $(wildcard src/homing/*/*.pyx src/homing/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/homing/*/*.pxd))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench clean
+.PHONY: help demo test test-interpreted test-slow lint bench clean
 
 help:
 	@echo 'make demo       run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
-	@echo 'make test       lint, type-check, run the tests'
+	@echo 'make test       lint, type-check, run the tests, with the extensions and without them'
 	@echo 'make test-slow  run the long tests'
 	@echo 'make bench      run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
@@ -37,6 +37,13 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/pytest $(ARGS)
+	$(MAKE) test-interpreted
+
+# The same sources without the extensions, as they run where these cannot be built.
+test-interpreted: $(VENV)/.dev
+	rm -rf build/interpreted && mkdir -p build/interpreted
+	cp -r src/homing build/interpreted && rm -f build/interpreted/homing/*/*.so
+	PYTHONPATH=build/interpreted $(BIN)/pytest $(ARGS)
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow $(ARGS)

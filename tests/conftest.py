@@ -42,18 +42,20 @@ def nothing_is_left_behind() -> Iterator[None]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test of the datagram path runs on both backends."""
     if metafunc.definition.path.parent.name in ("datagram", "meta", "faults"):
-        metafunc.fixturenames.append("backend")
         metafunc.parametrize("backend", ["native", "portable"], indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The datagram backend that serves in this test, each in its turn."""
+    """The datagram backend that serves in this test: each in its turn, or the one that serves by itself."""
+    chosen = getattr(request, "param", None)
+    if chosen is None:
+        return ""
     monkeypatch.delenv("HOMING_DATAGRAM", raising=False)
-    if request.param == "native" and why_portable():
+    if chosen == "native" and why_portable():
         pytest.skip(why_portable())
-    monkeypatch.setenv("HOMING_DATAGRAM", request.param)
-    return str(request.param)
+    monkeypatch.setenv("HOMING_DATAGRAM", chosen)
+    return str(chosen)
 
 
 @pytest.fixture

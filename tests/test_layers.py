@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_a_module_imports_only_from_its_own_layer_and_those_below(path: Path) ->
     parts = path.relative_to(PACKAGE).parts
     layers = imported_layers(path.read_text(), ["homing", *parts[:-1]])
     assert layers <= ALLOWED[parts[0]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*PACKAGE.glob("*/*.pyx"), *PACKAGE.glob("*/*.pxd")]),
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_an_extension_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
+    above = re.findall(r"^\s*from \.\.(\w*)|^\s*c?import homing\.?(\w*)", path.read_text(), re.MULTILINE)
+    assert {layer for pair in above for layer in pair if layer} <= ALLOWED[path.parent.name]
 
 
 @pytest.mark.parametrize(
