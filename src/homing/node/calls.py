@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .process import Process
 
 
-class _Waiter:
+class Waiter:
     """One open call. The answer may come before the caller has to wait for it: then there is no future."""
 
     __slots__ = ("answer", "callee", "done", "error", "future", "target")
@@ -57,7 +57,7 @@ class Calls:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._open: dict[Ref, _Waiter] = {}
+        self._open: dict[Ref, Waiter] = {}
         self.late_responses = 0
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class Calls:
             if caller is not None:
                 caller.messages_out += 1
 
-        return await self._ask(caller, _Waiter(callee, to), ref, put, timeout)
+        return await self._ask(caller, Waiter(callee, to), ref, put, timeout)
 
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
@@ -86,7 +86,7 @@ class Calls:
         ref = self._core.registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
         put = partial(callee.put_runtime, Inspection(sender, ref, items), 2)
-        return await self._ask(caller, _Waiter(callee, to), ref, put, timeout)
+        return await self._ask(caller, Waiter(callee, to), ref, put, timeout)
 
     def _callee(self, caller: Process | None, to: Target) -> Activity:
         """The activity behind `to`, which must not be the caller itself."""
@@ -96,7 +96,7 @@ class Calls:
         return callee
 
     async def _ask(
-        self, caller: Process | None, waiter: _Waiter, ref: Ref, put: Callable[[], None], timeout: float
+        self, caller: Process | None, waiter: Waiter, ref: Ref, put: Callable[[], None], timeout: float
     ) -> Any:
         """Delivers a request by `put`, runs who is runnable, and waits only if that has not brought the answer yet."""
         self._open[ref] = waiter
@@ -108,7 +108,7 @@ class Calls:
             if caller.state is ProcessState.RUNNING:
                 caller.state = ProcessState.WAIT_RESPONSE
         try:
-            others = self._core.scheduler.run_inline(put)
+            others = self._core.scheduler.run_inline(put, waiter)
             if caller is not None:
                 caller.running_time -= others  # they have counted it as theirs
             if not waiter.done:
@@ -123,7 +123,7 @@ class Calls:
             raise waiter.error
         return waiter.answer
 
-    async def _wait(self, waiter: _Waiter, timeout: float) -> None:
+    async def _wait(self, waiter: Waiter, timeout: float) -> None:
         loop = self._core.loop
         waiter.future = loop.create_future()
         timer = loop.call_later(timeout, self._expire, waiter, timeout)
@@ -181,11 +181,11 @@ class Calls:
             if waiter is not None:
                 waiter.finish(None, gone(waiter.target, reason))
 
-    def _expire(self, waiter: _Waiter, seconds: float) -> None:
+    def _expire(self, waiter: Waiter, seconds: float) -> None:
         if not waiter.done:
             waiter.finish(None, CallTimeout(waiter.target, seconds))
 
-    def _take(self, ref: Ref) -> _Waiter | None:
+    def _take(self, ref: Ref) -> Waiter | None:
         waiter = self._open.pop(ref, None)
         if waiter is not None and waiter.callee.pending is not None:
             waiter.callee.pending.discard(ref)

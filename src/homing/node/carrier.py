@@ -24,7 +24,7 @@ from ..gen import TerminateKill
 if TYPE_CHECKING:
     from .activity import Activity
 
-_MOST = 64
+MOST_SPARE = 64
 """Carriers that wait for work at most. At work are as many as there are callbacks that have not returned."""
 
 _NAME = "homing callback"
@@ -62,7 +62,7 @@ class Carriers:
 
     def keep(self, carrier: Carrier) -> bool:
         """Takes a carrier that has nothing to do. False if it is not needed."""
-        if self._closed or len(self._spare) >= _MOST:
+        if self._closed or len(self._spare) >= MOST_SPARE:
             return False
         self._spare.append(carrier)
         return True
