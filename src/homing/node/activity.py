@@ -122,7 +122,11 @@ class Activity(Mailbox):
         pending = self.advance(deadline, None)
         if pending is not None:
             self.core.carriers.carry(self, pending, deadline)
-        if self.task is None:
+            if self.task is None:
+                self.turn_over()
+        elif self.state is _RUNNING:
+            self._rest()
+        else:
             self.turn_over()
 
     def advance(self, deadline: float, carrier: Carrier | None) -> Pending | None:
@@ -208,10 +212,10 @@ class Activity(Mailbox):
 
     def turn_over(self) -> None:
         """A turn is over: ends, if it was killed in it, or waits for the next."""
-        if self.state is _ZOMBIE and self.task is None:
-            self.end(TerminateKill())
-        elif self.alive:
+        if self.alive:
             self._rest()
+        elif self.state is _ZOMBIE and self.task is None:
+            self.end(TerminateKill())
 
     def _rest(self) -> None:
         """A turn is over: back into the queue if there is more to do, else sleep."""
