@@ -19,7 +19,7 @@ from ..gen import NodeOptions
 
 if TYPE_CHECKING:
     from .activity import Activity
-    from .calls import Waiter
+    from .waiter import Waiter
 
 MOST_NESTED = 8
 """Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
@@ -80,9 +80,9 @@ class Scheduler:
         finally:
             self.context.copy().run(self._slice)
 
-    def run_inline(self, source: Callable[[], None], waiter: Waiter) -> float:
-        """Calls `source` for a call that will wait for what that sets going, and runs it at once: where the answer
-        comes before the slice is over, the call need not wait at all. Gives the seconds that the others took.
+    def run_inline(self, waiter: Waiter) -> float:
+        """Delivers the request of `waiter` and runs what that sets going, at once: where the answer comes before the
+        slice is over, the call need not wait at all. Gives the seconds that the others took.
 
         A task that never has to wait would never let the loop poll: outside of a slice this goes on for `slice_seconds`
         at most, then it only queues until the loop has polled.
@@ -93,21 +93,31 @@ class Scheduler:
             end = self._inline_end = now + self.slice_seconds
             self.loop.call_soon(self._polled, context=self.context)
         if now >= end or self._depth >= MOST_NESTED:
-            source()
+            self._deliver(waiter)
             return 0.0
         if self.armed:
-            self._run_nested(source, waiter, end)
+            self._run_nested(waiter, end)
         else:
-            self.run_with(source)
+            self.armed = True
+            try:
+                self._deliver(waiter)
+            finally:
+                self.context.copy().run(self._slice)
         return perf_counter() - now
 
-    def _run_nested(self, source: Callable[[], None], waiter: Waiter, end: float) -> None:
-        """Calls `source` and runs who is made runnable by that, and nobody else, until `waiter` is done."""
+    def _deliver(self, waiter: Waiter) -> None:
+        waiter.put()
+        callee = waiter.callee
+        if not callee.scheduled:
+            self.schedule(callee)
+
+    def _run_nested(self, waiter: Waiter, end: float) -> None:
+        """Runs who is made runnable by the request of `waiter`, and nobody else, until that is answered."""
         ready, self.ready = self.ready, deque()
         before, self._end = self._end, end
         self._depth += 1
         try:
-            source()
+            self._deliver(waiter)
             if self.ready:
                 self.context.copy().run(self._run_until, waiter)
         finally:
@@ -121,7 +131,7 @@ class Scheduler:
         now = perf_counter()
         while ready and not waiter.done and now < self._end:
             activity = ready.popleft()
-            activity.turn(now)
+            activity.turn(now + self.turn_seconds, self.turn_messages)
             later = perf_counter()
             activity.running_time += later - now
             now = later
@@ -136,7 +146,7 @@ class Scheduler:
         try:
             while ready:
                 activity = ready.popleft()
-                activity.turn(now)
+                activity.turn(now + self.turn_seconds, self.turn_messages)
                 later = perf_counter()
                 activity.running_time += later - now
                 now = later
