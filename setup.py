@@ -20,6 +20,19 @@ EXTENSIONS = {
     "homing.datagram.outbox": "src/homing/datagram/outbox.pyx",
     "homing.datagram.native": "src/homing/datagram/native.pyx",
     "homing.meta.outgoing": "src/homing/meta/outgoing.py",
+    "homing.node.activity": "src/homing/node/activity.py",
+    "homing.node.calls": "src/homing/node/calls.py",
+    "homing.node.delivery": "src/homing/node/delivery.py",
+    "homing.node.envelope": "src/homing/node/envelope.py",
+    "homing.node.flow": "src/homing/node/flow.py",
+    "homing.node.mailbox": "src/homing/node/mailbox.py",
+    "homing.node.meta": "src/homing/node/meta.py",
+    "homing.node.pending": "src/homing/node/pending.py",
+    "homing.node.process": "src/homing/node/process.py",
+    "homing.node.registry": "src/homing/node/registry.py",
+    "homing.node.scheduler": "src/homing/node/scheduler.py",
+    "homing.node.sending": "src/homing/node/sending.py",
+    "homing.node.waiter": "src/homing/node/waiter.py",
 }
 
 LOST = """

@@ -29,6 +29,7 @@ from ..gen import (
 from ..gen.behavior import Result
 from ..node.envelope import Exit
 from ..node.meta import MetaProcess
+from ..node.sending import send
 from ..node.spawning import spawn, spawn_meta
 from ..node.timers import start_timer
 from .relating import Relating, check_address
@@ -137,25 +138,7 @@ class Actor(Relating, ProcessBehavior):
 
     # --- sending ------------------------------------------------------------------------------------------
 
-    def send(self, to: Target, message: Any) -> None:
-        """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
-
-        Never waits. Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`,
-        `NodeUnknown`, `MailboxFull`, and `BadOption` if `to` is no address.
-        """
-        process = self._process
-        core = process.core
-        try:
-            target = core.registry.routes.get(to)
-        except TypeError:
-            target = None
-        if target is None or target.guarded:
-            core.delivery.send(process.sender, to, message)
-        else:
-            target.main.append((process.sender, message))  # type: ignore[union-attr]
-            if not target.scheduled:
-                core.scheduler.schedule(target)
-        process.messages_out += 1
+    send = send
 
     def send_pid(self, to: PID, message: Any) -> None:
         """As `send`, to a PID only: `BadOption` for anything else."""
@@ -228,7 +211,9 @@ class Actor(Relating, ProcessBehavior):
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; what
         `send_response_error` gave; `CallToSelf`; and the errors of `send`.
         """
-        return await self._process.core.calls.call(self._process, to, request, timeout, priority)
+        calls = self._process.core.calls
+        waiter = calls.begin(self._process, to, request, timeout, priority)
+        return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
         """Answers a request whose `handle_call` returned `gen.NO_REPLY`; any process may. A late answer is counted."""

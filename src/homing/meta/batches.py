@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..datagram import DatagramBatch
+from ..node.pending import COROUTINES
 
 if TYPE_CHECKING:
     from ..node.activity import Activity
@@ -34,7 +34,7 @@ class BatchEntry:
         except BaseException:
             self._end()
             raise
-        if type(result) is CoroutineType:
+        if type(result) in COROUTINES:
             return self._handle_later(result)
         self._end()
         return None

@@ -12,18 +12,19 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from .envelope import ExitSignal
 from .mailbox import Entry, Mailbox
+from .pending import COROUTINES
 
 if TYPE_CHECKING:
-    from ..gen import MetaBehavior, ProcessBehavior, Ref
+    from ..gen import MetaBehavior, ProcessBehavior
     from .carrier import Carrier, Pending
     from .core import Core
     from .timers import Timer
+    from .waiter import Waiter
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -38,7 +39,8 @@ class Activity(Mailbox):
     handled: messages taken from the mailbox so far.
     handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
     forwards: the behavior drains the main lane itself, by `take_main`.
-    pending: requests taken or waiting here that have no answer yet; they fail at once if the activity ends.
+    pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
+    routes, scheduler: the core's, at hand for what each message needs.
     task: the task in which an asynchronous callback runs now.
     """
 
@@ -51,7 +53,9 @@ class Activity(Mailbox):
         "id",
         "messages_out",
         "pending",
+        "routes",
         "running_time",
+        "scheduler",
         "sender",
         "started_at",
         "state",
@@ -65,6 +69,8 @@ class Activity(Mailbox):
     def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
         super().__init__(limit, split)
         self.core = core
+        self.routes = core.registry.routes
+        self.scheduler = core.scheduler
         self.id = id
         self.sender = sender
         self.state = _INIT
@@ -74,7 +80,7 @@ class Activity(Mailbox):
         self.messages_out = 0
         self.running_time = 0.0
         self.started_at = perf_counter()
-        self.pending: set[Ref] | None = None
+        self.pending: set[Waiter] | None = None
         self.timers: set[Timer] | None = None
 
     def __repr__(self) -> str:
@@ -109,23 +115,26 @@ class Activity(Mailbox):
         """`init` is done: from here on the mailbox is drained."""
         self.state = _SLEEP
         if self.urgent or self.system or self.main or self.logs:
-            self.core.scheduler.schedule(self)
+            self.scheduler.schedule(self)
         else:
             self.scheduled = False
 
-    def turn(self, now: float) -> None:
-        """Handles messages, a bounded number in a bounded time. `now` is the scheduler's clock."""
+    def turn(self, deadline: float, budget: int) -> None:
+        """Handles messages: not many more than `budget`, and until `deadline` of the scheduler's clock."""
         if self.state is not _SLEEP:
             return  # ended while it stood in the queue
         self.state = _RUNNING
-        deadline = now + self.core.scheduler.turn_seconds
-        pending = self.advance(deadline, None)
+        pending = self.advance(deadline, budget, None)
         if pending is not None:
-            self.core.carriers.carry(self, pending, deadline)
-        if self.task is None:
+            self.core.carriers.carry(self, pending, deadline, budget)
+            if self.task is None:
+                self.turn_over()
+        elif self.state is _RUNNING:
+            self._rest()
+        else:
             self.turn_over()
 
-    def advance(self, deadline: float, carrier: Carrier | None) -> Pending | None:
+    def advance(self, deadline: float, budget: int, carrier: Carrier | None) -> Pending | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
 
         That callback's coroutine is given back: with a `carrier`, in whose task this runs, when it has begun to wait;
@@ -134,8 +143,8 @@ class Activity(Mailbox):
         The clock is read after 1, 2, 4, 8, 16, 24 ... messages: quick handlers pay little for it, slow ones stop in
         time, also those that come after many quick ones.
         """
-        budget = self.core.scheduler.turn_messages
         handle = self.handler or self.behavior.handle_message
+        result: Any
         forwards = self.forwards
         main = self.main
         count, check = 0, 1
@@ -161,8 +170,12 @@ class Activity(Mailbox):
                 else:
                     break
                 count += 1
-                result = handle(*entry) if entry.__class__ is tuple else entry.handle(self)
-                if result is not None and type(result) is CoroutineType:
+                if entry.__class__ is tuple:
+                    sender, message = entry
+                    result = handle(sender, message)
+                else:
+                    result = entry.handle(self)
+                if result is not None and type(result) in COROUTINES:
                     if carrier is not None:
                         try:
                             carrier.waits_for = result.send(None)
@@ -174,7 +187,7 @@ class Activity(Mailbox):
                         self.handled += count
                         if self.watchers is not None:
                             self.notify_watchers()  # the callback may take long, and this was taken out of the lane
-                        return result
+                        return cast("Pending", result)
                 if count >= check:
                     if count >= budget or perf_counter() >= deadline:
                         break
@@ -185,11 +198,12 @@ class Activity(Mailbox):
             failure = error
         self.handled += count
         if failure is not None:
-            entry = result = None  # the traceback must not keep the message, and with it a pooled buffer
+            # the traceback must not keep the message, and with it a pooled buffer
+            entry = sender = message = result = None
             self.failed(failure)
         return None
 
-    def carry_on(self, pending: Pending, deadline: float, carrier: Carrier) -> Pending | None:
+    def carry_on(self, pending: Pending, deadline: float, budget: int, carrier: Carrier) -> Pending | None:
         """Goes on with a turn in the task of `carrier`. Gives back the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
@@ -203,15 +217,15 @@ class Activity(Mailbox):
             del pending
             self.failed(failure)
         elif carrier.untouched():
-            return self.advance(deadline, carrier)
+            return self.advance(deadline, budget, carrier)
         return None
 
     def turn_over(self) -> None:
         """A turn is over: ends, if it was killed in it, or waits for the next."""
-        if self.state is _ZOMBIE and self.task is None:
-            self.end(TerminateKill())
-        elif self.alive:
+        if self.alive:
             self._rest()
+        elif self.state is _ZOMBIE and self.task is None:
+            self.end(TerminateKill())
 
     def _rest(self) -> None:
         """A turn is over: back into the queue if there is more to do, else sleep."""
@@ -220,7 +234,7 @@ class Activity(Mailbox):
             self.notify_watchers()
         self.scheduled = False
         if self.urgent or self.system or (self.main and not self.held) or self.logs:
-            self.core.scheduler.schedule(self)
+            self.scheduler.schedule(self)
 
     def failed(self, error: BaseException) -> None:
         """A callback raised, or an exit signal came: the activity ends."""
@@ -241,11 +255,11 @@ class Activity(Mailbox):
     def terminate(self, reason: Exception, seconds: float | None) -> None:
         """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
         try:
-            pending = self.behavior.terminate(reason)
+            pending: Any = self.behavior.terminate(reason)
         except BaseException as error:
             self.terminate_failed(error)
             pending = None
-        if type(pending) is CoroutineType:
+        if type(pending) in COROUTINES:
             self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
             self.task.add_done_callback(partial(self._terminated, pending, reason))
         else:
@@ -284,7 +298,7 @@ class Activity(Mailbox):
         if self.held:
             self.held = False
             if self.main and not self.scheduled:
-                self.core.scheduler.schedule(self)
+                self.scheduler.schedule(self)
 
     def put_back(self, entries: deque[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
@@ -293,14 +307,14 @@ class Activity(Mailbox):
         self.main.extendleft(reversed(entries))
         self.held = False
         if not self.scheduled:
-            self.core.scheduler.schedule(self)
+            self.scheduler.schedule(self)
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
         """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
         if self.alive:
             self.put(entry, priority)
             if not self.scheduled:
-                self.core.scheduler.schedule(self)
+                self.scheduler.schedule(self)
 
     def discard(self) -> None:
         self.core.discarded += self.waiting

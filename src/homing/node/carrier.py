@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
-from contextvars import Context
 from operator import is_
 from sys import getrefcount
 from time import perf_counter
@@ -23,8 +22,9 @@ from ..gen import TerminateKill
 
 if TYPE_CHECKING:
     from .activity import Activity
+    from .scheduler import Scheduler
 
-_MOST = 64
+MOST_SPARE = 64
 """Carriers that wait for work at most. At work are as many as there are callbacks that have not returned."""
 
 _NAME = "homing callback"
@@ -33,20 +33,19 @@ Pending = Coroutine[Any, Any, Any]
 
 
 class Carriers:
-    """The carriers of one node. `context`: each begins with a copy of it."""
+    """The carriers of one node. Each begins with a copy of the scheduler's context."""
 
-    __slots__ = ("_closed", "_done", "_spare", "context", "loop", "turn_seconds")
+    __slots__ = ("_closed", "_done", "_spare", "loop", "scheduler")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, turn_seconds: float) -> None:
-        self.loop = loop
-        self.context = context
-        self.turn_seconds = turn_seconds
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.loop = scheduler.loop
         self._spare: list[Carrier] = []
         self._closed = False
-        self._done: asyncio.Future[None] = loop.create_future()
+        self._done: asyncio.Future[None] = self.loop.create_future()
         self._done.set_result(None)
 
-    def carry(self, activity: Activity, pending: Pending, deadline: float) -> None:
+    def carry(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
         """Goes on with a turn in which a callback gave back `pending`. If the turn is not over when this returns, then
         `activity.task` is the task in which it goes on."""
         if not activity.alive:
@@ -56,13 +55,13 @@ class Carriers:
         while spare:
             carrier = spare.pop()
             if not carrier.gate.done():  # else somebody has cancelled all tasks that there are
-                carrier.step(activity, pending, deadline, self._done)
+                carrier.step(activity, pending, deadline, budget, self._done)
                 return
         Carrier(self, activity, pending)
 
     def keep(self, carrier: Carrier) -> bool:
         """Takes a carrier that has nothing to do. False if it is not needed."""
-        if self._closed or len(self._spare) >= _MOST:
+        if self._closed or len(self._spare) >= MOST_SPARE:
             return False
         self._spare.append(carrier)
         return True
@@ -84,6 +83,7 @@ class Carrier:
 
     __slots__ = (
         "_activity",
+        "_budget",
         "_context",
         "_deadline",
         "_pending",
@@ -102,18 +102,22 @@ class Carrier:
         self._activity: Activity | None = activity
         self._pending: Pending | None = pending
         self._deadline = 0.0
-        self._context = pool.context.copy()
+        self._budget = 0
+        self._context = pool.scheduler.context.copy()
         self.waits_for: Any = None
         self._wakeup: Callable[[asyncio.Future[None]], object] | None = None
         self.gate: asyncio.Future[None] = pool.loop.create_future()
         self.task = activity.task = pool.loop.create_task(self._run(), name=_NAME, context=self._context)
         self.task.add_done_callback(self._never_begun)
 
-    def step(self, activity: Activity, pending: Pending, deadline: float, done: asyncio.Future[None]) -> None:
+    def step(
+        self, activity: Activity, pending: Pending, deadline: float, budget: int, done: asyncio.Future[None]
+    ) -> None:
         """Lets the task, which waits at its gate, go on with a turn, now."""
         self._activity = activity
         self._pending = pending
         self._deadline = deadline
+        self._budget = budget
         activity.task = self.task
         wakeup = self._wakeup
         if wakeup is None:
@@ -133,7 +137,7 @@ class Carrier:
         """True while no callback has left anything at the task: a reference, a cancellation, a context variable."""
         if getrefcount(self.task) != self._references:  # counted as `_run` has counted them, without a name for it
             return False
-        task, before, now = self.task, self._pool.context, self._context
+        task, before, now = self.task, self._pool.scheduler.context, self._context
         return (
             getweakrefcount(task) == self._weak_references
             and not task.cancelling()
@@ -145,14 +149,16 @@ class Carrier:
 
     async def _run(self) -> None:
         self.task.remove_done_callback(self._never_begun)
-        self._deadline = perf_counter() + self._pool.turn_seconds
+        scheduler = self._pool.scheduler
+        self._deadline = perf_counter() + scheduler.turn_seconds
+        self._budget = scheduler.turn_messages
         in_slice = False  # whoever runs it in a slice charges the time and ends the turn
         while (activity := self._activity) is not None and (pending := self._pending) is not None:
             self._activity = self._pending = None
             self._references = getrefcount(self.task)
             self._weak_references = getweakrefcount(self.task)
             start = perf_counter()
-            waiting = activity.carry_on(pending, self._deadline, self)
+            waiting = activity.carry_on(pending, self._deadline, self._budget, self)
             if not in_slice:
                 activity.running_time += perf_counter() - start
             if waiting is not None:
@@ -181,7 +187,7 @@ class Carrier:
             if failure is not None:
                 activity.failed(failure)
             elif activity.alive and self.untouched() and (start := perf_counter()) < self._deadline:
-                pending = activity.advance(self._deadline, self)
+                pending = activity.advance(self._deadline, self._budget, self)
                 activity.running_time += perf_counter() - start
 
     def references(self) -> int:

@@ -42,7 +42,7 @@ class Core:
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
         self.scheduler = Scheduler(loop, options)
-        self.carriers = Carriers(loop, self.scheduler.context, options.turn_seconds)
+        self.carriers = Carriers(self.scheduler)
         self.delivery = Delivery(self.registry, self.scheduler)
         self.relations = Relations(name, self.pid)
         self.calls = Calls(self)

@@ -50,7 +50,7 @@ class Delivery:
         target = self._registry.find(to)
         address = split_address(target, to)
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
-        if not target.put(entry, _checked(priority), target.limit):
+        if not target.put(entry, checked(priority), target.limit):
             self._fall_back(target, sender, to, message)
         elif not target.scheduled:
             self._scheduler.schedule(target)
@@ -60,7 +60,7 @@ class Delivery:
     ) -> None:
         """Puts a request into the mailbox of `target`. Raises `MailboxFull`; a request has no fallback."""
         entry = Request(sender, ref, request, split_address(target, to))
-        if not target.put(entry, _checked(priority), target.limit):
+        if not target.put(entry, checked(priority), target.limit):
             raise MailboxFull(to, target.limit)
         if not target.scheduled:
             self._scheduler.schedule(target)
@@ -80,7 +80,8 @@ class Delivery:
             self._scheduler.schedule(other)
 
 
-def _checked(priority: object) -> MessagePriority:
+def checked(priority: object) -> MessagePriority:
+    """`priority`, if it is one. Raises `BadOption`."""
     if isinstance(priority, MessagePriority):
         return priority
     raise BadOption("priority", priority, "give a gen.MessagePriority")

@@ -67,7 +67,7 @@ class MetaProcess(Activity):
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
-        return super().put(entry, min(priority, 1), limit)
+        return Activity.put(self, entry, min(priority, 1), limit)
 
     def take_main(self) -> int:
         return self.behavior._take_main(self.main) if self.main is not None else 0

@@ -124,7 +124,9 @@ class Node:
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error that
         `send_response_error` gave; and the errors of `send`.
         """
-        return await self._core.calls.call(None, to, request, timeout, priority)
+        calls = self._core.calls
+        waiter = calls.begin(None, to, request, timeout, priority)
+        return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def kill(self, pid: PID) -> None:
         """Ends a process whatever it does and traps, for the reason `TerminateKill`. Raises `ProcessUnknown`,

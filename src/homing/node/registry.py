@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .process import Process
 
 
+_new = tuple.__new__
+"""Makes a named tuple without a Python call."""
+
+
 class Registry:
     """Addresses of one node. `routes` leads from each to its activity; zombies and the dead are in it no more."""
 
@@ -53,7 +57,7 @@ class Registry:
 
     def make_pid(self) -> PID:
         """A PID that was never used."""
-        return PID(self.node, self.next_id(), self.creation)
+        return _new(PID, (self.node, self.next_id(), self.creation))
 
     def make_alias(self) -> Alias:
         """An alias that was never used."""
@@ -61,7 +65,7 @@ class Registry:
 
     def make_ref(self) -> Ref:
         """A reference that was never used."""
-        return Ref(self.node, self.next_id(), self.creation)
+        return _new(Ref, (self.node, self.next_id(), self.creation))
 
     def find(self, to: Target) -> Activity:
         """The activity behind `to`. Raises the error that `missing` gives."""

@@ -22,6 +22,7 @@ from ..gen import (
     as_reason,
 )
 from .meta import MetaProcess
+from .pending import COROUTINES
 from .process import Process
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ async def spawn(
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
         pending = process.behavior.init(*args)
-        result = await _bounded(pending, behavior, options) if type(pending) is CoroutineType else pending
+        result = await _bounded(pending, behavior, options) if type(pending) in COROUTINES else pending
         if behavior._configure is not None:
             configured = process.behavior._configure(result)  # type: ignore[misc]
-            if type(configured) is CoroutineType:
+            if type(configured) in COROUTINES:
                 await configured
         if not process.alive:
             raise ProcessTerminated(process.id, TerminateKill())
@@ -139,8 +140,8 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         core.require_running()
         owner.require_alive()
         _register_meta(core, owner, meta)
-        pending = behavior.init(meta)
-        if type(pending) is CoroutineType:
+        pending: Any = behavior.init(meta)
+        if type(pending) in COROUTINES:
             await _bounded(pending, type(behavior), options)
         if not meta.alive:
             raise ProcessTerminated(owner.id)

@@ -1,0 +1,15 @@
+cdef class SplitMessage:
+    cdef public object to
+    cdef public object sender
+    cdef public object message
+
+    cpdef handle(self, activity)
+
+
+cdef class Request:
+    cdef public object sender
+    cdef public object ref
+    cdef public object request
+    cdef public object to
+
+    cpdef handle(self, activity)

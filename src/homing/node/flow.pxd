@@ -1,0 +1,20 @@
+cimport cython
+
+from .activity cimport Activity
+
+
+cdef class Inlet:
+    cdef object _core
+    cdef Activity _owner
+    cdef object _ready
+    cdef object _resume
+    cdef object _to
+    cdef object _waiting_for
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+
+    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
+    cpdef room(self)
+
+    @cython.locals(target=Activity)
+    cpdef put(self, list messages)

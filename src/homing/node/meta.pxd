@@ -1,0 +1,7 @@
+from .activity cimport Activity
+
+
+cdef class MetaProcess(Activity):
+    cdef public object owner
+    cdef object _log
+    cdef object _source

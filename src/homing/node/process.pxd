@@ -1,0 +1,17 @@
+from .activity cimport Activity
+
+
+cdef class Process(Activity):
+    cdef public dict metas
+    cdef public object env
+    cdef public object fallback
+    cdef public object leader
+    cdef public object name
+    cdef public object parent
+    cdef public object reason
+    cdef public set aliases
+    cdef public set events
+    cdef public set links
+    cdef public set monitors
+    cdef public Py_ssize_t open_calls
+    cdef public bint ending
