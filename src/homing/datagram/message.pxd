@@ -1,8 +1,3 @@
-cimport cython
-
-
-@cython.no_gc  # it would take part in no cycle that a user makes by accident, and floods make millions
-@cython.freelist(512)
 cdef class MessageUDP:
     cdef public object id
     cdef public object addr

@@ -1,7 +1,4 @@
-"""The datagram as a message.
-
-Compiled with `message.pxd` its instances are made in C: half the time, and nothing for the garbage collector to follow.
-"""
+"""The datagram as a message. Compiled with `message.pxd`, it is made in C by the native backend."""
 
 from __future__ import annotations
 
