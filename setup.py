@@ -25,6 +25,7 @@ EXTENSIONS = {
     "homing.node.delivery": "src/homing/node/delivery.py",
     "homing.node.envelope": "src/homing/node/envelope.py",
     "homing.node.flow": "src/homing/node/flow.py",
+    "homing.node.lane": "src/homing/node/lane.py",
     "homing.node.mailbox": "src/homing/node/mailbox.py",
     "homing.node.meta": "src/homing/node/meta.py",
     "homing.node.pending": "src/homing/node/pending.py",

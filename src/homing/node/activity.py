@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from .envelope import ExitSignal
+from .lane import make_lane
 from .mailbox import Entry, Mailbox
 from .pending import COROUTINES
 
@@ -303,8 +304,8 @@ class Activity(Mailbox):
     def put_back(self, entries: deque[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
         if self.main is None:
-            self.main = deque()
-        self.main.extendleft(reversed(entries))
+            self.main = make_lane()
+        self.main.extendleft(reversed(tuple(entries)))
         self.held = False
         if not self.scheduled:
             self.scheduler.schedule(self)

@@ -6,7 +6,8 @@ is there, or its main lane is at the high water mark, the source waits; it is ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from ..gen import ProcessID, Target
@@ -70,14 +71,10 @@ class Inlet:
         sender = self._owner.sender
         address = split_address(target, self._to)
         if address is None:
-            entries: list[Any] = [(sender, message) for message in messages]
+            entries: Iterable[Any] = zip(repeat(sender), messages)
         else:
             entries = [SplitMessage(address, sender, message) for message in messages]
-        if target.main is None:
-            target.put(entries[0], 0)
-            del entries[0]
-        if target.main is not None:
-            target.main.extend(entries)
+        target.main_lane().extend(entries)
         self._owner.messages_out += len(messages)
         if not target.scheduled:
             self._core.scheduler.schedule(target)

@@ -1,8 +1,13 @@
+cimport cython
+
+from .lane cimport Lane
+
+
 cdef class Mailbox:
-    cdef public object urgent
-    cdef public object system
-    cdef public object main
-    cdef public object logs
+    cdef public Lane urgent
+    cdef public Lane system
+    cdef public Lane main
+    cdef public Lane logs
     cdef public list watchers
     cdef public Py_ssize_t limit
     cdef public Py_ssize_t dropped_log
@@ -11,4 +16,7 @@ cdef class Mailbox:
     cdef public bint held
     cdef public bint scheduled
 
+    cpdef Lane main_lane(self)
+
+    @cython.locals(lane=Lane)
     cpdef bint put(self, object entry, int priority, Py_ssize_t limit=*) except -1

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..gen import MailboxInfo
+from .lane import make_lane
 
 LOG_LANE_LIMIT = 10_000
 """Log records that wait for a log receiver at most; more are dropped and counted (`dropped_log`). Not measured:
@@ -60,29 +61,34 @@ class Mailbox:
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """Puts `entry` at the end of the lane of a `MessagePriority`. False, and nothing put, if `limit` (0: none)
         are waiting there."""
+        lane: deque[Entry] | None
         if priority == 0:
-            lane = self.main
-            if lane is None:
-                lane = self.main = deque()
-                self.guarded = self.split or self.limit > 0
+            lane = self.main or self.main_lane()
         elif priority == 1:
             lane = self.system
             if lane is None:
-                lane = self.system = deque()
+                lane = self.system = make_lane()
         else:
             lane = self.urgent
             if lane is None:
-                lane = self.urgent = deque()
+                lane = self.urgent = make_lane()
         if 0 < limit <= len(lane):
             return False
         lane.append(entry)
         return True
 
+    def main_lane(self) -> deque[Entry]:
+        """The main lane, made if there is none yet."""
+        if self.main is None:
+            self.main = make_lane()
+            self.guarded = self.split or self.limit > 0
+        return self.main
+
     def put_log(self, entry: Entry) -> None:
         """Puts a log entry into the log lane, or drops and counts it."""
         lane = self.logs
         if lane is None:
-            lane = self.logs = deque()
+            lane = self.logs = make_lane()
         if len(lane) >= LOG_LANE_LIMIT:
             self.dropped_log += 1
         else:

@@ -1,12 +1,13 @@
 cimport cython
 
 from .activity cimport Activity
+from .lane cimport Lane
 from .waiter cimport Waiter
 
 
 cdef class Scheduler:
     cdef public object loop
-    cdef public object ready
+    cdef public Lane ready
     cdef public object context
     cdef public bint armed
     cdef public Py_ssize_t turn_messages
@@ -18,7 +19,7 @@ cdef class Scheduler:
 
     cpdef schedule(self, Activity activity)
 
-    @cython.locals(activity=Activity, now=double, later=double, end=double)
+    @cython.locals(activity=Activity, ready=Lane, now=double, later=double, end=double)
     cpdef _slice(self)
 
     @cython.locals(now=double, end=double)
@@ -27,8 +28,8 @@ cdef class Scheduler:
     @cython.locals(callee=Activity)
     cpdef _deliver(self, Waiter waiter)
 
-    @cython.locals(before=double)
+    @cython.locals(ready=Lane, before=double)
     cpdef _run_nested(self, Waiter waiter, double end)
 
-    @cython.locals(activity=Activity, now=double, later=double)
+    @cython.locals(activity=Activity, ready=Lane, now=double, later=double)
     cpdef _run_until(self, Waiter waiter)

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..gen import NodeOptions
+from .lane import make_lane
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -50,7 +51,7 @@ class Scheduler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
         self.loop = loop
-        self.ready: deque[Activity] = deque()
+        self.ready: deque[Activity] = make_lane()
         self.armed = False
         self.context = copy_context()
         self._depth = 0
@@ -114,7 +115,7 @@ class Scheduler:
 
     def _run_nested(self, waiter: Waiter, end: float) -> None:
         """Runs who is made runnable by the request of `waiter`, and nobody else, until that is answered."""
-        ready, self.ready = self.ready, deque()
+        ready, self.ready = self.ready, make_lane()
         before, self._end = self._end, end
         self._depth += 1
         try:

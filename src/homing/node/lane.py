@@ -1,0 +1,109 @@
+# cython: boundscheck=False, wraparound=False
+"""Lanes: the queues of a mailbox.
+
+Where this module is interpreted, a lane is a `collections.deque`. Compiled, `Lane` takes its place, which does what is
+asked of a lane here. It is faster for compiled callers, a third as large, and keeps an ordinary message as its sender
+and itself, not as a tuple: the garbage collector would look again and again at each that waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+_FIRST = 4
+"""Entries for which there is room at first."""
+
+_KEPT = 1024
+"""Entries for which there may be more room than is needed once the lane is empty. A batch from a socket fits."""
+
+
+class Lane:
+    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is a pair."""
+
+    __slots__ = ("_count", "_head", "_ring", "_size")
+
+    def __init__(self) -> None:
+        self._ring: list[Any] = [None] * (2 * _FIRST)
+        self._size = _FIRST  # a power of two
+        self._head = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._entries())
+
+    def append(self, entry: Any) -> None:
+        """Puts `entry` at the end."""
+        if self._count == self._size:
+            self._resize(2 * self._size)
+        self._store((self._head + self._count) & (self._size - 1), entry)
+        self._count += 1
+
+    def appendleft(self, entry: Any) -> None:
+        """Puts `entry` at the head."""
+        if self._count == self._size:
+            self._resize(2 * self._size)
+        self._head = (self._head - 1) & (self._size - 1)
+        self._store(self._head, entry)
+        self._count += 1
+
+    def popleft(self) -> Any:
+        """Takes the entry at the head. Raises `IndexError` if there is none."""
+        if self._count == 0:
+            raise IndexError("pop from an empty lane")
+        ring, at = self._ring, 2 * self._head
+        sender, message = ring[at], ring[at + 1]
+        ring[at] = ring[at + 1] = None
+        self._head = (self._head + 1) & (self._size - 1)
+        self._count -= 1
+        if self._count == 0 and self._size > _KEPT:
+            self.clear()
+        return message if sender is None else (sender, message)
+
+    def extend(self, entries: Iterable[Any]) -> None:
+        """Puts `entries` at the end, in order."""
+        for entry in entries:
+            self.append(entry)
+
+    def extendleft(self, entries: Iterable[Any]) -> None:
+        """Puts `entries` at the head, one after another."""
+        for entry in entries:
+            self.appendleft(entry)
+
+    def clear(self) -> None:
+        """Drops all entries, and the room for them."""
+        self._count = self._head = 0
+        self._size = _FIRST
+        self._ring = [None] * (2 * _FIRST)
+
+    def _store(self, place: int, entry: Any) -> None:
+        at = 2 * place
+        if entry.__class__ is tuple:
+            self._ring[at], self._ring[at + 1] = entry
+        else:
+            self._ring[at + 1] = entry
+
+    def _resize(self, size: int) -> None:
+        ring, start = self._ring, 2 * self._head
+        self._ring = ring[start:] + ring[:start] + [None] * (2 * (size - self._size))
+        self._head = 0
+        self._size = size
+
+    def _entries(self) -> list[Any]:
+        ring, found = self._ring, []
+        for number in range(self._count):
+            at = 2 * ((self._head + number) & (self._size - 1))
+            found.append(ring[at + 1] if ring[at] is None else (ring[at], ring[at + 1]))
+        return found
+
+
+COMPILED = not __file__.endswith(".py")
+
+
+def make_lane() -> deque[Any]:
+    """An empty lane."""
+    return cast("deque[Any]", Lane()) if COMPILED else deque()
