@@ -11,12 +11,12 @@ from ..datagram import MessageUDP
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
     """Takes the datagrams at the head of a main lane out of it, up to the first entry that is none, `limit` at most."""
     messages: list[MessageUDP] = []
-    take = main.popleft
     while main and len(messages) < limit:
-        entry = main[0]
+        entry = main.popleft()
         if entry.__class__ is not tuple or not isinstance(entry[1], MessageUDP):
+            main.appendleft(entry)
             break
-        messages.append(take()[1])
+        messages.append(entry[1])
     return messages
 
 
