@@ -19,6 +19,7 @@ EXTENSIONS = {
     "homing.datagram.arena": "src/homing/datagram/arena.pyx",
     "homing.datagram.outbox": "src/homing/datagram/outbox.pyx",
     "homing.datagram.native": "src/homing/datagram/native.pyx",
+    "homing.meta.incoming": "src/homing/meta/incoming.py",
     "homing.meta.outgoing": "src/homing/meta/outgoing.py",
     "homing.node.activity": "src/homing/node/activity.py",
     "homing.node.calls": "src/homing/node/calls.py",

@@ -8,7 +8,6 @@ import os
 import sys
 from collections import deque
 from dataclasses import asdict
-from time import perf_counter
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -22,21 +21,13 @@ from ..gen import (
     MetaBehavior,
     NotAllowed,
     Ref,
-    Target,
 )
-from ..node.flow import Inlet
 from ..node.logs import ContextAdapter, RateLimited
 from ..node.meta import MetaProcess
-from .batches import CALLBACK, BatchEntry
-from .lending import Lease, Lender
+from .incoming import TURN, Incoming
+from .lending import Lender
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
-
-TURN = 512
-"""Datagrams received or sent at a stretch, at most."""
-
-WAKE_SECONDS = 0.001
-"""Seconds that a socket that always has more may keep the loop, before timers and other sockets have their turn."""
 
 
 class UDPServer(MetaBehavior):
@@ -69,12 +60,9 @@ class UDPServer(MetaBehavior):
             raise
         self._endpoint.on_sent = self._sent_later
         self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
-        self._inlet: Inlet | None = None
+        self._incoming: Incoming | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
-        self._draining = False
-        self._batch_out = False
-        self._delivered = self._dropped_no_receiver = self._pauses = 0
 
     def __enter__(self) -> Self:
         return self
@@ -100,9 +88,7 @@ class UDPServer(MetaBehavior):
         self._log = RateLimited(process.log)
         _tell_once_why_portable(process.log)
         options = self._options
-        to: Target = process.parent if options.process is None else options.process
-        low_water = options.high_water // 4 if options.low_water is None else options.low_water
-        self._inlet = process.inlet(to, options.high_water, low_water, self._resume)
+        self._incoming = Incoming(process, self._endpoint, options, self._lender, self._socket_gone)
         asked = options.receive_buffer
         if asked is not None and self._endpoint.receive_buffer < asked:
             process.log.warning(
@@ -117,14 +103,19 @@ class UDPServer(MetaBehavior):
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
-        self._endpoint.open(self.process.loop, self._readable)
-        self._resume()
+        if self._incoming is not None:
+            self._endpoint.open(self.process.loop, self._incoming.readable)
+            self._incoming.resume()
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
+    def _socket_gone(self, error: OSError) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_exception(error)
+
     def drain(self) -> None:
-        self._draining = True
-        self._endpoint.pause()
+        if self._incoming is not None:
+            self._incoming.drain()
 
     def drained(self) -> bool:
         return self._endpoint.send_waiting == 0
@@ -134,77 +125,10 @@ class UDPServer(MetaBehavior):
         self._close()
 
     def _close(self) -> None:
-        if self._inlet is not None:
-            self._inlet.close()
+        if self._incoming is not None:
+            self._incoming.close()
         for message, _ in self._endpoint.close():
             self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
-
-    # --- from the socket ----------------------------------------------------------------------------------
-
-    def _readable(self) -> None:
-        """The socket has datagrams: they are delivered, and handled at once. While there are more it goes on, for a
-        bounded time: going back to the loop after each read costs up to a fifth of the whole."""
-        end = perf_counter() + WAKE_SECONDS
-        while self.process.run_with(self._deliver) and self._endpoint.more and perf_counter() < end:
-            pass
-        self._endpoint.read_on()
-
-    def _deliver(self) -> None:
-        """As many as the receiver takes, a batch at most, go into its mailbox."""
-        inlet = self._inlet
-        if inlet is None or self._endpoint.closed:
-            return
-        room = inlet.room()
-        if room == 0 or self._batch_out:
-            self._pauses += 1
-            self._endpoint.pause()
-            return
-        try:
-            if inlet.takes(CALLBACK):
-                self._deliver_batch(inlet)
-            else:
-                self._deliver_messages(inlet, min(room, TURN))
-        except OSError as error:
-            self._endpoint.pause()
-            if self._gone is not None and not self._gone.done():
-                self._gone.set_exception(error)
-
-    def _deliver_messages(self, inlet: Inlet, room: int) -> None:
-        reads = self._options.receive_batch
-        if self._lender is None:
-            messages = self._endpoint.receive(room, reads, self.process.id)
-        else:
-            messages = self._receive_pooled(self._lender, min(room, reads))
-        if messages:
-            taken = inlet.put(messages)
-            self._delivered += taken
-            self._dropped_no_receiver += len(messages) - taken
-
-    def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
-        messages = []
-        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
-            lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(self.process.id, addr, lease.view, cut, lease))
-        return messages
-
-    def _deliver_batch(self, inlet: Inlet) -> None:
-        batch = self._endpoint.receive_batch(self._options.receive_batch, self.process.id)
-        if batch is not None:
-            count = batch.count
-            self._batch_out = True
-            if inlet.put_entry(BatchEntry(batch, self._batch_ended)):
-                self._delivered += count
-            else:
-                self._dropped_no_receiver += count
-
-    def _batch_ended(self) -> None:
-        """The receiver is done with the batch: the next may come."""
-        self._batch_out = False
-        self._resume()
-
-    def _resume(self) -> None:
-        if not self._draining:
-            self._endpoint.resume()
 
     # --- to the socket ------------------------------------------------------------------------------------
 
@@ -292,12 +216,13 @@ class UDPServer(MetaBehavior):
         """A snapshot of the counters, also after the end."""
         endpoint = self._endpoint
         backend = endpoint.backend
+        incoming = self._incoming
         return Statistics(
             packets_in=backend.packets_in,
             bytes_in=backend.bytes_in,
             receive_waiting=backend.waiting,
-            delivered=self._delivered,
-            dropped_no_receiver=self._dropped_no_receiver,
+            delivered=incoming.delivered if incoming is not None else 0,
+            dropped_no_receiver=incoming.dropped if incoming is not None else 0,
             truncated=backend.truncated,
             kernel_drops=endpoint.kernel_drops,
             receive_errors=dict(endpoint.receive_errors),
@@ -307,7 +232,7 @@ class UDPServer(MetaBehavior):
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
             pool_errors=self._lender.errors if self._lender is not None else 0,
-            pauses=self._pauses,
+            pauses=incoming.pauses if incoming is not None else 0,
         )
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
@@ -317,15 +242,15 @@ class UDPServer(MetaBehavior):
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
-        inlet = self._inlet
+        incoming = self._incoming
         facts.update(
             listener=format_address(self.local_address),
-            process=str(inlet.receiver) if inlet is not None else "",
+            process=str(incoming.receiver) if incoming is not None else "",
             backend=self._endpoint.backend.name,
             gro=self._endpoint.backend.gro,
             gso=self._endpoint.backend.gso,
             reading=self._endpoint.reading,
-            waiting_for=self._waiting_for(inlet),
+            waiting_for=incoming.waiting_for() if incoming is not None else "",
             receive_buffer=self._endpoint.receive_buffer,
             receive_buffer_asked=self._options.receive_buffer,
             send_buffer=self._endpoint.send_buffer,
@@ -333,11 +258,6 @@ class UDPServer(MetaBehavior):
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
-
-    def _waiting_for(self, inlet: Inlet | None) -> str:
-        if inlet is None or self._endpoint.reading:
-            return ""
-        return "batch" if self._batch_out else inlet.waiting_for
 
 
 def _tell_once_why_portable(log: ContextAdapter) -> None:

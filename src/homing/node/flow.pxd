@@ -13,8 +13,15 @@ cdef class Inlet:
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
 
+    cdef object _batches
+    cdef object _kind
+    cdef bint _takes_batches
+
     @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
     cpdef room(self)
 
     @cython.locals(target=Activity)
     cpdef put(self, list messages)
+
+    @cython.locals(target=Activity)
+    cpdef bint takes_batches(self) except -1

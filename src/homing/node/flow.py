@@ -23,17 +23,42 @@ class Inlet:
     """One source's way into one receiver's mailbox.
 
     ready: called once after `room()` gave 0, when it may be above 0 again.
+    batches: the callback that a receiver's class defines if it takes batches.
     """
 
-    __slots__ = ("_core", "_high", "_low", "_owner", "_ready", "_resume", "_to", "_waiting_for")
+    __slots__ = (
+        "_batches",
+        "_core",
+        "_high",
+        "_kind",
+        "_low",
+        "_owner",
+        "_ready",
+        "_resume",
+        "_takes_batches",
+        "_to",
+        "_waiting_for",
+    )
 
-    def __init__(self, core: Core, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        owner: Activity,
+        to: Target,
+        high: int,
+        low: int,
+        ready: Callable[[], None],
+        batches: str,
+    ) -> None:
         self._core = core
         self._owner = owner
         self._to = to.name if isinstance(to, ProcessID) and to.node == core.name else to
         self._high = high
         self._low = low
         self._ready = ready
+        self._batches = batches
+        self._kind: type[object] | None = None
+        self._takes_batches = False
         self._waiting_for = ""
         self._resume: Callable[[], None] = _nothing
 
@@ -51,7 +76,7 @@ class Inlet:
         """How many messages the receiver takes now. 0: `ready` will be called."""
         if self._waiting_for:
             return 0
-        target = self._core.registry.routes.get(self._to)
+        target = self._owner.routes.get(self._to)
         if target is None:
             self._wait("receiver", None, 0)
             return 0
@@ -65,7 +90,7 @@ class Inlet:
     def put(self, messages: list[Any]) -> int:
         """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
         receiver has gone since)."""
-        target = self._core.registry.routes.get(self._to)
+        target = self._owner.routes.get(self._to)
         if target is None:
             return 0
         sender = self._owner.sender
@@ -80,14 +105,20 @@ class Inlet:
             self._core.scheduler.schedule(target)
         return len(messages)
 
-    def takes(self, callback: str) -> bool:
-        """True if the receiver's behavior defines `callback`."""
-        target = self._core.registry.routes.get(self._to)
-        return target is not None and hasattr(type(target.behavior), callback)
+    def takes_batches(self) -> bool:
+        """True if the receiver's class defines the callback for batches."""
+        target = self._owner.routes.get(self._to)
+        if target is None:
+            return False
+        kind = type(target.behavior)
+        if kind is not self._kind:
+            self._kind = kind
+            self._takes_batches = hasattr(kind, self._batches)
+        return self._takes_batches
 
     def put_entry(self, entry: Any) -> bool:
         """Puts one entry with a `handle` method into the receiver's mailbox. False if the receiver has gone since."""
-        target = self._core.registry.routes.get(self._to)
+        target = self._owner.routes.get(self._to)
         if target is None:
             return False
         target.put(entry, 0)

@@ -1,0 +1,29 @@
+cimport cython
+
+from ..node.flow cimport Inlet
+
+
+cdef class Incoming:
+    cdef object _process
+    cdef object _endpoint
+    cdef object _backend
+    cdef object _lender
+    cdef object _gone
+    cdef object _id
+    cdef object _received
+    cdef Inlet _inlet
+    cdef Py_ssize_t _reads
+    cdef public bint batch_out
+    cdef public bint open
+    cdef public Py_ssize_t delivered
+    cdef public Py_ssize_t dropped
+    cdef public Py_ssize_t pauses
+
+    @cython.locals(end=double)
+    cpdef readable(self)
+
+    @cython.locals(room=Py_ssize_t)
+    cdef bint _receive(self) except -1
+
+    @cython.locals(count=Py_ssize_t, taken=Py_ssize_t)
+    cpdef _deliver(self)

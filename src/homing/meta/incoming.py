@@ -1,0 +1,153 @@
+"""Datagrams on their way from a server's socket into the receiver's mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from ..datagram import Endpoint, MessageUDP
+from ..gen import Target
+from ..node.meta import MetaProcess
+from .batches import CALLBACK, BatchEntry
+from .lending import Lease, Lender
+from .options import UDPServerOptions
+
+TURN = 512
+"""Messages received at a stretch, at most."""
+
+WAKE_SECONDS = 0.001
+"""Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn."""
+
+
+class Incoming:
+    """What one server reads.
+
+    gone: called with the error if the socket itself is gone.
+    delivered, dropped, pauses: counters.
+    batch_out: a batch is at the receiver; the next is read when it has ended.
+    """
+
+    __slots__ = (
+        "_backend",
+        "_endpoint",
+        "_gone",
+        "_id",
+        "_inlet",
+        "_lender",
+        "_process",
+        "_reads",
+        "_received",
+        "batch_out",
+        "delivered",
+        "dropped",
+        "open",
+        "pauses",
+    )
+
+    def __init__(
+        self,
+        process: MetaProcess,
+        endpoint: Endpoint,
+        options: UDPServerOptions,
+        lender: Lender | None,
+        gone: Callable[[OSError], None],
+    ) -> None:
+        to: Target = process.parent if options.process is None else options.process
+        low_water = options.high_water // 4 if options.low_water is None else options.low_water
+        self._process = process
+        self._id = process.id
+        self._endpoint = endpoint
+        self._backend = endpoint.backend
+        self._inlet = process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
+        self._lender = lender
+        self._reads = options.receive_batch
+        self._gone = gone
+        self._received: Any = None
+        self.batch_out = False
+        self.open = True
+        self.delivered = self.dropped = self.pauses = 0
+
+    def readable(self) -> None:
+        """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
+        for a bounded time: to ask costs less than to go through the loop for what came meanwhile."""
+        end = perf_counter() + WAKE_SECONDS
+        while self._receive() and self._process.run_with(self._deliver):
+            if not self._backend.more or perf_counter() >= end:
+                break
+        if self._backend.waiting:
+            self._endpoint.read_on()
+
+    def _receive(self) -> bool:
+        """Reads as many as the receiver takes, a batch at most. False: nothing was read."""
+        if not self.open:
+            return False
+        inlet = self._inlet
+        room = inlet.room()
+        if room == 0 or self.batch_out:
+            self.pauses += 1
+            self._endpoint.pause()
+            return False
+        try:
+            if inlet.takes_batches():
+                received: Any = self._endpoint.receive_batch(self._reads, self._id)
+            elif self._lender is None:
+                received = self._endpoint.receive(min(room, TURN), self._reads, self._id)
+            else:
+                received = self._receive_pooled(self._lender, min(room, self._reads))
+        except OSError as error:
+            self._endpoint.pause()
+            self._gone(error)
+            return False
+        self._received = received
+        return bool(received)
+
+    def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
+        messages = []
+        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
+            lease = Lease(buffer, length, lender.put)
+            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease))
+        return messages
+
+    def _deliver(self) -> None:
+        """What was received goes into the receiver's mailbox."""
+        received, self._received = self._received, None
+        count = len(received)
+        if type(received) is list:
+            taken = self._inlet.put(received)
+        else:
+            self.batch_out = True
+            taken = count if self._inlet.put_entry(BatchEntry(received, self._batch_ended)) else 0
+        self.delivered += taken
+        self.dropped += count - taken
+
+    def _batch_ended(self) -> None:
+        """The receiver is done with the batch: the next may come."""
+        self.batch_out = False
+        self.resume()
+
+    def resume(self) -> None:
+        """Reads, or reads again: the receiver has room."""
+        if self.open:
+            self._endpoint.resume()
+
+    def drain(self) -> None:
+        """Reads no more."""
+        self.open = False
+        self._endpoint.pause()
+
+    def close(self) -> None:
+        """Reads no more, and waits for nobody."""
+        self.open = False
+        self._inlet.close()
+
+    @property
+    def receiver(self) -> Target:
+        """The address that datagrams go to."""
+        return self._inlet.receiver
+
+    def waiting_for(self) -> str:
+        """What it waits for, where it does: "mailbox", "receiver", "batch"; or ""."""
+        if self._endpoint.reading:
+            return ""
+        return "batch" if self.batch_out else self._inlet.waiting_for
