@@ -6,7 +6,7 @@ import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EAGAIN, EINVAL, EIO, errno
+from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
@@ -317,7 +317,7 @@ cdef class NativeBackend:
         """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
         if number == EIO:
             self._gso_limit = 0  # the way out cannot split it
-        elif number == EINVAL:
+        elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
 
 
