@@ -64,7 +64,8 @@ class Train:
 
 
 class Receiver:
-    """A socket that sees how datagrams were given to the kernel: on a loopback, what went in joined comes out joined."""
+    """A socket that sees how datagrams were given to the kernel: on the loopback runs come out
+    joined, as they went in."""
 
     def __init__(self, host: str = "127.0.0.1", protocol: int = 0) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
