@@ -140,15 +140,16 @@ cdef class NativeBackend:
     cdef int _read(self, Py_ssize_t reads) except -1:
         """Fills an arena. Gives how many reads that were."""
         cdef Arena arena = take()
-        cdef int slot, got, count = min(<int> reads, self._slots)
+        cdef int slot, got, number, count = min(<int> reads, self._slots)
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro)
+        number = errno
         self.more = got == count
         if got <= 0:
             give_back(arena)
-            if got < 0 and errno != EAGAIN:
-                raise OSError(errno, os.strerror(errno))
+            if got < 0 and number != EAGAIN:
+                raise OSError(number, os.strerror(number))
             return 0
         for slot in range(got):
             octets += arena.slots[slot].length
@@ -241,7 +242,8 @@ cdef class NativeBackend:
             for buffer in buffers[max(got, 0):]:
                 put(buffer)
         self.more = got == count
-        self._pooled = min(SLOTS, count * 2) if self.more else max(1, got)  # where few come, few are taken for nothing
+        # where few come, few are taken for nothing
+        self._pooled = max(1, min(SLOTS, count * 2) if self.more else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
         for slot in range(got):
