@@ -9,14 +9,13 @@ import os
 import random
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from homing.datagram import Endpoint, MessageUDP, bind
 
-from ..meta.udp import HOST, NARROW, in_network, needs_namespaces
+from ..meta.udp import HOST, NARROW, in_network, needs_namespaces, run
 from ..support import eventually
 from .traffic import (
     LAST,
@@ -40,10 +39,6 @@ ip route add prohibit 10.2.0.0/24
 ip route add blackhole 10.3.0.0/24"""
 REFUSED = {("10.1.0.1", 9): "EHOSTUNREACH", ("10.2.0.1", 9): "EACCES", ("10.3.0.1", 9): "EINVAL", (HOST, 0): "EINVAL"}
 """Where the kernel sends nothing, and what it says."""
-
-
-def run(command: str) -> None:
-    subprocess.run(["sh", "-ec", command], check=True)
 
 
 def contents_of(count: int, size: int) -> list[bytes]:
