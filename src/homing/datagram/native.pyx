@@ -28,18 +28,13 @@ cdef enum:
 
 def probe():
     """Why this system has no recvmmsg(2) or sendmmsg(2) for us (an old kernel, a container's filter); "" if it has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        arena = take()
-        (<Arena> arena).aim_inside(1)
-        got = (<Arena> arena).read(sock.fileno(), 1, False)
-        if got < 0 and errno != EAGAIN:
+    # Asked for nothing, they need no network that is up, and no firewall has a say.
+    cdef Arena arena = Arena()
+    cdef Outbox outbox = Outbox()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        if arena.read(sock.fileno(), 0, False) < 0:
             return f"recvmmsg: {os.strerror(errno)}"
-        give_back(arena)
-        outbox = Outbox()
-        (<Outbox> outbox).add(sock.family, sock.getsockname(), b"", 0, 0)
-        if (<Outbox> outbox).send(sock.fileno()) < 0 and errno != EAGAIN:
+        if outbox.send(sock.fileno()) < 0:
             return f"sendmmsg: {os.strerror(errno)}"
     return ""
 
