@@ -198,13 +198,19 @@ def test_a_run_to_where_nothing_can_be_sent_is_reported_one_by_one_and_other_run
     def body() -> None:
         with pair() as (endpoint, peer):
             joins_at_first = joins(endpoint)
-            done, failures = endpoint.send_many([MessageUDP(None, nowhere, bytes(100)) for _ in range(100)])
-            assert done == 100
+            contents = contents_of(10, 100)
+            places = [nowhere] * 100 + [peer.address] * 10
+            messages = [MessageUDP(None, place, contents[index % 10]) for index, place in enumerate(places)]
+            done, failures = endpoint.send_many(messages)
+            assert done == 110
             assert [(index, name_of(error)) for index, error in failures] == [
                 (index, REFUSED[nowhere]) for index in range(100)
             ]
             assert endpoint.send_errors == {REFUSED[nowhere]: 100}
-            assert endpoint.backend.packets_out == 0
+            assert endpoint.backend.packets_out == 10
+            trains = received(endpoint, peer)
+            assert datagrams_of(trains) == contents
+            assert len(trains) == (1 if joins_at_first else 10)
             assert joins(endpoint) == joins_at_first
             assert go_joined(endpoint, peer, 100) == go_joined(endpoint, peer, 1400) == joins_at_first
 

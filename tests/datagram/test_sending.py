@@ -219,10 +219,12 @@ def test_runs_to_one_peer_are_given_to_the_kernel_as_one_and_the_last_may_be_sho
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_run_takes_no_more_than_a_packet_of_the_internet_protocol_holds(host: str) -> None:
     with opened(host) as endpoint, Receiver(host) as peer:
-        contents = [payload_of(number, 9000) for number in range(20)]
-        for part in (contents[:8], contents[8:16], contents[16:]):
-            endpoint.send_many([MessageUDP(None, peer.address, content) for content in part])
-            assert datagrams_of(received(endpoint, peer)) == part
+        for count, lengths in ((8, [7, 1]), (7, [7]), (15, [7, 7, 1])):
+            contents = [payload_of(number, 9000) for number in range(count)]
+            endpoint.send_many([MessageUDP(None, peer.address, content) for content in contents])
+            trains = received(endpoint, peer)
+            assert datagrams_of(trains) == contents
+            assert [len(train.datagrams) for train in trains] == (lengths if joins(endpoint) else [1] * count)
         assert endpoint.send_errors == {}
 
 
