@@ -85,7 +85,7 @@ def test_a_peer_costs_memory_only_as_long_as_it_is_kept_in_mind() -> None:
 
     with opened("0.0.0.0") as endpoint, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as crowd:
         full = fill(endpoint, crowd, 0)
-        assert fill(endpoint, crowd, 12_000) - full < 1000  # 12,000 tuples and their hosts would be 24,000
+        assert fill(endpoint, crowd, 12_000) - full < 5000  # 12,000 tuples and their hosts would be 24,000
 
 
 @needs_namespaces
