@@ -11,7 +11,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 EXTENSIONS = {
     "homing.datagram.message": "src/homing/datagram/message.py",
@@ -49,12 +49,14 @@ class BuildAllOrNothing(build_ext):
     """An extension that lacks one it was built with would not load: where one fails, none is kept."""
 
     def run(self) -> None:
+        in_place = self.inplace  # which `run` resets, and an error leaves so
         try:
             super().run()
-        except (BaseError, OSError) as error:
+        except (BaseError, CCompilerError, OSError) as error:
             sys.stderr.write(LOST.format(reason=error))
-            for extension in self.extensions:
-                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            for self.inplace in {False, in_place}:
+                for extension in self.extensions:
+                    Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions = []
 
 

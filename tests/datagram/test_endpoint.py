@@ -36,6 +36,10 @@ def endpoint() -> Iterator[Endpoint]:
     endpoint.close()
 
 
+def test_each_backend_serves_in_its_turn_without_being_asked_for(request: Any, endpoint: Endpoint) -> None:
+    assert endpoint.backend.name == request.node.callspec.params["backend"]
+
+
 def test_receive_takes_what_is_there_up_to_the_limit(endpoint: Endpoint, peer: UDPPeer) -> None:
     for number in range(5):
         peer.send(b"%d" % number, endpoint.local_address)

@@ -173,10 +173,15 @@ def in_network(command: str, function: Callable[[], T]) -> T:
     def body() -> T:
         if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "unshare")
-        subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
+        run(command)
         return function()
 
     return in_thread(body)
+
+
+def run(command: str) -> None:
+    """Runs `command` in a shell, in the network of this thread. Raises if it fails."""
+    subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
 
 
 def networks_can_be_made() -> bool:

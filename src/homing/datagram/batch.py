@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
@@ -113,7 +113,9 @@ class DatagramBatch:
         buffer, offsets, lengths, *_ = self._alive()
         number = index % len(offsets)
         start = offsets[number]
-        return MessageUDP(self.id, address, buffer[start : start + lengths[number]].tobytes(), number in self._cut)
+        place = bisect_left(self._cut, number)
+        cut = place < len(self._cut) and self._cut[place] == number
+        return MessageUDP(self.id, address, buffer[start : start + lengths[number]].tobytes(), cut)
 
     def __iter__(self) -> Iterator[MessageUDP]:
         for number in range(self.count):

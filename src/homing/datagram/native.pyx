@@ -6,7 +6,7 @@ import socket
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EAGAIN, EINVAL, EIO, errno
+from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
@@ -32,18 +32,13 @@ cdef enum:
 
 def probe():
     """Why this system has no recvmmsg(2) or sendmmsg(2) for us (an old kernel, a container's filter); "" if it has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
-        arena = take()
-        (<Arena> arena).aim_inside(1)
-        got = (<Arena> arena).read(sock.fileno(), 1, False)
-        if got < 0 and errno != EAGAIN:
+    # Asked for nothing, they need no network that is up, and no firewall has a say.
+    cdef Arena arena = Arena()
+    cdef Outbox outbox = Outbox()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        if arena.read(sock.fileno(), 0, False) < 0:
             return f"recvmmsg: {os.strerror(errno)}"
-        give_back(arena)
-        outbox = Outbox()
-        (<Outbox> outbox).add(sock.family, sock.getsockname(), b"", 0, 0)
-        if (<Outbox> outbox).send(sock.fileno()) < 0 and errno != EAGAIN:
+        if outbox.send(sock.fileno()) < 0:
             return f"sendmmsg: {os.strerror(errno)}"
     return ""
 
@@ -145,6 +140,7 @@ cdef class NativeBackend:
     cdef int _read(self, Py_ssize_t reads, int turn) except -1:
         """Fills an arena, with about `turn` datagrams if trains come. Gives how many reads that were."""
         cdef Arena arena = take()
+<<<<<<< HEAD
         cdef int slot, got, count = <int> min(reads, SLOTS)
         if self._train > 1.0:
             count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
@@ -152,10 +148,18 @@ cdef class NativeBackend:
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro)
         self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
+=======
+        cdef int slot, got, number, count = min(<int> reads, self._slots)
+        cdef Py_ssize_t datagrams = 0, octets = 0
+        arena.aim_inside(count)
+        got = arena.read(self._fd, count, self.gro)
+        number = errno
+        self.more = got == count
+>>>>>>> tests-work
         if got <= 0:
             give_back(arena)
-            if got < 0 and errno != EAGAIN:
-                raise OSError(errno, os.strerror(errno))
+            if got < 0 and number != EAGAIN:
+                raise OSError(number, os.strerror(number))
             return 0
         for slot in range(got):
             octets += arena.slots[slot].length
@@ -245,8 +249,14 @@ cdef class NativeBackend:
                 PyBuffer_Release(&views[slot])
             for buffer in buffers[max(got, 0):]:
                 put(buffer)
+<<<<<<< HEAD
         self.more = got > 0
         self._pooled = min(SLOTS, count * 2) if got == count else max(1, got)  # where few come, few are taken for nothing
+=======
+        self.more = got == count
+        # where few come, few are taken for nothing
+        self._pooled = max(1, min(SLOTS, count * 2) if self.more else got)
+>>>>>>> tests-work
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
         for slot in range(got):
@@ -322,7 +332,7 @@ cdef class NativeBackend:
         """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
         if number == EIO:
             self._gso_limit = 0  # the way out cannot split it
-        elif number == EINVAL:
+        elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
 
 

@@ -132,7 +132,7 @@ cdef class Peers:
         else:
             check_destination(family, address)
             key[0] = _parsed(family, address)
-            if type(address) is tuple:
+            if type(address) is tuple and "%" not in address[0]:  # a link of that name may be another one next time
                 self._remember(address, key)
         return _sockaddr(key, out)
 

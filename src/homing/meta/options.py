@@ -32,10 +32,10 @@ class UDPServerOptions:
         nobody has the name, datagrams wait in the kernel's buffer.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 on IPv4 and 65527 on IPv6). What waits costs its own length, not this. Not used with a
-        `buffer_pool`.
+        `buffer_pool`, but for batches.
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
         `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
-        another kind you put back yourself.
+        another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its

@@ -50,10 +50,12 @@ class UDPServer(MetaBehavior):
         self._options = options
         sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
         pool = options.buffer_pool
-        size = options.buffer_size if pool is None else 0
         try:
             self._endpoint = Endpoint(
-                sock, buffer_size=size, send_queue=options.send_queue, gro=options.gro and pool is None
+                sock,
+                buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+                send_queue=options.send_queue,
+                gro=options.gro and pool is None,
             )
         except BaseException:
             sock.close()
