@@ -4,39 +4,35 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	>/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-COMPILED := setup.py $(wildcard src/homing/*/*.pyx src/homing/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/homing/*/*.pxd))
+COMPILED := setup.py $(wildcard src/homing/*/*.pyx src/homing/*/*.pxd src/homing/*/*.py)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test test-interpreted test-slow lint bench clean
+.PHONY: help demo test test-interpreted test-slow test-sanitized lint bench clean
 
 help:
-	@echo 'make demo       run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
-	@echo 'make test       lint, type-check, run the tests, with the extensions and without them'
-	@echo 'make test-slow  run the long tests'
-	@echo 'make bench      run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
-=======
-.PHONY: help demo test test-slow test-sanitized lint bench clean
-
-help:
-	@echo 'make demo            run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
-	@echo 'make test            lint, type-check, run the tests'
-	@echo 'make test-slow       run the long tests'
-	@echo 'make test-sanitized  test the datagram path with the sanitizers of addresses and undefined behavior'
-	@echo 'make bench           run the benchmarks'
->>>>>>> tests-work
+	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
+	@echo 'make test              lint, type-check, run the tests, with the extensions and without them'
+	@echo 'make test-interpreted  only without them'
+	@echo 'make test-slow         run the long tests'
+	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
+	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
 $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml $(wildcard $(COMPILED)) | $(BIN)/python
+$(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(wildcard $(COMPILED)) | $(BIN)/python
+$(VENV)/.installed: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.dev
+
+# What has changed since is compiled again.
+$(VENV)/.dev: $(VENV)/.installed $(COMPILED)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
 
 demo: $(VENV)/.demo
 	@$(BIN)/homing demo $(ARGS)
@@ -79,4 +75,5 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
+	find src -name '*.so' -delete
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -140,22 +140,14 @@ cdef class NativeBackend:
     cdef int _read(self, Py_ssize_t reads, int turn) except -1:
         """Fills an arena, with about `turn` datagrams if trains come. Gives how many reads that were."""
         cdef Arena arena = take()
-<<<<<<< HEAD
-        cdef int slot, got, count = <int> min(reads, SLOTS)
+        cdef int slot, got, number, count = <int> min(reads, SLOTS)
         if self._train > 1.0:
             count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro)
-        self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
-=======
-        cdef int slot, got, number, count = min(<int> reads, self._slots)
-        cdef Py_ssize_t datagrams = 0, octets = 0
-        arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro)
         number = errno
-        self.more = got == count
->>>>>>> tests-work
+        self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
             give_back(arena)
             if got < 0 and number != EAGAIN:
@@ -249,14 +241,9 @@ cdef class NativeBackend:
                 PyBuffer_Release(&views[slot])
             for buffer in buffers[max(got, 0):]:
                 put(buffer)
-<<<<<<< HEAD
         self.more = got > 0
-        self._pooled = min(SLOTS, count * 2) if got == count else max(1, got)  # where few come, few are taken for nothing
-=======
-        self.more = got == count
-        # where few come, few are taken for nothing
-        self._pooled = max(1, min(SLOTS, count * 2) if self.more else got)
->>>>>>> tests-work
+        # Where few come, few are taken for nothing.
+        self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
         for slot in range(got):
