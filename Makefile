@@ -25,14 +25,12 @@ $(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
-$(VENV)/.installed: pyproject.toml setup.py | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@ $(VENV)/.demo $(VENV)/.dev
-
-# What has changed since is compiled again.
-$(VENV)/.dev: $(VENV)/.installed $(COMPILED)
-	$(BIN)/python setup.py --quiet build_ext --inplace
-	@touch $@
+# Installed once; then only what has changed is compiled again.
+$(VENV)/.dev: pyproject.toml $(COMPILED) | $(BIN)/python
+	@if [ -e $@ ] && [ ! pyproject.toml -nt $@ ] && [ ! setup.py -nt $@ ]; \
+	then $(BIN)/python setup.py --quiet build_ext --inplace; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
 	@$(BIN)/homing demo $(ARGS)

@@ -48,6 +48,10 @@ homing: Python headers (Debian, Ubuntu: apt install gcc python3-dev) and install
 class BuildAllOrNothing(build_ext):
     """An extension that lacks one it was built with would not load: where one fails, none is kept."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def run(self) -> None:
         in_place = self.inplace  # which `run` resets, and an error leaves so
         try:
@@ -78,6 +82,7 @@ def extensions() -> list[Extension]:
             for name, source in EXTENSIONS.items()
         ],
         build_dir="build/cython",
+        nthreads=os.cpu_count() or 1,
         compiler_directives={"language_level": 3, "annotation_typing": False},
     )
 
