@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..gen import NO_REPLY, PID, Alias, MessageEvent, Ref
-from .pending import COROUTINES
+from .pending import is_coroutine
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -42,7 +42,7 @@ class SplitMessage:
             result = behavior.handle_message_name(self.to, self.sender, self.message)
         else:
             result = behavior.handle_message_alias(self.to, self.sender, self.message)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Request:
@@ -65,7 +65,7 @@ class Request:
             answer = behavior.handle_call_name(to, self.sender, self.ref, self.request)
         else:
             answer = behavior.handle_call_alias(to, self.sender, self.ref, self.request)
-        if type(answer) in COROUTINES:
+        if is_coroutine(answer):
             return self._answer_later(activity, answer)
         if answer is not NO_REPLY:
             activity.core.calls.answer(self.ref, answer)
@@ -93,7 +93,7 @@ class Inspection:
         except Exception as error:
             activity.core.calls.fail(self.ref, error)
             return None
-        if type(answer) in COROUTINES:
+        if is_coroutine(answer):
             return self._answer_later(activity, answer)
         activity.core.calls.answer(self.ref, answer)
         return None
@@ -118,7 +118,7 @@ class Publication:
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
         result = behavior.handle_event(self.event)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class LogEntry:
@@ -132,7 +132,7 @@ class LogEntry:
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
         result = behavior.handle_log(self.record)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Exit:
@@ -153,7 +153,7 @@ class Exit:
             raise ExitSignal(self.reason)
         handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
         result = handle(self.sender, self.message)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Invoke:
@@ -166,4 +166,4 @@ class Invoke:
 
     def handle(self, activity: Activity) -> Pending:
         result = self.function()
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None

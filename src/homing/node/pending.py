@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from types import CoroutineType
-from typing import Any
+from typing import Any, TypeGuard
+
+_INTERPRETED = CoroutineType
 
 
 async def _nothing() -> None:
     """Compiled with this module, it gives a coroutine of the compiler's own type."""
 
 
-def _types() -> tuple[type[Any], ...]:
+def _type() -> type[Any]:
     coroutine = _nothing()
     coroutine.close()
-    return tuple({CoroutineType, type(coroutine)})
+    return type(coroutine)
 
 
-COROUTINES = _types()
-"""The types of coroutines. One alone where nothing is compiled, so that looking there costs nothing more."""
+_COMPILED = _type()
+
+
+def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
+    """True if `value` is what an `async def` gives."""
+    return value.__class__ is _INTERPRETED or value.__class__ is _COMPILED

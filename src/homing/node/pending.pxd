@@ -1,0 +1,3 @@
+cdef object _COMPILED, _INTERPRETED
+
+cpdef bint is_coroutine(value)
