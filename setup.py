@@ -16,6 +16,7 @@ from setuptools.errors import BaseError
 EXTENSIONS = {
     "homing.node.activity": "src/homing/node/activity.py",
     "homing.node.calls": "src/homing/node/calls.py",
+    "homing.node.dealing": "src/homing/node/dealing.py",
     "homing.node.delivery": "src/homing/node/delivery.py",
     "homing.node.envelope": "src/homing/node/envelope.py",
     "homing.node.flow": "src/homing/node/flow.py",
