@@ -15,10 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
-from .envelope import ExitSignal
+from .envelope import ExitSignal, is_coroutine
 from .lane import make_lane
 from .mailbox import Entry, Mailbox
-from .pending import is_coroutine
 
 if TYPE_CHECKING:
     from ..gen import MetaBehavior, ProcessBehavior

@@ -7,15 +7,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..gen import NO_REPLY, PID, Alias, MessageEvent, Ref
-from .pending import is_coroutine
 
 if TYPE_CHECKING:
     from .activity import Activity
 
 Pending = Coroutine[Any, Any, Any] | None
+
+
+_INTERPRETED = CoroutineType
+
+
+async def _nothing() -> None:
+    """Where this module is compiled, it gives a coroutine of the compiler's own type."""
+
+
+def _type_of_compiled() -> type[Any]:
+    coroutine = _nothing()
+    coroutine.close()
+    return type(coroutine)
+
+
+_COMPILED = _type_of_compiled()
+
+
+def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
+    """True if `value` is what an `async def` gives, interpreted or compiled."""
+    return value.__class__ is _INTERPRETED or value.__class__ is _COMPILED
 
 
 class ExitSignal(BaseException):

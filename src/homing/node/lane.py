@@ -20,7 +20,7 @@ _KEPT = 1024
 
 
 class Lane:
-    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is a pair."""
+    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message)."""
 
     __slots__ = ("_count", "_head", "_ring", "_size")
 

@@ -22,8 +22,8 @@ from ..gen import (
     TerminateKill,
     as_reason,
 )
+from .envelope import is_coroutine
 from .meta import MetaProcess
-from .pending import is_coroutine
 from .process import Process
 
 if TYPE_CHECKING:

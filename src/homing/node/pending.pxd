@@ -1,3 +1,0 @@
-cdef object _COMPILED, _INTERPRETED
-
-cpdef bint is_coroutine(value)
