@@ -20,6 +20,7 @@ from ..gen import (
     TerminateShutdown,
 )
 from ..gen.options import check_integer
+from ..node.dealing import deal, next_with_room
 from ..node.envelope import Exit, Invoke, Request, SplitMessage
 from ..node.process import Process
 from .actor import Actor
@@ -183,40 +184,26 @@ class Pool(Actor):
     def _take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, a turn's worth at most. Gives how many."""
         taken = 0
-        schedule = self._process.core.scheduler.schedule
-        while main and taken < _TURN:
-            worker = self._free_worker()
-            if worker is None:
-                if self._options.overflow == "drop" and self._workers:
-                    self._drop(main.popleft())
-                    taken += 1
-                    continue
-                self._wait_for_room()
-                break
-            entry = main.popleft()
-            if type(entry) is not tuple:
-                entry = self._moved(entry, worker)
-            if worker.main is None:
-                worker.put(entry, 0)
+        while True:
+            dealt, self._next = deal(main, self._workers, self._next, _TURN - taken)
+            taken += dealt
+            self._forwarded += dealt
+            if not main or taken >= _TURN:
+                return taken
+            number = next_with_room(self._workers, self._next)
+            if number >= 0:
+                self._next = number
+                worker = self._workers[number]
+                worker.put(self._moved(main.popleft(), worker), 0)
+                if not worker.scheduled:
+                    worker.scheduler.schedule(worker)
+                self._forwarded += 1
+            elif self._options.overflow == "drop" and self._workers:
+                self._drop(main.popleft())
             else:
-                worker.main.append(entry)
-            if not worker.scheduled:
-                schedule(worker)
+                self._wait_for_room()
+                return taken
             taken += 1
-            self._forwarded += 1
-        return taken
-
-    def _free_worker(self) -> Process | None:
-        """The next worker in turn that has room."""
-        workers = self._workers
-        for _ in range(len(workers)):
-            self._next += 1
-            if self._next >= len(workers):
-                self._next = 0
-            worker = workers[self._next]
-            if worker.alive and (not worker.limit or worker.main is None or len(worker.main) < worker.limit):
-                return worker
-        return None
 
     def _moved(self, entry: Any, worker: Process) -> Any:
         """What the worker gets for an entry that is no plain message."""

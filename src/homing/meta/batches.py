@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..datagram import DatagramBatch
-from ..node.pending import COROUTINES
+from ..node.envelope import is_coroutine
 
 if TYPE_CHECKING:
     from ..node.activity import Activity
@@ -34,7 +34,7 @@ class BatchEntry:
         except BaseException:
             self._end()
             raise
-        if type(result) in COROUTINES:
+        if is_coroutine(result):
             return self._handle_later(result)
         self._end()
         return None

@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
-from .envelope import ExitSignal
+from .envelope import ExitSignal, is_coroutine
 from .lane import make_lane
 from .mailbox import Entry, Mailbox
-from .pending import COROUTINES
 
 if TYPE_CHECKING:
     from ..gen import MetaBehavior, ProcessBehavior
@@ -141,8 +140,8 @@ class Activity(Mailbox):
         That callback's coroutine is given back: with a `carrier`, in whose task this runs, when it has begun to wait;
         else before it has begun.
 
-        The clock is read after 1, 2, 4, 8, 16, 24 ... messages: quick handlers pay little for it, slow ones stop in
-        time, also those that come after many quick ones.
+        The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
+        slow ones stop in time, also those that come after many quick ones.
         """
         handle = self.handler or self.behavior.handle_message
         result: Any
@@ -153,48 +152,44 @@ class Activity(Mailbox):
         try:
             while True:
                 if self.urgent:
-                    entry = self.urgent.popleft()
+                    lane = self.urgent
                 elif self.system:
-                    entry = self.system.popleft()
+                    lane = self.system
                 elif main and not self.held:
                     if forwards:
                         count += self.take_main()
                         if count < budget:
                             continue
                         break
-                    entry = main.popleft()
+                    lane = main
                 elif self.logs:
-                    entry = self.logs.popleft()
+                    lane = self.logs
                 elif main is None and self.main:
                     main = self.main
                     continue
                 else:
                     break
-                count += 1
-                if entry.__class__ is tuple:
-                    sender, message = entry
-                    result = handle(sender, message)
-                else:
-                    result = entry.handle(self)
-                if result is not None and type(result) in COROUTINES:
-                    if carrier is not None:
-                        try:
-                            carrier.waits_for = result.send(None)
-                        except StopIteration:
-                            if not carrier.untouched():
-                                break
-                            result = None
-                    if result is not None:
-                        self.handled += count
-                        if self.watchers is not None:
-                            self.notify_watchers()  # the callback may take long, and this was taken out of the lane
-                        return cast("Pending", result)
                 if count >= check:
                     if count >= budget or perf_counter() >= deadline:
                         break
                     check += count if count < CLOCK_STEP else CLOCK_STEP  # `min` would cost a tenth of a ping-pong
                     if check > budget:
                         check = budget
+                entry = lane.popleft()
+                count += 1
+                if entry.__class__ is tuple:
+                    sender, message = entry
+                    result = handle(sender, message)
+                else:
+                    result = entry.handle(self)
+                if result is not None and is_coroutine(result):
+                    if carrier is None or carrier.begin(result):
+                        self.handled += count
+                        if self.watchers is not None:
+                            self.notify_watchers()  # the callback may take long, and this was taken out of the lane
+                        return result
+                    if carrier.touched:
+                        break
         except BaseException as error:
             failure = error
         self.handled += count
@@ -208,16 +203,14 @@ class Activity(Mailbox):
         """Goes on with a turn in the task of `carrier`. Gives back the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
-            carrier.waits_for = pending.send(None)
-            return pending
-        except StopIteration:
-            pass
+            if carrier.begin(pending):
+                return pending
         except BaseException as error:
             failure = error
         if failure is not None:
             del pending
             self.failed(failure)
-        elif carrier.untouched():
+        elif not carrier.touched:
             return self.advance(deadline, budget, carrier)
         return None
 
@@ -260,7 +253,7 @@ class Activity(Mailbox):
         except BaseException as error:
             self.terminate_failed(error)
             pending = None
-        if type(pending) in COROUTINES:
+        if is_coroutine(pending):
             self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
             self.task.add_done_callback(partial(self._terminated, pending, reason))
         else:

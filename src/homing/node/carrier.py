@@ -28,6 +28,7 @@ MOST_SPARE = 64
 """Carriers that wait for work at most. At work are as many as there are callbacks that have not returned."""
 
 _NAME = "homing callback"
+_RETURNED = object()
 
 Pending = Coroutine[Any, Any, Any]
 
@@ -78,7 +79,7 @@ class Carrier:
     """One task, and what it works on.
 
     gate: what the task waits for while it has nothing to do. It never comes: `step` lets the task go on.
-    waits_for: what the callback that has begun to wait has yielded.
+    touched: a callback has left something at the task, so it can serve no other.
     """
 
     __slots__ = (
@@ -89,11 +90,12 @@ class Carrier:
         "_pending",
         "_pool",
         "_references",
+        "_waits_for",
         "_wakeup",
         "_weak_references",
         "gate",
         "task",
-        "waits_for",
+        "touched",
     )
 
     def __init__(self, pool: Carriers, activity: Activity, pending: Pending) -> None:
@@ -104,7 +106,8 @@ class Carrier:
         self._deadline = 0.0
         self._budget = 0
         self._context = pool.scheduler.context.copy()
-        self.waits_for: Any = None
+        self._waits_for: Any = None
+        self.touched = False
         self._wakeup: Callable[[asyncio.Future[None]], object] | None = None
         self.gate: asyncio.Future[None] = pool.loop.create_future()
         self.task = activity.task = pool.loop.create_task(self._run(), name=_NAME, context=self._context)
@@ -133,18 +136,30 @@ class Carrier:
             if outer is not None:
                 _enter_task(loop, outer)
 
-    def untouched(self) -> bool:
-        """True while no callback has left anything at the task: a reference, a cancellation, a context variable."""
-        if getrefcount(self.task) != self._references:  # counted as `_run` has counted them, without a name for it
+    def begin(self, pending: Pending) -> bool:
+        """Begins with a callback. True if it waits for something; else it has returned, and `touched` tells whether the
+        task can serve another."""
+        # `send` would raise where it returns, and that takes longer than the rest
+        waits_for = next(pending.__await__(), _RETURNED)
+        if waits_for is _RETURNED:
+            self._look()
             return False
+        self._waits_for = waits_for
+        return True
+
+    def _look(self) -> None:
+        """Finds out whether any callback has left something at the task: a reference, a cancellation, a variable."""
+        self.touched = True
+        if getrefcount(self.task) != self._references:  # counted as `_run` has counted them, without a name for it
+            return
         task, before, now = self.task, self._pool.scheduler.context, self._context
-        return (
-            getweakrefcount(task) == self._weak_references
-            and not task.cancelling()
-            and not task._callbacks
-            and task.get_name() is _NAME
-            and now == before
-            and (not before or all(map(is_, now.values(), before.values())))
+        self.touched = (
+            getweakrefcount(task) != self._weak_references
+            or task.cancelling() > 0
+            or bool(task._callbacks)
+            or task.get_name() is not _NAME
+            or now != before
+            or (len(before) > 0 and not all(map(is_, now.values(), before.values())))
         )
 
     async def _run(self) -> None:
@@ -164,13 +179,13 @@ class Carrier:
             if waiting is not None:
                 in_slice = False
                 await self._finish(activity, waiting)
-            untouched = self.untouched()
+            self._look()
             if activity.task is self.task:  # else it is that of an asynchronous `terminate` by now
                 activity.task = None
             if not in_slice and activity.task is None:
                 activity.turn_over()
             del activity, pending, waiting
-            if untouched and self._pool.keep(self):
+            if not self.touched and self._pool.keep(self):
                 await _pause(self.gate)
                 in_slice = True
 
@@ -186,7 +201,9 @@ class Carrier:
             pending = None
             if failure is not None:
                 activity.failed(failure)
-            elif activity.alive and self.untouched() and (start := perf_counter()) < self._deadline:
+                return
+            self._look()
+            if activity.alive and not self.touched and (start := perf_counter()) < self._deadline:
                 pending = activity.advance(self._deadline, self._budget, self)
                 activity.running_time += perf_counter() - start
 
@@ -219,10 +236,10 @@ def _pause(gate: asyncio.Future[None]) -> Generator[Any, Any, None]:
 
 @coroutine
 def _rest_of(carrier: Carrier, activity: Activity, inner: Pending) -> Generator[Any, Any, Any]:
-    """Awaits the rest of `inner`, which has yielded `carrier.waits_for`, and charges the time in which it runs (not
-    that in which it waits) to `activity`."""
+    """Awaits the rest of `inner`, with which `carrier` has begun, and charges the time in which it runs (not that in
+    which it waits) to `activity`."""
     value: Any = None
-    waits_for, carrier.waits_for = carrier.waits_for, None
+    waits_for, carrier._waits_for = carrier._waits_for, None
     while True:
         send: Callable[[Any], Any] = inner.send
         before = carrier.references()

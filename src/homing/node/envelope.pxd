@@ -1,3 +1,8 @@
+cdef object _COMPILED, _INTERPRETED
+
+cpdef bint is_coroutine(value)
+
+
 cdef class SplitMessage:
     cdef public object to
     cdef public object sender

@@ -7,15 +7,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ..gen import NO_REPLY, PID, Alias, MessageEvent, Ref
-from .pending import COROUTINES
 
 if TYPE_CHECKING:
     from .activity import Activity
 
 Pending = Coroutine[Any, Any, Any] | None
+
+
+_INTERPRETED = CoroutineType
+
+
+async def _nothing() -> None:
+    """Where this module is compiled, it gives a coroutine of the compiler's own type."""
+
+
+def _type_of_compiled() -> type[Any]:
+    coroutine = _nothing()
+    coroutine.close()
+    return type(coroutine)
+
+
+_COMPILED = _type_of_compiled()
+
+
+def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
+    """True if `value` is what an `async def` gives, interpreted or compiled."""
+    return value.__class__ is _INTERPRETED or value.__class__ is _COMPILED
 
 
 class ExitSignal(BaseException):
@@ -42,7 +63,7 @@ class SplitMessage:
             result = behavior.handle_message_name(self.to, self.sender, self.message)
         else:
             result = behavior.handle_message_alias(self.to, self.sender, self.message)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Request:
@@ -65,7 +86,7 @@ class Request:
             answer = behavior.handle_call_name(to, self.sender, self.ref, self.request)
         else:
             answer = behavior.handle_call_alias(to, self.sender, self.ref, self.request)
-        if type(answer) in COROUTINES:
+        if is_coroutine(answer):
             return self._answer_later(activity, answer)
         if answer is not NO_REPLY:
             activity.core.calls.answer(self.ref, answer)
@@ -93,7 +114,7 @@ class Inspection:
         except Exception as error:
             activity.core.calls.fail(self.ref, error)
             return None
-        if type(answer) in COROUTINES:
+        if is_coroutine(answer):
             return self._answer_later(activity, answer)
         activity.core.calls.answer(self.ref, answer)
         return None
@@ -118,7 +139,7 @@ class Publication:
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
         result = behavior.handle_event(self.event)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class LogEntry:
@@ -132,7 +153,7 @@ class LogEntry:
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
         result = behavior.handle_log(self.record)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Exit:
@@ -153,7 +174,7 @@ class Exit:
             raise ExitSignal(self.reason)
         handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
         result = handle(self.sender, self.message)
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None
 
 
 class Invoke:
@@ -166,4 +187,4 @@ class Invoke:
 
     def handle(self, activity: Activity) -> Pending:
         result = self.function()
-        return result if type(result) in COROUTINES else None
+        return result if is_coroutine(result) else None

@@ -15,12 +15,13 @@ from typing import Any, cast
 _FIRST = 4
 """Entries for which there is room at first."""
 
-_KEPT = 1024
-"""Entries for which there may be more room than is needed once the lane is empty. A batch from a socket fits."""
+_KEPT = 512
+"""Entries for which there is still room once the lane is empty: 8 KB. A batch from a socket fits; made anew for each, the
+room would take a sixth of the time of its messages."""
 
 
 class Lane:
-    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is a pair."""
+    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message)."""
 
     __slots__ = ("_count", "_head", "_ring", "_size")
 

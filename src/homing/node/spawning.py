@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from types import CoroutineType, MappingProxyType
+from collections.abc import Coroutine
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -21,8 +22,8 @@ from ..gen import (
     TerminateKill,
     as_reason,
 )
+from .envelope import is_coroutine
 from .meta import MetaProcess
-from .pending import COROUTINES
 from .process import Process
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ async def spawn(
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
         pending = process.behavior.init(*args)
-        result = await _bounded(pending, behavior, options) if type(pending) in COROUTINES else pending
+        result = await _bounded(pending, behavior, options) if is_coroutine(pending) else pending
         if behavior._configure is not None:
             configured = process.behavior._configure(result)  # type: ignore[misc]
-            if type(configured) in COROUTINES:
+            if is_coroutine(configured):
                 await configured
         if not process.alive:
             raise ProcessTerminated(process.id, TerminateKill())
@@ -106,7 +107,7 @@ def _link_family(core: Core, parent: Process | None, process: Process, options: 
 
 
 async def _bounded(
-    pending: CoroutineType[Any, Any, Any],
+    pending: Coroutine[Any, Any, Any],
     behavior: type[ProcessBehavior | MetaBehavior],
     options: ProcessOptions | MetaOptions,
 ) -> Any:
@@ -141,7 +142,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         owner.require_alive()
         _register_meta(core, owner, meta)
         pending: Any = behavior.init(meta)
-        if type(pending) in COROUTINES:
+        if is_coroutine(pending):
             await _bounded(pending, type(behavior), options)
         if not meta.alive:
             raise ProcessTerminated(owner.id)

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from .core import Core
 
 
+_ROUNDING = 1e-6
+"""Of a period. A tick that is due that soon is this one: sums of floating-point seconds are not exact, and a loop may
+call a hair too early."""
+
+
 class Timer:
     """One `send_after` or `send_every`. Ends with the activity that set it."""
 
@@ -49,7 +54,7 @@ class Timer:
         if self._period:
             # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
             now = self._core.loop.time()
-            self._ticks = max(self._ticks, floor((now - self._start) / self._period)) + 1
+            self._ticks = max(self._ticks, floor((now - self._start) / self._period + _ROUNDING)) + 1
             self._handle = self._core.loop.call_at(self._start + self._ticks * self._period, self._fire)
         else:
             self._forget()

@@ -1,0 +1,12 @@
+cimport cython
+
+from .lane cimport Lane
+from .process cimport Process
+from .scheduler cimport Scheduler
+
+
+@cython.locals(number=Py_ssize_t, receiver=Process)
+cpdef Py_ssize_t next_with_room(list receivers, Py_ssize_t last) except? -1
+
+@cython.locals(dealt=Py_ssize_t, number=Py_ssize_t, receiver=Process, scheduler=Scheduler)
+cpdef deal(Lane main, list receivers, Py_ssize_t last, Py_ssize_t most)
