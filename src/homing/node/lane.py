@@ -16,8 +16,8 @@ _FIRST = 4
 """Entries for which there is room at first."""
 
 _KEPT = 512
-"""Entries for which there is still room once the lane is empty: 8 KB. A batch from a socket fits; made anew for each, the
-room would take a sixth of the time of its messages."""
+"""Entries for which there is still room once the lane is empty: 8 KB. A batch from a socket fits; made anew for each,
+the room would take a sixth of the time of its messages."""
 
 
 class Lane:
