@@ -9,6 +9,7 @@ cdef enum:
 ctypedef struct Slot:
     # What one read has brought: `length` octets at `start` from `peer`, one datagram or several of `segment` octets.
     Key peer
+    int place  # of the peer in `peers`
     char* start
     Py_ssize_t length
     Py_ssize_t segment

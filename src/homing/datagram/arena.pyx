@@ -11,7 +11,7 @@ from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from .peers cimport key_of
+from .peers cimport PEERS, key_of, same
 from .system cimport (
     CMSG_DATA,
     CMSG_FIRSTHDR,
@@ -141,12 +141,18 @@ cdef class Arena:
         for slot in range(got):
             header = &self._headers[slot].msg_hdr
             self.slots[slot].peer = key_of(<char*> header.msg_name)
+            if slot > 0 and same(&self.slots[slot].peer, &self.slots[slot - 1].peer):
+                self.slots[slot].place = self.slots[slot - 1].place
+            else:
+                self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
             self.slots[slot].start = <char*> self._vectors[slot].iov_base
             self.slots[slot].length = self._headers[slot].msg_len
             self.slots[slot].segment = self._headers[slot].msg_len
             self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0
             if header.msg_controllen:
                 _take_ancillary(header, &self.slots[slot])
+        for slot in range(got):
+            PEERS.expect(self.slots[slot].place)
         return got
 
 

@@ -108,7 +108,7 @@ cdef class NativeBackend:
             slot = &self._arena.slots[self._slot]
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
-                address = PEERS.address(&last)
+                address = PEERS.address(&last, slot.place)
             while limit > 0:
                 left = slot.length - self._offset
                 length = slot.segment if slot.segment < left else left
@@ -192,7 +192,7 @@ cdef class NativeBackend:
         while self._slot < self._filled:
             slot = &arena.slots[self._slot]
             firsts.append(index)
-            addresses.append(PEERS.address(&slot.peer))
+            addresses.append(PEERS.address(&slot.peer, slot.place))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
             while True:
@@ -248,7 +248,7 @@ cdef class NativeBackend:
             raise OSError(number, os.strerror(number))
         for slot in range(got):
             received.append((
-                buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer),
+                buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
                 arena.slots[slot].truncated,
             ))
             self.bytes_in += arena.slots[slot].length

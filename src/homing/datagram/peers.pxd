@@ -25,7 +25,9 @@ cdef class Peers:
     cdef void* _tuples
     cdef uint64_t _seed
     cdef uint32_t _victim
-    cdef object address(self, const Key* key)
+    cdef int place(self, const Key* key) noexcept nogil
+    cdef void expect(self, int place) noexcept nogil
+    cdef object address(self, const Key* key, int place)
     cdef int raw(self, int family, object address, Key* key, char* out) except -1
     cdef void _remember(self, object address, const Key* key) noexcept
 

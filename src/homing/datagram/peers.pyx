@@ -1,7 +1,7 @@
 """Peers: from the kernel's addresses to the socket module's tuples, and back. A bounded cache in both directions.
 
-Both tables together hold 4096 peers at most, in 4 places for each hash: a thousand of them fit without a conflict
-(measured: within noise of a single one). A peer that finds no place takes another's, and costs what it costs without a
+Each table holds 4096 peers at most, in 4 places for each hash: a thousand of them fit without a conflict. All peers of
+one read are looked up together, so that the memory's latencies overlap. A peer that finds no place takes another's, and costs what it costs without a
 cache: 0.3 us in, 1 us out. The hash has a seed that no peer knows.
 """
 
@@ -38,6 +38,12 @@ cdef extern from "<netinet/in.h>" nogil:
     uint16_t htons(uint16_t value)
     uint32_t ntohl(uint32_t value)
     uint32_t htonl(uint32_t value)
+
+cdef extern from * nogil:
+    """
+    #define HOMING_PREFETCH(where) __builtin_prefetch((where), 1)
+    """
+    void prefetch "HOMING_PREFETCH"(const void* where)
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* source, char* text, unsigned int size)
@@ -95,12 +101,24 @@ cdef class Peers:
         free(known)
         free(tuples)
 
-    cdef object address(self, const Key* key):
-        """The tuple of a peer, the same one each time as long as it is in the cache."""
+    cdef int place(self, const Key* key) noexcept nogil:
+        """Where in the cache a peer is, or is to be. What is there comes nearer meanwhile."""
         cdef uint64_t hash = (
             key.words[0] ^ (key.words[1] * 0x9E3779B97F4A7C15ULL) ^ (key.words[2] * 0xC2B2AE3D27D4EB4FULL) ^ key.words[3]
         ) * self._seed
-        cdef Known* places = (<Known*> self._known) + ((hash ^ (hash >> 29)) * 0x9E3779B97F4A7C15ULL >> 54) * WAYS
+        cdef int place = <int> ((hash ^ (hash >> 29)) * 0x9E3779B97F4A7C15ULL >> 54) * WAYS
+        prefetch((<Known*> self._known) + place)
+        return place
+
+    cdef void expect(self, int place) noexcept nogil:
+        """Lets the tuples at a place come nearer, once the place is near."""
+        cdef PyObject* address = (<Known*> self._known)[place].address
+        if address != NULL:
+            prefetch(address)
+
+    cdef object address(self, const Key* key, int place):
+        """The tuple of a peer, the same one each time as long as it is in the cache."""
+        cdef Known* places = (<Known*> self._known) + place
         cdef int way
         cdef PyObject* old
         for way in range(WAYS):
