@@ -13,7 +13,7 @@ def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
-        if entry.__class__ is not tuple or not isinstance(entry[1], MessageUDP):
+        if type(entry) is not tuple or not isinstance(entry[1], MessageUDP):
             main.appendleft(entry)
             break
         messages.append(entry[1])

@@ -177,7 +177,7 @@ class Activity(Mailbox):
                         check = budget
                 entry = lane.popleft()
                 count += 1
-                if entry.__class__ is tuple:
+                if type(entry) is tuple:
                     sender, message = entry
                     result = handle(sender, message)
                 else:

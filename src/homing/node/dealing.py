@@ -30,7 +30,7 @@ def deal(main: deque[Entry], receivers: list[Process], last: int, most: int) -> 
         if number < 0:
             break
         entry = main.popleft()
-        if entry.__class__ is not tuple:
+        if type(entry) is not tuple:
             main.appendleft(entry)
             break
         receiver = receivers[number]

@@ -36,7 +36,7 @@ _COMPILED = _type_of_compiled()
 
 def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
     """True if `value` is what an `async def` gives, interpreted or compiled."""
-    return value.__class__ is _INTERPRETED or value.__class__ is _COMPILED
+    return type(value) is _INTERPRETED or type(value) is _COMPILED
 
 
 class ExitSignal(BaseException):

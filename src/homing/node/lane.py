@@ -83,7 +83,7 @@ class Lane:
 
     def _store(self, place: int, entry: Any) -> None:
         at = 2 * place
-        if entry.__class__ is tuple:
+        if type(entry) is tuple:
             self._ring[at], self._ring[at + 1] = entry
         else:
             self._ring[at + 1] = entry
