@@ -169,12 +169,16 @@ class Endpoint:
         done = 0 if self._queue else self._backend.send_many(messages, failures)
         for _, error in failures:
             self._count_send_error(error)
-        for index in range(done, len(messages)):
+        if done < len(messages):
+            self._enqueue_many(messages, done, failures)
+        return done, failures
+
+    def _enqueue_many(self, messages: list[MessageUDP], first: int, failures: Failures) -> None:
+        for index in range(first, len(messages)):
             try:
                 self._enqueue(messages[index], None)
             except Exception as error:
                 failures.append((index, error))
-        return done, failures
 
     @property
     def send_waiting(self) -> int:

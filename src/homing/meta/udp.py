@@ -149,10 +149,10 @@ class UDPServer(MetaBehavior):
 
     def _send(self, messages: list[MessageUDP]) -> None:
         done, failures = self._endpoint.send_many(messages)
-        failed = {index for index, _ in failures}
         for index, error in failures:
             self._failed(messages[index], error)
         if self._lender is not None or any_leased(messages):
+            failed = {index for index, _ in failures}
             for index in range(done):
                 if index not in failed:
                     self._finished(messages[index])
