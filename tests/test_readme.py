@@ -45,6 +45,11 @@ async def test_the_supervised_service_answers_when_pasted(peer: UDPPeer, tmp_pat
     assert (await answer(peer, tmp_path, BLOCKS[1], b"hello")).strip().isdigit()
 
 
+async def test_the_program_with_batches_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
+    pytest.importorskip("numpy")
+    assert int(await answer(peer, tmp_path, BLOCKS[2], (1000).to_bytes(4, "big"))) % 1000 == 0
+
+
 @pytest.mark.parametrize("command", ["demo", "test"])
 def test_the_two_commands_are_targets_of_the_makefile(command: str) -> None:
     assert f"make {command} " in README
