@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator
 from contextvars import ContextVar
@@ -59,6 +60,25 @@ class Chain(act.Actor):
         answer = request if self.following is None else await self.call(self.following, request) + 1
         self.tasks.append((id(before), id(asyncio.current_task())))
         return answer
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_a_loop_that_begins_its_tasks_at_once_changes_nothing() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    try:
+        async with homing.start_node("eager@localhost", QUIET) as node:
+            doer = await node.spawn(Doer)
+
+            async def wait(actor: Doer) -> bool:
+                before = asyncio.current_task()
+                await asyncio.sleep(0)
+                return before is not None and asyncio.current_task() is before
+
+            assert [await node.call(doer, wait) for _ in range(3)] == [True, True, True]
+            await node.call(doer, nothing)
+    finally:
+        loop.set_task_factory(None)
 
 
 # --- in the slice -------------------------------------------------------------------------------------------

@@ -110,7 +110,8 @@ class Carrier:
         self.touched = False
         self._wakeup: Callable[[asyncio.Future[None]], object] | None = None
         self.gate: asyncio.Future[None] = pool.loop.create_future()
-        self.task = activity.task = pool.loop.create_task(self._run(), name=_NAME, context=self._context)
+        # Not by the loop's task factory: an eager one would begin before there is a task to speak of.
+        self.task = activity.task = asyncio.Task(self._run(), loop=pool.loop, name=_NAME, context=self._context)
         self.task.add_done_callback(self._never_begun)
 
     def step(
