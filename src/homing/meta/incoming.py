@@ -14,7 +14,7 @@ from .lending import Lease, Lender
 from .options import UDPServerOptions
 
 TURN = 512
-"""Messages received at a stretch, at most."""
+"""Messages received or sent at a stretch, at most: see the table of limits in docs/architecture.md."""
 
 WAKE_SECONDS = 0.001
 """Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn."""

@@ -32,11 +32,11 @@ from .outgoing import any_leased, take_datagrams
 
 class UDPServer(MetaBehavior):
     """A bound UDP socket. Each datagram comes as a `MessageUDP` to the parent, or to `process`; a `MessageUDP` sent
-    to the alias goes out to its `addr`.
+    to the alias goes out to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets a
+    `DatagramBatch` there instead: all that one wake-up brought.
 
     Never stops for one datagram's fate: counts it and goes on. Ends by exit signal, with its parent, with the node,
-    or if
-    the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
+    or if the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
     meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`.
     """
 
