@@ -65,6 +65,8 @@ class Chain(act.Actor):
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 async def test_a_loop_that_begins_its_tasks_at_once_changes_nothing() -> None:
     loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        pytest.skip("uvloop takes no eager task factory")
     loop.set_task_factory(asyncio.eager_task_factory)
     try:
         async with homing.start_node("eager@localhost", QUIET) as node:
