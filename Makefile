@@ -42,7 +42,7 @@ lint: $(VENV)/.dev
 
 test: lint
 	$(BIN)/pytest $(ARGS)
-	$(MAKE) test-interpreted
+	@$(MAKE) --no-print-directory test-interpreted
 
 # The same sources without the extensions, as they run where these cannot be built.
 test-interpreted: $(VENV)/.dev
