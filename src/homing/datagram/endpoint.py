@@ -99,11 +99,6 @@ class Endpoint:
         """False while paused."""
         return self._reading
 
-    @property
-    def more(self) -> bool:
-        """There may be more to `receive`, so that it is worth to try before the loop polls."""
-        return self._reading and (self._backend.more or self._backend.waiting > 0)
-
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """What is there, `limit` messages at most, from `reads` reads of the kernel's at most, as from `id`. Raises
         `OSError` only if the socket is gone."""

@@ -16,8 +16,9 @@ from .options import UDPServerOptions
 TURN = 512
 """Messages received or sent at a stretch, at most: see the table of limits in docs/architecture.md."""
 
-WAKE_SECONDS = 0.001
-"""Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn."""
+WAKE_SECONDS = 0.00025
+"""Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn. 0
+costs 8 % of a flood on asyncio's loop; more than this gains nothing."""
 
 
 class Incoming:
