@@ -97,6 +97,27 @@ def test_the_length_that_was_refused_as_a_run_is_remembered() -> None:
 
 
 @needs_namespaces
+def test_a_refusal_is_forgotten_after_ten_minutes_for_ways_change(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "portable":
+        pytest.skip("sends no runs")
+    now = [1000.0]
+    monkeypatch.setattr("homing.datagram.native.monotonic", lambda: now[0])
+
+    def body() -> None:
+        with pair() as (endpoint, peer):
+            assert not go_joined(endpoint, peer, 2000)
+            run("ip link set lo mtu 65536")
+            now[0] += 599
+            assert not go_joined(endpoint, peer, 2000)
+            now[0] += 2
+            assert go_joined(endpoint, peer, 2000)
+
+    in_network(SHORT_PACKETS, body)
+
+
+@needs_namespaces
 def test_a_refused_run_amid_others_loses_repeats_and_reorders_nothing() -> None:
     def body() -> None:
         sizes = [1000] * 5 + [2000] * 30 + [20] + [2000] * 3 + [1200] * 100 + [1999] * 8 + [1400] * 3

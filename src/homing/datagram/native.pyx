@@ -3,6 +3,7 @@ in C. Linux only. The same contract as `portable`."""
 
 import os
 import socket
+from time import monotonic
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -28,6 +29,7 @@ cdef enum:
     COLUMNS = 2048
     OCTETS = 1 << 20
     ALL_LENGTHS = 65535
+    FORGET = 600  # seconds until a run is tried again that was refused: as long as Linux remembers the length of a path
 
 
 def probe():
@@ -59,6 +61,8 @@ cdef class NativeBackend:
     cdef int _fd, _family
     cdef Py_ssize_t _size  # the longest datagram that is accepted
     cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
+    cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
+    cdef double _gso_again  # when a refusal is forgotten
     cdef double _train, _octets  # datagrams and octets that a read of the kernel's brought, the last time
     cdef int _pooled  # buffers to take from a pool for a read
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
@@ -77,7 +81,7 @@ cdef class NativeBackend:
         self._octets = 0.0
         self._pooled = 1
         self.gro = gro and _sets(sock, UDP_GRO, 1)
-        self._gso_limit = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
+        self._gso_limit = self._gso_most = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property
     def gso(self):
@@ -277,6 +281,8 @@ cdef class NativeBackend:
         cdef MessageUDP message
         if outbox is None:
             outbox = self._outbox = Outbox()
+        if self._gso_limit != self._gso_most and monotonic() >= self._gso_again:
+            self._gso_limit = self._gso_most
         while start < count:
             index = start
             try:
@@ -317,6 +323,7 @@ cdef class NativeBackend:
 
     cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept:
         """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
+        self._gso_again = monotonic() + FORGET
         if number == EIO:
             self._gso_limit = 0  # the way out cannot split it
         elif number == EINVAL or number == EMSGSIZE:
