@@ -56,6 +56,21 @@ def test_it_does_what_a_deque_does(kind: Any, steps: list[tuple[str, Any]]) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@given(messages=st.lists(st.integers(), max_size=40), envelopes=st.lists(st.builds(object), max_size=5))
+def test_messages_of_one_sender_go_in_together_and_come_out_without_tuples(
+    kind: Any, messages: list[int], envelopes: list[object]
+) -> None:
+    lane = kind()
+    lane.extend(envelopes)
+    lane.extend_from(SENDER, messages)
+    assert list(lane) == [*envelopes, *((SENDER, message) for message in messages)]
+    taken = []
+    while lane:
+        taken.append((lane.take(), lane.sender))
+    assert taken == [*((envelope, None) for envelope in envelopes), *((message, SENDER) for message in messages)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_keeps_nothing_that_was_taken_and_grows_small_again(kind: Any) -> None:
     lane, message = kind(), object()
     before = sys.getrefcount(message)

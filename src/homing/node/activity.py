@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from .envelope import ExitSignal, is_coroutine
-from .lane import make_lane
+from .lane import COMPILED, make_lane
 from .mailbox import Entry, Mailbox
 
 if TYPE_CHECKING:
@@ -175,13 +175,14 @@ class Activity(Mailbox):
                     check += count if count < CLOCK_STEP else CLOCK_STEP  # `min` would cost a tenth of a ping-pong
                     if check > budget:
                         check = budget
-                entry = lane.popleft()
-                count += 1
-                if type(entry) is tuple:
-                    sender, message = entry
-                    result = handle(sender, message)
+                if COMPILED:  # such a lane makes no tuple where none is needed
+                    message = lane.take()  # type: ignore[attr-defined]
+                    sender = lane.sender  # type: ignore[attr-defined]
                 else:
-                    result = entry.handle(self)
+                    entry = lane.popleft()
+                    sender, message = entry if type(entry) is tuple else (None, entry)
+                count += 1
+                result = message.handle(self) if sender is None else handle(sender, message)
                 if result is not None and is_coroutine(result):
                     if carrier is None or carrier.begin(result):
                         self.handled += count

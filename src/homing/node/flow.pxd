@@ -1,6 +1,7 @@
 cimport cython
 
 from .activity cimport Activity
+from .lane cimport Lane
 
 
 cdef class Inlet:
@@ -20,7 +21,7 @@ cdef class Inlet:
     @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
     cpdef room(self)
 
-    @cython.locals(target=Activity)
+    @cython.locals(target=Activity, lane=Lane)
     cpdef put(self, list messages)
 
     @cython.locals(target=Activity)

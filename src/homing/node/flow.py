@@ -6,13 +6,14 @@ is there, or its main lane is at the high water mark, the source waits; it is ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from ..gen import ProcessID, Target
 from .delivery import split_address
 from .envelope import SplitMessage
+from .lane import COMPILED
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -95,11 +96,13 @@ class Inlet:
             return 0
         sender = self._owner.sender
         address = split_address(target, self._to)
-        if address is None:
-            entries: Iterable[Any] = zip(repeat(sender), messages)
+        lane = target.main_lane()
+        if address is not None:
+            lane.extend([SplitMessage(address, sender, message) for message in messages])
+        elif COMPILED:
+            lane.extend_from(sender, messages)  # type: ignore[attr-defined]
         else:
-            entries = [SplitMessage(address, sender, message) for message in messages]
-        target.main_lane().extend(entries)
+            lane.extend(zip(repeat(sender), messages))
         self._owner.messages_out += len(messages)
         if not target.scheduled:
             self._core.scheduler.schedule(target)

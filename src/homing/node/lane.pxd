@@ -10,12 +10,18 @@ cdef class Lane:
     cdef Py_ssize_t _size
     cdef Py_ssize_t _head
     cdef Py_ssize_t _count
+    cdef public object sender
 
     cpdef append(self, entry)
     cpdef appendleft(self, entry)
 
-    @cython.locals(ring=list, at=Py_ssize_t)
     cpdef popleft(self)
+
+    @cython.locals(ring=list, at=Py_ssize_t)
+    cpdef take(self)
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef extend_from(self, sender, list messages)
 
     cpdef extend(self, entries)
     cpdef clear(self)

@@ -23,13 +23,17 @@ the room would take a sixth of the time of its messages."""
 class Lane:
     """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message)."""
 
-    __slots__ = ("_count", "_head", "_ring", "_size")
+    __slots__ = ("_count", "_head", "_ring", "_size", "sender")
+
+    sender: Any
+    """Of the message that `take` has given; None: that was an envelope."""
 
     def __init__(self) -> None:
         self._ring: list[Any] = [None] * (2 * _FIRST)
         self._size = _FIRST  # a power of two
         self._head = 0
         self._count = 0
+        self.sender = None
 
     def __len__(self) -> int:
         return self._count
@@ -56,14 +60,30 @@ class Lane:
         """Takes the entry at the head. Raises `IndexError` if there is none."""
         if self._count == 0:
             raise IndexError("pop from an empty lane")
+        message = self.take()
+        sender, self.sender = self.sender, None
+        return message if sender is None else (sender, message)
+
+    def take(self) -> Any:
+        """As `popleft` from a lane that is not empty, but gives the message alone and leaves its `sender` here."""
         ring, at = self._ring, 2 * self._head
-        sender, message = ring[at], ring[at + 1]
+        self.sender, message = ring[at], ring[at + 1]
         ring[at] = ring[at + 1] = None
         self._head = (self._head + 1) & (self._size - 1)
         self._count -= 1
         if self._count == 0 and self._size > _KEPT:
             self.clear()
-        return message if sender is None else (sender, message)
+        return message
+
+    def extend_from(self, sender: Any, messages: list[Any]) -> None:
+        """Puts `messages` of one sender at the end, in order."""
+        for message in messages:
+            if self._count == self._size:
+                self._resize(2 * self._size)
+            at = 2 * ((self._head + self._count) & (self._size - 1))
+            self._ring[at] = sender
+            self._ring[at + 1] = message
+            self._count += 1
 
     def extend(self, entries: Iterable[Any]) -> None:
         """Puts `entries` at the end, in order."""
