@@ -7,7 +7,6 @@ one is taken for a read and given back as soon as what it brought was copied out
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 

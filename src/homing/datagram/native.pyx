@@ -8,7 +8,7 @@ from time import monotonic
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
 from .arena cimport SLOTS, Arena, Slot, give_back, take

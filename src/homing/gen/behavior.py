@@ -153,8 +153,8 @@ class MetaBehavior:
     """As in `ProcessBehavior`."""
 
     def _take_main(self, main: deque[Any]) -> int:
-        """Drains the main lane, bounded; gives how many it took."""
-        raise NotImplementedError
+        """As in `ProcessBehavior`."""
+        return 0
 
     def init(self, process: MetaProcess) -> Result:
         """Runs once, before `start`. Keeps `process`. What it raises, `spawn_meta` raises, after `terminate`."""
