@@ -22,6 +22,7 @@ from ..gen import (
 )
 from ..gen.options import check_integer, check_name, check_seconds, check_type
 from ..node.envelope import Exit
+from ..node.spawning import spawn
 from .actor import Actor
 
 
@@ -118,6 +119,7 @@ class Supervisor(Actor):
     """
 
     trap_exit = True
+    _succeeds: ClassVar[bool] = True
     _terminate_timeout: ClassVar[float | None] = None  # each child has its own
 
     _spec: SupervisorSpec
@@ -154,9 +156,10 @@ class Supervisor(Actor):
         """Ends the children. A class that overrides it calls `await super().terminate(reason)`."""
         await self._stop_children()
 
-    async def _start(self, child: ChildSpec) -> None:
+    async def _start(self, child: ChildSpec, previous: PID | None = None) -> None:
         options = replace(child.options, link_parent=True, link_child=True)
-        pid = await self.spawn(child.behavior, *child.args, name=child.name, options=options)
+        process = self._process
+        pid = await spawn(process.core, process, child.behavior, child.args, child.name, options, previous)
         self._running[pid] = child
 
     def _dispatch(self, sender: PID, message: Any) -> Any:
@@ -165,16 +168,17 @@ class Supervisor(Actor):
             if child.restart is RestartStrategy.PERMANENT or (
                 child.restart is RestartStrategy.TRANSIENT and not is_orderly(message.reason)
             ):
-                return self._restart(child, message.reason)
+                return self._restart(child, message.pid, message.reason)
+            self._process.forget_estate(message.pid)
             return None
         return self.handle_message(sender, message)
 
-    async def _restart(self, child: ChildSpec, reason: Exception) -> None:
+    async def _restart(self, child: ChildSpec, previous: PID, reason: Exception) -> None:
         """Starts a child again, again and again if its `init` fails, as often as the restart window allows."""
         while self._window.allowed(monotonic()):
             self._restarts += 1
             try:
-                await self._start(child)
+                await self._start(child, previous)
             except Exception as error:
                 self.log.error("child %r could not be restarted: %r", child.name, error, exc_info=error)
                 reason = error

@@ -41,10 +41,12 @@ from .errors import TerminateKill as TerminateKill
 from .errors import TerminateNormal as TerminateNormal
 from .errors import TerminatePanic as TerminatePanic
 from .errors import TerminateReason as TerminateReason
+from .errors import TerminateRestart as TerminateRestart
 from .errors import TerminateShutdown as TerminateShutdown
 from .errors import Unregistered as Unregistered
 from .errors import as_reason as as_reason
 from .errors import is_orderly as is_orderly
+from .errors import is_succeeded as is_succeeded
 from .identifiers import PID as PID
 from .identifiers import Alias as Alias
 from .identifiers import Event as Event
@@ -57,6 +59,7 @@ from .info import MetaInfo as MetaInfo
 from .info import NodeInfo as NodeInfo
 from .info import ProcessInfo as ProcessInfo
 from .messages import NO_REPLY as NO_REPLY
+from .messages import MessageDeadLetter as MessageDeadLetter
 from .messages import MessageDownAlias as MessageDownAlias
 from .messages import MessageDownEvent as MessageDownEvent
 from .messages import MessageDownName as MessageDownName

@@ -39,6 +39,9 @@ class ProcessBehavior:
     _configure: ClassVar[Callable[..., Any] | None] = None
     """For behavior bases: called with what `init` returned."""
 
+    _succeeds: ClassVar[bool] = False
+    """For behavior bases: starts successors of children, which get what waited at these."""
+
     _terminate_timeout: ClassVar[float | None] = TERMINATE_TIMEOUT
     """For behavior bases: seconds that an asynchronous `terminate` may take."""
 

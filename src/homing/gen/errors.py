@@ -40,6 +40,12 @@ class TerminateShutdown(TerminateReason):
     text = "shutdown"
 
 
+class TerminateRestart(TerminateShutdown):
+    """Ended by its supervisor, in order to be started again with the others of its group."""
+
+    text = "restart"
+
+
 class TerminateKill(TerminateReason):
     """Ended by `kill`, which no process can trap."""
 
@@ -75,6 +81,11 @@ def as_reason(reason: object) -> Exception:
         panic.__cause__ = reason
         return panic
     raise BadOption("reason", reason, "give an exception or its class, for example gen.TerminateShutdown")
+
+
+def is_succeeded(reason: BaseException) -> bool:
+    """True for the ends after which a successor goes on with what is left: every abnormal one, and a restart."""
+    return not is_orderly(reason) or isinstance(reason, TerminateRestart)
 
 
 def is_orderly(reason: BaseException) -> bool:

@@ -67,7 +67,9 @@ class NodeInfo:
     """What `info` tells.
 
     crashes: processes and meta-processes that ended abnormally by their own fault.
-    discarded: messages that still waited in the mailbox of a process or meta-process when it ended.
+    discarded: messages that still waited in the mailbox of a process or meta-process when it ended; nobody got them.
+    dead_letters: messages left unhandled by an abnormal end: each in hand then, and those that went to a dead-letter
+        process.
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
         found no receiver or a full mailbox. Nobody could be told, so they are counted here.
@@ -87,6 +89,7 @@ class NodeInfo:
     spawned: int
     crashes: int
     discarded: int
+    dead_letters: int
     open_calls: int
     late_responses: int
     timer_failures: int

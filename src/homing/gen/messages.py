@@ -123,3 +123,18 @@ class MessageFallback:
     tag: str
     target: Any
     message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeadLetter:
+    """To `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message` unhandled.
+
+    in_hand: it was being handled when the process ended (perhaps the process ended by it); else it waited.
+    """
+
+    pid: PID
+    name: str | None
+    sender: PID
+    message: Any
+    reason: Exception
+    in_hand: bool

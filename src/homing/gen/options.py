@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import BadOption
-from .identifiers import PID
+from .identifiers import PID, Alias, ProcessID, Target
 
 
 def check_integer(option: str, value: object, low: int, high: int | None = None) -> None:
@@ -36,6 +36,14 @@ def check_name(option: str, value: object) -> None:
     """Raises `BadOption` unless `value` can be a registered name: 1 to 255 characters."""
     if not isinstance(value, str) or not 0 < len(value) <= 255:
         raise BadOption(option, value, "give a name of 1 to 255 characters")
+
+
+def check_target(option: str, value: object) -> None:
+    """Raises `BadOption` unless `value` is what a message can be sent to."""
+    if isinstance(value, str):
+        check_name(option, value)
+    elif not isinstance(value, (PID, Alias, ProcessID)):
+        raise BadOption(option, value, "give a registered name, a PID or an alias")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +104,11 @@ class ProcessOptions:
     leader: group leader; None inherits the parent's.
     link_parent: the process ends when its parent ends (linked before `init`).
     link_child: the parent gets an exit signal when the process ends (linked before `init`).
+    preserve_mailbox: when the process ends abnormally, or is ended to be started again, what waits in its mailbox goes,
+        lane by lane and in order, to the process that its supervisor (or pool, or router) starts in its place. The
+        message in hand does not: it might be what it died of. False: what waits is discarded and counted.
+    dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
+        what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
     """
 
     mailbox_size: int = 0
@@ -105,6 +118,8 @@ class ProcessOptions:
     leader: PID | None = None
     link_parent: bool = False
     link_child: bool = False
+    preserve_mailbox: bool = False
+    dead_letters: Target | None = None
 
     def __post_init__(self) -> None:
         check_integer("mailbox_size", self.mailbox_size, 0)
@@ -114,6 +129,9 @@ class ProcessOptions:
         check_type("leader", self.leader, (PID, type(None)), "a PID or None")
         check_type("link_parent", self.link_parent, bool, "True or False")
         check_type("link_child", self.link_child, bool, "True or False")
+        check_type("preserve_mailbox", self.preserve_mailbox, bool, "True or False")
+        if self.dead_letters is not None:
+            check_target("dead_letters", self.dead_letters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,12 @@ class BatchEntry:
     ended: called once: after the callback, or when nobody will ever handle it.
     """
 
-    __slots__ = ("_batch", "_ended")
+    __slots__ = ("_batch", "_ended", "_letter")
 
     def __init__(self, batch: DatagramBatch, ended: Callable[[], None]) -> None:
         self._batch: DatagramBatch | None = batch
         self._ended = ended
+        self._letter: DatagramBatch | None = None
 
     def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
         """Runs the callback. Gives back a coroutine if that is to be awaited."""
@@ -32,18 +33,29 @@ class BatchEntry:
         try:
             result = behavior.handle_datagrams(self._batch)
         except BaseException:
-            self._end()
+            self._failed(activity)
             raise
         if is_coroutine(result):
-            return self._handle_later(result)
+            return self._handle_later(activity, result)
         self._end()
         return None
 
-    async def _handle_later(self, pending: Coroutine[Any, Any, Any]) -> None:
+    async def _handle_later(self, activity: Activity, pending: Coroutine[Any, Any, Any]) -> None:
         try:
             await pending
-        finally:
-            self._end()
+        except BaseException:
+            self._failed(activity)
+            raise
+        self._end()
+
+    def letter(self) -> DatagramBatch | None:
+        """A copy, for a dead-letter process: of one that waits, or of one whose callback has failed."""
+        return self._letter if self._batch is None else self._batch.detach()
+
+    def _failed(self, activity: Activity) -> None:
+        if activity.wants_letters:
+            self._letter = self.letter()
+        self._end()
 
     def _end(self) -> None:
         batch, self._batch = self._batch, None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ..gen import PID, Alias, BadOption, ProcessID, Target
-from ..gen.options import check_integer, check_name, check_type
+from ..gen import BadOption, Target
+from ..gen.options import check_integer, check_target, check_type
 
 
 @runtime_checkable
@@ -66,10 +66,8 @@ class UDPServerOptions:
     def __post_init__(self) -> None:
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         check_integer("port", self.port, 0, 65535)
-        if isinstance(self.process, str):
-            check_name("process", self.process)
-        elif self.process is not None and not isinstance(self.process, (PID, Alias, ProcessID)):
-            raise BadOption("process", self.process, "give a registered name, a PID or an alias")
+        if self.process is not None:
+            check_target("process", self.process)
         check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)

@@ -9,6 +9,7 @@ cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
 cdef class Activity(Mailbox):
     cdef public object behavior
     cdef public object core
+    cdef public object hand
     cdef public object handler
     cdef public object id
     cdef public object sender

@@ -36,6 +36,7 @@ CLOCK_STEP = 8
 class Activity(Mailbox):
     """A mailbox with someone who drains it, one message at a time.
 
+    hand: the entry whose callback waits for something, or has failed.
     handled: messages taken from the mailbox so far.
     handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
     forwards: the behavior drains the main lane itself, by `take_main`.
@@ -48,6 +49,7 @@ class Activity(Mailbox):
         "behavior",
         "core",
         "forwards",
+        "hand",
         "handled",
         "handler",
         "id",
@@ -76,6 +78,7 @@ class Activity(Mailbox):
         self.state = _INIT
         self.forwards = False
         self.task: asyncio.Task[None] | None = None
+        self.hand: Entry | None = None
         self.handled = 0
         self.messages_out = 0
         self.running_time = 0.0
@@ -90,6 +93,11 @@ class Activity(Mailbox):
 
     def traps_exit(self, sender: PID) -> bool:
         """True if an exit signal from `sender` becomes a message here."""
+        return False
+
+    @property
+    def wants_letters(self) -> bool:
+        """True if somebody gets what an abnormal end leaves unhandled."""
         return False
 
     def take_main(self) -> int:
@@ -144,6 +152,8 @@ class Activity(Mailbox):
         slow ones stop in time, also those that come after many quick ones.
         """
         handle = self.handler or self.behavior.handle_message
+        sender: Any = None
+        message: Any = None
         result: Any
         forwards = self.forwards
         main = self.main
@@ -157,6 +167,7 @@ class Activity(Mailbox):
                     lane = self.system
                 elif main and not self.held:
                     if forwards:
+                        message = None
                         count += self.take_main()
                         if count < budget:
                             continue
@@ -186,6 +197,7 @@ class Activity(Mailbox):
                 if result is not None and is_coroutine(result):
                     if carrier is None or carrier.begin(result):
                         self.handled += count
+                        self.hand = message if sender is None else (sender, message)
                         if self.watchers is not None:
                             self.notify_watchers()  # the callback may take long, and this was taken out of the lane
                         return result
@@ -195,6 +207,8 @@ class Activity(Mailbox):
             failure = error
         self.handled += count
         if failure is not None:
+            if message is not None or sender is not None:
+                self.hand = message if sender is None else (sender, message)
             # the traceback must not keep the message, and with it a pooled buffer
             entry = sender = message = result = None
             self.failed(failure)
@@ -211,7 +225,9 @@ class Activity(Mailbox):
         if failure is not None:
             del pending
             self.failed(failure)
-        elif not carrier.touched:
+            return None
+        self.hand = None
+        if not carrier.touched:
             return self.advance(deadline, budget, carrier)
         return None
 
@@ -317,6 +333,7 @@ class Activity(Mailbox):
 
     def release(self) -> None:
         """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
+        self.hand = None
         for timer in tuple(self.timers or ()):
             timer.cancel()
         self.discard()

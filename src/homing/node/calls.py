@@ -130,10 +130,12 @@ class Calls:
         if waiter is not None:
             waiter.move(callee)
 
-    def callee_gone(self, callee: Activity, reason: Exception) -> None:
-        """Fails every open call to `callee`, at once."""
+    def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
+        """Fails every open call to `callee`, at once, but those `spared`, which go to a successor."""
         gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
         waiters, callee.pending = callee.pending, None
         for waiter in waiters or ():
-            if self._open.pop(waiter.ref, None) is not None:
+            if spared and waiter.ref in spared:
+                waiter.move(callee)
+            elif self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))

@@ -203,6 +203,7 @@ class Carrier:
             if failure is not None:
                 activity.failed(failure)
                 return
+            activity.hand = None
             self._look()
             if activity.alive and not self.touched and (start := perf_counter()) < self._deadline:
                 pending = activity.advance(self._deadline, self._budget, self)

@@ -57,6 +57,7 @@ class Core:
         self.spawned = 0
         self.crashes = 0
         self.discarded = 0
+        self.dead_letters = 0
         self.timer_failures = 0
         self.threadsafe_failures = 0
         self.on_change: Callable[[], None] | None = None

@@ -67,7 +67,8 @@ class Delivery:
 
     def _fall_back(self, target: Activity, sender: PID, to: Target, message: Any) -> None:
         full = MailboxFull(to, target.limit)
-        fallback = getattr(target, "fallback", None)
+        options = getattr(target, "options", None)
+        fallback = None if options is None else options.fallback
         if fallback is None:
             raise full
         other = self._registry.routes.get(fallback.name)

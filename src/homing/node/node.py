@@ -197,6 +197,7 @@ class Node:
             spawned=core.spawned,
             crashes=core.crashes,
             discarded=core.discarded,
+            dead_letters=core.dead_letters,
             open_calls=len(core.calls),
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,

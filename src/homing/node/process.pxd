@@ -2,9 +2,11 @@ from .activity cimport Activity
 
 
 cdef class Process(Activity):
+    cdef public dict estates
     cdef public dict metas
     cdef public object env
-    cdef public object fallback
+    cdef public object estate
+    cdef public object options
     cdef public object leader
     cdef public object name
     cdef public object parent

@@ -15,7 +15,6 @@ from ..gen import (
     PID,
     Alias,
     Event,
-    Fallback,
     NotAllowed,
     ProcessBehavior,
     ProcessInfo,
@@ -25,8 +24,10 @@ from ..gen import (
     TerminateKill,
     Unregistered,
     is_orderly,
+    is_succeeded,
 )
 from .activity import Activity
+from .estate import Estate, describe, send_dead_letter
 from .logs import PROCESS_LOGGER, ContextAdapter, context
 
 if TYPE_CHECKING:
@@ -37,20 +38,26 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 
 
 class Process(Activity):
-    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended."""
+    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
+
+    estate: what waited when it was killed, until it has ended.
+    estates: what waited at children that have ended, until they have a successor.
+    """
 
     __slots__ = (
         "aliases",
         "ending",
         "env",
+        "estate",
+        "estates",
         "events",
-        "fallback",
         "leader",
         "links",
         "metas",
         "monitors",
         "name",
         "open_calls",
+        "options",
         "parent",
         "reason",
     )
@@ -66,7 +73,9 @@ class Process(Activity):
         self.parent = parent
         self.leader = leader
         self.env = env
-        self.fallback: Fallback | None = options.fallback
+        self.options = options
+        self.estate: Estate | None = None
+        self.estates: dict[PID, Estate] | None = None
         self.name: str | None = None
         self.open_calls = 0
         self.ending = False
@@ -79,6 +88,10 @@ class Process(Activity):
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
+
+    @property
+    def wants_letters(self) -> bool:
+        return self.options.dead_letters is not None
 
     def take_main(self) -> int:
         if self.main is None:
@@ -132,7 +145,7 @@ class Process(Activity):
         elif self.alive:
             self._leave()
             self.state = _ZOMBIE
-            self.discard()  # so the turn in which it may be finds nothing more
+            self._lay_aside()  # so the turn in which it may be finds nothing more
             if self.task is not None:
                 self.task.cancel()
         elif self.state is _ZOMBIE:
@@ -167,11 +180,16 @@ class Process(Activity):
         self.ending = True
         self._leave()
         self.state = _ZOMBIE
+        hand, self.hand = self.hand, None
         if fault is not None and not is_orderly(reason):
             self.core.crashes += 1
-            self.log_adapter.error("process %s crashed: %r", self._title(), reason, exc_info=fault)
+            what = describe(hand)
+            self.log_adapter.error("process %s crashed%s: %r", self._title(), what, reason, exc_info=fault)
         elif not is_orderly(reason):
             self.log_adapter.info("process %s ended: %r", self._title(), reason)
+        if hand is not None and not is_orderly(reason):
+            send_dead_letter(self, hand, reason, in_hand=True)
+        del hand
         if tasks := self._end_metas(reason):
             self.task = self.core.loop.create_task(_wait_for(tasks))
             self.task.add_done_callback(lambda task: self._terminate(reason))
@@ -214,7 +232,7 @@ class Process(Activity):
         core.processes.pop(self.id, None)
         if self.name is not None:
             del core.registry.names[self.name]
-        core.calls.callee_gone(self, reason)
+        self._leave_estate(reason)
         relations = core.relations
         relations.consumer_gone(self)
         core.events.owner_gone(self, reason)
@@ -225,6 +243,49 @@ class Process(Activity):
             relations.subject_gone(alias, self.id, reason)
         self.release()
         core.changed()
+
+    # --- what it leaves -------------------------------------------------------------------------------------
+
+    @property
+    def _has_estate(self) -> bool:
+        """True if what waits at its end is somebody's."""
+        return self.options.preserve_mailbox or self.options.dead_letters is not None
+
+    def _lay_aside(self) -> None:
+        """Takes what waits out of the lanes, for a successor if there may be one."""
+        if self._has_estate:
+            self.estate = Estate(self)
+            self.estate.collect()
+        self.discard()
+
+    def _leave_estate(self, reason: Exception) -> None:
+        """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
+        estate, self.estate = self.estate, None
+        if estate is None and self._has_estate and is_succeeded(reason):
+            estate = Estate(self)
+        if estate is not None:
+            estate.collect()
+            parent = self.core.processes.get(self.parent)
+            if self.options.preserve_mailbox and parent is not None and parent.alive and parent.behavior._succeeds:
+                if parent.estates is None:
+                    parent.estates = {}
+                parent.estates[self.id] = estate
+                self.core.calls.callee_gone(self, reason, estate.refs())
+                return
+            estate.bury()
+        self.core.calls.callee_gone(self, reason)
+
+    def forget_estate(self, child: PID) -> None:
+        """There will be no successor of `child`: what waited there is lost."""
+        if self.estates is not None:
+            estate = self.estates.pop(child, None)
+            if estate is not None:
+                estate.bury()
+
+    def release(self) -> None:
+        for child in tuple(self.estates or ()):
+            self.forget_estate(child)
+        super().release()
 
     def info(self) -> ProcessInfo:
         """A snapshot."""

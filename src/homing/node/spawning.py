@@ -40,8 +40,11 @@ async def spawn(
     args: tuple[Any, ...],
     name: str | None,
     options: ProcessOptions | None,
+    previous: PID | None = None,
 ) -> PID:
     """Starts a process and gives its PID once `init` has finished.
+
+    previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
 
     Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
@@ -68,9 +71,22 @@ async def spawn(
         if parent is not None:
             core.relations.unlink(parent, process.id)  # the parent is told by what is raised here
         await process.fail_init(as_reason(error))
+        _keep_for_next(parent, process, previous)
         raise
+    if parent is not None and parent.estates and previous in parent.estates:
+        parent.estates.pop(previous).hand_to(process)
     process.start()
     return process.id
+
+
+def _keep_for_next(parent: Process | None, failed: Process, previous: PID | None) -> None:
+    """What came to a successor that could not start waits for the next one."""
+    if parent is not None and parent.estates and failed.id in parent.estates:
+        estate = parent.estates.get(previous) if previous is not None else None
+        if estate is None:
+            parent.forget_estate(failed.id)
+        else:
+            estate.absorb(parent.estates.pop(failed.id))
 
 
 def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior], options: ProcessOptions) -> Process:
