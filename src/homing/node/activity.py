@@ -158,9 +158,9 @@ class Activity(Mailbox):
                 elif main and not self.held:
                     if forwards:
                         count += self.take_main()
-                        if count < budget:
-                            continue
-                        break
+                        if count >= budget or perf_counter() >= deadline:
+                            break
+                        continue
                     lane = main
                 elif self.logs:
                     lane = self.logs
