@@ -370,6 +370,22 @@ async def test_a_route_that_ends_again_soon_after_its_start_is_started_again_aft
     assert (await node.call(router, ("a", 1)))[0] == "a"
 
 
+async def test_a_route_that_is_removed_before_it_is_started_again_is_not_started(
+    node: homing.Node, probe: Probe
+) -> None:
+    router = await start(node, probe, routes=owned(probe, "a", "b"))
+    crash = ("raise", RuntimeError("as asked"))
+    for name in "ab":
+        node.send(router, (name, crash))
+        await until(node, router, lambda facts, name=name: facts["routes"][name]["restarts"] == 1)
+        node.send(router, (name, crash))
+        await until(node, router, lambda facts, name=name: facts["routes"][name]["state"] == "restarting")
+    await ask(node, router, act.RemoveRoute("a"))
+    spawned = node.info().spawned
+    await until(node, router, lambda facts: facts["routes"]["b"]["restarts"] == 2)  # which was to be later than a's
+    assert node.info().spawned == spawned + 1
+
+
 async def test_a_route_that_cannot_be_started_again_is_tried_until_it_can(
     node: homing.Node, probe: Probe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
