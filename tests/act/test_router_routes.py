@@ -10,6 +10,7 @@ import pytest
 
 import homing
 from homing import act, gen
+from homing.act.routes import Route
 
 from ..meta.udp import Gate, Gated, error_of
 from ..support import Probe, eventually
@@ -503,3 +504,11 @@ async def test_a_router_that_fails_to_add_a_route_in_its_own_callback_may_catch_
     (spec,) = owned(probe, "sick", behavior=Sick)
     assert isinstance(await do(node, router, lambda actor: error_of(actor.add_route(spec))), RuntimeError)
     assert await ask(node, router, act.WhichRoutes()) == ()
+
+
+def test_the_delay_before_a_start_doubles_up_to_five_seconds_and_a_long_life_ends_it() -> None:
+    route = Route(act.RouteSpec(name="a", target="somebody"))
+    route.since = 100.0
+    assert [route.next_delay(101.0) for _ in range(8)] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
+    assert route.next_delay(101.0) == 5.0
+    assert route.next_delay(105.0) == 0.0
