@@ -49,8 +49,9 @@ class Client(act.Actor):
             self.ask()
 
     def ask(self):
-        for number in self.questions:
-            return self.send(self.udp, meta.MessageUDP(None, self.server, b"%d" % number))
+        number = next(self.questions, None)
+        if number is not None:
+            self.send(self.udp, meta.MessageUDP(None, self.server, b"%d" % number))
 
     def handle_message(self, sender, message):
         kind, number = message.data.split()
