@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import re
 import subprocess
 import sys
@@ -136,6 +137,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("act.Actor", public(act.Actor) - CALLBACKS),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
+        ("gen.Application", public(gen.Application)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
         ("gen.MetaProcess", public(gen.MetaProcess)),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
@@ -160,6 +162,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         act.PoolOptions,
         act.SupervisorSpec,
         act.ChildSpec,
+        gen.ApplicationSpec,
+        gen.ApplicationMember,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
@@ -175,9 +179,21 @@ def default(field: dataclasses.Field[Any]) -> str:
         return "ProcessOptions()" if value == gen.ProcessOptions() else repr(value)
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, act.RestartStrategy) else repr(field.default)
+    return str(field.default) if isinstance(field.default, enum.Enum) else repr(field.default)
 
 
-@pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])
+SNAPSHOTS = [
+    gen.NodeInfo,
+    gen.ProcessInfo,
+    gen.MetaInfo,
+    gen.MailboxInfo,
+    gen.ApplicationInfo,
+    gen.NodeTree,
+    gen.ApplicationTree,
+    gen.ProcessTree,
+]
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
     check_all_named(f"gen.{kind.__name__}", set(fields(kind)))

@@ -118,6 +118,7 @@ class Supervisor(Actor):
     """
 
     trap_exit = True
+    _kind: ClassVar[str] = "supervisor"
     _terminate_timeout: ClassVar[float | None] = None  # each child has its own
 
     _spec: SupervisorSpec

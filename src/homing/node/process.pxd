@@ -3,6 +3,7 @@ from .activity cimport Activity
 
 cdef class Process(Activity):
     cdef public dict metas
+    cdef public object application
     cdef public object env
     cdef public object fallback
     cdef public object leader

@@ -37,10 +37,12 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 
 
 class Process(Activity):
-    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended."""
+    """An actor at run time. `sender` (its PID) stands on what it sends; `application` is the name of the one that it
+    belongs to; `reason` is why it ended."""
 
     __slots__ = (
         "aliases",
+        "application",
         "ending",
         "env",
         "events",
@@ -66,6 +68,7 @@ class Process(Activity):
         self.parent = parent
         self.leader = leader
         self.env = env
+        self.application: str | None = None
         self.fallback: Fallback | None = options.fallback
         self.name: str | None = None
         self.open_calls = 0
@@ -224,6 +227,8 @@ class Process(Activity):
         for alias in self.aliases or ():
             relations.subject_gone(alias, self.id, reason)
         self.release()
+        if self.application is not None:
+            core.applications.process_ended(self, reason)
         core.changed()
 
     def info(self) -> ProcessInfo:
@@ -232,6 +237,8 @@ class Process(Activity):
             pid=self.id,
             name=self.name,
             behavior=type(self.behavior).__name__,
+            kind=self.behavior._kind,
+            application=self.application,
             state=self.state,
             parent=self.parent,
             leader=self.leader,

@@ -40,9 +40,11 @@ async def spawn(
     args: tuple[Any, ...],
     name: str | None,
     options: ProcessOptions | None,
+    application: str | None = None,
 ) -> PID:
     """Starts a process and gives its PID once `init` has finished.
 
+    application: the one of which it is a member; where there is a parent, it belongs to the parent's.
     Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
     if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
@@ -52,6 +54,7 @@ async def spawn(
     elif not isinstance(options, ProcessOptions):
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
+    process.application = application if parent is None else parent.application
     try:
         if name is not None:
             core.registry.register_name(name, process)
