@@ -148,8 +148,9 @@ class LoadedApplication:
         if self.state is _STARTING:
             self._failure = self._failure or ProcessTerminated(process.id, reason)
         elif self.state is _RUNNING:
-            name, mode = self.spec.name, self.mode.value
-            self._core.log.info("application %s (%s) stops because %r ended: %r", name, mode, process, reason)
+            title = f"{self.spec.name} ({self.mode.value})"
+            who = f"{type(process.behavior).__name__} {process.id}"
+            self._core.log.info("application %s stops because %s ended: %r", title, who, reason)
             self.begin_stop(reason)
             self._ender = self._core.loop.create_task(self._end_members(STOP_TIMEOUT))
 
