@@ -56,13 +56,22 @@ async def test_a_directory_that_others_can_enter_is_refused(runtime: Path, node:
     make_directory(runtime / "homing", mode)
     with pytest.raises(ControlError, match=f"others can enter .* \\(mode {mode:o}\\); `chmod 700"):
         await open_control(node)
-    with pytest.raises(ControlError, match="others can enter"):
-        asking.choose(None)
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
     path.mkdir()
     path.chmod(mode)
+
+
+async def test_a_directory_that_is_not_safe_is_named_where_no_other_has_a_node(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directory(runtime / "unsafe", 0o777)
+    monkeypatch.setattr(asking, "directories", lambda: [runtime / "homing", runtime / "unsafe"])
+    with pytest.raises(ControlError, match=r"others can enter .*/unsafe"):
+        asking.choose(None)
+    await open_control(node)
+    assert asking.choose(None)[0] == node.name
 
 
 async def test_a_link_in_the_place_of_the_directory_is_refused(runtime: Path, node: homing.Node) -> None:

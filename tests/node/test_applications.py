@@ -474,7 +474,7 @@ async def test_a_member_that_does_not_end_in_time_is_killed_and_the_others_end_i
     notes: list[Any] = []
     application = Noted(notes=notes, members=("a", member(Stubborn, "b", notes), "c"))
     await running(node, application)
-    assert not await node.application_stop("app", timeout=0.05)
+    assert not await node.application_stop("app", timeout=0.2)
     assert notes[4:] == [("terminate", "c"), ("terminate", "a"), ("end", gen.TerminateKill)]
     assert "Stubborn" in caplog.text
     assert "did not end in time and is killed" in caplog.text

@@ -23,13 +23,24 @@ class NotOneNode(ControlError):
 
 
 def running_nodes() -> dict[str, Path]:
-    """The control sockets of this user's nodes on this machine, by node name."""
+    """The control sockets of this user's nodes on this machine, by node name.
+
+    Raises `ControlError` if none is found and a directory where they could be is not safe. (Another user can make one
+    in /tmp: that must not hide the nodes in the other.)
+    """
     require_unix_sockets()
     found: dict[str, Path] = {}
+    unsafe: ControlError | None = None
     for directory in reversed(directories()):
-        if directory.is_symlink() or directory.exists():
+        try:
             check_directory(directory)
             found.update(node_names(directory))
+        except FileNotFoundError:
+            pass  # no node has run yet that would have made it
+        except ControlError as error:
+            unsafe = error
+    if unsafe is not None and not found:
+        raise unsafe
     return found
 
 

@@ -125,10 +125,10 @@ def is_listening(path: Path) -> bool:
         probe.setblocking(False)
         try:
             probe.connect(str(path))
-        except BlockingIOError:
-            return True  # its queue is full: somebody listens, and is slow
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            pass  # mostly that its queue is full: somebody listens, and is slow
     return True
 
 
