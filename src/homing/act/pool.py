@@ -70,6 +70,7 @@ class Pool(Actor):
     that ends is replaced. Workers end with the pool.
     """
 
+    _kind: ClassVar[str] = "pool"
     _forwards: ClassVar[bool] = True
 
     _options: PoolOptions

@@ -40,12 +40,14 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 class Process(Activity):
     """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
 
+    application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
     """
 
     __slots__ = (
         "aliases",
+        "application",
         "ending",
         "env",
         "estate",
@@ -74,6 +76,7 @@ class Process(Activity):
         self.leader = leader
         self.env = env
         self.options = options
+        self.application: str | None = None
         self.estate: Estate | None = None
         self.estates: dict[PID, Estate] | None = None
         self.name: str | None = None
@@ -246,6 +249,8 @@ class Process(Activity):
         for alias in self.aliases or ():
             relations.subject_gone(alias, self.id, reason)
         self.release()
+        if self.application is not None:
+            core.applications.process_ended(self, reason)
         core.changed()
 
     # --- what it leaves -------------------------------------------------------------------------------------
@@ -297,6 +302,8 @@ class Process(Activity):
             pid=self.id,
             name=self.name,
             behavior=type(self.behavior).__name__,
+            kind=self.behavior._kind,
+            application=self.application,
             state=self.state,
             parent=self.parent,
             leader=self.leader,
