@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import homing
 from homing import act, gen
-from homing.act.supervisor import RestartWindow
+from homing.act.restarting import RestartWindow
 
 
 class Child(act.Actor):

@@ -41,6 +41,7 @@ from .errors import TerminateKill as TerminateKill
 from .errors import TerminateNormal as TerminateNormal
 from .errors import TerminatePanic as TerminatePanic
 from .errors import TerminateReason as TerminateReason
+from .errors import TerminateRestart as TerminateRestart
 from .errors import TerminateShutdown as TerminateShutdown
 from .errors import Unregistered as Unregistered
 from .errors import as_reason as as_reason

@@ -40,6 +40,12 @@ class TerminateShutdown(TerminateReason):
     text = "shutdown"
 
 
+class TerminateRestart(TerminateShutdown):
+    """Ended by its supervisor in order to be started again, because of the end of another child. Not logged."""
+
+    text = "restart"
+
+
 class TerminateKill(TerminateReason):
     """Ended by `kill`, which no process can trap."""
 
