@@ -101,6 +101,31 @@ async def test_what_a_supervisor_ends_to_start_it_again_is_no_crash(
     ]
 
 
+async def test_what_is_not_to_be_started_again_ends_with_its_group_for_a_plain_shutdown(
+    node: homing.Node, probe: Probe
+) -> None:
+    await supervise(node, child([], "a"), child([], "b", restart=TEMPORARY), type=ALL)
+    await probe.do(lambda actor: actor.monitor("b"))
+    await crash(node, "a")
+    assert type((await probe.get()).reason) is gen.TerminateShutdown
+
+
+async def test_what_a_supervisor_ends_itself_is_no_message_to_it(node: homing.Node) -> None:
+    class Listening(Given):
+        def handle_message(self, sender: gen.PID, message: Any) -> None:
+            heard.append(message)
+
+    heard: list[Any] = []
+    specs = tuple(child([], label) for label in "abc")
+    await node.spawn(Listening, act.SupervisorSpec(children=specs, type=ALL), name="supervisor")
+    node.send("c", RuntimeError("crash"))
+    await crash(node, "b")
+    await children(node)
+    await node.call("supervisor", act.TerminateChild("a"))
+    await children(node)
+    assert heard == []
+
+
 async def test_children_that_crash_while_their_group_is_ended_are_no_new_crash(node: homing.Node) -> None:
     events: list[str] = []
     await supervise(node, *(child(events, label) for label in "abc"), type=ALL)

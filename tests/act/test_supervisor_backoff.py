@@ -184,6 +184,15 @@ async def test_a_crash_before_a_group_that_waits_takes_it_into_its_own(node: hom
     assert events[3:] == ["-b", "-c", "-a", "+a", "+b", "+c"]
 
 
+async def test_a_group_that_takes_another_in_leaves_one_timer(node: homing.Node) -> None:
+    await supervise(node, child([], "a"), child([], "b"), type=REST, backoff=NEVER)
+    before = len(pending_timers())
+    await crash(node, "b")
+    await crash(node, "a")
+    await children(node)
+    assert len(pending_timers()) == before + 1
+
+
 async def test_a_crash_of_one_that_was_added_while_a_group_waits_makes_it_wait_with_them(node: homing.Node) -> None:
     events: list[str] = []
     await supervise(node, child(events, "a"), type=ALL, backoff=NEVER)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
+import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +137,7 @@ CALLBACKS = public(gen.ProcessBehavior)
     ("section", "names"),
     [
         ("act.Actor", public(act.Actor) - CALLBACKS),
+        ("act.Supervisor", public(act.Supervisor) - public(act.Actor)),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
@@ -160,12 +164,16 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         act.PoolOptions,
         act.SupervisorSpec,
         act.ChildSpec,
+        act.Backoff,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
     section = f"{kind.__module__.split('.')[1]}.{kind.__name__}"
     assert named(section) == fields(kind)
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in dataclasses.fields(kind)]
+
+
+FUNCTIONS = {time.monotonic: "time.monotonic", random.random: "random.random"}
 
 
 def default(field: dataclasses.Field[Any]) -> str:
@@ -175,9 +183,14 @@ def default(field: dataclasses.Field[Any]) -> str:
         return "ProcessOptions()" if value == gen.ProcessOptions() else repr(value)
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, act.RestartStrategy) else repr(field.default)
+    if isinstance(field.default, enum.Enum):
+        return str(field.default)
+    return FUNCTIONS.get(field.default, repr(field.default))
 
 
-@pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])
+SNAPSHOTS = [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo, act.ChildInfo, act.ChildCount]
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
-    check_all_named(f"gen.{kind.__name__}", set(fields(kind)))
+    check_all_named(f"{kind.__module__.split('.')[1]}.{kind.__name__}", set(fields(kind)))

@@ -226,8 +226,6 @@ class Supervising(Actor):
     async def _end_for_good(self, child: Child, state: ChildState) -> None:
         """Ends a child on request. One that is disabled stays so."""
         if child.state is not ChildState.DISABLED:
-            leave_restart(child)
-            child.state = state
             await self._end([child])
             self._settle(child, state)
 
