@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from .supervision import (
     Child,
     Clock,
     FailsSometimes,
+    Given,
     child,
     children,
     crash,
@@ -37,9 +40,43 @@ from .supervision import (
 )
 
 EXACT = act.Backoff(first=0.1, most=1.0, factor=2.0, jitter=0.0)
-SOON = act.Backoff(first=0.01, most=0.01)
 NEVER = act.Backoff(first=3600.0, most=3600.0)
-"""Waits longer than any test."""
+"""Waits longer than any test, unless that lets the time pass."""
+
+
+class Waits:
+    """The waits of supervisors, which last until the test lets their time pass. `seconds`: how long they were to be."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.seconds: list[float] = []
+        self._waiting: list[tuple[asyncio.TimerHandle, Callable[[], None]]] = []
+        self._call_later = loop.call_later
+
+    def call_later(self, seconds: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+        timer = self._call_later(seconds, callback, *args)
+        if seconds >= 1000:
+            self.seconds.append(seconds)
+            self._waiting.append((timer, partial(callback, *args)))
+        return timer
+
+    def pass_by(self) -> int:
+        """Ends those that were not cancelled, and tells how many that were."""
+        over = [callback for timer, callback in self._waiting if not timer.cancelled()]
+        for timer, _ in self._waiting:
+            timer.cancel()
+        self._waiting.clear()
+        for callback in over:
+            callback()
+        return len(over)
+
+
+@pytest.fixture
+async def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    loop = asyncio.get_running_loop()
+    waits = Waits(loop)
+    monkeypatch.setattr(loop, "call_later", waits.call_later)
+    return waits
+
 
 # --- the delays -------------------------------------------------------------------------------------------
 
@@ -105,45 +142,69 @@ def test_a_bad_option_of_the_backoff_is_refused_by_an_error_that_names_it(option
 
 
 @pytest.mark.parametrize("kind", [ONE, ALL, REST])
-async def test_a_child_is_restarted_after_its_delay(kind: act.SupervisorType, node: homing.Node) -> None:
-    events: list[str] = []
-    supervisor = await supervise(
-        node, *(child(events, label) for label in "abc"), type=kind, backoff=SOON, intensity=100
-    )
+async def test_a_child_is_restarted_after_its_delay(kind: act.SupervisorType, node: homing.Node, waits: Waits) -> None:
+    supervisor = await supervise(node, *(child([], label) for label in "abc"), type=kind, backoff=NEVER, intensity=100)
     for _ in range(3):
         await crash(node, "b")
         assert (await states(node))["b"] is RESTARTING
-        await eventually(lambda: node.info().processes == 4)
-    assert {name: info.restarts for name, info in (await children(node)).items()}["b"] == 3
+        assert waits.pass_by() == 1, "one for all of the group"
+        assert await states(node) == dict.fromkeys("abc", RUNNING)
+    assert (await children(node))["b"].restarts == 3
     assert (await node.inspect(supervisor))["restarts"] == 3
 
 
-async def test_the_delays_are_those_of_the_backoff(node: homing.Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    delays: list[float] = []
-    loop = asyncio.get_running_loop()
-    call_later = loop.call_later
+async def test_a_real_wait_ends_by_itself(node: homing.Node) -> None:
+    await supervise(node, child([], "a"), backoff=act.Backoff(first=0.01, most=0.01))
+    before = await crash(node, "a")
+    await eventually(lambda: node.info().processes == 2)
+    assert (await pids(node))["a"] not in (None, before)
 
-    def noting(seconds: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
-        delays.append(seconds)
-        return call_later(0.001, callback, *args)
 
+async def test_the_delays_are_those_of_the_backoff(node: homing.Node, waits: Waits) -> None:
     clock = Clock()
     errors: list[BaseException] = []
     backoff = act.Backoff(first=2000.0, most=10000.0, factor=2.0, jitter=0.5, random=lambda: 0.5)
     await supervise(node, child([], "a", FailsSometimes, errors), backoff=backoff, intensity=100, clock=clock)
-
-    async def fail(lived: float) -> None:
+    for lived in (0, 9999, 10000):
         clock.now += lived
         await crash(node, "a")
-        await eventually(lambda: node.info().processes == 2)
+        await children(node)
+        if lived == 10000:
+            errors += [RuntimeError("not yet"), RuntimeError("not yet")]
+            for _ in range(2):
+                waits.pass_by()
+                await children(node)
+        waits.pass_by()
+        assert await states(node) == {"a": RUNNING}
+    assert waits.seconds == [1500, 3000, 1500, 3000, 6000]
 
-    monkeypatch.setattr(loop, "call_later", noting)
-    await fail(0)
-    await fail(9999)
-    errors += [RuntimeError("not yet"), RuntimeError("not yet")]
-    await fail(10000)
-    monkeypatch.undo()
-    assert [seconds for seconds in delays if seconds >= 1000] == [1500, 3000, 1500, 3000, 6000]
+
+async def test_each_child_has_a_wait_of_its_own_but_a_group_has_one(node: homing.Node, waits: Waits) -> None:
+    exact = act.Backoff(first=2000.0, most=10000.0, factor=2.0, jitter=0.0)
+    groups = act.SupervisorSpec(children=(child([], "c"), child([], "d")), type=ALL, backoff=exact)
+    await supervise(node, child([], "a"), child([], "b"), backoff=exact)
+    group = await node.spawn(Given, groups)
+    for name in "abcd":
+        await crash(node, name)
+        await states(node)
+        await states(node, group)
+        waits.pass_by()
+        await states(node)
+        await states(node, group)
+    assert waits.seconds == [2000, 2000, 2000, 4000]
+
+
+async def test_why_a_child_could_not_be_started_again_is_told_while_it_waits(node: homing.Node, waits: Waits) -> None:
+    errors: list[BaseException] = []
+    await supervise(node, child([], "a", FailsSometimes, errors), backoff=NEVER)
+    errors.append(SystemExit("once"))
+    await crash(node, "a")
+    await children(node)
+    waits.pass_by()
+    info = (await children(node))["a"]
+    assert (info.state, type(info.reason)) == (RESTARTING, gen.TerminatePanic)
+    assert info.reason is not None
+    assert info.reason.__traceback__ is None, "it would keep frames, and they keep messages"
 
 
 async def test_a_supervisor_is_responsive_while_a_child_waits(node: homing.Node) -> None:
@@ -172,25 +233,15 @@ async def test_a_group_is_ended_at_once_and_waits_together(
     assert found == {label: RESTARTING if f"-{label}" in ended else RUNNING for label in "abc"}
 
 
-async def test_a_crash_before_a_group_that_waits_takes_it_into_its_own(node: homing.Node) -> None:
+async def test_a_crash_before_a_group_that_waits_takes_it_into_its_own(node: homing.Node, waits: Waits) -> None:
     events: list[str] = []
-    await supervise(
-        node, *(child(events, label) for label in "abc"), type=REST, backoff=act.Backoff(first=0.05, most=0.05)
-    )
+    await supervise(node, *(child(events, label) for label in "abc"), type=REST, backoff=NEVER)
     await crash(node, "b")
     await crash(node, "a")
     assert await states(node) == dict.fromkeys("abc", RESTARTING)
-    await eventually(lambda: node.info().processes == 4)
+    assert waits.pass_by() == 1
+    assert await states(node) == dict.fromkeys("abc", RUNNING)
     assert events[3:] == ["-b", "-c", "-a", "+a", "+b", "+c"]
-
-
-async def test_a_group_that_takes_another_in_leaves_one_timer(node: homing.Node) -> None:
-    await supervise(node, child([], "a"), child([], "b"), type=REST, backoff=NEVER)
-    before = len(pending_timers())
-    await crash(node, "b")
-    await crash(node, "a")
-    await children(node)
-    assert len(pending_timers()) == before + 1
 
 
 async def test_a_crash_of_one_that_was_added_while_a_group_waits_makes_it_wait_with_them(node: homing.Node) -> None:
@@ -215,16 +266,18 @@ async def test_a_crash_of_one_that_was_added_while_a_group_waits_makes_it_wait_w
 )
 @pytest.mark.parametrize("kind", [ONE, ALL, REST])
 async def test_a_request_cancels_the_wait_of_its_child_and_of_no_other(
-    kind: act.SupervisorType, request_: Any, after: dict[str, act.ChildState], node: homing.Node
+    kind: act.SupervisorType,
+    request_: Any,
+    after: dict[str, act.ChildState],
+    node: homing.Node,
+    waits: Waits,
 ) -> None:
     events: list[str] = []
-    backoff = act.Backoff(first=0.02, most=0.02, jitter=0)
-    await supervise(node, *(child(events, label) for label in "abc"), type=kind, backoff=backoff)
+    await supervise(node, *(child(events, label) for label in "abc"), type=kind, backoff=NEVER)
     await crash(node, "b")
     assert (await states(node))["b"] is RESTARTING
     await node.call("supervisor", request_)
-    await asyncio.sleep(0.03)
-    await eventually(lambda: node.info().processes == 3)
+    assert waits.pass_by() == (0 if kind is ONE else 1)
     assert await states(node) == after
     assert events.count("+b") == 1
 

@@ -27,8 +27,8 @@ _GROUPS = SupervisorType.ALL_FOR_ONE, SupervisorType.REST_FOR_ONE
 class Supervising(Actor):
     """The part of a supervisor that keeps children alive. All of it runs within the supervisor's own callbacks.
 
-    A child's exit signal that comes while others are being ended or started is judged afterwards; that of a child which
-    was itself ended meanwhile is no news.
+    An exit signal that comes while children are being ended or started is judged afterwards. By then that of a child
+    which was itself ended meanwhile is no news.
     """
 
     _settings: SupervisorSpec | None = None
@@ -110,14 +110,10 @@ class Supervising(Actor):
         options = replace(child.spec.options, link_parent=True, link_child=True)
         try:
             pid = await self.spawn(child.spec.behavior, *child.args, name=child.name, options=options)
-        except Exception as error:
-            child.reason = error
-            raise
         except BaseException as error:
-            if _cancelled(error):
+            if isinstance(error, Exception) or _cancelled(error):
                 raise
-            child.reason = as_reason(error)
-            raise child.reason from error
+            raise as_reason(error) from error
         self._children.has_started(child, pid, self._spec.clock())
         self._events.append(partial(self.handle_child_start, child.name, pid))
         return pid
@@ -201,6 +197,7 @@ class Supervising(Actor):
             except Exception as error:
                 self.log.error("child %r could not be restarted: %r", child.spec.name, error, exc_info=error)
                 forget_frames(error)
+                child.reason = error
                 for each in started:
                     restart.join(each)
                 await self._end(started)

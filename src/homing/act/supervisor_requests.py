@@ -125,7 +125,7 @@ class ChildInfo:
     name: that of its specification; for an instance the name that it was given, or None.
     pid: None if it does not run.
     restarts: how often it was started again.
-    reason: why it last ended or could not be started. None: that never happened.
+    reason: why it last ended, or could not be started again by the supervisor. None: that never happened.
     """
 
     name: str | None
