@@ -83,6 +83,16 @@ class FailsSometimes(Child):
         super().init(events, label)
 
 
+class HangsAgain(Child):
+    """Starts once; every restart hangs, until the test lets it."""
+
+    async def init(self, events: list[str], label: str, let: asyncio.Event) -> None:
+        if f"+{label}" in events and not let.is_set():
+            events.append(f"?{label}")
+            await let.wait()
+        super().init(events, label)
+
+
 class Deaf(Child):
     """Takes no exit signal while it handles a message, and forbids nothing to `kill`."""
 

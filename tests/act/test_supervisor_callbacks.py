@@ -18,6 +18,7 @@ from .supervision import (
     Child,
     FailsAgain,
     Given,
+    HangsAgain,
     child,
     children,
     crash,
@@ -172,6 +173,18 @@ async def test_a_callback_that_raises_amid_a_request_tells_the_caller_that_the_s
         await node.call(supervisor, request)
     assert repr(caught.value.reason) == "ValueError('bad')"
     assert node.processes() == []
+
+
+async def test_a_supervisor_that_is_killed_runs_no_more_of_them(node: homing.Node) -> None:
+    events: list[str] = []
+    hanging = child(events, "b", HangsAgain, asyncio.Event())
+    supervisor, notes, _ = await begin(node, Noting, child(events, "a"), hanging, type=ALL)
+    notes.clear()
+    await crash(node, "a")
+    await eventually(lambda: "?b" in events)
+    node.kill(supervisor)
+    await eventually(lambda: node.processes() == [])
+    assert notes == []
 
 
 class Growing(Given):

@@ -21,6 +21,7 @@ from .supervision import (
     Clock,
     FailsAgain,
     FailsSometimes,
+    HangsAgain,
     child,
     children,
     crash,
@@ -172,16 +173,6 @@ async def test_a_group_restart_that_always_fails_leaves_no_half_started_tree(nod
     assert node.processes() == [probe.pid]
 
 
-class HangsAgain(Child):
-    """Starts once; every restart hangs, until the test lets it."""
-
-    async def init(self, events: list[str], label: str, let: asyncio.Event) -> None:
-        if f"+{label}" in events and not let.is_set():
-            events.append(f"?{label}")
-            await let.wait()
-        super().init(events, label)
-
-
 SHORT = gen.ProcessOptions(init_timeout=0.02)
 
 
@@ -236,6 +227,7 @@ async def test_a_node_that_stops_amid_a_group_restart_stops_in_order(node: homin
     assert await stop is True
     assert node.processes() == []
     assert (events.count("+a"), events.count("-a")) == (2, 2)
+    assert node.info().crashes == 1, "not the supervisor"
 
 
 class EndsAtOnce(Child):

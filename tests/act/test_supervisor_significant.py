@@ -24,6 +24,7 @@ from .supervision import (
     children,
     crash,
     end,
+    nested,
     states,
     supervise,
 )
@@ -134,8 +135,6 @@ async def test_instances_may_be_significant(node: homing.Node, probe: Probe) -> 
 async def test_a_supervisor_that_shut_down_is_restarted_by_its_own_if_it_is_permanent_there(
     node: homing.Node,
 ) -> None:
-    from .supervision import nested
-
     inner = act.SupervisorSpec(children=(child([], "a", restart=TRANSIENT, significant=True),), auto_shutdown=ANY)
     await supervise(node, nested("permanent", inner))
     before = node.process_info("permanent").pid

@@ -114,9 +114,8 @@ class Children:
 
     def __init__(self, forget: Callable[[PID], None]) -> None:
         self._forget = forget
-        self._all: OrderedDict[Child, None] = (
-            OrderedDict()
-        )  # of a dict the first is slow to find once many were removed
+        # of a plain dict the first entry is slow to find once many were removed
+        self._all: OrderedDict[Child, None] = OrderedDict()
         self._by_name: dict[str, Child] = {}
         self._by_pid: dict[PID, Child] = {}
         self._dismissed: set[PID] = set()
