@@ -44,6 +44,7 @@ class ProcessInfo:
     links: tuple[Subject, ...]
     monitors: tuple[Subject, ...]
     trap_exit: bool
+    thread: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

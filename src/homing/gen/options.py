@@ -99,7 +99,8 @@ class ProcessOptions:
     mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender, or goes to
         `fallback`. 0: no limit. What the runtime itself sends (exit, down, inspect) always passes.
     fallback: who gets what finds the mailbox full.
-    init_timeout: seconds that an `async def init` may take. A plain `def init` cannot be interrupted.
+    init_timeout: seconds that an `async def init` may take, or with `thread` any. Else a plain `def init` cannot be
+        interrupted.
     env: environment added to the parent's.
     leader: group leader; None inherits the parent's.
     link_parent: the process ends when its parent ends (linked before `init`).
@@ -109,6 +110,9 @@ class ProcessOptions:
         message in hand does not: it might be what it died of. False: what waits is discarded and counted.
     dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
         what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
+    thread: all callbacks run on one thread of the process's own, where they may block; the node goes on meanwhile. What
+        they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. Not for
+        pools and supervisors.
     """
 
     mailbox_size: int = 0
@@ -120,6 +124,7 @@ class ProcessOptions:
     link_child: bool = False
     preserve_mailbox: bool = False
     dead_letters: Target | None = None
+    thread: bool = False
 
     def __post_init__(self) -> None:
         check_integer("mailbox_size", self.mailbox_size, 0)
@@ -132,6 +137,7 @@ class ProcessOptions:
         check_type("preserve_mailbox", self.preserve_mailbox, bool, "True or False")
         if self.dead_letters is not None:
             check_target("dead_letters", self.dead_letters)
+        check_type("thread", self.thread, bool, "True or False")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ class MetaProcess(Activity):
         self.send_with_priority(to, message, _NORMAL)
 
     def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
-        self._on_loop(self._send, to, message, priority)
+        self.on_loop(self._send, to, message, priority)
 
     def _send(self, to: Target, message: Any, priority: MessagePriority) -> None:
         self.core.delivery.send(self.sender, to, message, priority)
@@ -108,10 +108,10 @@ class MetaProcess(Activity):
         return start_timer(self.core, self, to, message, seconds, periodic=True)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
-        self._on_loop(self.core.calls.answer, ref, answer)
+        self.on_loop(self.core.calls.answer, ref, answer)
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        self._on_loop(self.core.calls.fail, ref, as_reason(error))
+        self.on_loop(self.core.calls.fail, ref, as_reason(error))
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         from .spawning import spawn_meta
@@ -132,7 +132,8 @@ class MetaProcess(Activity):
         loop. True if nobody is runnable after that."""
         return self.core.scheduler.run_with(source)
 
-    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+    def on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls `function(*args)` on the node's thread: at once if this is it."""
         if threading.get_ident() == self.core.thread:
             function(*args)
         else:

@@ -65,6 +65,9 @@ class Process(Activity):
     id: PID
     behavior: ProcessBehavior
 
+    stuck = "swallows its cancellation"
+    """Why it may be that a killed process does not end."""
+
     def __init__(
         self, core: Core, parent: PID, leader: PID, env: Mapping[str, Any], split: bool, options: ProcessOptions
     ) -> None:
@@ -85,6 +88,10 @@ class Process(Activity):
         self.aliases: set[Alias] | None = None
         self.events: set[Event] | None = None
         self.metas: dict[Alias, MetaProcess] | None = None
+
+    def run_init(self, args: tuple[Any, ...]) -> Any:
+        """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
+        return self.behavior.init(*args)
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
@@ -310,6 +317,7 @@ class Process(Activity):
             links=tuple(self.links or ()),
             monitors=tuple(self.monitors or ()),
             trap_exit=self.behavior.trap_exit,
+            thread=self.options.thread,
         )
 
 

@@ -22,9 +22,11 @@ from ..gen import (
     TerminateKill,
     as_reason,
 )
+from .crossing import on_node_thread
 from .envelope import is_coroutine
 from .meta import MetaProcess
 from .process import Process
+from .threaded import ThreadedProcess
 
 if TYPE_CHECKING:
     from .core import Core
@@ -59,7 +61,7 @@ async def spawn(
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
-        pending = process.behavior.init(*args)
+        pending = process.run_init(args)
         result = await _bounded(pending, behavior, options) if is_coroutine(pending) else pending
         if behavior._configure is not None:
             configured = process.behavior._configure(result)  # type: ignore[misc]
@@ -98,7 +100,10 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
         parent_pid, leader, env = parent.id, parent.leader, parent.env
     if options.env:
         env = MappingProxyType({**env, **options.env})
-    process = Process(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
+    kind = Process
+    if options.thread:
+        kind, behavior = ThreadedProcess, on_node_thread(behavior)
+    process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
     instance._bind(process)
     instance.__init__()  # type: ignore[misc]
@@ -127,7 +132,7 @@ async def _bounded(
     behavior: type[ProcessBehavior | MetaBehavior],
     options: ProcessOptions | MetaOptions,
 ) -> Any:
-    """Awaits an asynchronous `init` for `init_timeout` at most."""
+    """Awaits an `init` that is asynchronous, or on another thread, for `init_timeout` at most."""
     try:
         async with asyncio.timeout(options.init_timeout) as limit:
             return await pending
