@@ -22,7 +22,8 @@ class MailboxInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting."""
+    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting; `stalls`
+    the callbacks that held the loop too long."""
 
     pid: PID
     name: str | None
@@ -32,6 +33,7 @@ class ProcessInfo:
     leader: PID
     uptime: float
     running_time: float
+    stalls: int
     messages_in: int
     messages_out: int
     mailbox: MailboxInfo
@@ -57,6 +59,7 @@ class MetaInfo:
     parent: PID
     uptime: float
     running_time: float
+    stalls: int
     messages_in: int
     messages_out: int
     mailbox: MailboxInfo
@@ -74,6 +77,8 @@ class NodeInfo:
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
         found no receiver or a full mailbox. Nobody could be told, so they are counted here.
+    stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
+        seconds. Each was logged with its process; see `stalls` there.
     """
 
     name: str
@@ -96,5 +101,7 @@ class NodeInfo:
     timer_failures: int
     event_failures: int
     threadsafe_failures: int
+    stalls: int
+    longest_stall: float
     env: Mapping[str, Any]
     loop: str

@@ -74,6 +74,8 @@ class NodeOptions:
     turn_seconds: time after which a turn ends whatever its count. 0.5 ms.
     slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms:
         the lag that busy processes add to the sockets.
+    slow_callback_seconds: a callback that holds the loop for so long is logged while it does, with its stack, and
+        counted (`stalls`): asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: nobody looks.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class NodeOptions:
     turn_messages: int = 256
     turn_seconds: float = 0.0005
     slice_seconds: float = 0.002
+    slow_callback_seconds: float | None = 0.1
 
     def __post_init__(self) -> None:
         check_type("env", self.env, Mapping, "a mapping")
@@ -90,6 +93,8 @@ class NodeOptions:
         check_integer("turn_messages", self.turn_messages, 1)
         check_seconds("turn_seconds", self.turn_seconds)
         check_seconds("slice_seconds", self.slice_seconds)
+        if self.slow_callback_seconds is not None:
+            check_seconds("slow_callback_seconds", self.slow_callback_seconds, zero=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

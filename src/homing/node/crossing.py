@@ -98,7 +98,7 @@ async def _outcome(process: Process, pending: Coroutine[Any, Any, Any]) -> tuple
     """What `pending` gives, or raises: a `SystemExit` that left the task would leave the loop as well."""
     stopwatch = Stopwatch()
     try:
-        return await stepped(pending, stopwatch), None
+        return await stepped(pending, stopwatch.run), None
     except BaseException as error:
         return None, error
     finally:

@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,11 @@ from ..gen import (
 )
 from ..gen.behavior import TERMINATE_TIMEOUT
 from .activity import Activity, forget_frames
+from .envelope import is_coroutine
 from .flow import Inlet
 from .logs import META_LOGGER, ContextAdapter, context
 from .mailbox import Entry
+from .stepping import stepped
 from .timers import start_timer
 
 if TYPE_CHECKING:
@@ -158,7 +161,9 @@ class MetaProcess(Activity):
     async def _run_source(self) -> None:
         try:
             pending = self.behavior.start()
-            if pending is not None:
+            if is_coroutine(pending):
+                await stepped(pending, partial(self.scheduler.hold, self))
+            elif pending is not None:
                 await pending
         except asyncio.CancelledError:
             self.end(TerminateKill())  # by the loop's shutdown: where `end` cancels, it has ended already
@@ -223,6 +228,7 @@ class MetaProcess(Activity):
             parent=self.owner.id,
             uptime=perf_counter() - self.started_at,
             running_time=self.running_time,
+            stalls=self.stalls,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),

@@ -305,6 +305,7 @@ class Process(Activity):
             leader=self.leader,
             uptime=perf_counter() - self.started_at,
             running_time=self.running_time,
+            stalls=self.stalls,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import AbstractContextManager
 from time import perf_counter
 from types import coroutine
 from typing import Any
 
 
 @coroutine
-def stepped(pending: Coroutine[Any, Any, Any], step: AbstractContextManager[Any]) -> Generator[Any, Any, Any]:
-    """As `await pending`, inside of `step` whenever it runs, and outside while it waits."""
+def stepped(
+    pending: Coroutine[Any, Any, Any], step: Callable[[Callable[[Any], Any], Any], Any]
+) -> Generator[Any, Any, Any]:
+    """As `await pending`; whenever it runs, it does so in `step(function, argument)`, which gives what that gives."""
     send: Callable[[Any], Any] = pending.send
     value: Any = None
     while True:
-        with step:
-            try:
-                waits_for = send(value)
-            except StopIteration as stop:
-                return stop.value
+        try:
+            waits_for = step(send, value)
+        except StopIteration as stop:
+            return stop.value
         send, value = pending.send, None
         try:
             value = yield waits_for
@@ -31,16 +31,17 @@ def stepped(pending: Coroutine[Any, Any, Any], step: AbstractContextManager[Any]
 
 
 class Stopwatch:
-    """Adds up the seconds of its blocks."""
+    """Adds up the seconds in which it runs functions."""
 
-    __slots__ = ("_start", "seconds")
+    __slots__ = ("seconds",)
 
     def __init__(self) -> None:
-        self._start = 0.0
         self.seconds = 0.0
 
-    def __enter__(self) -> None:
-        self._start = perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds += perf_counter() - self._start
+    def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        """Gives `function(argument)`."""
+        start = perf_counter()
+        try:
+            return function(argument)
+        finally:
+            self.seconds += perf_counter() - start

@@ -67,8 +67,7 @@ class Job:
         functions, self._functions = self._functions, ()  # they hold messages
         try:
             for function in functions:
-                with self.stopwatch:
-                    result = context.run(function)
+                result = self.stopwatch.run(context.run, function)
                 if is_coroutine(result):
                     runner.run(self._await(result), context=context)
                 else:
@@ -84,7 +83,7 @@ class Job:
         if self._cancelled and task is not None:
             task.cancel()
         try:
-            self.result = await stepped(pending, self.stopwatch)
+            self.result = await stepped(pending, self.stopwatch.run)
         except BaseException as error:
             self.error = error
 
