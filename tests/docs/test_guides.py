@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import re
 import subprocess
 import sys
@@ -134,8 +135,10 @@ CALLBACKS = public(gen.ProcessBehavior)
     ("section", "names"),
     [
         ("act.Actor", public(act.Actor) - CALLBACKS),
+        ("act.Router", public(act.Router) - public(act.Actor)),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
+        ("gen.Application", public(gen.Application)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
         ("gen.MetaProcess", public(gen.MetaProcess)),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
@@ -158,8 +161,12 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.Fallback,
         meta.UDPServerOptions,
         act.PoolOptions,
+        act.RouterOptions,
+        act.RouteSpec,
         act.SupervisorSpec,
         act.ChildSpec,
+        gen.ApplicationSpec,
+        gen.ApplicationMember,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
@@ -171,13 +178,33 @@ def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
 def default(field: dataclasses.Field[Any]) -> str:
     """How the reference writes a field's default."""
     if field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-        return "ProcessOptions()" if value == gen.ProcessOptions() else repr(value)
+        return written(field.default_factory())
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, act.RestartStrategy) else repr(field.default)
+    return str(field.default) if isinstance(field.default, enum.Enum) else written(field.default)
 
 
-@pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])
+def written(value: object) -> str:
+    """Process options with what differs from their defaults only."""
+    if not isinstance(value, gen.ProcessOptions):
+        return repr(value)
+    given = {name: getattr(value, name) for name in fields(value)}
+    plain = gen.ProcessOptions()
+    return f"ProcessOptions({', '.join(f'{k}={v!r}' for k, v in given.items() if v != getattr(plain, k))})"
+
+
+SNAPSHOTS = [
+    gen.NodeInfo,
+    gen.ProcessInfo,
+    gen.MetaInfo,
+    gen.MailboxInfo,
+    gen.ApplicationInfo,
+    gen.NodeTree,
+    gen.ApplicationTree,
+    gen.ProcessTree,
+]
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
     check_all_named(f"gen.{kind.__name__}", set(fields(kind)))

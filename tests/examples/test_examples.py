@@ -6,13 +6,13 @@ import asyncio
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from ..support import DEADLINE, UDPPeer
+from ..support import DEADLINE, UDPPeer, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,11 +47,13 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*command: str, stderr: int | None = None) -> AsyncIterator[Program]:
-    """Runs Python with these arguments, warnings being errors, from the root of the repository."""
+async def program(
+    *command: str, stderr: int | None = None, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
+    """Runs Python with these arguments, warnings being errors, from the root of the repository or another directory."""
     pipe = asyncio.subprocess.PIPE
     arguments = (sys.executable, "-W", "error", *command)
-    process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr)
+    process = await asyncio.create_subprocess_exec(*arguments, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=stderr)
     try:
         yield Program(process)
     finally:
@@ -91,6 +93,13 @@ async def test_echo_answers_nc_as_its_docstring_says(peer: UDPPeer) -> None:
         async with asyncio.timeout(2 * DEADLINE):
             answer, _ = await client.communicate(b"hello\n")
         assert answer == b"OK: hello\n"
+
+
+async def test_service_answers_and_ends_in_order_on_sigterm(peer: UDPPeer) -> None:
+    async with program("examples/service.py", "0") as running:
+        port = await running.port()
+        assert await peer.ask(b"to be or not to be", ("127.0.0.1", port)) == b"6 words\n"
+        assert await terminate(running) == 0
 
 
 @pytest.mark.skipif(shutil.which("logger") is None, reason="logger is not installed")
@@ -135,4 +144,12 @@ async def test_announce_sends_each_line_to_all_who_joined_and_ends_with_its_inpu
         stdin.write(b"dinner is ready\n")
         assert (await peer.receive())[0] == b"dinner is ready\n"
         stdin.close()
+        assert await running.end() == 0
+
+
+async def test_unbroken_answers_each_question_once_although_it_is_killed_while_it_answers() -> None:
+    async with program("examples/unbroken.py", str(free_port())) as running:
+        assert await running.line_with("killed") == "killed 20 times, the socket was adopted 20 times\n"
+        assert "answered in order: True" in await running.line_with("1000 questions")
+        assert await running.line_with("none twice") == "none twice: True, dropped by the kernel: 0\n"
         assert await running.end() == 0

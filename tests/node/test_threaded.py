@@ -508,7 +508,7 @@ async def test_running_time_counts_what_runs_on_the_thread(
     await eventually(lambda: node.process_info(doer).running_time >= 0.02)
 
 
-@pytest.mark.parametrize("behavior", [act.Pool, act.Supervisor])
+@pytest.mark.parametrize("behavior", [act.Pool, act.Router, act.Supervisor])
 async def test_a_behavior_that_works_on_the_runtime_gets_no_thread(node: homing.Node, behavior: Any) -> None:
     with pytest.raises(gen.BadOption, match=r"thread=True.*works on the runtime itself") as caught:
         await node.spawn(behavior, options=THREAD)

@@ -21,7 +21,7 @@ from ..gen import (
 )
 from ..gen.options import check_integer
 from ..node.dealing import deal, next_with_room
-from ..node.envelope import Exit, Invoke, Request, SplitMessage
+from ..node.envelope import Exit, ExitSignal, Invoke, Request, SplitMessage
 from ..node.process import Process
 from .actor import Actor
 
@@ -70,6 +70,7 @@ class Pool(Actor):
     that ends is replaced. Workers end with the pool.
     """
 
+    _kind: ClassVar[str] = "pool"
     _forwards: ClassVar[bool] = True
 
     _options: PoolOptions
@@ -87,6 +88,7 @@ class Pool(Actor):
         self._restarts = 0
         self._pauses = 0
         self._retry = _RETRY_FIRST
+        self._retiring: Exception | None = None  # the pool ends for it once its workers have ended
         await self.add_workers(options.pool_size)
 
     def _handler(self) -> Callable[[PID, Any], Any]:
@@ -162,11 +164,25 @@ class Pool(Actor):
             for worker in self._workers:
                 if worker.id == message.pid:
                     self._workers.remove(worker)
-                    return self._replace()
+                    return self._replace() if self._retiring is None else self._end_if_retired()
         return self.handle_message(sender, message)
+
+    def _retire(self, reason: Exception) -> None:
+        """The pool is to end after what waited in its main lane (as a router's route): first its workers do."""
+        self._retiring = reason
+        for worker in self._workers:
+            shutdown = TerminateShutdown()
+            worker.put_runtime(Exit(self.pid, shutdown, MessageExitPID(self.pid, shutdown)), 0)
+        self._end_if_retired()
+
+    def _end_if_retired(self) -> None:
+        if self._retiring is not None and not self._workers:
+            raise ExitSignal(self._retiring)
 
     async def _replace(self) -> None:
         """Starts a worker in the place of one that has ended; if that fails, tries again later."""
+        if self._retiring is not None:
+            return
         self._restarts += 1
         try:
             await self._add_worker()
@@ -190,17 +206,21 @@ class Pool(Actor):
             self._forwarded += dealt
             if not main or taken >= _TURN:
                 return taken
+            entry = main.popleft()
             number = next_with_room(self._workers, self._next)
-            if number >= 0:
+            if isinstance(entry, Exit):
+                self._retire(entry.reason)
+            elif number >= 0:
                 self._next = number
                 worker = self._workers[number]
-                worker.put(self._moved(main.popleft(), worker), 0)
+                worker.put(self._moved(entry, worker), 0)
                 if not worker.scheduled:
                     worker.scheduler.schedule(worker)
                 self._forwarded += 1
             elif self._options.overflow == "drop" and self._workers:
-                self._drop(main.popleft())
+                self._drop(entry)
             else:
+                main.appendleft(entry)
                 self._wait_for_room()
                 return taken
             taken += 1

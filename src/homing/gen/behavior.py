@@ -34,6 +34,8 @@ class ProcessBehavior:
     split_handle: bool = False
     """Messages sent by name and by alias go to callbacks of their own."""
 
+    _kind: ClassVar[str] = "actor"
+    """For behavior bases: what they are, in a word, as `process_info` tells it."""
     _forwards: ClassVar[bool] = False
     """For behavior bases: the main lane is drained wholesale by `_take_main`."""
     _configure: ClassVar[Callable[..., Any] | None] = None
@@ -154,6 +156,15 @@ class MetaBehavior:
 
     _forwards: ClassVar[bool] = False
     """As in `ProcessBehavior`."""
+    _linger: float = 0.0
+    """For bases that can outlive an owner that crashed: for how many seconds."""
+
+    def _orphaned(self) -> None:
+        """For such bases: the owner has crashed. `start` was cancelled; what is sent to the alias is still handled."""
+
+    def _adopts(self) -> Any:
+        """For such bases: the meta-process without an owner that this one is to take over, or None."""
+        return None
 
     def _take_main(self, main: deque[Any]) -> int:
         """As in `ProcessBehavior`."""

@@ -1,4 +1,5 @@
-"""Dealing: how messages that wait at one process are handed to others in turn, for a pool and its workers."""
+"""Dealing: how messages that wait at one process are handed to others, for a pool and its workers, a router and its
+routes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,22 @@ from .mailbox import Entry
 from .process import Process
 
 
+def has_room(receiver: Process) -> bool:
+    """True if `receiver` is alive and its mailbox takes one more message."""
+    return receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit)
+
+
+def hand(receiver: Process | None, entry: Entry) -> bool:
+    """Puts `entry` into the main lane of `receiver`. False, and nothing put, unless that is there, and has room."""
+    if receiver is None or not has_room(receiver):
+        return False
+    receiver.main_lane().append(entry)
+    if not receiver.scheduled:
+        scheduler = receiver.scheduler
+        scheduler.schedule(receiver)
+    return True
+
+
 def next_with_room(receivers: list[Process], last: int) -> int:
     """Which of `receivers` comes next after the `last`, counting only those that have room. -1: none has."""
     number = last
@@ -15,8 +32,7 @@ def next_with_room(receivers: list[Process], last: int) -> int:
         number += 1
         if number >= len(receivers):
             number = 0
-        receiver = receivers[number]
-        if receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit):
+        if has_room(receivers[number]):
             return number
     return -1
 

@@ -40,12 +40,14 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 class Process(Activity):
     """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
 
+    application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
     """
 
     __slots__ = (
         "aliases",
+        "application",
         "ending",
         "env",
         "estate",
@@ -77,6 +79,7 @@ class Process(Activity):
         self.leader = leader
         self.env = env
         self.options = options
+        self.application: str | None = None
         self.estate: Estate | None = None
         self.estates: dict[PID, Estate] | None = None
         self.name: str | None = None
@@ -176,7 +179,7 @@ class Process(Activity):
         self._leave()
         self.state = _ZOMBIE
         try:
-            if tasks := self._end_metas(reason):
+            if tasks := self._end_metas(reason, started=False):
                 await asyncio.wait(tasks)
         finally:
             self.ended(reason)
@@ -223,10 +226,14 @@ class Process(Activity):
                 del routes[self.name]
             self.scheduled = True
 
-    def _end_metas(self, reason: Exception) -> list[asyncio.Task[None]]:
-        """Ends the meta-processes, last started first. Gives the tasks of those that need time for it."""
+    def _end_metas(self, reason: Exception, *, started: bool = True) -> list[asyncio.Task[None]]:
+        """Ends the meta-processes, last started first, but those that outlive a crash. Gives the tasks of those that
+        need time for it."""
         for meta in reversed(tuple((self.metas or {}).values())):
-            meta.end(reason)
+            if meta.lingers(reason, started):
+                meta.outlive(reason)
+            else:
+                meta.end(reason)
         return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
     def ended(self, reason: Exception) -> None:
@@ -249,6 +256,8 @@ class Process(Activity):
         for alias in self.aliases or ():
             relations.subject_gone(alias, self.id, reason)
         self.release()
+        if self.application is not None:
+            core.applications.process_ended(self, reason)
         core.changed()
 
     # --- what it leaves -------------------------------------------------------------------------------------
@@ -300,6 +309,8 @@ class Process(Activity):
             pid=self.id,
             name=self.name,
             behavior=type(self.behavior).__name__,
+            kind=self.behavior._kind,
+            application=self.application,
             state=self.state,
             parent=self.parent,
             leader=self.leader,

@@ -45,12 +45,14 @@ async def spawn(
     args: tuple[Any, ...],
     name: str | None,
     options: ProcessOptions | None,
+    *,
     previous: PID | None = None,
+    application: str | None = None,
 ) -> PID:
     """Starts a process and gives its PID once `init` has finished.
 
     previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
-
+    application: the one of which it is a member; where there is a parent, it belongs to the parent's.
     Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
     if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
@@ -60,6 +62,7 @@ async def spawn(
     elif not isinstance(options, ProcessOptions):
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
+    process.application = application if parent is None else parent.application
     try:
         if name is not None:
             core.registry.register_name(name, process)
@@ -158,13 +161,17 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
     if options is None:
         options = _DEFAULT_META
-    meta = MetaProcess(core, owner, behavior, options if isinstance(options, MetaOptions) else _DEFAULT_META)
+    adopted: MetaProcess | None = behavior._adopts()
+    checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
+    meta = MetaProcess(core, owner, behavior, checked) if adopted is None else adopted
     behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
     try:
         if not isinstance(options, MetaOptions):
             raise BadOption("options", options, "give gen.MetaOptions")
         core.require_running()
         owner.require_alive()
+        if adopted is not None:
+            adopted.adopt(core, owner, behavior, checked)
         _register_meta(core, owner, meta)
         pending: Any = core.scheduler.hold(meta, behavior.init, meta)
         if is_coroutine(pending):
@@ -172,6 +179,8 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         if not meta.alive:
             raise ProcessTerminated(owner.id)
     except BaseException as error:
+        if meta.behavior is not behavior:
+            raise  # what it was to adopt lingers on
         meta.end(as_reason(error))
         if meta.state is not ProcessState.TERMINATED and meta.task is not None:
             await asyncio.wait((meta.task,))
