@@ -61,7 +61,9 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 async def node() -> AsyncIterator[homing.Node]:
     """A running node. After the test it stops, and no process, meta-process or task of it is left."""
-    async with homing.start_node("test@localhost", gen.NodeOptions(handle_signals=False, stop_timeout=2.0)) as running:
+    # no watchdog, which a busy machine could rouse
+    options = gen.NodeOptions(handle_signals=False, stop_timeout=2.0, slow_callback_seconds=None)
+    async with homing.start_node("test@localhost", options) as running:
         yield running
     info = running.info()
     assert (info.state, info.processes, info.metas) == ("stopped", 0, 0)

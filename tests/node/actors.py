@@ -8,8 +8,8 @@ from typing import Any
 
 from homing import act, gen
 
-QUIET = gen.NodeOptions(handle_signals=False, stop_timeout=2.0)
-"""For nodes that a test starts itself: no signal handlers."""
+QUIET = gen.NodeOptions(handle_signals=False, stop_timeout=2.0, slow_callback_seconds=None)
+"""For nodes that a test starts itself: no signal handlers, and no watchdog that a busy machine could rouse."""
 
 
 class Doer(act.Actor):

@@ -9,7 +9,7 @@ import pytest
 
 from ..meta import conftest as meta
 
-ON_EVERY_LOOP = ("test_inline_async.py",)
+ON_EVERY_LOOP = ("test_inline_async.py", "test_threaded.py", "test_threaded_end.py", "test_watchdog.py")
 
 
 def pytest_asyncio_loop_factories(

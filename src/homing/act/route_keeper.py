@@ -189,7 +189,8 @@ class RouteKeeper(Actor):
     def _begin(self, route: Route) -> Coroutine[Any, Any, None] | None:
         """Starts the process of a route again: in this turn; or, if its `init` may wait, beside the router's work."""
         behavior, starting = route.spec.behavior, self._start_again(route)
-        if behavior is None or (behavior._configure is None and not iscoroutinefunction(behavior.init)):
+        waits = behavior is not None and (behavior._configure is not None or iscoroutinefunction(behavior.init))
+        if not waits and not route.spec.options.thread:
             return starting
         task = self._process.core.loop.create_task(starting)
         self._starts.add(task)

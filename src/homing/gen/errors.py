@@ -203,7 +203,7 @@ class CallTimeout(HomingError, TimeoutError):
 
 
 class InitTimeout(HomingError, TimeoutError):
-    """An asynchronous `init` did not finish within `init_timeout`."""
+    """An `init`, asynchronous or on a thread of its own, did not finish within `init_timeout`."""
 
     def __init__(self, behavior: str, seconds: float) -> None:
         super().__init__(f"init of {behavior} did not finish within init_timeout={seconds:g} s")

@@ -27,6 +27,8 @@ class ProcessInfo:
 
     kind: "actor", "pool", "router" or "supervisor".
     application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
+    stalls: callbacks that held the loop too long.
+    thread: its callbacks run on a thread of its own.
     """
 
     pid: PID
@@ -39,6 +41,7 @@ class ProcessInfo:
     leader: PID
     uptime: float
     running_time: float
+    stalls: int
     messages_in: int
     messages_out: int
     mailbox: MailboxInfo
@@ -51,6 +54,7 @@ class ProcessInfo:
     links: tuple[Subject, ...]
     monitors: tuple[Subject, ...]
     trap_exit: bool
+    thread: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class MetaInfo:
     parent: PID
     uptime: float
     running_time: float
+    stalls: int
     messages_in: int
     messages_out: int
     mailbox: MailboxInfo
@@ -80,6 +85,8 @@ class NodeInfo:
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
         found no receiver or a full mailbox. Nobody could be told, so they are counted here.
+    stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
+        seconds. Each was logged with its process; see `stalls` there.
     """
 
     name: str
@@ -102,6 +109,8 @@ class NodeInfo:
     timer_failures: int
     event_failures: int
     threadsafe_failures: int
+    stalls: int
+    longest_stall: float
     env: Mapping[str, Any]
     loop: str
 

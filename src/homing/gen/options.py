@@ -74,6 +74,8 @@ class NodeOptions:
     turn_seconds: time after which a turn ends whatever its count. 0.5 ms.
     slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms:
         the lag that busy processes add to the sockets.
+    slow_callback_seconds: a callback that holds the loop for so long is logged while it does, with its stack, and
+        counted (`stalls`): asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: nobody looks.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class NodeOptions:
     turn_messages: int = 256
     turn_seconds: float = 0.0005
     slice_seconds: float = 0.002
+    slow_callback_seconds: float | None = 0.1
 
     def __post_init__(self) -> None:
         check_type("env", self.env, Mapping, "a mapping")
@@ -90,6 +93,8 @@ class NodeOptions:
         check_integer("turn_messages", self.turn_messages, 1)
         check_seconds("turn_seconds", self.turn_seconds)
         check_seconds("slice_seconds", self.slice_seconds)
+        if self.slow_callback_seconds is not None:
+            check_seconds("slow_callback_seconds", self.slow_callback_seconds, zero=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +104,8 @@ class ProcessOptions:
     mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender, or goes to
         `fallback`. 0: no limit. What the runtime itself sends (exit, down, inspect) always passes.
     fallback: who gets what finds the mailbox full.
-    init_timeout: seconds that an `async def init` may take. A plain `def init` cannot be interrupted.
+    init_timeout: seconds that an `async def init` may take, or with `thread` any. Else a plain `def init` cannot be
+        interrupted.
     env: environment added to the parent's.
     leader: group leader; None inherits the parent's.
     link_parent: the process ends when its parent ends (linked before `init`).
@@ -109,6 +115,9 @@ class ProcessOptions:
         message in hand does not: it might be what it died of. False: what waits is discarded and counted.
     dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
         what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
+    thread: all callbacks run on one thread of the process's own, where they may block; the node goes on meanwhile. What
+        they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. Not for
+        pools and supervisors.
     """
 
     mailbox_size: int = 0
@@ -120,6 +129,7 @@ class ProcessOptions:
     link_child: bool = False
     preserve_mailbox: bool = False
     dead_letters: Target | None = None
+    thread: bool = False
 
     def __post_init__(self) -> None:
         check_integer("mailbox_size", self.mailbox_size, 0)
@@ -132,6 +142,7 @@ class ProcessOptions:
         check_type("preserve_mailbox", self.preserve_mailbox, bool, "True or False")
         if self.dead_letters is not None:
             check_target("dead_letters", self.dead_letters)
+        check_type("thread", self.thread, bool, "True or False")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from ..datagram import Endpoint, MessageUDP
-from ..gen import Target
+from ..gen import NodeTerminated, Target
 from ..node.meta import MetaProcess
 from .batches import CALLBACK, BatchEntry
 from .lending import Lease, Lender
@@ -127,7 +127,13 @@ class Incoming:
         self.dropped += count - taken
 
     def _batch_ended(self) -> None:
-        """The receiver is done with the batch: the next may come."""
+        """The receiver is done with the batch, on whatever thread: the next may come."""
+        try:
+            self._process.on_loop(self._read_on)
+        except NodeTerminated:
+            pass  # nobody reads any more
+
+    def _read_on(self) -> None:
         self.batch_out = False
         self.resume()
 

@@ -4,6 +4,8 @@ registry    which address leads to which mailbox
 delivery    turns an address into a mailbox and puts the message there; flow does it in bulk, with back-pressure
 mailbox     four lanes, a limit, watchers
 scheduler   gives turns; activity takes them: one message at a time, sync inline, async in a task
+threaded    a process whose callbacks run on a thread of its own (worker) and cross to the loop (crossing)
+watchdog    names the callback that holds the loop; stepping: to be there whenever a coroutine runs
 process     an actor at run time and the order in which it ends; meta: a meta-process at run time
 spawning    how both come to life, and what is undone if they do not; ending: how a parent ends them and waits for it
 calls       requests and those who wait for the answer; relations: links and monitors; events; timers; logs

@@ -24,6 +24,7 @@ cdef class Activity(Mailbox):
     cdef public Py_ssize_t messages_out
     cdef public double running_time
     cdef public double started_at
+    cdef public Py_ssize_t stalls
 
     cpdef turn(self, double deadline, Py_ssize_t budget)
 

@@ -18,6 +18,7 @@ from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from .envelope import ExitSignal, is_coroutine
 from .lane import COMPILED, make_lane
 from .mailbox import Entry, Mailbox
+from .stepping import stepped
 
 if TYPE_CHECKING:
     from ..gen import MetaBehavior, ProcessBehavior
@@ -42,6 +43,7 @@ class Activity(Mailbox):
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
     routes, scheduler: the core's, at hand for what each message needs.
+    stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
     """
 
@@ -59,6 +61,7 @@ class Activity(Mailbox):
         "running_time",
         "scheduler",
         "sender",
+        "stalls",
         "started_at",
         "state",
         "task",
@@ -82,6 +85,7 @@ class Activity(Mailbox):
         self.handled = 0
         self.messages_out = 0
         self.running_time = 0.0
+        self.stalls = 0
         self.started_at = perf_counter()
         self.pending: set[Waiter] | None = None
         self.timers: set[Timer] | None = None
@@ -266,7 +270,7 @@ class Activity(Mailbox):
     def terminate(self, reason: Exception, seconds: float | None) -> None:
         """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
         try:
-            pending: Any = self.behavior.terminate(reason)
+            pending: Any = self.scheduler.hold(self, self.behavior.terminate, reason)
         except BaseException as error:
             self.terminate_failed(error)
             pending = None
@@ -279,7 +283,7 @@ class Activity(Mailbox):
     async def _terminate_later(self, pending: Coroutine[Any, Any, None], seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await pending
+                await stepped(pending, partial(self.scheduler.hold, self))
         except BaseException as error:
             self.terminate_failed(error)
 

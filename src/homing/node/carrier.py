@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from operator import is_
 from sys import getrefcount
 from time import perf_counter
@@ -31,6 +32,13 @@ _NAME = "homing callback"
 _RETURNED = object()
 
 Pending = Coroutine[Any, Any, Any]
+
+
+@coroutine
+def _pause(gate: asyncio.Future[None]) -> Generator[Any, Any, None]:
+    """As `await gate`, but goes on whenever the task is stepped, also if `gate` has not come."""
+    gate._asyncio_future_blocking = True
+    yield gate
 
 
 class Carriers:
@@ -173,10 +181,12 @@ class Carrier:
             self._activity = self._pending = None
             self._references = getrefcount(self.task)
             self._weak_references = getweakrefcount(self.task)
-            start = perf_counter()
-            waiting = activity.carry_on(pending, self._deadline, self._budget, self)
-            if not in_slice:
-                activity.running_time += perf_counter() - start
+            if in_slice:
+                waiting = activity.carry_on(pending, self._deadline, self._budget, self)
+            else:
+                carry_on = partial(activity.carry_on, pending, self._deadline, self._budget)
+                waiting = scheduler.hold(activity, carry_on, self, True)
+                del carry_on
             if waiting is not None:
                 in_slice = False
                 await self._finish(activity, waiting)
@@ -205,9 +215,9 @@ class Carrier:
                 return
             activity.hand = None
             self._look()
-            if activity.alive and not self.touched and (start := perf_counter()) < self._deadline:
-                pending = activity.advance(self._deadline, self._budget, self)
-                activity.running_time += perf_counter() - start
+            if activity.runnable and activity.alive and not self.touched and perf_counter() < self._deadline:
+                advance = partial(activity.advance, self._deadline, self._budget)
+                pending = self._pool.scheduler.hold(activity, advance, self, True)
 
     def references(self) -> int:
         """How many references to the task there are, whoever has them."""
@@ -230,17 +240,11 @@ class Carrier:
 
 
 @coroutine
-def _pause(gate: asyncio.Future[None]) -> Generator[Any, Any, None]:
-    """As `await gate`, but goes on whenever the task is stepped, also if `gate` has not come."""
-    gate._asyncio_future_blocking = True
-    yield gate
-
-
-@coroutine
 def _rest_of(carrier: Carrier, activity: Activity, inner: Pending) -> Generator[Any, Any, Any]:
     """Awaits the rest of `inner`, with which `carrier` has begun, and charges the time in which it runs (not that in
     which it waits) to `activity`."""
     value: Any = None
+    hold = activity.scheduler.hold
     waits_for, carrier._waits_for = carrier._waits_for, None
     while True:
         send: Callable[[Any], Any] = inner.send
@@ -253,10 +257,7 @@ def _rest_of(carrier: Carrier, activity: Activity, inner: Pending) -> Generator[
         except BaseException as error:
             send, value = inner.throw, error
         carrier.waited(before)
-        start = perf_counter()
         try:
-            waits_for = send(value)
+            waits_for = hold(activity, send, value, True)
         except StopIteration as stop:
             return stop.value
-        finally:
-            activity.running_time += perf_counter() - start

@@ -12,6 +12,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,11 @@ from ..gen import (
 )
 from ..gen.behavior import TERMINATE_TIMEOUT
 from .activity import Activity, forget_frames
+from .envelope import is_coroutine
 from .flow import Inlet
 from .logs import META_LOGGER, ContextAdapter, context
 from .mailbox import Entry
+from .stepping import stepped
 from .timers import start_timer
 
 if TYPE_CHECKING:
@@ -102,7 +105,7 @@ class MetaProcess(Activity):
         self.send_with_priority(to, message, _NORMAL)
 
     def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
-        self._on_loop(self._send, to, message, priority)
+        self.on_loop(self._send, to, message, priority)
 
     def _send(self, to: Target, message: Any, priority: MessagePriority) -> None:
         self.core.delivery.send(self.sender, to, message, priority)
@@ -117,10 +120,10 @@ class MetaProcess(Activity):
         return start_timer(self.core, self, to, message, seconds, periodic=True)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
-        self._on_loop(self.core.calls.answer, ref, answer)
+        self.on_loop(self.core.calls.answer, ref, answer)
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        self._on_loop(self.core.calls.fail, ref, as_reason(error))
+        self.on_loop(self.core.calls.fail, ref, as_reason(error))
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         from .spawning import spawn_meta
@@ -141,7 +144,8 @@ class MetaProcess(Activity):
         loop. True if nobody is runnable after that."""
         return self.core.scheduler.run_with(source)
 
-    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+    def on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls `function(*args)` on the node's thread: at once if this is it."""
         if threading.get_ident() == self.core.thread:
             function(*args)
         else:
@@ -167,7 +171,9 @@ class MetaProcess(Activity):
     async def _run_source(self) -> None:
         try:
             pending = self.behavior.start()
-            if pending is not None:
+            if is_coroutine(pending):
+                await stepped(pending, partial(self.scheduler.hold, self))
+            elif pending is not None:
                 await pending
         except asyncio.CancelledError:
             self._source_cancelled(asyncio.current_task())
@@ -282,6 +288,7 @@ class MetaProcess(Activity):
             parent=self.owner.id,
             uptime=perf_counter() - self.started_at,
             running_time=self.running_time,
+            stalls=self.stalls,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),

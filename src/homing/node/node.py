@@ -37,6 +37,7 @@ from .process import Process
 from .spawning import spawn
 from .stopping import Stopping
 from .tree import make_tree
+from .watchdog import Watchdog
 
 
 class Node:
@@ -47,8 +48,11 @@ class Node:
         self._core = core
         self._stopping = Stopping(core)
         self._stop_tasks: set[asyncio.Task[bool]] = set()
+        self._watchdog = Watchdog(core, core.options.slow_callback_seconds)
+        self._watchdog.start()
         self.on_stopped(self._remove_log_receivers)
         self.on_stopped(core.carriers.close)
+        self.on_stopped(self._watchdog.stop)
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self._stopping.state}, {len(self._core.processes)} processes>"
@@ -268,6 +272,8 @@ class Node:
             timer_failures=core.timer_failures,
             event_failures=core.events.failures,
             threadsafe_failures=core.threadsafe_failures,
+            stalls=self._watchdog.stalls,
+            longest_stall=self._watchdog.longest,
             env=core.env,
             loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
         )

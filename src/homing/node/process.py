@@ -67,6 +67,9 @@ class Process(Activity):
     id: PID
     behavior: ProcessBehavior
 
+    stuck = "swallows its cancellation"
+    """Why it may be that a killed process does not end."""
+
     def __init__(
         self, core: Core, parent: PID, leader: PID, env: Mapping[str, Any], split: bool, options: ProcessOptions
     ) -> None:
@@ -88,6 +91,10 @@ class Process(Activity):
         self.aliases: set[Alias] | None = None
         self.events: set[Event] | None = None
         self.metas: dict[Alias, MetaProcess] | None = None
+
+    def run_init(self, args: tuple[Any, ...]) -> Any:
+        """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
+        return self.behavior.init(*args)
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
@@ -309,6 +316,7 @@ class Process(Activity):
             leader=self.leader,
             uptime=perf_counter() - self.started_at,
             running_time=self.running_time,
+            stalls=self.stalls,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),
@@ -321,6 +329,7 @@ class Process(Activity):
             links=tuple(self.links or ()),
             monitors=tuple(self.monitors or ()),
             trap_exit=self.behavior.trap_exit,
+            thread=self.options.thread,
         )
 
 

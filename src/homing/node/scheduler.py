@@ -12,8 +12,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..gen import NodeOptions
 from .lane import make_lane
@@ -28,9 +29,16 @@ MOST_NESTED = 8
 logger = logging.getLogger("homing.scheduler")
 
 
+def _nobody_is_told(holder: Activity, since: float, seconds: float) -> None:
+    """There is no watchdog."""
+
+
 class Scheduler:
     """One queue of runnable activities on one event loop.
 
+    holder: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
+        others had it, whose turns it ran inside of its own. For the watchdog.
+    stall_seconds: `on_stall(holder, since, seconds)` is called when one has held the loop that long.
     armed: a slice is running or will run; adding to `ready` is enough.
     context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
         a task of the user's say, lends its own to nobody.
@@ -42,9 +50,14 @@ class Scheduler:
         "_inline_end",
         "armed",
         "context",
+        "holder",
+        "lent",
         "loop",
+        "on_stall",
         "ready",
+        "since",
         "slice_seconds",
+        "stall_seconds",
         "turn_messages",
         "turn_seconds",
     )
@@ -57,6 +70,11 @@ class Scheduler:
         self._depth = 0
         self._end = 0.0
         self._inline_end = 0.0
+        self.holder: Activity | None = None
+        self.since = 0.0
+        self.lent = 0.0
+        self.stall_seconds = inf
+        self.on_stall: Callable[[Activity, float, float], None] = _nobody_is_told
         self.turn_messages = options.turn_messages
         self.turn_seconds = options.turn_seconds
         self.slice_seconds = options.slice_seconds
@@ -68,6 +86,26 @@ class Scheduler:
         if not self.armed:
             self.armed = True
             self.loop.call_soon(self._slice, context=self.context.copy())
+
+    def hold(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
+        """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
+
+        charged: adds the time to its running time.
+        """
+        outer, since, lent = self.holder, self.since, self.lent
+        now = perf_counter()
+        self.holder = activity
+        self.since = now
+        self.lent = 0.0
+        try:
+            return function(argument)
+        finally:
+            seconds = perf_counter() - now
+            if charged:
+                activity.running_time += seconds
+            if seconds - self.lent >= self.stall_seconds:
+                self.on_stall(activity, now, seconds - self.lent)
+            self.holder, self.since, self.lent = outer, since, lent + seconds
 
     def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
@@ -131,12 +169,19 @@ class Scheduler:
     def _run_until(self, waiter: Waiter) -> None:
         ready = self.ready
         now = perf_counter()
+        outer, since, lent, entered = self.holder, self.since, self.lent, now
         while ready and not waiter.done and now < self._end:
             activity = ready.popleft()
+            self.holder = activity
+            self.since = now
+            self.lent = 0.0
             activity.turn(now + self.turn_seconds, self.turn_messages)
             later = perf_counter()
             activity.running_time += later - now
+            if later - now - self.lent >= self.stall_seconds:
+                self.on_stall(activity, now, later - now - self.lent)
             now = later
+        self.holder, self.since, self.lent = outer, since, lent + now - entered
 
     def _polled(self) -> None:
         self._inline_end = 0.0
@@ -145,12 +190,18 @@ class Scheduler:
         ready = self.ready
         now = perf_counter()
         end = self._end = now + self.slice_seconds
+        outer, since, lent, entered = self.holder, self.since, self.lent, now
         try:
             while ready:
                 activity = ready.popleft()
+                self.holder = activity
+                self.since = now
+                self.lent = 0.0
                 activity.turn(now + self.turn_seconds, self.turn_messages)
                 later = perf_counter()
                 activity.running_time += later - now
+                if later - now - self.lent >= self.stall_seconds:
+                    self.on_stall(activity, now, later - now - self.lent)
                 now = later
                 if now >= end:
                     break
@@ -158,6 +209,7 @@ class Scheduler:
             logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
             raise
         finally:
+            self.holder, self.since, self.lent = outer, since, lent + now - entered
             self._end = 0.0
             if ready:
                 self.loop.call_soon(self._slice, context=self.context.copy())

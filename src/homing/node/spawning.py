@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,15 @@ from ..gen import (
     TerminateKill,
     as_reason,
 )
+from .crossing import on_node_thread
 from .envelope import is_coroutine
 from .meta import MetaProcess
 from .process import Process
+from .stepping import stepped
+from .threaded import ThreadedProcess
 
 if TYPE_CHECKING:
+    from .activity import Activity
     from .core import Core
 
 _DEFAULT_PROCESS = ProcessOptions()
@@ -62,8 +67,8 @@ async def spawn(
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
-        pending = process.behavior.init(*args)
-        result = await _bounded(pending, behavior, options) if is_coroutine(pending) else pending
+        pending = core.scheduler.hold(process, process.run_init, args)
+        result = await _bounded(process, pending, behavior, options) if is_coroutine(pending) else pending
         if behavior._configure is not None:
             configured = process.behavior._configure(result)  # type: ignore[misc]
             if is_coroutine(configured):
@@ -101,7 +106,10 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
         parent_pid, leader, env = parent.id, parent.leader, parent.env
     if options.env:
         env = MappingProxyType({**env, **options.env})
-    process = Process(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
+    kind = Process
+    if options.thread:
+        kind, behavior = ThreadedProcess, on_node_thread(behavior)
+    process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
     instance._bind(process)
     instance.__init__()  # type: ignore[misc]
@@ -126,14 +134,15 @@ def _link_family(core: Core, parent: Process | None, process: Process, options: 
 
 
 async def _bounded(
+    activity: Activity,
     pending: Coroutine[Any, Any, Any],
     behavior: type[ProcessBehavior | MetaBehavior],
     options: ProcessOptions | MetaOptions,
 ) -> Any:
-    """Awaits an asynchronous `init` for `init_timeout` at most."""
+    """Awaits an `init` that is asynchronous, or on another thread, for `init_timeout` at most."""
     try:
         async with asyncio.timeout(options.init_timeout) as limit:
-            return await pending
+            return await stepped(pending, partial(activity.scheduler.hold, activity))
     except TimeoutError:
         if limit.expired():
             raise InitTimeout(behavior.__name__, options.init_timeout) from None
@@ -164,9 +173,9 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         if adopted is not None:
             adopted.adopt(core, owner, behavior, checked)
         _register_meta(core, owner, meta)
-        pending: Any = behavior.init(meta)
+        pending: Any = core.scheduler.hold(meta, behavior.init, meta)
         if is_coroutine(pending):
-            await _bounded(pending, type(behavior), options)
+            await _bounded(meta, pending, type(behavior), options)
         if not meta.alive:
             raise ProcessTerminated(owner.id)
     except BaseException as error:

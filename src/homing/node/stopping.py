@@ -29,6 +29,9 @@ _POLL = 0.002
 cost each message; a stop may look."""
 
 
+_AT_WORK = (ProcessState.RUNNING, ProcessState.WAIT_RESPONSE)
+
+
 class Stopping:
     """How and whether one node stops. `state` is `running`, `stopping` or `stopped`."""
 
@@ -89,7 +92,8 @@ class Stopping:
     def _busy(self) -> bool:
         activities = (*self._core.processes.values(), *self._core.metas.values())
         return any(
-            activity.runnable or activity.task is not None or activity.held for activity in activities
+            activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.held
+            for activity in activities
         ) or not all(self._drained(meta) for meta in self._core.metas.values())
 
     def _drain(self, meta: MetaProcess) -> None:
@@ -148,6 +152,6 @@ class Stopping:
             self._deadline = core.loop.time() + KILL_TIMEOUT
             await self._until(lambda: not core.processes and not core.metas)
         for process in tuple(core.processes.values()):
-            core.log.error("stop: %r swallows its cancellation; it is left behind", process)
+            core.log.error("stop: %r %s; it is left behind", process, process.stuck)
             process.abandon()
         return len(rest)

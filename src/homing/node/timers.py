@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gen import CancelTimer, DeliveryError, MetaTerminated, ProcessTerminated, Target
 from ..gen.options import check_seconds
+from .crossing import run_on_loop
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -38,7 +39,10 @@ class Timer:
         owner.timers.add(self)
 
     def cancel(self) -> bool:
-        """Stops the timer. True if it was still to fire."""
+        """Stops the timer, on whatever thread it is called. True if it was still to fire."""
+        return run_on_loop(self._core, self._cancel)
+
+    def _cancel(self) -> bool:
         if self._handle is None:
             return False
         self._handle.cancel()
