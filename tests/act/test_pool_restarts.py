@@ -337,7 +337,7 @@ def test_whatever_happens_to_workers_no_message_is_lost_and_each_key_keeps_its_o
     steps: list[tuple[str, int]], route: Any, room: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(homing.act.slots, "RETRY_FIRST", 0.001)
+        patch.setattr(homing.act.pool_slots, "RETRY_FIRST", 0.001)
         asyncio.run(_conserves(steps, route, room))
 
 

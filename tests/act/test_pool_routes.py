@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import homing
 from homing import act, gen, meta
-from homing.act.routing import REMEMBERED, Places, octets
+from homing.act.pool_routes import REMEMBERED, Places, octets
 
 from ..support import Probe, eventually
 from .pools import Book, Noting, Poison, do, first, pool_class, start, until
@@ -209,6 +209,40 @@ async def test_a_request_for_which_the_key_fails_raises_that_at_the_caller(node:
     with pytest.raises(TypeError, match="subscriptable"):
         await node.call(pool, 5)
     assert (await node.inspect(pool))["dead_letters"] == 1
+
+
+async def test_a_key_function_that_takes_longer_than_a_turn_lets_others_have_theirs() -> None:
+    asked: list[Any] = []
+
+    def key(sender: gen.PID, message: Any) -> int:
+        asked.append(message)
+        return 0
+
+    class Looking(act.Actor):
+        def handle_message(self, sender: gen.PID, message: Any) -> None:
+            self.send(message, len(asked))
+
+    options = gen.NodeOptions(handle_signals=False, turn_seconds=1e-9)  # which every key takes
+    async with homing.start_node("turns@localhost", options) as node:
+        probe = await Probe.start(node)
+        book = Book()
+        pool = await start(node, book, route=key)
+        looking = await node.spawn(Looking)
+        for number in range(256):
+            node.send(pool, number)
+        node.send(looking, probe.pid)
+        assert await probe.get() < 20
+        await book.count(256)
+
+
+async def test_messages_that_are_all_refused_do_not_hold_up_others(node: homing.Node, book: Book, probe: Probe) -> None:
+    pool = await start(node, book, route=first)
+    for _ in range(1000):
+        node.send(pool, 5)
+    node.send(pool, ("fine", 0))
+    await book.count(1)
+    facts = await node.inspect(pool)
+    assert (facts["dead_letters"], facts["messages_forwarded"], facts["messages_handled"]) == (1000, 1, 1)
 
 
 # --- full workers -------------------------------------------------------------------------------------------

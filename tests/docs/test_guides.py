@@ -134,6 +134,7 @@ CALLBACKS = public(gen.ProcessBehavior)
     ("section", "names"),
     [
         ("act.Actor", public(act.Actor) - CALLBACKS),
+        ("act.Router", public(act.Router) - public(act.Actor)),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
@@ -158,6 +159,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.Fallback,
         meta.UDPServerOptions,
         act.PoolOptions,
+        act.RouterOptions,
+        act.RouteSpec,
         act.SupervisorSpec,
         act.ChildSpec,
     ],
@@ -171,11 +174,19 @@ def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
 def default(field: dataclasses.Field[Any]) -> str:
     """How the reference writes a field's default."""
     if field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-        return "ProcessOptions()" if value == gen.ProcessOptions() else repr(value)
+        return written(field.default_factory())
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, act.RestartStrategy) else repr(field.default)
+    return str(field.default) if isinstance(field.default, act.RestartStrategy) else written(field.default)
+
+
+def written(value: object) -> str:
+    """Process options with what differs from their defaults only."""
+    if not isinstance(value, gen.ProcessOptions):
+        return repr(value)
+    given = {name: getattr(value, name) for name in fields(value)}
+    plain = gen.ProcessOptions()
+    return f"ProcessOptions({', '.join(f'{k}={v!r}' for k, v in given.items() if v != getattr(plain, k))})"
 
 
 @pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support import DEADLINE, UDPPeer
+from ..support import DEADLINE, UDPPeer, free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,4 +135,12 @@ async def test_announce_sends_each_line_to_all_who_joined_and_ends_with_its_inpu
         stdin.write(b"dinner is ready\n")
         assert (await peer.receive())[0] == b"dinner is ready\n"
         stdin.close()
+        assert await running.end() == 0
+
+
+async def test_unbroken_answers_each_question_once_although_it_is_killed_while_it_answers() -> None:
+    async with program("examples/unbroken.py", str(free_port())) as running:
+        assert await running.line_with("killed") == "killed 20 times, the socket was adopted 20 times\n"
+        assert "answered in order: True" in await running.line_with("1000 questions")
+        assert await running.line_with("none twice") == "none twice: True, dropped by the kernel: 0\n"
         assert await running.end() == 0

@@ -28,11 +28,8 @@ from ..node.process import Process
 from ..node.spawning import spawn
 from .actor import Actor
 from .pool_options import PoolOptions
-from .routing import make_route
-from .slots import Slot
-
-_TURN = 256
-"""Messages forwarded at a stretch. A turn's worth (`NodeOptions.turn_messages`)."""
+from .pool_routes import make_route
+from .pool_slots import Slot
 
 _TERMINATED = ProcessState.TERMINATED
 
@@ -219,8 +216,10 @@ class Pool(Actor):
     def _worker_ended(self, slot: Slot) -> None:
         if slot.leaving:
             self._left(slot)
-        else:
+        elif self._closing is None or slot.waiting:
             self._fill(slot)
+        else:
+            self._changed()
 
     def _fill(self, slot: Slot) -> None:
         """Starts a successor, beside what the pool does: an `init` may take its time."""
@@ -283,13 +282,13 @@ class Pool(Actor):
     # --- forwarding ---------------------------------------------------------------------------------------
 
     def _take_main(self, main: deque[Any]) -> int:
-        """Forwards what waits in the main lane, a turn's worth at most. Gives how many."""
-        taken = 0
+        """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
+        taken, most = 0, self._route.stretch
         while not self._settling:
-            dealt = self._route.deal(main, self._workers, _TURN - taken)
+            dealt = self._route.deal(main, self._workers, most - taken)
             self._forwarded += dealt
             taken += dealt
-            if not main or taken >= _TURN:
+            if not main or taken >= most:
                 return taken
             entry = main.popleft()
             if isinstance(entry, Exit):
@@ -349,6 +348,7 @@ class Pool(Actor):
     def _misroute(self, entry: Any, error: Exception) -> None:
         """The route's function has no key for it: a dead letter."""
         self._refused += 1
+        self._forwarded -= 1  # as which it will be counted, among those of its turn
         process = self._process
         self._limited_log.warning(
             process.core.loop.time(),

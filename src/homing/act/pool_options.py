@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..gen import BadOption, ProcessBehavior, ProcessOptions
 from ..gen.options import check_integer, check_type
-from .routing import Route
+from .pool_routes import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

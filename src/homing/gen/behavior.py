@@ -162,6 +162,15 @@ class MetaBehavior:
 
     _forwards: ClassVar[bool] = False
     """As in `ProcessBehavior`."""
+    _linger: float = 0.0
+    """For bases that can outlive an owner that crashed: for how many seconds."""
+
+    def _orphaned(self) -> None:
+        """For such bases: the owner has crashed. `start` was cancelled; what is sent to the alias is still handled."""
+
+    def _adopts(self) -> Any:
+        """For such bases: the meta-process without an owner that this one is to take over, or None."""
+        return None
 
     def _take_main(self, main: deque[Any]) -> int:
         """As in `ProcessBehavior`."""

@@ -54,20 +54,24 @@ class Incoming:
         lender: Lender | None,
         gone: Callable[[OSError], None],
     ) -> None:
-        to: Target = process.parent if options.process is None else options.process
-        low_water = options.high_water // 4 if options.low_water is None else options.low_water
         self._process = process
         self._id = process.id
         self._endpoint = endpoint
         self._backend = endpoint.backend
-        self._inlet = process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
+        self._received: Any = None
+        self.batch_out = False
+        self.delivered = self.dropped = self.pauses = 0
+        self.begin(options, lender, gone)
+
+    def begin(self, options: UDPServerOptions, lender: Lender | None, gone: Callable[[OSError], None]) -> None:
+        """Reads for the owner that the meta-process has now, or for the process in `options`."""
+        to: Target = self._process.parent if options.process is None else options.process
+        low_water = options.high_water // 4 if options.low_water is None else options.low_water
+        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
         self._lender = lender
         self._reads = options.receive_batch
         self._gone = gone
-        self._received: Any = None
-        self.batch_out = False
         self.open = True
-        self.delivered = self.dropped = self.pauses = 0
 
     def readable(self) -> None:
         """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,

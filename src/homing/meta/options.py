@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ..gen import BadOption, Target
-from ..gen.options import check_integer, check_target, check_type
+from ..gen.options import check_integer, check_seconds, check_target, check_type
 
 
 @runtime_checkable
@@ -48,6 +48,10 @@ class UDPServerOptions:
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
         backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
     send_queue: datagrams that wait at most while the kernel's send buffer is full; more are dropped and counted.
+    linger: seconds for which the socket outlives its owner, if that crashes, is killed or is ended to be started
+        again. Meanwhile datagrams wait in the kernel, and what is sent to the alias goes out. Who creates a server for
+        the same address (not port 0) and starts it on that node within that time adopts the socket, its alias and what
+        waits. 0: the socket is closed at once.
     """
 
     host: str = ""
@@ -62,6 +66,7 @@ class UDPServerOptions:
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
+    linger: float = 0.0
 
     def __post_init__(self) -> None:
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
@@ -80,6 +85,7 @@ class UDPServerOptions:
         check_integer("receive_batch", self.receive_batch, 1)
         check_type("gro", self.gro, bool, "True or False")
         check_integer("send_queue", self.send_queue, 1)
+        check_seconds("linger", self.linger, zero=True)
 
 
 def _check_pool(pool: Any) -> None:

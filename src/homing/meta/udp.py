@@ -26,6 +26,7 @@ from ..node.logs import ContextAdapter, RateLimited
 from ..node.meta import MetaProcess
 from .incoming import TURN, Incoming
 from .lending import Lender
+from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
 
@@ -48,20 +49,12 @@ class UDPServer(MetaBehavior):
         if not isinstance(options, UDPServerOptions):
             raise BadOption("options", options, "give meta.UDPServerOptions")
         self._options = options
-        sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
+        self._linger = options.linger
         pool = options.buffer_pool
-        try:
-            self._endpoint = Endpoint(
-                sock,
-                buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
-                send_queue=options.send_queue,
-                gro=options.gro and pool is None,
-            )
-        except BaseException:
-            sock.close()
-            raise
-        self._endpoint.on_sent = self._sent_later
         self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
+        self._predecessor: UDPServer | None = find(options)
+        self._endpoint: Endpoint = _open(options) if self._predecessor is None else self._predecessor._endpoint
+        self._adopted = False
         self._incoming: Incoming | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -72,7 +65,8 @@ class UDPServer(MetaBehavior):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the socket unless the server was started by `spawn_meta`: then it belongs to its parent."""
+        """Closes the socket unless the server was started by `spawn_meta`: then it belongs to its parent. One that was
+        to be adopted lingers on."""
         if "process" not in self.__dict__:
             self._close()
 
@@ -90,7 +84,13 @@ class UDPServer(MetaBehavior):
         self._log = RateLimited(process.log)
         _tell_once_why_portable(process.log)
         options = self._options
-        self._incoming = Incoming(process, self._endpoint, options, self._lender, self._socket_gone)
+        self._endpoint.on_sent = self._sent_later
+        if self._predecessor is None:
+            self._incoming = Incoming(process, self._endpoint, options, self._lender, self._socket_gone)
+        else:
+            self._incoming = self._predecessor._hand_over()
+            self._predecessor = None
+            self._incoming.begin(options, self._lender, self._socket_gone)
         asked = options.receive_buffer
         if asked is not None and self._endpoint.receive_buffer < asked:
             process.log.warning(
@@ -115,6 +115,25 @@ class UDPServer(MetaBehavior):
         if self._gone is not None and not self._gone.done():
             self._gone.set_exception(error)
 
+    def _adopts(self) -> MetaProcess | None:
+        return None if self._predecessor is None else self._predecessor.process
+
+    def _orphaned(self) -> None:
+        """Reads no more. What the kernel and the arena hold waits there for the successor."""
+        if self._incoming is not None:
+            self._incoming.drain()
+            self._incoming.close()
+        linger(self)
+
+    def _hand_over(self) -> Incoming:
+        """Another server takes over socket and counters: from here on this one has neither."""
+        forget(self)
+        incoming, self._incoming = self._incoming, None
+        if incoming is None:
+            raise NotAllowed(f"UDP server {format_address(self.local_address)} was never started")
+        self._adopted = True
+        return incoming
+
     def drain(self) -> None:
         if self._incoming is not None:
             self._incoming.drain()
@@ -127,6 +146,9 @@ class UDPServer(MetaBehavior):
         self._close()
 
     def _close(self) -> None:
+        if self._adopted or self._predecessor is not None:
+            return  # the socket is, or still is, another's
+        forget(self)
         if self._incoming is not None:
             self._incoming.close()
         for message, _ in self._endpoint.close():
@@ -240,7 +262,8 @@ class UDPServer(MetaBehavior):
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
         backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
-        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted."""
+        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, linger, and
+        adoptions (how often a successor has adopted the socket)."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -258,8 +281,24 @@ class UDPServer(MetaBehavior):
             send_buffer=self._endpoint.send_buffer,
             send_buffer_asked=self._options.send_buffer,
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
+            linger=self._linger,
+            adoptions=self.process.adoptions,
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
+
+
+def _open(options: UDPServerOptions) -> Endpoint:
+    sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
+    try:
+        return Endpoint(
+            sock,
+            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+            send_queue=options.send_queue,
+            gro=options.gro and options.buffer_pool is None,
+        )
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _tell_once_why_portable(log: ContextAdapter) -> None:
@@ -294,6 +333,8 @@ def create_udp_server(options: UDPServerOptions) -> UDPServer:
 
     It is bound from here on: what arrives waits in the kernel. Until it is started it belongs to the caller, who
     ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated.
+    Where a server with the same address lingers on this event loop (`UDPServerOptions.linger`), no socket is bound:
+    that one is adopted when the server is started.
     Raises `BindFailed` with host, port and what to do.
     """
     return UDPServer(options)

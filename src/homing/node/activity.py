@@ -169,9 +169,9 @@ class Activity(Mailbox):
                     if forwards:
                         message = None
                         count += self.take_main()
-                        if count < budget:
-                            continue
-                        break
+                        if count >= budget or perf_counter() >= deadline:
+                            break
+                        continue
                     lane = main
                 elif self.logs:
                     lane = self.logs

@@ -1,4 +1,4 @@
-"""Dealing: how what waits at one process is handed to others, for a pool and its workers.
+"""Dealing: how what waits at one process is handed to others, for a pool and its workers, a router and its routes.
 
 It puts entries right into the lanes of local processes, a turn's worth at a stretch: that is what makes a pool cheap.
 Receivers on another node would be reached through `Delivery`, one message at a time.
@@ -19,6 +19,28 @@ from .process import Process
 _SLEEP, _TERMINATED = ProcessState.SLEEP, ProcessState.TERMINATED
 
 
+def has_room(receiver: Process) -> bool:
+    """True if `receiver` is alive and its mailbox takes one more message."""
+    return receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit)
+
+
+def hand(receiver: Process | None, entry: Entry) -> bool:
+    """Puts `entry` into the main lane of `receiver`. False, and nothing put, unless that is there, and has room."""
+    if receiver is None or not has_room(receiver):
+        return False
+    _put(receiver, entry)
+    return True
+
+
+def _put(receiver: Process, entry: Entry) -> None:
+    """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
+    successor."""
+    receiver.main_lane().append(entry)
+    if not receiver.scheduled:
+        scheduler = receiver.scheduler
+        scheduler.schedule(receiver)
+
+
 def next_with_room(receivers: list[Process], last: int) -> int:
     """Which of `receivers` comes next after the `last`, counting only those that have room. -1: none has."""
     number = last
@@ -26,8 +48,7 @@ def next_with_room(receivers: list[Process], last: int) -> int:
         number += 1
         if number >= len(receivers):
             number = 0
-        receiver = receivers[number]
-        if receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit):
+        if has_room(receivers[number]):
             return number
     return -1
 
@@ -55,17 +76,6 @@ def least_loaded(receivers: list[Process], last: int) -> int:
     return found
 
 
-def hand(entry: Entry, receiver: Process) -> None:
-    """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
-    successor."""
-    if type(entry) is not tuple:
-        entry = _readdressed(entry, receiver)
-    receiver.main_lane().append(entry)
-    if not receiver.scheduled:
-        scheduler = receiver.scheduler
-        scheduler.schedule(receiver)
-
-
 def _readdressed(entry: Entry, receiver: Process) -> Entry:
     """The name or alias that an entry was sent to is that of the process that deals: to `receiver` it says nothing."""
     if isinstance(entry, Request):
@@ -88,7 +98,8 @@ def deal(main: deque[Entry], receivers: list[Process], last: int, most: int, by_
         if type(entry) is not tuple and isinstance(entry, Exit):
             main.appendleft(entry)
             break
-        hand(entry, receivers[number])
+        receiver = receivers[number]
+        _put(receiver, entry if type(entry) is tuple else _readdressed(entry, receiver))
         dealt += 1
         last = number
     return dealt, last
@@ -108,7 +119,8 @@ def deal_by_key(
     key: gives the key of a message; None: the address it came from.
     refuse: gets what has no place, and why.
 
-    Gives how many, and whose place the entry at the head has, if that one has ended or has no room; else -1.
+    Gives how many, those refused among them, and whose place the entry at the head has, if that one has ended or has no
+    room; else -1.
     """
     dealt = 0
     while dealt < most and main:
@@ -129,12 +141,13 @@ def deal_by_key(
                 number = places[sender]
         except Exception as error:
             refuse(entry, error)
+            dealt += 1
             continue
         receiver = receivers[number]
         if receiver.state is _TERMINATED or (receiver.limit and receiver.main and len(receiver.main) >= receiver.limit):
             main.appendleft(entry)
             return dealt, number
-        hand(entry, receiver)
+        _put(receiver, entry if type(entry) is tuple else _readdressed(entry, receiver))
         dealt += 1
     return dealt, -1
 

@@ -31,6 +31,7 @@ from ..gen import (
     TerminateNormal,
     as_reason,
     is_orderly,
+    is_succeeded,
 )
 from ..gen.behavior import TERMINATE_TIMEOUT
 from .activity import Activity, forget_frames
@@ -49,9 +50,15 @@ _NORMAL = MessagePriority.NORMAL
 
 
 class MetaProcess(Activity):
-    """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`."""
+    """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`.
 
-    __slots__ = ("_log", "_source", "owner")
+    One whose behavior lingers outlives an owner that crashed: it keeps its alias, its mailbox and what it has open, and
+    goes on with the behavior by which another process adopts it.
+
+    adoptions: how often that was.
+    """
+
+    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner")
 
     id: Alias
     behavior: MetaBehavior
@@ -63,6 +70,8 @@ class MetaProcess(Activity):
         self.handler = None
         self.forwards = behavior._forwards
         self._source: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self.adoptions = 0
         self._log: ContextAdapter | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -147,7 +156,8 @@ class MetaProcess(Activity):
     # --- its life -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        super().start()
+        if self.state is ProcessState.INIT:  # else it was adopted
+            super().start()
         if inspect.iscoroutinefunction(self.behavior.start):
             self._source = self.core.loop.create_task(self._run_source())
             self._source.add_done_callback(self._source_done)
@@ -160,14 +170,20 @@ class MetaProcess(Activity):
             if pending is not None:
                 await pending
         except asyncio.CancelledError:
-            self.end(TerminateKill())  # by the loop's shutdown: where `end` cancels, it has ended already
+            self._source_cancelled(asyncio.current_task())
         except BaseException as error:
             self.end(as_reason(error), error)
         else:
             self.end(TerminateNormal())
 
     def _source_done(self, task: asyncio.Task[None]) -> None:
-        self.end(TerminateKill())  # does nothing unless the task was cancelled before it had begun
+        self._source_cancelled(task)  # does nothing unless the task was cancelled before it had begun
+
+    def _source_cancelled(self, task: asyncio.Task[None] | None) -> None:
+        """By the loop's shutdown. Where `end` cancels, it has ended already; where `outlive` does, it is not `_source`
+        any more."""
+        if task is self._source:
+            self.end(TerminateKill())
 
     def _run_thread(self) -> None:
         try:
@@ -191,10 +207,54 @@ class MetaProcess(Activity):
             self.core.crashes += 1
             self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
             forget_frames(fault)
-        for task in (self._source, self.task):
+        for task in (self._source, self.task, self._expiry):
             if task is not None:
                 task.cancel()
         self.terminate(reason, TERMINATE_TIMEOUT)
+
+    # --- without an owner ---------------------------------------------------------------------------------
+
+    def lingers(self, reason: Exception, owner_started: bool) -> bool:
+        """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` has failed, only what
+        it had adopted: a start that fails leaves nothing behind."""
+        return (
+            self.behavior._linger > 0
+            and is_succeeded(reason)
+            and self._source is not None
+            and (owner_started or self.adoptions > 0)
+            and not self.core.stopping
+        )
+
+    def outlive(self, reason: Exception) -> None:
+        """Goes on without its owner, for a bounded time."""
+        if self.owner.metas is not None:
+            self.owner.metas.pop(self.id, None)
+        source, self._source = self._source, None
+        if source is not None:
+            source.cancel()
+        seconds = self.behavior._linger
+        self._expiry = self.core.loop.call_later(seconds, self._expire, reason)
+        self.log.info("%s %s outlives its owner: it waits %g s for a successor", self._kind, self.id, seconds)
+        self.behavior._orphaned()
+
+    def _expire(self, reason: Exception) -> None:
+        self.log.warning("%s %s ends: nobody has adopted it", self._kind, self.id)
+        self.end(reason)
+
+    def adopt(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+        """Goes on as `behavior`, owned by `owner`. Raises `NotAllowed` if it has ended or was adopted meanwhile."""
+        if self._expiry is None or not self.alive:
+            raise NotAllowed(f"{self.id} does not linger any more; create another one")
+        if core is not self.core:
+            raise NotAllowed(f"{self.id} lingers at node {self.core.name}; only a process of that node can adopt it")
+        self._expiry.cancel()
+        self._expiry = None
+        self.adoptions += 1
+        self.owner, self.sender = owner, owner.id
+        self.behavior = behavior
+        self.limit = options.mailbox_size
+        self.guarded = self.main is None or self.limit > 0
+        self._log = None
 
     def terminate_failed(self, error: BaseException) -> None:
         self.log.error("terminate of meta-process %s %s failed: %r", self.id, self._kind, error, exc_info=error)

@@ -172,7 +172,7 @@ class Process(Activity):
         self._leave()
         self.state = _ZOMBIE
         try:
-            if tasks := self._end_metas(reason):
+            if tasks := self._end_metas(reason, started=False):
                 await asyncio.wait(tasks)
         finally:
             self.ended(reason)
@@ -219,10 +219,14 @@ class Process(Activity):
                 del routes[self.name]
             self.scheduled = True
 
-    def _end_metas(self, reason: Exception) -> list[asyncio.Task[None]]:
-        """Ends the meta-processes, last started first. Gives the tasks of those that need time for it."""
+    def _end_metas(self, reason: Exception, *, started: bool = True) -> list[asyncio.Task[None]]:
+        """Ends the meta-processes, last started first, but those that outlive a crash. Gives the tasks of those that
+        need time for it."""
         for meta in reversed(tuple((self.metas or {}).values())):
-            meta.end(reason)
+            if meta.lingers(reason, started):
+                meta.outlive(reason)
+            else:
+                meta.end(reason)
         return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
     def ended(self, reason: Exception) -> None:

@@ -149,13 +149,17 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
     if options is None:
         options = _DEFAULT_META
-    meta = MetaProcess(core, owner, behavior, options if isinstance(options, MetaOptions) else _DEFAULT_META)
+    adopted: MetaProcess | None = behavior._adopts()
+    checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
+    meta = MetaProcess(core, owner, behavior, checked) if adopted is None else adopted
     behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
     try:
         if not isinstance(options, MetaOptions):
             raise BadOption("options", options, "give gen.MetaOptions")
         core.require_running()
         owner.require_alive()
+        if adopted is not None:
+            adopted.adopt(core, owner, behavior, checked)
         _register_meta(core, owner, meta)
         pending: Any = behavior.init(meta)
         if is_coroutine(pending):
@@ -163,6 +167,8 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         if not meta.alive:
             raise ProcessTerminated(owner.id)
     except BaseException as error:
+        if meta.behavior is not behavior:
+            raise  # what it was to adopt lingers on
         meta.end(as_reason(error))
         if meta.state is not ProcessState.TERMINATED and meta.task is not None:
             await asyncio.wait((meta.task,))

@@ -76,6 +76,8 @@ class Stopping:
             for process in (*self._top_level(), *reversed(tuple(core.processes.values()))):
                 await self._end(process, soft)
             await self._until(lambda: not core.processes)
+            for meta in tuple(core.metas.values()):
+                meta.end(TerminateShutdown())  # it has outlived its owner
             return not await self._kill_rest()
         finally:
             self.state = "stopped"

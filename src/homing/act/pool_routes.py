@@ -14,6 +14,9 @@ from ..node.process import Process
 Route: TypeAlias = Literal["round_robin", "least", "source"] | Callable[[PID, Any], Hashable]
 """`PoolOptions.route`."""
 
+TURN = 256
+"""Messages dealt at a stretch. A turn's worth (`NodeOptions.turn_messages`)."""
+
 REMEMBERED = 8192
 """Keys whose worker is remembered at most: about 2 MB of addresses. A key that is not costs 2 us, one that is 0.05 us.
 """
@@ -26,6 +29,7 @@ class ByTurn:
 
     keyed = False
     stuck = -1
+    stretch = TURN
 
     def __init__(self, by_load: bool) -> None:
         self._by_load = by_load
@@ -44,12 +48,14 @@ class ByKey:
     """Messages of one key go to one worker.
 
     stuck: after `deal`, the worker whose lane has no room for the message at the head; -1: there is none.
+    stretch: messages dealt until the clock is looked at: a function of the user's may take its time.
     """
 
     keyed = True
 
     def __init__(self, key: Callable[[PID, Any], Hashable] | None, secret: bytes, refuse: Refuse) -> None:
         self._key = key
+        self.stretch = TURN if key is None else 8
         self._octets = octets if key is not None else _octets_of_source
         self._secret = secret
         self._refuse = refuse
@@ -57,7 +63,7 @@ class ByKey:
         self.stuck = -1
 
     def deal(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """As `ByTurn.deal`, up to a message whose worker has no room."""
+        """As `ByTurn.deal`, up to a message whose worker has no room. What was refused counts as dealt."""
         dealt, self.stuck = deal_by_key(main, workers, self._places, self._key, most, self._refuse)
         return dealt
 

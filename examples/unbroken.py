@@ -1,0 +1,79 @@
+"""A supervised UDP service that is killed while it answers. Each question still gets a reply, and just one.
+
+python examples/unbroken.py
+
+What waits, waits on: in the kernel and at the socket (`linger`), in the mailbox (`preserve_mailbox`). The question in
+hand at a kill is answered by the dead-letter process.
+"""
+
+import asyncio
+import sys
+
+import homing
+from homing import act, gen, meta
+
+QUESTIONS, KILLS = 1000, 20
+
+
+class Answerer(act.Actor):
+    async def init(self, port):
+        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port, linger=10.0))
+        await self.spawn_meta(server)
+
+    async def handle_message(self, sender, message):
+        await asyncio.sleep(0.001)  # here it is killed
+        self.send(message.id, message.reply(b"answer " + message.data))
+
+
+class Undertaker(act.Actor):
+    def handle_message(self, sender, letter):
+        self.send(letter.message.id, letter.message.reply(b"sorry " + letter.message.data))
+
+
+class Service(act.Supervisor):
+    def init(self, port):
+        options = gen.ProcessOptions(preserve_mailbox=True, dead_letters="undertaker")
+        undertaker = act.ChildSpec(name="undertaker", behavior=Undertaker)
+        answerer = act.ChildSpec(name="answerer", behavior=Answerer, args=(port,), options=options)
+        return act.SupervisorSpec(children=(undertaker, answerer), intensity=KILLS)
+
+
+class Client(act.Actor):
+    """Has a hundred questions open at any time, and counts what comes."""
+
+    async def init(self, port, done):
+        self.answers, self.sorry, self.done = [], [], done
+        self.server, self.questions = ("127.0.0.1", port), iter(range(QUESTIONS))
+        self.udp = await self.spawn_meta(meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1")))
+        for _ in range(100):
+            self.ask()
+
+    def ask(self):
+        number = next(self.questions, None)
+        if number is not None:
+            self.send(self.udp, meta.MessageUDP(None, self.server, b"%d" % number))
+
+    def handle_message(self, sender, message):
+        kind, number = message.data.split()
+        (self.answers if kind == b"answer" else self.sorry).append(int(number))
+        self.ask()
+        if len(self.answers) + len(self.sorry) == QUESTIONS:
+            self.done.set_result((self.answers, self.sorry))
+
+
+async def main(node, port):
+    await node.spawn(Service, port)
+    alias = node.process_info("answerer").metas[0]
+    done = asyncio.get_running_loop().create_future()
+    await node.spawn(Client, port, done)
+    for _ in range(KILLS):
+        await asyncio.sleep(0.05)
+        node.kill(node.process_info("answerer").pid)
+    answers, sorry = await done
+    facts = await node.inspect_meta(alias)
+    print(f"killed {KILLS} times, the socket was adopted {facts['adoptions']} times")
+    print(f"{QUESTIONS} questions: {len(answers)} answered in order: {answers == sorted(answers)}, {len(sorry)} sorry")
+    print(f"none twice: {len({*answers, *sorry}) == QUESTIONS}, dropped by the kernel: {facts['kernel_drops']}")
+
+
+homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)

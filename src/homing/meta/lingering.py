@@ -1,0 +1,71 @@
+"""Sockets that outlive the process that opened them: kept for a while, for a successor that binds the same address."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..datagram import Address, format_address
+from ..datagram.address import resolve_bind
+from ..gen import TerminateShutdown
+from .options import UDPServerOptions
+
+if TYPE_CHECKING:
+    from .udp import UDPServer
+
+_lingering: dict[tuple[asyncio.AbstractEventLoop, Address], UDPServer] = {}
+"""By loop, as a socket cannot leave the loop that watches it, and by the address that it is bound to."""
+
+
+def linger(server: UDPServer) -> None:
+    """From now on `find` finds `server`, until `forget`."""
+    _lingering[_key(server)] = server
+
+
+def forget(server: UDPServer) -> None:
+    """It was adopted, or closed."""
+    if "process" in server.__dict__ and _lingering.get(_key(server)) is server:
+        del _lingering[_key(server)]
+
+
+def find(options: UDPServerOptions) -> UDPServer | None:
+    """The server to adopt: one that lingers on this loop at the address that `options` ask for. Port 0 asks for a new
+    one. One whose socket was made with other options is closed instead."""
+    server = _at(options)
+    differing = [] if server is None else _differing(server._options, options)
+    if server is None or not differing:
+        return server
+    server.process.log.warning(
+        "UDP server %s is not adopted, but bound anew, as it had another %s: what waited there is lost",
+        format_address(server.local_address),
+        " and ".join(differing),
+    )
+    server.process.end(TerminateShutdown())
+    return None
+
+
+def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
+    """The options that a socket has from its beginning and that are not the same."""
+    names = ["buffer_size", "receive_buffer", "send_buffer", "gro", "send_queue"]
+    differing = [name for name in names if getattr(before, name) != getattr(now, name)]
+    if (before.buffer_pool is None) != (now.buffer_pool is None):
+        differing.append("buffer_pool")
+    return differing
+
+
+def _at(options: UDPServerOptions) -> UDPServer | None:
+    if not _lingering or options.port == 0:
+        return None
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    for _, address in resolve_bind(options.host, options.port):
+        server = _lingering.get((loop, address))
+        if server is not None:
+            return server
+    return None
+
+
+def _key(server: UDPServer) -> tuple[asyncio.AbstractEventLoop, Address]:
+    return server.process.loop, server.local_address
