@@ -511,3 +511,28 @@ def test_the_delay_before_a_start_doubles_up_to_five_seconds_and_a_long_life_end
     assert [route.next_delay(101.0) for _ in range(8)] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0]
     assert route.next_delay(101.0) == 5.0
     assert route.next_delay(105.0) == 0.0
+
+
+# --- what survives a crash ------------------------------------------------------------------------------------
+
+
+async def test_what_waits_at_a_route_that_crashes_goes_to_the_process_that_is_started_in_its_place(
+    node: homing.Node, probe: Probe
+) -> None:
+    router = await start(node, probe, routes=owned(probe, "a", preserve_mailbox=True))
+    for message in ("raise", RuntimeError("x")), 1, 2:
+        node.send(router, ("a", message))
+    assert [await probe.get() for _ in range(2)] == [("a", 1), ("a", 2)]
+    assert (node.info().dead_letters, node.info().discarded) == (1, 0)
+
+
+async def test_what_waited_at_a_route_that_is_removed_before_it_is_back_is_discarded_and_counted(
+    node: homing.Node, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = await start(node, probe, routes=owned(probe, "a", behavior=Sick, preserve_mailbox=True))
+    monkeypatch.setattr(Sick, "healthy", False)
+    for message in ("raise", RuntimeError("x")), 1, 2:
+        node.send(router, ("a", message))
+    await eventually(lambda: node.info().dead_letters == 1)
+    assert await ask(node, router, act.RemoveRoute("a"))
+    await eventually(lambda: node.info().discarded == 2)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from ..gen import (
     PID,
@@ -22,12 +22,15 @@ from ..gen.options import check_type
 from ..node.dealing import idle
 from ..node.envelope import Exit, ExitSignal, Invoke
 from ..node.process import Process
+from ..node.spawning import spawn
 from .actor import Actor
 from .routes import Route, RouteInfo, RouteSpec, RouteUnknown, Tally
 
 
 class RouteKeeper(Actor):
     """A process that has routes. Those with a `behavior` have a process that it starts, starts again, and ends."""
+
+    _succeeds: ClassVar[bool] = True
 
     def _bind(self, process: Process) -> None:
         super()._bind(process)
@@ -120,12 +123,12 @@ class RouteKeeper(Actor):
 
     # --- their processes ----------------------------------------------------------------------------------
 
-    async def _start(self, spec: RouteSpec) -> Process | None:
-        """Starts the process of a route that is to have one of its own."""
+    async def _start(self, spec: RouteSpec, previous: PID | None = None) -> Process | None:
+        """Starts the process of a route that is to have one of its own, in the place of a previous one."""
         if spec.behavior is None:
             return None
         options = replace(spec.options, link_parent=True, link_child=False)
-        pid = await self.spawn(spec.behavior, *spec.args, options=options)
+        pid = await spawn(self._process.core, self._process, spec.behavior, spec.args, None, options, previous)
         self.monitor(pid)
         return self._process.core.processes[pid]
 
@@ -136,6 +139,7 @@ class RouteKeeper(Actor):
             self._end_in_order(process)
         elif process is not None:
             route.process = process
+            route.previous = None
             route.since = monotonic()
             self._owned[process.id] = route
         self._process.resume()
@@ -151,6 +155,9 @@ class RouteKeeper(Actor):
         if process is not None:
             self._forget(process.id)
             self._end_in_order(process)
+        if route.previous is not None:
+            self._process.forget_estate(route.previous)
+            route.previous = None
         self._process.resume()
 
     def _end_in_order(self, process: Process) -> None:
@@ -167,7 +174,9 @@ class RouteKeeper(Actor):
     def _dispatch(self, sender: PID, message: Any) -> Any:
         if isinstance(message, MessageDownPID):
             if message.pid in self._owned:
-                return self._replace(self._forget(message.pid))
+                route = self._forget(message.pid)
+                route.previous = message.pid
+                return self._replace(route)
             if message.pid in self._ending:
                 return self._has_retired(message.pid)
         return self.handle_message(sender, message)
@@ -203,7 +212,7 @@ class RouteKeeper(Actor):
         if not self._lacks_process(route, spec):
             return
         try:
-            process = await self._start(spec)
+            process = await self._start(spec, route.previous)
         except NodeTerminated:
             return
         except Exception as error:
@@ -216,6 +225,7 @@ class RouteKeeper(Actor):
 
     def _has_retired(self, pid: PID) -> None:
         self._ending.discard(pid)
+        self._process.forget_estate(pid)
         if self._retiring is not None and not self._ending:
             raise ExitSignal(self._retiring)
 

@@ -123,14 +123,15 @@ class Tally:
 
 
 class Route(Tally):
-    """A route at run time. `process` is that of an owned route, while there is one."""
+    """A route at run time. `process` is that of an owned route, while there is one; `previous` was it before."""
 
-    __slots__ = ("delay", "enabled", "process", "restarts", "since", "spec")
+    __slots__ = ("delay", "enabled", "previous", "process", "restarts", "since", "spec")
 
     def __init__(self, spec: RouteSpec) -> None:
         super().__init__()
         self.spec = spec
         self.process: Process | None = None
+        self.previous: PID | None = None
         self.enabled = True
         self.restarts = 0
         self.since = monotonic()  # it was started, or could not be
