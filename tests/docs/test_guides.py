@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import re
 import subprocess
 import sys
@@ -137,6 +138,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("act.Router", public(act.Router) - public(act.Actor)),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
+        ("gen.Application", public(gen.Application)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
         ("gen.MetaProcess", public(gen.MetaProcess)),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
@@ -163,6 +165,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         act.RouteSpec,
         act.SupervisorSpec,
         act.ChildSpec,
+        gen.ApplicationSpec,
+        gen.ApplicationMember,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
@@ -177,7 +181,7 @@ def default(field: dataclasses.Field[Any]) -> str:
         return written(field.default_factory())
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, act.RestartStrategy) else written(field.default)
+    return str(field.default) if isinstance(field.default, enum.Enum) else written(field.default)
 
 
 def written(value: object) -> str:
@@ -189,6 +193,18 @@ def written(value: object) -> str:
     return f"ProcessOptions({', '.join(f'{k}={v!r}' for k, v in given.items() if v != getattr(plain, k))})"
 
 
-@pytest.mark.parametrize("kind", [gen.NodeInfo, gen.ProcessInfo, gen.MetaInfo, gen.MailboxInfo])
+SNAPSHOTS = [
+    gen.NodeInfo,
+    gen.ProcessInfo,
+    gen.MetaInfo,
+    gen.MailboxInfo,
+    gen.ApplicationInfo,
+    gen.NodeTree,
+    gen.ApplicationTree,
+    gen.ProcessTree,
+]
+
+
+@pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
     check_all_named(f"gen.{kind.__name__}", set(fields(kind)))

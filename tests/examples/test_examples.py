@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -47,11 +47,13 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*command: str, stderr: int | None = None) -> AsyncIterator[Program]:
-    """Runs Python with these arguments, warnings being errors, from the root of the repository."""
+async def program(
+    *command: str, stderr: int | None = None, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
+    """Runs Python with these arguments, warnings being errors, from the root of the repository or another directory."""
     pipe = asyncio.subprocess.PIPE
     arguments = (sys.executable, "-W", "error", *command)
-    process = await asyncio.create_subprocess_exec(*arguments, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr)
+    process = await asyncio.create_subprocess_exec(*arguments, cwd=cwd, env=env, stdin=pipe, stdout=pipe, stderr=stderr)
     try:
         yield Program(process)
     finally:
@@ -91,6 +93,13 @@ async def test_echo_answers_nc_as_its_docstring_says(peer: UDPPeer) -> None:
         async with asyncio.timeout(2 * DEADLINE):
             answer, _ = await client.communicate(b"hello\n")
         assert answer == b"OK: hello\n"
+
+
+async def test_service_answers_and_ends_in_order_on_sigterm(peer: UDPPeer) -> None:
+    async with program("examples/service.py", "0") as running:
+        port = await running.port()
+        assert await peer.ask(b"to be or not to be", ("127.0.0.1", port)) == b"6 words\n"
+        assert await terminate(running) == 0
 
 
 @pytest.mark.skipif(shutil.which("logger") is None, reason="logger is not installed")

@@ -43,6 +43,7 @@ class Pool(Actor):
     hand, all at once, when the pool has ended.
     """
 
+    _kind: ClassVar[str] = "pool"
     _forwards: ClassVar[bool] = True
     _succeeds: ClassVar[bool] = True
     _succeeds_orderly: ClassVar[bool] = True
@@ -202,7 +203,9 @@ class Pool(Actor):
 
     async def _spawn_worker(self, previous: PID | None) -> Process:
         options, process = self._options, self._process
-        pid = await spawn(process.core, process, options.worker, options.worker_args, None, self._spawning, previous)
+        pid = await spawn(
+            process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
+        )
         self.monitor(pid)
         return process.core.processes[pid]
 

@@ -128,7 +128,8 @@ class RouteKeeper(Actor):
         if spec.behavior is None:
             return None
         options = replace(spec.options, link_parent=True, link_child=False)
-        pid = await spawn(self._process.core, self._process, spec.behavior, spec.args, None, options, previous)
+        process = self._process
+        pid = await spawn(process.core, process, spec.behavior, spec.args, None, options, previous=previous)
         self.monitor(pid)
         return self._process.core.processes[pid]
 

@@ -64,6 +64,7 @@ class Router(RouteKeeper):
     """
 
     _forwards: ClassVar[bool] = True
+    _kind: ClassVar[str] = "router"
 
     def _bind(self, process: Process) -> None:
         super()._bind(process)
@@ -138,6 +139,7 @@ class Router(RouteKeeper):
             "messages_waiting": len(self._process.main or ()),
             "failures": dict(failures),
             "pauses": self._pauses,
+            "restarts": sum(route.restarts for route in self._routes.values()),
             "routes_ending": len(self._ending),
             "routes": {name: self._inspect(route) for name, route in self._routes.items()},
         }

@@ -120,6 +120,7 @@ class Supervisor(Actor):
 
     trap_exit = True
     _succeeds: ClassVar[bool] = True
+    _kind: ClassVar[str] = "supervisor"
     _terminate_timeout: ClassVar[float | None] = None  # each child has its own
 
     _spec: SupervisorSpec
@@ -159,7 +160,7 @@ class Supervisor(Actor):
     async def _start(self, child: ChildSpec, previous: PID | None = None) -> None:
         options = replace(child.options, link_parent=True, link_child=True)
         process = self._process
-        pid = await spawn(process.core, process, child.behavior, child.args, child.name, options, previous)
+        pid = await spawn(process.core, process, child.behavior, child.args, child.name, options, previous=previous)
         self._running[pid] = child
 
     def _dispatch(self, sender: PID, message: Any) -> Any:

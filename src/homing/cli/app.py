@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import enum
+import json
 import logging
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__, gen
-from ..node import run
+from ..node import run as run_node
+from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
+from .control import ControlError
 from .demo import demo as run_demo
+from .run import serve
+from .target import TargetError, resolve
+from .tree import render
+
+MOST_CHILDREN = 20
+"""Children of a process that `homing tree` shows. Pools and supervisors of people's programs have fewer."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +33,15 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+class LogLevel(enum.StrEnum):
+    """Names of the levels of `logging`."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 @app.callback()
 def homing(
     version: Annotated[
@@ -29,6 +49,86 @@ def homing(
     ] = False,
 ) -> None:
     """An actor runtime whose first-class citizen is the UDP socket."""
+
+
+@app.command()
+def run(
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="A gen.Application, or a class of act.Actor and its kin.")
+    ],
+    name: Annotated[
+        str, typer.Option(metavar="NAME@HOST", help="The node's name. Default: the module's, at localhost.")
+    ] = "",
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Environment of all processes; may be repeated.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(case_sensitive=False, help="What is logged to stderr.")
+    ] = LogLevel.INFO,
+    uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
+    stop_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
+    ] = 10.0,
+    control: Annotated[
+        bool, typer.Option("--control/--no-control", help="Open the socket by which `homing tree` looks at the node.")
+    ] = True,
+) -> None:
+    """Run an application, or one process, until it ends. Ctrl-C stops it in order, a second Ctrl-C at once."""
+    application = _application(target)
+    # does nothing where the module has set logging up itself
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
+        name = name or f"{target.partition(':')[0].rpartition('.')[2]}@localhost"
+        code = run_node(serve, application, control, name=name, options=options, uvloop=uvloop)
+    except gen.BadOption as error:
+        _fail("run", str(error), 2)
+    raise typer.Exit(code or 0)
+
+
+def _application(target: str) -> gen.Application:
+    try:
+        return resolve(target)
+    except TargetError as error:
+        _fail("run", str(error), 2)
+    except Exception as error:  # the module's own
+        traceback.print_exception(error)
+        _fail("run", f"{target} cannot be imported: {error!r}", 1)
+
+
+def _key_and_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--env")
+    return key, value
+
+
+def _fail(command: str, text: str, code: int) -> NoReturn:
+    typer.echo(f"homing {command}: {text}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def tree(
+    node: Annotated[
+        str, typer.Argument(metavar="[NODE]", help="A node's name, or its part before the @. Default: the only one.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the data.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print all children of a process, not only the first 20.")
+    ] = False,
+) -> None:
+    """Show what runs on a node that `homing run` has started on this machine."""
+    try:
+        name, path = choose(node or None)
+        snapshot = ask(name, path, {"what": "tree", "children": None if everything else MOST_CHILDREN})
+    except NotOneNode as error:
+        for known in error.running:
+            typer.echo(f"  {known}", err=True)
+        _fail("tree", str(error), 2 if error.running else 1)
+    except ControlError as error:
+        _fail("tree", str(error), 1)
+    print(json.dumps(snapshot, indent=2) if as_json else render(snapshot, sys.stdout.encoding))
 
 
 @app.command()
@@ -48,7 +148,7 @@ def demo(
     clear_line = "\r\x1b[2K" if sys.stderr.isatty() else ""  # the line of counters is rewritten in place
     logging.basicConfig(level=logging.INFO, format=clear_line + "%(levelname)s %(name)s: %(message)s")
     try:
-        clean = run(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
+        clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:
         typer.echo(f"homing demo: {error}", err=True)
         raise typer.Exit(1) from None

@@ -4,17 +4,29 @@ identifiers  PID, Alias, Ref, ProcessID, Event
 messages     what the runtime sends, MessagePriority, NO_REPLY
 errors       HomingError and all below it, exit reasons among them
 options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
+application  Application, and its specification, modes and states
 state        the life of a process, as a table
-info         snapshots: NodeInfo, ProcessInfo, MetaInfo
+info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
 """
 
+from .application import Application as Application
+from .application import ApplicationInfo as ApplicationInfo
+from .application import ApplicationMember as ApplicationMember
+from .application import ApplicationMode as ApplicationMode
+from .application import ApplicationSpec as ApplicationSpec
+from .application import ApplicationState as ApplicationState
 from .behavior import CancelTimer as CancelTimer
 from .behavior import MetaBehavior as MetaBehavior
 from .behavior import MetaProcess as MetaProcess
 from .behavior import ProcessBehavior as ProcessBehavior
 from .errors import AliasUnknown as AliasUnknown
 from .errors import AlreadyLinked as AlreadyLinked
+from .errors import ApplicationDepends as ApplicationDepends
+from .errors import ApplicationRunning as ApplicationRunning
+from .errors import ApplicationTaken as ApplicationTaken
+from .errors import ApplicationTerminated as ApplicationTerminated
+from .errors import ApplicationUnknown as ApplicationUnknown
 from .errors import BadAddress as BadAddress
 from .errors import BadOption as BadOption
 from .errors import BatchEnded as BatchEnded
@@ -54,10 +66,13 @@ from .identifiers import ProcessID as ProcessID
 from .identifiers import Ref as Ref
 from .identifiers import Subject as Subject
 from .identifiers import Target as Target
+from .info import ApplicationTree as ApplicationTree
 from .info import MailboxInfo as MailboxInfo
 from .info import MetaInfo as MetaInfo
 from .info import NodeInfo as NodeInfo
+from .info import NodeTree as NodeTree
 from .info import ProcessInfo as ProcessInfo
+from .info import ProcessTree as ProcessTree
 from .messages import NO_REPLY as NO_REPLY
 from .messages import MessageDeadLetter as MessageDeadLetter
 from .messages import MessageDownAlias as MessageDownAlias

@@ -34,6 +34,8 @@ class ProcessBehavior:
     split_handle: bool = False
     """Messages sent by name and by alias go to callbacks of their own."""
 
+    _kind: ClassVar[str] = "actor"
+    """For behavior bases: what they are, in a word, as `process_info` tells it."""
     _forwards: ClassVar[bool] = False
     """For behavior bases: the main lane is drained wholesale by `_take_main`."""
     _configure: ClassVar[Callable[..., Any] | None] = None

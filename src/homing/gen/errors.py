@@ -248,6 +248,53 @@ class NodeTerminated(HomingError):
         self.node = node
 
 
+# --- applications ------------------------------------------------------------------------------------------
+
+
+class ApplicationUnknown(HomingError):
+    """No application of that name is loaded."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no application {name!r} is loaded; load it with application_load")
+        self.name = name
+
+
+class ApplicationTaken(HomingError):
+    """An application of that name is loaded already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"an application {name!r} is loaded already; unload that one, or give this one another name")
+        self.name = name
+
+
+class ApplicationRunning(HomingError):
+    """The application is not just loaded: it runs, or is starting or stopping (`state` says which)."""
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(f"application {name!r} is {state}; stop it first with application_stop")
+        self.name = name
+        self.state = state
+
+
+class ApplicationDepends(HomingError):
+    """Applications depend on each other in a way that forbids it. `names` are the others; the text says what to do."""
+
+    def __init__(self, name: str, names: tuple[str, ...], why: str) -> None:
+        super().__init__(f"application {name!r} {why}")
+        self.name = name
+        self.names = names
+
+
+class ApplicationTerminated(HomingError):
+    """The application has ended. `reason` says why."""
+
+    def __init__(self, name: str, reason: BaseException) -> None:
+        super().__init__(f"application {name!r} has terminated: {reason!r}")
+        self.name = name
+        self.reason = reason
+        self.__cause__ = reason
+
+
 # --- sockets ---------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .application import ApplicationInfo
 from .identifiers import PID, Alias, Event, Subject
 from .state import ProcessState
 
@@ -22,11 +23,17 @@ class MailboxInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting."""
+    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting.
+
+    kind: "actor", "pool", "router" or "supervisor".
+    application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
+    """
 
     pid: PID
     name: str | None
     behavior: str
+    kind: str
+    application: str | None
     state: ProcessState
     parent: PID
     leader: PID
@@ -97,3 +104,40 @@ class NodeInfo:
     threadsafe_failures: int
     env: Mapping[str, Any]
     loop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessTree:
+    """A process and what it has spawned, as `tree` tells it.
+
+    metas: its meta-processes.
+    children: the processes whose parent it is and that live, in the order of their start.
+    more: children that were left out, because `tree` was asked for fewer.
+    """
+
+    info: ProcessInfo
+    metas: tuple[MetaInfo, ...]
+    children: tuple[ProcessTree, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationTree:
+    """An application and its processes: its members, and what has outlived its parent. `more` as in `ProcessTree`."""
+
+    info: ApplicationInfo
+    processes: tuple[ProcessTree, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTree:
+    """What `tree` tells: each process of the node once, under its application and the process that spawned it.
+
+    processes: those of no application, without a parent that lives. `more` as in `ProcessTree`.
+    """
+
+    info: NodeInfo
+    applications: tuple[ApplicationTree, ...]
+    processes: tuple[ProcessTree, ...]
+    more: int

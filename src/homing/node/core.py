@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, HomingError, NodeOptions, NodeTerminated
+from .application import Applications
 from .calls import Calls
 from .carrier import Carriers
 from .delivery import Delivery
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """Registry, scheduler, carriers, delivery, relations, calls and events of one node, its processes and its counters.
+    """Registry, scheduler, carriers, delivery, relations, calls, events and applications of one node, its processes and
+    its counters.
 
     pid: the node's own address, from which messages come that no process sent. Nobody reads its mailbox.
     stopping: no process or meta-process can be started any more.
@@ -47,6 +49,7 @@ class Core:
         self.relations = Relations(name, self.pid)
         self.calls = Calls(self)
         self.events = Events(self)
+        self.applications = Applications(self)
         self.processes: dict[PID, Process] = {}
         self.metas: dict[Any, MetaProcess] = {}
         self.log_receivers: dict[PID, Receiver] = {}

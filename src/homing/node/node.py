@@ -12,12 +12,16 @@ from typing import Any, Self
 from ..gen import (
     PID,
     Alias,
+    Application,
+    ApplicationInfo,
+    ApplicationMode,
     BadOption,
     MessageExitPID,
     MessagePriority,
     MetaInfo,
     NodeInfo,
     NodeTerminated,
+    NodeTree,
     ProcessBehavior,
     ProcessInfo,
     ProcessOptions,
@@ -25,13 +29,14 @@ from ..gen import (
     Target,
     as_reason,
 )
-from ..gen.options import check_seconds
+from ..gen.options import check_integer, check_seconds
 from .core import Core
 from .envelope import Exit
 from .logs import Receiver
 from .process import Process
 from .spawning import spawn
 from .stopping import Stopping
+from .tree import make_tree
 
 
 class Node:
@@ -161,6 +166,56 @@ class Node:
         process.require_alive()
         self._core.registry.register_name(name, process)
 
+    # --- applications -------------------------------------------------------------------------------------
+
+    async def application_load(self, application: Application | type[Application], *args: Any) -> str:
+        """Asks an application, or a class of one, for its specification: `load(node, *args)`. Gives its name; nothing
+        of it is started.
+
+        Raises what `load` raised, `ApplicationTaken`, `BadOption`, `NodeTerminated`.
+        """
+        return await self._core.applications.load(self, application, args)
+
+    async def application_start(self, name: str, mode: ApplicationMode | None = None) -> None:
+        """Starts the applications that this one depends on, if they do not run, and then its members, in order.
+
+        mode: instead of that of its specification. (What it depends on starts in its own.)
+        If a member cannot be started, those started before it are ended, in reverse order. What it depends on runs on.
+        Raises what the member's `init` raised; `ProcessTerminated` if a member ended meanwhile and `mode` forbids it;
+        `ApplicationUnknown`, `ApplicationRunning`, `ApplicationDepends`, `BadOption`, `NodeTerminated`.
+        """
+        await self._core.applications.start(name, mode)
+
+    async def application_stop(self, name: str, timeout: float = 5.0) -> bool:
+        """Ends the members, last started first; what is left after `timeout` seconds is killed.
+
+        Gives True if nothing had to be killed, or it did not run. If it is stopping already, waits for that.
+        What members have spawned without `link_parent` lives on, as in Ergo.
+        Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts.
+        """
+        return await self._core.applications.stop(name, timeout)
+
+    async def application_wait(self, name: str) -> Exception:
+        """Returns the reason when the application has ended; at once if it has.
+
+        The reason is that of the member that stopped it, else of the first that ended abnormally, else `normal`;
+        `shutdown` if it was stopped; `TerminateKill` if a member had to be killed then.
+        Raises `ApplicationUnknown`, `NotAllowed` if it was not started.
+        """
+        return await self._core.applications.find(name).wait()
+
+    def application_unload(self, name: str) -> None:
+        """Forgets an application that does not run. Raises `ApplicationUnknown`, `ApplicationRunning`."""
+        self._core.applications.unload(name)
+
+    def application_info(self, name: str) -> ApplicationInfo:
+        """A snapshot of an application. Raises `ApplicationUnknown`."""
+        return self._core.applications.find(name).info()
+
+    def applications(self) -> list[str]:
+        """The names of the applications that are loaded, whether they run or not."""
+        return [application.spec.name for application in self._core.applications]
+
     # --- what there is ------------------------------------------------------------------------------------
 
     def processes(self) -> list[PID]:
@@ -177,6 +232,16 @@ class Node:
         if meta is None:
             raise self._core.registry.missing(alias)
         return meta.info()
+
+    def tree(self, children: int | None = None) -> NodeTree:
+        """A snapshot of all applications, processes and meta-processes, each under what it belongs to.
+
+        children: of each parent so many at most; `more` tells how many were left out. None: all. (Each process shown
+        costs some microseconds, in which the node does nothing else.)
+        """
+        if children is not None:
+            check_integer("children", children, 0)
+        return make_tree(self._core, self.info(), children)
 
     def info(self) -> NodeInfo:
         """A snapshot of the node."""

@@ -40,6 +40,7 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 class Process(Activity):
     """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
 
+    application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
     letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
@@ -47,6 +48,7 @@ class Process(Activity):
 
     __slots__ = (
         "aliases",
+        "application",
         "ending",
         "env",
         "estate",
@@ -76,6 +78,7 @@ class Process(Activity):
         self.leader = leader
         self.env = env
         self.options = options
+        self.application: str | None = None
         self.estate: Estate | None = None
         self.estates: dict[PID, Estate] | None = None
         self.name: str | None = None
@@ -249,6 +252,8 @@ class Process(Activity):
         for alias in self.aliases or ():
             relations.subject_gone(alias, self.id, reason)
         self.release()
+        if self.application is not None:
+            core.applications.process_ended(self, reason)
         core.changed()
 
     # --- what it leaves -------------------------------------------------------------------------------------
@@ -305,6 +310,8 @@ class Process(Activity):
             pid=self.id,
             name=self.name,
             behavior=type(self.behavior).__name__,
+            kind=self.behavior._kind,
+            application=self.application,
             state=self.state,
             parent=self.parent,
             leader=self.leader,

@@ -40,12 +40,14 @@ async def spawn(
     args: tuple[Any, ...],
     name: str | None,
     options: ProcessOptions | None,
+    *,
     previous: PID | None = None,
+    application: str | None = None,
 ) -> PID:
     """Starts a process and gives its PID once `init` has finished.
 
     previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
-
+    application: the one of which it is a member; where there is a parent, it belongs to the parent's.
     Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
     if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
@@ -55,6 +57,7 @@ async def spawn(
     elif not isinstance(options, ProcessOptions):
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
+    process.application = application if parent is None else parent.application
     try:
         if name is not None:
             core.registry.register_name(name, process)

@@ -11,7 +11,15 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar, cast
 
-from ..gen import BadOption, NodeOptions, ProcessBehavior, ProcessTerminated, is_orderly
+from ..gen import (
+    Application,
+    ApplicationTerminated,
+    BadOption,
+    NodeOptions,
+    ProcessBehavior,
+    ProcessTerminated,
+    is_orderly,
+)
 from .core import Core
 from .node import Node
 
@@ -65,7 +73,7 @@ def start_node(name: str, options: NodeOptions | None = None) -> NodeStarter:
 
 
 def run(
-    main: Callable[..., Awaitable[T]] | type[ProcessBehavior],
+    main: Callable[..., Awaitable[T]] | type[ProcessBehavior | Application] | Application,
     *args: Any,
     name: str = "homing@localhost",
     options: NodeOptions | None = None,
@@ -74,7 +82,8 @@ def run(
     """Runs a node from a synchronous program until its work is done. Blocks.
 
     main: an `async def main(node, *args)`, whose result is given back; or a behavior class: one process of it is
-        spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM.
+        spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
+        or its class: likewise, with `load(node, *args)`.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
     """
     starter = start_node(name, options)
@@ -84,10 +93,15 @@ def run(
             if isinstance(main, type) and issubclass(main, ProcessBehavior):
                 await _run_process(node, main, args)
                 return None
+            if isinstance(main, Application) or (isinstance(main, type) and issubclass(main, Application)):
+                await _run_application(node, main, args)
+                return None
             call: Callable[..., Any] = main
             result = call(node, *args)
             if not inspect.isawaitable(result):
-                raise BadOption("main", main, "give an async function, or a class derived from act.Actor")
+                raise BadOption(
+                    "main", main, "give an async function, or a class derived from act.Actor or gen.Application"
+                )
             return cast(T, await result)
 
     with asyncio.Runner(loop_factory=_loop_factory(uvloop)) as runner:
@@ -102,6 +116,15 @@ async def _run_process(node: Node, behavior: type[ProcessBehavior], args: tuple[
     await ended.wait()
     if process.reason is not None and not is_orderly(process.reason):
         raise ProcessTerminated(process.id, process.reason)
+
+
+async def _run_application(node: Node, application: Application | type[Application], args: tuple[Any, ...]) -> None:
+    """Runs one application to its end. Raises `ApplicationTerminated` if it did not end in order."""
+    name = await node.application_load(application, *args)
+    await node.application_start(name)
+    reason = await node.application_wait(name)
+    if not is_orderly(reason):
+        raise ApplicationTerminated(name, reason)
 
 
 def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -2,9 +2,8 @@
 
 1. Nothing new is started. Meta-processes are asked to `drain`: sockets are read no more, but still send.
 2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have.
-3. Processes end, one after another, by an exit signal (`shutdown`): the node's own children, last started first,
-each with what it supervises;
-   then what is left.
+3. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, last started
+   first; then the node's other children, last started first, each with what it supervises; then what is left.
    When three quarters of the time are up, the signal goes to all that have not had it.
 4. What has not ended when the time is up is killed.
 """
@@ -73,6 +72,10 @@ class Stopping:
             while self._busy() and self._time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
             soft = core.loop.time() + self._time_left() * 3 / 4
+            for application in core.applications.last_started_first():
+                application.begin_stop(TerminateShutdown())
+                for process in reversed(tuple(application.members.values())):
+                    await self._end(process, soft)
             for process in (*self._top_level(), *reversed(tuple(core.processes.values()))):
                 await self._end(process, soft)
             await self._until(lambda: not core.processes)

@@ -1,0 +1,107 @@
+"""The other end of the control socket: which nodes run, and what one of them answers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from .control import LONGEST_ANSWER, ControlError, check_directory, directories, node_names, require_unix_sockets
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds that a node may take to answer."""
+
+
+class NotOneNode(ControlError):
+    """It is not clear which node is meant. `running` are the names of those that run."""
+
+    def __init__(self, text: str, running: list[str]) -> None:
+        super().__init__(text)
+        self.running = running
+
+
+def running_nodes() -> dict[str, Path]:
+    """The control sockets of this user's nodes on this machine, by node name.
+
+    Raises `ControlError` if none is found and a directory where they could be is not safe. (Another user can make one
+    in /tmp: that must not hide the nodes in the other.)
+    """
+    require_unix_sockets()
+    found: dict[str, Path] = {}
+    unsafe: ControlError | None = None
+    for directory in reversed(directories()):
+        try:
+            check_directory(directory)
+            found.update(node_names(directory))
+        except FileNotFoundError:
+            pass  # no node has run yet that would have made it
+        except ControlError as error:
+            unsafe = error
+    if unsafe is not None and not found:
+        raise unsafe
+    return found
+
+
+def choose(name: str | None) -> tuple[str, Path]:
+    """The node of that name (what stands before the @ is enough where it is unique), or the only one that runs.
+
+    Raises `NotOneNode`.
+    """
+    nodes = running_nodes()
+    meant = [known for known in nodes if name is None or known == name or known.partition("@")[0] == name]
+    exact = [known for known in meant if known == name]
+    if len(exact or meant) == 1:
+        (found,) = exact or meant
+        return found, nodes[found]
+    raise NotOneNode(_why_not_one(name, nodes, meant), meant or list(nodes))
+
+
+def _why_not_one(name: str | None, nodes: dict[str, Path], meant: list[str]) -> str:
+    if not nodes:
+        places = " or ".join(map(str, directories()))
+        return f"no node runs that can be looked at (no control socket in {places}); `homing run module:App` starts one"
+    if meant:
+        return f"{len(meant)} nodes run; say which one"
+    return f"no node {name} runs"
+
+
+def ask(name: str, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Sends a request to a node and gives its answer. Raises `ControlError`."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            line = _exchange(connection, path, json.dumps(request).encode() + b"\n")
+    except TimeoutError:
+        raise ControlError(
+            f"node {name} did not answer within {ANSWER_TIMEOUT:g} s; is its event loop blocked?"
+        ) from None
+    except OSError as error:
+        raise ControlError(f"node {name} cannot be asked: {error.strerror or error}") from None
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise ControlError(f"node {name} closed the connection before its answer was complete; try again") from None
+    if not isinstance(answer, dict) or "error" in answer:
+        raise ControlError(f"node {name}: {answer.get('error') if isinstance(answer, dict) else 'no answer'}")
+    return answer
+
+
+def _exchange(connection: socket.socket, path: Path, request: bytes) -> bytes:
+    deadline = time.monotonic() + ANSWER_TIMEOUT
+    connection.settimeout(ANSWER_TIMEOUT)
+    connection.connect(str(path))
+    connection.sendall(request)
+    parts: list[bytes] = []
+    size = 0
+    while size <= LONGEST_ANSWER:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        part = connection.recv(1 << 20)
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)

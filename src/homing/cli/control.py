@@ -1,0 +1,255 @@
+"""The control socket: a running node lets its user's other programs look at it, and do nothing else.
+
+It is a Unix stream socket, `<node name>.sock`, in a directory that belongs to the user and that nobody else can enter:
+`$XDG_RUNTIME_DIR/homing`, else `/tmp/homing-<uid>`. One line of JSON asks, `{"what": "tree"}`, one line answers. What
+comes from it is parsed as JSON and compared with what is known; nothing of it is evaluated. Requests and answers are
+bounded in size, number and time.
+
+Rule 1: who makes, probes or removes a socket holds the lock of the directory, so that no two take each other's for a
+stale one.
+Rule 2: a socket at which nobody listens is stale, and is removed by who finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ..gen import HomingError
+from ..node import Node
+from .snapshot import look
+
+LONGEST_REQUEST = 4096
+"""Bytes of a request. The longest known one has 33."""
+
+LONGEST_ANSWER = 32 * 1024 * 1024
+"""Bytes of an answer: some 50,000 processes."""
+
+REQUEST_TIMEOUT = 5.0
+"""Seconds from the connection to the last byte of the answer."""
+
+MOST_CONNECTIONS = 8
+"""Requests that are served at once; further ones are closed. Each may hold an answer in memory."""
+
+LOCK_TIMEOUT = 2.0
+"""Seconds to wait for the lock of the directory. It is held for less than a millisecond."""
+
+
+class ControlError(HomingError):
+    """The control socket cannot be opened or asked. The text says why, and what to do."""
+
+
+# --- the directory ----------------------------------------------------------------------------------------
+
+
+def require_unix_sockets() -> None:
+    """Raises `ControlError` where there are none."""
+    if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
+        raise ControlError("this system has no Unix sockets, on which `homing tree` looks at a node")
+
+
+def directories() -> list[Path]:
+    """Where control sockets may be, the preferred one first."""
+    found = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime) and _belongs_to_user(runtime):  # with `su` and `sudo` it may be another user's
+        found.append(Path(runtime) / "homing")
+    found.append(Path(f"/tmp/homing-{os.geteuid()}"))  # noqa: S108 - the directory is checked before it is used
+    return found
+
+
+def _belongs_to_user(path: str) -> bool:
+    with suppress(OSError):
+        return os.stat(path).st_uid == os.geteuid()
+    return False
+
+
+def check_directory(path: Path) -> None:
+    """Raises `ControlError` unless `path` is a directory of this user that nobody else can enter."""
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise ControlError(f"{path} is no directory; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
+    if found.st_uid != os.geteuid():
+        raise ControlError(f"{path} belongs to user {found.st_uid}; set XDG_RUNTIME_DIR to a directory of yours")
+    if found.st_mode & 0o077:
+        raise ControlError(f"others can enter {path} (mode {found.st_mode & 0o777:o}); `chmod 700 {path}`")
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds the lock of `directory`. Raises `ControlError` if another program does for too long."""
+    import fcntl  # not on Windows
+
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        give_up = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= give_up:
+                    raise ControlError(f"another program holds the lock of {directory}; `fuser -v` shows it") from None
+                time.sleep(0.001)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def node_names(directory: Path) -> dict[str, Path]:
+    """The nodes whose control sockets are in `directory`. Those at which nobody listens are removed."""
+    found = {}
+    with locked(directory):
+        for path in sorted(directory.glob("*.sock")):
+            if is_listening(path):
+                found[unquote(path.name.removesuffix(".sock"))] = path
+            else:
+                with suppress(OSError):
+                    path.unlink()
+    return found
+
+
+def is_listening(path: Path) -> bool:
+    """True unless it is certain that nobody listens at the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            pass  # mostly that its queue is full: somebody listens, and is slow
+    return True
+
+
+# --- the socket -------------------------------------------------------------------------------------------
+
+
+class Control:
+    """The control socket of one node. It closes with the node, or by `close`."""
+
+    def __init__(self, node: Node, path: Path, sock: socket.socket) -> None:
+        self.path = path
+        self._node = node
+        self._socket = sock
+        self._identity = _identity(path)
+        self._server: asyncio.Server | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listens."""
+        self._server = await asyncio.start_unix_server(self._serve, sock=self._socket, limit=LONGEST_REQUEST)
+
+    def close(self) -> None:
+        """Closes the socket and removes it. A second time does nothing."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+        for task in self._requests:
+            task.cancel()
+        if _identity(self.path) == self._identity:  # not that of a node which has come after
+            with suppress(OSError):
+                self.path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        try:
+            if task is not None and len(self._requests) < MOST_CONNECTIONS:
+                self._requests.add(task)
+                async with asyncio.timeout(REQUEST_TIMEOUT):
+                    await self._answer(reader, writer)
+        except (TimeoutError, OSError, asyncio.CancelledError):
+            pass  # who asked has gone or is too slow, or the node has stopped: nobody is there to be told
+        finally:
+            if task is not None:
+                self._requests.discard(task)
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            line = await reader.readline()
+        except ValueError:
+            answer: dict[str, Any] = {"error": f"the request has more than {LONGEST_REQUEST} bytes"}
+        else:
+            answer = await self._answer_untrusted(line)
+        data = json.dumps(answer).encode()
+        if len(data) > LONGEST_ANSWER:
+            data = json.dumps({"error": f"the answer has more than {LONGEST_ANSWER} bytes; ask for fewer"}).encode()
+        writer.transport.set_write_buffer_limits(0)  # `drain` then waits for the last byte
+        writer.write(data + b"\n")
+        await writer.drain()
+
+    async def _answer_untrusted(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            return {"error": "the request is no JSON"}
+        if not isinstance(request, dict) or request.get("what") != "tree":
+            return {"error": 'the request is not known; ask {"what": "tree"}'}
+        children = request.get("children")
+        if children is not None and (type(children) is not int or children < 0):
+            return {"error": "children must be an integer from 0, or null"}
+        return await look(self._node, children)
+
+
+async def open_control(node: Node) -> Control:
+    """Opens the control socket of a node, for `homing tree`. It closes with the node.
+
+    Raises `ControlError` if another node of that name has one, or there is no safe place for it.
+    """
+    require_unix_sockets()
+    directory = directories()[0]
+    path = directory / f"{quote(node.name, safe='@')}.sock"
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        check_directory(directory)
+        sock = _listen(directory, path, node.name)
+    except OSError as error:
+        why = f"{error.strerror or error}"
+        raise ControlError(
+            f"the control socket {path} cannot be made: {why}; set XDG_RUNTIME_DIR to a short path"
+        ) from None
+    control = Control(node, path, sock)
+    node.on_stopped(control.close)
+    await control.start()
+    return control
+
+
+class NameInUse(ControlError):
+    """Another node of that name runs, and has a control socket."""
+
+
+def _listen(directory: Path, path: Path, name: str) -> socket.socket:
+    with locked(directory):
+        if path.exists() and is_listening(path):
+            raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(str(path))
+            path.chmod(0o600)
+            sock.listen(MOST_CONNECTIONS)
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells one file from a later one of the same name."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,141 @@
+"""What `homing run` does: starts an application on a node, says what listens where, and stops when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+
+from .. import gen
+from ..node import Node
+from .control import Control, ControlError, NameInUse, open_control
+from .snapshot import Snapshot, look
+from .tree import count, number, printable
+
+MOST_SERVERS = 20
+"""UDP servers that the banner lists."""
+
+SERVER_HEADER = ("UDP server", "receiver", "backend", "receive buffer", "send buffer")
+
+
+async def serve(node: Node, application: gen.Application, control: bool) -> int:
+    """Runs the application until it ends, or a signal stops the node. Gives the exit code.
+
+    0: it ended in order. 1: it could not be started, it ended abnormally, or something had to be killed.
+    """
+    stopped = asyncio.create_task(node.wait())
+    start = asyncio.create_task(_start(node, application, control))
+    await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
+    if not start.done():  # an `init` may take longer than the stop was given
+        start.cancel()
+        await asyncio.wait((start,))
+    failure = None if start.cancelled() else start.exception()
+    if start.cancelled() or failure is not None:
+        return await _not_started(node, failure)
+    name, where = start.result()
+    _say(banner(await look(node), where))
+    ended = asyncio.create_task(node.application_wait(name))
+    await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+    by_itself = ended.done() and node.info().state == "running"
+    clean = await node.stop()
+    await stopped
+    return _ended(name, await ended, by_itself, clean)
+
+
+async def _start(node: Node, application: gen.Application, control: bool) -> tuple[str, str]:
+    """Gives the application's name, and where the control socket is."""
+    where = await _open_control(node) if control else "off (--no-control)"
+    name = await node.application_load(application)
+    await node.application_start(name)
+    return name, where
+
+
+async def _open_control(node: Node) -> str:
+    """Opens the control socket. A node that cannot have one runs without, unless another one has its name."""
+    try:
+        opened: Control = await open_control(node)
+    except NameInUse:
+        raise
+    except ControlError as error:
+        return f"off: {error}"
+    return f"{opened.path} (homing tree)"
+
+
+async def _not_started(node: Node, error: BaseException | None) -> int:
+    stopping = node.info().state != "running"  # a signal came meanwhile: then that is why
+    clean = await node.stop()
+    if stopping:
+        _say("stopped before it had started" + ("" if clean else ", by force"))
+        return 0 if clean else 1
+    if error is not None and not isinstance(error, gen.HomingError):
+        traceback.print_exception(error)
+    _say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
+    return 1
+
+
+def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
+    orderly = gen.is_orderly(reason)
+    if by_itself or not orderly:
+        _say(f"application {name} ended: {reason!r}")
+    _say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
+    return 0 if orderly and clean else 1
+
+
+def _say(text: str) -> None:
+    for line in text.split("\n"):
+        print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
+
+
+# --- the banner -------------------------------------------------------------------------------------------
+
+
+def banner(snapshot: Snapshot, control: str) -> str:
+    """What runs, and what listens where."""
+    node = snapshot["node"]
+    facts = [
+        ("node", node["name"]),
+        *(("application", _application(item)) for item in snapshot["applications"] if item["state"] == "running"),
+        ("processes", f"{node['processes']:,}"),
+        ("OS process", f"{node['os_pid']}, Python {node['python']}, {node['loop']}"),
+        ("control", control),
+    ]
+    return "\n".join(["", *(f"  {label:<12} {value}" for label, value in facts), "", *_servers(snapshot), ""])
+
+
+def _application(item: Snapshot) -> str:
+    name = f"{item['name']} {item['version']}".rstrip()
+    return f"{name} ({item['mode']})" + (f": {item['description']}" if item["description"] else "")
+
+
+def _servers(snapshot: Snapshot) -> list[str]:
+    """The table of the UDP servers."""
+    rows = [process for item in snapshot["applications"] for process in item["processes"]] + snapshot["processes"]
+    names = {process["pid"]: process["name"] for process in rows if process["name"]}
+    facts = [meta["facts"] for process in rows for meta in process["metas"] if meta["facts"]]
+    servers = [_server(item, names) for item in facts if "listener" in item]
+    if not servers:
+        return ["  no UDP server listens yet"]
+    table = [SERVER_HEADER, *servers[:MOST_SERVERS]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(SERVER_HEADER))]
+    lines = [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    ]
+    more = len(servers) - MOST_SERVERS
+    return lines if more <= 0 else [*lines, f"  ... and {count(more, 'UDP server', 'UDP servers')} more"]
+
+
+def _server(facts: Snapshot, names: dict[str, str]) -> tuple[str, ...]:
+    receiver = str(facts.get("process", ""))
+    return (
+        str(facts["listener"]),
+        names.get(receiver, receiver),
+        str(facts.get("backend", "")),
+        _buffer(facts, "receive_buffer"),
+        _buffer(facts, "send_buffer"),
+    )
+
+
+def _buffer(facts: Snapshot, name: str) -> str:
+    asked = facts.get(f"{name}_asked")
+    granted = f"{number(facts.get(name)):,}"
+    return f"{granted} (default)" if asked is None else f"{granted} (asked {number(asked):,})"

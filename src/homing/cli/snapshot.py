@@ -1,0 +1,160 @@
+"""A look at a running node, as plain data: what `homing tree` shows and `homing tree --json` prints.
+
+Environments are left out: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import reprlib
+from collections.abc import Awaitable, Mapping
+from dataclasses import asdict, fields
+from math import isfinite
+from typing import Any
+
+from .. import gen
+from ..node import Node
+
+INSPECT_TIMEOUT = 0.5
+"""Seconds that what is inspected may take to answer. All are asked at once: a stuck one costs this once."""
+
+LONGEST_TEXT = 256
+"""Characters of one fact. What a program tells by `handle_inspect` is cut to this."""
+
+MOST_FACTS = 64
+"""Facts of one process or meta-process."""
+
+Snapshot = dict[str, Any]
+
+
+async def look(node: Node, children: int | None = None) -> Snapshot:
+    """All that runs: the node, its applications, its processes depth first, each with its meta-processes.
+
+    children: of each parent so many at most; `more` tells how many were left out. None: all.
+    """
+    tree = node.tree(children)
+    places = [application.processes for application in tree.applications]
+    branches = [_flat(place) for place in (*places, tree.processes)]
+    facts = await _inspect(node, [process for branch in branches for process, _ in branch])
+    rows = [[_process(process, depth, facts) for process, depth in branch] for branch in branches]
+    return {
+        "node": _node(tree.info),
+        "applications": [
+            {**_application(application.info), "processes": row, "more": application.more}
+            for application, row in zip(tree.applications, rows, strict=False)
+        ],
+        "processes": rows[-1],
+        "more": tree.more,
+    }
+
+
+def _flat(trees: tuple[gen.ProcessTree, ...]) -> list[tuple[gen.ProcessTree, int]]:
+    """The processes depth first, each with its depth. Without recursion: a chain of processes may be long."""
+    found = []
+    rest = [(tree, 0) for tree in reversed(trees)]
+    while rest:
+        tree, depth = rest.pop()
+        found.append((tree, depth))
+        rest += [(child, depth + 1) for child in reversed(tree.children)]
+    return found
+
+
+# --- what the programs tell -------------------------------------------------------------------------------
+
+
+async def _inspect(node: Node, processes: list[gen.ProcessTree]) -> dict[object, Snapshot | None]:
+    """What supervisors, pools and meta-processes tell of themselves, by PID and alias; None where one does not answer.
+    Other processes are not asked: that would run code of the program in each of them."""
+    asked: dict[object, Awaitable[Any]] = {}
+    for process in processes:
+        if process.info.kind != "actor":
+            asked[process.info.pid] = node.inspect(process.info.pid, timeout=INSPECT_TIMEOUT)
+        for meta in process.metas:
+            asked[meta.id] = node.inspect_meta(meta.id, timeout=INSPECT_TIMEOUT)
+    answers = await asyncio.gather(*asked.values(), return_exceptions=True)
+    return {address: _facts(answer) for address, answer in zip(asked, answers, strict=True)}
+
+
+def _facts(answer: object) -> Snapshot | None:
+    if not isinstance(answer, Mapping):
+        return None
+    return {str(key)[:LONGEST_TEXT]: _plain(value) for key, value in list(answer.items())[:MOST_FACTS]}
+
+
+def _plain(value: object) -> Any:
+    """`value` as JSON has it; what JSON has not, or what is long, as a short text."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, str):
+        return value[:LONGEST_TEXT]
+    if isinstance(value, Mapping) and all(isinstance(number, int) for number in value.values()):
+        return {str(key)[:LONGEST_TEXT]: value[key] for key in list(value)[:MOST_FACTS]}
+    return reprlib.repr(value)[:LONGEST_TEXT]
+
+
+# --- the records ------------------------------------------------------------------------------------------
+
+
+def _node(info: gen.NodeInfo) -> Snapshot:
+    counters = [field.name for field in fields(info) if field.name not in ("env", "pid", "uptime", "loop")]
+    return {
+        **{name: getattr(info, name) for name in counters},
+        "uptime": round(info.uptime, 3),
+        "os_pid": os.getpid(),
+        "python": platform.python_version(),
+        "loop": info.loop.partition(".")[0],
+    }
+
+
+def _application(info: gen.ApplicationInfo) -> Snapshot:
+    return {
+        "name": info.name,
+        "state": info.state.value,
+        "mode": info.mode.value,
+        "uptime": round(info.uptime, 3),
+        "description": info.description,
+        "version": info.version,
+        "depends": list(info.depends),
+        "members": [str(pid) for pid in info.members],
+        "reason": None if info.reason is None else _plain(repr(info.reason)),
+    }
+
+
+def _process(tree: gen.ProcessTree, depth: int, facts: dict[object, Snapshot | None]) -> Snapshot:
+    info = tree.info
+    return {
+        "pid": str(info.pid),
+        "id": info.pid.id,
+        "name": info.name,
+        "kind": info.kind,
+        "parent": str(info.parent),
+        "application": info.application,
+        "depth": depth,
+        **_activity(info),
+        "facts": facts.get(info.pid),
+        "metas": [_meta(meta, facts) for meta in tree.metas],
+        "more": tree.more,
+    }
+
+
+def _meta(info: gen.MetaInfo, facts: dict[object, Snapshot | None]) -> Snapshot:
+    return {"alias": str(info.id), "id": info.id.id, **_activity(info), "facts": facts.get(info.id)}
+
+
+def _activity(info: gen.ProcessInfo | gen.MetaInfo) -> Snapshot:
+    lanes = asdict(info.mailbox)
+    return {
+        "behavior": info.behavior,
+        "state": info.state.value,
+        "uptime": round(info.uptime, 3),
+        "running_time": round(info.running_time, 6),
+        "messages_in": info.messages_in,
+        "messages_out": info.messages_out,
+        "waiting": sum(lanes.values()),
+        "mailbox": lanes,
+        "mailbox_size": info.mailbox_size,
+    }

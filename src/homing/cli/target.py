@@ -1,0 +1,103 @@
+"""What `homing run` runs: from the words `module:attribute` to an application, or to an error that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from .. import gen
+
+EXAMPLE = "give module:attribute, for example examples.service:Service"
+
+
+class TargetError(gen.HomingError):
+    """`module:attribute` leads to nothing that can be run. The text says why, and what to do."""
+
+
+class Single(gen.Application):
+    """An application of one process: it ends with that, whatever the reason."""
+
+    def __init__(self, behavior: type[gen.ProcessBehavior]) -> None:
+        self._behavior = behavior
+
+    def load(self, node: Any, *args: Any) -> gen.ApplicationSpec:
+        return gen.ApplicationSpec(
+            name=self._behavior.__name__.lower(),
+            members=(gen.ApplicationMember(behavior=self._behavior),),
+            mode=gen.ApplicationMode.PERMANENT,
+        )
+
+
+def resolve(target: str) -> gen.Application:
+    """The application that `module:attribute` is, or that runs the process behavior it is.
+
+    The current directory is searched for the module first. Raises `TargetError`, and what the module raises.
+    """
+    name, colon, attribute = target.partition(":")
+    if name.endswith(".py") or os.sep in name:
+        raise TargetError(f"{name!r} is the path of a file; {_example(name, attribute or 'App')}")
+    if not (name and colon and attribute):
+        raise TargetError(f"{target!r} is no target; {EXAMPLE}")
+    module = _import(name)
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise TargetError(f"module {name!r} has no {attribute!r}; {_candidates(module, attribute)}")
+    if isinstance(found, gen.Application):
+        return found
+    if isinstance(found, type) and issubclass(found, gen.ProcessBehavior):
+        return Single(found)
+    if isinstance(found, type) and issubclass(found, gen.Application):
+        return _make(found, target)
+    kind = f"the class {found.__name__}" if isinstance(found, type) else f"of type {type(found).__name__}"
+    raise TargetError(
+        f"{target} is {kind}, no gen.Application, act.Actor or the like; {_candidates(module, attribute)}"
+    )
+
+
+def _example(path: str, attribute: str) -> str:
+    """How the file at `path` is named as a module."""
+    module = os.path.relpath(path).removesuffix(".py").replace(os.sep, ".")
+    return f"give module:attribute, for example {module}:{attribute}"
+
+
+def _import(name: str) -> ModuleType:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name != missing and not name.startswith(missing + "."):
+            raise TargetError(f"module {name!r} imports {missing!r}, which is not installed") from None
+        where = "" if missing == name else f" (there is no {missing!r})"
+        raise TargetError(f"there is no module {name!r}{where}; the current directory is {here}") from None
+
+
+def _make(kind: type[gen.Application], target: str) -> gen.Application:
+    try:
+        return kind()
+    except TypeError as error:
+        raise TargetError(f"{target} cannot be made without arguments ({error}); name an instance instead") from None
+
+
+def _candidates(module: ModuleType, attribute: str) -> str:
+    """What can be run in `module`: what it defines itself, else what it has imported."""
+    runnable = [name for name, value in vars(module).items() if not name.startswith("_") and _can_run(value)]
+    own = [name for name in runnable if getattr(vars(module)[name], "__module__", "") == module.__name__]
+    if not runnable:
+        return "nothing there can be run: define a class derived from gen.Application or act.Actor"
+    names = own or runnable
+    like = difflib.get_close_matches(attribute, names, 1)
+    guess = f"did you mean {like[0]!r}? " if like else ""
+    return f"{guess}it has: {', '.join(names)}"
+
+
+def _can_run(value: object) -> bool:
+    if isinstance(value, type):
+        return issubclass(value, (gen.Application, gen.ProcessBehavior))
+    return isinstance(value, gen.Application)

@@ -1,0 +1,168 @@
+"""What `homing tree` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .snapshot import Snapshot
+
+HEADER = ("", "pid", "behavior", "state", "waiting", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The strokes of a tree: before a child, before the last one, and under each of them."""
+
+    child: str
+    last: str
+    under_child: str
+    under_last: str = "   "
+
+
+BOX = Lines("├─ ", "└─ ", "│  ")
+ASCII = Lines("|- ", "`- ", "|  ")
+
+
+@dataclass(slots=True)
+class Row:
+    """One line: its cells, the first of which the tree stands before, and the rows under it."""
+
+    cells: tuple[str, ...]
+    rows: list[Row] = field(default_factory=list)
+
+
+def lines_for(encoding: str | None) -> Lines:
+    """Box-drawing characters, or ASCII where the encoding of the output has none."""
+    try:
+        (BOX.child + BOX.last + BOX.under_child).encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return BOX
+
+
+def render(snapshot: Snapshot, encoding: str | None) -> str:
+    """The tree as text that can be written in `encoding`."""
+    lines = lines_for(encoding)
+    sections = [(_application_title(item), _rows(item)) for item in snapshot["applications"]]
+    if snapshot["processes"] or snapshot["more"]:
+        sections.append(("processes of no application", _rows(snapshot)))
+    table = [
+        (title, [(prefix + row.cells[0], *row.cells[1:]) for prefix, row in _walk(rows, lines)])
+        for title, rows in sections
+    ]
+    cells = [HEADER, *(row for _, rows in table for row in rows if len(row) == len(HEADER))]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
+    text = [node_title(snapshot["node"]), ""]
+    if len(cells) > 1:
+        text.append(_line(HEADER, widths))
+    for title, rows in table:
+        text += [title, *(_line(row, widths) for row in rows), ""]
+    return "\n".join(printable(line, encoding) for line in text).rstrip("\n")
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)).rstrip()
+
+
+def _walk(rows: list[Row], lines: Lines) -> Iterator[tuple[str, Row]]:
+    """Each row with what stands before it, from top to bottom. Without recursion: a chain may be long."""
+    rest = [("", row, row is rows[-1]) for row in reversed(rows)]
+    while rest:
+        indent, row, last = rest.pop()
+        yield indent + (lines.last if last else lines.child), row
+        under = indent + (lines.under_last if last else lines.under_child)
+        rest += [(under, child, child is row.rows[-1]) for child in reversed(row.rows)]
+
+
+def _rows(place: Snapshot) -> list[Row]:
+    """The rows of a flat list of processes: each under the nearest one before it that is one level up."""
+    top = Row(())
+    path = [top]
+    left_out = [(top, place["more"])]
+    for process in place["processes"]:
+        row = Row(_process_cells(process), [Row(_meta_cells(meta)) for meta in process["metas"]])
+        del path[process["depth"] + 1 :]
+        path[-1].rows.append(row)
+        path.append(row)
+        left_out.append((row, process["more"]))
+    for row, more in left_out:
+        if more:
+            row.rows.append(Row((f"... and {more:,} more",)))
+    return top.rows
+
+
+# --- the words --------------------------------------------------------------------------------------------
+
+
+def node_title(node: Snapshot) -> str:
+    """The node in one line."""
+    return (
+        f"{node['name']}: {node['state']}, up {duration(node['uptime'])}, OS process {node['os_pid']}, "
+        f"Python {node['python']} on {node['loop']}, {count(node['processes'], 'process', 'processes')}"
+    )
+
+
+def _application_title(application: Snapshot) -> str:
+    name = f"{application['name']} {application['version']}".rstrip()
+    up = f", up {duration(application['uptime'])}" if application["uptime"] else ""
+    return f"{name} ({application['mode']} application, {application['state']}{up})"
+
+
+def _process_cells(process: Snapshot) -> tuple[str, ...]:
+    behavior = process["behavior"] if process["kind"] == "actor" else f"{process['behavior']} ({process['kind']})"
+    facts = process["facts"]
+    note = ""
+    if process["kind"] != "actor":
+        note = "does not answer" if facts is None else _restarts(facts)
+    return process["name"] or "-", str(process["id"]), behavior, process["state"], f"{process['waiting']:,}", note
+
+
+def _restarts(facts: Snapshot) -> str:
+    restarts = facts.get("restarts", facts.get("worker_restarts"))
+    return "" if restarts is None else f"restarts {restarts}"
+
+
+def _meta_cells(meta: Snapshot) -> tuple[str, ...]:
+    facts = meta["facts"]
+    listener = (facts or {}).get("listener")
+    label = f"UDP {listener}" if listener else "meta-process"
+    note = "does not answer" if facts is None else _traffic(facts) if listener else ""
+    return label, str(meta["id"]), meta["behavior"], meta["state"], f"{meta['waiting']:,}", note
+
+
+def _traffic(facts: Snapshot) -> str:
+    """What a UDP server has done; what is wrong with it, if something is."""
+    drops = sum(number(facts.get(key)) for key in ("kernel_drops", "dropped_no_receiver", "dropped_send_queue"))
+    words = [f"in {number(facts.get('packets_in')):,}, out {number(facts.get('packets_out')):,}, dropped {drops:,}"]
+    errors = facts.get("send_errors")
+    if isinstance(errors, dict) and errors:
+        words.append(f"not sent {sum(map(number, errors.values())):,}")
+    if facts.get("waiting_for"):
+        words.append(f"paused for its {facts['waiting_for']}")
+    return ", ".join(words)
+
+
+def number(value: Any) -> int:
+    """`value` if it is a number; what the system does not tell ("n/a") counts as 0."""
+    return value if isinstance(value, int) else 0
+
+
+def count(how_many: int, one: str, many: str) -> str:
+    """`1 process`, `2 processes`."""
+    return f"{how_many:,} {one if how_many == 1 else many}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that fit: `42 s`, `3 min 20 s`, `2 h 5 min`, `12 d 3 h`."""
+    whole = int(seconds)
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    first = next((index for index, (amount, _) in enumerate(parts) if amount), 3)
+    return " ".join(f"{amount} {unit}" for amount, unit in parts[first : first + 2] if amount or first == 3)
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """`text` without what would steer a terminal (names are the program's, and may hold anything), in `encoding`."""
+    clean = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return clean.encode(encoding or "ascii", "replace").decode(encoding or "ascii")

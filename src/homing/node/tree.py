@@ -1,0 +1,71 @@
+"""The tree of what runs on a node: applications, their members, and what each process has spawned."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from ..gen import PID, ApplicationTree, NodeInfo, NodeTree, ProcessTree
+
+if TYPE_CHECKING:
+    from .core import Core
+    from .process import Process
+
+
+def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
+    """A snapshot of all processes, each under its parent; at most `children` of each parent (None: all).
+
+    A parent is always older than what it has spawned: so one look at the processes in the order of their start finds
+    what is shown, and one in the reverse order builds it, from the leaves up. Nothing here recurses.
+    """
+    shown, more = _choose(core, children)
+    built: dict[Hashable, list[ProcessTree]] = defaultdict(list)
+    for process in reversed(shown):
+        built[_place(core, process)].append(
+            ProcessTree(
+                info=process.info(),
+                metas=tuple(meta.info() for meta in (process.metas or {}).values()),
+                children=tuple(reversed(built.pop(process.id, []))),
+                more=more[process.id],
+            )
+        )
+    names = [application.spec.name for application in core.applications]
+    return NodeTree(
+        info=info,
+        applications=tuple(
+            ApplicationTree(
+                info=core.applications.find(name).info(), processes=tuple(reversed(built[name])), more=more[name]
+            )
+            for name in names
+        ),
+        processes=tuple(reversed(built[None])),
+        more=more[None],
+    )
+
+
+def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Hashable]]:
+    """The processes to be shown, in the order of their start, and how many of each place are not."""
+    shown: list[Process] = []
+    hidden: set[PID] = set()
+    count: Counter[Hashable] = Counter()
+    more: Counter[Hashable] = Counter()
+    for process in core.processes.values():
+        place = _place(core, process)
+        if place in hidden:
+            hidden.add(process.id)
+        elif children is not None and count[place] >= children:
+            hidden.add(process.id)
+            more[place] += 1
+        else:
+            count[place] += 1
+            shown.append(process)
+    return shown, more
+
+
+def _place(core: Core, process: Process) -> PID | str | None:
+    """Where a process stands: under its parent; if that has ended, or is the node, under its application or None."""
+    if process.parent in core.processes:
+        return process.parent
+    known = process.application is not None and process.application in core.applications
+    return process.application if known else None

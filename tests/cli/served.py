@@ -1,0 +1,102 @@
+"""What the tests of `homing run` and `homing tree` run, each by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from homing import act, gen, meta
+
+
+class Echo(act.Actor):
+    """Answers each packet; "block" blocks the event loop, "crash" crashes it."""
+
+    async def init(self) -> None:
+        options = meta.UDPServerOptions(host="127.0.0.1", port=int(self.env.get("port", 0)), receive_buffer=65536)
+        await self.spawn_meta(meta.create_udp_server(options))
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        if message.data == b"block":
+            time.sleep(60)
+        if message.data == b"crash":
+            raise RuntimeError("asked for")
+        self.send(message.id, message.reply(self.env.get("word", "OK").encode()))
+
+
+class Workers(act.Pool):
+    def init(self) -> act.PoolOptions:
+        return act.PoolOptions(worker=act.Actor, pool_size=25)
+
+
+class Top(act.Supervisor):
+    def init(self) -> act.SupervisorSpec:
+        children = (act.ChildSpec(name="echo", behavior=Echo), act.ChildSpec(name="workers", behavior=Workers))
+        return act.SupervisorSpec(children=children)
+
+
+class Service(gen.Application):
+    def load(self, node: Any, *args: Any) -> gen.ApplicationSpec:
+        return gen.ApplicationSpec(
+            name="served",
+            version="1.2",
+            description="for tests",
+            members=(gen.ApplicationMember(behavior=Top, name="top"),),
+            mode=gen.ApplicationMode.PERMANENT,
+        )
+
+
+class Done(act.Actor):
+    """Ends in order, at once."""
+
+    def init(self) -> None:
+        self.send(self.pid, gen.TerminateNormal())
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        raise message
+
+
+class Crashing(Done):
+    """Ends abnormally, at once."""
+
+    def init(self) -> None:
+        self.send(self.pid, ValueError("fault"))
+
+
+class Broken(act.Actor):
+    """Cannot be started."""
+
+    def init(self) -> None:
+        raise ValueError("fault")
+
+
+class Slow(act.Actor):
+    """Takes long to start."""
+
+    async def init(self) -> None:
+        print("starting", flush=True)
+        await asyncio.sleep(60)
+
+
+class Stubborn(act.Actor):
+    """Does not end unless it is killed."""
+
+    async def terminate(self, reason: Exception) -> None:
+        print("ending", flush=True)
+        await asyncio.sleep(60)
+
+
+class Named(act.Actor):
+    """Has a name that would steer a terminal."""
+
+    def init(self) -> None:
+        self.register_name("\x1b[2J\nred")
+
+
+class NeedsArguments(gen.Application):
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+instance = Service()
+number = 5

@@ -1,0 +1,276 @@
+"""The control socket: who may use it, what it answers, and that nothing that comes from it does harm."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import homing
+from homing import act, gen
+from homing.cli import asking, control
+from homing.cli.control import ControlError, NameInUse, open_control
+
+from ..support import DEADLINE, eventually
+from .nodes import files, short_directory
+
+
+async def exchange(path: Path, request: bytes) -> bytes:
+    """What the socket answers to these bytes, after which no more come; b"" if it just closes."""
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=control.LONGEST_ANSWER)
+        try:
+            writer.write(request)
+            writer.write_eof()
+            return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+
+async def asked(path: Path, request: Any) -> Any:
+    return json.loads(await exchange(path, json.dumps(request).encode() + b"\n"))
+
+
+# --- who may use it ---------------------------------------------------------------------------------------
+
+
+async def test_the_directory_and_the_socket_are_the_users_alone(runtime: Path, node: homing.Node) -> None:
+    opened = await open_control(node)
+    assert opened.path == runtime / "homing" / "test@localhost.sock"
+    assert stat.S_IMODE(os.stat(opened.path.parent).st_mode) == 0o700
+    found = os.stat(opened.path)
+    assert stat.S_ISSOCK(found.st_mode)
+    assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o600, os.geteuid())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o701, 0o710, 0o777])
+async def test_a_directory_that_others_can_enter_is_refused(runtime: Path, node: homing.Node, mode: int) -> None:
+    make_directory(runtime / "homing", mode)
+    with pytest.raises(ControlError, match=f"others can enter .* \\(mode {mode:o}\\); `chmod 700"):
+        await open_control(node)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    path.mkdir()
+    path.chmod(mode)
+
+
+async def test_a_directory_that_is_not_safe_is_named_where_no_other_has_a_node(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_directory(runtime / "unsafe", 0o777)
+    monkeypatch.setattr(asking, "directories", lambda: [runtime / "homing", runtime / "unsafe"])
+    with pytest.raises(ControlError, match=r"others can enter .*/unsafe"):
+        asking.choose(None)
+    await open_control(node)
+    assert asking.choose(None)[0] == node.name
+
+
+async def test_a_link_in_the_place_of_the_directory_is_refused(runtime: Path, node: homing.Node) -> None:
+    make_directory(runtime / "elsewhere")
+    (runtime / "homing").symlink_to(runtime / "elsewhere")
+    with pytest.raises(ControlError, match="is no directory"):
+        await open_control(node)
+    assert files(runtime / "elsewhere") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+async def test_a_directory_of_another_user_is_refused(runtime: Path, node: homing.Node) -> None:
+    make_directory(runtime / "homing")
+    os.chown(runtime / "homing", 12345, 12345)
+    with pytest.raises(ControlError, match="belongs to user 12345"):
+        await open_control(node)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
+def test_the_runtime_directory_of_another_user_is_not_used(runtime: Path) -> None:
+    os.chown(runtime, 12345, 12345)
+    assert control.directories() == [Path("/tmp/homing-0")]
+
+
+@pytest.mark.parametrize("value", ["", "relative", "/no/such/directory"])
+def test_without_a_runtime_directory_it_is_in_tmp(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", value)
+    assert control.directories() == [Path(f"/tmp/homing-{os.geteuid()}")]
+
+
+async def test_a_path_that_is_too_long_for_a_socket_says_what_to_do(runtime: Path) -> None:
+    async with homing.start_node(f"{'n' * 200}@localhost", gen.NodeOptions(handle_signals=False)) as node:
+        with pytest.raises(ControlError, match="path too long; set XDG_RUNTIME_DIR to a short path"):
+            await open_control(node)
+
+
+async def test_a_name_with_a_slash_stays_in_the_directory(runtime: Path) -> None:
+    async with homing.start_node("../../a/b@h/x", gen.NodeOptions(handle_signals=False)) as node:
+        opened = await open_control(node)
+        assert opened.path.parent == runtime / "homing"
+        assert "../../a/b@h/x" in asking.running_nodes()
+
+
+def test_without_unix_sockets_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(ControlError, match="this system has no Unix sockets"):
+        asking.choose(None)
+
+
+# --- its life ---------------------------------------------------------------------------------------------
+
+
+async def test_it_goes_with_its_node(runtime: Path) -> None:
+    async with homing.start_node("one@localhost", gen.NodeOptions(handle_signals=False)) as node:
+        await open_control(node)
+        assert files(runtime / "homing") == ["one@localhost.sock"]
+    assert files(runtime / "homing") == []
+
+
+async def test_one_that_listens_is_never_replaced_and_a_stale_one_is(runtime: Path, node: homing.Node) -> None:
+    first = await open_control(node)
+    with pytest.raises(NameInUse, match="a node test@localhost runs already"):
+        await open_control(node)
+    assert await asked(first.path, {"what": "tree"})
+    first.close()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(first.path))
+    second = await open_control(node)
+    assert "node" in await asked(second.path, {"what": "tree"})
+
+
+async def test_closing_does_not_remove_what_came_after(runtime: Path, node: homing.Node) -> None:
+    first = await open_control(node)
+    first.path.unlink()
+    second = await open_control(node)
+    first.close()
+    assert "node" in await asked(second.path, {"what": "tree"})
+
+
+async def test_a_lock_that_another_program_holds_is_waited_for_and_then_named(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LOCK_TIMEOUT", 0.01)
+    make_directory(runtime / "homing")
+    with control.locked(runtime / "homing"), pytest.raises(ControlError, match="another program holds the lock"):
+        await open_control(node)
+
+
+async def test_a_node_that_stops_while_it_answers_stops(runtime: Path) -> None:
+    async with homing.start_node("one@localhost", gen.NodeOptions(handle_signals=False)) as node:
+        opened = await open_control(node)
+        reader, writer = await asyncio.open_unix_connection(str(opened.path))
+        await eventually(lambda: opened._requests)
+    assert await reader.read() == b""
+    writer.close()
+
+
+# --- what comes from it -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_line", "error"),
+    [
+        (b"\n", "no JSON"),
+        (b"", "no JSON"),
+        (b"tree\n", "no JSON"),
+        (b"\xff\xfe\x00\x01\n", "no JSON"),
+        (b"[" * 4000 + b"\n", "no JSON"),
+        (b"9" * 4000 + b"\n", "no"),
+        (b"null\n", "not known"),
+        (b"[]\n", "not known"),
+        (b'{"what": "stop"}\n', "not known"),
+        (b'{"what": ["tree"]}\n', "not known"),
+        (b'{"what": "__class__"}\n', "not known"),
+        (b'{"what": "tree", "children": -1}\n', "children must be an integer"),
+        (b'{"what": "tree", "children": "all"}\n', "children must be an integer"),
+        (b'{"what": "tree", "children": true}\n', "children must be an integer"),
+        (b"x" * 5000, "the request has more than 4096 bytes"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+async def test_what_is_no_request_is_answered_with_an_error_and_does_no_harm(
+    runtime: Path, node: homing.Node, caplog: pytest.LogCaptureFixture, request_line: bytes, error: str
+) -> None:
+    opened = await open_control(node)
+    answer = await exchange(opened.path, request_line)
+    assert error in json.loads(answer)["error"]
+    assert "node" in await asked(opened.path, {"what": "tree"})
+    assert caplog.records == []
+
+
+async def test_a_megabyte_of_garbage_does_no_harm(runtime: Path, node: homing.Node) -> None:
+    opened = await open_control(node)
+    await exchange(opened.path, os.urandom(1 << 20))
+    await exchange(opened.path, b"\n" * (1 << 20))
+    assert "node" in await asked(opened.path, {"what": "tree"})
+    await eventually(lambda: not opened._requests)
+
+
+async def test_who_says_nothing_is_closed_after_a_while(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", 0.02)
+    opened = await open_control(node)
+    reader, writer = await asyncio.open_unix_connection(str(opened.path))
+    async with asyncio.timeout(DEADLINE):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_does_not_read_the_answer_is_closed_after_a_while(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", 0.2)
+    for _ in range(3000):
+        await node.spawn(act.Actor)
+    opened = await open_control(node)
+    with socket.socket(socket.AF_UNIX) as lazy:
+        lazy.connect(str(opened.path))
+        lazy.sendall(b'{"what": "tree"}\n')
+        await eventually(lambda: opened._requests)
+        await eventually(lambda: not opened._requests)
+
+
+async def test_so_many_at_once_are_served_and_further_ones_closed(runtime: Path, node: homing.Node) -> None:
+    opened = await open_control(node)
+    silent = [await asyncio.open_unix_connection(str(opened.path)) for _ in range(control.MOST_CONNECTIONS)]
+    await eventually(lambda: len(opened._requests) == control.MOST_CONNECTIONS)
+    assert await exchange(opened.path, b'{"what": "tree"}\n') == b""
+    for _, writer in silent:
+        writer.close()
+    await eventually(lambda: not opened._requests)
+    assert "node" in await asked(opened.path, {"what": "tree"})
+
+
+async def test_an_answer_that_is_too_long_is_an_error(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LONGEST_ANSWER", 100)
+    opened = await open_control(node)
+    assert "more than 100 bytes" in (await asked(opened.path, {"what": "tree"}))["error"]
+
+
+async def test_who_asks_gets_at_most_so_many_children(runtime: Path, node: homing.Node) -> None:
+    for _ in range(5):
+        await node.spawn(act.Actor)
+    opened = await open_control(node)
+    for request, shown, more in (({}, 5, 0), ({"children": None}, 5, 0), ({"children": 2}, 2, 3)):
+        answer = await asked(opened.path, {"what": "tree", **request})
+        assert (len(answer["processes"]), answer["more"]) == (shown, more)
+
+
+async def test_two_nodes_of_one_program_have_a_socket_each() -> None:
+    with short_directory() as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(path))
+        options = gen.NodeOptions(handle_signals=False)
+        async with homing.start_node("one@h", options) as one, homing.start_node("two@h", options) as two:
+            await open_control(one)
+            await open_control(two)
+            assert {"one@h", "two@h"} <= asking.running_nodes().keys()
+            name, socket_path = asking.choose("two")
+            assert (await asked(socket_path, {"what": "tree"}))["node"]["name"] == name == "two@h"
