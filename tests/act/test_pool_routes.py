@@ -14,7 +14,7 @@ import homing
 from homing import act, gen, meta
 from homing.act.pool_routes import REMEMBERED, Places, octets
 
-from ..support import Probe, eventually
+from ..support import Probe, UDPPeer, eventually
 from .pools import Book, Noting, Poison, do, first, pool_class, start, until
 
 ALIAS = gen.Alias("test@localhost", 1, 1)
@@ -202,6 +202,19 @@ async def test_a_message_for_which_the_key_fails_is_a_dead_letter_and_the_pool_g
     facts = await node.inspect(pool)
     assert (facts["dead_letters"], facts["messages_forwarded"], facts["messages_handled"]) == (3, 1, 1)
     assert len([record for record in caplog.records if "the route of pool" in record.message]) == 1
+
+
+async def test_a_datagram_for_which_the_key_fails_gives_its_buffer_back(
+    node: homing.Node, book: Book, probe: Probe, peer: UDPPeer
+) -> None:
+    buffers = meta.BufferPool(size=2048, capacity=4)
+    await node.spawn(pool_class(route=lambda sender, message: 1 / 0), book, name="failing")
+    server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", process="failing", buffer_pool=buffers))
+    await probe.do(lambda actor: actor.spawn_meta(server))
+    for _ in range(10):
+        peer.send(b"x", server.local_address)
+    await eventually(lambda: node.info().dead_letters == 10)
+    assert buffers.lent == 0
 
 
 async def test_a_request_for_which_the_key_fails_raises_that_at_the_caller(node: homing.Node, book: Book) -> None:

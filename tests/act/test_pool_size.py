@@ -284,6 +284,31 @@ async def test_a_keyed_pool_of_keyed_pools_keeps_the_order_when_it_changes_its_s
         assert [number for other, number in book.messages if other == key] == list(range(key, 120, 10))
 
 
+class Relay(act.Router):
+    """Hands everything to one route of its own."""
+
+    def init(self, book: Book) -> act.RouterOptions:
+        return act.RouterOptions(routes=(act.RouteSpec(name="only", behavior=Noting, args=(book,)),))
+
+    def route_message(self, sender: gen.PID, message: Any) -> str:
+        return "only"
+
+
+async def test_a_keyed_pool_of_routers_keeps_the_order_when_it_changes_its_size(node: homing.Node, book: Book) -> None:
+    pool = await start(node, book, worker=Relay, pool_size=2, route=first)
+    book.gate.clear()
+    for number in range(100):
+        node.send(pool, (number, 1))
+    await eventually(lambda: book.reached == 2)
+    await until(node, pool, messages_waiting=0, messages_waiting_at_workers=0)
+    assert await add(node, pool, 4) == 6
+    for number in range(100):
+        node.send(pool, (number, 2))
+    await until(node, pool, messages_waiting=100)
+    book.gate.set()
+    assert [number for _, number in await book.count(200)] == [1] * 100 + [2] * 100
+
+
 async def test_a_keyed_pool_of_pools_waits_for_an_inner_worker_that_cannot_be_started(
     node: homing.Node, book: Book
 ) -> None:

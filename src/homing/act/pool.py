@@ -20,6 +20,7 @@ from ..gen import (
     TerminateShutdown,
 )
 from ..gen.options import check_integer
+from ..node.activity import forget_frames
 from ..node.dealing import idle
 from ..node.envelope import Exit, Request, SplitMessage
 from ..node.estate import send_dead_letter
@@ -151,7 +152,7 @@ class Pool(Actor):
             reason = TerminateShutdown()
             slot.worker.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 0)
         elif slot.timer is not None:
-            slot.timer.cancel()
+            self._forget_timer(slot)
             self._left(slot)
         # else it is ending, or a successor is being started: that is told when it has been
 
@@ -227,7 +228,6 @@ class Pool(Actor):
     def _fill(self, slot: Slot) -> None:
         """Starts a successor, beside what the pool does: an `init` may take its time."""
         process = self._process
-        slot.timer, slot.starting = None, True
         task = process.core.loop.create_task(
             self._start_successor(slot), name="pool worker", context=process.core.scheduler.context.copy()
         )
@@ -238,11 +238,9 @@ class Pool(Actor):
         try:
             worker = await self._spawn_worker(slot.pid)
         except Exception as error:
-            slot.starting = False
             if self._process.alive:
                 self._not_started(slot, error)
         else:
-            slot.starting = False
             self._filled(slot, worker)
 
     def _filled(self, slot: Slot, worker: Process) -> None:
@@ -278,9 +276,14 @@ class Pool(Actor):
         process.own(slot.timer)
 
     def _retry(self, slot: Slot) -> None:
+        self._forget_timer(slot)
+        self._fill(slot)
+
+    def _forget_timer(self, slot: Slot) -> None:
+        slot.timer.cancel()
         if self._process.timers is not None:
             self._process.timers.discard(slot.timer)
-        self._fill(slot)
+        slot.timer = None
 
     # --- forwarding ---------------------------------------------------------------------------------------
 
@@ -360,6 +363,7 @@ class Pool(Actor):
             self.pid,
             error,
         )
+        forget_frames(error)
         send_dead_letter(process, entry, error, in_hand=True)
         if isinstance(entry, Request):
             process.core.calls.fail(entry.ref, error)

@@ -17,17 +17,15 @@ class Slot:
 
     worker: who has it now, or had it last.
     leaving: it is out of the deal: whoever has it works off what waits there and ends.
-    starting: a successor is being started.
     timer: starts the next try.
     """
 
-    __slots__ = ("_handled", "_letters", "_retry", "leaving", "pool", "restarts", "starting", "timer", "worker")
+    __slots__ = ("_handled", "_letters", "_retry", "leaving", "pool", "restarts", "timer", "worker")
 
     def __init__(self, pool: Process, worker: Process) -> None:
         self.pool = pool
         self.worker = worker
         self.leaving = False
-        self.starting = False
         self.timer: Any = None
         self.restarts = 0
         self._handled = 0

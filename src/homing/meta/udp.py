@@ -22,6 +22,7 @@ from ..gen import (
     MetaBehavior,
     NotAllowed,
     Ref,
+    Target,
 )
 from ..gen.behavior import Result
 from ..node.logs import ContextAdapter, RateLimited
@@ -113,7 +114,9 @@ class UDPServer(MetaBehavior):
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
         options = self._options
-        to = options.process or self.process.parent if self._pool is None else self._pool.id
+        to: Target = self.process.parent if options.process is None else options.process
+        if self._pool is not None:
+            to = self._pool.id
         if self._incoming is None:
             self._incoming = Incoming(self.process, self._endpoint, to, options, self._lender, self._socket_gone)
         else:
