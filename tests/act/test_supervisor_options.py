@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import homing
 from homing import act, gen
-from homing.act.supervisor import RestartWindow
+from homing.act.restarting import RestartWindow
 
 
 class Child(act.Actor):
@@ -34,6 +34,8 @@ class Child(act.Actor):
         ("shutdown", float("nan")),
         ("shutdown", float("inf")),
         ("shutdown", "5"),
+        ("significant", 1),
+        ("significant", True),  # a child is permanent unless said otherwise
     ],
 )
 def test_a_bad_option_of_a_child_is_refused_by_an_error_that_names_it(option: str, value: Any) -> None:
@@ -55,12 +57,51 @@ def test_a_bad_option_of_a_child_is_refused_by_an_error_that_names_it(option: st
         ("period", 0),
         ("period", -1),
         ("period", float("inf")),
+        ("type", "one for one"),
+        ("type", None),
+        ("auto_shutdown", False),
+        ("auto_shutdown", "never"),
+        ("backoff", 0.1),
+        ("backoff", {"first": 0.1}),
+        ("clock", 0.0),
+        ("clock", None),
     ],
 )
 def test_a_bad_option_of_a_supervisor_is_refused_by_an_error_that_names_it(option: str, value: Any) -> None:
     with pytest.raises(gen.BadOption) as caught:
         act.SupervisorSpec(**{"children": (), option: value})
     assert caught.value.option == option
+
+
+def significant(restart: act.RestartStrategy) -> act.ChildSpec:
+    return act.ChildSpec(name="a", behavior=Child, restart=restart, significant=True)
+
+
+def test_a_permanent_child_can_not_be_significant() -> None:
+    with pytest.raises(gen.BadOption, match=r"^significant=True: child 'a' is permanent"):
+        significant(act.RestartStrategy.PERMANENT)
+
+
+@pytest.mark.parametrize("restart", [act.RestartStrategy.TRANSIENT, act.RestartStrategy.TEMPORARY])
+def test_a_supervisor_that_ends_with_no_child_can_have_no_significant_one(restart: act.RestartStrategy) -> None:
+    with pytest.raises(gen.BadOption, match="child 'a' is significant; give ANY_SIGNIFICANT") as caught:
+        act.SupervisorSpec(children=(significant(restart),))
+    assert caught.value.option == "auto_shutdown"
+    for mode in (act.AutoShutdown.ANY_SIGNIFICANT, act.AutoShutdown.ALL_SIGNIFICANT):
+        act.SupervisorSpec(children=(significant(restart),), auto_shutdown=mode)
+        act.SupervisorSpec(children=(), auto_shutdown=mode)
+
+
+@pytest.mark.parametrize("names", ["", "ab"])
+def test_a_supervisor_of_instances_takes_exactly_one_template(names: str) -> None:
+    children = tuple(act.ChildSpec(name=name, behavior=Child) for name in names)
+    with pytest.raises(gen.BadOption, match="exactly one") as caught:
+        act.SupervisorSpec(children=children, type=act.SupervisorType.SIMPLE_ONE_FOR_ONE)
+    assert caught.value.option == "children"
+
+
+def test_a_child_may_have_no_limit_to_its_end_and_no_time_for_it() -> None:
+    assert [act.ChildSpec(name="a", behavior=Child, shutdown=each).shutdown for each in (None, 0)] == [None, 0]
 
 
 class Forgetful(act.Supervisor):

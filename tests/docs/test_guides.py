@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import enum
+import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,7 @@ CALLBACKS = public(gen.ProcessBehavior)
     [
         ("act.Actor", public(act.Actor) - CALLBACKS),
         ("act.Router", public(act.Router) - public(act.Actor)),
+        ("act.Supervisor", public(act.Supervisor) - public(act.Actor)),
         ("gen.ProcessBehavior", CALLBACKS),
         ("homing.Node", public(homing.Node)),
         ("gen.Application", public(gen.Application)),
@@ -167,6 +170,7 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         act.ChildSpec,
         gen.ApplicationSpec,
         gen.ApplicationMember,
+        act.Backoff,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
@@ -175,13 +179,18 @@ def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in dataclasses.fields(kind)]
 
 
+FUNCTIONS = {time.monotonic: "time.monotonic", random.random: "random.random"}
+
+
 def default(field: dataclasses.Field[Any]) -> str:
     """How the reference writes a field's default."""
     if field.default_factory is not dataclasses.MISSING:
         return written(field.default_factory())
     if field.default is dataclasses.MISSING:
         return "required"
-    return str(field.default) if isinstance(field.default, enum.Enum) else written(field.default)
+    if isinstance(field.default, enum.Enum):
+        return str(field.default)
+    return FUNCTIONS[field.default] if callable(field.default) else written(field.default)
 
 
 def written(value: object) -> str:
@@ -202,9 +211,11 @@ SNAPSHOTS = [
     gen.NodeTree,
     gen.ApplicationTree,
     gen.ProcessTree,
+    act.ChildInfo,
+    act.ChildCount,
 ]
 
 
 @pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
-    check_all_named(f"gen.{kind.__name__}", set(fields(kind)))
+    check_all_named(f"{kind.__module__.split('.')[1]}.{kind.__name__}", set(fields(kind)))

@@ -47,6 +47,7 @@ def test_a_name_nobody_has_is_a_process_unknown_but_a_dead_process_is_none() -> 
     [
         (gen.TerminateNormal(), "normal"),
         (gen.TerminateShutdown(), "shutdown"),
+        (gen.TerminateRestart(), "restart"),
         (gen.TerminateKill(), "kill"),
         (gen.TerminatePanic(), "panic"),
         (gen.Unregistered(), "unregistered"),
@@ -60,6 +61,7 @@ def test_an_exit_reason_reads_as_its_name_or_its_text(reason: gen.TerminateReaso
 def test_only_normal_and_shutdown_are_orderly_ends() -> None:
     assert gen.is_orderly(gen.TerminateNormal())
     assert gen.is_orderly(gen.TerminateShutdown())
+    assert gen.is_orderly(gen.TerminateRestart()), "a kind of shutdown"
     for reason in (gen.TerminateKill(), gen.TerminatePanic(), gen.Unregistered(), ValueError()):
         assert not gen.is_orderly(reason)
 

@@ -1,212 +1,253 @@
-"""Supervisor: starts children in order, restarts those that end, ends them in reverse order. One for one."""
+"""Supervisor: starts children in order, brings back those that end, ends them in reverse order."""
 
 from __future__ import annotations
 
-import asyncio
-import enum
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from time import monotonic
+from functools import partial
 from typing import Any, ClassVar
 
-from ..gen import (
-    PID,
-    BadOption,
-    HomingError,
-    MessageExitPID,
-    ProcessBehavior,
-    ProcessOptions,
-    TerminateShutdown,
-    is_orderly,
+from ..gen import NO_REPLY, PID, BadOption, MessageExitPID, NotAllowed, Ref
+from .children import Child
+from .supervising import Supervising
+from .supervisor_requests import (
+    ChildCount,
+    ChildDisabled,
+    ChildExists,
+    ChildInfo,
+    ChildRestarting,
+    ChildRunning,
+    ChildState,
+    CountChildren,
+    DeleteChild,
+    DisableChild,
+    EnableChild,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
 )
-from ..gen.options import check_integer, check_name, check_seconds, check_type
-from ..node.envelope import Exit
-from ..node.spawning import spawn
-from .actor import Actor
+from .supervisor_spec import SupervisorSpec
+
+_Request = (
+    StartChild
+    | TerminateChild
+    | RestartChild
+    | DeleteChild
+    | EnableChild
+    | DisableChild
+    | WhichChildren
+    | CountChildren
+)
 
 
-class RestartStrategy(enum.Enum):
-    """When a child that has ended is started again (OTP's restart types).
-
-    PERMANENT: always. TRANSIENT: unless it ended with `normal` or `shutdown`. TEMPORARY: never.
-    """
-
-    PERMANENT = "permanent"
-    TRANSIENT = "transient"
-    TEMPORARY = "temporary"
-
-
-class RestartsExceeded(HomingError):
-    """A supervisor's child ended more than `intensity` times within `period` seconds; the last reason is the cause."""
-
-    def __init__(self, child: str, intensity: int, period: float) -> None:
-        super().__init__(f"child {child!r}: more than {intensity} restarts within {period:g} s")
-        self.child = child
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """One child of a supervisor.
-
-    name: unique in the supervisor; the child is registered under it.
-    behavior, args, options: what is spawned.
-    restart: when it is started again.
-    shutdown: seconds it gets to end when the supervisor ends, then it is killed.
-    """
-
-    name: str
-    behavior: type[ProcessBehavior]
-    args: tuple[Any, ...] = ()
-    options: ProcessOptions = field(default_factory=ProcessOptions)
-    restart: RestartStrategy = RestartStrategy.PERMANENT
-    shutdown: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_name("name", self.name)
-        if not (isinstance(self.behavior, type) and issubclass(self.behavior, ProcessBehavior)):
-            raise BadOption("behavior", self.behavior, f"child {self.name!r}: give a class derived from act.Actor")
-        check_type("args", self.args, tuple, "a tuple")
-        check_type("options", self.options, ProcessOptions, "gen.ProcessOptions")
-        check_type("restart", self.restart, RestartStrategy, "an act.RestartStrategy")
-        check_seconds("shutdown", self.shutdown, zero=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorSpec:
-    """What a supervisor's `init` returns.
-
-    children: started in this order, ended in reverse.
-    intensity, period: more than `intensity` restarts within `period` seconds end the supervisor with
-    `RestartsExceeded`.
-        5 in 5 s, as in Ergo.
-    """
-
-    children: tuple[ChildSpec, ...]
-    intensity: int = 5
-    period: float = 5.0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.children, tuple) or not all(isinstance(child, ChildSpec) for child in self.children):
-            raise BadOption("children", self.children, "give a tuple of act.ChildSpec")
-        names = [child.name for child in self.children]
-        if len(set(names)) != len(names):
-            raise BadOption("children", names, "each name once")
-        check_integer("intensity", self.intensity, 0)
-        check_seconds("period", self.period)
-
-
-class RestartWindow:
-    """Says whether one more restart is within `intensity` restarts in the last `period` seconds."""
-
-    def __init__(self, intensity: int, period: float) -> None:
-        self._intensity = intensity
-        self._period = period
-        self._times: deque[float] = deque()
-
-    def allowed(self, now: float) -> bool:
-        """Counts a restart at `now`. False if that is one too many."""
-        self._times.append(now)
-        while now - self._times[0] > self._period:
-            self._times.popleft()
-        return len(self._times) <= self._intensity
-
-
-class Supervisor(Actor):
+class Supervisor(Supervising):
     """A process that keeps others alive. Derive from it and return a `SupervisorSpec` from `init`.
 
-    Each child that ends is judged by its own restart strategy; the others are left alone (one for one).
+    A child that ends is judged by its own restart strategy; the type of the supervisor says who is started again with
+    it. All else is as with `Actor`: `handle_message`, `handle_call` and so on may be defined.
+
+    Its children can be changed while it runs: by the methods below, awaited in its own callbacks, or from elsewhere by
+    `call` with one of the requests (`act.StartChild` and its kin), which every supervisor answers. While it waits for
+    the `init` or the end of a child it does nothing else, so a child must not `call` it in either.
     """
 
     trap_exit = True
-    _succeeds: ClassVar[bool] = True
     _kind: ClassVar[str] = "supervisor"
     _terminate_timeout: ClassVar[float | None] = None  # each child has its own
 
-    _spec: SupervisorSpec
-    _running: dict[PID, ChildSpec]
+    def _bind(self, process: Any) -> None:
+        super()._bind(process)
+        for name in ("handle_call", "handle_call_name", "handle_call_alias"):
+            setattr(self, name, partial(self._handle_request, getattr(self, name)))
 
     async def _configure(self, spec: SupervisorSpec) -> None:
         if not isinstance(spec, SupervisorSpec):
             raise BadOption("init", spec, f"{type(self).__name__}.init must return an act.SupervisorSpec")
-        self._spec = spec
-        self._running = {}
-        self._window = RestartWindow(spec.intensity, spec.period)
-        self._restarts = 0
-        try:
-            for child in spec.children:
-                await self._start(child)
-        except BaseException:
-            await self._stop_children()
-            raise
+        await self._begin(spec)
 
     def _handler(self) -> Callable[[PID, Any], Any]:
         return self._dispatch
 
+    def _dispatch(self, sender: PID, message: Any) -> Any:
+        if isinstance(message, MessageExitPID):
+            child = self._children.running(message.pid)
+            if child is not None:
+                return self._child_ended(child, message.pid, message.reason)
+            if self._children.was_dismissed(message.pid):
+                return None
+        return self.handle_message(sender, message)
+
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """The children and their PIDs (None: not running), and the number of restarts."""
-        pids = {child.name: pid for pid, child in self._running.items()}
+        """Type, limits and restarts, and the facts of each child by its name (an instance without one: by its PID)."""
+        spec = self._spec
         return {
-            "children": {child.name: pids.get(child.name) for child in self._spec.children},
+            "type": spec.type.value,
+            "intensity": spec.intensity,
+            "period": spec.period,
             "restarts": self._restarts,
-            "intensity": self._spec.intensity,
-            "period": self._spec.period,
+            "auto_shutdown": spec.auto_shutdown.value,
+            "children": {child.name or str(child.pid or child.previous): _facts(child) for child in self._children},
         }
 
     async def terminate(self, reason: Exception) -> None:
         """Ends the children. A class that overrides it calls `await super().terminate(reason)`."""
-        await self._stop_children()
+        await self._end_all()
 
-    async def _start(self, child: ChildSpec, previous: PID | None = None) -> None:
-        options = replace(child.options, link_parent=True, link_child=True)
-        process = self._process
-        pid = await spawn(process.core, process, child.behavior, child.args, child.name, options, previous=previous)
-        self._running[pid] = child
+    # --- children, while it runs --------------------------------------------------------------------------
 
-    def _dispatch(self, sender: PID, message: Any) -> Any:
-        if isinstance(message, MessageExitPID) and message.pid in self._running:
-            child = self._running.pop(message.pid)
-            if child.restart is RestartStrategy.PERMANENT or (
-                child.restart is RestartStrategy.TRANSIENT and not is_orderly(message.reason)
-            ):
-                return self._restart(child, message.pid, message.reason)
-            self._process.forget_estate(message.pid)
-            return None
-        return self.handle_message(sender, message)
+    async def start_child(self, *args: Any, name: str | None = None) -> PID:
+        """Starts a child and gives its PID: `start_child(spec)` adds an `act.ChildSpec` behind all others. With
+        SIMPLE_ONE_FOR_ONE, `start_child(*args, name=None)` starts an instance with `args` appended to the template's.
 
-    async def _restart(self, child: ChildSpec, previous: PID, reason: Exception) -> None:
-        """Starts a child again, again and again if its `init` fails, as often as the restart window allows."""
-        while self._window.allowed(monotonic()):
-            self._restarts += 1
-            try:
-                await self._start(child, previous)
-            except Exception as error:
-                self.log.error("child %r could not be restarted: %r", child.name, error, exc_info=error)
-                reason = error
-            else:
-                self.log.info("child %r was restarted after %r", child.name, reason)
-                return
-        raise RestartsExceeded(child.name, self._spec.intensity, self._spec.period) from reason
+        Raises what `spawn` raises, and then nothing was added; `ChildExists`; `BadOption`.
+        """
+        if self._simple:
+            request = StartChild(args=args, name=name)
+        elif len(args) == 1 and name is None:
+            request = StartChild(*args)
+        else:
+            raise BadOption("spec", args, "give one act.ChildSpec, which has the name and the arguments in it")
+        pid: PID = await self._perform(request)
+        return pid
 
-    async def _stop_children(self) -> None:
-        """Ends the children that run, in the reverse of the order in which the specification starts them."""
-        order = {child.name: place for place, child in enumerate(self._spec.children)}
-        running = sorted(self._running.items(), key=lambda item: order[item[1].name], reverse=True)
-        for pid, child in running:
-            process = self._process.core.processes.get(pid)
-            if process is None:
-                continue
-            ended = asyncio.Event()
-            process.watch(-1, ended.set)  # no lane is ever that empty: it is called when the child has ended
-            reason = TerminateShutdown()
-            process.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 2)
-            try:
-                async with asyncio.timeout(child.shutdown):
-                    await ended.wait()
-            except TimeoutError:
-                if ended.is_set():
-                    continue  # in that very moment
-                self.log.warning("child %r did not end within %g s and is killed", child.name, child.shutdown)
-                process.kill()
-                await ended.wait()
-        self._running.clear()
+    async def terminate_child(self, child: str | PID) -> None:
+        """Ends a child, or its waiting for a restart: see `act.TerminateChild`. Raises `ChildUnknown`."""
+        await self._perform(TerminateChild(child))
+
+    async def restart_child(self, child: str | PID) -> PID:
+        """Starts a child that does not run: see `act.RestartChild`, which tells what it raises."""
+        pid: PID = await self._perform(RestartChild(child))
+        return pid
+
+    async def delete_child(self, child: str | PID) -> None:
+        """Forgets a child that does not run: see `act.DeleteChild`, which tells what it raises."""
+        await self._perform(DeleteChild(child))
+
+    async def enable_child(self, child: str | PID) -> PID | None:
+        """Starts a disabled child again: see `act.EnableChild`, which tells what it raises."""
+        pid: PID | None = await self._perform(EnableChild(child))
+        return pid
+
+    async def disable_child(self, child: str | PID) -> None:
+        """Ends a child until it is enabled: see `act.DisableChild`, which tells what it raises."""
+        await self._perform(DisableChild(child))
+
+    async def which_children(self) -> tuple[ChildInfo, ...]:
+        """The children, in the order of their start."""
+        children: tuple[ChildInfo, ...] = await self._perform(WhichChildren())
+        return children
+
+    async def count_children(self) -> ChildCount:
+        """How many children there are."""
+        count: ChildCount = await self._perform(CountChildren())
+        return count
+
+    # --- requests -----------------------------------------------------------------------------------------
+
+    def _handle_request(self, handle_call: Callable[..., Any], *args: Any) -> Any:
+        """In the place of `handle_call` and its kin: takes what every supervisor answers, passes on the rest."""
+        ref, request = args[-2:]
+        return self._answer(ref, request) if isinstance(request, _Request) else handle_call(*args)
+
+    async def _answer(self, ref: Ref, request: _Request) -> Any:
+        """What the request raises goes to the caller; what a callback raises then is the supervisor's own."""
+        try:
+            answer = await self._do(request)
+        except Exception as error:
+            await self._tell()
+            self._process.core.calls.fail(ref, error)
+            return NO_REPLY
+        await self._tell()
+        return answer
+
+    async def _perform(self, request: _Request) -> Any:
+        try:
+            return await self._do(request)
+        finally:
+            await self._tell()
+
+    async def _do(self, request: _Request) -> Any:
+        match request:
+            case WhichChildren():
+                return tuple(child.info() for child in self._children)
+            case CountChildren():
+                return self._count()
+            case StartChild():
+                return await self._start_instance(request) if self._simple else await self._start_new(request)
+            case TerminateChild():
+                return await self._end_for_good(self._children.find(request.child), ChildState.TERMINATED)
+        if self._simple:
+            raise NotAllowed(
+                f"{type(request).__name__}: with SIMPLE_ONE_FOR_ONE children are started and terminated only"
+            )
+        child = self._children.find(request.child)
+        match request:
+            case RestartChild():
+                return await self._start_ended(child)
+            case DeleteChild():
+                return self._delete(child)
+            case EnableChild():
+                return await self._enable(child)
+            case DisableChild():
+                return await self._end_for_good(child, ChildState.DISABLED)
+
+    def _count(self) -> ChildCount:
+        supervisors = sum(issubclass(child.spec.behavior, Supervisor) for child in self._children)
+        return ChildCount(
+            specs=1 if self._simple else len(self._children),
+            active=sum(child.state is ChildState.RUNNING for child in self._children),
+            supervisors=supervisors,
+            workers=len(self._children) - supervisors,
+        )
+
+    async def _start_new(self, request: StartChild) -> PID:
+        spec = request.spec
+        if spec is None or request.args or request.name is not None:
+            raise BadOption("spec", spec, "give an act.ChildSpec, which has the name and the arguments in it")
+        self._spec.check_significant(spec)
+        self._check_free(spec.name)
+        return await self._add(spec, spec.name, spec.args)
+
+    async def _start_instance(self, request: StartChild) -> PID:
+        if request.spec is not None:
+            raise BadOption("spec", request.spec, "with SIMPLE_ONE_FOR_ONE give args, and name if it is to have one")
+        if request.name is not None:
+            self._check_free(request.name)
+        template = self._spec.children[0]
+        return await self._add(template, request.name, template.args + request.args)
+
+    def _check_free(self, name: str) -> None:
+        child = self._children.named(name)
+        if child is not None:
+            raise ChildExists(name, child.state)
+
+    async def _start_ended(self, child: Child) -> PID:
+        if child.state is ChildState.RUNNING:
+            raise ChildRunning(child.spec.name, child.pid)
+        if child.state is ChildState.RESTARTING:
+            raise ChildRestarting(child.spec.name)
+        if child.state is ChildState.DISABLED:
+            raise ChildDisabled(child.spec.name)
+        return await self._start(child)
+
+    async def _enable(self, child: Child) -> PID | None:
+        if child.state is not ChildState.DISABLED:
+            return child.pid
+        child.state = ChildState.TERMINATED
+        return await self._start(child)
+
+    def _delete(self, child: Child) -> None:
+        if child.state is ChildState.RUNNING:
+            raise ChildRunning(child.spec.name, child.pid)
+        self._children.remove(child)
+
+
+def _facts(child: Child) -> dict[str, Any]:
+    return {
+        "pid": child.pid,
+        "state": child.state.value,
+        "restart": child.spec.restart.value,
+        "restarts": child.restarts,
+        "significant": child.spec.significant,
+        "reason": child.reason,
+    }

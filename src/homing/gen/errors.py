@@ -41,7 +41,7 @@ class TerminateShutdown(TerminateReason):
 
 
 class TerminateRestart(TerminateShutdown):
-    """Ended by its supervisor, in order to be started again with the others of its group."""
+    """Ended by its supervisor in order to be started again, because of the end of another child. Not logged."""
 
     text = "restart"
 

@@ -16,15 +16,13 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..gen import MessageExitPID, ProcessState, TerminateShutdown
+from .ending import KILL_TIMEOUT
 from .envelope import Exit
 
 if TYPE_CHECKING:
     from .core import Core
     from .meta import MetaProcess
     from .process import Process
-
-KILL_TIMEOUT = 1.0
-"""Seconds that killed processes get to let their callbacks see the cancellation."""
 
 _POLL = 0.002
 """Seconds between two looks at whether the node is idle. Mailboxes do not announce that they are empty: it would
