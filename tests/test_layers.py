@@ -16,7 +16,7 @@ ALLOWED = {
     "datagram": {"gen", "datagram"},
     "node": {"gen", "datagram", "node"},
     "act": {"gen", "datagram", "node", "act"},
-    "meta": {"gen", "datagram", "node", "meta"},
+    "meta": {"gen", "datagram", "node", "act", "meta"},
     "cli": {"gen", "datagram", "node", "act", "meta", "cli", ""},
 }
 """For each layer, those it may import from. "" is the package itself."""

@@ -1,7 +1,8 @@
 """Behaviors to derive from.
 
 actor       Actor: a process with callbacks; relating: its links and monitors
-pool        Pool: one address, many workers
+pool        Pool: one address, many workers; pool_options: how; pool_routes: which one gets a message; pool_slots: their
+            places
 router      Router: one address, named routes; routes: its words; route_keeper: their processes
 supervisor  Supervisor: keeps its children alive. supervisor_spec: what it is told; supervisor_requests: what it can be
             asked; strategies, restarting: who is started again, how often, how soon; children: its records;
@@ -10,7 +11,7 @@ supervisor  Supervisor: keeps its children alive. supervisor_spec: what it is to
 
 from .actor import Actor as Actor
 from .pool import Pool as Pool
-from .pool import PoolOptions as PoolOptions
+from .pool_options import PoolOptions as PoolOptions
 from .restarting import Backoff as Backoff
 from .router import Router as Router
 from .routes import DISCARD as DISCARD

@@ -1,13 +1,13 @@
-"""Pool: one address, many workers. What comes to its main lane goes to the workers in turn; higher lanes are its
-own."""
+"""Pool: one address, many workers. What comes to its main lane goes to the workers; higher lanes are its own."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ..gen import (
     PID,
@@ -15,230 +15,325 @@ from ..gen import (
     MailboxFull,
     MessageDownPID,
     MessageExitPID,
-    ProcessBehavior,
-    ProcessOptions,
+    NodeTerminated,
+    ProcessState,
     TerminateShutdown,
 )
 from ..gen.options import check_integer
-from ..node.dealing import deal, next_with_room
-from ..node.envelope import Exit, ExitSignal, Invoke, Request, SplitMessage
+from ..node.activity import forget_frames
+from ..node.dealing import idle
+from ..node.envelope import Exit, Request, SplitMessage
+from ..node.estate import send_dead_letter
+from ..node.logs import RateLimited
 from ..node.process import Process
+from ..node.spawning import spawn
 from .actor import Actor
+from .pool_options import PoolOptions
+from .pool_routes import make_route
+from .pool_slots import Slot
 
-_TURN = 256
-"""Messages forwarded at a stretch. A turn's worth (`NodeOptions.turn_messages`)."""
-
-_RETRY_FIRST, _RETRY_MOST = 0.1, 5.0
-"""Seconds until a worker that could not be started is tried again: first, and doubled up to this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
-    """What a pool's `init` returns.
-
-    worker: the class of the workers; each is started with `init(*worker_args)`.
-    pool_size: how many.
-    worker_mailbox_size: messages that wait at each worker at most. 0: no limit, and so no back-pressure: a UDP
-    server in
-        front of the pool then never pauses, and memory is bounded by nothing.
-    overflow: when all workers are full: "wait" keeps the messages in the pool's own mailbox until one has room (a UDP
-        server in front of it pauses); "drop" counts them and calls `handle_forward_failed`.
-    """
-
-    worker: type[ProcessBehavior]
-    worker_args: tuple[Any, ...] = ()
-    pool_size: int = 3
-    worker_mailbox_size: int = 1024
-    overflow: Literal["wait", "drop"] = "wait"
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
-            raise BadOption("worker", self.worker, "give a class derived from act.Actor")
-        if not isinstance(self.worker_args, tuple):
-            raise BadOption("worker_args", self.worker_args, "give a tuple")
-        check_integer("pool_size", self.pool_size, 1)
-        check_integer("worker_mailbox_size", self.worker_mailbox_size, 0)
-        if self.overflow not in ("wait", "drop"):
-            raise BadOption("overflow", self.overflow, 'give "wait" or "drop"')
+_TERMINATED = ProcessState.TERMINATED
 
 
 class Pool(Actor):
-    """A process that hands its main lane to workers, round robin, with the original sender and ref. Derive from it and
-    return `PoolOptions` from `init`.
+    """A process that hands its main lane to workers, with the original sender and ref. Derive from it and return
+    `PoolOptions` from `init`.
 
-    Messages and requests sent with a higher priority come to its own `handle_message` and `handle_call`. A worker
-    that ends is replaced. Workers end with the pool.
+    Messages and requests sent with a higher priority come to its own `handle_message` and `handle_call`. A worker that
+    ends is replaced, and its successor goes on with what waited. Workers end with the pool: each after the message in
+    hand, all at once, when the pool has ended.
     """
 
     _kind: ClassVar[str] = "pool"
     _forwards: ClassVar[bool] = True
+    _succeeds: ClassVar[bool] = True
+    _succeeds_orderly: ClassVar[bool] = True
 
     _options: PoolOptions
-    _workers: list[Process]
 
     async def _configure(self, options: PoolOptions) -> None:
         if not isinstance(options, PoolOptions):
             raise BadOption("init", options, f"{type(self).__name__}.init must return act.PoolOptions")
         self._options = options
-        self._workers = []
-        self._next = -1  # the last one that got a message
+        self._spawning = replace(
+            options.worker_options,
+            mailbox_size=options.worker_mailbox_size,
+            link_parent=True,
+            preserve_mailbox=True,
+        )
+        self._route = make_route(options.route, os.urandom(32), self._misroute)
+        self._limited_log = RateLimited(self.log)
+        self._slots: list[Slot] = []
+        self._workers: list[Process] = []  # of the slots, for dealing
+        self._leaving: list[Slot] = []
+        self._settling = False
+        self._closing: Exit | None = None
+        self._on_change: list[Callable[[], None]] = []
         self._watched: set[PID] = set()
         self._forwarded = 0
         self._dropped = 0
+        self._refused = 0
+        self._letters = 0  # of workers that have left
         self._restarts = 0
         self._pauses = 0
-        self._retry = _RETRY_FIRST
-        self._retiring: Exception | None = None  # the pool ends for it once its workers have ended
         await self.add_workers(options.pool_size)
 
     def _handler(self) -> Callable[[PID, Any], Any]:
         return self._dispatch
 
     def handle_forward_failed(self, sender: PID, message: Any) -> None:
-        """With `overflow="drop"`: all workers were full, this message is dropped (and counted). A plain `def`."""
+        """With `overflow="drop"`: there was no room, this message is dropped (and counted). A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Size, and the counters: forwarded = handled by workers + waiting there + lost with a worker that crashed."""
+        """Size, route, counters, and each worker by its PID.
+
+        What was taken from the pool's mailbox: forwarded + dropped + refused by the route. What was forwarded: handled
+        + waiting at workers + in hand + dead letters of workers. What workers are sent past the pool counts as well.
+        """
         options = self._options
+        slots = [*self._slots, *self._leaving]
+        waiting, in_hand = sum(slot.waiting for slot in slots), sum(slot.in_hand for slot in slots)
+        letters = self._letters + sum(slot.letters for slot in slots)
         return {
-            "pool_size": len(self._workers),
+            "pool_size": len(self._slots),
+            "running": sum(worker.alive for worker in self._workers),
+            "draining": len(self._leaving),
             "worker_behavior": options.worker.__name__,
             "worker_mailbox_size": options.worker_mailbox_size,
             "overflow": options.overflow,
-            "messages_forwarded": self._forwarded,
-            "messages_dropped": self._dropped,
+            "route": options.route if isinstance(options.route, str) else "key",
             "messages_waiting": len(self._process.main or ()),
+            "messages_forwarded": self._forwarded,
+            "messages_waiting_at_workers": waiting,
+            "messages_in_hand": in_hand,
+            "messages_handled": self._forwarded - waiting - in_hand - letters,
+            "messages_dropped": self._dropped,
+            "dead_letters": letters + self._refused,
             "worker_restarts": self._restarts,
             "pauses": self._pauses,
-            "workers": {
-                str(worker.id): {"waiting": worker.waiting, "handled": worker.handled} for worker in self._workers
-            },
+            "workers": {str(slot.pid): slot.inspect() for slot in slots},
         }
 
     # --- size ---------------------------------------------------------------------------------------------
 
     async def add_workers(self, n: int) -> int:
-        """Starts `n` more workers. Gives the new size. Raises what a worker's `init` raises."""
+        """Starts `n` more workers. Gives the new size. Raises what a worker's `init` raises.
+
+        With a keyed route they get their share once all that waits at workers and is in hand has been handled; what
+        comes meanwhile waits.
+        """
         check_integer("n", n, 1)
         for _ in range(n):
-            await self._add_worker()
-        return len(self._workers)
+            worker = await self._spawn_worker(None)
+            self._slots.append(Slot(self._process, worker))
+            self._workers.append(worker)
+            self._resized()
+        return len(self._slots)
 
     def remove_workers(self, n: int) -> int:
-        """Ends `n` workers, last started first, after the message in hand; what waits there goes to the others.
+        """Takes `n` workers out, last added first: they handle what waits there, then end. Waits for nothing.
 
-        Gives the new size. Raises `BadOption` unless at least one worker stays.
+        Gives the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get their
+        share as in `add_workers`.
         """
-        check_integer("n", n, 1, len(self._workers) - 1)
+        check_integer("n", n, 1, len(self._slots) - 1)
         for _ in range(n):
-            worker = self._workers.pop()
-            self._take_back(worker)
-            self.demonitor(worker.id)
-            reason = TerminateShutdown()
-            worker.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 2)
-        return len(self._workers)
+            slot = self._slots.pop()
+            self._workers.pop()
+            slot.leaving = True
+            self._leaving.append(slot)
+            self._ask_to_leave(slot)
+        self._resized()
+        return len(self._slots)
 
-    def _take_back(self, worker: Process) -> None:
-        """Puts what waits at `worker` back to the head of the pool's own main lane, in order."""
-        if worker.main:
-            self._forwarded -= len(worker.main)
-            for entry in worker.main:
-                if isinstance(entry, Request):
-                    self._process.core.calls.moved(entry.ref, self._process)  # else it would fail with that worker
-            self._process.put_back(worker.main)
-            worker.main.clear()
+    def _ask_to_leave(self, slot: Slot) -> None:
+        """Sends the worker an exit signal behind all that waits there."""
+        if slot.worker.alive:
+            reason = TerminateShutdown()
+            slot.worker.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 0)
+        elif slot.timer is not None:
+            self._forget_timer(slot)
+            self._left(slot)
+        # else it is ending, or a successor is being started: that is told when it has been
+
+    def _left(self, slot: Slot) -> None:
+        """The last worker of a leaving slot has ended. What still waits there is dealt anew."""
+        self._take_back(slot)
+        self._process.forget_estate(slot.pid)
+        self._letters += slot.letters
+        self._leaving.remove(slot)
+        self._changed()
+
+    def _take_back(self, slot: Slot) -> None:
+        """Puts what waits for a successor in `slot` back to the head of the pool's own main lane, in order."""
+        if slot.estate is not None:
+            entries = slot.estate.take_main(self._process)
+            self._forwarded -= len(entries)
+            self._process.put_back(entries)
+
+    def _resized(self) -> None:
+        if self._route.keyed:
+            self._settling = True
+            self._settle()
+        else:
+            self._process.resume()
+
+    def _settle(self) -> None:
+        """Deals again, by the new size, if everything dealt before has been handled: no message overtakes another of
+        its key on the way to another worker. Else it is called again when that may be so."""
+        if not self._settling or not self._idle(self._settle):
+            return
+        if self._closing is not None:
+            self._process.put_runtime(self._closing, 2)
+            return
+        self._settling = False
+        self._route.resize(len(self._slots))
+        self._process.resume()
+
+    def _idle(self, again: Callable[[], None]) -> bool:
+        for slot in (*self._slots, *self._leaving):
+            if slot.worker.state is not _TERMINATED:
+                if not idle(slot.worker, again):
+                    return False
+            elif slot.waiting:
+                self._on_change.append(again)
+                return False
+        return True
 
     # --- workers ------------------------------------------------------------------------------------------
 
-    async def _add_worker(self) -> None:
-        options = ProcessOptions(mailbox_size=self._options.worker_mailbox_size, link_parent=True)
-        pid = await self.spawn(self._options.worker, *self._options.worker_args, options=options)
-        worker = self._process.core.processes.get(pid)
-        if worker is not None:  # else it has ended already, and there is nothing to wait for
-            self.monitor(pid)
-            self._workers.append(worker)
-            self._process.resume()
+    async def _spawn_worker(self, previous: PID | None) -> Process:
+        options, process = self._options, self._process
+        pid = await spawn(
+            process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
+        )
+        self.monitor(pid)
+        return process.core.processes[pid]
 
     def _dispatch(self, sender: PID, message: Any) -> Any:
         if isinstance(message, MessageDownPID):
-            for worker in self._workers:
-                if worker.id == message.pid:
-                    self._workers.remove(worker)
-                    return self._replace() if self._retiring is None else self._end_if_retired()
+            for slot in (*self._slots, *self._leaving):
+                if slot.pid == message.pid and slot.worker.state is _TERMINATED:
+                    return self._worker_ended(slot)
         return self.handle_message(sender, message)
 
-    def _retire(self, reason: Exception) -> None:
-        """The pool is to end after what waited in its main lane (as a router's route): first its workers do."""
-        self._retiring = reason
-        for worker in self._workers:
-            shutdown = TerminateShutdown()
-            worker.put_runtime(Exit(self.pid, shutdown, MessageExitPID(self.pid, shutdown)), 0)
-        self._end_if_retired()
+    def _worker_ended(self, slot: Slot) -> None:
+        if slot.leaving:
+            self._left(slot)
+        elif self._closing is None or slot.waiting:
+            self._fill(slot)
+        else:
+            self._changed()
 
-    def _end_if_retired(self) -> None:
-        if self._retiring is not None and not self._workers:
-            raise ExitSignal(self._retiring)
+    def _fill(self, slot: Slot) -> None:
+        """Starts a successor, beside what the pool does: an `init` may take its time."""
+        process = self._process
+        task = process.core.loop.create_task(
+            self._start_successor(slot), name="pool worker", context=process.core.scheduler.context.copy()
+        )
+        process.own(task)
+        task.add_done_callback((process.timers or set()).discard)
 
-    async def _replace(self) -> None:
-        """Starts a worker in the place of one that has ended; if that fails, tries again later."""
-        if self._retiring is not None:
-            return
-        self._restarts += 1
+    async def _start_successor(self, slot: Slot) -> None:
         try:
-            await self._add_worker()
-            self._retry = _RETRY_FIRST
+            worker = await self._spawn_worker(slot.pid)
         except Exception as error:
+            if self._process.alive:
+                self._not_started(slot, error)
+        else:
+            self._filled(slot, worker)
+
+    def _filled(self, slot: Slot, worker: Process) -> None:
+        slot.succeed(worker)
+        self._restarts += 1
+        if slot.leaving:
+            self._ask_to_leave(slot)
+        else:
+            self._workers[self._slots.index(slot)] = worker
+        self._changed()
+        self._process.resume()
+
+    def _changed(self) -> None:
+        """Tells those who wait for a slot that has no worker and whose mail waits."""
+        waiting, self._on_change = self._on_change, []
+        for again in waiting:
+            again()
+        self._settle()
+
+    def _not_started(self, slot: Slot, error: Exception) -> None:
+        """Tries again later. Where any worker will do, the others take what waits here."""
+        if not isinstance(error, NodeTerminated):
             self.log.error(
                 "a worker of pool %s could not be started, trying again: %r", self.pid, error, exc_info=error
             )
-            process = self._process
-            process.core.loop.call_later(self._retry, process.put_runtime, Invoke(self._replace), 1)
-            self._retry = min(self._retry * 2, _RETRY_MOST)
+        if slot.leaving:
+            self._left(slot)
+            return
+        if not self._route.keyed and any(worker.alive for worker in self._workers):
+            self._take_back(slot)
+        process = self._process
+        slot.timer = process.core.loop.call_later(slot.next_retry(), self._retry, slot)
+        process.own(slot.timer)
+
+    def _retry(self, slot: Slot) -> None:
+        self._forget_timer(slot)
+        self._fill(slot)
+
+    def _forget_timer(self, slot: Slot) -> None:
+        slot.timer.cancel()
+        if self._process.timers is not None:
+            self._process.timers.discard(slot.timer)
+        slot.timer = None
 
     # --- forwarding ---------------------------------------------------------------------------------------
 
     def _take_main(self, main: deque[Any]) -> int:
-        """Forwards what waits in the main lane, a turn's worth at most. Gives how many."""
-        taken = 0
-        while True:
-            dealt, self._next = deal(main, self._workers, self._next, _TURN - taken)
-            taken += dealt
+        """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
+        taken, most = 0, self._route.stretch
+        while not self._settling:
+            dealt = self._route.deal(main, self._workers, most - taken)
             self._forwarded += dealt
-            if not main or taken >= _TURN:
+            taken += dealt
+            if not main or taken >= most:
                 return taken
             entry = main.popleft()
-            number = next_with_room(self._workers, self._next)
             if isinstance(entry, Exit):
-                self._retire(entry.reason)
-            elif number >= 0:
-                self._next = number
-                worker = self._workers[number]
-                worker.put(self._moved(entry, worker), 0)
-                if not worker.scheduled:
-                    worker.scheduler.schedule(worker)
-                self._forwarded += 1
-            elif self._options.overflow == "drop" and self._workers:
-                self._drop(entry)
-            else:
+                self._close(entry)
+            elif not self._keep(entry):
                 main.appendleft(entry)
                 self._wait_for_room()
                 return taken
             taken += 1
+        self._process.hold()
+        return taken
 
-    def _moved(self, entry: Any, worker: Process) -> Any:
-        """What the worker gets for an entry that is no plain message."""
-        if isinstance(entry, Request):
-            entry.to = None
-            self._process.core.calls.moved(entry.ref, worker)
-        elif isinstance(entry, SplitMessage):
-            return (entry.sender, entry.message)
-        return entry
+    def _keep(self, entry: Any) -> bool:
+        """Does with an entry that finds no room what can be done but to wait. False: nothing."""
+        stuck = self._route.stuck
+        if stuck >= 0:
+            slot = self._slots[stuck]
+            estate, limit = slot.estate, self._options.worker_mailbox_size
+            if estate is not None and (not limit or len(estate) < limit):
+                estate.append(entry)
+                self._forwarded += 1
+                return True
+        if self._options.overflow == "drop" and (stuck >= 0 or any(worker.alive for worker in self._workers)):
+            self._drop(entry)
+            return True
+        return False
+
+    def _close(self, entry: Exit) -> None:
+        """An exit signal behind messages, from a pool whose worker this one is: it ends once they have been handled."""
+        self._closing = entry
+        self._settling = True
+        self._settle()
 
     def _wait_for_room(self) -> None:
-        """Leaves the main lane alone until a worker has drained to half, or has come."""
+        """Leaves the main lane alone until a worker that could take its head has drained to half, or has come."""
         self._process.hold()
         self._pauses += 1
-        for worker in self._workers:
+        stuck = self._route.stuck
+        for worker in self._workers if stuck < 0 else (self._workers[stuck],):
             if worker.alive and worker.id not in self._watched:
                 self._watched.add(worker.id)
                 worker.watch(worker.limit // 2, partial(self._drained, worker.id))
@@ -255,3 +350,20 @@ class Pool(Actor):
             self.handle_forward_failed(entry.sender, entry.message)
         elif type(entry) is tuple:
             self.handle_forward_failed(*entry)
+
+    def _misroute(self, entry: Any, error: Exception) -> None:
+        """The route's function has no key for it: a dead letter."""
+        self._refused += 1
+        self._forwarded -= 1  # as which it will be counted, among those of its turn
+        process = self._process
+        self._limited_log.warning(
+            process.core.loop.time(),
+            "route",
+            "the route of pool %s failed, the message is a dead letter: %r",
+            self.pid,
+            error,
+        )
+        forget_frames(error)
+        send_dead_letter(process, entry, error, in_hand=True)
+        if isinstance(entry, Request):
+            process.core.calls.fail(entry.ref, error)

@@ -19,6 +19,7 @@ from ..gen import (
     TerminateShutdown,
 )
 from ..gen.options import check_type
+from ..node.dealing import idle
 from ..node.envelope import Exit, ExitSignal, Invoke
 from ..node.process import Process
 from ..node.spawning import spawn
@@ -40,6 +41,10 @@ class RouteKeeper(Actor):
         self._retiring: Exception | None = None  # the router itself ends for it once those have ended
         self._starts: set[asyncio.Task[None]] = set()
         self._watches_end = False
+
+    def _idle(self, again: Callable[[], None]) -> bool:
+        own = self._process.core.processes
+        return all(idle(own[pid], again) for pid in (*self._owned, *self._ending) if pid in own)
 
     def _handler(self) -> Callable[[PID, Any], Any]:
         return self._dispatch

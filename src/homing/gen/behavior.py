@@ -44,6 +44,9 @@ class ProcessBehavior:
     _succeeds: ClassVar[bool] = False
     """For behavior bases: starts successors of children, which get what waited at these."""
 
+    _succeeds_orderly: ClassVar[bool] = False
+    """For behavior bases: it does so for children that ended in order as well."""
+
     _terminate_timeout: ClassVar[float | None] = TERMINATE_TIMEOUT
     """For behavior bases: seconds that an asynchronous `terminate` may take."""
 
@@ -57,6 +60,11 @@ class ProcessBehavior:
     def _take_main(self, main: deque[Any]) -> int:
         """For behavior bases that forward: takes from the main lane, gives how many."""
         return 0
+
+    def _idle(self, again: Callable[[], None]) -> bool:
+        """For behavior bases that forward: nothing that went through here waits or is in hand. If False, `again` is
+        called once when that may have changed."""
+        return True
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Runs once, before any message is handled. What it raises, `spawn` raises; `terminate` is not called then."""

@@ -129,7 +129,8 @@ class MessageFallback:
 class MessageDeadLetter:
     """To `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message` unhandled.
 
-    in_hand: it was being handled when the process ended (perhaps the process ended by it); else it waited.
+    in_hand: it was being handled when the process ended (perhaps the process ended by it); else it waited. So is what
+        the route of an `act.Pool` has failed for; that pool lives on.
     """
 
     pid: PID

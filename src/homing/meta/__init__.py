@@ -1,6 +1,6 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made; outgoing: what is sent to it
+udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool
 batches      how a batch of datagrams goes to a behavior that takes batches
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """

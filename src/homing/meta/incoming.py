@@ -50,6 +50,7 @@ class Incoming:
         self,
         process: MetaProcess,
         endpoint: Endpoint,
+        to: Target,
         options: UDPServerOptions,
         lender: Lender | None,
         gone: Callable[[OSError], None],
@@ -61,11 +62,12 @@ class Incoming:
         self._received: Any = None
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
-        self.begin(options, lender, gone)
+        self.begin(to, options, lender, gone)
 
-    def begin(self, options: UDPServerOptions, lender: Lender | None, gone: Callable[[OSError], None]) -> None:
-        """Reads for the owner that the meta-process has now, or for the process in `options`."""
-        to: Target = self._process.parent if options.process is None else options.process
+    def begin(
+        self, to: Target, options: UDPServerOptions, lender: Lender | None, gone: Callable[[OSError], None]
+    ) -> None:
+        """Reads for `to`."""
         low_water = options.high_water // 4 if options.low_water is None else options.low_water
         self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
         self._lender = lender

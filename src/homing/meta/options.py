@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from ..gen import BadOption, Target
+from ..act.pool_routes import Route
+from ..gen import BadOption, ProcessBehavior, Target
 from ..gen.options import check_integer, check_seconds, check_target, check_type
+from .workers import pool_options
 
 
 @runtime_checkable
@@ -30,6 +32,11 @@ class UDPServerOptions:
     process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
     While
         nobody has the name, datagrams wait in the kernel's buffer.
+    worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
+        which is started with the server and ends with it; if the pool ends by itself, so does the server.
+    workers: how many. None: 4. They run on one thread: it is the number of datagrams that may be waited for at a time.
+    worker_args: each is started with `init(*worker_args)`.
+    route: which worker gets a datagram, as in `act.PoolOptions`: "source" brings all of one peer to one worker.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 on IPv4 and 65527 on IPv6). What waits costs its own length, not this. Not used with a
         `buffer_pool`, but for batches.
@@ -57,6 +64,10 @@ class UDPServerOptions:
     host: str = ""
     port: int = 0
     process: Target | None = None
+    worker: type[ProcessBehavior] | None = None
+    workers: int | None = None
+    worker_args: tuple[Any, ...] = ()
+    route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
     receive_buffer: int | None = None
@@ -73,6 +84,7 @@ class UDPServerOptions:
         check_integer("port", self.port, 0, 65535)
         if self.process is not None:
             check_target("process", self.process)
+        pool_options(self)
         check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)

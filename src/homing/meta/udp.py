@@ -11,6 +11,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from ..act.pool_options import PoolOptions
 from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, bind, format_address, why_portable
 from ..gen import (
     NO_REPLY,
@@ -21,14 +22,18 @@ from ..gen import (
     MetaBehavior,
     NotAllowed,
     Ref,
+    Target,
 )
+from ..gen.behavior import Result
 from ..node.logs import ContextAdapter, RateLimited
 from ..node.meta import MetaProcess
+from ..node.process import Process
 from .incoming import TURN, Incoming
 from .lending import Lender
 from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
+from .workers import pool_options, retire, serves, start_workers
 
 
 class UDPServer(MetaBehavior):
@@ -56,6 +61,7 @@ class UDPServer(MetaBehavior):
         self._endpoint: Endpoint = _open(options) if self._predecessor is None else self._predecessor._endpoint
         self._adopted = False
         self._incoming: Incoming | None = None
+        self._pool: Process | None = None
         self._log: RateLimited | None = None
         self._gone: asyncio.Future[None] | None = None
 
@@ -77,7 +83,7 @@ class UDPServer(MetaBehavior):
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def init(self, process: MetaProcess) -> None:  # type: ignore[override]
+    def init(self, process: MetaProcess) -> Result:  # type: ignore[override]
         self.process = process
         if self._endpoint.closed:
             raise NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
@@ -85,13 +91,39 @@ class UDPServer(MetaBehavior):
         _tell_once_why_portable(process.log)
         options = self._options
         self._endpoint.on_sent = self._sent_later
-        if self._predecessor is None:
-            self._incoming = Incoming(process, self._endpoint, options, self._lender, self._socket_gone)
-        else:
-            self._incoming = self._predecessor._hand_over()
+        self._warn_of_small_buffer(process)
+        inherited = None
+        if self._predecessor is not None:
+            self._incoming, inherited = self._predecessor._hand_over()
             self._predecessor = None
-            self._incoming.begin(options, self._lender, self._socket_gone)
-        asked = options.receive_buffer
+        wanted = pool_options(options)
+        if inherited is not None and serves(inherited, wanted):
+            self._pool = inherited
+        elif inherited is not None:
+            retire(inherited)
+        if wanted is not None and self._pool is None:
+            return self._begin_with(wanted)
+        self._begin()
+        return None
+
+    async def _begin_with(self, wanted: PoolOptions) -> None:
+        """Starts workers first; meanwhile datagrams wait in the kernel."""
+        self._pool = await start_workers(self.process, wanted)
+        self._begin()
+
+    def _begin(self) -> None:
+        """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
+        options = self._options
+        to: Target = self.process.parent if options.process is None else options.process
+        if self._pool is not None:
+            to = self._pool.id
+        if self._incoming is None:
+            self._incoming = Incoming(self.process, self._endpoint, to, options, self._lender, self._socket_gone)
+        else:
+            self._incoming.begin(to, options, self._lender, self._socket_gone)
+
+    def _warn_of_small_buffer(self, process: MetaProcess) -> None:
+        asked = self._options.receive_buffer
         if asked is not None and self._endpoint.receive_buffer < asked:
             process.log.warning(
                 "UDP server %s: the system granted a receive buffer of %d bytes, not %d; raise net.core.rmem_max "
@@ -125,14 +157,14 @@ class UDPServer(MetaBehavior):
             self._incoming.close()
         linger(self)
 
-    def _hand_over(self) -> Incoming:
-        """Another server takes over socket and counters: from here on this one has neither."""
+    def _hand_over(self) -> tuple[Incoming, Process | None]:
+        """Another server takes over socket, counters and pool: from here on this one has none of them."""
         forget(self)
         incoming, self._incoming = self._incoming, None
         if incoming is None:
             raise NotAllowed(f"UDP server {format_address(self.local_address)} was never started")
         self._adopted = True
-        return incoming
+        return incoming, self._pool
 
     def drain(self) -> None:
         if self._incoming is not None:

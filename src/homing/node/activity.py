@@ -8,7 +8,6 @@ and its mailbox waits until the callback is done.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from .envelope import ExitSignal, is_coroutine
-from .lane import COMPILED, make_lane
+from .lane import COMPILED
 from .mailbox import Entry, Mailbox
 from .stepping import stepped
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from ..gen import MetaBehavior, ProcessBehavior
     from .carrier import Carrier, Pending
     from .core import Core
-    from .timers import Timer
+    from .timers import Cancellable
     from .waiter import Waiter
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
@@ -45,6 +44,7 @@ class Activity(Mailbox):
     routes, scheduler: the core's, at hand for what each message needs.
     stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
+    timers: what is cancelled when it ends.
     """
 
     __slots__ = (
@@ -88,7 +88,7 @@ class Activity(Mailbox):
         self.stalls = 0
         self.started_at = perf_counter()
         self.pending: set[Waiter] | None = None
-        self.timers: set[Timer] | None = None
+        self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self.behavior).__name__} {self.id} ({self.state.value})"
@@ -315,11 +315,9 @@ class Activity(Mailbox):
             if self.main and not self.scheduled:
                 self.scheduler.schedule(self)
 
-    def put_back(self, entries: deque[Entry]) -> None:
+    def put_back(self, entries: list[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
-        if self.main is None:
-            self.main = make_lane()
-        self.main.extendleft(reversed(tuple(entries)))
+        self.main_lane().extendleft(reversed(entries))
         self.held = False
         if not self.scheduled:
             self.scheduler.schedule(self)
@@ -330,6 +328,12 @@ class Activity(Mailbox):
             self.put(entry, priority)
             if not self.scheduled:
                 self.scheduler.schedule(self)
+
+    def own(self, timer: Cancellable) -> None:
+        """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
+        if self.timers is None:
+            self.timers = set()
+        self.timers.add(timer)
 
     def discard(self) -> None:
         self.core.discarded += self.waiting

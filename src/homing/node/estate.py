@@ -75,6 +75,19 @@ class Estate:
                 kept += [entry for entry in lane if _outlives(entry)]
                 lane.clear()
 
+    def append(self, entry: Entry) -> None:
+        """Adds what comes for the successor, to the main lane."""
+        _move(entry, self.process)
+        self._lanes[2].append(entry)
+
+    def take_main(self, process: Process) -> list[Entry]:
+        """Takes out what waited in the main lane, in order, to be dealt anew by `process`."""
+        entries = self._lanes[2].copy()
+        self._lanes[2].clear()
+        for entry in entries:
+            _move(entry, process)
+        return entries
+
     def absorb(self, other: Estate) -> None:
         """Takes what waited at a successor that could not start: it came later."""
         for kept, entries in zip(self._lanes, other._lanes, strict=True):
@@ -124,6 +137,7 @@ def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_ha
     if isinstance(entry, _NO_LETTER):
         return
     core = process.core
+    process.letters += 1
     to = process.options.dead_letters
     if to is not None:
         sender, message = _unpack(entry, process)

@@ -43,6 +43,7 @@ class Process(Activity):
     application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
+    letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Process(Activity):
         "estates",
         "events",
         "leader",
+        "letters",
         "links",
         "metas",
         "monitors",
@@ -84,6 +86,7 @@ class Process(Activity):
         self.estates: dict[PID, Estate] | None = None
         self.name: str | None = None
         self.open_calls = 0
+        self.letters = 0
         self.ending = False
         self.reason: Exception | None = None
         self.links: set[Subject] | None = None
@@ -277,19 +280,24 @@ class Process(Activity):
     def _leave_estate(self, reason: Exception) -> None:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
         estate, self.estate = self.estate, None
-        if estate is None and self._has_estate and is_succeeded(reason):
+        heir = self._heir()
+        if estate is None and self._has_estate and (is_succeeded(reason) or (heir and heir.behavior._succeeds_orderly)):
             estate = Estate(self)
         if estate is not None:
             estate.collect()
-            parent = self.core.processes.get(self.parent)
-            if self.options.preserve_mailbox and parent is not None and parent.alive and parent.behavior._succeeds:
-                if parent.estates is None:
-                    parent.estates = {}
-                parent.estates[self.id] = estate
+            if heir is not None:
+                if heir.estates is None:
+                    heir.estates = {}
+                heir.estates[self.id] = estate
                 self.core.calls.callee_gone(self, reason, estate.refs())
                 return
             estate.bury()
         self.core.calls.callee_gone(self, reason)
+
+    def _heir(self) -> Process | None:
+        """The parent, if it starts a successor that gets what waits here."""
+        parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
+        return parent if parent is not None and parent.alive and parent.behavior._succeeds else None
 
     def forget_estate(self, child: PID) -> None:
         """There will be no successor of `child`: what waited there is lost."""

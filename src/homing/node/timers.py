@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import floor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..gen import CancelTimer, DeliveryError, MetaTerminated, ProcessTerminated, Target
 from ..gen.options import check_seconds
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-6
 """Of a period. A tick that is due that soon is this one: sums of floating-point seconds are not exact, and a loop may
 call a hair too early."""
+
+
+class Cancellable(Protocol):
+    """What ends with an activity: a timer, a task."""
+
+    def cancel(self) -> object:
+        """Stops it."""
 
 
 class Timer:
@@ -34,9 +41,7 @@ class Timer:
         self._start = core.loop.time()
         self._ticks = 1
         self._handle: asyncio.TimerHandle | None = core.loop.call_at(self._start + seconds, self._fire)
-        if owner.timers is None:
-            owner.timers = set()
-        owner.timers.add(self)
+        owner.own(self)
 
     def cancel(self) -> bool:
         """Stops the timer, on whatever thread it is called. True if it was still to fire."""
