@@ -18,14 +18,16 @@ class BatchEntry:
     """A batch for a behavior that defines `handle_datagrams`.
 
     ended: called once: after the callback, or when nobody will ever handle it.
+    callback: the user's coroutine, if there is one: see `node.envelope.close_unbegun`.
     """
 
-    __slots__ = ("_batch", "_ended", "_letter")
+    __slots__ = ("_batch", "_ended", "_letter", "callback")
 
     def __init__(self, batch: DatagramBatch, ended: Callable[[], None]) -> None:
         self._batch: DatagramBatch | None = batch
         self._ended = ended
         self._letter: DatagramBatch | None = None
+        self.callback: Coroutine[Any, Any, Any] | None = None
 
     def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
         """Runs the callback. Gives back a coroutine if that is to be awaited."""
@@ -36,6 +38,7 @@ class BatchEntry:
             self._failed(activity)
             raise
         if is_coroutine(result):
+            self.callback = result
             return self._handle_later(activity, result)
         self._end()
         return None

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, ProcessState, TerminateKill, as_reason
-from .envelope import ExitSignal, is_coroutine
+from .envelope import ExitSignal, is_coroutine, is_message
 from .lane import COMPILED
 from .mailbox import Entry, Mailbox
 from .stepping import stepped
@@ -336,7 +336,9 @@ class Activity(Mailbox):
         self.timers.add(timer)
 
     def discard(self) -> None:
-        self.core.discarded += self.waiting
+        for lane in (self.urgent, self.system, self.main):
+            if lane:
+                self.core.discarded += sum(map(is_message, lane))
         super().discard()
 
     def release(self) -> None:

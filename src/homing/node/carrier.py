@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from ..gen import TerminateKill
+from .envelope import close_unbegun
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -58,7 +59,9 @@ class Carriers:
         """Goes on with a turn in which a callback gave back `pending`. If the turn is not over when this returns, then
         `activity.task` is the task in which it goes on."""
         if not activity.alive:
-            pending.close()  # the callback ended its own activity before it gave back the coroutine
+            close_unbegun(
+                pending, activity.hand
+            )  # the callback ended its own activity before it gave back the coroutine
             return
         spare = self._spare
         while spare:
@@ -233,7 +236,7 @@ class Carrier:
         activity, pending = self._activity, self._pending
         self._activity = self._pending = None
         if activity is not None and pending is not None:
-            pending.close()
+            close_unbegun(pending, activity.hand)
             if activity.task is task:
                 activity.task = None
             activity.end(TerminateKill())

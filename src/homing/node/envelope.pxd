@@ -12,6 +12,7 @@ cdef class SplitMessage:
 
 
 cdef class Request:
+    cdef public object callback
     cdef public object sender
     cdef public object ref
     cdef public object request

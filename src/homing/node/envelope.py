@@ -67,11 +67,15 @@ class SplitMessage:
 
 
 class Request:
-    """A request by `call`. `to` is the name or alias it was sent to, where the process tells them apart."""
+    """A request by `call`. `to` is the name or alias it was sent to, where the process tells them apart.
 
-    __slots__ = ("ref", "request", "sender", "to")
+    callback: the user's coroutine, if there is one, inside of that which `handle` gives back. See `close_unbegun`.
+    """
+
+    __slots__ = ("callback", "ref", "request", "sender", "to")
 
     def __init__(self, sender: PID, ref: Ref, request: Any, to: str | Alias | None) -> None:
+        self.callback: Pending = None
         self.sender = sender
         self.ref = ref
         self.request = request
@@ -87,6 +91,7 @@ class Request:
         else:
             answer = behavior.handle_call_alias(to, self.sender, self.ref, self.request)
         if is_coroutine(answer):
+            self.callback = answer
             return self._answer_later(activity, answer)
         if answer is not NO_REPLY:
             activity.core.calls.answer(self.ref, answer)
@@ -101,9 +106,10 @@ class Request:
 class Inspection:
     """A request by `inspect`. What the callback raises goes to the inspector: looking must not break anything."""
 
-    __slots__ = ("items", "ref", "sender")
+    __slots__ = ("callback", "items", "ref", "sender")
 
     def __init__(self, sender: PID, ref: Ref, items: tuple[str, ...]) -> None:
+        self.callback: Pending = None
         self.sender = sender
         self.ref = ref
         self.items = items
@@ -115,6 +121,7 @@ class Inspection:
             activity.core.calls.fail(self.ref, error)
             return None
         if is_coroutine(answer):
+            self.callback = answer
             return self._answer_later(activity, answer)
         activity.core.calls.answer(self.ref, answer)
         return None
@@ -188,3 +195,21 @@ class Invoke:
     def handle(self, activity: Activity) -> Pending:
         result = self.function()
         return result if is_coroutine(result) else None
+
+
+_OF_THE_RUNTIME = (Exit, Invoke, Inspection, LogEntry)
+
+
+def is_message(entry: object) -> bool:
+    """True of what somebody has sent: if nobody handles it, that is counted. What the runtime itself has put into a
+    mailbox (signals, inspections, log records) is nobody's loss."""
+    return type(entry) is tuple or not isinstance(entry, _OF_THE_RUNTIME)
+
+
+def close_unbegun(pending: Coroutine[Any, Any, Any], entry: object) -> None:
+    """Closes a coroutine that `entry.handle` gave back and that has never begun, and the user's own inside of it, of
+    which Python would warn."""
+    pending.close()
+    callback = getattr(entry, "callback", None)
+    if callback is not None:
+        callback.close()

@@ -27,7 +27,7 @@ from ..gen import (
     Ref,
     TerminateKill,
 )
-from .envelope import Exit, Inspection, Invoke, LogEntry, Publication, Request, SplitMessage
+from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
 from .lane import make_lane
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ _OF_RELATIONS = (
 
 _PERSONAL = (Exit, Invoke)
 """Envelopes that mean that one process and no other."""
-
-_NO_LETTER = (Exit, Invoke, Inspection, LogEntry)
-"""Envelopes whose loss is nobody's."""
 
 
 class Estate:
@@ -134,7 +131,7 @@ def _move(entry: Entry, process: Process) -> None:
 
 def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_hand: bool) -> None:
     """Counts an entry that `process` has left unhandled, and sends it to its dead-letter process, if it has one."""
-    if isinstance(entry, _NO_LETTER):
+    if not is_message(entry):
         return
     core = process.core
     process.letters += 1
@@ -169,7 +166,7 @@ def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
 
 def describe(entry: Entry | None) -> str:
     """The entry in hand at a crash, for the log: of a datagram peer and size, else the type; never the content."""
-    if entry is None or isinstance(entry, _NO_LETTER):
+    if entry is None or not is_message(entry):
         return ""
     message = entry[1] if type(entry) is tuple else getattr(entry, "request", getattr(entry, "message", entry))
     return f", handling {message!r}" if isinstance(message, MessageUDP) else f", handling a {type(message).__name__}"
