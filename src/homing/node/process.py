@@ -172,10 +172,15 @@ class Process(Activity):
                 meta.hurry()
 
     def abandon(self) -> None:
-        """Ends what a killed process holds although its callback has not returned: the node is going."""
+        """Ends what a killed process holds although its callback has not returned: nobody waits for it any longer. What
+        came of the message in hand nobody will know: it is a dead letter."""
         self.ending = True
-        self._end_metas(TerminateKill())
-        self.ended(TerminateKill())
+        reason = TerminateKill()
+        hand, self.hand = self.hand, None
+        if hand is not None:
+            send_dead_letter(self, hand, reason, in_hand=True)
+        self._end_metas(reason)
+        self.ended(reason)
 
     async def fail_init(self, reason: Exception) -> None:
         """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""
