@@ -6,10 +6,12 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 import homing
 from homing import act, gen, meta
 
-from ..support import DEADLINE, UDPPeer, eventually
+from ..support import DEADLINE, UDPPeer, eventually, free_port
 from .udp import HOST, Echo, create, open_echo
 
 THREAD = gen.ProcessOptions(thread=True)
@@ -113,3 +115,36 @@ async def test_batches_and_pooled_buffers_come_back_from_a_thread(node: homing.N
     assert got == [b"%d" % number for number in range(50)]
     await eventually(lambda: pool.lent == 0)
     assert server.local_address[0] == HOST
+
+
+class Opening(act.Actor):
+    """Creates servers in a plain callback, and starts them in one that is asynchronous."""
+
+    def init(self) -> None:
+        self.made: meta.UDPServer
+
+    def handle_call(self, sender: gen.PID, ref: gen.Ref, request: dict[str, Any]) -> Any:
+        self.made = create(**request)
+        self.send(self.pid, "start")
+        return self.made
+
+    async def handle_message(self, sender: gen.PID, message: Any) -> None:
+        await self.spawn_meta(self.made)
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+async def test_a_socket_that_lingers_is_found_from_a_thread(
+    node: homing.Node, caplog: pytest.LogCaptureFixture, adopted: bool
+) -> None:
+    port = free_port()
+    options: dict[str, Any] = {"port": port, "linger": 30.0}
+    first, second = [await node.spawn(Opening, options=THREAD) for _ in range(2)]
+    await node.call(first, options)
+    await eventually(lambda: node.info().metas == 1)
+    alias = node.process_info(first).metas[0]
+    node.kill(first)
+    await eventually(lambda: first not in node.processes())
+    await node.call(second, options if adopted else options | {"buffer_size": 100})
+    await eventually(lambda: node.process_info(second).metas)
+    assert (node.process_info(second).metas == (alias,)) is adopted
+    assert ("is not adopted" in caplog.text) is not adopted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
+from ..node.threads import THREAD, Block
 from ..support import Probe, UDPPeer, eventually, free_port
 from .udp import HOST, Gate, Gated, bind_again, create, error_of, is_bound, open_server
 
@@ -192,6 +194,89 @@ class GatedEcho(Gated):
         self.send(message.id, message.reply(message.data))
 
 
+# --- workers that block ----------------------------------------------------------------------------------------
+
+
+class Blocking(Answering):
+    """Answers with its PID and the payload; where that is held, once the test has let it."""
+
+    def init(self, blocks: dict[bytes, Block]) -> None:  # type: ignore[override]
+        self.blocks = blocks
+
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        block = self.blocks.get(bytes(message.data))
+        if block is not None:
+            block()
+        super().handle_message(sender, message)
+
+
+def blocking(blocks: dict[bytes, Block], **options: Any) -> dict[str, Any]:
+    return {"worker": Blocking, "worker_args": (blocks,), "worker_options": THREAD, **options}
+
+
+async def test_a_worker_that_blocks_a_thread_of_its_own_holds_up_no_peer_of_another_worker(
+    node: homing.Node, probe: Probe
+) -> None:
+    blocks = {b"block": Block()}
+    server, alias = await open_server(probe, **blocking(blocks, workers=8, route="source"))
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(UDPPeer()) for _ in range(16)]
+        worker = {}
+        for peer in peers:
+            worker[peer] = (await peer.ask(b"who", server.local_address)).split()[0]
+        blocked = peers[0]
+        blocked.send(b"block", server.local_address)
+        await blocks[b"block"].entered()
+        others = [peer for peer in peers if worker[peer] != worker[blocked]]
+        assert others
+        for number in range(20):
+            for peer in others:
+                assert await peer.ask(b"%d" % number, server.local_address) == worker[peer] + b" %d" % number
+        blocked.send(b"behind", server.local_address)
+        blocks[b"block"].released.set()
+        assert [(await blocked.receive())[0].split()[1] for _ in range(2)] == [b"block", b"behind"]
+    facts = await node.inspect(await pool_of(probe, alias))
+    assert sum(slot["handled"] for slot in facts["workers"].values()) == 18 + 20 * len(others)
+
+
+async def test_a_worker_that_is_killed_while_it_blocks_loses_no_datagram(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    blocks = {b"block": Block()}
+    server, alias = await open_server(probe, **blocking(blocks, workers=1))
+    peer.send(b"block", server.local_address)
+    for number in range(50):
+        peer.send(b"%d" % number, server.local_address)
+    await blocks[b"block"].entered()
+    await eventually(lambda: server.statistics().delivered == 51)
+    pool = await pool_of(probe, alias)
+    (worker,) = set(node.processes()) - {probe.pid, pool}
+    node.kill(worker)
+    blocks[b"block"].released.set()
+    answers = [(await peer.receive())[0].split()[1] for _ in range(51)]
+    assert answers == [b"block", *(b"%d" % number for number in range(50))]
+    assert (await node.inspect(pool))["worker_restarts"] == 1
+
+
+async def test_a_socket_with_workers_that_block_keeps_them_when_it_is_adopted(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    blocks, port = {b"block": Block()}, free_port()
+    options = lingering(port, **blocking(blocks, route="source"))
+    first = await Probe.start(node)
+    server, alias = await open_server(first, **options)
+    pool = await pool_of(first, alias)
+    peer.send(b"block", server.local_address)
+    await blocks[b"block"].entered()
+    node.kill(first.pid)
+    peer.send(b"meanwhile", (HOST, port))
+    same = lingering(port, **blocking(blocks, route="source", worker_options=gen.ProcessOptions(thread=True)))
+    _, adopted = await open_server(probe, **same)
+    assert (adopted, await pool_of(probe, adopted)) == (alias, pool)
+    blocks[b"block"].released.set()
+    assert [(await peer.receive())[0].split()[1] for _ in range(2)] == [b"block", b"meanwhile"]
+
+
 # --- a socket that outlives its owner -----------------------------------------------------------------------
 
 
@@ -239,7 +324,16 @@ async def test_a_socket_that_nobody_adopts_takes_its_pool_with_it(node: homing.N
     bind_again((HOST, port))
 
 
-@pytest.mark.parametrize("change", [{"workers": 3}, {"route": "least"}, {"worker": GatedEcho}, {"worker": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"workers": 3},
+        {"route": "least"},
+        {"worker_options": gen.ProcessOptions(env={"other": True})},
+        {"worker": GatedEcho},
+        {"worker": None},
+    ],
+)
 async def test_an_owner_that_wants_other_workers_gets_them_and_the_old_ones_finish_and_end(
     change: dict[str, Any], node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
@@ -285,6 +379,9 @@ class GatedAnswer(GatedEcho):
         ("workers", {"workers": 4}),
         ("worker_args", {"worker_args": (1,)}),
         ("worker_args", {"worker": Answering, "worker_args": [1]}),
+        ("worker_options", {"worker_options": gen.ProcessOptions()}),
+        ("worker_options", {"worker": Answering, "worker_options": {"thread": True}}),
+        ("worker_options", {"worker": Answering, "worker_options": gen.ProcessOptions(mailbox_size=5)}),
         ("route", {"route": "source"}),
         ("route", {"worker": Answering, "route": "random"}),
     ],

@@ -376,7 +376,7 @@ async def test_an_answer_may_come_later_and_an_error_goes_to_who_asked(node: hom
         await node.call(pid, "error")
     with pytest.raises(LookupError, match="inspected"):
         await node.inspect(pid)
-    assert node.process_info(pid).state is gen.ProcessState.SLEEP
+    await eventually(lambda: node.process_info(pid).state is gen.ProcessState.SLEEP)
 
 
 async def test_what_it_logs_goes_to_log_receivers(node: homing.Node, probe: Probe, doer: gen.PID) -> None:

@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 import time
+from collections import deque
 from typing import Any
 
 import pytest
@@ -450,3 +451,27 @@ def test_an_idle_thread_ends_with_a_node_that_was_dropped() -> None:
         gc.collect()
         thread.join(0.01)
     assert not thread.is_alive()
+
+
+async def test_a_thread_that_takes_the_last_message_while_the_process_is_killed_disturbs_nothing(
+    node: homing.Node, doer: gen.PID
+) -> None:
+    class Taken(deque[Any]):
+        """The thread is quicker: the last message is gone when the loop takes it back."""
+
+        def pop(self) -> Any:  # type: ignore[override]
+            if len(self) == 1:
+                self.clear()
+            return super().pop()
+
+    block = Block()
+    process: Any = node._process(doer)
+    process.ahead = Taken()
+    for function in (block, *3 * [lambda actor: None]):
+        node.send(doer, function)
+    await block.entered()
+    assert len(process.ahead) == 3
+    node.kill(doer)
+    assert node.info().discarded == 2
+    block.released.set()
+    await ended(node, doer)

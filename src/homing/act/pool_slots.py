@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..gen import PID
+from ..node.envelope import Exit
 from ..node.estate import Estate
 from ..node.process import Process
 
@@ -45,12 +46,20 @@ class Slot:
     @property
     def waiting(self) -> int:
         """Messages that wait at the worker, or for its successor."""
-        asked_to_leave = self.leaving and bool(self.worker.main)  # the exit signal is the last there
-        return self.worker.waiting - asked_to_leave + len(self.worker.estate or ()) + len(self.estate or ())
+        worker = self.worker
+        return worker.waiting - self._asked_to_leave + len(worker.estate or ()) + len(self.estate or ())
+
+    @property
+    def _asked_to_leave(self) -> bool:
+        """True while an exit signal is the last that waits at the worker. One that is ending may not have got any."""
+        worker = self.worker
+        if not self.leaving or worker.alive:
+            return self.leaving and bool(worker.main or worker.ahead)
+        return any(isinstance(entry, Exit) for entry in worker.main or ())
 
     @property
     def in_hand(self) -> int:
-        """1 while a callback of the worker waits for something, else 0."""
+        """1 while a callback of the worker waits for something, or blocks its thread; else 0."""
         return int(self.worker.hand is not None)
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..datagram import Address, format_address
 from ..datagram.address import resolve_bind
 from ..gen import TerminateShutdown
+from ..node.crossing import run_on_loop
+from ..node.worker import node_loop
 from .options import UDPServerOptions
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ def find(options: UDPServerOptions) -> UDPServer | None:
         format_address(server.local_address),
         " and ".join(differing),
     )
-    server.process.end(TerminateShutdown())
+    run_on_loop(server.process.core, partial(server.process.end, TerminateShutdown()))
     return None
 
 
@@ -56,9 +59,8 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
 def _at(options: UDPServerOptions) -> UDPServer | None:
     if not _lingering or options.port == 0:
         return None
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
+    loop = node_loop()
+    if loop is None:
         return None
     for _, address in resolve_bind(options.host, options.port):
         server = _lingering.get((loop, address))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ..act.pool_routes import Route
-from ..gen import BadOption, ProcessBehavior, Target
+from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ..gen.options import check_integer, check_seconds, check_target, check_type
 from .workers import pool_options
 
@@ -30,12 +30,14 @@ class UDPServerOptions:
         address is bound to the IPv4 one.
     port: 0: the system chooses; `local_address` tells.
     process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
-    While
-        nobody has the name, datagrams wait in the kernel's buffer.
+        While nobody has the name, datagrams wait in the kernel's buffer.
     worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
         which is started with the server and ends with it; if the pool ends by itself, so does the server.
-    workers: how many. None: 4. They run on one thread: it is the number of datagrams that may be waited for at a time.
+    workers: how many. None: 4. It is the number of datagrams that may be waited for at a time: all run on the node's
+        one thread, unless `worker_options` gives each its own, which it may block.
     worker_args: each is started with `init(*worker_args)`.
+    worker_options: how they are spawned, as in `act.PoolOptions`: `gen.ProcessOptions(thread=True)` for workers that
+        block. None: as the pool does by default.
     route: which worker gets a datagram, as in `act.PoolOptions`: "source" brings all of one peer to one worker.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 on IPv4 and 65527 on IPv6). What waits costs its own length, not this. Not used with a
@@ -67,6 +69,7 @@ class UDPServerOptions:
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
     worker_args: tuple[Any, ...] = ()
+    worker_options: ProcessOptions | None = None
     route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..act.pool import Pool
 from ..act.pool_options import PoolOptions
-from ..gen import Alias, BadOption, MessageExitPID, TerminateKill, TerminateShutdown
+from ..gen import Alias, BadOption, MessageExitPID, ProcessOptions, TerminateKill, TerminateShutdown
 from ..gen.options import check_integer
 from ..node.envelope import Exit
 from ..node.meta import MetaProcess
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from .options import UDPServerOptions
 
 WORKERS = 4
-"""Unless told otherwise. All run on one thread, so it is no matter of processors: so many datagrams may be waited for
-(a database, another server) at a time."""
+"""Unless told otherwise. It is no matter of processors, as all share one interpreter: so many datagrams may be waited
+for (a database, another server) at a time."""
+
+_UNSET = {"workers": None, "worker_args": (), "worker_options": None, "route": "round_robin"}
 
 
 class UDPWorkers(Pool):
@@ -33,7 +35,7 @@ class UDPWorkers(Pool):
 def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     """The pool that `options` ask for, if any. Raises `BadOption`."""
     if options.worker is None:
-        for name, unset in (("workers", None), ("worker_args", ()), ("route", "round_robin")):
+        for name, unset in _UNSET.items():
             if getattr(options, name) != unset:
                 raise BadOption(name, getattr(options, name), "give worker=, the class of the workers, as well")
         return None
@@ -45,6 +47,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
         worker=options.worker,
         worker_args=options.worker_args,
         pool_size=options.workers or WORKERS,
+        worker_options=ProcessOptions() if options.worker_options is None else options.worker_options,
         route=options.route,
     )
 

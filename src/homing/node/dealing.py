@@ -68,6 +68,8 @@ def least_loaded(receivers: list[Process], last: int) -> int:
         waiting = len(receiver.main) if receiver.main else 0
         if receiver.limit and waiting >= receiver.limit:
             continue
+        if receiver.ahead:
+            waiting += len(receiver.ahead)
         load = 2 * waiting if receiver.state is _SLEEP else 2 * waiting + 3
         if load == 0:
             return number

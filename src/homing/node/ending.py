@@ -28,7 +28,8 @@ async def end_and_wait(
     sender: in whose name; an exit signal in the parent's cannot be trapped.
     timeout: seconds that they get to end for `reason`; those that have not are killed. 0: killed at once, None: no
         limit. A killed process whose `terminate` takes longer than `KILL_TIMEOUT` has it cancelled; if it swallows
-        even that, it is left behind: nothing leads to it, and everybody has been told that it ended.
+        even that, or blocks a thread of its own, it is left behind: nothing leads to it, and everybody has been told
+        that it ended.
     """
     processes = [process for pid in pids if (process := core.processes.get(pid)) is not None]
     ending = _Ending(processes)
@@ -43,7 +44,7 @@ async def end_and_wait(
             process.kill()
         await ending.wait(KILL_TIMEOUT)
     for process in tuple(ending.left.values()):
-        core.log.error("%r swallows its cancellation; it is left behind", process)
+        core.log.error("%r %s; it is left behind", process, process.stuck)
         process.abandon()
     return {process.id: process.reason for process in processes if process.reason is not None}
 

@@ -4,6 +4,7 @@ from .activity cimport Activity
 cdef class Process(Activity):
     cdef public dict estates
     cdef public dict metas
+    cdef public object ahead
     cdef public object application
     cdef public object env
     cdef public object estate

@@ -7,6 +7,7 @@ It ends in this order, on every path: no address leads to it any more; its meta-
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from .logs import PROCESS_LOGGER, ContextAdapter, context
 
 if TYPE_CHECKING:
     from .core import Core
+    from .mailbox import Entry
     from .meta import MetaProcess
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -40,6 +42,7 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 class Process(Activity):
     """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
 
+    ahead: messages out of its main lane that a thread of its own may go on with; see `node/threaded.py`.
     application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
@@ -47,6 +50,7 @@ class Process(Activity):
     """
 
     __slots__ = (
+        "ahead",
         "aliases",
         "application",
         "ending",
@@ -81,6 +85,7 @@ class Process(Activity):
         self.leader = leader
         self.env = env
         self.options = options
+        self.ahead: deque[Entry] | None = None
         self.application: str | None = None
         self.estate: Estate | None = None
         self.estates: dict[PID, Estate] | None = None
@@ -167,10 +172,15 @@ class Process(Activity):
                 meta.hurry()
 
     def abandon(self) -> None:
-        """Ends what a killed process holds although its callback has not returned: the node is going."""
+        """Ends what a killed process holds although its callback has not returned: nobody waits for it any longer. What
+        came of the message in hand nobody will know: it is a dead letter."""
         self.ending = True
-        self._end_metas(TerminateKill())
-        self.ended(TerminateKill())
+        reason = TerminateKill()
+        hand, self.hand = self.hand, None
+        if hand is not None:
+            send_dead_letter(self, hand, reason, in_hand=True)
+        self._end_metas(reason)
+        self.ended(reason)
 
     async def fail_init(self, reason: Exception) -> None:
         """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""

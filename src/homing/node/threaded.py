@@ -36,12 +36,12 @@ _SLEEP, _RUNNING, _TERMINATED = ProcessState.SLEEP, ProcessState.RUNNING, Proces
 
 
 class ThreadedProcess(Process):
-    """A process whose `init`, handlers and `terminate` run on one thread.
+    """A process whose `init`, handlers and `terminate` run on one thread. Either thread takes from `ahead`, whole
+    messages only."""
 
-    _ahead: messages that the thread may go on with. Either thread takes from it, whole messages only.
-    """
+    __slots__ = ("_job", "_view", "_worker")
 
-    __slots__ = ("_ahead", "_job", "_view", "_worker")
+    ahead: deque[Entry]
 
     stuck = "blocks its thread"
 
@@ -50,7 +50,7 @@ class ThreadedProcess(Process):
     ) -> None:
         super().__init__(core, parent, leader, env, split, options)
         self._worker = Worker(core, f"homing {self.id}")
-        self._ahead: deque[Entry] = deque()
+        self.ahead = deque()
         self._job: Job | None = None
         self._view: Any = None
 
@@ -89,7 +89,7 @@ class ThreadedProcess(Process):
         self.state = _RUNNING
         first = lane.popleft()
         if lane is main and not self.limit:  # else more would wait than the limit allows
-            self._ahead.extend(lane.popleft() for _ in range(min(len(lane), MOST_AHEAD)))
+            self.ahead.extend(lane.popleft() for _ in range(min(len(lane), MOST_AHEAD)))
         self._job = self._worker.submit(self._entries(first), self._handled)
         if self.watchers is not None:
             self.notify_watchers()
@@ -104,24 +104,26 @@ class ThreadedProcess(Process):
             if self.urgent or self.system or perf_counter() >= end:
                 return
             try:
-                entry = self._ahead.popleft()
+                entry = self.ahead.popleft()
             except IndexError:
                 return
 
     def _take_back(self) -> None:
         """What the thread has not begun with goes back to the head of the main lane."""
-        if self._ahead:
-            lane = self.main_lane()
-            while self._ahead:
-                lane.appendleft(self._ahead.pop())
+        try:
+            while True:
+                entry = self.ahead.pop()
+                self.main_lane().appendleft(entry)
+        except IndexError:
+            pass  # not asked for before: where it is killed, the thread may take the last one at that moment
 
     @property
     def waiting(self) -> int:
-        return super().waiting + len(self._ahead)
+        return super().waiting + len(self.ahead)
 
     def mailbox_info(self) -> MailboxInfo:
         info = super().mailbox_info()
-        return replace(info, main=info.main + len(self._ahead))
+        return replace(info, main=info.main + len(self.ahead))
 
     def _handled(self, job: Job) -> None:
         self._job = None

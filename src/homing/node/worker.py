@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterable
-from contextvars import Context
+from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,20 @@ from .stepping import Stopwatch, stepped
 
 if TYPE_CHECKING:
     from .core import Core
+
+_home: ContextVar[weakref.ref[asyncio.AbstractEventLoop]] = ContextVar("homing loop")
+"""On the thread of a process: the loop of its node. Held weakly, as an idle thread must not keep a dropped node."""
+
+
+def node_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of the node whose callback calls this, on whatever thread that runs; else the running loop, if any."""
+    home = _home.get(None)
+    if home is not None:
+        return home()
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Job:
@@ -118,8 +133,9 @@ class Worker:
         """Runs `functions` after those submitted before, then calls `done` on the loop."""
         job = Job(self._core, functions, done, last)
         if not self._started:
-            arguments = (self._jobs, self._core.scheduler.context.copy())
-            threading.Thread(target=_work, args=arguments, name=self._name, daemon=True).start()
+            context = self._core.scheduler.context.copy()
+            context.run(_home.set, weakref.ref(self._core.loop))
+            threading.Thread(target=_work, args=(self._jobs, context), name=self._name, daemon=True).start()
             self._started = True
         self._jobs.put(job)
         return job
