@@ -87,7 +87,7 @@ class ThreadedProcess(Process):
             self._rest()
             return
         self.state = _RUNNING
-        first = lane.popleft()
+        first = self.hand = lane.popleft()  # also until the thread has begun with it
         if lane is main and not self.limit:  # else more would wait than the limit allows
             self.ahead.extend(lane.popleft() for _ in range(min(len(lane), MOST_AHEAD)))
         self._job = self._worker.submit(self._entries(first), self._handled)
