@@ -55,7 +55,7 @@ def build(tree: Path, *command: str, **more: str) -> subprocess.CompletedProcess
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 
@@ -92,6 +92,7 @@ def test_without_a_compiler_the_build_goes_on_says_what_is_lost_and_the_portable
     check_that_it_serves(tree / "src", tree)
 
 
+@pytest.mark.timeout(170)  # all sources are translated before the first is compiled
 def test_a_compiler_that_breaks_down_in_the_middle_leaves_no_extension(tree: Path) -> None:
     compiler = tree / "compiler"
     compiler.write_text(FAILS_LATER)
