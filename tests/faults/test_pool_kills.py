@@ -116,8 +116,10 @@ class Killer:
 
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("route", ["round_robin", "least", "source"])
-@pytest.mark.parametrize("worker", [Answering, Waiting, Blocking])
+@pytest.mark.parametrize(
+    ("worker", "route"),
+    [(Answering, "round_robin"), (Waiting, "least"), (Waiting, "source"), (Blocking, "least"), (Blocking, "source")],
+)
 async def test_case_20_workers_killed_all_the_time_lose_nothing_uncounted(
     node: homing.Node, probe: Probe, capsys: Any, worker: type[act.Actor], route: Any
 ) -> None:

@@ -13,6 +13,7 @@ import homing
 from homing import act, gen
 
 from ..support import Probe, eventually
+from .actors import Doer
 
 NAME = "worker"
 
@@ -324,6 +325,18 @@ async def test_a_dead_letter_that_finds_nobody_is_counted(bench: Bench) -> None:
     bench.node.kill(bench.pid)
     await eventually(lambda: bench.node.info().discarded == 1)
     assert bench.node.info().dead_letters == 1
+
+
+async def test_dead_letters_to_ever_other_processes_that_have_gone_leave_nothing_behind(node: homing.Node) -> None:
+    log = node._core.limited_log
+    for _ in range(20):
+        gone = await node.spawn(Doer)
+        node.kill(gone)
+        pid = await node.spawn(Doer, options=letters(gone))
+        with pytest.raises(gen.ProcessTerminated):
+            await node.call(pid, lambda actor: 1 / 0)
+    assert node.info().dead_letters == 20
+    assert len(log._last) + len(log._held_back) <= 2
 
 
 async def test_a_bounded_mailbox_keeps_what_it_held(bench: Bench) -> None:

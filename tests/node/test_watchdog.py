@@ -281,6 +281,36 @@ async def test_what_keeps_the_interpreters_lock_is_logged_when_it_is_over(
     assert watched.info().longest_stall >= taken
 
 
+async def test_a_callback_that_is_over_is_not_named_again_while_that_is_logged(
+    watched: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    watchdog = watched._watchdog
+
+    class LookingOn(logging.Handler):
+        """The watchdog's thread has its turn just when the loop writes the record."""
+
+        def createLock(self) -> None:  # noqa: N802 - logging's name
+            self.lock = None  # what the thread may log must not wait for this record
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if "was over before" in record.getMessage():
+                in_thread(watchdog._look)
+
+    def hold(actor: Any) -> None:
+        watchdog._held = lambda since: 0.0  # type: ignore[method-assign]  # it has not seen it until it is over
+        time.sleep(1.5 * LIMIT)
+        del watchdog.__dict__["_held"]
+
+    pid, handler = await watched.spawn(Doer), LookingOn()
+    logging.getLogger("homing").addHandler(handler)
+    try:
+        await watched.call(pid, hold)
+    finally:
+        logging.getLogger("homing").removeHandler(handler)
+    assert len(stalls(caplog, pid)) == 1
+    assert not watchdog._reported, "it keeps the process for ever"
+
+
 async def test_many_short_messages_are_no_stall(watched: homing.Node, caplog: pytest.LogCaptureFixture) -> None:
     times: list[float] = []
     done = asyncio.Event()

@@ -116,8 +116,9 @@ class ProcessOptions:
     dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
         what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
     thread: all callbacks run on one thread of the process's own, where they may block; the node goes on meanwhile. What
-        they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. Not for
-        pools and supervisors.
+        they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. A thread
+        cannot be interrupted: killed while it blocks, the process ends, and has a successor, when the callback has
+        returned. Not for pools, routers and supervisors.
     """
 
     mailbox_size: int = 0

@@ -74,6 +74,11 @@ class Lender:
         self._size = 0
         self.errors = 0
 
+    def succeed(self, other: Lender) -> None:
+        """Goes on counting where `other` ends, and knows what that has lent."""
+        self._lent = other._lent
+        self.errors += other.errors
+
     def get(self) -> Any:
         """A buffer of the pool; if that fails, a fresh one."""
         try:

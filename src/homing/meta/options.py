@@ -60,7 +60,8 @@ class UDPServerOptions:
     linger: seconds for which the socket outlives its owner, if that crashes, is killed or is ended to be started
         again. Meanwhile datagrams wait in the kernel, and what is sent to the alias goes out. Who creates a server for
         the same address (not port 0) and starts it on that node within that time adopts the socket, its alias and what
-        waits. 0: the socket is closed at once.
+        waits. If that fails, or its start does, the socket waits for the next one, as long again. 0: the socket is
+        closed at once.
     """
 
     host: str = ""

@@ -95,6 +95,8 @@ class UDPServer(MetaBehavior):
         inherited = None
         if self._predecessor is not None:
             self._incoming, inherited = self._predecessor._hand_over()
+            if self._lender is not None and self._predecessor._lender is not None:
+                self._lender.succeed(self._predecessor._lender)
             self._predecessor = None
         wanted = pool_options(options)
         if inherited is not None and serves(inherited, wanted):
@@ -108,7 +110,11 @@ class UDPServer(MetaBehavior):
 
     async def _begin_with(self, wanted: PoolOptions) -> None:
         """Starts workers first; meanwhile datagrams wait in the kernel."""
-        self._pool = await start_workers(self.process, wanted)
+        pool = await start_workers(self.process, wanted)
+        if self._adopted or self.process.lingering:
+            retire(pool)  # the owner has gone meanwhile: the socket waits for the next one, or has one
+            return
+        self._pool = pool
         self._begin()
 
     def _begin(self) -> None:
@@ -148,7 +154,12 @@ class UDPServer(MetaBehavior):
             self._gone.set_exception(error)
 
     def _adopts(self) -> MetaProcess | None:
-        return None if self._predecessor is None else self._predecessor.process
+        if self._predecessor is None:
+            return None
+        process = self._predecessor.process
+        if process.behavior is not self._predecessor:
+            raise NotAllowed(f"{process.id} does not linger any more for this one; create another one")
+        return process
 
     def _orphaned(self) -> None:
         """Reads no more. What the kernel and the arena hold waits there for the successor."""

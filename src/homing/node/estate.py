@@ -143,7 +143,7 @@ def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_ha
             core.delivery.send(process.id, to, letter)
         except DeliveryError as error:
             core.limited_log.warning(
-                core.loop.time(), f"dead letters {to}", "a dead letter of %s was lost: %s", process.id, error
+                core.loop.time(), "dead letters", "a dead letter of %s was lost: %s", process.id, error
             )
             to = None
     if in_hand or to is not None:

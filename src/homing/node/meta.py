@@ -220,14 +220,18 @@ class MetaProcess(Activity):
 
     # --- without an owner ---------------------------------------------------------------------------------
 
+    @property
+    def lingering(self) -> bool:
+        """True while it has no owner."""
+        return self._expiry is not None
+
     def lingers(self, reason: Exception, owner_started: bool) -> bool:
-        """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` has failed, only what
-        it had adopted: a start that fails leaves nothing behind."""
+        """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` or its own has failed,
+        only if it was adopted: a start that fails leaves nothing behind, and ends nothing that was there before."""
         return (
             self.behavior._linger > 0
             and is_succeeded(reason)
-            and self._source is not None
-            and (owner_started or self.adoptions > 0)
+            and (self.adoptions > 0 or (owner_started and self._source is not None))
             and not self.core.stopping
         )
 

@@ -176,12 +176,16 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         pending: Any = core.scheduler.hold(meta, behavior.init, meta)
         if is_coroutine(pending):
             await _bounded(meta, pending, type(behavior), options)
-        if not meta.alive:
+        if not meta.alive or meta.lingering or meta.owner is not owner:
             raise ProcessTerminated(owner.id)
     except BaseException as error:
-        if meta.behavior is not behavior:
+        reason = as_reason(error)
+        if meta.behavior is not behavior or meta.lingering:
             raise  # what it was to adopt lingers on
-        meta.end(as_reason(error))
+        if meta.lingers(reason, owner_started=False):
+            meta.outlive(reason)
+            raise
+        meta.end(reason)
         if meta.state is not ProcessState.TERMINATED and meta.task is not None:
             await asyncio.wait((meta.task,))
         raise

@@ -85,6 +85,7 @@ class Watchdog:
         with self._lock:
             seen = (holder, since) in self._reported
             self._reported.discard((holder, since))
+            self._core.scheduler.holder = None  # else it could be seen, and named, once more until the next has it
         holder.stalls += 1
         self.stalls += 1
         self.longest = max(self.longest, seconds)
