@@ -14,7 +14,7 @@ import homing
 from homing import act, gen
 
 from ..support import Probe, eventually
-from .pools import Book, Keyed, Noting, Poison, account, do, first, start, until, workers
+from .pools import Book, Keyed, Noting, Poison, account, do, first, pool_class, start, until, workers
 
 ROUTES: list[Any] = ["round_robin", "least", "source", first]
 
@@ -422,3 +422,26 @@ async def test_a_message_of_priority_to_a_worker_that_ends_goes_to_its_successor
     node.kill(worker)
     book.gate.set()
     assert await book.count(1) == ["directly"]
+
+
+async def test_what_waits_for_a_successor_comes_to_it_as_what_is_dealt_does_whatever_the_pool_was_sent_to_by(
+    node: homing.Node, book: Book
+) -> None:
+    kind = pool_class(pool_size=1, route=first, worker=Splitting)
+    kind.split_handle = True
+    pool = await node.spawn(kind, book, name="pool")
+    book.sick = True
+    node.kill((await workers(node, pool))[0])
+    await until(node, pool, running=0)
+    node.send("pool", ("key", 0))
+    call = asyncio.create_task(node.call("pool", ("key", 1)))
+    await until(node, pool, messages_waiting_at_workers=2)
+    book.sick = False
+    assert await book.count(2) == [("key", 0), ("key", 1)]
+    assert await call == (await workers(node, pool))[0]
+
+
+class Splitting(Noting):
+    """Would get what was sent to its own name in callbacks that it does not have."""
+
+    split_handle = True

@@ -100,3 +100,31 @@ class NeedsArguments(gen.Application):
 
 instance = Service()
 number = 5
+
+
+class Fragile(act.Actor):
+    """Dies at once."""
+
+    def init(self) -> None:
+        self.send(self.pid, "die")
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        raise ValueError("fault")
+
+
+class Patient(act.Supervisor):
+    """Waits an hour before it starts its child again."""
+
+    def init(self) -> act.SupervisorSpec:
+        backoff = act.Backoff(first=3600.0, most=3600.0)
+        return act.SupervisorSpec(children=(act.ChildSpec(name="fragile", behavior=Fragile),), backoff=backoff)
+
+    def handle_child_terminate(self, name: str | None, pid: gen.PID, reason: Exception) -> None:
+        print("backing off", flush=True)
+
+
+class Impatient(act.Supervisor):
+    """Gives up at the first crash of its child."""
+
+    def init(self) -> act.SupervisorSpec:
+        return act.SupervisorSpec(children=(act.ChildSpec(name="fragile", behavior=Fragile),), intensity=0)

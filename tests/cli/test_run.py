@@ -234,3 +234,15 @@ async def test_a_module_that_cannot_be_imported_shows_why(runtime: Path, source:
     assert ended == code
     assert text in output
     assert ("Traceback" in output) is (code == 1)
+
+
+async def test_a_signal_while_a_supervisor_waits_to_restart_a_child_stops_it_in_order(runtime: Path) -> None:
+    async with run(runtime, "served:Patient") as running:
+        await running.line_with("backing off")
+        assert await terminate(running) == 0
+
+
+async def test_a_supervisor_that_gives_up_ends_the_service_and_the_exit_code_says_so(runtime: Path) -> None:
+    code, text = await run_to_the_end(runtime, "served:Impatient")
+    assert code == 1
+    assert "ended: RestartsExceeded(" in text

@@ -355,6 +355,30 @@ async def test_what_the_end_of_a_member_does_is_the_modes(
         assert [node.process_info(pid).name for pid in info.members] == ["a", "c"]
 
 
+class Impatient(act.Supervisor):
+    """Gives up when its child crashes; that child's end is what it is told."""
+
+    def init(self) -> act.SupervisorSpec:
+        child = act.ChildSpec(name="child", behavior=Member, args=([],))
+        return act.SupervisorSpec(children=(child,), intensity=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_supervisor_that_gives_up_stops_the_application_unless_that_is_temporary(
+    node: homing.Node, mode: gen.ApplicationMode
+) -> None:
+    await running(node, Noted(members=("a", member(Impatient, "top"))), mode)
+    node.send("child", throw(ValueError("fault")))
+    if mode is TEMPORARY:
+        await eventually(lambda: [node.process_info(pid).name for pid in node.processes()] == ["a"])
+        assert node.application_info("app").state is gen.ApplicationState.RUNNING
+        node.send("a", throw(gen.TerminateNormal()))
+    reason = await ended(node)
+    assert isinstance(reason, act.RestartsExceeded)
+    assert isinstance(reason.__cause__, ValueError)
+    assert node.processes() == []
+
+
 @pytest.mark.parametrize("reason", REASONS[:2], ids=lambda reason: type(reason).__name__)
 @pytest.mark.parametrize("mode", [TEMPORARY, TRANSIENT])
 async def test_when_the_last_member_has_ended_in_order_so_has_the_application(

@@ -294,3 +294,37 @@ async def test_what_asks_to_be_told_is_called_once_when_the_node_has_stopped() -
         node.on_stopped(lambda: states.append(node.info().state))
         await node.stop()
     assert states == ["stopped"]
+
+
+async def test_a_meta_process_that_starts_while_the_node_stops_is_drained_before_it_begins() -> None:
+    events: list[str] = []
+    gate = asyncio.Event()
+
+    class Late(gen.MetaBehavior):
+        async def init(self, process: gen.MetaProcess) -> None:
+            self.process = process
+            events.append("init")
+            await gate.wait()
+            events.append("ready")
+
+        def drain(self) -> None:
+            events.append("drain")
+
+        async def start(self) -> None:
+            events.append("start")
+
+    class Owner(act.Actor):
+        async def init(self) -> None:
+            self.send(self.pid, "go")
+
+        async def handle_message(self, sender: gen.PID, message: Any) -> None:
+            await self.spawn_meta(Late())
+
+    node = await homing.start_node("stop@localhost", gen.NodeOptions(handle_signals=False))
+    await node.spawn(Owner)
+    await eventually(lambda: events == ["init"])
+    stopping = asyncio.create_task(node.stop())
+    await eventually(lambda: node.info().state == "stopping" and "drain" in events)
+    gate.set()
+    await stopping
+    assert events[events.index("ready") + 1 :] == ["drain", "start"]

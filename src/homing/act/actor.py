@@ -14,7 +14,6 @@ from ..gen import (
     CancelTimer,
     EventOptions,
     MessageEvent,
-    MessageExitPID,
     MessagePriority,
     MetaBehavior,
     MetaOptions,
@@ -27,7 +26,7 @@ from ..gen import (
     as_reason,
 )
 from ..gen.behavior import Result
-from ..node.envelope import Exit
+from ..node.envelope import Exit, exit_signal
 from ..node.meta import MetaProcess
 from ..node.sending import send
 from ..node.spawning import spawn, spawn_meta
@@ -187,9 +186,7 @@ class Actor(Relating, ProcessBehavior):
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(check_address(pid, PID, "a PID")).put_runtime(
-            Exit(process.id, cause, MessageExitPID(process.id, cause)), 2
-        )
+        self._find(check_address(pid, PID, "a PID")).put_runtime(exit_signal(process.id, cause), 2)
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,

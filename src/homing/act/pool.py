@@ -14,15 +14,14 @@ from ..gen import (
     BadOption,
     MailboxFull,
     MessageDownPID,
-    MessageExitPID,
     NodeTerminated,
     ProcessState,
     TerminateShutdown,
 )
 from ..gen.options import check_integer
 from ..node.activity import forget_frames
-from ..node.dealing import idle
-from ..node.envelope import Exit, Request, SplitMessage
+from ..node.dealing import idle, readdressed
+from ..node.envelope import Exit, Request, SplitMessage, exit_signal
 from ..node.estate import send_dead_letter
 from ..node.logs import RateLimited
 from ..node.process import Process
@@ -149,8 +148,7 @@ class Pool(Actor):
     def _ask_to_leave(self, slot: Slot) -> None:
         """Sends the worker an exit signal behind all that waits there."""
         if slot.worker.alive:
-            reason = TerminateShutdown()
-            slot.worker.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 0)
+            slot.worker.put_runtime(exit_signal(self.pid, TerminateShutdown()), 0)
         elif slot.timer is not None:
             self._forget_timer(slot)
             self._left(slot)
@@ -314,7 +312,7 @@ class Pool(Actor):
             slot = self._slots[stuck]
             estate, limit = slot.estate, self._options.worker_mailbox_size
             if estate is not None and (not limit or len(estate) < limit):
-                estate.append(entry)
+                estate.append(readdressed(entry, estate.process))
                 self._forwarded += 1
                 return True
         if self._options.overflow == "drop" and (stuck >= 0 or any(worker.alive for worker in self._workers)):

@@ -14,13 +14,12 @@ from ..gen import (
     PID,
     BadOption,
     MessageDownPID,
-    MessageExitPID,
     NodeTerminated,
     TerminateShutdown,
 )
 from ..gen.options import check_type
 from ..node.dealing import idle
-from ..node.envelope import Exit, ExitSignal, Invoke
+from ..node.envelope import ExitSignal, Invoke, exit_signal
 from ..node.process import Process
 from ..node.spawning import spawn
 from .actor import Actor
@@ -159,12 +158,12 @@ class RouteKeeper(Actor):
         if route.previous is not None:
             self._process.forget_estate(route.previous)
             route.previous = None
+        self._forget_timer(route)
         self._process.resume()
 
     def _end_in_order(self, process: Process) -> None:
         self._ending.add(process.id)
-        reason = TerminateShutdown()
-        process.put_runtime(Exit(self.pid, reason, MessageExitPID(self.pid, reason)), 0)
+        process.put_runtime(exit_signal(self.pid, TerminateShutdown()), 0)
 
     def _forget(self, pid: PID) -> Route:
         """The process of a route has ended, or is to end."""
@@ -188,11 +187,22 @@ class RouteKeeper(Actor):
         if delay == 0.0:
             return self._begin(route)
         process = self._process
-        process.core.loop.call_later(delay, process.put_runtime, Invoke(partial(self._begin, route)), 1)
+        again = Invoke(partial(self._begin, route))
+        self._forget_timer(route)
+        route.timer = process.core.loop.call_later(delay, process.put_runtime, again, 1)
+        process.own(route.timer)
         return None
+
+    def _forget_timer(self, route: Route) -> None:
+        """It has fired, or is to fire no more."""
+        if route.timer is not None:
+            route.timer.cancel()
+            (self._process.timers or set()).discard(route.timer)
+            route.timer = None
 
     def _begin(self, route: Route) -> Coroutine[Any, Any, None] | None:
         """Starts the process of a route again: in this turn; or, if its `init` may wait, beside the router's work."""
+        self._forget_timer(route)
         behavior, starting = route.spec.behavior, self._start_again(route)
         waits = behavior is not None and (behavior._configure is not None or iscoroutinefunction(behavior.init))
         if not waits and not route.spec.options.thread:

@@ -41,6 +41,7 @@ from .routes import (
     RouterOptions,
     RouteUnknown,
     Tally,
+    Undelivered,
     WhichRoutes,
 )
 
@@ -71,7 +72,7 @@ class Router(RouteKeeper):
         self._options = RouterOptions()
         self._discarded = 0
         self._pauses = 0
-        self._chosen: tuple[str, ...] = ()  # where the head of the main lane, which waits for room, still has to go
+        self._chosen: tuple[str, ...] = ()  # where the head of the main lane, which waits for room, is to go
         self._watched: set[PID | Alias] = set()
 
     async def _configure(self, options: RouterOptions) -> None:
@@ -164,25 +165,31 @@ class Router(RouteKeeper):
         process, routes, route_message = self._process, self._routes, self.route_message
         end = perf_counter() + process.scheduler.turn_seconds
         taken, check = 0, 1
-        if self._chosen:
-            chosen, self._chosen = self._chosen, ()
-            taken = self._distribute(main, main.popleft(), chosen)
-        while main and taken < _TURN and not process.held:
-            if taken >= check:
-                if perf_counter() >= end:
-                    break
-                check += min(taken, _CLOCK_STEP)
-            entry = main.popleft()
-            if type(entry) is not tuple:
-                taken += self._take_envelope(main, entry)
-                continue
-            choice = route_message(*entry)
-            route = routes.get(choice) if isinstance(choice, str) else None
-            if route is not None and hand(route.process, entry):
-                route.forwarded += 1
-                taken += 1
-            else:
-                taken += self._distribute(main, entry, choice)
+        entry: Any = None
+        try:
+            if self._chosen:
+                chosen, self._chosen = self._chosen, ()
+                entry = main.popleft()
+                taken = self._distribute(main, entry, chosen)
+            while main and taken < _TURN and not process.held:
+                if taken >= check:
+                    if perf_counter() >= end:
+                        break
+                    check += min(taken, _CLOCK_STEP)
+                entry = main.popleft()
+                if type(entry) is not tuple:
+                    taken += self._take_envelope(main, entry)
+                    continue
+                choice = route_message(*entry)
+                route = routes.get(choice) if isinstance(choice, str) else None
+                if route is not None and hand(route.process, entry):
+                    route.forwarded += 1
+                    taken += 1
+                else:
+                    taken += self._distribute(main, entry, choice)
+        except BaseException:
+            process.hand = entry
+            raise
         return taken
 
     def _take_envelope(self, main: deque[Any], entry: Any) -> int:
@@ -191,6 +198,8 @@ class Router(RouteKeeper):
             return self._distribute(main, entry, self.route_call(entry.sender, entry.ref, entry.request))
         if isinstance(entry, SplitMessage):
             return self._distribute(main, entry, self.route_message(entry.sender, entry.message))
+        if isinstance(entry, Undelivered):
+            return self._distribute(main, entry, entry.names)
         if isinstance(entry, Exit):
             self._retire_all(entry.reason)
             return 1
@@ -200,6 +209,9 @@ class Router(RouteKeeper):
     def _distribute(self, main: deque[Any], entry: Any, choice: Choice) -> int:
         """Delivers to all routes that were chosen. Gives 1; or 0, and the entry is at the head of the lane again, where
         one of them is full and that is to be waited for."""
+        if not self._process.alive:
+            self._process.hand = entry  # it was killed by the code that chose
+            return 1
         sender, message, ref = _parts(entry)
         names = _names(choice)
         if not names:
@@ -210,7 +222,7 @@ class Router(RouteKeeper):
         else:
             for number, name in enumerate(names):
                 if not self._deliver(name, sender, message, ref):
-                    main.appendleft(entry)
+                    main.appendleft(entry if number == 0 else Undelivered(names[number:], sender, message))
                     self._chosen = names[number:]
                     return 0
         return 1
@@ -294,7 +306,7 @@ def _parts(entry: Any) -> tuple[PID, Any, Ref | None]:
     """Sender, message and, of a request, the ref of an entry."""
     if isinstance(entry, Request):
         return entry.sender, entry.request, entry.ref
-    if isinstance(entry, SplitMessage):
+    if isinstance(entry, (SplitMessage, Undelivered)):
         return entry.sender, entry.message, None
     sender, message = entry
     return sender, message, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
@@ -112,6 +113,22 @@ _RETRY_FIRST, _RETRY_MOST = 0.1, 5.0
 up to this. Who has lived for as long as the latter is started again at once."""
 
 
+class Undelivered:
+    """A message of several routes, of which some have it; the others, `names`, are still to get it. It lies at the head
+    of the router's main lane, so a successor of the router goes on where that has stopped."""
+
+    __slots__ = ("message", "names", "sender")
+
+    def __init__(self, names: tuple[str, ...], sender: PID, message: Any) -> None:
+        self.names = names
+        self.sender = sender
+        self.message = message
+
+    def letter(self) -> Any:
+        """What a dead-letter process gets."""
+        return self.message
+
+
 class Tally:
     """What was forwarded, and what failed by the class of the error."""
 
@@ -125,7 +142,7 @@ class Tally:
 class Route(Tally):
     """A route at run time. `process` is that of an owned route, while there is one; `previous` was it before."""
 
-    __slots__ = ("delay", "enabled", "previous", "process", "restarts", "since", "spec")
+    __slots__ = ("delay", "enabled", "previous", "process", "restarts", "since", "spec", "timer")
 
     def __init__(self, spec: RouteSpec) -> None:
         super().__init__()
@@ -136,6 +153,7 @@ class Route(Tally):
         self.restarts = 0
         self.since = monotonic()  # it was started, or could not be
         self.delay = 0.0  # until it is started again
+        self.timer: asyncio.TimerHandle | None = None  # starts it then
 
     def info(self) -> RouteInfo:
         spec, process = self.spec, self.process

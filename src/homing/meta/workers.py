@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..act.pool import Pool
 from ..act.pool_options import PoolOptions
-from ..gen import Alias, BadOption, MessageExitPID, ProcessOptions, TerminateKill, TerminateShutdown
+from ..gen import Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ..gen.options import check_integer
-from ..node.envelope import Exit
+from ..node.envelope import exit_signal
 from ..node.meta import MetaProcess
 from ..node.process import Process
 from ..node.spawning import spawn
@@ -70,8 +70,7 @@ def _ended(server: MetaProcess, pool: Process) -> None:
 
 def retire(pool: Process) -> None:
     """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
-    reason = TerminateShutdown()
-    pool.put_runtime(Exit(pool.parent, reason, MessageExitPID(pool.parent, reason)), 0)
+    pool.put_runtime(exit_signal(pool.parent, TerminateShutdown()), 0)
 
 
 def serves(pool: Process, options: PoolOptions | None) -> bool:

@@ -30,7 +30,6 @@ from ..gen import (
     ApplicationTaken,
     ApplicationUnknown,
     BadOption,
-    MessageExitPID,
     NotAllowed,
     ProcessTerminated,
     TerminateKill,
@@ -39,7 +38,7 @@ from ..gen import (
     is_orderly,
 )
 from ..gen.options import check_seconds, check_type
-from .envelope import Exit
+from .envelope import exit_signal
 from .spawning import spawn
 
 if TYPE_CHECKING:
@@ -188,8 +187,7 @@ class LoadedApplication:
         return pid not in self.members
 
     def _send_exit(self, process: Process) -> None:
-        pid, reason = self._core.pid, TerminateShutdown()
-        process.put_runtime(Exit(pid, reason, MessageExitPID(pid, reason)), 2)
+        process.put_runtime(exit_signal(self._core.pid, TerminateShutdown()), 2)
 
     async def _kill_rest(self) -> None:
         rest = tuple(self.members.values())

@@ -78,7 +78,7 @@ def least_loaded(receivers: list[Process], last: int) -> int:
     return found
 
 
-def _readdressed(entry: Entry, receiver: Process) -> Entry:
+def readdressed(entry: Entry, receiver: Process) -> Entry:
     """The name or alias that an entry was sent to is that of the process that deals: to `receiver` it says nothing."""
     if isinstance(entry, Request):
         entry.to = None
@@ -101,7 +101,7 @@ def deal(main: deque[Entry], receivers: list[Process], last: int, most: int, by_
             main.appendleft(entry)
             break
         receiver = receivers[number]
-        _put(receiver, entry if type(entry) is tuple else _readdressed(entry, receiver))
+        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
         dealt += 1
         last = number
     return dealt, last
@@ -149,7 +149,7 @@ def deal_by_key(
         if receiver.state is _TERMINATED or (receiver.limit and receiver.main and len(receiver.main) >= receiver.limit):
             main.appendleft(entry)
             return dealt, number
-        _put(receiver, entry if type(entry) is tuple else _readdressed(entry, receiver))
+        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
         dealt += 1
     return dealt, -1
 

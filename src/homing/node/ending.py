@@ -8,8 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..gen import PID, MessageExitPID
-from .envelope import Exit
+from ..gen import PID
+from .envelope import exit_signal
 
 if TYPE_CHECKING:
     from .core import Core
@@ -35,7 +35,7 @@ async def end_and_wait(
     ending = _Ending(processes)
     if timeout != 0:
         for process in processes:
-            process.put_runtime(Exit(sender, reason, MessageExitPID(sender, reason)), 2)
+            process.put_runtime(exit_signal(sender, reason), 2)
         await ending.wait(timeout)
         for process in ending.left.values():
             core.log.warning("%r did not end within %g s and is killed", process, timeout)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ..gen import NO_REPLY, PID, Alias, MessageEvent, Ref
+from ..gen import NO_REPLY, PID, Alias, MessageEvent, MessageExitPID, Ref
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -182,6 +182,11 @@ class Exit:
         handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
         result = handle(self.sender, self.message)
         return result if is_coroutine(result) else None
+
+
+def exit_signal(sender: PID, reason: Exception) -> Exit:
+    """The exit signal by which `sender` ends a process."""
+    return Exit(sender, reason, MessageExitPID(sender, reason))
 
 
 class Invoke:

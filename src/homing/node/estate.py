@@ -14,38 +14,20 @@ from ..gen import (
     PID,
     DeliveryError,
     MessageDeadLetter,
-    MessageDownAlias,
-    MessageDownEvent,
-    MessageDownName,
-    MessageDownPID,
     MessageEventStart,
     MessageEventStop,
-    MessageExitAlias,
-    MessageExitEvent,
-    MessageExitName,
-    MessageExitPID,
     Ref,
     TerminateKill,
 )
 from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
 from .lane import make_lane
+from .relations import BROUGHT
 
 if TYPE_CHECKING:
     from .mailbox import Entry
     from .process import Process
 
-_OF_RELATIONS = (
-    MessageDownAlias,
-    MessageDownEvent,
-    MessageDownName,
-    MessageDownPID,
-    MessageEventStart,
-    MessageEventStop,
-    MessageExitAlias,
-    MessageExitEvent,
-    MessageExitName,
-    MessageExitPID,
-)
+_OF_RELATIONS = (*BROUGHT, MessageEventStart, MessageEventStop)
 """What the links, monitors and events of a process brought it: a successor has made none of these."""
 
 _PERSONAL = (Exit, Invoke)
@@ -74,7 +56,6 @@ class Estate:
 
     def append(self, entry: Entry) -> None:
         """Adds what comes for the successor, to the main lane."""
-        _move(entry, self.process)
         self._lanes[2].append(entry)
 
     def take_main(self, process: Process) -> list[Entry]:
@@ -161,7 +142,7 @@ def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
         return entry.sender, entry.message
     if isinstance(entry, Publication):
         return process.core.pid, entry.event
-    return process.id, entry.letter()
+    return getattr(entry, "sender", process.id), entry.letter()
 
 
 def describe(entry: Entry | None) -> str:

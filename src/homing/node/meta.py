@@ -162,6 +162,8 @@ class MetaProcess(Activity):
     def start(self) -> None:
         if self.state is ProcessState.INIT:  # else it was adopted
             super().start()
+        if self.core.stopping:
+            self.behavior.drain()  # it was there when all others were asked to, but not ready
         if inspect.iscoroutinefunction(self.behavior.start):
             self._source = self.core.loop.create_task(self._run_source())
             self._source.add_done_callback(self._source_done)

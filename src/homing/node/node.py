@@ -16,7 +16,6 @@ from ..gen import (
     ApplicationInfo,
     ApplicationMode,
     BadOption,
-    MessageExitPID,
     MessagePriority,
     MetaInfo,
     NodeInfo,
@@ -31,7 +30,7 @@ from ..gen import (
 )
 from ..gen.options import check_integer, check_seconds
 from .core import Core
-from .envelope import Exit
+from .envelope import exit_signal
 from .logs import Receiver
 from .process import Process
 from .spawning import spawn
@@ -150,7 +149,7 @@ class Node:
         """
         cause = as_reason(reason)
         sender = self._core.pid
-        self._process(pid).put_runtime(Exit(sender, cause, MessageExitPID(sender, cause)), 2)
+        self._process(pid).put_runtime(exit_signal(sender, cause), 2)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What the process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""

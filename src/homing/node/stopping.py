@@ -15,9 +15,9 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..gen import MessageExitPID, ProcessState, TerminateShutdown
+from ..gen import ProcessState, TerminateShutdown
 from .ending import KILL_TIMEOUT
-from .envelope import Exit
+from .envelope import exit_signal
 
 if TYPE_CHECKING:
     from .core import Core
@@ -127,9 +127,8 @@ class Stopping:
         if process in self._told or process.state is ProcessState.TERMINATED:
             return
         self._told.add(process)
-        pid, reason = self._core.pid, TerminateShutdown()
         # it is sent in the parent's name: an exit signal of the parent cannot be trapped
-        process.put_runtime(Exit(process.parent, reason, MessageExitPID(pid, reason)), 2)
+        process.put_runtime(exit_signal(process.parent, TerminateShutdown()), 2)
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
     async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
