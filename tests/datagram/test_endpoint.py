@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from homing import gen
-from homing.datagram import Endpoint, MessageUDP, bind
+from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind
 
 from ..meta.udp import HOST, NARROW, in_network, needs_namespaces
 from ..support import UDPPeer, eventually
 
 
 def make(send_buffer: int | None = None) -> Endpoint:
-    return Endpoint(bind(HOST, 0, None, send_buffer), buffer_size=100, send_queue=4)
+    return Endpoint(bind(HOST, 0, SocketOptions(send_buffer=send_buffer)), buffer_size=100, send_queue=4)
 
 
 def send(endpoint: Endpoint, data: Any, address: Any, token: Any = None) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from homing.datagram import Endpoint, MessageUDP, bind, why_portable
+from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind, why_portable
 
 from ..support import DEADLINE
 
@@ -33,7 +33,7 @@ def opened(
     host: str = "127.0.0.1", *, buffer_size: int = 65535, send_queue: int = 1000, **options: Any
 ) -> Iterator[Endpoint]:
     """An endpoint on `host` with a large receive buffer, closed afterwards."""
-    endpoint = Endpoint(bind(host, 0, 1 << 20, None), buffer_size=buffer_size, send_queue=send_queue, **options)
+    endpoint = Endpoint(bind(host, 0, SocketOptions(receive_buffer=1 << 20)), buffer_size=buffer_size, send_queue=send_queue, **options)
     try:
         yield endpoint
     finally:

@@ -1,6 +1,7 @@
 """UDP sockets in batches. Knows nothing of actors.
 
 address     what can be bound, where a datagram may go
+options     options of a socket
 binding     from host and port to a bound socket, or an error that says what to do
 message     a datagram; batch: all that one wake-up brought, in columns
 backend     what a backend is, and which one serves
@@ -20,4 +21,5 @@ from .batch import DatagramBatch as DatagramBatch
 from .binding import bind as bind
 from .endpoint import Endpoint as Endpoint
 from .message import MessageUDP as MessageUDP
+from .options import SocketOptions as SocketOptions
 from .statistics import Statistics as Statistics

@@ -7,6 +7,7 @@ import socket
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
+from .options import SocketOptions
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
@@ -17,7 +18,7 @@ _HINTS = {
 }
 
 
-def bind(host: str, port: int, receive_buffer: int | None, send_buffer: int | None) -> socket.socket:
+def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
@@ -25,20 +26,20 @@ def bind(host: str, port: int, receive_buffer: int | None, send_buffer: int | No
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port):
         try:
-            return _bind_one(family, address, receive_buffer, send_buffer)
+            return _bind_one(family, address, options)
         except OSError as error:
             failure = failure or BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
     raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
 
 
-def _bind_one(family: int, address: Address, receive_buffer: int | None, send_buffer: int | None) -> socket.socket:
+def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", receive_buffer)
-        _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", send_buffer)
+        _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
+        _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
         sock.bind(address)
     except BaseException:
         sock.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ..act.pool_routes import Route
+from ..datagram import SocketOptions
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ..gen.options import check_integer, check_seconds, check_target, check_type
 from .workers import pool_options
@@ -23,7 +24,7 @@ class Buffers(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UDPServerOptions:
+class UDPServerOptions(SocketOptions):
     """How a UDP server is made.
 
     host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with both kinds of
@@ -74,8 +75,6 @@ class UDPServerOptions:
     route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
-    receive_buffer: int | None = None
-    send_buffer: int | None = None
     high_water: int = 1024
     low_water: int | None = None
     receive_batch: int = 64
@@ -84,6 +83,7 @@ class UDPServerOptions:
     linger: float = 0.0
 
     def __post_init__(self) -> None:
+        SocketOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         check_integer("port", self.port, 0, 65535)
         if self.process is not None:
@@ -92,9 +92,6 @@ class UDPServerOptions:
         check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
-        for name in ("receive_buffer", "send_buffer"):
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), 1, 2**31 - 1)
         check_integer("high_water", self.high_water, 1)
         if self.low_water is not None:
             check_integer("low_water", self.low_water, 0, self.high_water - 1)

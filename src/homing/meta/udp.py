@@ -331,7 +331,7 @@ class UDPServer(MetaBehavior):
 
 
 def _open(options: UDPServerOptions) -> Endpoint:
-    sock = bind(options.host, options.port, options.receive_buffer, options.send_buffer)
+    sock = bind(options.host, options.port, options)
     try:
         return Endpoint(
             sock,
