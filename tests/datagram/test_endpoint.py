@@ -128,7 +128,7 @@ async def test_reading_begins_with_resume_and_rests_while_paused(endpoint: Endpo
 
 
 async def test_an_error_on_a_connected_socket_is_counted_and_reading_goes_on(peer: UDPPeer) -> None:
-    sock = bind(HOST, 0, None, None)
+    sock = bind(HOST, 0, SocketOptions())
     with UDPPeer() as gone:
         sock.connect(gone.address)
     endpoint = Endpoint(sock, buffer_size=100, send_queue=4)
@@ -146,7 +146,7 @@ async def test_an_error_on_a_connected_socket_is_counted_and_reading_goes_on(pee
 
 
 async def test_a_paused_endpoint_is_not_resumed_by_its_own_retry(peer: UDPPeer) -> None:
-    sock = bind(HOST, 0, None, None)
+    sock = bind(HOST, 0, SocketOptions())
     with UDPPeer() as gone:
         sock.connect(gone.address)
     endpoint = Endpoint(sock, buffer_size=100, send_queue=4)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from homing.datagram import Endpoint, MessageUDP, bind
+from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind
 
 from ..meta.udp import HOST, NARROW, in_network, needs_namespaces, run
 from ..support import eventually
@@ -132,7 +132,7 @@ def test_a_refused_run_amid_others_loses_repeats_and_reorders_nothing() -> None:
 @linux_only
 def test_a_run_that_is_refused_as_invalid_goes_one_by_one_and_shorter_ones_go_as_one() -> None:
     """A socket without checksums gets no runs: that is udp(7)'s EINVAL, on any kernel."""
-    sock = bind(HOST, 0, None, None)
+    sock = bind(HOST, 0, SocketOptions())
     with Receiver() as peer, contextlib.closing(Endpoint(sock, buffer_size=100, send_queue=10)) as endpoint:
         joins_at_first = joins(endpoint)
         sock.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
@@ -276,7 +276,9 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
 ) -> None:
     """The kernel's buffer fills in the middle of the list, and again and again while the rest goes out."""
     told: list[tuple[bytes, int, str]] = []
-    endpoint, peer = narrow(lambda: Endpoint(bind(HOST, 0, None, 1), buffer_size=100, send_queue=1000))
+    endpoint, peer = narrow(
+        lambda: Endpoint(bind(HOST, 0, SocketOptions(send_buffer=1)), buffer_size=100, send_queue=1000)
+    )
     endpoint.on_sent = lambda message, _, size, error: told.append(
         (bytes(message.data), size, name_of(error) if error else "")
     )
@@ -304,7 +306,9 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
 
 @needs_namespaces
 async def test_what_finds_no_room_in_the_queue_is_reported_with_its_number() -> None:
-    endpoint, peer = narrow(lambda: Endpoint(bind(HOST, 0, None, 1), buffer_size=100, send_queue=5))
+    endpoint, peer = narrow(
+        lambda: Endpoint(bind(HOST, 0, SocketOptions(send_buffer=1)), buffer_size=100, send_queue=5)
+    )
     with peer, contextlib.closing(endpoint):
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         messages = [MessageUDP(None, peer.address, payload_of(number, 500 + number)) for number in range(60)]

@@ -33,7 +33,8 @@ def opened(
     host: str = "127.0.0.1", *, buffer_size: int = 65535, send_queue: int = 1000, **options: Any
 ) -> Iterator[Endpoint]:
     """An endpoint on `host` with a large receive buffer, closed afterwards."""
-    endpoint = Endpoint(bind(host, 0, SocketOptions(receive_buffer=1 << 20)), buffer_size=buffer_size, send_queue=send_queue, **options)
+    sock = bind(host, 0, SocketOptions(receive_buffer=1 << 20))
+    endpoint = Endpoint(sock, buffer_size=buffer_size, send_queue=send_queue, **options)
     try:
         yield endpoint
     finally:
