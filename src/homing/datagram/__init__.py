@@ -8,6 +8,9 @@ backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
 native      many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are
             sent from; peers: addresses
+limits      how much and how fast: the options; networks: sets of addresses; limiter: token buckets of many sources
+admission   which datagrams become messages; replies: which go out; pacing: how fast
+bpf         filters and steering that the kernel runs
 endpoint    one socket on one loop: reads, sends or queues, counts, closes once
 kernel      granted buffers, kernel drops
 statistics  the counters, each with what to do if it grows
@@ -20,6 +23,8 @@ from .backend import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
 from .binding import bind as bind
 from .endpoint import Endpoint as Endpoint
+from .limits import Pacing as Pacing
+from .limits import RateLimit as RateLimit
 from .message import MessageUDP as MessageUDP
 from .options import SocketOptions as SocketOptions
 from .statistics import Statistics as Statistics

@@ -7,6 +7,7 @@ import socket
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
+from .bpf import attach_filter, attach_steering
 from .options import SocketOptions
 
 _HINTS = {
@@ -40,7 +41,11 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
         _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
+        if options.bpf is not None:
+            attach_filter(sock, options.bpf)
         sock.bind(address)
+        if options.reuse_port_steering is not None:
+            attach_steering(sock, options.reuse_port_steering)
     except BaseException:
         sock.close()
         raise

@@ -14,18 +14,26 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from ..gen import SendQueueFull
+from ..gen import ReplyLimited, SendQueueFull
 from .address import Address, check_destination
+from .admission import Admission
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .kernel import granted_buffer, kernel_drops
+from .limits import Pacing, RateLimit
 from .message import MessageUDP
+from .networks import Network
+from .pacing import Pacer
+from .replies import Replies
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
 
 _RETRY = 0.05
 """Seconds until reading is tried again after the system reported an error and gave no datagram, lest the loop spin."""
+
+_TICK = 0.001
+"""Seconds that a datagram waits for its turn at least: the resolution of a loop's timers."""
 
 _FLUSH = 64
 """Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
@@ -43,19 +51,26 @@ class Endpoint:
     def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
         self._sock = sock
         self._backend = open_backend(sock, buffer_size, gro)
+        self.admission = Admission()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
         self._reading = False
         self._retry: asyncio.TimerHandle | None = None
+        self.replies = Replies()
+        self._replies: Replies | None = None  # None: all passes
+        self._pacer: Pacer | None = None
+        self._sender: Backend | Pacer = self._backend
+        self._turn: asyncio.TimerHandle | None = None
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
         self.closed = False
+        self.family = int(sock.family)
         self.local_address: Address = sock.getsockname()
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None
-        self.dropped_send_queue = 0
+        self.dropped_send_queue = self.send_delayed = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
@@ -67,7 +82,7 @@ class Endpoint:
         self._loop = loop
         self._on_readable = on_readable
         if self._queue:
-            loop.add_writer(self._sock.fileno(), self._flush)
+            self._await_turn(loop)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
@@ -93,6 +108,12 @@ class Endpoint:
     def _read_on(self) -> None:
         if self._backend.waiting and self._reading and self._on_readable is not None:
             self._on_readable()
+
+    def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
+        """From now on only such sources become messages, and so much of each. Raises `BadOption`."""
+        self.admission.hear(allow, deny)
+        self.admission.limiter.apply(limit)
+        self._backend.admission = self.admission if self.admission.needed else None
 
     @property
     def reading(self) -> bool:
@@ -143,12 +164,15 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
-        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `ReplyLimited`,
+        `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one
+        with gaps).
         """
+        if self._replies is not None:
+            message = self._pass_on(self._replies, message)
         if not self._queue:
             try:
-                return self._backend.send(message)
+                return self._sender.send(message)
             except BlockingIOError:
                 pass
             except Exception as error:
@@ -160,13 +184,35 @@ class Endpoint:
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         """Sends datagrams in order, as `send` each with the token None. How many at the beginning are done, the others
         being queued; and which failed, by number, with what `send` would have raised."""
+        if self._replies is not None:
+            return self._send_limited(self._replies, messages)
+        return self._send_in_order(messages)
+
+    def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
-        done = 0 if self._queue else self._backend.send_many(messages, failures)
+        done = 0 if self._queue else self._sender.send_many(messages, failures)
         for _, error in failures:
             self._count_send_error(error)
         if done < len(messages):
             self._enqueue_many(messages, done, failures)
         return done, failures
+
+    def _send_limited(self, replies: Replies, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        refused: Failures = []
+        passed, numbers = replies.divide(messages, refused)
+        for _, error in refused:
+            self._count_send_error(error)
+        done, failures = self._send_in_order(passed)
+        refused += [(numbers[index], error) for index, error in failures]
+        return numbers[done] if done < len(passed) else len(messages), refused
+
+    def _pass_on(self, replies: Replies, message: MessageUDP) -> MessageUDP:
+        replies.limiter.look_at_clock()
+        try:
+            return replies.pass_on(message)
+        except Exception as error:
+            self._count_send_error(error)
+            raise
 
     def _enqueue_many(self, messages: list[MessageUDP], first: int, failures: Failures) -> None:
         for index in range(first, len(messages)):
@@ -174,6 +220,19 @@ class Endpoint:
                 self._enqueue(messages[index], None)
             except Exception as error:
                 failures.append((index, error))
+
+    def limit_replies(self, limit: RateLimit | None) -> None:
+        """From now on no destination gets more."""
+        self.replies.apply(limit)
+        self._replies = None if limit is None else self.replies
+
+    def pace(self, pacing: Pacing | None) -> None:
+        """From now on sends no faster."""
+        self._pacer = None if pacing is None else Pacer(self._backend, pacing, self._sock.family)
+        self._sender = self._pacer or self._backend
+        if self._queue and self._loop is not None:
+            self._stop_waiting()
+            self._await_turn(self._loop)
 
     @property
     def send_waiting(self) -> int:
@@ -195,17 +254,38 @@ class Endpoint:
             self._count_send_error(error)
             raise
         self._queue.append((message, token, size))
+        if self._pacer is not None and self._pacer.delay() > 0:
+            self.send_delayed += 1
         if len(self._queue) == 1 and self._loop is not None:
-            self._loop.add_writer(self._sock.fileno(), self._flush)
+            self._await_turn(self._loop)
+
+    def _await_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What waits goes out when the socket is writable, and not before it may."""
+        delay = 0.0 if self._pacer is None else self._pacer.delay()
+        if delay > 0:
+            loop.remove_writer(self._sock.fileno())
+            self._turn = loop.call_later(max(delay, _TICK), self._flush)
+        else:
+            loop.add_writer(self._sock.fileno(), self._flush)
+
+    def _stop_waiting(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        if self._loop is not None:
+            self._loop.remove_writer(self._sock.fileno())
 
     def _flush(self) -> None:
+        self._turn = None
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
-        done = self._backend.send_many([message for message, _, _ in waiting], failures)
+        done = self._sender.send_many([message for message, _, _ in waiting], failures)
         for _ in range(done):
             self._queue.popleft()
-        if not self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if not self._queue:
+            self._stop_waiting()
+        elif self._pacer is not None and self._loop is not None:
+            self._await_turn(self._loop)
         failed = dict(failures)
         for index, (message, token, size) in enumerate(waiting[:done]):
             error = failed.get(index)
@@ -215,6 +295,8 @@ class Endpoint:
                 self.on_sent(message, token, size if error is None else 0, error)
 
     def _count_send_error(self, error: Exception) -> None:
+        if isinstance(error, ReplyLimited):
+            return  # the limiter has counted it
         number = getattr(error, "errno", None)
         name = errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
         self.send_errors[name] = self.send_errors.get(name, 0) + 1
@@ -240,8 +322,8 @@ class Endpoint:
             return []
         self._last_drops = kernel_drops(self._sock)
         self.pause()
-        if self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if self._queue:
+            self._stop_waiting()
         left = [(message, token) for message, token, _ in self._queue]
         self._queue.clear()
         self.closed = True

@@ -7,6 +7,7 @@ Receiving goes through one arena: what waits in a mailbox then costs its own len
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from array import array
@@ -15,11 +16,13 @@ from itertools import accumulate
 from typing import Any
 
 from .address import Address, check_destination
+from .admission import Admission
 from .backend import Columns, Failures, Pooled
 from .message import MessageUDP
 
 _TELLS_LENGTH = sys.platform == "linux"
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
+_PASSED_OVER = 64  # as many as are read at a stretch
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
@@ -35,12 +38,31 @@ class PortableBackend:
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
-        self._receive_into = sock.recvfrom_into
+        self._admission: Admission | None = None
+        self._receive_into: Callable[[bytearray], tuple[int, Address]] = sock.recvfrom_into
+        self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool]] = (
+            _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        )
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
+
+    @property
+    def admission(self) -> Admission | None:
+        return self._admission
+
+    @admission.setter
+    def admission(self, admission: Admission | None) -> None:
+        """Without one, it costs nothing: what is called for each datagram is then the socket's own method."""
+        receive_pooled = _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        self._admission = admission
+        self._receive_into = self._sock.recvfrom_into
+        self._receive_pooled = receive_pooled
+        if admission is not None:
+            self._receive_into = _admitted(admission, self._sock.recvfrom_into)
+            self._receive_pooled = _admitted(admission, receive_pooled)
 
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
@@ -96,7 +118,7 @@ class PortableBackend:
         )
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        receive = self._receive_pooled
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = True
@@ -152,6 +174,26 @@ class PortableBackend:
 
 def _nothing() -> None:
     """Where nothing is shared, nothing is given back."""
+
+
+def _admitted(admission: Admission, receive: Callable[..., Any]) -> Callable[..., Any]:
+    """`receive`, passing over what is not admitted: so many at a stretch at most, then it is as if nothing were there,
+    and the loop has its turn."""
+
+    def receive_admitted(*arguments: Any) -> Any:
+        for _ in range(_PASSED_OVER):
+            try:
+                received = receive(*arguments)
+            except OSError as error:
+                if error.errno != _WSAEMSGSIZE:
+                    raise
+                admission.denied += 1  # Windows does not tell whose it was
+            else:
+                if admission.admits(received[1]):
+                    return received
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    return receive_admitted
 
 
 def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:

@@ -2,11 +2,14 @@
 
 udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool
 batches      how a batch of datagrams goes to a behavior that takes batches
+protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
 from ..datagram import MessageUDP as MessageUDP
+from ..datagram import Pacing as Pacing
+from ..datagram import RateLimit as RateLimit
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers

@@ -33,6 +33,7 @@ from .lending import Lender
 from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
+from .protecting import protect, protection_counters, protection_facts
 from .workers import pool_options, retire, serves, start_workers
 
 
@@ -120,6 +121,7 @@ class UDPServer(MetaBehavior):
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
         options = self._options
+        protect(self._endpoint, options)
         to: Target = self.process.parent if options.process is None else options.process
         if self._pool is not None:
             to = self._pool.id
@@ -285,7 +287,7 @@ class UDPServer(MetaBehavior):
         backend = endpoint.backend
         incoming = self._incoming
         return Statistics(
-            packets_in=backend.packets_in,
+            packets_in=backend.packets_in + endpoint.admission.refused,
             bytes_in=backend.bytes_in,
             receive_waiting=backend.waiting,
             delivered=incoming.delivered if incoming is not None else 0,
@@ -300,6 +302,7 @@ class UDPServer(MetaBehavior):
             dropped_send_queue=endpoint.dropped_send_queue,
             pool_errors=self._lender.errors if self._lender is not None else 0,
             pauses=incoming.pauses if incoming is not None else 0,
+            **protection_counters(endpoint),
         )
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
@@ -326,6 +329,7 @@ class UDPServer(MetaBehavior):
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
             linger=self._linger,
             adoptions=self.process.adoptions,
+            **protection_facts(self._endpoint, self._options),
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
 
