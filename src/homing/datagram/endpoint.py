@@ -16,6 +16,7 @@ from typing import Any
 
 from ..gen import SendQueueFull
 from .address import Address, check_destination
+from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .kernel import granted_buffer, kernel_drops
@@ -37,12 +38,15 @@ class Endpoint:
     """A bound UDP socket.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
-    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
+    def __init__(
+        self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True, info: bool = False
+    ) -> None:
         self._sock = sock
-        self._backend = open_backend(sock, buffer_size, gro)
+        self._backend = open_backend(sock, buffer_size, gro, info)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -143,8 +147,9 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
-        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was
+        released, or one with gaps).
         """
         if not self._queue:
             try:
@@ -184,6 +189,8 @@ class Endpoint:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
+            if message.info is not None:
+                write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:

@@ -48,6 +48,8 @@ class UDPServerOptions(SocketOptions):
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+    receive_local_address, receive_tos, receive_ttl, receive_timestamp: what `message.info` tells of each datagram, see
+        `SocketOptions`.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work

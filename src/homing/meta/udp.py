@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..act.pool_options import PoolOptions
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, bind, format_address, why_portable
+from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, asked, bind, format_address, why_portable
 from ..gen import (
     NO_REPLY,
     PID,
@@ -338,6 +338,7 @@ def _open(options: UDPServerOptions) -> Endpoint:
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             gro=options.gro and options.buffer_pool is None,
+            info=asked(options),
         )
     except BaseException:
         sock.close()
