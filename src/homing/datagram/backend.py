@@ -26,6 +26,8 @@ Columns: TypeAlias = tuple[
 hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, and its peer; which ones were
 cut."""
 
+Again: TypeAlias = Callable[[int, int], bool]
+
 VARIABLE = "HOMING_DATAGRAM"
 
 
@@ -36,6 +38,8 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
+        True: it is tried again.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Backend(Protocol):
     truncated: int
     packets_out: int
     bytes_out: int
+    again: Again | None
 
     @property
     def gro(self) -> bool: ...
@@ -77,15 +82,15 @@ class Backend(Protocol):
         """Frees what the backend holds. The socket may be closed from now on."""
 
 
-def open_backend(sock: socket.socket, buffer_size: int, gro: bool) -> Backend:
-    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can."""
+def open_backend(sock: socket.socket, buffer_size: int, gro: bool, gso: bool) -> Backend:
+    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can; `gso`: give it runs as one."""
     if why_portable():
         from .portable import PortableBackend
 
         return PortableBackend(sock, buffer_size)
     from .native import NativeBackend
 
-    return NativeBackend(sock, buffer_size, gro)
+    return NativeBackend(sock, buffer_size, gro, gso)
 
 
 def why_portable() -> str:

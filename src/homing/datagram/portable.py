@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any
 
 from .address import Address, check_destination
-from .backend import Columns, Failures, Pooled
+from .backend import Again, Columns, Failures, Pooled
 from .message import MessageUDP
 
 _TELLS_LENGTH = sys.platform == "linux"
@@ -39,6 +39,7 @@ class PortableBackend:
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
+        self.again: Again | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
@@ -134,10 +135,27 @@ class PortableBackend:
 
     def send(self, message: MessageUDP) -> int:
         check_destination(self._sock.family, message.addr)
-        size = self._sendto(message.data, message.addr)
+        try:
+            size = self._sendto(message.data, message.addr)
+        except OSError as error:
+            if self.again is None or error.errno in _WOULD_BLOCK:
+                raise
+            size = self._send_again(message, error, self.again)
         self.packets_out += 1
         self.bytes_out += size
         return size
+
+    def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
+        tries = 0
+        while again(error.errno or 0, tries):
+            tries += 1
+            try:
+                return self._sendto(message.data, message.addr)
+            except BlockingIOError:
+                raise
+            except OSError as failure:
+                error = failure
+        raise error
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
         for index, message in enumerate(messages):
