@@ -70,9 +70,9 @@ def read(endpoint: Endpoint, way: str, buffers: Buffers) -> list[tuple[bytes, st
         batch._end()
         return got
     received = endpoint.receive_pooled(7, buffers.get, buffers.put)
-    for buffer, _, _, _ in received:
+    for buffer, *_ in received:
         buffers.put(buffer)
-    return [(bytes(buffer[:length]), address[0]) for buffer, length, address, _ in received]
+    return [(bytes(buffer[:length]), address[0]) for buffer, length, address, *_ in received]
 
 
 WAYS = ["messages", "batch", "pooled"]

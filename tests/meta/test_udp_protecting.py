@@ -13,6 +13,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
+from ..datagram.traffic import linux_only
 from ..support import Probe, UDPPeer, eventually
 from .udp import HOST, Echo, all_accounted, create, error_of, get_payloads, open_echo, open_server
 
@@ -140,6 +141,18 @@ async def test_what_nobody_has_room_for_is_denied_all_the_same_and_the_account_i
         await all_accounted(server, 30)
         assert len(await get_payloads(probe, 20)) == 20
         check_account(server, 30)
+
+
+@linux_only
+async def test_what_came_with_a_datagram_stays_with_it_when_others_are_refused(probe: Probe) -> None:
+    server, _ = await open_server(probe, deny=("127.0.0.3",), receive_ttl=True)
+    with peers() as sources:
+        for number in range(30):
+            sources[number % 3].socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 100 + number)
+            sources[number % 3].send(b"%d" % number, server.local_address)
+        messages = [await probe.get() for _ in range(20)]
+        heard = [number for number in range(30) if number % 3 != 1]
+        assert [(int(message.data), message.info.ttl) for message in messages] == [(n, 100 + n) for n in heard]
 
 
 # --- how much is heard --------------------------------------------------------------------------------------

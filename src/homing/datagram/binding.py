@@ -7,7 +7,9 @@ import socket
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
+from .ancillary import ask
 from .bpf import attach_filter, attach_steering
+from .error_queue import turn_on
 from .options import SocketOptions
 
 _HINTS = {
@@ -43,6 +45,9 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
         _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
         if options.bpf is not None:
             attach_filter(sock, options.bpf)
+        ask(sock, options)
+        if options.error_queue:
+            turn_on(sock)
         sock.bind(address)
         if options.reuse_port_steering is not None:
             attach_steering(sock, options.reuse_port_steering)

@@ -1,7 +1,8 @@
 """The endpoint: one bound socket on one event loop. Reads batches on demand, sends or queues, counts, closes once.
 
 Send policy: a datagram's fate never stops the endpoint. What the kernel refuses is counted by its errno and
-reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable.
+reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable. With an
+error queue, what fails for the ICMP error of an earlier datagram is sent again, and the error reported as that one's.
 """
 
 from __future__ import annotations
@@ -17,23 +18,24 @@ from typing import Any
 from ..gen import ReplyLimited, SendQueueFull
 from .address import Address, check_destination
 from .admission import Admission
+from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
+from .error_queue import ErrorQueue
+from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .limits import Pacing, RateLimit
 from .message import MessageUDP
 from .networks import Network
 from .pacing import Pacer
 from .replies import Replies
+from .watch import EpollWatch, LoopWatch, Watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
 
 _RETRY = 0.05
 """Seconds until reading is tried again after the system reported an error and gave no datagram, lest the loop spin."""
-
-_TICK = 0.001
-"""Seconds that a datagram waits for its turn at least: the resolution of a loop's timers."""
 
 _FLUSH = 64
 """Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
@@ -42,16 +44,36 @@ Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
 class Endpoint:
-    """A bound UDP socket.
+    """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
+    error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
-    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        buffer_size: int,
+        send_queue: int,
+        gro: bool = True,
+        info: bool = False,
+        error_queue: bool = False,
+    ) -> None:
         self._sock = sock
-        self._backend = open_backend(sock, buffer_size, gro)
         self.admission = Admission()
+        # A run that the kernel takes as one may come back as one ICMP error.
+        self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
+        self._errors: ErrorQueue | None = None
+        self._watch: Watch
+        if error_queue:
+            self._errors = ErrorQueue(sock)
+            self._backend.again = self._errors.again
+            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
+        else:
+            self._watch = LoopWatch(sock.fileno())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -61,7 +83,7 @@ class Endpoint:
         self._replies: Replies | None = None  # None: all passes
         self._pacer: Pacer | None = None
         self._sender: Backend | Pacer = self._backend
-        self._turn: asyncio.TimerHandle | None = None
+        self._outlet: Watch | Pacer = self._watch
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
         self.closed = False
@@ -81,23 +103,24 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
+        self._watch.open(loop)
         if self._queue:
-            self._await_turn(loop)
+            self._outlet.write(self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._reading and self._loop is not None:
+        if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock.fileno())
+            self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._watch.read(self._on_readable)
             self.read_on()
 
     def read_on(self) -> None:
@@ -147,7 +170,9 @@ class Endpoint:
             return []
 
     def _receive_failed(self, error: OSError) -> None:
-        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        if self._errors is not None and self._errors.is_stale(error):
+            return
+        name = name_of(error)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
         if error.errno in _GONE:
             raise error
@@ -164,9 +189,9 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `ReplyLimited`,
-        `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one
-        with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a
+        buffer that was released, or one with gaps).
         """
         if self._replies is not None:
             message = self._pass_on(self._replies, message)
@@ -228,11 +253,12 @@ class Endpoint:
 
     def pace(self, pacing: Pacing | None) -> None:
         """From now on sends no faster."""
-        self._pacer = None if pacing is None else Pacer(self._backend, pacing, self._sock.family)
+        self._outlet.write(None)
+        self._pacer = None if pacing is None else Pacer(self._backend, self._watch, pacing, self.family)
         self._sender = self._pacer or self._backend
-        if self._queue and self._loop is not None:
-            self._stop_waiting()
-            self._await_turn(self._loop)
+        self._outlet = self._pacer or self._watch
+        if self._queue:
+            self._outlet.write(self._flush)
 
     @property
     def send_waiting(self) -> int:
@@ -243,6 +269,8 @@ class Endpoint:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
+            if message.info is not None:
+                write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:
@@ -257,35 +285,18 @@ class Endpoint:
         if self._pacer is not None and self._pacer.delay() > 0:
             self.send_delayed += 1
         if len(self._queue) == 1 and self._loop is not None:
-            self._await_turn(self._loop)
-
-    def _await_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What waits goes out when the socket is writable, and not before it may."""
-        delay = 0.0 if self._pacer is None else self._pacer.delay()
-        if delay > 0:
-            loop.remove_writer(self._sock.fileno())
-            self._turn = loop.call_later(max(delay, _TICK), self._flush)
-        else:
-            loop.add_writer(self._sock.fileno(), self._flush)
-
-    def _stop_waiting(self) -> None:
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
-        if self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+            self._outlet.write(self._flush)
 
     def _flush(self) -> None:
-        self._turn = None
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
         done = self._sender.send_many([message for message, _, _ in waiting], failures)
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:
-            self._stop_waiting()
-        elif self._pacer is not None and self._loop is not None:
-            self._await_turn(self._loop)
+            self._outlet.write(None)
+        elif self._pacer is not None:
+            self._pacer.write(self._flush)
         failed = dict(failures)
         for index, (message, token, size) in enumerate(waiting[:done]):
             error = failed.get(index)
@@ -297,9 +308,25 @@ class Endpoint:
     def _count_send_error(self, error: Exception) -> None:
         if isinstance(error, ReplyLimited):
             return  # the limiter has counted it
-        number = getattr(error, "errno", None)
-        name = errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
+        name = name_of(error)
         self.send_errors[name] = self.send_errors.get(name, 0) + 1
+
+    # --- errors by ICMP -----------------------------------------------------------------------------------
+
+    def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
+        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        if self._errors is not None:
+            self._errors.on_error = on_error
+
+    @property
+    def icmp_errors(self) -> dict[str, int]:
+        """ICMP errors by errno's name, where there is an error queue."""
+        return {} if self._errors is None else self._errors.counts
+
+    def mtu(self, host: str) -> int | None:
+        """The longest packet that the path to `host` takes, where a send to it was just refused for that and the error
+        queue told."""
+        return None if self._errors is None else self._errors.mtu(host)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -323,8 +350,10 @@ class Endpoint:
         self._last_drops = kernel_drops(self._sock)
         self.pause()
         if self._queue:
-            self._stop_waiting()
+            self._outlet.write(None)
+        self._watch.close()
         left = [(message, token) for message, token, _ in self._queue]
+        self.dropped_send_queue += len(left)
         self._queue.clear()
         self.closed = True
         self._backend.close()

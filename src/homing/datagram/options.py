@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..gen import BadOption
 from ..gen.options import check_integer, check_type
 from .bpf import Program, Steering, check_program, check_steering
+from .error_queue import why_no_error_queue
 from .limits import Pacing
 
 
@@ -24,6 +26,17 @@ class SocketOptions:
         order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
         gives the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
         a group give the same; the last one bound decides. Linux. None: by a hash of both addresses.
+    receive_local_address: `message.info` tells the address of this machine that a datagram came to, and the interface;
+        an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
+        that the route prescribes, which may not be the one that was asked. Linux.
+    receive_tos: `message.info` tells the type of service (IPv6: traffic class): DSCP and ECN. Linux.
+    receive_ttl: `message.info` tells the time to live (IPv6: hop limit) that was left on arrival. Linux.
+    receive_timestamp: `message.info` tells when the kernel received it, in nanoseconds. Each datagram then has a
+        `PacketInfo` of its own. Linux.
+    error_queue: ICMP errors (a peer has no such port, no such host is there, too long for the path) are read, each with
+        the datagram that it is about (ip(7) IP_RECVERR). Else the system keeps them from a socket that is not
+        connected. Datagrams to one peer do not go out joined then, so that each error tells of one datagram; and what
+        the queue of a network interface drops fails with `ENOBUFS`, of which nothing is told otherwise. Linux only.
     """
 
     receive_buffer: int | None = None
@@ -31,6 +44,11 @@ class SocketOptions:
     send_rate: Pacing | None = None
     bpf: Program | None = None
     reuse_port_steering: Steering | None = None
+    receive_local_address: bool = False
+    receive_tos: bool = False
+    receive_ttl: bool = False
+    receive_timestamp: bool = False
+    error_queue: bool = False
 
     def __post_init__(self) -> None:
         for name in ("receive_buffer", "send_buffer"):
@@ -41,3 +59,8 @@ class SocketOptions:
             check_program("bpf", self.bpf)
         if self.reuse_port_steering is not None:
             check_steering("reuse_port_steering", self.reuse_port_steering)
+        for name in ("receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"):
+            check_type(name, getattr(self, name), bool, "True or False")
+        check_type("error_queue", self.error_queue, bool, "True or False")
+        if self.error_queue and why_no_error_queue():
+            raise BadOption("error_queue", self.error_queue, why_no_error_queue())

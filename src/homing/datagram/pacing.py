@@ -6,26 +6,32 @@ interface (fq, etf) heeds them.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any
 
 from .backend import Backend, Failures
 from .limits import Pacing
 from .message import MessageUDP
+from .watch import Callback, Watch
 
 _HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48}
-_BURST_SECONDS = 0.01  # ten turns of a loop's timer, the resolution of which is 1 ms
+_TICK = 0.001  # the resolution of a loop's timers
+_BURST_SECONDS = 0.01  # ten turns of such a timer
 
 
 class Pacer:
-    """Sends through a backend, no faster than it may; to who sends, it looks like the backend.
+    """Sends through a backend, no faster than it may. To who sends, it looks like the backend, and like the watch that
+    tells when to go on.
 
     The bucket is one number: the time from which on nothing is owed. A datagram may go when that time has come.
     """
 
-    def __init__(self, backend: Backend, pacing: Pacing, family: int) -> None:
+    def __init__(self, backend: Backend, watch: Watch, pacing: Pacing, family: int) -> None:
         burst = _BURST_SECONDS * pacing.bytes_per_second if pacing.burst is None else pacing.burst
         self._backend = backend
+        self._watch = watch
+        self._timer: asyncio.TimerHandle | None = None
         self._seconds = 1 / pacing.bytes_per_second
         self._slack = burst * self._seconds
         self._headers = _HEADERS.get(family, 0)
@@ -53,6 +59,18 @@ class Pacer:
         failed = {index for index, _ in failures}
         self._spend(now, sum(cost for index, cost in enumerate(costs[:done]) if index not in failed))
         return done
+
+    def write(self, callback: Callback | None) -> None:
+        """Calls `callback` when the socket is writable, and not before something may go; None: not any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        delay = self.delay()
+        if callback is None or delay <= 0:
+            self._watch.write(callback)
+        else:
+            self._watch.write(None)
+            self._timer = asyncio.get_running_loop().call_later(max(delay, _TICK), callback)
 
     def _affordable(self, messages: list[MessageUDP], now: float) -> list[int]:
         """What those cost that may go now."""

@@ -38,7 +38,7 @@ class Replies:
             raise ReplyLimited(message.addr)
         if self._shorten is None or self.limiter.slipped == slipped:
             return message
-        return MessageUDP(message.id, message.addr, self._shorten(message.data), False, message._lease)
+        return MessageUDP(message.id, message.addr, self._shorten(message.data), False, message._lease, message.info)
 
     def divide(self, messages: list[MessageUDP], failures: Failures) -> tuple[list[MessageUDP], list[int]]:
         """Those that go out, and their numbers among `messages`; `failures` gets the others."""
