@@ -6,6 +6,7 @@ from .networks cimport Networks
 
 cdef Py_ssize_t _WAYS
 cdef uint64_t _MASK
+cdef uint64_t _WORD
 cdef uint64_t _MAPPED
 cdef uint64_t _SCATTER
 cdef double _ROUNDING

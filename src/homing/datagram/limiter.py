@@ -16,6 +16,7 @@ from .networks import Networks, parse_networks
 
 _WAYS = 8
 _MASK = (1 << 64) - 1
+_WORD = (1 << 32) - 1
 _MAPPED = 0xFFFF << 32  # keys of IPv4 lie where no IPv6 source can be
 _SCATTER = 0xD6E8FEB86659FD93  # the multiplier of Degski's mixer for 64 bits
 _ROUNDING = 1e-6  # of a datagram: times are floating-point numbers
@@ -81,7 +82,7 @@ class Limiter:
         self._dry_run = limit.dry_run
         self._clock = limit.clock
         self._exempt = Networks(parse_networks("exempt", limit.exempt))
-        self._mask4 = 0xFFFFFFFF & (0xFFFFFFFF << (32 - limit.prefix4))
+        self._mask4 = (1 << 32) - (1 << (32 - limit.prefix4))
         mask6 = (1 << 128) - (1 << (128 - limit.prefix6))
         self._mask6_high, self._mask6_low = mask6 >> 64, mask6 & _MASK
         self._sets = 1 << max(0, (limit.capacity - 1).bit_length() - 3)
@@ -166,9 +167,9 @@ class Limiter:
         mixed = (
             self._key0
             + self._key1 * (high >> 32)
-            + self._key2 * (high & 0xFFFFFFFF)
+            + self._key2 * (high & _WORD)
             + self._key3 * (low >> 32)
-            + self._key4 * (low & 0xFFFFFFFF)
+            + self._key4 * (low & _WORD)
         ) & _MASK
         mixed = (mixed ^ (mixed >> 32)) * _SCATTER & _MASK
         mixed = (mixed ^ (mixed >> 32)) * _SCATTER & _MASK
