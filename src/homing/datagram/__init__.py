@@ -3,6 +3,7 @@
 address     what can be bound, where a datagram may go
 options     options of a socket
 binding     from host and port to a bound socket, or an error that says what to do
+substitute  a network that a test has put in the system's place
 message     a datagram; batch: all that one wake-up brought, in columns
 backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere

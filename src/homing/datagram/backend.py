@@ -78,8 +78,9 @@ class Backend(Protocol):
 
 
 def open_backend(sock: socket.socket, buffer_size: int, gro: bool) -> Backend:
-    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can."""
-    if why_portable():
+    """The backend for `sock`; the portable one for what is no socket of the system. `gro`: let the kernel join
+    datagrams, where it can."""
+    if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 
         return PortableBackend(sock, buffer_size)

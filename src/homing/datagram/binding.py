@@ -8,6 +8,7 @@ import socket
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
 from .options import SocketOptions
+from .substitute import current
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
@@ -20,9 +21,13 @@ _HINTS = {
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    Where a test has put a network in the system's place, one of that.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
+    network = current()
+    if network is not None:
+        return network.bind(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port):
         try:

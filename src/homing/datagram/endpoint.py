@@ -64,10 +64,10 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop
+        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
         self._on_readable = on_readable
         if self._queue:
-            loop.add_writer(self._sock.fileno(), self._flush)
+            self._loop.add_writer(self._sock.fileno(), self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
