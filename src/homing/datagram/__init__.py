@@ -5,6 +5,7 @@ options     options of a socket
 ancillary   what a socket is asked to tell of each packet; how that is read and written in Python
 binding     from host and port to a bound socket, or an error that says what to do
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
+substitute  a network that a test has put in the system's place
 backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
 native      many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are

@@ -10,6 +10,7 @@ from .address import Address, resolve_bind
 from .ancillary import ask
 from .error_queue import turn_on
 from .options import SocketOptions
+from .substitute import current
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
@@ -22,9 +23,13 @@ _HINTS = {
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    Where a test has put a network in the system's place, one of that.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
+    network = current()
+    if network is not None:
+        return network.bind(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port):
         try:

@@ -89,9 +89,9 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop
+        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
         self._on_readable = on_readable
-        self._watch.open(loop)
+        self._watch.open(self._loop)
         if self._queue:
             self._watch.write(self._flush)
 
