@@ -168,6 +168,11 @@ class UDPServer(MetaBehavior):
             self._incoming.close()
         linger(self)
 
+    def _transferred(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self._incoming is not None and self._pool is None and self._options.process is None:
+            self._incoming.redirect(self.process.parent)
+
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
         forget(self)
@@ -305,8 +310,9 @@ class UDPServer(MetaBehavior):
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
         backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
-        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, linger, and
-        adoptions (how often a successor has adopted the socket)."""
+        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, linger,
+        adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given it to
+        another process)."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -326,6 +332,7 @@ class UDPServer(MetaBehavior):
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
             linger=self._linger,
             adoptions=self.process.adoptions,
+            transfers=self.process.transfers,
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
 
