@@ -3,6 +3,7 @@
 address     what can be bound, where a datagram may go
 options     options of a socket
 binding     from host and port to a bound socket, or an error that says what to do
+inherited   sockets that the program was started with
 message     a datagram; batch: all that one wake-up brought, in columns
 backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
@@ -19,6 +20,7 @@ from .backend import VARIABLE as VARIABLE
 from .backend import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
 from .binding import bind as bind
+from .binding import open_socket as open_socket
 from .endpoint import Endpoint as Endpoint
 from .message import MessageUDP as MessageUDP
 from .options import SocketOptions as SocketOptions

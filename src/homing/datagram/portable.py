@@ -16,6 +16,7 @@ from typing import Any
 
 from .address import Address, check_destination
 from .backend import Columns, Failures, Pooled
+from .kernel import join_no_datagrams
 from .message import MessageUDP
 
 _TELLS_LENGTH = sys.platform == "linux"
@@ -32,6 +33,7 @@ class PortableBackend:
 
     def __init__(self, sock: socket.socket, buffer_size: int) -> None:
         self._sock = sock
+        join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..act.pool_options import PoolOptions
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, bind, format_address, why_portable
+from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, format_address, open_socket, why_portable
 from ..gen import (
     NO_REPLY,
     PID,
@@ -338,7 +338,7 @@ class UDPServer(MetaBehavior):
 
 
 def _open(options: UDPServerOptions) -> Endpoint:
-    sock = bind(options.host, options.port, options)
+    sock = open_socket(options.host, options.port, options.activation, options)
     try:
         return Endpoint(
             sock,
