@@ -78,7 +78,7 @@ class Backend(Protocol):
         """Frees what the backend holds. The socket may be closed from now on."""
 
 
-def open_backend(sock: socket.socket, buffer_size: int, gro: bool, info: bool = False) -> Backend:
+def open_backend(sock: socket.socket, buffer_size: int, gro: bool, info: bool) -> Backend:
     """The backend for `sock`. `gro`: let the kernel join datagrams, where it can. `info`: read what comes with them."""
     if why_portable():
         from .portable import PortableBackend

@@ -74,7 +74,7 @@ cdef class NativeBackend:
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint info=False):
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint info):
         self._fd = sock.fileno()
         self._family = sock.family
         self._size = buffer_size

@@ -31,7 +31,7 @@ class PortableBackend:
     gro = gso = False
     waiting = 0
 
-    def __init__(self, sock: socket.socket, buffer_size: int, info: bool = False) -> None:
+    def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
