@@ -32,7 +32,7 @@ class PortableBackend:
     gro = gso = False
     waiting = 0
 
-    def __init__(self, sock: socket.socket, buffer_size: int, info: bool = False) -> None:
+    def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
         join_no_datagrams(sock)
         self._size = buffer_size
