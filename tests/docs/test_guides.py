@@ -153,6 +153,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("gen.MetaProcess", public(gen.MetaProcess)),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
         ("meta.MessageUDP", public(meta.MessageUDP)),
+        ("meta.PacketInfo", public(meta.PacketInfo)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
     ],

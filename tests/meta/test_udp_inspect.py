@@ -31,6 +31,8 @@ COUNTERS = {
     "send_errors",
     "send_waiting",
     "dropped_send_queue",
+    "icmp_errors",
+    "dropped_errors",
     "pool_errors",
     "pauses",
 }

@@ -7,6 +7,8 @@ import socket
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
+from .ancillary import ask
+from .error_queue import turn_on
 from .options import SocketOptions
 from .substitute import current
 
@@ -45,6 +47,9 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
         _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
+        ask(sock, options)
+        if options.error_queue:
+            turn_on(sock)
         sock.bind(address)
     except BaseException:
         sock.close()

@@ -1,7 +1,8 @@
 """The endpoint: one bound socket on one event loop. Reads batches on demand, sends or queues, counts, closes once.
 
 Send policy: a datagram's fate never stops the endpoint. What the kernel refuses is counted by its errno and
-reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable.
+reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable. With an
+error queue, what fails for the ICMP error of an earlier datagram is sent again, and the error reported as that one's.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from typing import Any
 
 from ..gen import SendQueueFull
 from .address import Address, check_destination
+from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
+from .error_queue import ErrorQueue
+from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .message import MessageUDP
+from .watch import EpollWatch, LoopWatch, Watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -34,15 +39,35 @@ Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
 class Endpoint:
-    """A bound UDP socket.
+    """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
+    error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
-    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        buffer_size: int,
+        send_queue: int,
+        gro: bool = True,
+        info: bool = False,
+        error_queue: bool = False,
+    ) -> None:
         self._sock = sock
-        self._backend = open_backend(sock, buffer_size, gro)
+        # A run that the kernel takes as one may come back as one ICMP error.
+        self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
+        self._errors: ErrorQueue | None = None
+        self._watch: Watch
+        if error_queue:
+            self._errors = ErrorQueue(sock)
+            self._backend.again = self._errors.again
+            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
+        else:
+            self._watch = LoopWatch(sock.fileno())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -66,23 +91,24 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
         self._on_readable = on_readable
+        self._watch.open(self._loop)
         if self._queue:
-            self._loop.add_writer(self._sock.fileno(), self._flush)
+            self._watch.write(self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._reading and self._loop is not None:
+        if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock.fileno())
+            self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._watch.read(self._on_readable)
             self.read_on()
 
     def read_on(self) -> None:
@@ -126,7 +152,9 @@ class Endpoint:
             return []
 
     def _receive_failed(self, error: OSError) -> None:
-        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        if self._errors is not None and self._errors.is_stale(error):
+            return
+        name = name_of(error)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
         if error.errno in _GONE:
             raise error
@@ -143,8 +171,9 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
-        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was
+        released, or one with gaps).
         """
         if not self._queue:
             try:
@@ -184,6 +213,8 @@ class Endpoint:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
+            if message.info is not None:
+                write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:
@@ -196,7 +227,7 @@ class Endpoint:
             raise
         self._queue.append((message, token, size))
         if len(self._queue) == 1 and self._loop is not None:
-            self._loop.add_writer(self._sock.fileno(), self._flush)
+            self._watch.write(self._flush)
 
     def _flush(self) -> None:
         waiting = list(islice(self._queue, _FLUSH))
@@ -204,8 +235,8 @@ class Endpoint:
         done = self._backend.send_many([message for message, _, _ in waiting], failures)
         for _ in range(done):
             self._queue.popleft()
-        if not self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if not self._queue:
+            self._watch.write(None)
         failed = dict(failures)
         for index, (message, token, size) in enumerate(waiting[:done]):
             error = failed.get(index)
@@ -215,9 +246,25 @@ class Endpoint:
                 self.on_sent(message, token, size if error is None else 0, error)
 
     def _count_send_error(self, error: Exception) -> None:
-        number = getattr(error, "errno", None)
-        name = errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
+        name = name_of(error)
         self.send_errors[name] = self.send_errors.get(name, 0) + 1
+
+    # --- errors by ICMP -----------------------------------------------------------------------------------
+
+    def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
+        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        if self._errors is not None:
+            self._errors.on_error = on_error
+
+    @property
+    def icmp_errors(self) -> dict[str, int]:
+        """ICMP errors by errno's name, where there is an error queue."""
+        return {} if self._errors is None else self._errors.counts
+
+    def mtu(self, host: str) -> int | None:
+        """The longest packet that the path to `host` takes, where a send to it was just refused for that and the error
+        queue told."""
+        return None if self._errors is None else self._errors.mtu(host)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -240,9 +287,11 @@ class Endpoint:
             return []
         self._last_drops = kernel_drops(self._sock)
         self.pause()
-        if self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if self._queue:
+            self._watch.write(None)
+        self._watch.close()
         left = [(message, token) for message, token, _ in self._queue]
+        self.dropped_send_queue += len(left)
         self._queue.clear()
         self.closed = True
         self._backend.close()

@@ -25,7 +25,12 @@ class Statistics:
     packets_out, bytes_out: datagrams that the kernel took to send.
     send_errors: datagrams that it refused, by errno's name or the error's class. Look at the peers and their routes.
     send_waiting: datagrams that wait now because the kernel's send buffer is full.
-    dropped_send_queue: were dropped because too many waited. If it grows: raise `send_buffer`, or send less.
+    dropped_send_queue: were dropped because too many waited, or because the server ended while they did. If it grows:
+        raise `send_buffer`, or send less.
+    icmp_errors: ICMP errors that came back, by errno's name (`SocketOptions.error_queue`); a datagram that was sent may
+        cause none, or several. ECONNREFUSED: peers that have gone. EMSGSIZE: send less at a time. Look at the routes
+        for others.
+    dropped_errors: failures of which `on_error` was not told: nobody was there, or its mailbox was full.
     pool_errors: times that the buffer pool raised or gave something that is no writable buffer; a fresh buffer was
     used.
     pauses: times that reading paused for the receiver.
@@ -44,5 +49,7 @@ class Statistics:
     send_errors: Mapping[str, int]
     send_waiting: int
     dropped_send_queue: int
+    icmp_errors: Mapping[str, int]
+    dropped_errors: int
     pool_errors: int
     pauses: int

@@ -113,9 +113,9 @@ class Incoming:
 
     def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
         messages = []
-        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
             lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease))
+            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease, info))
         return messages
 
     def _deliver(self) -> None:

@@ -48,6 +48,8 @@ class UDPServerOptions(SocketOptions):
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+    receive_local_address, receive_tos, receive_ttl, receive_timestamp: what `message.info` tells of each datagram, see
+        `SocketOptions`.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -58,6 +60,10 @@ class UDPServerOptions(SocketOptions):
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
         backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
     send_queue: datagrams that wait at most while the kernel's send buffer is full; more are dropped and counted.
+    on_error: who gets a `MessageUDPError` for each datagram that could not be sent, and for each ICMP error
+        (`error_queue`): a registered name, a PID or an alias. Not for what was sent by `call`, which raises. While
+        nobody is there, or `high_water` messages wait there, they are counted (`dropped_errors`). None: failures are
+        only counted, and logged at a bounded rate.
     linger: seconds for which the socket outlives its owner, if that crashes, is killed or is ended to be started
         again. Meanwhile datagrams wait in the kernel, and what is sent to the alias goes out. Who creates a server for
         the same address (not port 0) and starts it on that node within that time adopts the socket, its alias and what
@@ -80,6 +86,7 @@ class UDPServerOptions(SocketOptions):
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
+    on_error: Target | None = None
     linger: float = 0.0
 
     def __post_init__(self) -> None:
@@ -98,6 +105,8 @@ class UDPServerOptions(SocketOptions):
         check_integer("receive_batch", self.receive_batch, 1)
         check_type("gro", self.gro, bool, "True or False")
         check_integer("send_queue", self.send_queue, 1)
+        if self.on_error is not None:
+            check_target("on_error", self.on_error)
         check_seconds("linger", self.linger, zero=True)
 
 

@@ -12,14 +12,27 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..act.pool_options import PoolOptions
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, bind, format_address, why_portable
+from ..datagram import (
+    VARIABLE,
+    Address,
+    Endpoint,
+    MessageUDP,
+    Statistics,
+    asked,
+    bind,
+    format_address,
+    name_of,
+    why_portable,
+)
 from ..gen import (
     NO_REPLY,
     PID,
     BadOption,
+    BindFailed,
     BufferReleased,
     HomingError,
     MetaBehavior,
+    MetaTerminated,
     NotAllowed,
     Ref,
     Target,
@@ -33,6 +46,7 @@ from .lending import Lender
 from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
+from .reporting import Reporter
 from .workers import pool_options, retire, serves, start_workers
 
 
@@ -63,6 +77,7 @@ class UDPServer(MetaBehavior):
         self._incoming: Incoming | None = None
         self._pool: Process | None = None
         self._log: RateLimited | None = None
+        self._reporter: Reporter | None = None
         self._gone: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -91,6 +106,9 @@ class UDPServer(MetaBehavior):
         _tell_once_why_portable(process.log)
         options = self._options
         self._endpoint.on_sent = self._sent_later
+        if options.on_error is not None:
+            self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
+        self._endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
         self._warn_of_small_buffer(process)
         inherited = None
         if self._predecessor is not None:
@@ -194,7 +212,9 @@ class UDPServer(MetaBehavior):
         forget(self)
         if self._incoming is not None:
             self._incoming.close()
-        for message, _ in self._endpoint.close():
+        for message, ref in self._endpoint.close():
+            if ref is None:
+                self._report(message, MetaTerminated(self.process.id))
             self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
 
     # --- to the socket ------------------------------------------------------------------------------------
@@ -215,7 +235,7 @@ class UDPServer(MetaBehavior):
     def _send(self, messages: list[MessageUDP]) -> None:
         done, failures = self._endpoint.send_many(messages)
         for index, error in failures:
-            self._failed(messages[index], error)
+            self._failed(messages[index], error, None)
         if self._lender is not None or any_leased(messages):
             failed = {index for index, _ in failures}
             for index in range(done):
@@ -238,7 +258,7 @@ class UDPServer(MetaBehavior):
         try:
             size = self._endpoint.send(request, ref)
         except Exception as failure:
-            self.process.send_response_error(sender, ref, self._failed(request, failure))
+            self.process.send_response_error(sender, ref, self._failed(request, failure, ref))
             return NO_REPLY
         if size is None:
             return NO_REPLY
@@ -250,21 +270,27 @@ class UDPServer(MetaBehavior):
         if error is None:
             self._finished(message)
         else:
-            error = self._failed(message, error)
+            error = self._failed(message, error, ref)
         if ref is not None and error is None:
             self.process.send_response(self.process.parent, ref, size)
         elif ref is not None and error is not None:
             self.process.send_response_error(self.process.parent, ref, error)
 
-    def _failed(self, message: MessageUDP, error: Exception) -> Exception:
-        """One datagram could not be sent: it is counted, logged at a bounded rate, and its buffer goes back."""
+    def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
+        """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
+        `call` is (`ref`), and its buffer goes back."""
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
-        number = error.errno if isinstance(error, OSError) else None
-        kind = errno.errorcode.get(number or 0, type(error).__name__)
-        self._warn(f"send {kind}", "a datagram to %s was not sent: %s", message.addr, error)
+        self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
+        if ref is None:
+            self._report(message, error)
         self._finished(message)
         return error
+
+    def _report(self, message: MessageUDP, error: Exception) -> None:
+        if self._reporter is not None:
+            mtu = self._endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
+            self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
         """The datagram has gone out, or never will: a pooled buffer goes back."""
@@ -298,6 +324,8 @@ class UDPServer(MetaBehavior):
             send_errors=dict(endpoint.send_errors),
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
+            icmp_errors=dict(endpoint.icmp_errors),
+            dropped_errors=self._reporter.lost if self._reporter is not None else 0,
             pool_errors=self._lender.errors if self._lender is not None else 0,
             pauses=incoming.pauses if incoming is not None else 0,
         )
@@ -305,8 +333,8 @@ class UDPServer(MetaBehavior):
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
         backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
-        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, linger, and
-        adoptions (how often a successor has adopted the socket)."""
+        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
+        linger, and adoptions (how often a successor has adopted the socket)."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -324,6 +352,7 @@ class UDPServer(MetaBehavior):
             send_buffer=self._endpoint.send_buffer,
             send_buffer_asked=self._options.send_buffer,
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
+            error_queue=self._options.error_queue,
             linger=self._linger,
             adoptions=self.process.adoptions,
         )
@@ -338,7 +367,12 @@ def _open(options: UDPServerOptions) -> Endpoint:
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             gro=options.gro and options.buffer_pool is None,
+            info=asked(options),
+            error_queue=options.error_queue,
         )
+    except OSError as error:
+        sock.close()
+        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
     except BaseException:
         sock.close()
         raise

@@ -212,8 +212,7 @@ class MetaProcess(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
+            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
