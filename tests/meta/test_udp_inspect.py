@@ -25,6 +25,8 @@ COUNTERS = {
     "bytes_out",
     "delivered",
     "dropped_no_receiver",
+    "dropped_newest",
+    "dropped_oldest",
     "truncated",
     "kernel_drops",
     "receive_errors",

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """A snapshot. Nothing is dropped between the kernel and the receiver's mailbox, so
-    `sent to us == packets_in + receive_waiting + kernel_drops + what waits in the kernel`.
+    """A snapshot. Every datagram is in one counter, at every moment:
+
+    `sent to us == packets_in + receive_waiting + kernel_drops + what waits in the kernel`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver`
 
     packets_in, bytes_in: datagrams taken from the kernel, and their payload as delivered.
     receive_waiting: datagrams that the kernel handed over joined with others (`gro`) and for which the receiver has had
         no room yet.
-    delivered: put into a receiver's mailbox.
+    delivered: put into a receiver's mailbox, and not dropped from there.
+    dropped_newest, dropped_oldest: dropped because the receiver's mailbox was full, as `overflow` asks. If it grows:
+        the receiver is too slow.
     dropped_no_receiver: taken, but the receiver was gone in that instant. Stays 0 unless a receiver ends inside the
         runtime's own step; if it grows, report it.
     truncated: were longer than the buffer. If it grows: raise `buffer_size`.
@@ -41,6 +45,8 @@ class Statistics:
     receive_waiting: int
     delivered: int
     dropped_no_receiver: int
+    dropped_newest: int
+    dropped_oldest: int
     truncated: int
     kernel_drops: int | None
     receive_errors: Mapping[str, int]

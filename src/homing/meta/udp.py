@@ -56,7 +56,8 @@ class UDPServer(MetaBehavior):
 
     Never stops for one datagram's fate: counts it and goes on. Ends by exit signal, with its parent, with the node,
     or if the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
-    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`.
+    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`. Or something is
+    dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
     process: MetaProcess
@@ -315,6 +316,8 @@ class UDPServer(MetaBehavior):
             receive_waiting=backend.waiting,
             delivered=incoming.delivered if incoming is not None else 0,
             dropped_no_receiver=incoming.dropped if incoming is not None else 0,
+            dropped_newest=incoming.dropped_newest if incoming is not None else 0,
+            dropped_oldest=incoming.dropped_oldest if incoming is not None else 0,
             truncated=backend.truncated,
             kernel_drops=endpoint.kernel_drops,
             receive_errors=dict(endpoint.receive_errors),

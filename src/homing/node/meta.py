@@ -130,9 +130,9 @@ class MetaProcess(Activity):
 
         return await spawn_meta(self.core, self.owner, behavior, options)
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str) -> Inlet:
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, batches)
+        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
