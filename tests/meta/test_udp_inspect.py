@@ -33,6 +33,8 @@ COUNTERS = {
     "send_errors",
     "send_waiting",
     "dropped_send_queue",
+    "dropped_send_oldest",
+    "send_pauses",
     "icmp_errors",
     "dropped_errors",
     "pool_errors",

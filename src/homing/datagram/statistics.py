@@ -12,6 +12,7 @@ class Statistics:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + what waits in the kernel`
     `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver`
+    `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + the sum of send_errors`
 
     packets_in, bytes_in: datagrams taken from the kernel, and their payload as delivered.
     receive_waiting: datagrams that the kernel handed over joined with others (`gro`) and for which the receiver has had
@@ -31,6 +32,8 @@ class Statistics:
     send_waiting: datagrams that wait now because the kernel's send buffer is full.
     dropped_send_queue: were dropped because too many waited, or because the server ended while they did. If it grows:
         raise `send_buffer`, or send less.
+    dropped_send_oldest: gave way to others, because too many waited. As `dropped_send_queue`.
+    send_pauses: times that sending paused, so that what was sent to the server waited in its mailbox.
     icmp_errors: ICMP errors that came back, by errno's name (`SocketOptions.error_queue`); a datagram that was sent may
         cause none, or several. ECONNREFUSED: peers that have gone. EMSGSIZE: send less at a time. Look at the routes
         for others.
@@ -55,6 +58,8 @@ class Statistics:
     send_errors: Mapping[str, int]
     send_waiting: int
     dropped_send_queue: int
+    dropped_send_oldest: int
+    send_pauses: int
     icmp_errors: Mapping[str, int]
     dropped_errors: int
     pool_errors: int

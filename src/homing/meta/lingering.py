@@ -49,7 +49,7 @@ def find(options: UDPServerOptions) -> UDPServer | None:
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     """The options that a socket has from its beginning and that are not the same."""
-    names = ["buffer_size", "receive_buffer", "send_buffer", "gro", "send_queue", "error_queue"]
+    names = ["buffer_size", "receive_buffer", "send_buffer", "gro", "send_queue", "send_overflow", "error_queue"]
     differing = [name for name in names if getattr(before, name) != getattr(now, name)]
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")

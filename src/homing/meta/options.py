@@ -12,6 +12,7 @@ from ..gen.options import check_choice, check_integer, check_seconds, check_targ
 from .workers import pool_options
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
+"""What happens to what is too much."""
 
 
 @runtime_checkable
@@ -65,7 +66,12 @@ class UDPServerOptions(SocketOptions):
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
         backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
-    send_queue: datagrams that wait at most while the kernel's send buffer is full; more are dropped and counted.
+    send_queue: datagrams that wait at most while the kernel's send buffer is full.
+    send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": those
+        that have waited longest are dropped in their place (`dropped_send_oldest`). Who has called is told by
+        `SendQueueFull`, else `on_error`. "pause": they wait in the server's mailbox (`send_pauses`), in which no more
+        than `gen.MetaOptions(mailbox_size=)` may wait; 0, its default, is `send_queue` then. Who sends or calls once
+        that is full gets `MailboxFull`. What comes with a higher priority does not wait there: as with "drop_newest".
     on_error: who gets a `MessageUDPError` for each datagram that could not be sent, and for each ICMP error
         (`error_queue`): a registered name, a PID or an alias. Not for what was sent by `call`, which raises. While
         nobody is there, or `high_water` messages wait there, they are counted (`dropped_errors`). None: failures are
@@ -93,6 +99,7 @@ class UDPServerOptions(SocketOptions):
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
+    send_overflow: Overflow = "drop_newest"
     on_error: Target | None = None
     linger: float = 0.0
 
@@ -113,6 +120,7 @@ class UDPServerOptions(SocketOptions):
         check_integer("receive_batch", self.receive_batch, 1)
         check_type("gro", self.gro, bool, "True or False")
         check_integer("send_queue", self.send_queue, 1)
+        check_choice("send_overflow", self.send_overflow, get_args(Overflow))
         if self.on_error is not None:
             check_target("on_error", self.on_error)
         check_seconds("linger", self.linger, zero=True)
