@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from array import array
 
-from .limits import RateLimit
+from .limits import RateLimit, clock_of
 from .networks import Networks, parse_networks
 
 _WAYS = 8
@@ -80,7 +80,7 @@ class Limiter:
         self._burst = limit.bucket
         self._slip = limit.slip
         self._dry_run = limit.dry_run
-        self._clock = limit.clock
+        self._clock = clock_of(limit)
         self._exempt = Networks(parse_networks("exempt", limit.exempt))
         self._mask4 = (1 << 32) - (1 << (32 - limit.prefix4))
         mask6 = (1 << 128) - (1 << (128 - limit.prefix6))

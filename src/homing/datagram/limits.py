@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class RateLimit:
     shorten: a function that gives what is sent instead of a reply that slips: of a DNS server, the header with the bit
         TC, for example. None: the reply as it is. Only for `reply_limit`.
     dry_run: drops nothing, and only counts what would be dropped.
-    clock: gives the time in seconds; for tests.
+    clock: gives the time in seconds; for tests. None: the event loop's clock.
     """
 
     rate: float
@@ -41,7 +42,7 @@ class RateLimit:
     slip: int = 0
     shorten: Callable[[Any], Any] | None = None
     dry_run: bool = False
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         check_rate("rate", self.rate, "datagrams")
@@ -55,7 +56,8 @@ class RateLimit:
         if self.shorten is not None:
             check_callable("shorten", self.shorten, "a function that takes the data of a reply and gives other data")
         check_type("dry_run", self.dry_run, bool, "True or False")
-        check_callable("clock", self.clock, "a function that gives seconds")
+        if self.clock is not None:
+            check_callable("clock", self.clock, "a function that gives seconds, or None")
 
     @property
     def bucket(self) -> int:
@@ -71,18 +73,29 @@ class Pacing:
     burst: octets that go out at once, after nothing was sent for a while, and at each turn of the timer: too few, and
         the rate is not reached. None: those of 10 ms. The datagram with which the burst is used up still goes out
         whole: in t seconds, no more than `bytes_per_second * t + burst`, and one datagram.
-    clock: gives the time in seconds; for tests.
+    clock: gives the time in seconds; for tests. None: the event loop's clock.
     """
 
     bytes_per_second: float
     burst: int | None = None
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         check_rate("bytes_per_second", self.bytes_per_second, "octets")
         if self.burst is not None:
             check_integer("burst", self.burst, 0)
-        check_callable("clock", self.clock, "a function that gives seconds")
+        if self.clock is not None:
+            check_callable("clock", self.clock, "a function that gives seconds, or None")
+
+
+def clock_of(options: RateLimit | Pacing) -> Callable[[], float]:
+    """The clock that `options` name, else that of the loop that runs, else the system's."""
+    if options.clock is not None:
+        return options.clock
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        return time.monotonic
 
 
 def check_rate(option: str, value: object, what: str) -> None:

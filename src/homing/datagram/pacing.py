@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from .backend import Backend, Failures
-from .limits import Pacing
+from .limits import Pacing, clock_of
 from .message import MessageUDP
 from .watch import Callback, Watch
 
@@ -35,7 +35,7 @@ class Pacer:
         self._seconds = 1 / pacing.bytes_per_second
         self._slack = burst * self._seconds
         self._headers = _HEADERS.get(family, 0)
-        self._clock = pacing.clock
+        self._clock = clock_of(pacing)
         self._free = self._clock() - self._slack
 
     def delay(self) -> float:
