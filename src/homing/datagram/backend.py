@@ -86,11 +86,11 @@ class Backend(Protocol):
 def open_backend(
     sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
 ) -> Backend:
-    """The backend for `sock`.
+    """The backend for `sock`; the portable one for what is no socket of the system.
 
     gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
     """
-    if why_portable():
+    if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 
         return PortableBackend(sock, buffer_size, info)
