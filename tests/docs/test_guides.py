@@ -225,6 +225,7 @@ SNAPSHOTS = [
     gen.ProcessTree,
     act.ChildInfo,
     act.ChildCount,
+    meta.Reconfigured,
 ]
 
 

@@ -47,6 +47,7 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    socket: for who changes its options.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
@@ -64,7 +65,7 @@ class Endpoint:
         info: bool = False,
         error_queue: bool = False,
     ) -> None:
-        self._sock = sock
+        self._sock = self.socket = sock
         self.admission = Admission()
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
@@ -262,6 +263,11 @@ class Endpoint:
         self._outlet = self._pacer or self._watch
         if self._queue:
             self._outlet.write(self._flush)
+
+    def bound_queue(self, most: int, *, drop_oldest: bool) -> None:
+        """From now on no more than `most` wait. Those that do already, stay."""
+        self._queue_limit = most
+        self._drop_oldest = drop_oldest
 
     @property
     def send_waiting(self) -> int:

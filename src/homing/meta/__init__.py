@@ -3,6 +3,7 @@
 udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool;
              reporting: what is told of datagrams that were not sent
 batches      how a batch of datagrams goes to a behavior that takes batches
+reconfiguring  changing options of a server that runs; moving: sockets that it had before; counting: all of them
 protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """
@@ -17,5 +18,7 @@ from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
+from .reconfiguring import Reconfigure as Reconfigure
+from .reconfiguring import Reconfigured as Reconfigured
 from .udp import UDPServer as UDPServer
 from .udp import create_udp_server as create_udp_server

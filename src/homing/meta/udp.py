@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import sys
 from collections import deque
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..act.pool_options import PoolOptions
 from ..datagram import (
-    VARIABLE,
     Address,
     Endpoint,
     MessageUDP,
     Statistics,
-    asked,
     format_address,
     name_of,
-    open_socket,
-    why_portable,
 )
 from ..gen import (
     NO_REPLY,
     PID,
+    Alias,
     BadOption,
-    BindFailed,
     BufferReleased,
     HomingError,
     MetaBehavior,
@@ -39,15 +32,20 @@ from ..gen import (
     Target,
 )
 from ..gen.behavior import Result
-from ..node.logs import ContextAdapter, RateLimited
+from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
 from ..node.process import Process
+from .counting import count
 from .incoming import TURN, Incoming
-from .lending import Lender
+from .inspecting import facts
+from .lending import Lender, was_released
 from .lingering import find, forget, linger
+from .moving import Formers
+from .opening import open_endpoint, tell_once_why_portable
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
-from .protecting import protect, protection_counters, protection_facts
+from .protecting import protect
+from .reconfiguring import Reconfigure, reconfigure
 from .reporting import Reporter
 from .workers import pool_options, retire, serves, start_workers
 
@@ -75,7 +73,7 @@ class UDPServer(MetaBehavior):
         pool = options.buffer_pool
         self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
         self._predecessor: UDPServer | None = find(options)
-        self._endpoint: Endpoint = _open(options) if self._predecessor is None else self._predecessor._endpoint
+        self._endpoint: Endpoint = open_endpoint(options) if self._predecessor is None else self._predecessor._endpoint
         self._adopted = False
         self._incoming: Incoming | None = None
         self._pool: Process | None = None
@@ -83,7 +81,9 @@ class UDPServer(MetaBehavior):
         self._send_pauses = 0
         self._log: RateLimited | None = None
         self._reporter: Reporter | None = None
+        self._lost = 0  # by reporters before this one
         self._gone: asyncio.Future[None] | None = None
+        self._formers = Formers(self._close_one)
 
     def __enter__(self) -> Self:
         return self
@@ -108,18 +108,17 @@ class UDPServer(MetaBehavior):
         if self._endpoint.closed:
             raise NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
         self._log = RateLimited(process.log)
-        _tell_once_why_portable(process.log)
+        tell_once_why_portable(process.log)
         options = self._options
         if self._pauses_sending and not process.limit:
             process.bound(options.send_queue)
-        self._endpoint.on_sent = self._sent_later
-        if options.on_error is not None:
-            self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
-        self._endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+        self._report_to(options)
         self._warn_of_small_buffer(process)
         inherited = None
         if self._predecessor is not None:
             self._incoming, inherited = self._predecessor._hand_over()
+            self._formers = self._predecessor._formers
+            self._formers.closes = self._close_one
             if self._lender is not None and self._predecessor._lender is not None:
                 self._lender.succeed(self._predecessor._lender)
             self._predecessor = None
@@ -144,15 +143,33 @@ class UDPServer(MetaBehavior):
 
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
-        options = self._options
+        options, to = self._options, self._receiver()
         protect(self._endpoint, options)
-        to: Target = self.process.parent if options.process is None else options.process
-        if self._pool is not None:
-            to = self._pool.id
         if self._incoming is None:
-            self._incoming = Incoming(self.process, self._endpoint, to, options, self._lender, self._socket_gone)
+            self._incoming = self._reading(self._endpoint, self.process.id)
         else:
             self._incoming.begin(to, options, self._lender, self._socket_gone)
+        for incoming in self._formers.incomings:
+            incoming.begin(to, options, self._lender, self._socket_gone)
+
+    def _receiver(self) -> Target:
+        if self._pool is not None:
+            return self._pool.id
+        return self.process.parent if self._options.process is None else self._options.process
+
+    def _reading(self, endpoint: Endpoint, id: Alias) -> Incoming:
+        to, options = self._receiver(), self._options
+        return Incoming(self.process, endpoint, to, options, self._lender, self._socket_gone, id)
+
+    def _report_to(self, options: UDPServerOptions) -> None:
+        """Who is told of datagrams that fail, and that others have gone out."""
+        before, self._reporter = self._reporter, None
+        if options.on_error is not None:
+            self._reporter = Reporter(self.process, options.on_error, options.high_water, self._warn)
+        self._lost += before.lost if before is not None else 0
+        for endpoint in self._endpoints():
+            endpoint.on_sent = self._sent_later
+            endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
 
     def _warn_of_small_buffer(self, process: MetaProcess) -> None:
         asked = self._options.receive_buffer
@@ -170,8 +187,9 @@ class UDPServer(MetaBehavior):
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
         if self._incoming is not None:
-            self._endpoint.open(self.process.loop, self._incoming.readable)
-            self._incoming.resume()
+            for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
+                endpoint.open(self.process.loop, incoming.readable)
+                incoming.resume()
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
@@ -189,15 +207,16 @@ class UDPServer(MetaBehavior):
 
     def _orphaned(self) -> None:
         """Reads no more. What the kernel and the arena hold waits there for the successor."""
-        if self._incoming is not None:
-            self._incoming.drain()
-            self._incoming.close()
+        for incoming in self._incomings():
+            incoming.drain()
+            incoming.close()
         linger(self)
 
     def _transferred(self) -> None:
         """Datagrams that go to the owner go to the new one."""
-        if self._incoming is not None and self._pool is None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
+        if self._pool is None and self._options.process is None:
+            for incoming in self._incomings():
+                incoming.redirect(self.process.parent)
 
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
@@ -208,12 +227,18 @@ class UDPServer(MetaBehavior):
         self._adopted = True
         return incoming, self._pool
 
+    def _endpoints(self) -> list[Endpoint]:
+        return [self._endpoint, *self._formers.endpoints]
+
+    def _incomings(self) -> list[Incoming]:
+        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
+
     def drain(self) -> None:
-        if self._incoming is not None:
-            self._incoming.drain()
+        for incoming in self._incomings():
+            incoming.drain()
 
     def drained(self) -> bool:
-        return self._endpoint.send_waiting == 0
+        return not any(endpoint.send_waiting for endpoint in self._endpoints())
 
     def terminate(self, reason: Exception) -> None:
         """Closes the socket. A second time does nothing."""
@@ -223,12 +248,40 @@ class UDPServer(MetaBehavior):
         if self._adopted or self._predecessor is not None:
             return  # the socket is, or still is, another's
         forget(self)
+        self._formers.close()
         if self._incoming is not None:
             self._incoming.close()
-        for message, ref in self._endpoint.close():
+        self._close_one(self._endpoint)
+
+    def _close_one(self, endpoint: Endpoint) -> None:
+        for message, ref in endpoint.close():
             if ref is None:
                 self._report(message, MetaTerminated(self.process.id))
             self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
+
+    # --- other options ------------------------------------------------------------------------------------
+
+    def _change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
+        """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
+        self._options = options
+        self._linger = options.linger
+        if moved is not None:
+            self._move(moved, grace)
+        self._report_to(options)
+        for endpoint in self._endpoints():
+            endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
+        for incoming in self._incomings():
+            incoming.adjust(self._receiver(), options)
+
+    def _move(self, endpoint: Endpoint, grace: float) -> None:
+        """Reads `endpoint` as well; the former one for a while only."""
+        if self._incoming is not None:
+            self._formers.add(self.process.loop, self._endpoint, self._incoming, grace)
+        self._endpoint = endpoint
+        self._incoming = self._reading(endpoint, Alias(*self.process.id))
+        if self._gone is not None:
+            endpoint.open(self.process.loop, self._incoming.readable)
+        self.process.log.info("UDP server listens on %s now", format_address(endpoint.local_address))
 
     # --- to the socket ------------------------------------------------------------------------------------
 
@@ -253,7 +306,17 @@ class UDPServer(MetaBehavior):
         return 1
 
     def _send(self, messages: list[MessageUDP]) -> None:
-        done, failures = self._endpoint.send_many(messages)
+        if not self._formers:
+            self._send_by(self._endpoint, messages)
+            return
+        for endpoint in self._endpoints():
+            self._send_by(endpoint, [message for message in messages if self._leaves_from(message) is endpoint])
+
+    def _leaves_from(self, message: MessageUDP) -> Endpoint:
+        return (self._formers.endpoint_of(message) if self._formers else None) or self._endpoint
+
+    def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
+        done, failures = endpoint.send_many(messages)
         for index, error in failures:
             self._failed(messages[index], error, None)
         if self._lender is not None or any_leased(messages):
@@ -266,17 +329,21 @@ class UDPServer(MetaBehavior):
         """What is no datagram. (Those go through `_take_main`, or come with a higher priority.)"""
         if isinstance(message, MessageUDP):
             self._send([message])
+        elif isinstance(message, Reconfigure):
+            self._reconfigure(sender, None, message)
         else:
             self._warn("message", "a %s was sent to a UDP server, which takes MessageUDP", type(message).__name__)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        if isinstance(request, Reconfigure):
+            return self._reconfigure(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a UDP server takes MessageUDP, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
         try:
-            size = self._endpoint.send(request, ref)
+            size = self._leaves_from(request).send(request, ref)
         except Exception as failure:
             self.process.send_response_error(sender, ref, self._failed(request, failure, ref))
             return NO_REPLY
@@ -284,6 +351,19 @@ class UDPServer(MetaBehavior):
             return NO_REPLY
         self._finished(request)
         return size
+
+    def _reconfigure(self, sender: PID, ref: Ref | None, request: Reconfigure) -> Any:
+        """Answers with what is in force now, or with why all is as it was; where nobody waits for it, logs that."""
+        try:
+            if sender not in (self.process.parent, self.process.core.pid):
+                raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
+            return reconfigure(self, request)
+        except HomingError as error:
+            if ref is None:
+                self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
+            else:
+                self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
@@ -301,7 +381,7 @@ class UDPServer(MetaBehavior):
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
         """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
         `call` is (`ref`), and its buffer goes back."""
-        if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
+        if isinstance(error, ValueError) and not isinstance(error, HomingError) and was_released(message.data):
             error = BufferReleased()
         self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
         if ref is None and not isinstance(error, ReplyLimited):
@@ -311,7 +391,8 @@ class UDPServer(MetaBehavior):
 
     def _report(self, message: MessageUDP, error: Exception) -> None:
         if self._reporter is not None:
-            mtu = self._endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
+            endpoint = self._leaves_from(message)
+            mtu = endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
             self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
@@ -329,33 +410,14 @@ class UDPServer(MetaBehavior):
 
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
-        endpoint = self._endpoint
-        backend = endpoint.backend
-        incoming = self._incoming
-        return Statistics(
-            packets_in=backend.packets_in + endpoint.admission.refused,
-            bytes_in=backend.bytes_in,
-            receive_waiting=backend.waiting,
-            delivered=incoming.delivered if incoming is not None else 0,
-            dropped_no_receiver=incoming.dropped if incoming is not None else 0,
-            dropped_newest=incoming.dropped_newest if incoming is not None else 0,
-            dropped_oldest=incoming.dropped_oldest if incoming is not None else 0,
-            truncated=backend.truncated,
-            kernel_drops=endpoint.kernel_drops,
-            receive_errors=dict(endpoint.receive_errors),
-            packets_out=backend.packets_out,
-            bytes_out=backend.bytes_out,
-            send_errors=dict(endpoint.send_errors),
-            send_waiting=endpoint.send_waiting,
-            dropped_send_queue=endpoint.dropped_send_queue,
-            dropped_send_oldest=endpoint.dropped_send_oldest,
+        counted = count(
+            self._endpoint,
+            self._incoming,
             send_pauses=self._send_pauses,
-            icmp_errors=dict(endpoint.icmp_errors),
-            dropped_errors=self._reporter.lost if self._reporter is not None else 0,
+            dropped_errors=self._lost + (self._reporter.lost if self._reporter is not None else 0),
             pool_errors=self._lender.errors if self._lender is not None else 0,
-            pauses=incoming.pauses if incoming is not None else 0,
-            **protection_counters(endpoint),
         )
+        return self._formers.total(counted)
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
@@ -363,77 +425,8 @@ class UDPServer(MetaBehavior):
         waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
         linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
         it to another process)."""
-        facts = asdict(self.statistics())
-        if facts["kernel_drops"] is None:
-            facts["kernel_drops"] = "n/a"
-        incoming = self._incoming
-        facts.update(
-            listener=format_address(self.local_address),
-            process=str(incoming.receiver) if incoming is not None else "",
-            backend=self._endpoint.backend.name,
-            gro=self._endpoint.backend.gro,
-            gso=self._endpoint.backend.gso,
-            reading=self._endpoint.reading,
-            waiting_for=incoming.waiting_for() if incoming is not None else "",
-            receive_buffer=self._endpoint.receive_buffer,
-            receive_buffer_asked=self._options.receive_buffer,
-            send_buffer=self._endpoint.send_buffer,
-            send_buffer_asked=self._options.send_buffer,
-            buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
-            error_queue=self._options.error_queue,
-            linger=self._linger,
-            adoptions=self.process.adoptions,
-            **protection_facts(self._endpoint, self._options),
-            transfers=self.process.transfers,
-        )
-        return {key: facts[key] for key in items if key in facts} if items else facts
-
-
-def _open(options: UDPServerOptions) -> Endpoint:
-    sock = open_socket(options.host, options.port, options.activation, options)
-    try:
-        return Endpoint(
-            sock,
-            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
-            send_queue=options.send_queue,
-            drop_oldest=options.send_overflow == "drop_oldest",
-            gro=options.gro and options.buffer_pool is None,
-            info=asked(options),
-            error_queue=options.error_queue,
-        )
-    except OSError as error:
-        sock.close()
-        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _tell_once_why_portable(log: ContextAdapter) -> None:
-    """Where the native backend could serve and does not, the user is told, once in a program."""
-    reason = why_portable()
-    if reason and reason not in _told and sys.platform == "linux" and VARIABLE not in os.environ:
-        _told.add(reason)
-        log.warning(
-            "UDP servers use the portable datagram backend, which costs about three times as much per datagram: %s. "
-            "Install a C compiler and the Python headers and install homing again, or set %s=portable to be content",
-            reason,
-            VARIABLE,
-        )
-
-
-_told: set[str] = set()
-
-
-def _was_released(message: MessageUDP) -> bool:
-    data = message.data
-    if not isinstance(data, memoryview):
-        return False
-    try:
-        data.nbytes  # noqa: B018 - a released view raises
-    except ValueError:
-        return True
-    return False
+        told = facts(self)
+        return {key: told[key] for key in items if key in told} if items else told
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:

@@ -1,0 +1,48 @@
+"""Opening the socket of a server."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..datagram import VARIABLE, Endpoint, asked, open_socket, why_portable
+from ..gen import BindFailed
+from ..node.logs import ContextAdapter
+from .options import UDPServerOptions
+
+
+def open_endpoint(options: UDPServerOptions) -> Endpoint:
+    """The bound socket that `options` ask for. Raises `BindFailed`, `BadOption`."""
+    sock = open_socket(options.host, options.port, options.activation, options)
+    try:
+        return Endpoint(
+            sock,
+            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+            send_queue=options.send_queue,
+            drop_oldest=options.send_overflow == "drop_oldest",
+            gro=options.gro and options.buffer_pool is None,
+            info=asked(options),
+            error_queue=options.error_queue,
+        )
+    except OSError as error:
+        sock.close()
+        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
+    except BaseException:
+        sock.close()
+        raise
+
+
+def tell_once_why_portable(log: ContextAdapter) -> None:
+    """Where the native backend could serve and does not, the user is told, once in a program."""
+    reason = why_portable()
+    if reason and reason not in _told and sys.platform == "linux" and VARIABLE not in os.environ:
+        _told.add(reason)
+        log.warning(
+            "UDP servers use the portable datagram backend, which costs about three times as much per datagram: %s. "
+            "Install a C compiler and the Python headers and install homing again, or set %s=portable to be content",
+            reason,
+            VARIABLE,
+        )
+
+
+_told: set[str] = set()
