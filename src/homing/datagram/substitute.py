@@ -19,8 +19,8 @@ _entered: dict[int, list[Network]] = {}
 
 
 class Network(Protocol):
-    """What sockets are bound in. A socket is what `Endpoint` and the portable backend use of `socket.socket`, and has
-    a method `watched_on(loop)`: it gives the loop as the endpoint uses it, on which no system knows the socket."""
+    """What sockets are bound in. A socket has what the endpoint, the portable backend and the error queue use of
+    `socket.socket`, and a method `watch(on_error)`, which gives a `watch.Watch`: no loop knows such a socket."""
 
     def bind(self, host: str, port: int, options: SocketOptions) -> Any:
         """A bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for what this network has not."""

@@ -3,7 +3,8 @@
 network     FakeNetwork: what is bound in it, where a datagram goes, what is counted
 hosts       its addresses
 conditions  how bad it is; link: what becomes of each datagram between two addresses
-fake_socket what a server has instead of a socket of the system; peer: what the test has
+fake_socket what a server has instead of a socket of the system; fake_watch: who reads it; control: what comes with
+            a datagram beside its payload; peer: what the test has
 virtual     an event loop on which waiting takes no time
 """
 

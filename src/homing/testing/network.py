@@ -7,6 +7,8 @@ import errno
 import os
 import random
 import socket
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextvars import Context
@@ -15,19 +17,20 @@ from heapq import heappop, heappush
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from ..datagram import Address, SocketOptions, format_address
+from ..datagram import Address, PacketInfo, SocketOptions, format_address
 from ..datagram.substitute import enter
 from ..gen import BadOption, BindFailed, NotAllowed
 from ..gen.options import check_integer, check_seconds, check_type
 from .conditions import Conditions, Span
-from .fake_socket import DEFAULT_BUFFER, FakeSocket
+from .fake_socket import Arrived, FakeSocket
 from .hosts import LOOPBACKS, WILDCARDS, Place, as_address, canonical, host_of, hosts_of, resolve
 from .link import Link
 from .peer import Peer
 
 Kind: TypeAlias = Literal["sent", "duplicated", "delivered", "lost", "partitioned", "no_receiver", "overflow"]
 _FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
-_MEANINGFUL = frozenset({"receive_buffer", "send_buffer"})
+_TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
+_MEANINGFUL = frozenset({"receive_buffer", "send_buffer", "error_queue"}) | _TOLD
 """Options of a socket that mean something here, or whose want nobody can notice."""
 
 
@@ -83,6 +86,7 @@ class _Passage:
     source: Address
     destination: Address
     data: bytes
+    info: PacketInfo | None
     is_copy: bool = False
 
 
@@ -98,7 +102,8 @@ class FakeNetwork:
     seed: an integer; what becomes of the n-th datagram from one address to another follows from it. None: another one
         each time. An exception that leaves the block has it in a note.
     loss, duplicate, reorder, delay, reorder_delay, mtu: see `Conditions`.
-    refuse: who sends to an address that nobody has, gets ECONNREFUSED at its next read, as from an ICMP message.
+    refuse: who sends to an address that nobody has is told by ICMP, if his socket has an `error_queue` or is connected.
+        False: such messages get lost.
     lose_if: called with (source, destination, data) for each datagram that is sent; true: it is lost.
     trace: called with each `Event`, for example `print`, or the `append` of a list.
 
@@ -115,7 +120,7 @@ class FakeNetwork:
         delay: Span = 0.0,
         reorder_delay: Span = (0.001, 0.01),
         mtu: int | None = None,
-        refuse: bool = False,
+        refuse: bool = True,
         lose_if: Callable[[Address, Address, bytes], bool] | None = None,
         trace: Callable[[Event], object] | None = None,
     ) -> None:
@@ -153,8 +158,8 @@ class FakeNetwork:
             value = getattr(self.conditions, field.name)
             if value != field.default:
                 changed.append(f"{field.name}={value!r}")
-        if self._refuse:
-            changed.append("refuse=True")
+        if not self._refuse:
+            changed.append("refuse=False")
         return f"FakeNetwork({', '.join(changed)})"
 
     def __enter__(self) -> Self:
@@ -186,7 +191,7 @@ class FakeNetwork:
         elif self._taken(family, address[0], port):
             why = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             raise BindFailed(host, port, why, "another socket of this FakeNetwork has this port")
-        bound = FakeSocket(self, family, address, options.receive_buffer or DEFAULT_BUFFER)
+        bound = FakeSocket(self, family, address, options)
         self._bound[address[0], port] = bound
         return bound
 
@@ -255,14 +260,14 @@ class FakeNetwork:
 
     # --- the way of a datagram ----------------------------------------------------------------------------
 
-    def carry(self, sender: FakeSocket, data: bytes, to: Address) -> None:
-        """A datagram is sent."""
+    def carry(self, sender: FakeSocket, data: bytes, to: Address, info: PacketInfo | None) -> None:
+        """A datagram is sent, with `info`."""
         now = self._now()
-        source, destination = self._addresses(sender, to)
+        source, destination = self._addresses(sender, to, info)
         link = self._link(source, destination)
         way = source[0], destination[0]
         arrivals = link.passages(len(data), self._special.get(way, self.conditions), now)
-        passage = _Passage(sender, link, link.sent, source, destination, data)
+        passage = _Passage(sender, link, link.sent, source, destination, data, info)
         self._happened("sent", passage)
         if self._lose_if is not None and self._lose_if(source, destination, data):
             arrivals.clear()
@@ -312,14 +317,19 @@ class FakeNetwork:
         if receiver is None or not receiver.hears(passage.source):
             self._happened("no_receiver", passage)
             if self._refuse:
-                passage.sender.refuse()
-        elif receiver.put(passage.data, passage.source, passage.destination[0]):
+                passage.sender.refuse(passage.data, passage.destination)
+        elif receiver.put(self._arrived(passage)):
             if passage.number < passage.link.highest and not passage.is_copy:
                 self._counts["reordered"] += 1
             passage.link.highest = max(passage.link.highest, passage.number)
             self._happened("delivered", passage)
         else:
             self._happened("overflow", passage)
+
+    def _arrived(self, passage: _Passage) -> Arrived:
+        virtual = getattr(self._loop, "time_is_virtual", False)
+        nanoseconds = round(self._now() * 1e9) if virtual else time.time_ns()
+        return Arrived(passage.data, passage.source, passage.destination[0], passage.info, nanoseconds)
 
     def _happened(self, kind: Kind, passage: _Passage) -> None:
         self._counts[kind] += 1
@@ -332,14 +342,14 @@ class FakeNetwork:
         wildcard = WILDCARDS[socket.AF_INET6 if ":" in host else socket.AF_INET]
         return self._bound.get((host, port)) or self._bound.get((wildcard, port))
 
-    def _addresses(self, sender: FakeSocket, to: Address) -> tuple[Address, Address]:
+    def _addresses(self, sender: FakeSocket, to: Address, info: PacketInfo | None) -> tuple[Address, Address]:
         """From where to where. What is sent to the wildcard address goes to this machine, as the system has it."""
         family = sender.family
         host = canonical(family, to[0])
         if host == WILDCARDS[family]:
             host = LOOPBACKS[family]
         destination = as_address(family, host, to[1], to)
-        return sender.speaks_as(destination), destination
+        return sender.speaks_as(destination, info), destination
 
     def _link(self, source: Address, destination: Address) -> Link:
         way = (source[0], source[1]), (destination[0], destination[1])
@@ -375,5 +385,7 @@ def _check_options(options: SocketOptions) -> None:
     """Refuses what would change what arrives, and is not here."""
     for field in fields(SocketOptions):
         value = getattr(options, field.name)
-        if field.name not in _MEANINGFUL and value != field.default:
+        if value != field.default and field.name not in _MEANINGFUL:
             raise BadOption(field.name, value, "a FakeNetwork has no such thing; leave it out there")
+        if value != field.default and field.name in _TOLD and sys.platform != "linux":
+            raise BadOption(field.name, value, "this is Linux only")
