@@ -31,9 +31,13 @@ def figure(case: int, promise: str, value: object) -> None:
 
 
 def cases_of_tests() -> dict[str, int]:
-    """The case of each test that docs/faults.md names, by "file::test"."""
-    rows = (line for line in FAULTS.read_text().splitlines() if re.match(r"\| \d+ \|", line))
-    return {test: int(row.split("|")[1]) for row in rows for test in re.findall(r"`([\w/]+\.py::\w+)`", row)}
+    """The case of each test that docs/faults.md names, by "file::test"; the first, if it holds several."""
+    rows = [line for line in FAULTS.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+    found: dict[str, int] = {}
+    for row in rows:
+        for test in re.findall(r"`([\w/]+\.py::\w+)`", row):
+            found.setdefault(test, int(row.split("|")[1]))
+    return found
 
 
 def variant(test: str) -> str:

@@ -17,6 +17,7 @@ import homing
 from homing import act, gen, meta
 
 from ..meta.udp import _CLONE_NEWNET, create, descriptor_of, run
+from ..support import in_thread
 
 T = TypeVar("T")
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
@@ -61,6 +62,15 @@ class Network:
 def _leave_network() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "unshare")
+
+
+def can_be_left() -> bool:
+    """True if the system and this user can have network namespaces, whatever tools there are."""
+    try:
+        in_thread(_leave_network)
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 def _counters(protocol: str) -> dict[str, int]:

@@ -205,10 +205,13 @@ class Actor(Relating, ProcessBehavior):
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
         `MetaTerminated`."""
         cause = as_reason(reason)
+        self._meta(alias).put_runtime(Exit(self._process.id, cause, None), 1)
+
+    def _meta(self, alias: Alias) -> MetaProcess:
         target = self._find(check_address(alias, Alias, "an Alias"))
         if not isinstance(target, MetaProcess):
-            raise BadOption("alias", alias, "it belongs to a process; use send_exit with its PID")
-        target.put_runtime(Exit(self._process.id, cause, None), 1)
+            raise BadOption("alias", alias, "it belongs to a process, not to a meta-process")
+        return target
 
     def _find(self, address: PID | Alias) -> Activity:
         return self._process.core.registry.find(address)
@@ -276,6 +279,22 @@ class Actor(Relating, ProcessBehavior):
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         """Starts a meta-process of this process and gives its alias. If that fails, its `terminate` has run."""
         return await spawn_meta(self._process.core, self._process, behavior, options)
+
+    def give_meta(self, alias: Alias, pid: PID) -> None:
+        """Gives a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
+
+        From here on it is that process's in every way: what it sends comes from there, it ends with that process, and
+        a UDP server whose datagrams go to its owner sends them there. What waits in this process's mailbox stays here.
+        Alias, links, monitors, counters, workers and `linger` stay as they are. Nobody is told: to say that the alias
+        is coming, send a message first; it is there before the first datagram.
+
+        `pid` may still be in its `init`, and ask for it from there. Raises `NotAllowed` if this process is not the
+        owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`; `BadOption` if
+        these are no alias of a meta-process and no PID.
+        """
+        meta = self._meta(alias)
+        owner: Any = self._find(check_address(pid, PID, "a PID"))
+        meta.transfer(self._process, owner)
 
     # --- names and aliases --------------------------------------------------------------------------------
 

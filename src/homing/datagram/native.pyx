@@ -83,7 +83,7 @@ cdef class NativeBackend:
         self._octets = 0.0
         self._pooled = 1
         self._teller = Teller() if info else None
-        self.gro = gro and _sets(sock, UDP_GRO, 1)
+        self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 from .address import Address, check_destination
 from .ancillary import ROOM, Control, read_control, write_control
 from .backend import Again, Columns, Failures, Pooled
+from .kernel import join_no_datagrams
 from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
@@ -31,8 +32,9 @@ class PortableBackend:
     gro = gso = False
     waiting = 0
 
-    def __init__(self, sock: socket.socket, buffer_size: int, info: bool = False) -> None:
+    def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
+        join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)

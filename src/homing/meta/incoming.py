@@ -146,6 +146,11 @@ class Incoming:
         if self.open:
             self._endpoint.resume()
 
+    def redirect(self, to: Target) -> None:
+        """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
+        self._inlet.redirect(to)
+        self.resume()
+
     def drain(self) -> None:
         """Reads no more."""
         self.open = False

@@ -130,6 +130,11 @@ class Inlet:
             self._core.scheduler.schedule(target)
         return True
 
+    def redirect(self, to: Target) -> None:
+        """What comes from here on is for `to`. It waits for the receiver before no longer."""
+        self._stop_waiting()
+        self._to = to
+
     def close(self) -> None:
         """Waits for nothing any more."""
         self._stop_waiting()

@@ -117,6 +117,7 @@ def run(
 async def _run_process(node: Node, behavior: type[ProcessBehavior], args: tuple[Any, ...]) -> None:
     """Runs one process to its end. Raises `ProcessTerminated` if it did not end in order."""
     process = node._process(await node.spawn(behavior, *args))
+    node.ready()
     ended = asyncio.Event()
     process.watch(-1, ended.set)  # no lane is ever that empty: it is called when the process has ended
     await ended.wait()
@@ -128,6 +129,7 @@ async def _run_application(node: Node, application: Application | type[Applicati
     """Runs one application to its end. Raises `ApplicationTerminated` if it did not end in order."""
     name = await node.application_load(application, *args)
     await node.application_start(name)
+    node.ready()
     reason = await node.application_wait(name)
     if not is_orderly(reason):
         raise ApplicationTerminated(name, reason)
