@@ -310,7 +310,7 @@ async def test_what_finds_nobody_is_counted_and_nobody_is_told() -> None:
 @pytest.mark.parametrize("refuse", [True, False])
 async def test_a_connected_socket_is_told_once_of_a_port_that_nobody_has(refuse: bool) -> None:
     network = FakeNetwork(seed=1, refuse=refuse)
-    client = network.bind(*CLIENT, SocketOptions())
+    client = network._bind(*CLIENT, SocketOptions())
     client.connect(SERVER)
     assert client.getpeername() == SERVER
     client.send(b"x")
@@ -323,7 +323,7 @@ async def test_a_connected_socket_is_told_once_of_a_port_that_nobody_has(refuse:
 
 async def test_a_connected_socket_hears_its_peer_only() -> None:
     network = FakeNetwork(seed=1)
-    client = network.bind(*CLIENT, SocketOptions())
+    client = network._bind(*CLIENT, SocketOptions())
     client.connect(SERVER)
     for place in (SERVER, ("10.0.0.3", 53)):
         network.socket(*place).send(b"x", CLIENT)

@@ -75,7 +75,7 @@ async def test_outside_of_the_block_the_system_serves(network: FakeNetwork, prob
     with FakeNetwork(seed=2) as inner:
         in_inner = create()
     in_outer = create()
-    assert [len(made._bound) for made in (network, inner)] == [1, 1]
+    assert [len(made._traffic.sockets) for made in (network, inner)] == [1, 1]
     network._leave.pop()()  # as at the end of its block
     try:
         server = await open_server(probe, host="127.0.0.1", port=0)
@@ -85,7 +85,7 @@ async def test_outside_of_the_block_the_system_serves(network: FakeNetwork, prob
         network.__enter__()
     in_inner.terminate(gen.TerminateNormal())
     in_outer.terminate(gen.TerminateNormal())
-    assert [len(made._bound) for made in (network, inner)] == [0, 0]
+    assert [len(made._traffic.sockets) for made in (network, inner)] == [0, 0]
 
 
 async def test_a_block_counts_for_its_thread_only(network: FakeNetwork) -> None:
@@ -96,7 +96,7 @@ async def test_a_block_counts_for_its_thread_only(network: FakeNetwork) -> None:
     address = await asyncio.to_thread(elsewhere)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
-    assert not network._bound
+    assert not network._traffic.sockets
 
 
 # --- what a server is there -------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ async def test_a_server_ends_with_its_owner_and_its_address_is_free(network: Fak
     for _ in range(3):
         owner = await node.spawn(Echo)
         node.kill(owner)
-        await eventually(lambda: not network._bound)
+        await eventually(lambda: not network._traffic.sockets)
 
 
 async def test_a_node_stops_with_datagrams_on_their_way() -> None:
@@ -324,7 +324,7 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
             send_numbers(peer, 50)
             assert network.statistics.in_flight == 50
         assert network.statistics.in_flight == 50
-        assert len(network._bound) == 1
+        assert len(network._traffic.sockets) == 1
         await eventually(lambda: network.statistics.no_receiver == 50)
         assert conserved(network)
 
@@ -332,7 +332,7 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
 async def test_an_option_that_it_does_not_have_is_refused_not_ignored(network: FakeNetwork) -> None:
     import dataclasses
 
-    from homing.testing import network as module
+    from homing.testing import sockets as module
 
     supported = module._MEANINGFUL
     module._MEANINGFUL = supported - {"send_buffer"}

@@ -19,7 +19,7 @@ from .fake_watch import FakeWatch
 from .hosts import LOOPBACKS, WILDCARDS, Place, as_address
 
 if TYPE_CHECKING:
-    from .network import FakeNetwork
+    from .traffic import Traffic
 
 DEFAULT_BUFFER = 106_496
 """Octets that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
@@ -44,7 +44,7 @@ class Arrived(NamedTuple):
 
 
 class FakeSocket:
-    """A bound UDP socket of `network`. Non-blocking; sending never has to wait.
+    """A bound UDP socket, whose datagrams are carried by `traffic`. Non-blocking; sending never has to wait.
 
     drops: datagrams that found no room in the receive buffer.
     reports: its error queue, as `recvmsg` gives it.
@@ -52,8 +52,8 @@ class FakeSocket:
 
     type = socket.SOCK_DGRAM
 
-    def __init__(self, network: FakeNetwork, family: int, address: Address, options: SocketOptions) -> None:
-        self.network = network
+    def __init__(self, traffic: Traffic, family: int, address: Address, options: SocketOptions) -> None:
+        self.traffic = traffic
         self.family = family
         self.drops = 0
         self.closed = False
@@ -108,7 +108,7 @@ class FakeSocket:
             self._waiting.clear()
             self.reports.clear()
             self._watch.close()
-            self.network.release(self)
+            self.traffic.sockets.release(self._address)
 
     def _check(self) -> None:
         """Raises what is wrong with the socket itself; an error of an earlier datagram once."""
@@ -148,7 +148,7 @@ class FakeSocket:
             raise _error(errno.EINVAL)
         if len(payload) > _LONGEST[socket.AddressFamily(self.family)]:
             raise _error(errno.EMSGSIZE)
-        self.network.carry(self, payload, address, info)
+        self.traffic.carry(self, payload, address, info)
         return len(payload)
 
     def speaks_as(self, destination: Address, info: PacketInfo | None) -> Address:

@@ -26,7 +26,7 @@ class FakeWatch:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is None:
-            self._socket.network.use(loop)
+            self._socket.traffic.use(loop)
             self._context = copy_context()
             self._loop = loop
             self.wake()
