@@ -6,20 +6,18 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import homing
-from homing import gen, meta
+from homing import meta
 
 from ..support import Probe, UDPPeer, eventually
-from .udp import HOST, UVLOOP, create, descriptor_of, error_of, in_network, needs_namespaces, open_server
+from .udp import HOST, create, descriptor_of, error_of, in_network, needs_namespaces, open_server
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="error queues are Linux's")
 HOSTS = [HOST, "::1"]
-LOOPS = ["uvloop" if uvloop else "asyncio" for uvloop in UVLOOP]
 
 
 def message_to(address: Any, data: Any = b"payload") -> meta.MessageUDP:
@@ -32,74 +30,52 @@ def dead_address(host: str = HOST) -> tuple[Any, ...]:
         return gone.address
 
 
-def run(loop: str, main: Callable[[homing.Node], Any]) -> None:
-    """Runs `main` with a node on a loop of that kind."""
-
-    async def body() -> None:
-        options = gen.NodeOptions(handle_signals=False, slow_callback_seconds=None)
-        async with homing.start_node("icmp@localhost", options) as node:
-            await main(node)
-
-    if loop == "uvloop":
-        import uvloop
-
-        uvloop.run(body())
-    else:
-        asyncio.run(body())
-
-
-@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("host", HOSTS)
-def test_each_datagram_to_a_dead_port_is_told_and_each_to_a_live_one_arrives(loop: str, host: str) -> None:
-    async def main(node: homing.Node) -> None:
-        probe = await Probe.start(node)
-        server, alias = await open_server(probe, host=host, error_queue=True, on_error=probe.pid)
-        dead = dead_address(host)
-        with UDPPeer(host) as peer:
+async def test_each_datagram_to_a_dead_port_is_told_and_each_to_a_live_one_arrives(
+    host: str, node: homing.Node, probe: Probe
+) -> None:
+    server, alias = await open_server(probe, host=host, error_queue=True, on_error=probe.pid)
+    dead = dead_address(host)
+    with UDPPeer(host) as peer:
 
-            def send_all(actor: Any) -> None:
-                for number in range(200):
-                    actor.send(alias, message_to(dead if number % 2 else peer.address, b"%d" % number))
+        def send_all(actor: Any) -> None:
+            for number in range(200):
+                actor.send(alias, message_to(dead if number % 2 else peer.address, b"%d" % number))
 
-            await probe.do(send_all)
-            got = [int((await peer.receive())[0]) for _ in range(100)]
-            told = [await probe.get() for _ in range(100)]
-            assert got == list(range(0, 200, 2))
-            assert [int(one.data) for one in told] == list(range(1, 200, 2))
-            assert {(one.id, one.addr, one.errno, one.origin) for one in told} == {
-                (alias, dead, errno.ECONNREFUSED, "icmp6" if ":" in host else "icmp")
-            }
-            peer.send(b"and in", server.local_address)
-            assert (await probe.get()).data == b"and in"
-            statistics = server.statistics()
-            assert (statistics.packets_out, statistics.send_errors, statistics.receive_errors) == (200, {}, {})
-            assert (statistics.icmp_errors, statistics.dropped_errors) == ({"ECONNREFUSED": 100}, 0)
-
-    run(loop, main)
+        await probe.do(send_all)
+        got = [int((await peer.receive())[0]) for _ in range(100)]
+        told = [await probe.get() for _ in range(100)]
+        assert got == list(range(0, 200, 2))
+        assert [int(one.data) for one in told] == list(range(1, 200, 2))
+        assert {(one.id, one.addr, one.errno, one.origin) for one in told} == {
+            (alias, dead, errno.ECONNREFUSED, "icmp6" if ":" in host else "icmp")
+        }
+        peer.send(b"and in", server.local_address)
+        assert (await probe.get()).data == b"and in"
+        statistics = server.statistics()
+        assert (statistics.packets_out, statistics.send_errors, statistics.receive_errors) == (200, {}, {})
+        assert (statistics.icmp_errors, statistics.dropped_errors) == ({"ECONNREFUSED": 100}, 0)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_errors_are_told_while_reading_is_paused_and_what_was_received_meanwhile_is_not_lost(loop: str) -> None:
-    async def main(node: homing.Node) -> None:
-        probe = await Probe.start(node)
-        server, alias = await open_server(
-            probe, process="late", error_queue=True, on_error=probe.pid, receive_buffer=40_000, high_water=2000
-        )
-        dead = dead_address()
-        with UDPPeer() as peer:
-            peer.send(b"0", server.local_address)
-            await eventually(lambda: server.statistics().pauses == 1)
-            for number in range(1, 40):
-                for _ in range(10):
-                    node.send(alias, message_to(dead, bytes(400)))
-                await eventually(lambda number=number: server.statistics().icmp_errors == {"ECONNREFUSED": 10 * number})
-                peer.send(b"%d" % number, server.local_address)
-            assert len([await probe.get() for _ in range(390)]) == 390
-            late = await Probe.start(node, name="late")
-            assert [int((await late.get()).data) for _ in range(40)] == list(range(40))
-            assert server.statistics().kernel_drops == 0
-
-    run(loop, main)
+async def test_errors_are_told_while_reading_is_paused_and_what_was_received_meanwhile_is_not_lost(
+    node: homing.Node, probe: Probe
+) -> None:
+    server, alias = await open_server(
+        probe, process="late", error_queue=True, on_error=probe.pid, receive_buffer=40_000, high_water=2000
+    )
+    dead = dead_address()
+    with UDPPeer() as peer:
+        peer.send(b"0", server.local_address)
+        await eventually(lambda: server.statistics().pauses == 1)
+        for number in range(1, 40):
+            for _ in range(10):
+                node.send(alias, message_to(dead, bytes(400)))
+            await eventually(lambda number=number: server.statistics().icmp_errors == {"ECONNREFUSED": 10 * number})
+            peer.send(b"%d" % number, server.local_address)
+        assert len([await probe.get() for _ in range(390)]) == 390
+        late = await Probe.start(node, name="late")
+        assert [int((await late.get()).data) for _ in range(40)] == list(range(40))
+        assert server.statistics().kernel_drops == 0
 
 
 async def test_a_call_is_answered_by_what_the_kernel_took_and_never_by_the_error_of_another(
@@ -215,19 +191,14 @@ iptables -A INPUT -p udp --dport 7 -j REJECT --reject-with icmp-admin-prohibited
     assert server.statistics().icmp_errors == {"EHOSTUNREACH": 2}
 
 
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_socket_that_is_truly_gone_ends_the_server_all_the_same(loop: str) -> None:
-    async def main(node: homing.Node) -> None:
-        probe = await Probe.start(node)
-        server, alias = await open_server(probe, process="late", error_queue=True)
-        await probe.do(lambda actor: actor.monitor(alias))
-        with UDPPeer() as peer:
-            peer.send(b"x", server.local_address)
-            await eventually(lambda: server.statistics().pauses == 1)
-        nothing = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(nothing, descriptor_of(server.local_address))
-        os.close(nothing)
-        await Probe.start(node, name="late")
-        assert isinstance((await probe.get()).reason, OSError)
-
-    run(loop, main)
+async def test_a_socket_that_is_truly_gone_ends_the_server_all_the_same(node: homing.Node, probe: Probe) -> None:
+    server, alias = await open_server(probe, process="late", error_queue=True)
+    await probe.do(lambda actor: actor.monitor(alias))
+    with UDPPeer() as peer:
+        peer.send(b"x", server.local_address)
+        await eventually(lambda: server.statistics().pauses == 1)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, descriptor_of(server.local_address))
+    os.close(nothing)
+    await Probe.start(node, name="late")
+    assert isinstance((await probe.get()).reason, OSError)

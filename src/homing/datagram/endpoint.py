@@ -43,6 +43,7 @@ class Endpoint:
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
+    drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
@@ -53,6 +54,7 @@ class Endpoint:
         *,
         buffer_size: int,
         send_queue: int,
+        drop_oldest: bool = False,
         gro: bool = True,
         info: bool = False,
         error_queue: bool = False,
@@ -72,12 +74,13 @@ class Endpoint:
         self._retry: asyncio.TimerHandle | None = None
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
+        self._drop_oldest = drop_oldest
         self.closed = False
         self.local_address: Address = sock.getsockname()
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None
-        self.dropped_send_queue = 0
+        self.dropped_send_queue = self.dropped_send_oldest = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
@@ -206,13 +209,18 @@ class Endpoint:
         """Datagrams that wait for the socket to become writable."""
         return len(self._queue)
 
+    @property
+    def send_room(self) -> int:
+        """Datagrams that can be sent now and are neither dropped nor drop others, whatever the kernel takes."""
+        return self._queue_limit - len(self._queue)
+
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
             if message.info is not None:
                 write_control(message.info, message.addr)
-            if len(self._queue) >= self._queue_limit:
+            if len(self._queue) >= self._queue_limit and not self._drop_oldest:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:
                 size = octets.nbytes
@@ -222,9 +230,18 @@ class Endpoint:
         except Exception as error:
             self._count_send_error(error)
             raise
+        if len(self._queue) >= self._queue_limit:
+            self._push_out()
         self._queue.append((message, token, size))
         if len(self._queue) == 1 and self._loop is not None:
             self._watch.write(self._flush)
+
+    def _push_out(self) -> None:
+        """The oldest that waits gives way."""
+        message, token, _ = self._queue.popleft()
+        self.dropped_send_oldest += 1
+        if self.on_sent is not None:
+            self.on_sent(message, token, 0, SendQueueFull(self._queue_limit))
 
     def _flush(self) -> None:
         waiting = list(islice(self._queue, _FLUSH))

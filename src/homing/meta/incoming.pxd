@@ -8,6 +8,7 @@ cdef class Incoming:
     cdef object _endpoint
     cdef object _backend
     cdef object _lender
+    cdef object _overflow
     cdef object _gone
     cdef object _id
     cdef object _received
@@ -18,6 +19,8 @@ cdef class Incoming:
     cdef public bint open
     cdef public Py_ssize_t delivered
     cdef public Py_ssize_t dropped
+    cdef public Py_ssize_t dropped_newest
+    cdef public Py_ssize_t dropped_oldest
     cdef public Py_ssize_t pauses
 
     @cython.locals(end=double)
@@ -25,6 +28,9 @@ cdef class Incoming:
 
     @cython.locals(room=Py_ssize_t)
     cdef bint _receive(self) except -1
+
+    @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
+    cdef bint _receive_too_many(self) except -1
 
     @cython.locals(count=Py_ssize_t, taken=Py_ssize_t)
     cpdef _deliver(self)

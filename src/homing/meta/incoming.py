@@ -25,7 +25,7 @@ class Incoming:
     """What one server reads.
 
     gone: called with the error if the socket itself is gone.
-    delivered, dropped, pauses: counters.
+    delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
     batch_out: a batch is at the receiver; the next is read when it has ended.
     """
 
@@ -36,6 +36,7 @@ class Incoming:
         "_id",
         "_inlet",
         "_lender",
+        "_overflow",
         "_process",
         "_reads",
         "_received",
@@ -43,6 +44,8 @@ class Incoming:
         "batch_out",
         "delivered",
         "dropped",
+        "dropped_newest",
+        "dropped_oldest",
         "open",
         "pauses",
     )
@@ -64,6 +67,7 @@ class Incoming:
         self._wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
+        self.dropped_newest = self.dropped_oldest = 0
         self.begin(to, options, lender, gone)
 
     def begin(
@@ -71,7 +75,8 @@ class Incoming:
     ) -> None:
         """Reads for `to`."""
         low_water = options.high_water // 4 if options.low_water is None else options.low_water
-        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
+        self._overflow = options.overflow
+        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK, options.overflow)
         self._lender = lender
         self._reads = options.receive_batch
         self._gone = gone
@@ -93,11 +98,13 @@ class Incoming:
             return False
         inlet = self._inlet
         room = inlet.room()
-        if room == 0 or self.batch_out:
+        if self.batch_out or (room == 0 and (self._overflow == "pause" or inlet.waiting_for)):
             self.pauses += 1
             self._endpoint.pause()
             return False
         try:
+            if room == 0:
+                return self._receive_too_many()
             if inlet.takes_batches():
                 received: Any = self._endpoint.receive_batch(self._reads, self._id)
             elif self._lender is None:
@@ -110,6 +117,28 @@ class Incoming:
             return False
         self._received = received
         return bool(received)
+
+    def _receive_too_many(self) -> bool:
+        """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
+        read."""
+        newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
+        if newest or batches or self._lender is None:
+            messages = self._endpoint.receive(TURN, self._reads, self._id)
+        else:
+            messages = self._receive_pooled(self._lender, self._reads)
+        count = len(messages)
+        if newest:
+            self.dropped_newest += count
+            surplus = count
+        elif batches:  # none of this server's waits, or it would not be read: it is full of what others have sent
+            self.dropped_oldest += count
+            surplus = count
+        else:
+            went, surplus = self._inlet.make_room(count)
+            self.delivered -= went
+            self.dropped_oldest += went + surplus
+        self._received = messages[surplus:]
+        return count > 0
 
     def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
         messages = []

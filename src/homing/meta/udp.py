@@ -57,7 +57,8 @@ class UDPServer(MetaBehavior):
 
     Never stops for one datagram's fate: counts it and goes on. Ends by exit signal, with its parent, with the node,
     or if the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
-    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`.
+    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`. Or something is
+    dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
     process: MetaProcess
@@ -76,6 +77,8 @@ class UDPServer(MetaBehavior):
         self._adopted = False
         self._incoming: Incoming | None = None
         self._pool: Process | None = None
+        self._pauses_sending = options.send_overflow == "pause"
+        self._send_pauses = 0
         self._log: RateLimited | None = None
         self._reporter: Reporter | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -105,6 +108,8 @@ class UDPServer(MetaBehavior):
         self._log = RateLimited(process.log)
         _tell_once_why_portable(process.log)
         options = self._options
+        if self._pauses_sending and not process.limit:
+            process.bound(options.send_queue)
         self._endpoint.on_sent = self._sent_later
         if options.on_error is not None:
             self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
@@ -226,7 +231,14 @@ class UDPServer(MetaBehavior):
 
     def _take_main(self, main: deque[Any]) -> int:
         """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
-        messages = take_datagrams(main, TURN)
+        most = TURN
+        if self._pauses_sending:
+            most = min(most, self._endpoint.send_room)
+            if most == 0:
+                self._send_pauses += 1
+                self.process.hold()
+                return 0
+        messages = take_datagrams(main, most)
         if messages:
             self._send(messages)
             return len(messages)
@@ -272,6 +284,8 @@ class UDPServer(MetaBehavior):
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
+        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+            self.process.resume()
         if error is None:
             self._finished(message)
         else:
@@ -321,6 +335,8 @@ class UDPServer(MetaBehavior):
             receive_waiting=backend.waiting,
             delivered=incoming.delivered if incoming is not None else 0,
             dropped_no_receiver=incoming.dropped if incoming is not None else 0,
+            dropped_newest=incoming.dropped_newest if incoming is not None else 0,
+            dropped_oldest=incoming.dropped_oldest if incoming is not None else 0,
             truncated=backend.truncated,
             kernel_drops=endpoint.kernel_drops,
             receive_errors=dict(endpoint.receive_errors),
@@ -329,6 +345,8 @@ class UDPServer(MetaBehavior):
             send_errors=dict(endpoint.send_errors),
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
+            dropped_send_oldest=endpoint.dropped_send_oldest,
+            send_pauses=self._send_pauses,
             icmp_errors=dict(endpoint.icmp_errors),
             dropped_errors=self._reporter.lost if self._reporter is not None else 0,
             pool_errors=self._lender.errors if self._lender is not None else 0,
@@ -373,6 +391,7 @@ def _open(options: UDPServerOptions) -> Endpoint:
             sock,
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
+            drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
             info=asked(options),
             error_queue=options.error_queue,

@@ -131,9 +131,14 @@ class MetaProcess(Activity):
 
         return await spawn_meta(self.core, self.owner, behavior, options)
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str) -> Inlet:
+    def bound(self, limit: int) -> None:
+        """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.limit = limit
+        self.guarded = True
+
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, batches)
+        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
