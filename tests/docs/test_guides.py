@@ -9,7 +9,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +188,7 @@ def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in own_fields(kind)]
 
 
-FUNCTIONS = {time.monotonic: "time.monotonic", random.random: "random.random"}
+FUNCTIONS = {random.random: "random.random"}
 
 
 def default(field: dataclasses.Field[Any]) -> str:

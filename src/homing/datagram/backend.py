@@ -27,6 +27,8 @@ Columns: TypeAlias = tuple[
 hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
 it (an empty list where nothing was asked for); which ones were cut."""
 
+Again: TypeAlias = Callable[[int, int], bool]
+
 VARIABLE = "HOMING_DATAGRAM"
 
 
@@ -37,6 +39,8 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
+        True: it is tried again.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Backend(Protocol):
     truncated: int
     packets_out: int
     bytes_out: int
+    again: Again | None
 
     @property
     def gro(self) -> bool: ...
@@ -78,15 +83,20 @@ class Backend(Protocol):
         """Frees what the backend holds. The socket may be closed from now on."""
 
 
-def open_backend(sock: socket.socket, buffer_size: int, gro: bool, info: bool) -> Backend:
-    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can. `info`: read what comes with them."""
-    if why_portable():
+def open_backend(
+    sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
+) -> Backend:
+    """The backend for `sock`; the portable one for what is no socket of the system.
+
+    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
+    """
+    if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 
         return PortableBackend(sock, buffer_size, info)
     from .native import NativeBackend
 
-    return NativeBackend(sock, buffer_size, gro, info)
+    return NativeBackend(sock, buffer_size, gro, gso, info)
 
 
 def why_portable() -> str:

@@ -73,8 +73,9 @@ cdef class NativeBackend:
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
+    cdef public object again
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint info):
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
         self._family = sock.family
         self._size = buffer_size
@@ -82,8 +83,8 @@ cdef class NativeBackend:
         self._octets = 0.0
         self._pooled = 1
         self._teller = Teller() if info else None
-        self.gro = gro and _sets(sock, UDP_GRO, 1)
-        self._gso_limit = self._gso_most = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
+        self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
+        self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property
     def gso(self):
@@ -285,7 +286,7 @@ cdef class NativeBackend:
         cdef Py_ssize_t start = 0, count = len(messages), index
         cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
         cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
-        cdef int entry, sent, number, refusal = 0
+        cdef int entry, sent, number, refusal = 0, tries = 0
         cdef Outbox outbox = self._outbox
         cdef MessageUDP message
         if outbox is None:
@@ -311,12 +312,18 @@ cdef class NativeBackend:
                 self.packets_out += outbox.entries[entry].count
                 self.bytes_out += outbox.entries[entry].total
                 start += outbox.entries[entry].count
+            if sent > 0:
+                tries = 0
             if sent > 0 and suspect:
                 self._run_refused(suspect, refusal)  # alone they go
                 suspect = 0
             if sent < 0 and number == EAGAIN:
                 outbox.clear()
                 break
+            if sent < 0 and self.again is not None and self.again(number, tries):
+                tries += 1
+                outbox.clear()
+                continue
             if sent < 0 and outbox.entries[0].count > 1:
                 alone = start + outbox.entries[0].count
                 suspect = outbox.entries[0].segment
@@ -324,7 +331,7 @@ cdef class NativeBackend:
             elif sent < 0:
                 failures.append((start, OSError(number, os.strerror(number))))
                 start += 1
-                suspect = 0
+                suspect = tries = 0
             outbox.clear()
         return start
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from .address import Address, check_destination
 from .ancillary import ROOM, Control, read_control, write_control
-from .backend import Columns, Failures, Pooled
+from .backend import Again, Columns, Failures, Pooled
+from .kernel import join_no_datagrams
 from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
@@ -33,6 +34,7 @@ class PortableBackend:
 
     def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
+        join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
@@ -42,6 +44,7 @@ class PortableBackend:
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
+        self.again: Again | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
@@ -148,13 +151,32 @@ class PortableBackend:
 
     def send(self, message: MessageUDP) -> int:
         check_destination(self._sock.family, message.addr)
-        if message.info is None:
-            size = self._sendto(message.data, message.addr)
-        else:
-            size = self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, message.addr)
+        try:
+            size = self._transmit(message)
+        except OSError as error:
+            if self.again is None or error.errno in _WOULD_BLOCK:
+                raise
+            size = self._send_again(message, error, self.again)
         self.packets_out += 1
         self.bytes_out += size
         return size
+
+    def _transmit(self, message: MessageUDP) -> int:
+        if message.info is None:
+            return self._sendto(message.data, message.addr)
+        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, message.addr)
+
+    def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
+        tries = 0
+        while again(error.errno or 0, tries):
+            tries += 1
+            try:
+                return self._transmit(message)
+            except BlockingIOError:
+                raise
+            except OSError as failure:
+                error = failure
+        raise error
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
         for index, message in enumerate(messages):

@@ -50,7 +50,7 @@ def find(options: UDPServerOptions) -> UDPServer | None:
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     """The options that a socket has from its beginning and that are not the same."""
-    names = ["buffer_size", *(field.name for field in fields(SocketOptions)), "gro", "send_queue"]
+    names = ["buffer_size", *(field.name for field in fields(SocketOptions)), "gro", "send_queue", "send_overflow"]
     differing = [name for name in names if getattr(before, name) != getattr(now, name)]
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")
