@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import homing
-from homing import gen, meta
+from homing import meta
 
 from ..support import Probe, UDPPeer, eventually
 from .udp import HOST, create, descriptor_of, error_of, in_network, needs_namespaces, open_server

@@ -109,6 +109,8 @@ class Inlet:
         if excess <= 0:
             return 0, 0
         went = drop_oldest(target.main, self._sender, excess, high)
+        if went and target.held:
+            target.resume()  # a pool may have waited to find room for the very first of them
         return went, max(0, min(count, excess - went))
 
     def put(self, messages: list[Any]) -> int:
