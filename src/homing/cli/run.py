@@ -33,7 +33,9 @@ async def serve(node: Node, application: gen.Application, control: bool) -> int:
     if start.cancelled() or failure is not None:
         return await _not_started(node, failure)
     name, where = start.result()
-    _say(banner(await look(node), where))
+    snapshot = await look(node)
+    _say(banner(snapshot, where))
+    node.ready(status(snapshot))
     ended = asyncio.create_task(node.application_wait(name))
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     by_itself = ended.done() and node.info().state == "running"
@@ -107,12 +109,29 @@ def _application(item: Snapshot) -> str:
     return f"{name} ({item['mode']})" + (f": {item['description']}" if item["description"] else "")
 
 
+def status(snapshot: Snapshot) -> str:
+    """What runs, in a line for `systemctl status`."""
+    running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
+    listeners = [facts["listener"] for facts in _listening(snapshot)]
+    more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
+    return ", ".join([*running, *(f"UDP {listener}" for listener in listeners[:MOST_SERVERS]), *more])
+
+
+def _rows(snapshot: Snapshot) -> list[Snapshot]:
+    rows: list[Snapshot] = [process for item in snapshot["applications"] for process in item["processes"]]
+    return rows + list(snapshot["processes"])
+
+
+def _listening(snapshot: Snapshot) -> list[Snapshot]:
+    """What the UDP servers tell of themselves."""
+    metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
+    return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
+
+
 def _servers(snapshot: Snapshot) -> list[str]:
     """The table of the UDP servers."""
-    rows = [process for item in snapshot["applications"] for process in item["processes"]] + snapshot["processes"]
-    names = {process["pid"]: process["name"] for process in rows if process["name"]}
-    facts = [meta["facts"] for process in rows for meta in process["metas"] if meta["facts"]]
-    servers = [_server(item, names) for item in facts if "listener" in item]
+    names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
+    servers = [_server(facts, names) for facts in _listening(snapshot)]
     if not servers:
         return ["  no UDP server listens yet"]
     table = [SERVER_HEADER, *servers[:MOST_SERVERS]]

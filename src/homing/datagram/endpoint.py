@@ -17,6 +17,7 @@ from typing import Any
 
 from ..gen import SendQueueFull
 from .address import Address, check_destination
+from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .error_queue import ErrorQueue
@@ -41,6 +42,7 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
@@ -54,11 +56,12 @@ class Endpoint:
         send_queue: int,
         drop_oldest: bool = False,
         gro: bool = True,
+        info: bool = False,
         error_queue: bool = False,
     ) -> None:
         self._sock = sock
         # A run that the kernel takes as one may come back as one ICMP error.
-        self._backend = open_backend(sock, buffer_size, gro, gso=not error_queue)
+        self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._errors: ErrorQueue | None = None
         self._watch: Watch
         if error_queue:
@@ -89,9 +92,9 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop
+        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
         self._on_readable = on_readable
-        self._watch.open(loop)
+        self._watch.open(self._loop)
         if self._queue:
             self._watch.write(self._flush)
 
@@ -171,8 +174,9 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
-        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was
+        released, or one with gaps).
         """
         if not self._queue:
             try:
@@ -217,6 +221,8 @@ class Endpoint:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
+            if message.info is not None:
+                write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit and not self._drop_oldest:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:

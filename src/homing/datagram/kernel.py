@@ -8,6 +8,7 @@ import sys
 
 _SO_MEMINFO = 55  # linux/include/uapi/asm-generic/socket.h; the socket module does not name it
 _MEMINFO = struct.Struct("9I")
+_SOL_UDP, _UDP_GRO = 17, 104  # linux/include/uapi/linux/udp.h; likewise
 _DROPS = 8  # SK_MEMINFO_DROPS, linux/include/uapi/linux/sock_diag.h
 
 
@@ -29,3 +30,17 @@ def granted_buffer(sock: socket.socket, option: int) -> int:
     """Bytes granted for SO_RCVBUF or SO_SNDBUF, in the unit in which they are asked for (Linux reports twice that)."""
     size = sock.getsockopt(socket.SOL_SOCKET, option)
     return size // 2 if sys.platform == "linux" else size
+
+
+def joins_datagrams(sock: socket.socket) -> bool:
+    """True if the kernel hands over trains of datagrams joined: a socket that was another program's may be set so."""
+    try:
+        return sys.platform == "linux" and sock.getsockopt(_SOL_UDP, _UDP_GRO) != 0
+    except OSError:
+        return False  # a kernel before 5.0, or no UDP socket
+
+
+def join_no_datagrams(sock: socket.socket) -> None:
+    """From here on, each datagram comes by itself."""
+    if joins_datagrams(sock):
+        sock.setsockopt(_SOL_UDP, _UDP_GRO, 0)

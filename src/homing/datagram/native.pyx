@@ -11,8 +11,8 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
-from .arena cimport SLOTS, Arena, Slot, give_back, take
-from .message cimport MessageUDP
+from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
+from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
@@ -38,7 +38,7 @@ def probe():
     cdef Arena arena = Arena()
     cdef Outbox outbox = Outbox()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        if arena.read(sock.fileno(), 0, False) < 0:
+        if arena.read(sock.fileno(), 0, False, False) < 0:
             return f"recvmmsg: {os.strerror(errno)}"
         if outbox.send(sock.fileno()) < 0:
             return f"sendmmsg: {os.strerror(errno)}"
@@ -69,19 +69,21 @@ cdef class NativeBackend:
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
+    cdef Teller _teller  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
     cdef public object again
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso):
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
         self._family = sock.family
         self._size = buffer_size
         self._train = 1.0
         self._octets = 0.0
         self._pooled = 1
-        self.gro = gro and _sets(sock, UDP_GRO, 1)
+        self._teller = Teller() if info else None
+        self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property
@@ -104,6 +106,7 @@ cdef class NativeBackend:
         cdef Slot* slot
         cdef MessageUDP message
         cdef Key last
+        cdef PacketInfo info = None
         cdef object address = None
         cdef bytes data
         cdef bint cut
@@ -114,6 +117,8 @@ cdef class NativeBackend:
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
+            if self._teller is not None:
+                info = self._teller.info(slot)
             while limit > 0:
                 left = slot.length - self._offset
                 length = slot.segment if slot.segment < left else left
@@ -126,6 +131,8 @@ cdef class NativeBackend:
                 message.addr = address
                 message.data = data
                 message.truncated = cut
+                if info is not None:
+                    message.info = info
                 messages.append(message)
                 self.bytes_in += len(data)
                 self.truncated += cut
@@ -150,7 +157,7 @@ cdef class NativeBackend:
             count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro)
+        got = arena.read(self._fd, count, self.gro or self._teller is not None, self._teller is not None)
         number = errno
         self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
@@ -182,7 +189,7 @@ cdef class NativeBackend:
         cdef char* host
         cdef uint16_t* port
         cdef uint16_t swapped
-        cdef list firsts = [], addresses = [], cut = []
+        cdef list firsts = [], addresses = [], infos = [], cut = []
         if self._arena is None and not self._read(reads, COLUMNS):
             return None
         arena = self._arena
@@ -198,6 +205,8 @@ cdef class NativeBackend:
             slot = &arena.slots[self._slot]
             firsts.append(index)
             addresses.append(PEERS.address(&slot.peer, slot.place))
+            if self._teller is not None:
+                infos.append(self._teller.info(slot))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
             while True:
@@ -224,7 +233,7 @@ cdef class NativeBackend:
         self.truncated += len(cut)
         self.waiting = 0
         self._arena = None
-        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, cut
+        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):
         cdef Arena arena
@@ -239,7 +248,7 @@ cdef class NativeBackend:
                 PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
                 aimed += 1
                 arena.aim(slot, views[slot].buf, views[slot].len)
-            got = arena.read(self._fd, count, False)
+            got = arena.read(self._fd, count, self._teller is not None, self._teller is not None)
             number = errno
         finally:
             for slot in range(aimed):
@@ -254,7 +263,7 @@ cdef class NativeBackend:
         for slot in range(got):
             received.append((
                 buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
-                arena.slots[slot].truncated,
+                arena.slots[slot].truncated, None if self._teller is None else self._teller.info(&arena.slots[slot]),
             ))
             self.bytes_in += arena.slots[slot].length
             self.truncated += arena.slots[slot].truncated
@@ -289,9 +298,7 @@ cdef class NativeBackend:
             try:
                 while index < count:
                     message = messages[index]
-                    if not outbox.add(
-                        self._family, message.addr, message.data, index, 0 if index < alone else self._gso_limit
-                    ):
+                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
                         break
                     index += 1
             except Exception as error:

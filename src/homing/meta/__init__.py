@@ -9,6 +9,7 @@ buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 from ..datagram import DatagramBatch as DatagramBatch
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
+from ..datagram import PacketInfo as PacketInfo
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers

@@ -12,6 +12,7 @@ cdef class Incoming:
     cdef object _gone
     cdef object _id
     cdef object _received
+    cdef double _wake_seconds
     cdef Inlet _inlet
     cdef Py_ssize_t _reads
     cdef public bint batch_out

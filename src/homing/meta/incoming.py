@@ -16,9 +16,9 @@ from .options import UDPServerOptions
 TURN = 512
 """Messages received or sent at a stretch, at most: see the table of limits in docs/architecture.md."""
 
-WAKE_SECONDS = 0.00025
-"""Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn. 0
-costs 8 % of a flood on asyncio's loop; more than this gains nothing."""
+WAKE_SHARE = 1 / 8
+"""A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
+default: timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing."""
 
 
 class Incoming:
@@ -40,6 +40,7 @@ class Incoming:
         "_process",
         "_reads",
         "_received",
+        "_wake_seconds",
         "batch_out",
         "delivered",
         "dropped",
@@ -63,6 +64,7 @@ class Incoming:
         self._endpoint = endpoint
         self._backend = endpoint.backend
         self._received: Any = None
+        self._wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
         self.dropped_newest = self.dropped_oldest = 0
@@ -83,7 +85,7 @@ class Incoming:
     def readable(self) -> None:
         """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
         for a bounded time: to ask costs less than to go through the loop for what came meanwhile."""
-        end = perf_counter() + WAKE_SECONDS
+        end = perf_counter() + self._wake_seconds
         while self._receive() and self._process.run_with(self._deliver):
             if not self._backend.more or perf_counter() >= end:
                 break
@@ -140,9 +142,9 @@ class Incoming:
 
     def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
         messages = []
-        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
             lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease))
+            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease, info))
         return messages
 
     def _deliver(self) -> None:
@@ -172,6 +174,11 @@ class Incoming:
         """Reads, or reads again: the receiver has room."""
         if self.open:
             self._endpoint.resume()
+
+    def redirect(self, to: Target) -> None:
+        """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
+        self._inlet.redirect(to)
+        self.resume()
 
     def drain(self) -> None:
         """Reads no more."""

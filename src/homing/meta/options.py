@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 from ..act.pool_routes import Route
 from ..datagram import SocketOptions
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
-from ..gen.options import check_choice, check_integer, check_seconds, check_target, check_type
+from ..gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
 from .workers import pool_options
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
@@ -33,6 +33,9 @@ class UDPServerOptions(SocketOptions):
     host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with both kinds of
         address is bound to the IPv4 one.
     port: 0: the system chooses; `local_address` tells.
+    activation: the name (`FileDescriptorName=`) of a socket that systemd has started the program with; where it has
+        started it with sockets, that one is used instead of `host` and `port`, else these are bound. Several sockets of
+        one name go to servers in turn.
     process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
         While nobody has the name, datagrams wait in the kernel's buffer.
     worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
@@ -51,6 +54,8 @@ class UDPServerOptions(SocketOptions):
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+    receive_local_address, receive_tos, receive_ttl, receive_timestamp: what `message.info` tells of each datagram, see
+        `SocketOptions`.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -85,6 +90,7 @@ class UDPServerOptions(SocketOptions):
 
     host: str = ""
     port: int = 0
+    activation: str | None = None
     process: Target | None = None
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -107,6 +113,8 @@ class UDPServerOptions(SocketOptions):
         SocketOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         check_integer("port", self.port, 0, 65535)
+        if self.activation is not None:
+            check_name("activation", self.activation)
         if self.process is not None:
             check_target("process", self.process)
         pool_options(self)

@@ -18,9 +18,10 @@ from ..datagram import (
     Endpoint,
     MessageUDP,
     Statistics,
-    bind,
+    asked,
     format_address,
     name_of,
+    open_socket,
     why_portable,
 )
 from ..gen import (
@@ -190,6 +191,11 @@ class UDPServer(MetaBehavior):
             self._incoming.close()
         linger(self)
 
+    def _transferred(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self._incoming is not None and self._pool is None and self._options.process is None:
+            self._incoming.redirect(self.process.parent)
+
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
         forget(self)
@@ -351,7 +357,8 @@ class UDPServer(MetaBehavior):
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
         backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
         waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
-        linger, and adoptions (how often a successor has adopted the socket)."""
+        linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
+        it to another process)."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -372,12 +379,13 @@ class UDPServer(MetaBehavior):
             error_queue=self._options.error_queue,
             linger=self._linger,
             adoptions=self.process.adoptions,
+            transfers=self.process.transfers,
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
 
 
 def _open(options: UDPServerOptions) -> Endpoint:
-    sock = bind(options.host, options.port, options)
+    sock = open_socket(options.host, options.port, options.activation, options)
     try:
         return Endpoint(
             sock,
@@ -385,6 +393,7 @@ def _open(options: UDPServerOptions) -> Endpoint:
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
+            info=asked(options),
             error_queue=options.error_queue,
         )
     except OSError as error:

@@ -59,9 +59,10 @@ class MetaProcess(Activity):
     goes on with the behavior by which another process adopts it.
 
     adoptions: how often that was.
+    transfers: how often an owner has given it to another process.
     """
 
-    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner")
+    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner", "transfers")
 
     id: Alias
     behavior: MetaBehavior
@@ -76,7 +77,7 @@ class MetaProcess(Activity):
         self.forwards = behavior._forwards
         self._source: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self.adoptions = 0
+        self.adoptions = self.transfers = 0
         self._log: ContextAdapter | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -222,13 +223,32 @@ class MetaProcess(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
+            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
                 task.cancel()
         self.terminate(reason, TERMINATE_TIMEOUT)
+
+    # --- another owner --------------------------------------------------------------------------------------
+
+    def transfer(self, giver: Process, owner: Process) -> None:
+        """Belongs to `owner` from here on. Raises `NotAllowed` if it is not `giver`'s to give, or not started yet."""
+        if self.owner is not giver:
+            raise NotAllowed(f"{self.id} belongs to {self.owner.id}; only its owner can give it to another process")
+        if self.state is ProcessState.INIT:
+            raise NotAllowed(f"{self.id} has not been started yet; give it away when spawn_meta has returned")
+        if owner is giver:
+            return
+        if giver.metas is not None:
+            giver.metas.pop(self.id, None)
+        if owner.metas is None:
+            owner.metas = {}
+        owner.metas[self.id] = self
+        self.owner, self.sender = owner, owner.id
+        self.transfers += 1
+        self._log = None
+        self.behavior._transferred()
 
     # --- without an owner ---------------------------------------------------------------------------------
 
@@ -239,11 +259,12 @@ class MetaProcess(Activity):
 
     def lingers(self, reason: Exception, owner_started: bool) -> bool:
         """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` or its own has failed,
-        only if it was adopted: a start that fails leaves nothing behind, and ends nothing that was there before."""
+        only if it had another owner before: a start that fails leaves nothing behind, and ends nothing that was there
+        before."""
         return (
             self.behavior._linger > 0
             and is_succeeded(reason)
-            and (self.adoptions > 0 or (owner_started and self._source is not None))
+            and (self.adoptions + self.transfers > 0 or (owner_started and self._source is not None))
             and not self.core.stopping
         )
 

@@ -38,6 +38,7 @@ class Stopping:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.state = "running"
+        self.on_stopping: list[Callable[[], None]] = []
         self.on_stopped: list[Callable[[], None]] = []
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
@@ -58,6 +59,8 @@ class Stopping:
             self._deadline = deadline
             self._core.stopping = True
             self.state = "stopping"
+            for callback in self.on_stopping:
+                callback()
             self._task = self._core.loop.create_task(self._stop())
         elif deadline < self._deadline:
             self._deadline = deadline
