@@ -25,7 +25,7 @@ from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
-from .watch import EpollWatch, LoopWatch, Watch
+from .watch import open_watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -68,13 +68,10 @@ class Endpoint:
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._errors: ErrorQueue | None = None
-        self._watch: Watch
         if error_queue:
             self._errors = ErrorQueue(sock)
             self._backend.again = self._errors.again
-            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
-        else:
-            self._watch = LoopWatch(sock.fileno())
+        self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -97,9 +94,9 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
+        self._loop = loop
         self._on_readable = on_readable
-        self._watch.open(self._loop)
+        self._watch.open(loop)
         if self._queue:
             self._watch.write(self._flush)
 
