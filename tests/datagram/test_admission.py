@@ -165,7 +165,7 @@ def test_an_ipv4_source_of_a_socket_for_both_is_an_ipv4_source() -> None:
             for _ in range(2):
                 for peer in peers:
                     peer.send(b"x", to)
-            assert read_all(endpoint, "messages", Buffers()) == [(b"x", "::ffff:127.0.0.3")]
+            assert read_all(endpoint, "messages", Buffers()) == [(b"x", "127.0.0.3")]
             assert (endpoint.admission.denied, endpoint.admission.limiter.limited) == (2, 1)
 
 

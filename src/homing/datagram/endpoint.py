@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from ..gen import ReplyLimited, SendQueueFull
-from .address import Address, check_destination
+from .address import Address, check_destination, family_of
 from .admission import Admission
 from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
@@ -26,10 +26,11 @@ from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .limits import Pacing, RateLimit
 from .message import MessageUDP
+from .multicast import Memberships, MulticastGroup
 from .networks import Network
 from .pacing import Pacer
 from .replies import Replies
-from .watch import EpollWatch, LoopWatch, Watch
+from .watch import Watch, open_watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -48,6 +49,7 @@ class Endpoint:
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
     socket: for who changes its options.
+    groups: the multicast groups that the socket has joined.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
@@ -63,20 +65,20 @@ class Endpoint:
         drop_oldest: bool = False,
         gro: bool = True,
         info: bool = False,
+        groups: tuple[MulticastGroup, ...] = (),
         error_queue: bool = False,
     ) -> None:
         self._sock = self.socket = sock
         self.admission = Admission()
+        self._family = family_of(sock)
+        self.memberships = Memberships(sock, groups)
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._errors: ErrorQueue | None = None
-        self._watch: Watch
         if error_queue:
             self._errors = ErrorQueue(sock)
             self._backend.again = self._errors.again
-            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
-        else:
-            self._watch = LoopWatch(sock.fileno())
+        self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -85,6 +87,7 @@ class Endpoint:
         self.replies = Replies()
         self._replies: Replies | None = None  # None: all passes
         self._pacer: Pacer | None = None
+        self._pacing: Pacing | None = None
         self._sender: Backend | Pacer = self._backend
         self._outlet: Watch | Pacer = self._watch
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
@@ -105,9 +108,9 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
+        self._loop = loop
         self._on_readable = on_readable
-        self._watch.open(self._loop)
+        self._watch.open(loop)
         if self._queue:
             self._outlet.write(self._flush)
 
@@ -256,7 +259,10 @@ class Endpoint:
         self._replies = None if limit is None else self.replies
 
     def pace(self, pacing: Pacing | None) -> None:
-        """From now on sends no faster."""
+        """From now on sends no faster. As before: the bucket stays what it is."""
+        if pacing == self._pacing:
+            return
+        self._pacing = pacing
         self._outlet.write(None)
         self._pacer = None if pacing is None else Pacer(self._backend, self._watch, pacing, self.family)
         self._sender = self._pacer or self._backend
@@ -282,7 +288,7 @@ class Endpoint:
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
         """Refuses now what no system call could take later."""
         try:
-            check_destination(self._sock.family, message.addr)
+            check_destination(self._family, message.addr)
             if message.info is not None:
                 write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit and not self._drop_oldest:

@@ -32,6 +32,7 @@ def facts(server: UDPServer) -> dict[str, Any]:
         send_buffer_asked=server._options.send_buffer,
         buffer_pool=repr(server._options.buffer_pool) if server._lender is not None else "",
         error_queue=server._options.error_queue,
+        groups=[str(group) for group in server._endpoint.memberships.groups],
         linger=server._linger,
         adoptions=server.process.adoptions,
         **protection_facts(server._endpoint, server._options),

@@ -58,12 +58,12 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
 
 
 def _at(options: UDPServerOptions) -> UDPServer | None:
-    if not _lingering or options.port == 0:
+    if not _lingering or options.port == 0 or options.socket is not None:
         return None
     loop = node_loop()
     if loop is None:
         return None
-    for _, address in resolve_bind(options.host, options.port):
+    for _, address in resolve_bind(options.host, options.port, options.dual_stack):
         server = _lingering.get((loop, address))
         if server is not None:
             return server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..datagram import VARIABLE, Endpoint, asked, open_socket, why_portable
+from ..datagram import VARIABLE, Endpoint, asked, duplicate, let_go, open_socket, why_portable
 from ..gen import BindFailed
 from ..node.logs import ContextAdapter
 from .options import UDPServerOptions
@@ -13,17 +13,24 @@ from .options import UDPServerOptions
 
 def open_endpoint(options: UDPServerOptions) -> Endpoint:
     """The bound socket that `options` ask for. Raises `BindFailed`, `BadOption`."""
-    sock = open_socket(options.host, options.port, options.activation, options)
+    if options.socket is None:
+        sock = open_socket(options.host, options.port, options.activation, options)
+    else:
+        sock = duplicate(options.socket, options)
     try:
-        return Endpoint(
+        endpoint = Endpoint(
             sock,
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
+            groups=options.groups,
             info=asked(options),
             error_queue=options.error_queue,
         )
+        if options.socket is not None:
+            let_go(options.socket)
+        return endpoint
     except OSError as error:
         sock.close()
         raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None

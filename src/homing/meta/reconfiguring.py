@@ -6,14 +6,14 @@ Rule 2: another address is another socket, which is bound first of all. It is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..datagram import Address, Endpoint
 from ..datagram.address import is_numeric
-from ..datagram.adjusting import filter_by, resize, steer_by
+from ..datagram.adjusting import ADJUSTABLE, Undo, adjust
 from ..gen import BadOption
 from ..gen.options import check_seconds
 from .opening import open_endpoint
@@ -23,15 +23,12 @@ from .protecting import protect
 if TYPE_CHECKING:
     from .udp import UDPServer
 
-Undo = Callable[[], None]
-
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
 READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
-SOCKET = ("receive_buffer", "send_buffer", "bpf", "reuse_port_steering")
 
-CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *SOCKET})
+CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
 """What a `Reconfigure` may name."""
 
 
@@ -42,7 +39,8 @@ class Reconfigure:
 
     changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, send_rate, process,
         high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger, receive_buffer,
-        send_buffer, bpf, reuse_port_steering. What is not named stays as it is.
+        send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl,
+        multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that are joined.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
         to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
         closed. 5: a client that is told the new address needs one round trip.
@@ -87,18 +85,21 @@ class Reconfigured:
 
 def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed."""
-    before = server._options
-    now = replace(before, **request.changes)
-    _check(before, now)
-    moved = open_endpoint(now) if any(_differs(before, now, name) for name in ADDRESS) else None
+    endpoint = server._endpoint
+    before = replace(server._options, groups=endpoint.memberships.groups)
+    now = _planned(server, before, request.changes)
+    moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
     try:
         if moved is not None:
             protect(moved, now)
-        for names, step in _STEPS if moved is None else _STEPS[-1:]:
-            if any(_differs(before, now, name) for name in names):
-                undo.append(step(server._endpoint, before, now))
+        for name in ADJUSTABLE if moved is None else ():
+            if _differ(before, now, name):
+                undo.append(adjust(name, endpoint, before, now))
+        if _differ(before, now, *PROTECTION):  # of a former socket as well
+            protect(endpoint, now)
     except BaseException:
+        protect(endpoint, before)
         for back in reversed(undo):
             back()
         raise
@@ -106,19 +107,27 @@ def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
     return _answer(server._endpoint, now)
 
 
+def _planned(server: UDPServer, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
+    """All options as they are to be. Raises `BadOption`."""
+    host = changes.get("host", before.host)
+    elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
+    if elsewhere and host != before.host and not is_numeric(host):
+        raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
+    if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
+        host = server.local_address[0]
+    given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
+    now = replace(before, **{**changes, **given})
+    if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
+        raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
+    return now
+
+
 def _discard(endpoint: Endpoint) -> None:
     endpoint.close()
 
 
-def _differs(before: UDPServerOptions, now: UDPServerOptions, name: str) -> bool:
-    return bool(getattr(before, name) != getattr(now, name))
-
-
-def _check(before: UDPServerOptions, now: UDPServerOptions) -> None:
-    if now.host != before.host and not is_numeric(now.host):
-        raise BadOption("host", now.host, "give an address, not a name: to look that up would hold the node")
-    if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
-        raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
+def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
+    return any(getattr(before, name) != getattr(now, name) for name in names)
 
 
 def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
@@ -130,35 +139,3 @@ def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
         send_buffer=endpoint.send_buffer,
         clamped=tuple(name for name in names if getattr(endpoint, name) < (getattr(options, name) or 0)),
     )
-
-
-# --- what can fail --------------------------------------------------------------------------------------------
-
-
-def _resize(name: str, endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions) -> Undo:
-    return resize(endpoint, name, getattr(now, name))
-
-
-def _filter(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions) -> Undo:
-    filter_by(endpoint, now.bpf)
-    return partial(filter_by, endpoint, before.bpf)
-
-
-def _steer(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions) -> Undo:
-    steer_by(endpoint, now.reuse_port_steering)
-    return partial(steer_by, endpoint, before.reuse_port_steering)
-
-
-def _protect(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions) -> Undo:
-    protect(endpoint, now)
-    return partial(protect, endpoint, before)
-
-
-_Step = Callable[[Endpoint, UDPServerOptions, UDPServerOptions], Undo]
-_STEPS: tuple[tuple[tuple[str, ...], _Step], ...] = (
-    (("receive_buffer",), partial(_resize, "receive_buffer")),
-    (("send_buffer",), partial(_resize, "send_buffer")),
-    (("bpf",), _filter),
-    (("reuse_port_steering",), _steer),
-    (PROTECTION, _protect),  # the last, as it holds for a former socket as well
-)

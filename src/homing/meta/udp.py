@@ -12,6 +12,8 @@ from ..act.pool_options import PoolOptions
 from ..datagram import (
     Address,
     Endpoint,
+    JoinGroup,
+    LeaveGroup,
     MessageUDP,
     Statistics,
     format_address,
@@ -113,7 +115,7 @@ class UDPServer(MetaBehavior):
         if self._pauses_sending and not process.limit:
             process.bound(options.send_queue)
         self._report_to(options)
-        self._warn_of_small_buffer(process)
+        self._warn_of_small_buffers(process)
         inherited = None
         if self._predecessor is not None:
             self._incoming, inherited = self._predecessor._hand_over()
@@ -171,17 +173,20 @@ class UDPServer(MetaBehavior):
             endpoint.on_sent = self._sent_later
             endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
 
-    def _warn_of_small_buffer(self, process: MetaProcess) -> None:
-        asked = self._options.receive_buffer
-        if asked is not None and self._endpoint.receive_buffer < asked:
-            process.log.warning(
-                "UDP server %s: the system granted a receive buffer of %d bytes, not %d; raise net.core.rmem_max "
-                "(sysctl -w net.core.rmem_max=%d)",
-                format_address(self.local_address),
-                self._endpoint.receive_buffer,
-                asked,
-                asked,
-            )
+    def _warn_of_small_buffers(self, process: MetaProcess) -> None:
+        for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
+            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint, f"{name}_buffer")
+            if asked is not None and granted < asked:
+                process.log.warning(
+                    "UDP server %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",
+                    format_address(self.local_address),
+                    name,
+                    granted,
+                    asked,
+                    sysctl,
+                    sysctl,
+                    asked,
+                )
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
@@ -335,9 +340,12 @@ class UDPServer(MetaBehavior):
             self._warn("message", "a %s was sent to a UDP server, which takes MessageUDP", type(message).__name__)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups, and changes options."""
         if isinstance(request, Reconfigure):
             return self._reconfigure(sender, ref, request)
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a UDP server takes MessageUDP, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
@@ -364,6 +372,18 @@ class UDPServer(MetaBehavior):
             else:
                 self.process.send_response_error(sender, ref, error)
             return NO_REPLY
+
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self._endpoint.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
