@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
-from .applying import apply
+from .applying import apply, apply_bound
 from .inherited import claim
 from .options import SocketOptions
 from .substitute import current
@@ -102,6 +102,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     try:
         sock.setblocking(False)
         apply(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -116,6 +117,7 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
         apply(sock, options)
         sock.bind(address)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise

@@ -26,6 +26,19 @@ def kernel_drops(sock: socket.socket) -> int | None:
     return int(values[_DROPS])
 
 
+def overflows(family: int) -> int | None:
+    """Datagrams that found no room in the receive buffer of any socket of `family` in this network namespace; None: not
+    Linux. `kernel_drops` is one socket's, but counts what its `bpf` refuses as well: of one socket, it tells the
+    sum only."""
+    name, prefix = ("snmp6", "Udp6RcvbufErrors") if family == socket.AF_INET6 else ("snmp", "Udp:")
+    try:
+        with open(f"/proc/thread-self/net/{name}") as table:
+            rows = [line.split() for line in table if line.startswith(prefix)]
+        return int(rows[0][1] if len(rows) == 1 else rows[1][rows[0].index("RcvbufErrors")])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def granted_buffer(sock: socket.socket, option: int) -> int:
     """Bytes granted for SO_RCVBUF or SO_SNDBUF, in the unit in which they are asked for (Linux reports twice that)."""
     size = sock.getsockopt(socket.SOL_SOCKET, option)

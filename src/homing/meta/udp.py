@@ -39,6 +39,7 @@ from ..gen import (
     MetaTerminated,
     NotAllowed,
     Ref,
+    ReplyLimited,
     Target,
 )
 from ..gen.behavior import Result
@@ -50,6 +51,7 @@ from .lending import Lender
 from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
+from .protecting import protect, protection_counters, protection_facts
 from .reporting import Reporter
 from .workers import pool_options, retire, serves, start_workers
 
@@ -147,6 +149,7 @@ class UDPServer(MetaBehavior):
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
         options = self._options
+        protect(self._endpoint, options)
         to: Target = self.process.parent if options.process is None else options.process
         if self._pool is not None:
             to = self._pool.id
@@ -323,7 +326,7 @@ class UDPServer(MetaBehavior):
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
         self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
-        if ref is None:
+        if ref is None and not isinstance(error, ReplyLimited):
             self._report(message, error)
         self._finished(message)
         return error
@@ -352,7 +355,7 @@ class UDPServer(MetaBehavior):
         backend = endpoint.backend
         incoming = self._incoming
         return Statistics(
-            packets_in=backend.packets_in,
+            packets_in=backend.packets_in + endpoint.admission.refused,
             bytes_in=backend.bytes_in,
             receive_waiting=backend.waiting,
             delivered=incoming.delivered if incoming is not None else 0,
@@ -373,6 +376,7 @@ class UDPServer(MetaBehavior):
             dropped_errors=self._reporter.lost if self._reporter is not None else 0,
             pool_errors=self._lender.errors if self._lender is not None else 0,
             pauses=incoming.pauses if incoming is not None else 0,
+            **protection_counters(endpoint),
         )
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
@@ -402,6 +406,7 @@ class UDPServer(MetaBehavior):
             groups=[str(group) for group in self._endpoint.memberships.groups],
             linger=self._linger,
             adoptions=self.process.adoptions,
+            **protection_facts(self._endpoint, self._options),
             transfers=self.process.transfers,
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
