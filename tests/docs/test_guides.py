@@ -155,6 +155,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
         ("meta.MessageUDP", public(meta.MessageUDP)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
+        ("meta.TakeOver", {"predecessor"}),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
     ],
 )

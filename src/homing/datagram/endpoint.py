@@ -18,7 +18,8 @@ from ..gen import SendQueueFull
 from .address import Address, check_destination
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
-from .kernel import granted_buffer, kernel_drops
+from .inherited import lender_of
+from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .message import MessageUDP
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
@@ -37,12 +38,18 @@ class Endpoint:
     """A bound UDP socket.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
     def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
         self._sock = sock
-        self._backend = open_backend(sock, buffer_size, gro)
+        lender = lender_of(sock)
+        self.turn = None if lender is None else lender.turn
+        self._gro = gro
+        # who reads now may not be able to take apart what the kernel joins
+        self._backend = open_backend(sock, buffer_size, gro and (self.turn is None or joins_datagrams(sock)))
+        self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -59,6 +66,11 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
+        return self._sock
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
@@ -66,6 +78,8 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
+        if self._gro and not self._backend.gro:
+            self._backend.join(self._sock)
         if self._queue:
             loop.add_writer(self._sock.fileno(), self._flush)
 
@@ -76,14 +90,25 @@ class Endpoint:
             self._retry = None
         if self._reading and self._loop is not None:
             self._reading = False
-            self._loop.remove_reader(self._sock.fileno())
+            if self._watched:
+                self._loop.remove_reader(self._sock.fileno())
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+            if self._watched:
+                self._loop.add_reader(self._sock.fileno(), self._on_readable)
             self.read_on()
+
+    def watch(self, watched: bool) -> None:
+        """False: what comes to the socket calls nobody any more, but what was read before still does. True: as it
+        was."""
+        reading = self._reading
+        self.pause()
+        self._watched = watched
+        if reading:
+            self.resume()
 
     def read_on(self) -> None:
         """What was read already does not make the socket readable: it is called for in the loop's next turn."""

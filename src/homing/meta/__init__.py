@@ -3,6 +3,7 @@
 udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool
 batches      how a batch of datagrams goes to a behavior that takes batches
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
+taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
@@ -11,5 +12,6 @@ from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
+from .taking_over import TakeOver as TakeOver
 from .udp import UDPServer as UDPServer
 from .udp import create_udp_server as create_udp_server
