@@ -9,7 +9,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +153,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("gen.MetaProcess", public(gen.MetaProcess)),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
         ("meta.MessageUDP", public(meta.MessageUDP)),
+        ("meta.PacketInfo", public(meta.PacketInfo)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
         ("meta.TakeOver", {"predecessor"}),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
@@ -189,7 +189,7 @@ def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in own_fields(kind)]
 
 
-FUNCTIONS = {time.monotonic: "time.monotonic", random.random: "random.random"}
+FUNCTIONS = {random.random: "random.random"}
 
 
 def default(field: dataclasses.Field[Any]) -> str:

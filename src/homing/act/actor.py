@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -27,6 +28,7 @@ from ..gen import (
 )
 from ..gen.behavior import Result
 from ..node.envelope import Exit, exit_signal
+from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
 from ..node.sending import send
 from ..node.spawning import spawn, spawn_meta
@@ -96,18 +98,29 @@ class Actor(Relating, ProcessBehavior):
         """Its logger, `homing.process`, with node, pid, process_name and behavior in each record's `extra`."""
         return self._process.log_adapter
 
+    @cached_property
+    def _limited_log(self) -> RateLimited:
+        """For what others make it log: how often they do is theirs to say."""
+        return RateLimited(self.log)
+
+    def _warn(self, kind: str, text: str, *args: object) -> None:
+        self._limited_log.warning(self._process.core.loop.time(), kind, text, *args)
+
     # --- callbacks: what happens where a class does not define them -----------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
+        kind = type(message).__name__
+        self._warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
     def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s to %r from %s", type(message).__name__, name, sender)
+        kind = type(message).__name__
+        self._warn(f"{kind} by name", "unhandled message of type %s to %r from %s", kind, name, sender)
         return None
 
     def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s to %s from %s", type(message).__name__, alias, sender)
+        kind = type(message).__name__
+        self._warn(f"{kind} by alias", "unhandled message of type %s to %s from %s", kind, alias, sender)
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
@@ -120,7 +133,7 @@ class Actor(Relating, ProcessBehavior):
         return self._refuse(ref, "handle_call_alias", request)
 
     def handle_event(self, event: MessageEvent) -> Result:
-        self.log.warning("unhandled %s", event.event)
+        self._warn(str(event.event), "unhandled %s", event.event)
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import logging
 import sys
 import traceback
 from typing import Annotated, NoReturn
@@ -17,6 +16,7 @@ from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .control import ControlError
 from .demo import demo as run_demo
+from .logs import log_to_stderr
 from .run import serve
 from .target import TargetError, resolve
 from .tree import render
@@ -87,7 +87,7 @@ def run(
         _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
     # does nothing where the module has set logging up itself
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or f"{target.partition(':')[0].rpartition('.')[2]}@localhost"
@@ -157,7 +157,7 @@ def demo(
 ) -> None:
     """Run a supervised UDP echo server, and a second server in front of a pool of three workers."""
     clear_line = "\r\x1b[2K" if sys.stderr.isatty() else ""  # the line of counters is rewritten in place
-    logging.basicConfig(level=logging.INFO, format=clear_line + "%(levelname)s %(name)s: %(message)s")
+    log_to_stderr("INFO", "%(levelname)s %(name)s: %(message)s", clear_line)
     try:
         clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:

@@ -2,26 +2,33 @@
 
 address     what can be bound, where a datagram may go
 options     options of a socket
+ancillary   what a socket is asked to tell of each packet; how that is read and written in Python
 binding     from host and port to a bound socket, or an error that says what to do
 inherited   sockets that the program was started with
-message     a datagram; batch: all that one wake-up brought, in columns
+message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
+substitute  a network that a test has put in the system's place
 backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
 native      many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are
             sent from; peers: addresses
-endpoint    one socket on one loop: reads, sends or queues, counts, closes once
+endpoint    one socket on one loop: reads, sends or queues, counts, closes once; watch: who wakes it
+error_queue ICMP errors, each with the datagram that it is about; failure: what is told of a datagram that was not sent
 kernel      granted buffers, kernel drops
 statistics  the counters, each with what to do if it grows
 """
 
 from .address import Address as Address
 from .address import format_address as format_address
+from .ancillary import asked as asked
 from .backend import VARIABLE as VARIABLE
 from .backend import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
 from .binding import bind as bind
 from .binding import open_socket as open_socket
 from .endpoint import Endpoint as Endpoint
+from .failure import MessageUDPError as MessageUDPError
+from .failure import name_of as name_of
 from .message import MessageUDP as MessageUDP
+from .message import PacketInfo as PacketInfo
 from .options import SocketOptions as SocketOptions
 from .statistics import Statistics as Statistics

@@ -11,20 +11,23 @@ from typing import Any, Protocol, TypeAlias
 
 from ..gen import BadOption
 from .address import Address
-from .message import MessageUDP
+from .message import MessageUDP, PacketInfo
 
-Pooled: TypeAlias = tuple[Any, int, Address, bool]
-"""The pooled buffer, the length received into it, source address, and whether the datagram was longer."""
+Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
+"""The pooled buffer, the length received into it, source address, whether the datagram was longer, and what came with
+it."""
 
 Failures: TypeAlias = list[tuple[int, Exception]]
 """Which of the datagrams given could not be sent, and why."""
 
 Columns: TypeAlias = tuple[
-    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[int]
+    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
 ]
 """The buffer that holds datagrams, the function that gives it back; octets in all; their offsets and lengths (C int),
-hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, and its peer; which ones were
-cut."""
+hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
+it (an empty list where nothing was asked for); which ones were cut."""
+
+Again: TypeAlias = Callable[[int, int], bool]
 
 VARIABLE = "HOMING_DATAGRAM"
 
@@ -36,6 +39,8 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
+        True: it is tried again.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Backend(Protocol):
     truncated: int
     packets_out: int
     bytes_out: int
+    again: Again | None
 
     @property
     def gro(self) -> bool: ...
@@ -80,15 +86,20 @@ class Backend(Protocol):
         """Frees what the backend holds. The socket may be closed from now on."""
 
 
-def open_backend(sock: socket.socket, buffer_size: int, gro: bool) -> Backend:
-    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can."""
-    if why_portable():
+def open_backend(
+    sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
+) -> Backend:
+    """The backend for `sock`; the portable one for what is no socket of the system.
+
+    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
+    """
+    if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 
-        return PortableBackend(sock, buffer_size)
+        return PortableBackend(sock, buffer_size, info)
     from .native import NativeBackend
 
-    return NativeBackend(sock, buffer_size, gro)
+    return NativeBackend(sock, buffer_size, gro, gso, info)
 
 
 def why_portable() -> str:

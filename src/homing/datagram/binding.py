@@ -7,8 +7,11 @@ import socket
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
+from .ancillary import ask
+from .error_queue import turn_on
 from .inherited import claim
 from .options import SocketOptions
+from .substitute import current
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
@@ -21,9 +24,13 @@ _HINTS = {
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    Where a test has put a network in the system's place, one of that.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
+    network = current()
+    if network is not None:
+        return network.bind(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port):
         try:
@@ -44,7 +51,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         return bind(host, port, options)
     try:
         sock.setblocking(False)
-        _set_buffers(sock, options)
+        _configure(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -57,7 +64,7 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _set_buffers(sock, options)
+        _configure(sock, options)
         sock.bind(address)
     except BaseException:
         sock.close()
@@ -65,9 +72,12 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
     return sock
 
 
-def _set_buffers(sock: socket.socket, options: SocketOptions) -> None:
+def _configure(sock: socket.socket, options: SocketOptions) -> None:
     _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
     _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
+    ask(sock, options)
+    if options.error_queue:
+        turn_on(sock)
 
 
 def _set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:

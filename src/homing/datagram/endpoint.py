@@ -1,7 +1,8 @@
 """The endpoint: one bound socket on one event loop. Reads batches on demand, sends or queues, counts, closes once.
 
 Send policy: a datagram's fate never stops the endpoint. What the kernel refuses is counted by its errno and
-reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable.
+reported to who sent it; what would block waits in a bounded queue, in order, until the socket is writable. With an
+error queue, what fails for the ICMP error of an earlier datagram is sent again, and the error reported as that one's.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from typing import Any
 
 from ..gen import SendQueueFull
 from .address import Address, check_destination
+from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
+from .error_queue import ErrorQueue
+from .failure import MessageUDPError, name_of
 from .inherited import lender_of
 from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .message import MessageUDP
+from .watch import EpollWatch, LoopWatch, Watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -35,20 +40,43 @@ Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
 class Endpoint:
-    """A bound UDP socket.
+    """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
+    drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
+    error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
-    def __init__(self, sock: socket.socket, *, buffer_size: int, send_queue: int, gro: bool = True) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        buffer_size: int,
+        send_queue: int,
+        drop_oldest: bool = False,
+        gro: bool = True,
+        info: bool = False,
+        error_queue: bool = False,
+    ) -> None:
         self._sock = sock
         lender = lender_of(sock)
         self.turn = None if lender is None else lender.turn
         self._gro = gro
-        # who reads now may not be able to take apart what the kernel joins
-        self._backend = open_backend(sock, buffer_size, gro and (self.turn is None or joins_datagrams(sock)))
+        # Who reads now may not be able to take apart what the kernel joins.
+        gro = gro and (self.turn is None or joins_datagrams(sock))
+        # A run that the kernel takes as one may come back as one ICMP error.
+        self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
+        self._errors: ErrorQueue | None = None
+        self._watch: Watch
+        if error_queue:
+            self._errors = ErrorQueue(sock)
+            self._backend.again = self._errors.again
+            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
+        else:
+            self._watch = LoopWatch(sock.fileno())
         self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
@@ -57,12 +85,13 @@ class Endpoint:
         self._retry: asyncio.TimerHandle | None = None
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
+        self._drop_oldest = drop_oldest
         self.closed = False
         self.local_address: Address = sock.getsockname()
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None
-        self.dropped_send_queue = 0
+        self.dropped_send_queue = self.dropped_send_oldest = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
@@ -76,29 +105,30 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop
+        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
         self._on_readable = on_readable
         if self._gro and not self._backend.gro:
             self._backend.join(self._sock)
+        self._watch.open(self._loop)
         if self._queue:
-            loop.add_writer(self._sock.fileno(), self._flush)
+            self._watch.write(self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._reading and self._loop is not None:
+        if self._reading:
             self._reading = False
             if self._watched:
-                self._loop.remove_reader(self._sock.fileno())
+                self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
             if self._watched:
-                self._loop.add_reader(self._sock.fileno(), self._on_readable)
+                self._watch.read(self._on_readable)
             self.read_on()
 
     def watch(self, watched: bool) -> None:
@@ -151,7 +181,9 @@ class Endpoint:
             return []
 
     def _receive_failed(self, error: OSError) -> None:
-        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        if self._errors is not None and self._errors.is_stale(error):
+            return
+        name = name_of(error)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
         if error.errno in _GONE:
             raise error
@@ -168,8 +200,9 @@ class Endpoint:
     def send(self, message: MessageUDP, token: Any) -> int | None:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `SendQueueFull`, `TypeError`,
-        `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was
+        released, or one with gaps).
         """
         if not self._queue:
             try:
@@ -205,11 +238,18 @@ class Endpoint:
         """Datagrams that wait for the socket to become writable."""
         return len(self._queue)
 
+    @property
+    def send_room(self) -> int:
+        """Datagrams that can be sent now and are neither dropped nor drop others, whatever the kernel takes."""
+        return self._queue_limit - len(self._queue)
+
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
         """Refuses now what no system call could take later."""
         try:
             check_destination(self._sock.family, message.addr)
-            if len(self._queue) >= self._queue_limit:
+            if message.info is not None:
+                write_control(message.info, message.addr)
+            if len(self._queue) >= self._queue_limit and not self._drop_oldest:
                 raise SendQueueFull(self._queue_limit)
             with memoryview(message.data) as view, view.cast("B") as octets:
                 size = octets.nbytes
@@ -219,9 +259,18 @@ class Endpoint:
         except Exception as error:
             self._count_send_error(error)
             raise
+        if len(self._queue) >= self._queue_limit:
+            self._push_out()
         self._queue.append((message, token, size))
         if len(self._queue) == 1 and self._loop is not None:
-            self._loop.add_writer(self._sock.fileno(), self._flush)
+            self._watch.write(self._flush)
+
+    def _push_out(self) -> None:
+        """The oldest that waits gives way."""
+        message, token, _ = self._queue.popleft()
+        self.dropped_send_oldest += 1
+        if self.on_sent is not None:
+            self.on_sent(message, token, 0, SendQueueFull(self._queue_limit))
 
     def _flush(self) -> None:
         waiting = list(islice(self._queue, _FLUSH))
@@ -229,8 +278,8 @@ class Endpoint:
         done = self._backend.send_many([message for message, _, _ in waiting], failures)
         for _ in range(done):
             self._queue.popleft()
-        if not self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if not self._queue:
+            self._watch.write(None)
         failed = dict(failures)
         for index, (message, token, size) in enumerate(waiting[:done]):
             error = failed.get(index)
@@ -240,9 +289,25 @@ class Endpoint:
                 self.on_sent(message, token, size if error is None else 0, error)
 
     def _count_send_error(self, error: Exception) -> None:
-        number = getattr(error, "errno", None)
-        name = errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
+        name = name_of(error)
         self.send_errors[name] = self.send_errors.get(name, 0) + 1
+
+    # --- errors by ICMP -----------------------------------------------------------------------------------
+
+    def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
+        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        if self._errors is not None:
+            self._errors.on_error = on_error
+
+    @property
+    def icmp_errors(self) -> dict[str, int]:
+        """ICMP errors by errno's name, where there is an error queue."""
+        return {} if self._errors is None else self._errors.counts
+
+    def mtu(self, host: str) -> int | None:
+        """The longest packet that the path to `host` takes, where a send to it was just refused for that and the error
+        queue told."""
+        return None if self._errors is None else self._errors.mtu(host)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -265,9 +330,11 @@ class Endpoint:
             return []
         self._last_drops = kernel_drops(self._sock)
         self.pause()
-        if self._queue and self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+        if self._queue:
+            self._watch.write(None)
+        self._watch.close()
         left = [(message, token) for message, token, _ in self._queue]
+        self.dropped_send_queue += len(left)
         self._queue.clear()
         self.closed = True
         self._backend.close()

@@ -2,7 +2,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .backend import Columns, Failures, Pooled
+from .backend import Again, Columns, Failures, Pooled
 from .message import MessageUDP
 
 def probe() -> str: ...
@@ -16,7 +16,8 @@ class NativeBackend:
     truncated: int
     packets_out: int
     bytes_out: int
-    def __init__(self, sock: socket.socket, buffer_size: int, gro: bool) -> None: ...
+    again: Again | None
+    def __init__(self, sock: socket.socket, buffer_size: int, gro: bool, gso: bool, info: bool) -> None: ...
     @property
     def gro(self) -> bool: ...
     @property

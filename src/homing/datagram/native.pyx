@@ -11,8 +11,8 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
-from .arena cimport SLOTS, Arena, Slot, give_back, take
-from .message cimport MessageUDP
+from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
+from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
@@ -38,7 +38,7 @@ def probe():
     cdef Arena arena = Arena()
     cdef Outbox outbox = Outbox()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        if arena.read(sock.fileno(), 0, False) < 0:
+        if arena.read(sock.fileno(), 0, False, False) < 0:
             return f"recvmmsg: {os.strerror(errno)}"
         if outbox.send(sock.fileno()) < 0:
             return f"sendmmsg: {os.strerror(errno)}"
@@ -69,19 +69,22 @@ cdef class NativeBackend:
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
+    cdef Teller _teller  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
+    cdef public object again
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro):
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
         self._family = sock.family
         self._size = buffer_size
         self._train = 1.0
         self._octets = 0.0
         self._pooled = 1
+        self._teller = Teller() if info else None
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
-        self._gso_limit = self._gso_most = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
+        self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property
     def gso(self):
@@ -106,6 +109,7 @@ cdef class NativeBackend:
         cdef Slot* slot
         cdef MessageUDP message
         cdef Key last
+        cdef PacketInfo info = None
         cdef object address = None
         cdef bytes data
         cdef bint cut
@@ -116,6 +120,8 @@ cdef class NativeBackend:
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
+            if self._teller is not None:
+                info = self._teller.info(slot)
             while limit > 0:
                 left = slot.length - self._offset
                 length = slot.segment if slot.segment < left else left
@@ -128,6 +134,8 @@ cdef class NativeBackend:
                 message.addr = address
                 message.data = data
                 message.truncated = cut
+                if info is not None:
+                    message.info = info
                 messages.append(message)
                 self.bytes_in += len(data)
                 self.truncated += cut
@@ -152,7 +160,7 @@ cdef class NativeBackend:
             count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro)
+        got = arena.read(self._fd, count, self.gro or self._teller is not None, self._teller is not None)
         number = errno
         self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
@@ -184,7 +192,7 @@ cdef class NativeBackend:
         cdef char* host
         cdef uint16_t* port
         cdef uint16_t swapped
-        cdef list firsts = [], addresses = [], cut = []
+        cdef list firsts = [], addresses = [], infos = [], cut = []
         if self._arena is None and not self._read(reads, COLUMNS):
             return None
         arena = self._arena
@@ -200,6 +208,8 @@ cdef class NativeBackend:
             slot = &arena.slots[self._slot]
             firsts.append(index)
             addresses.append(PEERS.address(&slot.peer, slot.place))
+            if self._teller is not None:
+                infos.append(self._teller.info(slot))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
             while True:
@@ -226,7 +236,7 @@ cdef class NativeBackend:
         self.truncated += len(cut)
         self.waiting = 0
         self._arena = None
-        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, cut
+        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):
         cdef Arena arena
@@ -241,7 +251,7 @@ cdef class NativeBackend:
                 PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
                 aimed += 1
                 arena.aim(slot, views[slot].buf, views[slot].len)
-            got = arena.read(self._fd, count, False)
+            got = arena.read(self._fd, count, self._teller is not None, self._teller is not None)
             number = errno
         finally:
             for slot in range(aimed):
@@ -256,7 +266,7 @@ cdef class NativeBackend:
         for slot in range(got):
             received.append((
                 buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
-                arena.slots[slot].truncated,
+                arena.slots[slot].truncated, None if self._teller is None else self._teller.info(&arena.slots[slot]),
             ))
             self.bytes_in += arena.slots[slot].length
             self.truncated += arena.slots[slot].truncated
@@ -279,7 +289,7 @@ cdef class NativeBackend:
         cdef Py_ssize_t start = 0, count = len(messages), index
         cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
         cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
-        cdef int entry, sent, number, refusal = 0
+        cdef int entry, sent, number, refusal = 0, tries = 0
         cdef Outbox outbox = self._outbox
         cdef MessageUDP message
         if outbox is None:
@@ -291,9 +301,7 @@ cdef class NativeBackend:
             try:
                 while index < count:
                     message = messages[index]
-                    if not outbox.add(
-                        self._family, message.addr, message.data, index, 0 if index < alone else self._gso_limit
-                    ):
+                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
                         break
                     index += 1
             except Exception as error:
@@ -307,12 +315,18 @@ cdef class NativeBackend:
                 self.packets_out += outbox.entries[entry].count
                 self.bytes_out += outbox.entries[entry].total
                 start += outbox.entries[entry].count
+            if sent > 0:
+                tries = 0
             if sent > 0 and suspect:
                 self._run_refused(suspect, refusal)  # alone they go
                 suspect = 0
             if sent < 0 and number == EAGAIN:
                 outbox.clear()
                 break
+            if sent < 0 and self.again is not None and self.again(number, tries):
+                tries += 1
+                outbox.clear()
+                continue
             if sent < 0 and outbox.entries[0].count > 1:
                 alone = start + outbox.entries[0].count
                 suspect = outbox.entries[0].segment
@@ -320,7 +334,7 @@ cdef class NativeBackend:
             elif sent < 0:
                 failures.append((start, OSError(number, os.strerror(number))))
                 start += 1
-                suspect = 0
+                suspect = tries = 0
             outbox.clear()
         return start
 

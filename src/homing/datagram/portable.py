@@ -15,9 +15,10 @@ from itertools import accumulate
 from typing import Any
 
 from .address import Address, check_destination
-from .backend import Columns, Failures, Pooled
+from .ancillary import ROOM, Control, read_control, write_control
+from .backend import Again, Columns, Failures, Pooled
 from .kernel import join_no_datagrams
-from .message import MessageUDP
+from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
@@ -31,16 +32,19 @@ class PortableBackend:
     gro = gso = False
     waiting = 0
 
-    def __init__(self, sock: socket.socket, buffer_size: int) -> None:
+    def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
-        self._receive_into = sock.recvfrom_into
+        self._info = info
+        self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
+        self._receive_into = self._receive_with_info if info else sock.recvfrom_into
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
+        self.again: Again | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
@@ -75,7 +79,17 @@ class PortableBackend:
         except OSError as error:
             self._keep(error, nothing=not messages)
         self.packets_in += len(messages)
+        if self._info:
+            for message, info in zip(messages, self._infos, strict=True):
+                message.info = info
+            self._infos.clear()
         return messages
+
+    def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
+        """As `recvfrom_into`."""
+        length, control, _, address = self._sock.recvmsg_into([arena], ROOM)
+        self._infos.append(read_control(control))
+        return length, address
 
     def receive_columns(self, reads: int) -> Columns | None:
         messages = self.receive(reads, reads, None)
@@ -97,25 +111,26 @@ class PortableBackend:
             ports.tobytes(),
             list(range(len(messages))),
             [message.addr for message in messages],
+            [message.info for message in messages if message.info is not None],
             [index for index, message in enumerate(messages) if message.truncated],
         )
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        receive = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = True
         for _ in range(limit):
             buffer = get()
             try:
-                length, address, truncated = receive(self._sock, buffer)
+                length, address, truncated, control = receive(self._sock, buffer)
             except BaseException as error:
                 put(buffer)
                 if not isinstance(error, OSError):
                     raise
                 self._keep(error, nothing=not batch)
                 break
-            batch.append((buffer, length, address, truncated))
+            batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
         self.packets_in += len(batch)
@@ -139,10 +154,32 @@ class PortableBackend:
 
     def send(self, message: MessageUDP) -> int:
         check_destination(self._sock.family, message.addr)
-        size = self._sendto(message.data, message.addr)
+        try:
+            size = self._transmit(message)
+        except OSError as error:
+            if self.again is None or error.errno in _WOULD_BLOCK:
+                raise
+            size = self._send_again(message, error, self.again)
         self.packets_out += 1
         self.bytes_out += size
         return size
+
+    def _transmit(self, message: MessageUDP) -> int:
+        if message.info is None:
+            return self._sendto(message.data, message.addr)
+        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, message.addr)
+
+    def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
+        tries = 0
+        while again(error.errno or 0, tries):
+            tries += 1
+            try:
+                return self._transmit(message)
+            except BlockingIOError:
+                raise
+            except OSError as failure:
+                error = failure
+        raise error
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
         for index, message in enumerate(messages):
@@ -159,13 +196,13 @@ def _nothing() -> None:
     """Where nothing is shared, nothing is given back."""
 
 
-def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:
+def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
     """recv(2): with MSG_TRUNC Linux returns the real length of a datagram. Saves 0.2 us against `recvmsg_into`."""
     length, address = sock.recvfrom_into(buffer, 0, socket.MSG_TRUNC)
     size = len(buffer) if type(buffer) is bytearray else memoryview(buffer).nbytes
-    return (size, address, True) if length > size else (length, address, False)
+    return (size, address, True, []) if length > size else (length, address, False, [])
 
 
-def _receive_anywhere(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:
-    length, _, flags, address = sock.recvmsg_into([buffer])
-    return length, address, bool(flags & socket.MSG_TRUNC)
+def _receive_anywhere(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
+    length, control, flags, address = sock.recvmsg_into([buffer], ROOM)
+    return length, address, bool(flags & socket.MSG_TRUNC), control

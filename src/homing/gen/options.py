@@ -32,6 +32,13 @@ def check_type(option: str, value: object, kind: type | tuple[type, ...], words:
         raise BadOption(option, value, f"give {words}")
 
 
+def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises `BadOption` unless `value` is one of `choices`."""
+    if value not in choices:
+        first, last = ", ".join(f'"{choice}"' for choice in choices[:-1]), choices[-1]
+        raise BadOption(option, value, f'give {first} or "{last}"')
+
+
 def check_name(option: str, value: object) -> None:
     """Raises `BadOption` unless `value` can be a registered name: 1 to 255 characters."""
     if not isinstance(value, str) or not 0 < len(value) <= 255:

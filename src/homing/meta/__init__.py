@@ -1,6 +1,7 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool
+udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool;
+             reporting: what is told of datagrams that were not sent
 batches      how a batch of datagrams goes to a behavior that takes batches
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
@@ -8,6 +9,8 @@ taking_over  a service goes on in another OS process; handing_over: the other si
 
 from ..datagram import DatagramBatch as DatagramBatch
 from ..datagram import MessageUDP as MessageUDP
+from ..datagram import MessageUDPError as MessageUDPError
+from ..datagram import PacketInfo as PacketInfo
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers

@@ -160,8 +160,9 @@ class _Sockets:
         self._forgotten = False
 
     def _servers(self) -> list[UDPServer]:
-        behaviors = [meta.behavior for meta in self._node._core.metas.values()]
-        return [one for one in behaviors if isinstance(one, UDPServer) and not one._endpoint.closed]
+        """Those that are open, but none of a test's network that only is in this program."""
+        servers = [meta.behavior for meta in self._node._core.metas.values() if isinstance(meta.behavior, UDPServer)]
+        return [one for one in servers if not one._endpoint.closed and isinstance(one._endpoint.sock, socket.socket)]
 
     def _handed(self) -> list[UDPServer]:
         """The servers that have one of these sockets now."""

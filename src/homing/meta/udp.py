@@ -12,14 +12,27 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..act.pool_options import PoolOptions
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, format_address, open_socket, why_portable
+from ..datagram import (
+    VARIABLE,
+    Address,
+    Endpoint,
+    MessageUDP,
+    Statistics,
+    asked,
+    format_address,
+    name_of,
+    open_socket,
+    why_portable,
+)
 from ..gen import (
     NO_REPLY,
     PID,
     BadOption,
+    BindFailed,
     BufferReleased,
     HomingError,
     MetaBehavior,
+    MetaTerminated,
     NotAllowed,
     Ref,
     Target,
@@ -33,6 +46,7 @@ from .lending import Lender
 from .lingering import find, forget, linger
 from .options import UDPServerOptions
 from .outgoing import any_leased, take_datagrams
+from .reporting import Reporter
 from .workers import pool_options, retire, serves, start_workers
 
 
@@ -43,7 +57,8 @@ class UDPServer(MetaBehavior):
 
     Never stops for one datagram's fate: counts it and goes on. Ends by exit signal, with its parent, with the node,
     or if the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
-    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`.
+    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`. Or something is
+    dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
     process: MetaProcess
@@ -62,7 +77,10 @@ class UDPServer(MetaBehavior):
         self._adopted = False
         self._incoming: Incoming | None = None
         self._pool: Process | None = None
+        self._pauses_sending = options.send_overflow == "pause"
+        self._send_pauses = 0
         self._log: RateLimited | None = None
+        self._reporter: Reporter | None = None
         self._gone: asyncio.Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -90,7 +108,12 @@ class UDPServer(MetaBehavior):
         self._log = RateLimited(process.log)
         _tell_once_why_portable(process.log)
         options = self._options
+        if self._pauses_sending and not process.limit:
+            process.bound(options.send_queue)
         self._endpoint.on_sent = self._sent_later
+        if options.on_error is not None:
+            self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
+        self._endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
         self._warn_of_small_buffer(process)
         inherited = None
         if self._predecessor is not None:
@@ -207,14 +230,23 @@ class UDPServer(MetaBehavior):
         forget(self)
         if self._incoming is not None:
             self._incoming.close()
-        for message, _ in self._endpoint.close():
+        for message, ref in self._endpoint.close():
+            if ref is None:
+                self._report(message, MetaTerminated(self.process.id))
             self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
 
     # --- to the socket ------------------------------------------------------------------------------------
 
     def _take_main(self, main: deque[Any]) -> int:
         """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
-        messages = take_datagrams(main, TURN)
+        most = TURN
+        if self._pauses_sending:
+            most = min(most, self._endpoint.send_room)
+            if most == 0:
+                self._send_pauses += 1
+                self.process.hold()
+                return 0
+        messages = take_datagrams(main, most)
         if messages:
             self._send(messages)
             return len(messages)
@@ -228,7 +260,7 @@ class UDPServer(MetaBehavior):
     def _send(self, messages: list[MessageUDP]) -> None:
         done, failures = self._endpoint.send_many(messages)
         for index, error in failures:
-            self._failed(messages[index], error)
+            self._failed(messages[index], error, None)
         if self._lender is not None or any_leased(messages):
             failed = {index for index, _ in failures}
             for index in range(done):
@@ -251,7 +283,7 @@ class UDPServer(MetaBehavior):
         try:
             size = self._endpoint.send(request, ref)
         except Exception as failure:
-            self.process.send_response_error(sender, ref, self._failed(request, failure))
+            self.process.send_response_error(sender, ref, self._failed(request, failure, ref))
             return NO_REPLY
         if size is None:
             return NO_REPLY
@@ -260,24 +292,32 @@ class UDPServer(MetaBehavior):
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
+        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+            self.process.resume()
         if error is None:
             self._finished(message)
         else:
-            error = self._failed(message, error)
+            error = self._failed(message, error, ref)
         if ref is not None and error is None:
             self.process.send_response(self.process.parent, ref, size)
         elif ref is not None and error is not None:
             self.process.send_response_error(self.process.parent, ref, error)
 
-    def _failed(self, message: MessageUDP, error: Exception) -> Exception:
-        """One datagram could not be sent: it is counted, logged at a bounded rate, and its buffer goes back."""
+    def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
+        """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
+        `call` is (`ref`), and its buffer goes back."""
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
-        number = error.errno if isinstance(error, OSError) else None
-        kind = errno.errorcode.get(number or 0, type(error).__name__)
-        self._warn(f"send {kind}", "a datagram to %s was not sent: %s", message.addr, error)
+        self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
+        if ref is None:
+            self._report(message, error)
         self._finished(message)
         return error
+
+    def _report(self, message: MessageUDP, error: Exception) -> None:
+        if self._reporter is not None:
+            mtu = self._endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
+            self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
         """The datagram has gone out, or never will: a pooled buffer goes back."""
@@ -303,6 +343,8 @@ class UDPServer(MetaBehavior):
             receive_waiting=backend.waiting,
             delivered=incoming.delivered if incoming is not None else 0,
             dropped_no_receiver=incoming.dropped if incoming is not None else 0,
+            dropped_newest=incoming.dropped_newest if incoming is not None else 0,
+            dropped_oldest=incoming.dropped_oldest if incoming is not None else 0,
             truncated=backend.truncated,
             kernel_drops=endpoint.kernel_drops,
             receive_errors=dict(endpoint.receive_errors),
@@ -311,6 +353,10 @@ class UDPServer(MetaBehavior):
             send_errors=dict(endpoint.send_errors),
             send_waiting=endpoint.send_waiting,
             dropped_send_queue=endpoint.dropped_send_queue,
+            dropped_send_oldest=endpoint.dropped_send_oldest,
+            send_pauses=self._send_pauses,
+            icmp_errors=dict(endpoint.icmp_errors),
+            dropped_errors=self._reporter.lost if self._reporter is not None else 0,
             pool_errors=self._lender.errors if self._lender is not None else 0,
             pauses=incoming.pauses if incoming is not None else 0,
         )
@@ -318,9 +364,9 @@ class UDPServer(MetaBehavior):
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
         backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
-        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, linger,
-        adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given it to
-        another process)."""
+        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
+        linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
+        it to another process)."""
         facts = asdict(self.statistics())
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
@@ -338,6 +384,7 @@ class UDPServer(MetaBehavior):
             send_buffer=self._endpoint.send_buffer,
             send_buffer_asked=self._options.send_buffer,
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
+            error_queue=self._options.error_queue,
             linger=self._linger,
             adoptions=self.process.adoptions,
             transfers=self.process.transfers,
@@ -352,8 +399,14 @@ def _open(options: UDPServerOptions) -> Endpoint:
             sock,
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
+            drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
+            info=asked(options),
+            error_queue=options.error_queue,
         )
+    except OSError as error:
+        sock.close()
+        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
     except BaseException:
         sock.close()
         raise

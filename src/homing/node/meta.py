@@ -131,9 +131,14 @@ class MetaProcess(Activity):
 
         return await spawn_meta(self.core, self.owner, behavior, options)
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str) -> Inlet:
+    def bound(self, limit: int) -> None:
+        """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.limit = limit
+        self.guarded = True
+
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, batches)
+        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -213,8 +218,7 @@ class MetaProcess(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
+            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:

@@ -205,9 +205,8 @@ class Process(Activity):
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            what = describe(hand)
-            self.log_adapter.error("process %s crashed%s: %r", self._title(), what, reason, exc_info=fault)
+            text = "process %s crashed%s: %r"
+            self.core.crashed(self.log_adapter, text, self._title(), describe(hand), reason, fault=fault)
         elif not is_orderly(reason):
             self.log_adapter.info("process %s ended: %r", self._title(), reason)
         if hand is not None and not is_orderly(reason):
