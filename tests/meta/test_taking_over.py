@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,19 +96,50 @@ async def test_a_successor_may_send_before_it_reads(node: homing.Node, probe: Pr
             assert await peer.receive() == (b"here I am", server.local_address)
 
 
-async def test_what_was_set_on_a_socket_stays(node: homing.Node, probe: Probe, path: str) -> None:
-    server, _ = await open_server(probe, port=free_port(), receive_buffer=77_777)
-    membership = socket.inet_aton("239.1.2.3") + socket.inet_aton(HOST)
-    server._endpoint.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+@pytest.mark.parametrize("source", ["", HOST])
+async def test_buffers_and_multicast_groups_stay_with_the_socket(
+    node: homing.Node, probe: Probe, path: str, source: str
+) -> None:
+    group = meta.MulticastGroup("239.1.2.3", interface="lo", source=source)
+    options: dict[str, Any] = {"host": "", "port": free_port(), "groups": (group,)}
+    await open_server(probe, **options, receive_buffer=77_777)
     await offered(node, path)
     async with running(node) as new:
         heir = await Probe.start(new)
         async with meta.TakeOver(new, path):
-            again, alias = await open_server(heir, port=server.local_address[1])
+            server, alias = await open_server(heir, **options)
         await stopped(node)
-        assert (await new.inspect_meta(alias, "receive_buffer"))["receive_buffer"] == 77_777
-        with pytest.raises(OSError, match="Address already in use"):
-            again._endpoint.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        facts = await new.inspect_meta(alias, "receive_buffer", "groups")
+        assert facts == {"receive_buffer": 77_777, "groups": [str(group)]}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(HOST))
+            sender.sendto(b"to all", ("239.1.2.3", server.local_address[1]))
+        assert (await heir.get()).data == b"to all"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="binds to an interface: CAP_NET_RAW")
+async def test_options_that_a_socket_has_already_can_be_asked_for_again(
+    node: homing.Node, probe: Probe, peer: UDPPeer, path: str
+) -> None:
+    options: dict[str, Any] = {
+        "port": free_port(),
+        "bind_device": "lo",
+        "reuse_port": True,
+        "receive_local_address": True,
+        "error_queue": True,
+        "ttl": 9,
+    }
+    server, _ = await open_server(probe, **options)
+    await offered(node, path)
+    async with running(node) as new:
+        heir = await Probe.start(new)
+        async with meta.TakeOver(new, path):
+            await open_server(heir, **options)
+        await stopped(node)
+        peer.send(b"hello", server.local_address)
+        message = await heir.get()
+        assert (message.data, message.info.local) == (b"hello", HOST)
+        assert heir.queue.empty()
 
 
 async def test_what_the_predecessor_has_read_is_its_own_to_deliver(

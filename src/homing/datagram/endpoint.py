@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from ..gen import SendQueueFull
-from .address import Address, check_destination
+from .address import Address, check_destination, family_of
 from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
@@ -25,6 +25,7 @@ from .failure import MessageUDPError, name_of
 from .inherited import lender_of
 from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .message import MessageUDP
+from .multicast import Memberships, MulticastGroup
 from .watch import EpollWatch, LoopWatch, Watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
@@ -43,6 +44,7 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    groups: the multicast groups that the socket has joined.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
@@ -59,9 +61,12 @@ class Endpoint:
         drop_oldest: bool = False,
         gro: bool = True,
         info: bool = False,
+        groups: tuple[MulticastGroup, ...] = (),
         error_queue: bool = False,
     ) -> None:
         self._sock = sock
+        self._family = family_of(sock)
+        self.memberships = Memberships(sock, groups)
         lender = lender_of(sock)
         self.turn = None if lender is None else lender.turn
         self._gro = gro
@@ -246,7 +251,7 @@ class Endpoint:
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
         """Refuses now what no system call could take later."""
         try:
-            check_destination(self._sock.family, message.addr)
+            check_destination(self._family, message.addr)
             if message.info is not None:
                 write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit and not self._drop_oldest:

@@ -114,7 +114,7 @@ def lender_of(sock: socket.socket) -> Inherited | None:
     return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
-def claim(activation: str | None, host: str, port: int) -> socket.socket | None:
+def claim(activation: str | None, host: str, port: int, dual_stack: bool = False) -> socket.socket | None:
     """The socket that a server which asks for this is to use; None: it binds one of its own.
 
     Raises `BadOption` if the program was activated, but there is none of that name that could be used.
@@ -122,7 +122,7 @@ def claim(activation: str | None, host: str, port: int) -> socket.socket | None:
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
             return _by_name(activation).lend()
-        found = _by_address(host, port) if port and _kept else None
+        found = _by_address(host, port, dual_stack) if port and _kept else None
         return None if found is None else found.lend()
 
 
@@ -141,7 +141,7 @@ def _by_name(name: str) -> Inherited:
     raise BadOption("activation", name, why)
 
 
-def _by_address(host: str, port: int) -> Inherited | None:
+def _by_address(host: str, port: int, dual_stack: bool) -> Inherited | None:
     free = [inherited for inherited in _kept if inherited.usable and inherited.free]
-    wanted = [address for _, address in resolve_bind(host, port)] if free else []
+    wanted = [address for _, address in resolve_bind(host, port, dual_stack)] if free else []
     return next((inherited for address in wanted for inherited in free if inherited.address == address), None)

@@ -8,8 +8,11 @@ taking_over  a service goes on in another OS process; handing_over: the other si
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
+from ..datagram import JoinGroup as JoinGroup
+from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
+from ..datagram import MulticastGroup as MulticastGroup
 from ..datagram import PacketInfo as PacketInfo
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
