@@ -20,6 +20,7 @@ from .logs import log_to_stderr
 from .run import serve
 from .target import TargetError, resolve
 from .tree import render
+from .upgrade import FLAG
 
 MOST_CHILDREN = 20
 """Children of a process that `homing tree` shows. Pools and supervisors of people's programs have fewer."""
@@ -70,17 +71,27 @@ def run(
         float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Open the socket by which `homing tree` looks at the node.")
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Open the sockets by which `homing tree` looks at the node, and a successor takes over.",
+        ),
     ] = True,
+    takeover: Annotated[
+        bool,
+        typer.Option(FLAG, help="Take over the UDP sockets of the node of this name that runs, if any, and end it."),
+    ] = False,
 ) -> None:
     """Run an application, or one process, until it ends. Ctrl-C stops it in order, a second Ctrl-C at once."""
+    if takeover and not control:
+        _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
     # does nothing where the module has set logging up itself
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or f"{target.partition(':')[0].rpartition('.')[2]}@localhost"
-        code = run_node(serve, application, control, name=name, options=options, uvloop=uvloop)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
     except gen.BadOption as error:
         _fail("run", str(error), 2)
     raise typer.Exit(code or 0)

@@ -99,8 +99,9 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
         _set_of_ip(sock, "multicast_loop", loop, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
     if options.multicast_interface:
         _set_multicast_interface(sock, options.multicast_interface)
+    bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
     for group in options.groups:
-        join(sock, group)
+        join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
 
 
 def _set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
@@ -121,6 +122,8 @@ def _bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
     try:
+        if sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0") == device.encode():
+            return  # to bind it once more would take the capability
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
     except OSError as error:
         hint = {

@@ -94,7 +94,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     """The socket that the program was started with under the name `activation` or at this address, if any; else a new
     one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
     try:
-        sock = claim(activation, host, port)
+        sock = claim(activation, host, port, options.dual_stack)
     except OSError as error:
         raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, "")) from None
     if sock is None:

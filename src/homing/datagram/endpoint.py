@@ -23,7 +23,8 @@ from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .error_queue import ErrorQueue
 from .failure import MessageUDPError, name_of
-from .kernel import granted_buffer, kernel_drops
+from .inherited import lender_of
+from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .limits import Pacing, RateLimit
 from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
@@ -52,6 +53,7 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
+    turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
@@ -71,6 +73,11 @@ class Endpoint:
         self._family = family_of(sock)
         self.memberships = Memberships(sock, groups)
         self.admission = Admission()
+        lender = lender_of(sock)
+        self.turn = None if lender is None else lender.turn
+        self._gro = gro
+        # Who reads now may not be able to take apart what the kernel joins.
+        gro = gro and (self.turn is None or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._errors: ErrorQueue | None = None
@@ -78,6 +85,7 @@ class Endpoint:
             self._errors = ErrorQueue(sock)
             self._backend.again = self._errors.again
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
+        self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -101,6 +109,11 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
+        return self._sock
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
@@ -108,6 +121,8 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
+        if self._gro and not self._backend.gro:
+            self._backend.join(self._sock)
         self._watch.open(loop)
         if self._queue:
             self._outlet.write(self._flush)
@@ -119,14 +134,25 @@ class Endpoint:
             self._retry = None
         if self._reading:
             self._reading = False
-            self._watch.read(None)
+            if self._watched:
+                self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._watch.read(self._on_readable)
+            if self._watched:
+                self._watch.read(self._on_readable)
             self.read_on()
+
+    def watch(self, watched: bool) -> None:
+        """False: what comes to the socket calls nobody any more, but what was read before still does. True: as it
+        was."""
+        reading = self._reading
+        self.pause()
+        self._watched = watched
+        if reading:
+            self.resume()
 
     def read_on(self) -> None:
         """What was read already does not make the socket readable: it is called for in the loop's next turn."""

@@ -10,6 +10,7 @@ one that is bound to its address. (To bind that anew would fail: it is in use.)
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -30,6 +31,8 @@ class Inherited:
 
     name: by which an `activation` finds it, or "".
     lent: the duplicate that a server uses, or has used last.
+    turn: until this is set another program reads; None: nobody else does.
+    holders: how often it is kept.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -39,6 +42,8 @@ class Inherited:
         self.address: Address | str | bytes = sock.getsockname()
         self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _INTERNET  # systemd passes others, too
         self.lent: socket.socket | None = None
+        self.turn: asyncio.Event | None = None
+        self.holders = 0
         sock.detach()
 
     def __str__(self) -> str:
@@ -80,16 +85,20 @@ def _take(descriptor: int, name: str) -> None:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these."""
+    """Lets `claim` find these, until they are let go as often as they were kept."""
     with _lock:
-        _kept.extend(found)
+        for inherited in found:
+            inherited.holders += 1
+            if inherited.holders == 1:
+                _kept.append(inherited)
 
 
 def let_go(gone: Iterable[Inherited]) -> None:
-    """Keeps these no longer. Duplicates that are lent out stay open. A second time does nothing."""
+    """Keeps these no longer. Duplicates that are lent out stay open."""
     with _lock:
         for inherited in gone:
-            if inherited in _kept:
+            inherited.holders -= 1
+            if inherited.holders == 0:
                 _kept.remove(inherited)
                 os.close(inherited.descriptor)
 
@@ -100,7 +109,12 @@ def kept() -> list[Inherited]:
         return _kept.copy()
 
 
-def claim(activation: str | None, host: str, port: int) -> socket.socket | None:
+def lender_of(sock: socket.socket) -> Inherited | None:
+    """Whose duplicate `sock` is, if any's."""
+    return next((inherited for inherited in kept() if inherited.lent is sock), None)
+
+
+def claim(activation: str | None, host: str, port: int, dual_stack: bool = False) -> socket.socket | None:
     """The socket that a server which asks for this is to use; None: it binds one of its own.
 
     Raises `BadOption` if the program was activated, but there is none of that name that could be used.
@@ -108,7 +122,7 @@ def claim(activation: str | None, host: str, port: int) -> socket.socket | None:
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
             return _by_name(activation).lend()
-        found = _by_address(host, port) if port and _kept else None
+        found = _by_address(host, port, dual_stack) if port and _kept else None
         return None if found is None else found.lend()
 
 
@@ -127,7 +141,7 @@ def _by_name(name: str) -> Inherited:
     raise BadOption("activation", name, why)
 
 
-def _by_address(host: str, port: int) -> Inherited | None:
+def _by_address(host: str, port: int, dual_stack: bool) -> Inherited | None:
     free = [inherited for inherited in _kept if inherited.usable and inherited.free]
-    wanted = [address for _, address in resolve_bind(host, port)] if free else []
+    wanted = [address for _, address in resolve_bind(host, port, dual_stack)] if free else []
     return next((inherited for address in wanted for inherited in free if inherited.address == address), None)

@@ -101,6 +101,9 @@ cdef class NativeBackend:
             give_back(self._arena)
             self._arena = None
 
+    def join(self, sock):
+        self.gro = _sets(sock, UDP_GRO, 1)
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, Py_ssize_t limit, int reads, id):

@@ -5,6 +5,7 @@ udp          the UDP server; options: how it is made; outgoing: what is sent to 
 batches      how a batch of datagrams goes to a behavior that takes batches
 protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
+taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
@@ -20,5 +21,6 @@ from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
+from .taking_over import TakeOver as TakeOver
 from .udp import UDPServer as UDPServer
 from .udp import create_udp_server as create_udp_server

@@ -176,6 +176,8 @@ class UDPServer(MetaBehavior):
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
+        if self._endpoint.turn is not None:
+            await self._endpoint.turn.wait()
         if self._incoming is not None:
             self._endpoint.open(self.process.loop, self._incoming.readable)
             self._incoming.resume()
@@ -206,6 +208,11 @@ class UDPServer(MetaBehavior):
         if self._incoming is not None and self._pool is None and self._options.process is None:
             self._incoming.redirect(self.process.parent)
 
+    def _hold(self, hold: bool) -> None:
+        """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
+        if self._incoming is not None:
+            self._incoming.limit(0 if hold else self._options.receive_batch)
+
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
         forget(self)
@@ -216,11 +223,12 @@ class UDPServer(MetaBehavior):
         return incoming, self._pool
 
     def drain(self) -> None:
-        if self._incoming is not None:
-            self._incoming.drain()
+        self._hold(True)
 
     def drained(self) -> bool:
-        return self._endpoint.send_waiting == 0
+        incoming, endpoint = self._incoming, self._endpoint
+        undeliverable = incoming is None or not incoming.open or incoming.waiting_for() == "receiver"
+        return endpoint.send_waiting == 0 and (undeliverable or endpoint.backend.waiting == 0)
 
     def terminate(self, reason: Exception) -> None:
         """Closes the socket. A second time does nothing."""
