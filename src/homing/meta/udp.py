@@ -16,10 +16,14 @@ from ..datagram import (
     VARIABLE,
     Address,
     Endpoint,
+    JoinGroup,
+    LeaveGroup,
     MessageUDP,
     Statistics,
     asked,
+    duplicate,
     format_address,
+    let_go,
     name_of,
     open_socket,
     why_portable,
@@ -114,7 +118,7 @@ class UDPServer(MetaBehavior):
         if options.on_error is not None:
             self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
         self._endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
-        self._warn_of_small_buffer(process)
+        self._warn_of_small_buffers(process)
         inherited = None
         if self._predecessor is not None:
             self._incoming, inherited = self._predecessor._hand_over()
@@ -151,17 +155,20 @@ class UDPServer(MetaBehavior):
         else:
             self._incoming.begin(to, options, self._lender, self._socket_gone)
 
-    def _warn_of_small_buffer(self, process: MetaProcess) -> None:
-        asked = self._options.receive_buffer
-        if asked is not None and self._endpoint.receive_buffer < asked:
-            process.log.warning(
-                "UDP server %s: the system granted a receive buffer of %d bytes, not %d; raise net.core.rmem_max "
-                "(sysctl -w net.core.rmem_max=%d)",
-                format_address(self.local_address),
-                self._endpoint.receive_buffer,
-                asked,
-                asked,
-            )
+    def _warn_of_small_buffers(self, process: MetaProcess) -> None:
+        for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
+            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint, f"{name}_buffer")
+            if asked is not None and granted < asked:
+                process.log.warning(
+                    "UDP server %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",
+                    format_address(self.local_address),
+                    name,
+                    granted,
+                    asked,
+                    sysctl,
+                    sysctl,
+                    asked,
+                )
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
@@ -267,7 +274,10 @@ class UDPServer(MetaBehavior):
             self._warn("message", "a %s was sent to a UDP server, which takes MessageUDP", type(message).__name__)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups."""
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a UDP server takes MessageUDP, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
@@ -281,6 +291,18 @@ class UDPServer(MetaBehavior):
             return NO_REPLY
         self._finished(request)
         return size
+
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self._endpoint.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
@@ -377,6 +399,7 @@ class UDPServer(MetaBehavior):
             send_buffer_asked=self._options.send_buffer,
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
             error_queue=self._options.error_queue,
+            groups=[str(group) for group in self._endpoint.memberships.groups],
             linger=self._linger,
             adoptions=self.process.adoptions,
             transfers=self.process.transfers,
@@ -385,17 +408,24 @@ class UDPServer(MetaBehavior):
 
 
 def _open(options: UDPServerOptions) -> Endpoint:
-    sock = open_socket(options.host, options.port, options.activation, options)
+    if options.socket is None:
+        sock = open_socket(options.host, options.port, options.activation, options)
+    else:
+        sock = duplicate(options.socket, options)
     try:
-        return Endpoint(
+        endpoint = Endpoint(
             sock,
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
+            groups=options.groups,
             info=asked(options),
             error_queue=options.error_queue,
         )
+        if options.socket is not None:
+            let_go(options.socket)
+        return endpoint
     except OSError as error:
         sock.close()
         raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
