@@ -62,15 +62,21 @@ def reason(report: pytest.TestReport) -> str:
 
 
 def unshown(reporter: Any) -> Iterator[tuple[int, str, str]]:
-    """The tests of cases that show nothing in this run: case, test and the reason, each once for all its variants."""
+    """The tests of cases that show nothing in this run, in no variant: case, test and the reason."""
     cases = cases_of_tests()
+    passed = {plain(report) for report in reporter.stats.get("passed", [])}
     seen: set[tuple[int, str, str]] = set()
     for outcome in ("skipped", "xfailed"):
         for report in reporter.stats.get(outcome, []):
-            test = report.nodeid.removeprefix("tests/").partition("[")[0]
-            if test in cases:
+            test = plain(report)
+            if test in cases and test not in passed:
                 seen.add((cases[test], test, f"{outcome}: {reason(report)}"))
     yield from sorted(seen)
+
+
+def plain(report: pytest.TestReport) -> str:
+    """The name of a test as docs/faults.md has it, without its variant."""
+    return report.nodeid.removeprefix("tests/").partition("[")[0]
 
 
 def write(missing: list[tuple[int, str, str]]) -> None:

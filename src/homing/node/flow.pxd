@@ -15,6 +15,7 @@ cdef class Inlet:
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef bint _waits
+    cdef bint _marks
 
     cdef object _batches
     cdef object _kind

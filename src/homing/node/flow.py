@@ -36,6 +36,7 @@ class Inlet:
         "_high",
         "_kind",
         "_low",
+        "_marks",
         "_owner",
         "_ready",
         "_resume",
@@ -65,8 +66,8 @@ class Inlet:
         self._ready = ready
         self._batches = batches
         self._waits = overflow == "pause"
-        # An object of its own, by which `make_room` tells what came this way from what its owner has sent otherwise.
-        self._sender = PID(*owner.sender) if overflow == "drop_oldest" else owner.sender
+        self._marks = overflow == "drop_oldest"
+        self._sender: PID = PID(*owner.sender) if self._marks else owner.sender
         self._kind: type[object] | None = None
         self._takes_batches = False
         self._waiting_for = ""
@@ -111,12 +112,23 @@ class Inlet:
         went = drop_oldest(target.main, self._sender, excess, high)
         return went, max(0, min(count, excess - went))
 
+    def _take_sender(self) -> None:
+        """The owner's, as it is now; where `make_room` has to tell what came this way from what the owner has sent
+        otherwise, an object of its own."""
+        now = self._owner.sender
+        if not self._marks:
+            self._sender = now
+        elif self._sender != now:
+            self._sender = PID(*now)
+
     def put(self, messages: list[Any]) -> int:
         """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
         receiver has gone since)."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return 0
+        if self._sender is not self._owner.sender:
+            self._take_sender()
         sender = self._sender
         address = split_address(target, self._to)
         lane = target.main_lane()
