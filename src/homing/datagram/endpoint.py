@@ -24,7 +24,8 @@ from .error_queue import ErrorQueue
 from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .message import MessageUDP
-from .watch import EpollWatch, LoopWatch, Watch
+from .pending import PendingErrors
+from .watch import EpollWatch, LoopWatch, Watch, epoll_serves
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -45,6 +46,7 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
+    connected: the socket is; without an error queue ICMP errors are known from its pending error.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
@@ -58,15 +60,17 @@ class Endpoint:
         gro: bool = True,
         info: bool = False,
         error_queue: bool = False,
+        connected: bool = False,
     ) -> None:
         self._sock = sock
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
-        self._errors: ErrorQueue | None = None
+        self._pending = PendingErrors(sock) if connected and not error_queue else None
+        self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else self._pending
         self._watch: Watch
-        if error_queue:
-            self._errors = ErrorQueue(sock)
+        if self._errors is not None:
             self._backend.again = self._errors.again
+        if self._errors is not None and epoll_serves(sock):
             self._watch = EpollWatch(sock.fileno(), self._errors.woken)
         else:
             self._watch = LoopWatch(sock.fileno())
@@ -186,6 +190,9 @@ class Endpoint:
             except Exception as error:
                 self._count_send_error(error)
                 raise
+            finally:
+                if self._pending is not None:
+                    self._pending.settle()
         self._enqueue(message, token)
         return None
 
@@ -194,6 +201,8 @@ class Endpoint:
         being queued; and which failed, by number, with what `send` would have raised."""
         failures: Failures = []
         done = 0 if self._queue else self._backend.send_many(messages, failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _, error in failures:
             self._count_send_error(error)
         if done < len(messages):
@@ -250,6 +259,8 @@ class Endpoint:
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
         done = self._backend.send_many([message for message, _, _ in waiting], failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:
@@ -269,13 +280,13 @@ class Endpoint:
     # --- errors by ICMP -----------------------------------------------------------------------------------
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
-        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        """Lets `on_error` get each ICMP error, where they are known. It must not raise."""
         if self._errors is not None:
             self._errors.on_error = on_error
 
     @property
     def icmp_errors(self) -> dict[str, int]:
-        """ICMP errors by errno's name, where there is an error queue."""
+        """ICMP errors by errno's name, where they are known."""
         return {} if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:

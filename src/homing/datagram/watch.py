@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -53,8 +54,14 @@ class LoopWatch:
         """Whoever has asked to read and write has said that it wants no more."""
 
 
+def epoll_serves(sock: socket.socket) -> bool:
+    """True if `EpollWatch` can watch `sock`: on Linux, and not if it is a test's."""
+    return hasattr(select, "epoll") and isinstance(sock, socket.socket)
+
+
 class EpollWatch:
-    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue. Implements `Watch`.
+    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue, or is connected.
+    Implements `Watch`.
 
     epoll tells of errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
     asyncio's calls the reader over and over until the queue is empty, and uvloop's never again once there was an error.
