@@ -30,6 +30,7 @@ from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
 from .networks import Network
 from .pacing import Pacer
+from .pending import PendingErrors
 from .replies import Replies
 from .watch import Watch, open_watch
 
@@ -54,6 +55,7 @@ class Endpoint:
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
     turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
+    connected: the socket is; without an error queue ICMP errors are known from its pending error.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
@@ -68,6 +70,7 @@ class Endpoint:
         info: bool = False,
         groups: tuple[MulticastGroup, ...] = (),
         error_queue: bool = False,
+        connected: bool = False,
     ) -> None:
         self._sock = sock
         self._family = family_of(sock)
@@ -80,9 +83,9 @@ class Endpoint:
         gro = gro and (self.turn is None or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
-        self._errors: ErrorQueue | None = None
-        if error_queue:
-            self._errors = ErrorQueue(sock)
+        self._pending = PendingErrors(sock) if connected and not error_queue else None
+        self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else self._pending
+        if self._errors is not None:
             self._backend.again = self._errors.again
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._watched = True
@@ -234,6 +237,9 @@ class Endpoint:
             except Exception as error:
                 self._count_send_error(error)
                 raise
+            finally:
+                if self._pending is not None:
+                    self._pending.settle()
         self._enqueue(message, token)
         return None
 
@@ -247,6 +253,8 @@ class Endpoint:
     def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
         done = 0 if self._queue else self._sender.send_many(messages, failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _, error in failures:
             self._count_send_error(error)
         if done < len(messages):
@@ -336,6 +344,8 @@ class Endpoint:
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
         done = self._sender.send_many([message for message, _, _ in waiting], failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:
@@ -359,13 +369,13 @@ class Endpoint:
     # --- errors by ICMP -----------------------------------------------------------------------------------
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
-        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        """Lets `on_error` get each ICMP error, where they are known. It must not raise."""
         if self._errors is not None:
             self._errors.on_error = on_error
 
     @property
     def icmp_errors(self) -> dict[str, int]:
-        """ICMP errors by errno's name, where there is an error queue."""
+        """ICMP errors by errno's name, where they are known."""
         return {} if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:

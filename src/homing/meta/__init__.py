@@ -1,7 +1,8 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool;
-             reporting: what is told of datagrams that were not sent
+udp          the UDP server; options: how it is made; workers: its pool
+udp_socket   what all that own a UDP socket have in common; outgoing: what is sent to it; reporting: what is told of
+             datagrams that were not sent
 batches      how a batch of datagrams goes to a behavior that takes batches
 protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
