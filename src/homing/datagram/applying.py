@@ -105,7 +105,7 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def _set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
-    index = index_of(interface)
+    index = index_of(sock, interface, "multicast_interface")
     try:
         if sock.family == socket.AF_INET6:
             sock.setsockopt(_IPV6, socket.IPV6_MULTICAST_IF, index)
