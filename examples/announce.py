@@ -10,6 +10,8 @@ import sys
 import homing
 from homing import act, gen, meta
 
+MOST_LISTENERS = 1000  # the address of a datagram may be false: who sends many shall not fill the memory
+
 
 class Lines(gen.MetaBehavior):
     """Reads standard input in a thread of its own; each line is a message to the parent."""
@@ -29,6 +31,8 @@ class Announcer(act.Actor):
 
     def handle_message(self, sender, message):
         if isinstance(message, meta.MessageUDP):
+            if len(self.listeners) >= MOST_LISTENERS:
+                return
             self.listeners[message.addr] = None
             print(len(self.listeners), "listening", flush=True)
         else:

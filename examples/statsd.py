@@ -5,10 +5,13 @@ echo "page.views:1|c" | nc -u -w1 127.0.0.1 8125
 """
 
 import sys
+from math import isfinite
 from statistics import median
 
 import homing
 from homing import act, gen, meta
+
+MOST_NAMES, LONGEST_NAME = 10_000, 200  # of each type: who invents names shall not fill the memory
 
 
 class Statsd(act.Actor):
@@ -29,20 +32,21 @@ class Statsd(act.Actor):
         for line in message.data.splitlines():
             try:
                 self.record(line.decode())
-            except ValueError:
+            except (ValueError, KeyError):
                 self.malformed += 1
 
     def record(self, line):
         name, _, rest = line.partition(":")
         value, kind = float(rest.split("|")[0]), rest.split("|")[1:2]
-        if kind == ["c"]:
-            self.counters[name] = self.counters.get(name, 0) + value
-        elif kind == ["g"]:
-            self.gauges[name] = value
-        elif kind == ["ms"]:
-            self.timers.setdefault(name, []).append(value)
-        else:
+        series = {"c": self.counters, "g": self.gauges, "ms": self.timers}[kind[0] if kind else ""]
+        if not isfinite(value) or len(name) > LONGEST_NAME or (name not in series and len(series) >= MOST_NAMES):
             raise ValueError(line)
+        if series is self.counters:
+            series[name] = series.get(name, 0) + value
+        elif series is self.gauges:
+            series[name] = value
+        else:
+            series.setdefault(name, []).append(value)
 
     def flush(self):
         timers = {name: {"count": len(values), "median": median(values)} for name, values in self.timers.items()}

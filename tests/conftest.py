@@ -15,6 +15,7 @@ import homing
 from homing import gen
 from homing.datagram import why_portable
 
+from .faults.figures import pytest_terminal_summary as pytest_terminal_summary
 from .support import Probe, UDPPeer, eventually
 
 

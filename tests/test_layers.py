@@ -17,6 +17,7 @@ ALLOWED = {
     "node": {"gen", "datagram", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},
+    "testing": {"gen", "datagram", "node", "act", "meta", "testing"},
     "cli": {"gen", "datagram", "node", "act", "meta", "cli", ""},
 }
 """For each layer, those it may import from. "" is the package itself."""

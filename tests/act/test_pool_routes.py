@@ -14,6 +14,7 @@ import homing
 from homing import act, gen, meta
 from homing.act.pool_routes import REMEMBERED, Places, octets
 
+from ..faults.figures import figure
 from ..support import Probe, UDPPeer, eventually
 from .pools import Book, Noting, Poison, do, first, pool_class, start, until
 
@@ -81,6 +82,7 @@ async def test_one_slow_worker_of_eight_does_not_hold_up_the_others(route: Any, 
     facts = await until(node, pool, messages_waiting_at_workers=800 - expected)
     assert (facts["messages_handled"], facts["pauses"]) == (expected, 0)
     assert len(book.by_worker()) == 7
+    figure(19, "handled of 800 while one worker of eight slept", f"{expected} by {route}")
     book.gate.set()
     await book.count(801)
 
@@ -312,6 +314,7 @@ def test_ports_chosen_by_pythons_own_hash_meet_all_workers_alike() -> None:
         chi_square = sum((count[place] - 500) ** 2 / 500 for place in range(8))
         assert chi_square < 40  # 7 degrees of freedom: beyond it once in a million; all at one worker: 28,000
         assert max(count.values()) < 1.2 * 500
+        figure(36, "load of the fullest of 8 workers by 4000 chosen ports, over the mean", max(count.values()) / 500)
 
 
 def test_numbers_of_equal_hash_are_told_apart() -> None:

@@ -8,6 +8,7 @@ import homing
 from homing import act, gen
 from homing.act.strategies import affected, shuts_down, starts_again
 
+from ..faults.figures import figure
 from .supervision import (
     ALL,
     ONE,
@@ -90,6 +91,8 @@ async def test_the_end_of_a_child_concerns_whom_it_should_and_nobody_else(
         else:
             assert (info.state, info.pid, info.restarts, info.reason) == (RUNNING, before[label], 0, None)
         assert info.restart is strategies[label]
+    combinations = len(CONCERNED) * 3 * len(REASONS) * 3
+    figure(17, "combinations of type, child, strategy, reason and other strategies as they should be", combinations)
 
 
 @pytest.mark.parametrize("reason", REASONS)

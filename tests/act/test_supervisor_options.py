@@ -64,7 +64,6 @@ def test_a_bad_option_of_a_child_is_refused_by_an_error_that_names_it(option: st
         ("backoff", 0.1),
         ("backoff", {"first": 0.1}),
         ("clock", 0.0),
-        ("clock", None),
     ],
 )
 def test_a_bad_option_of_a_supervisor_is_refused_by_an_error_that_names_it(option: str, value: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 import homing
 from homing import act, gen
 
+from ..faults.figures import figure
 from ..support import Probe, eventually
 from .supervision import (
     ALL,
@@ -74,6 +75,11 @@ async def test_a_restart_counts_until_the_period_is_over(last: float, survives: 
         await crash(node, "a")
         await eventually(lambda: "a" in names(node) or supervisor not in node.processes())
     assert (supervisor in node.processes()) is survives
+    figure(
+        16,
+        "the third crash in a window of 10 s with 2 allowed, at s",
+        f"{last} {'is survived' if survives else 'ends it'}",
+    )
 
 
 def names(node: homing.Node) -> set[str | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ..examples.test_examples import Program
-from ..support import UDPPeer, eventually
+from ..support import UDPPeer, eventually, free_port
 from .nodes import files, run, run_to_the_end, the_end
 
 COUNT = 2
@@ -65,6 +65,37 @@ async def test_a_process_that_is_killed_is_started_again_and_the_others_go_on(ru
         assert await peer.ask(b"hello", ("127.0.0.1", port)) == b"OK"
         running.process.send_signal(signal.SIGINT)
         assert await the_end(running) == 0
+
+
+async def test_servers_with_reuse_port_share_a_port_and_a_peer_meets_one_process(runtime: Path) -> None:
+    port = free_port()
+    async with run(runtime, "served:Sharing", "--env", f"port={port}", "--processes", "2") as running:
+        pids, ports = await started(running)
+        assert ports == [port, port]
+        answers = []
+        for _ in range(40):
+            with UDPPeer() as peer:
+                first, second = [await peer.ask(b"who?", ("127.0.0.1", port)) for _ in range(2)]
+                assert first == second
+                answers.append(int(first))
+        assert set(answers) == set(pids)  # all 40 at one of two: once in 5 * 10**11 runs
+        running.process.send_signal(signal.SIGTERM)
+        assert await the_end(running) == 0
+
+
+async def test_all_processes_are_taken_over_by_a_second_command(runtime: Path) -> None:
+    port = free_port()
+    arguments = ("served:Sharing", "--env", f"port={port}", "--processes", "2")
+    async with run(runtime, *arguments) as old:
+        old_pids, _ = await started(old)
+        async with run(runtime, "--takeover", *arguments) as new:
+            new_pids, ports = await started(new)
+            assert ports == [port, port]
+            assert await the_end(old) == 0
+            with UDPPeer() as peer:
+                assert int(await peer.ask(b"who?", ("127.0.0.1", port))) in set(new_pids) - set(old_pids)
+            new.process.send_signal(signal.SIGTERM)
+            assert await the_end(new) == 0
 
 
 async def test_what_cannot_be_started_is_given_up_and_the_exit_code_says_so(runtime: Path) -> None:

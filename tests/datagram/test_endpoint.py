@@ -173,7 +173,7 @@ def test_unused_buffers_go_back_whatever_ends_a_batch(endpoint: Endpoint, peer: 
 
     peer.send(b"0123456789abc", endpoint.local_address)
     batch = endpoint.receive_pooled(5, get, lambda buffer: lent.remove(buffer))
-    assert [(bytes(buffer), length, cut) for buffer, length, _, cut in batch] == [(b"0123456789", 10, True)]
+    assert [(bytes(buffer), length, cut) for buffer, length, _, cut, _ in batch] == [(b"0123456789", 10, True)]
     assert len(lent) == 1
     endpoint.close()
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -233,8 +233,9 @@ def test_any_mix_of_datagrams_comes_once_and_in_order_into_buffers_of_a_pool(
     def take(limit: int) -> int:
         batch = model.endpoint.receive_pooled(limit, pool.get, pool.put)
         assert len(batch) <= limit
-        assert sorted(map(id, pool.lent)) == sorted(id(buffer) for buffer, _, _, _ in batch)
-        for buffer, length, address, cut in batch:
+        assert sorted(map(id, pool.lent)) == sorted(id(buffer) for buffer, *_ in batch)
+        for buffer, length, address, cut, info in batch:
+            assert info is None
             content, source, _ = model.waiting[address].pop(0)
             room = memoryview(buffer).nbytes
             assert cut == (len(content) > room)

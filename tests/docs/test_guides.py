@@ -9,14 +9,13 @@ import random
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import homing
-from homing import act, gen, meta
+from homing import act, gen, meta, testing
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -133,7 +132,7 @@ def check_all_named(section: str, names: set[str]) -> None:
     assert len(there) == len(names), "a name stands there twice"
 
 
-@pytest.mark.parametrize("module", [homing, gen, act, meta], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [homing, gen, act, meta, testing], ids=lambda module: module.__name__)
 def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:
     check_all_named(module.__name__, exported(module))
 
@@ -152,9 +151,13 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("gen.Application", public(gen.Application)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
         ("gen.MetaProcess", public(gen.MetaProcess)),
+        ("testing.FakeNetwork", public(testing.FakeNetwork) | {"seed"}),
+        ("testing.Peer", public(testing.Peer) | {"address"}),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
         ("meta.MessageUDP", public(meta.MessageUDP)),
+        ("meta.PacketInfo", public(meta.PacketInfo)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
+        ("meta.TakeOver", {"predecessor"}),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
     ],
 )
@@ -172,6 +175,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.Fallback,
         meta.SocketOptions,
         meta.UDPServerOptions,
+        meta.RateLimit,
+        meta.Pacing,
         act.PoolOptions,
         act.RouterOptions,
         act.RouteSpec,
@@ -180,15 +185,17 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.ApplicationSpec,
         gen.ApplicationMember,
         act.Backoff,
+        testing.Conditions,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
-    section = f"{'meta' if kind is meta.SocketOptions else kind.__module__.split('.')[1]}.{kind.__name__}"
+    module = kind.__module__.split(".")[1]
+    section = f"{'meta' if module == 'datagram' else module}.{kind.__name__}"
     assert named(section) == fields(kind)
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in own_fields(kind)]
 
 
-FUNCTIONS = {time.monotonic: "time.monotonic", random.random: "random.random"}
+FUNCTIONS = {random.random: "random.random"}
 
 
 def default(field: dataclasses.Field[Any]) -> str:
@@ -222,6 +229,8 @@ SNAPSHOTS = [
     gen.ProcessTree,
     act.ChildInfo,
     act.ChildCount,
+    testing.NetworkStatistics,
+    testing.Event,
 ]
 
 

@@ -12,6 +12,7 @@ import homing
 from homing import act, gen, meta
 
 from ..support import eventually, free_port
+from .figures import figure
 
 HOST = "127.0.0.1"
 DATAGRAMS = 6000
@@ -94,6 +95,7 @@ async def test_a_stream_survives_its_receiver_dying_twenty_times(
     await eventually(lambda: len(seen) >= DATAGRAMS)
     facts = await node.inspect_meta(alias)
     assert seen == list(range(DATAGRAMS))
+    figure(22, f"datagrams lost or doubled of {DATAGRAMS} while the owner of the socket died {KILLS} times", 0)
     assert (facts["adoptions"], facts["packets_in"], facts["delivered"]) == (KILLS, DATAGRAMS, DATAGRAMS)
     assert facts["kernel_drops"] in (0, "n/a")
     assert node.info().discarded == 0

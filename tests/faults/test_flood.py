@@ -16,6 +16,7 @@ import homing
 from homing import act, gen, meta
 
 from ..meta.udp import HOST, create
+from .figures import figure
 from .test_soak import resident
 
 GROWTH = 2 * 1024 * 1024
@@ -81,7 +82,7 @@ class InBatches(Counter):
     [(Counter, 10_000_000, 2_000_000), (InBatches, 10_000_000, 1_000_000), (Answering, 2_000_000, 1_000_000)],
 )
 async def test_millions_of_datagrams_leave_the_resident_memory_flat(
-    behavior: type[Counter], native: int, portable: int, backend: str, node: homing.Node, capsys: Any
+    behavior: type[Counter], native: int, portable: int, backend: str, node: homing.Node
 ) -> None:
     total = native if backend == "native" else portable
     marks = {total // 10: asyncio.Event(), total: asyncio.Event()}
@@ -95,8 +96,11 @@ async def test_millions_of_datagrams_leave_the_resident_memory_flat(
             gc.collect()
             memory.append(resident())
     growth = memory[1] - memory[0]
-    with capsys.disabled():
-        print(f"\n{server.statistics().packets_in} datagrams: resident memory {growth / 1024:+.0f} KiB")
+    figure(
+        38,
+        f"growth over {total * 9 // 10:,} datagrams ({behavior.__name__})",
+        f"{growth / 1024:+.0f} KiB, {growth / (total * 0.9):+.3f} B each",
+    )
     statistics = server.statistics()
     assert statistics.packets_in >= total
     if behavior is Answering:

@@ -14,10 +14,13 @@ from homing import gen, meta
 
 from ..meta.udp import bind_again, create, is_bound
 from ..support import Probe, UDPPeer, eventually
+from .figures import figure
 
 
 class Lifecycle(RuleBasedStateMachine):
     """A server is started, used, ended and terminated in any order; a plain model says what must come of it."""
+
+    ends = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +111,8 @@ class Lifecycle(RuleBasedStateMachine):
         assert self.node.info().metas == (self.state in ("running", "closed early"))
 
     def teardown(self) -> None:
+        Lifecycle.ends += 1
+        figure(23, "random lives of a server, of up to 25 steps each, as the model says", Lifecycle.ends)
         self.server.terminate(gen.TerminateNormal())
         self.runner.run(self.node.stop())
         bind_again(self.server.local_address)

@@ -11,7 +11,9 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from homing import act, gen, meta
 
 from ..meta.udp import HOST, create, descriptor_of, error_of, open_echo, open_server, still_answers
 from ..support import Probe, UDPPeer, eventually
+from .figures import figure
 
 
 def raw_sockets_are_allowed() -> bool:
@@ -49,17 +52,26 @@ def send_from_port_0(raw: socket.socket, payload: bytes, address: tuple[Any, ...
     raw.sendto(header + payload, (address[0], 0))
 
 
+TICK = 0.001
+
+
 class Flooded(act.Actor):
     """Counts empty datagrams, and the ticks of a timer that goes on meanwhile."""
 
-    async def init(self, counts: dict[str, int]) -> None:
+    async def init(self, counts: dict[str, int], lags: list[float]) -> None:
         self.counts = counts
+        self.lags = lags
+        self.due = time.monotonic() + TICK
         self.server = create()
         await self.spawn_meta(self.server)
-        self.send_every(self.pid, "tick", 0.001)
+        self.send_every(self.pid, "tick", TICK)
 
     def handle_message(self, sender: gen.PID, message: Any) -> None:
         self.counts["ticks" if message == "tick" else "datagrams"] += 1
+        if message == "tick":
+            now = time.monotonic()
+            self.lags.append(now - self.due)
+            self.due = now + TICK
 
     def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
         return self.server
@@ -69,7 +81,8 @@ async def test_case_1_a_flood_of_empty_datagrams_is_counted_to_the_last_and_star
     node: homing.Node, peer: UDPPeer
 ) -> None:
     counts = {"ticks": 0, "datagrams": 0}
-    server: meta.UDPServer = await node.call(await node.spawn(Flooded, counts), "server")
+    lags: list[float] = []
+    server: meta.UDPServer = await node.call(await node.spawn(Flooded, counts, lags), "server")
     for burst in range(20):
         for _ in range(1000):
             peer.send(b"", server.local_address)
@@ -79,6 +92,12 @@ async def test_case_1_a_flood_of_empty_datagrams_is_counted_to_the_last_and_star
     await eventually(lambda: statistics().packets_in + (statistics().kernel_drops or 0) == 20_000)
     await eventually(lambda: counts["datagrams"] == statistics().packets_in)
     assert statistics().bytes_in == 0
+    figure(
+        1,
+        "empty datagrams delivered and dropped by the kernel, of 20,000",
+        f"{counts['datagrams']} + {statistics().kernel_drops}",
+    )
+    figure(1, "lag of a timer of 1 ms meanwhile, p99, ms", f"{quantiles(lags, n=100)[98] * 1000:.1f}")
 
 
 @settings(max_examples=30, deadline=None)
@@ -99,6 +118,23 @@ def test_case_2_no_datagram_is_ever_a_silent_prefix(size: int, lengths: list[int
     assert result[1] == sum(length > size for length in lengths)
 
 
+@pytest.mark.parametrize("size", [1, 512, 1500, 65507])
+async def test_case_2_at_the_edges_of_the_buffer_exactly_the_longer_ones_are_cut(
+    size: int, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    lengths = [length for length in (size - 1, size, size + 1, 65507) if length <= 65507]
+    server, _ = await open_server(probe, buffer_size=size, receive_buffer=1 << 20)
+    for length in lengths:
+        peer.send(bytes(length), server.local_address)
+    messages = [await probe.get() for _ in lengths]
+    assert [(len(message.data), message.truncated) for message in messages] == [
+        (min(length, size), length > size) for length in lengths
+    ]
+    expected = sum(length > size for length in lengths)
+    assert server.statistics().truncated == expected
+    figure(2, f"cut of {len(lengths)} around a buffer of {size} bytes, and expected", f"{expected}, {expected}")
+
+
 @pytest.mark.parametrize(("host", "longest"), [("127.0.0.1", 65507), ("::1", 65527)])
 async def test_case_3_the_longest_payload_of_each_family_passes_both_ways(
     host: str, longest: int, node: homing.Node
@@ -107,6 +143,7 @@ async def test_case_3_the_longest_payload_of_each_family_passes_both_ways(
     payload = os.urandom(longest)
     with UDPPeer(host) as peer:
         assert await peer.ask(payload, server.local_address) == payload
+    figure(3, f"{longest} bytes came back equal", "yes")
 
 
 @pytest.mark.parametrize(("host", "longest"), [("127.0.0.1", 65507), ("::1", 65527)])
@@ -121,6 +158,7 @@ async def test_case_4_an_answer_one_byte_too_long_is_refused_to_its_sender_and_t
         assert caught.value.errno == errno.EMSGSIZE
         assert await still_answers(peer, server)
     assert server.statistics().send_errors == {"EMSGSIZE": 1}
+    figure(4, f"answers of {longest + 1} bytes refused, the server answering on", 1)
 
 
 @needs_raw_sockets
@@ -135,6 +173,7 @@ async def test_case_5_a_datagram_from_port_0_is_delivered_and_its_answer_is_coun
             peer.send(b"%d" % number, server.local_address)
     got = [(await peer.receive())[0] for _ in range(31)]
     assert got == [b"%d" % number for number in range(32) if number != 16]
+    figure(5, "replies that went out of a batch of 32, one of them to port 0", f"{len(got)}")
     await eventually(lambda: server.statistics().send_errors == {"EINVAL": 1})
     assert server.statistics().packets_in == 32
     assert await still_answers(peer, server)
@@ -151,6 +190,7 @@ async def test_case_5_a_thousand_datagrams_from_port_0_stop_nothing(
             await eventually(lambda sent=sent: server.statistics().packets_in == sent)
     assert await still_answers(peer, server)
     assert server.statistics().send_errors == {"EINVAL": 1000}
+    figure(5, "datagrams from port 0 that stopped the server, of 1000", 0)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +237,7 @@ async def test_case_10_signals_that_interrupt_system_calls_lose_no_datagram(node
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert server.statistics().receive_errors == server.statistics().send_errors == {}
+    figure(10, "answers to 300 requests, and the signals that came meanwhile", f"300, {interrupts}")
 
 
 async def test_case_10_a_wakeup_without_a_datagram_is_no_error(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:

@@ -17,6 +17,7 @@ from homing import act, gen, meta
 
 from ..meta.udp import open_server
 from ..support import Probe, eventually
+from .figures import figure
 
 SECONDS = 10.0
 EVERY = 0.01
@@ -121,7 +122,7 @@ class Killer:
     [(Answering, "round_robin"), (Waiting, "least"), (Waiting, "source"), (Blocking, "least"), (Blocking, "source")],
 )
 async def test_case_20_workers_killed_all_the_time_lose_nothing_uncounted(
-    node: homing.Node, probe: Probe, capsys: Any, worker: type[act.Actor], route: Any
+    node: homing.Node, probe: Probe, worker: type[act.Actor], route: Any
 ) -> None:
     options = gen.ProcessOptions(thread=worker is Blocking)
     server, alias = await open_server(
@@ -152,12 +153,13 @@ async def test_case_20_workers_killed_all_the_time_lose_nothing_uncounted(
     finally:
         load.close()
     found, sent = await node.inspect(pool), sum(load.sent)
-    with capsys.disabled():
-        print(
-            f"\n{worker.__name__} {route}: {killer.kills} kills in {SECONDS:g} s, {found['worker_restarts']} restarts; "
-            f"{sent} sent = {load.answered} answered + {load.lost} dead letters; pool size min {min(killer.sizes)}, "
-            f"end {found['pool_size']}; running min {min(killer.running)}, end {found['running']}"
-        )
+    figure(
+        20,
+        f"{worker.__name__} workers by {route}, killed for {SECONDS:g} s",
+        f"{killer.kills} kills, {found['worker_restarts']} restarts; {sent} sent = {load.answered} answered + "
+        f"{load.lost} dead letters; pool size min {min(killer.sizes)}, end {found['pool_size']}; running min "
+        f"{min(killer.running)}, end {found['running']}",
+    )
     assert killer.kills > 0
     assert set(killer.sizes) == {WORKERS}
     assert found["worker_restarts"] == killer.kills

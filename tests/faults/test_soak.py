@@ -18,6 +18,7 @@ from homing import act, gen, meta
 
 from ..conftest import open_descriptors
 from ..support import busy_tasks, eventually
+from .figures import figure
 
 DATAGRAMS = 300_000
 WARM_UP = 50_000
@@ -52,8 +53,9 @@ class Service(act.Supervisor):
         return act.SupervisorSpec(children=(child,), intensity=1_000_000)
 
 
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+def resident(pid: int | str = "self") -> int:
+    """Bytes of memory that a program has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def ask(address: tuple[str, int], count: int) -> int:
@@ -75,7 +77,7 @@ def ask(address: tuple[str, int], count: int) -> int:
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 async def test_case_45_memory_descriptors_and_tasks_stay_flat(
-    node: homing.Node, capsys: Any, monkeypatch: pytest.MonkeyPatch
+    node: homing.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # pytest keeps every log record of a test, and with it the frames of each crash
     monkeypatch.setattr(logging.getLogger("homing"), "propagate", False)
@@ -97,8 +99,8 @@ async def test_case_45_memory_descriptors_and_tasks_stay_flat(
             tasks, threads = len(busy_tasks(node)), threading.active_count()
     gc.collect()
     growth = resident() - memory
-    with capsys.disabled():
-        print(f"\n{done} datagrams, {node.info().crashes} crashes: resident memory {growth / 1024:+.0f} KiB")
+    more = f"{growth / 1024:+.0f} KiB ({growth / (done - WARM_UP):+.2f} B each), {open_descriptors() - descriptors:+d}"
+    figure(45, f"memory and descriptors after {done} datagrams and {node.info().crashes} crashes", more)
     assert growth < GROWTH
     assert open_descriptors() <= descriptors
     assert len(busy_tasks(node)) <= tasks

@@ -117,7 +117,7 @@ def test_the_constructor_takes_what_its_stub_says() -> None:
     assert names[0] == "self"
     module: Any = compiled(stub)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        values = {"sock": sock, "buffer_size": 100, "gro": True}
+        values = {"sock": sock, "buffer_size": 100, "gro": True, "gso": True, "info": False}
         module.NativeBackend(**{name: values[name] for name in names[1:]}).close()
         for left_out in values:
             with pytest.raises(TypeError):

@@ -98,10 +98,11 @@ async def test_what_finds_the_send_queue_full_is_dropped_counted_and_told_to_its
         assert server.statistics().send_errors == {}
 
 
+@pytest.mark.parametrize("error_queue", [False, True])
 async def test_a_caller_is_answered_when_its_datagram_goes_out_or_told_that_the_queue_is_full(
-    node: homing.Node, probe: Probe
+    error_queue: bool, node: homing.Node, probe: Probe
 ) -> None:
-    async with narrow_server(probe, send_queue=5) as (server, alias, peer):
+    async with narrow_server(probe, send_queue=5, error_queue=error_queue) as (server, alias, peer):
         messages = [meta.MessageUDP(None, peer.address, numbered(number)) for number in range(40)]
         results = await asyncio.gather(*(node.call(alias, message) for message in messages), return_exceptions=True)
         full = [result for result in results if isinstance(result, gen.SendQueueFull)]
@@ -112,10 +113,11 @@ async def test_a_caller_is_answered_when_its_datagram_goes_out_or_told_that_the_
         assert full[0].limit == 5
 
 
+@pytest.mark.parametrize("error_queue", [False, True])
 async def test_a_datagram_that_fails_after_it_waited_is_counted_and_told_and_the_others_go_out(
-    node: homing.Node, probe: Probe
+    error_queue: bool, node: homing.Node, probe: Probe
 ) -> None:
-    async with narrow_server(probe) as (server, alias, peer):
+    async with narrow_server(probe, error_queue=error_queue) as (server, alias, peer):
         calls = []
         for number in range(20):
             calls.append(node.call(alias, meta.MessageUDP(None, peer.address, numbered(number))))

@@ -11,6 +11,7 @@ import pytest
 
 import homing
 from homing import act, gen
+from homing.node.logs import CrashLog
 
 from ..support import Probe, eventually
 from .actors import QUIET, Doer, Meta
@@ -218,3 +219,22 @@ async def test_what_cannot_receive_is_refused(node: homing.Node, which: str) -> 
     errors = {"dead": gen.ProcessTerminated, "unknown": gen.ProcessUnknown, "ending": gen.NotAllowed}
     with pytest.raises(errors[which]):
         node.add_log_receiver(pid._replace(id=999_999) if which == "unknown" else pid)
+
+
+def test_of_too_many_crashes_in_a_second_the_first_are_logged_and_the_number_of_the_others_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.LoggerAdapter(logging.getLogger("homing.test"), {})
+    crashes = CrashLog(log, most=3)
+    for now in (10.0, 10.1, 10.2, 10.3, 10.9, 11.0, 11.1, 13.0):
+        crashes.error(now, log, "crash at %s", now, fault=RuntimeError())
+    told = "2 more crashes were not logged, being more than 3 in a second"
+    assert caplog.messages == [
+        "crash at 10.0",
+        "crash at 10.1",
+        "crash at 10.2",
+        told,
+        "crash at 11.0",
+        "crash at 11.1",
+        "crash at 13.0",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -27,6 +28,7 @@ from ..gen import (
 )
 from ..gen.behavior import Result
 from ..node.envelope import Exit, exit_signal
+from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
 from ..node.sending import send
 from ..node.spawning import spawn, spawn_meta
@@ -96,18 +98,29 @@ class Actor(Relating, ProcessBehavior):
         """Its logger, `homing.process`, with node, pid, process_name and behavior in each record's `extra`."""
         return self._process.log_adapter
 
+    @cached_property
+    def _limited_log(self) -> RateLimited:
+        """For what others make it log: how often they do is theirs to say."""
+        return RateLimited(self.log)
+
+    def _warn(self, kind: str, text: str, *args: object) -> None:
+        self._limited_log.warning(self._process.core.loop.time(), kind, text, *args)
+
     # --- callbacks: what happens where a class does not define them -----------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
+        kind = type(message).__name__
+        self._warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
     def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s to %r from %s", type(message).__name__, name, sender)
+        kind = type(message).__name__
+        self._warn(f"{kind} by name", "unhandled message of type %s to %r from %s", kind, name, sender)
         return None
 
     def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
-        self.log.warning("unhandled message of type %s to %s from %s", type(message).__name__, alias, sender)
+        kind = type(message).__name__
+        self._warn(f"{kind} by alias", "unhandled message of type %s to %s from %s", kind, alias, sender)
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
@@ -120,7 +133,7 @@ class Actor(Relating, ProcessBehavior):
         return self._refuse(ref, "handle_call_alias", request)
 
     def handle_event(self, event: MessageEvent) -> Result:
-        self.log.warning("unhandled %s", event.event)
+        self._warn(str(event.event), "unhandled %s", event.event)
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
@@ -192,10 +205,13 @@ class Actor(Relating, ProcessBehavior):
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
         `MetaTerminated`."""
         cause = as_reason(reason)
+        self._meta(alias).put_runtime(Exit(self._process.id, cause, None), 1)
+
+    def _meta(self, alias: Alias) -> MetaProcess:
         target = self._find(check_address(alias, Alias, "an Alias"))
         if not isinstance(target, MetaProcess):
-            raise BadOption("alias", alias, "it belongs to a process; use send_exit with its PID")
-        target.put_runtime(Exit(self._process.id, cause, None), 1)
+            raise BadOption("alias", alias, "it belongs to a process, not to a meta-process")
+        return target
 
     def _find(self, address: PID | Alias) -> Activity:
         return self._process.core.registry.find(address)
@@ -263,6 +279,22 @@ class Actor(Relating, ProcessBehavior):
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         """Starts a meta-process of this process and gives its alias. If that fails, its `terminate` has run."""
         return await spawn_meta(self._process.core, self._process, behavior, options)
+
+    def give_meta(self, alias: Alias, pid: PID) -> None:
+        """Gives a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
+
+        From here on it is that process's in every way: what it sends comes from there, it ends with that process, and
+        a UDP server whose datagrams go to its owner sends them there. What waits in this process's mailbox stays here.
+        Alias, links, monitors, counters, workers and `linger` stay as they are. Nobody is told: to say that the alias
+        is coming, send a message first; it is there before the first datagram.
+
+        `pid` may still be in its `init`, and ask for it from there. Raises `NotAllowed` if this process is not the
+        owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`; `BadOption` if
+        these are no alias of a meta-process and no PID.
+        """
+        meta = self._meta(alias)
+        owner: Any = self._find(check_address(pid, PID, "a PID"))
+        meta.transfer(self._process, owner)
 
     # --- names and aliases --------------------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from ..node.activity import forget_frames
 from ..node.dealing import idle, readdressed
 from ..node.envelope import Exit, Request, SplitMessage, exit_signal
 from ..node.estate import send_dead_letter
-from ..node.logs import RateLimited
 from ..node.process import Process
 from ..node.spawning import spawn
 from .actor import Actor
@@ -61,7 +60,6 @@ class Pool(Actor):
             preserve_mailbox=True,
         )
         self._route = make_route(options.route, os.urandom(32), self._misroute)
-        self._limited_log = RateLimited(self.log)
         self._slots: list[Slot] = []
         self._workers: list[Process] = []  # of the slots, for dealing
         self._leaving: list[Slot] = []
@@ -354,13 +352,7 @@ class Pool(Actor):
         self._refused += 1
         self._forwarded -= 1  # as which it will be counted, among those of its turn
         process = self._process
-        self._limited_log.warning(
-            process.core.loop.time(),
-            "route",
-            "the route of pool %s failed, the message is a dead letter: %r",
-            self.pid,
-            error,
-        )
+        self._warn("route", "the route of pool %s failed, the message is a dead letter: %r", self.pid, error)
         forget_frames(error)
         send_dead_letter(process, entry, error, in_hand=True)
         if isinstance(entry, Request):

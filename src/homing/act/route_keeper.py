@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
-from time import monotonic
 from typing import Any, ClassVar
 
 from ..gen import (
@@ -140,7 +139,7 @@ class RouteKeeper(Actor):
         elif process is not None:
             route.process = process
             route.previous = None
-            route.since = monotonic()
+            route.since = self._process.core.loop.time()
             self._owned[process.id] = route
         self._process.resume()
 
@@ -183,7 +182,7 @@ class RouteKeeper(Actor):
 
     def _replace(self, route: Route) -> Coroutine[Any, Any, None] | None:
         """Starts the process of a route again: at once, unless it has ended soon after its start."""
-        delay = route.next_delay(monotonic())
+        delay = route.next_delay(self._process.core.loop.time())
         if delay == 0.0:
             return self._begin(route)
         process = self._process
@@ -229,7 +228,7 @@ class RouteKeeper(Actor):
             return
         except Exception as error:
             self.log.error("route %r of router %s could not be started: %r", spec.name, self.pid, error, exc_info=error)
-            route.since = monotonic()
+            route.since = self._process.core.loop.time()
             self._replace(route)
             return
         route.restarts += 1

@@ -24,7 +24,6 @@ from ..gen import (
 from ..node.activity import Activity
 from ..node.dealing import hand
 from ..node.envelope import Exit, Request, SplitMessage
-from ..node.logs import RateLimited
 from ..node.process import Process
 from .route_keeper import RouteKeeper
 from .routes import (
@@ -84,7 +83,6 @@ class Router(RouteKeeper):
         if type(self).route_message is Router.route_message:
             raise BadOption("route_message", None, f"{type(self).__name__} must define it")
         self._options = options
-        self._limited_log = RateLimited(self.log)
         for spec in options.routes:
             await self.add_route(spec)
 
@@ -102,9 +100,7 @@ class Router(RouteKeeper):
     def handle_route_failed(self, route: str, sender: PID, message: Any, error: HomingError) -> None:
         """A message could not be routed: it is counted, and dropped. A plain `def`. By default it is logged, at a
         bounded rate. Requests do not come here: their callers get the error."""
-        now = self._process.core.loop.time()
-        kind = type(error).__name__
-        self._limited_log.warning(now, kind, "message from %s to route %r failed: %s", sender, route, error)
+        self._warn(type(error).__name__, "message from %s to route %r failed: %s", sender, route, error)
 
     async def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Answers `act.AddRoute` and its kin. A class that overrides it calls `super().handle_call(...)` for those."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Final, Literal, TypeAlias
 
 from ..gen import (
@@ -151,7 +150,7 @@ class Route(Tally):
         self.previous: PID | None = None
         self.enabled = True
         self.restarts = 0
-        self.since = monotonic()  # it was started, or could not be
+        self.since = 0.0  # by the loop's clock: it was started, or could not be
         self.delay = 0.0  # until it is started again
         self.timer: asyncio.TimerHandle | None = None  # starts it then
 

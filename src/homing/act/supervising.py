@@ -54,6 +54,9 @@ class Supervising(Actor):
     def _simple(self) -> bool:
         return self._spec.type is SupervisorType.SIMPLE_ONE_FOR_ONE
 
+    def _now(self) -> float:
+        return (self._spec.clock or self._process.core.loop.time)()
+
     # --- callbacks ----------------------------------------------------------------------------------------
 
     def handle_child_start(self, name: str | None, pid: PID) -> Result:
@@ -120,7 +123,7 @@ class Supervising(Actor):
             if isinstance(error, Exception) or _cancelled(error):
                 raise
             raise as_reason(error) from error
-        self._children.has_started(child, pid, self._spec.clock())
+        self._children.has_started(child, pid, self._now())
         self._events.append(partial(self.handle_child_start, child.name, pid))
         return pid
 
@@ -142,7 +145,7 @@ class Supervising(Actor):
         elif self._process.core.stopping:
             self._children.rest(child, ChildState.TERMINATED)  # nothing can be started any more
         else:
-            delay = child.pace.next(self._spec.clock() - child.started)
+            delay = child.pace.next(self._now() - child.started)
             self._count_restart(child, reason)
             restart = await self._take_down(child)
             if delay > 0:
@@ -156,7 +159,7 @@ class Supervising(Actor):
 
     def _count_restart(self, child: Child, reason: Exception | None) -> None:
         """Raises `RestartsExceeded` if this is one too many."""
-        if not self._window.allowed(self._spec.clock()):
+        if not self._window.allowed(self._now()):
             raise RestartsExceeded(child.spec.name, self._spec.intensity, self._spec.period) from reason
         self._restarts += 1
 

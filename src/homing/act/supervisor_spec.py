@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +61,8 @@ class SupervisorSpec:
         end by themselves and are not started again.
     backoff: how long a child waits for its restart, or all that are started again with it. None: not at all. Meanwhile
         the supervisor does its other work.
-    clock: what `intensity`, `period` and `backoff.most` are measured by. For tests.
+    clock: what `intensity`, `period` and `backoff.most` are measured by. None: the event loop's clock, which is
+        monotonic. For tests.
     """
 
     children: tuple[ChildSpec, ...]
@@ -71,7 +71,7 @@ class SupervisorSpec:
     period: float = 5.0
     auto_shutdown: AutoShutdown = AutoShutdown.NEVER
     backoff: Backoff | None = None
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
         check_type("type", self.type, SupervisorType, "an act.SupervisorType")
@@ -80,8 +80,8 @@ class SupervisorSpec:
         check_type("auto_shutdown", self.auto_shutdown, AutoShutdown, "an act.AutoShutdown")
         if self.backoff is not None:
             check_type("backoff", self.backoff, Backoff, "an act.Backoff or None")
-        if not callable(self.clock):
-            raise BadOption("clock", self.clock, "give a function such as time.monotonic")
+        if self.clock is not None and not callable(self.clock):
+            raise BadOption("clock", self.clock, "give a function such as time.monotonic, or None")
         self._check_children()
 
     def _check_children(self) -> None:

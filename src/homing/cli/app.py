@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-import logging
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,10 +18,12 @@ from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .control import ControlError
 from .demo import demo as run_demo
+from .logs import log_to_stderr
 from .processes import Processes
 from .run import say, serve
 from .target import TargetError, resolve
 from .tree import render
+from .upgrade import FLAG
 
 MOST_CHILDREN = 20
 """Children of a process that `homing tree` shows. Pools and supervisors of people's programs have fewer."""
@@ -73,7 +74,11 @@ def run(
         float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Open the socket by which `homing tree` looks at the node.")
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Open the sockets by which `homing tree` looks at the node, and a successor takes over.",
+        ),
     ] = True,
     processes: Annotated[
         int,
@@ -85,18 +90,24 @@ def run(
             " made with reuse_port=True.",
         ),
     ] = 1,
+    takeover: Annotated[
+        bool,
+        typer.Option(FLAG, help="Take over the UDP sockets of the node of this name that runs, if any, and end it."),
+    ] = False,
 ) -> None:
     """Run an application, or one process, until it ends. Ctrl-C stops it in order, a second Ctrl-C at once."""
+    if takeover and not control:
+        _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
     if processes > 1:
         commands = list(_commands(sys.argv[1:], name or _default_name(target), processes))
         raise typer.Exit(asyncio.run(_run_processes(commands, stop_timeout)))
     # does nothing where the module has set logging up itself
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or _default_name(target)
-        code = run_node(serve, application, control, name=name, options=options, uvloop=uvloop)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
     except gen.BadOption as error:
         _fail("run", str(error), 2)
     raise typer.Exit(code or 0)
@@ -178,7 +189,7 @@ def demo(
 ) -> None:
     """Run a supervised UDP echo server, and a second server in front of a pool of three workers."""
     clear_line = "\r\x1b[2K" if sys.stderr.isatty() else ""  # the line of counters is rewritten in place
-    logging.basicConfig(level=logging.INFO, format=clear_line + "%(levelname)s %(name)s: %(message)s")
+    log_to_stderr("INFO", "%(levelname)s %(name)s: %(message)s", clear_line)
     try:
         clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:

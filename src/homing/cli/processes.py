@@ -44,6 +44,7 @@ class Processes:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._no_upgrade)
         return max(await asyncio.gather(*[self._keep(command) for command in self._commands]))
 
     def stop(self) -> None:
@@ -53,6 +54,9 @@ class Processes:
             asyncio.get_running_loop().call_later(self._stop_timeout + HANG_SECONDS, self._kill)
         for process in self._running:
             process.send_signal(signal.SIGTERM)
+
+    def _no_upgrade(self) -> None:
+        self._say("several processes are upgraded by a second `homing run --takeover --processes`, not by SIGUSR2")
 
     def _kill(self) -> None:
         for process in self._running:

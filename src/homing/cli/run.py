@@ -11,6 +11,7 @@ from ..node import Node
 from .control import Control, ControlError, NameInUse, open_control
 from .snapshot import Snapshot, look
 from .tree import count, number, printable
+from .upgrade import offer, take_over, upgrade_on_signal
 
 MOST_SERVERS = 20
 """UDP servers that the banner lists."""
@@ -18,13 +19,15 @@ MOST_SERVERS = 20
 SERVER_HEADER = ("UDP server", "receiver", "backend", "receive buffer", "send buffer")
 
 
-async def serve(node: Node, application: gen.Application, control: bool) -> int:
-    """Runs the application until it ends, or a signal stops the node. Gives the exit code.
+async def serve(node: Node, application: gen.Application, control: bool, takeover: bool) -> int:
+    """Runs the application until it ends, a signal stops the node, or a successor has taken over. Gives the exit code.
 
+    takeover: from the node of this name that runs, if there is one.
     0: it ended in order. 1: it could not be started, it ended abnormally, or something had to be killed.
     """
     stopped = asyncio.create_task(node.wait())
-    start = asyncio.create_task(_start(node, application, control))
+    starting = _take_over(node, application) if takeover else _start(node, application, control)
+    start = asyncio.create_task(starting)
     await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not start.done():  # an `init` may take longer than the stop was given
         start.cancel()
@@ -33,7 +36,9 @@ async def serve(node: Node, application: gen.Application, control: bool) -> int:
     if start.cancelled() or failure is not None:
         return await _not_started(node, failure)
     name, where = start.result()
-    say(banner(await look(node), where))
+    snapshot = await look(node)
+    say(banner(snapshot, where))
+    node.ready(status(snapshot))
     ended = asyncio.create_task(node.application_wait(name))
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
     by_itself = ended.done() and node.info().state == "running"
@@ -45,15 +50,33 @@ async def serve(node: Node, application: gen.Application, control: bool) -> int:
 async def _start(node: Node, application: gen.Application, control: bool) -> tuple[str, str]:
     """Gives the application's name, and where the control socket is."""
     where = await _open_control(node) if control else "off (--no-control)"
-    name = await node.application_load(application)
-    await node.application_start(name)
+    name = await _start_application(node, application)
+    if control:
+        offer(node)
     return name, where
 
 
-async def _open_control(node: Node) -> str:
+async def _take_over(node: Node, application: gen.Application) -> tuple[str, str]:
+    """As `_start`, in the place of the node of this name that runs. Where none does, just so."""
+    async with take_over(node) as taken:
+        where = "" if taken.predecessor else await _open_control(node)
+        name = await _start_application(node, application)
+    if taken.predecessor:
+        where = await _open_control(node, replace=True)
+    upgrade_on_signal(node)
+    return name, where
+
+
+async def _start_application(node: Node, application: gen.Application) -> str:
+    name = await node.application_load(application)
+    await node.application_start(name)
+    return name
+
+
+async def _open_control(node: Node, *, replace: bool = False) -> str:
     """Opens the control socket. A node that cannot have one runs without, unless another one has its name."""
     try:
-        opened: Control = await open_control(node)
+        opened: Control = await open_control(node, replace=replace)
     except NameInUse:
         raise
     except ControlError as error:
@@ -108,12 +131,29 @@ def _application(item: Snapshot) -> str:
     return f"{name} ({item['mode']})" + (f": {item['description']}" if item["description"] else "")
 
 
+def status(snapshot: Snapshot) -> str:
+    """What runs, in a line for `systemctl status`."""
+    running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
+    listeners = [facts["listener"] for facts in _listening(snapshot)]
+    more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
+    return ", ".join([*running, *(f"UDP {listener}" for listener in listeners[:MOST_SERVERS]), *more])
+
+
+def _rows(snapshot: Snapshot) -> list[Snapshot]:
+    rows: list[Snapshot] = [process for item in snapshot["applications"] for process in item["processes"]]
+    return rows + list(snapshot["processes"])
+
+
+def _listening(snapshot: Snapshot) -> list[Snapshot]:
+    """What the UDP servers tell of themselves."""
+    metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
+    return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
+
+
 def _servers(snapshot: Snapshot) -> list[str]:
     """The table of the UDP servers."""
-    rows = [process for item in snapshot["applications"] for process in item["processes"]] + snapshot["processes"]
-    names = {process["pid"]: process["name"] for process in rows if process["name"]}
-    facts = [meta["facts"] for process in rows for meta in process["metas"] if meta["facts"]]
-    servers = [_server(item, names) for item in facts if "listener" in item]
+    names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
+    servers = [_server(facts, names) for facts in _listening(snapshot)]
     if not servers:
         return ["  no UDP server listens yet"]
     table = [SERVER_HEADER, *servers[:MOST_SERVERS]]

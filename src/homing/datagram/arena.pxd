@@ -1,9 +1,22 @@
+from .message cimport PacketInfo
 from .peers cimport Key
 from .system cimport iovec, mmsghdr
 
 cdef enum:
     SLOTS = 64
     SLOT_SIZE = 65536
+
+
+ctypedef struct Told:
+    # What the kernel told of a packet but the time. Compared as octets: whoever fills it in clears it first.
+    int family  # of the addresses; 0: there are none
+    int interface
+    int tos  # -1: not told
+    int ttl
+    bint has_local
+    bint has_group
+    unsigned char local[16]
+    unsigned char group[16]
 
 
 ctypedef struct Slot:
@@ -14,6 +27,8 @@ ctypedef struct Slot:
     Py_ssize_t length
     Py_ssize_t segment
     bint truncated
+    Told told  # where that was asked for
+    long long timestamp  # nanoseconds; -1: not told
 
 
 cdef class Arena:
@@ -31,7 +46,15 @@ cdef class Arena:
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept
     cdef int aim_inside(self, int count) except -1
-    cdef int read(self, int fd, int count, bint ancillary) noexcept
+    cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept
+
+
+cdef class Teller:
+    cdef Told _told
+    cdef long long _timestamp
+    cdef PacketInfo _last
+
+    cdef PacketInfo info(self, const Slot* slot)
 
 
 cdef Arena take()

@@ -11,20 +11,24 @@ from typing import Any, Protocol, TypeAlias
 
 from ..gen import BadOption
 from .address import Address
-from .message import MessageUDP
+from .admission import Admission
+from .message import MessageUDP, PacketInfo
 
-Pooled: TypeAlias = tuple[Any, int, Address, bool]
-"""The pooled buffer, the length received into it, source address, and whether the datagram was longer."""
+Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
+"""The pooled buffer, the length received into it, source address, whether the datagram was longer, and what came with
+it."""
 
 Failures: TypeAlias = list[tuple[int, Exception]]
 """Which of the datagrams given could not be sent, and why."""
 
 Columns: TypeAlias = tuple[
-    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[int]
+    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
 ]
 """The buffer that holds datagrams, the function that gives it back; octets in all; their offsets and lengths (C int),
-hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, and its peer; which ones were
-cut."""
+hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
+it (an empty list where nothing was asked for); which ones were cut."""
+
+Again: TypeAlias = Callable[[int, int], bool]
 
 VARIABLE = "HOMING_DATAGRAM"
 
@@ -36,16 +40,21 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    admission: what decides which datagrams become messages. None: all.
+    again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
+        True: it is tried again.
     """
 
     name: str
     waiting: int
     more: bool
+    admission: Admission | None
     packets_in: int
     bytes_in: int
     truncated: int
     packets_out: int
     bytes_out: int
+    again: Again | None
 
     @property
     def gro(self) -> bool: ...
@@ -53,7 +62,8 @@ class Backend(Protocol):
     def gso(self) -> bool: ...
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
-        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is there.
+        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is
+        there, or nothing of it was admitted.
 
         Raises `OSError` if the system reports an error, once all that came before was handed on.
         """
@@ -73,19 +83,27 @@ class Backend(Protocol):
         """Sends `messages` in order and gives how many are done; the others have to wait. Of those that are done,
         `failures` gets those that failed."""
 
+    def join(self, sock: socket.socket) -> None:
+        """Lets the kernel join datagrams, where it can."""
+
     def close(self) -> None:
         """Frees what the backend holds. The socket may be closed from now on."""
 
 
-def open_backend(sock: socket.socket, buffer_size: int, gro: bool) -> Backend:
-    """The backend for `sock`. `gro`: let the kernel join datagrams, where it can."""
-    if why_portable():
+def open_backend(
+    sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
+) -> Backend:
+    """The backend for `sock`; the portable one for what is no socket of the system.
+
+    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
+    """
+    if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 
-        return PortableBackend(sock, buffer_size)
+        return PortableBackend(sock, buffer_size, info)
     from .native import NativeBackend
 
-    return NativeBackend(sock, buffer_size, gro)
+    return NativeBackend(sock, buffer_size, gro, gso, info)
 
 
 def why_portable() -> str:

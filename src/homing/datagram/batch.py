@@ -9,7 +9,7 @@ from typing import Any, overload
 from ..gen import BatchEnded
 from .address import Address
 from .backend import Columns
-from .message import MessageUDP
+from .message import MessageUDP, PacketInfo
 
 
 class DatagramBatch:
@@ -22,10 +22,10 @@ class DatagramBatch:
     id: alias of the UDP server that received it, to which answers are sent.
     """
 
-    __slots__ = ("_addresses", "_columns", "_cut", "_done", "_firsts", "_size", "_views", "id")
+    __slots__ = ("_addresses", "_columns", "_cut", "_done", "_firsts", "_infos", "_size", "_views", "id")
 
     def __init__(self, id: Any, columns: Columns) -> None:
-        buffer, done, size, offsets, lengths, hosts, ports, firsts, addresses, cut = columns
+        buffer, done, size, offsets, lengths, hosts, ports, firsts, addresses, infos, cut = columns
         self.id = id
         self._columns = (offsets, lengths, hosts, ports)
         self._views: tuple[memoryview, ...] | None = (
@@ -39,6 +39,7 @@ class DatagramBatch:
         self._size = size
         self._firsts = firsts
         self._addresses = addresses
+        self._infos = infos
         self._cut = cut
 
     def __repr__(self) -> str:
@@ -92,10 +93,19 @@ class DatagramBatch:
 
     def address(self, index: int) -> Address:
         """The peer of a datagram, as the socket module writes it."""
+        return self._addresses[self._read(index)]
+
+    def info(self, index: int) -> PacketInfo | None:
+        """What came with a datagram, as far as `SocketOptions` ask for it; None: nothing was asked for."""
+        read = self._read(index)
+        return self._infos[read] if self._infos else None
+
+    def _read(self, index: int) -> int:
+        """The number of the read that brought a datagram."""
         count = self.count
         if not -count <= index < count:
             raise IndexError(f"the batch has {count} datagrams, there is no number {index}")
-        return self._addresses[bisect_right(self._firsts, index % count) - 1]
+        return bisect_right(self._firsts, index % count) - 1
 
     # --- as a sequence ------------------------------------------------------------------------------------
 
@@ -109,13 +119,14 @@ class DatagramBatch:
     def __getitem__(self, index: int | slice) -> MessageUDP | list[MessageUDP]:
         if isinstance(index, slice):
             return [self[number] for number in range(self.count)[index]]
-        address = self.address(index)
+        read = self._read(index)
         buffer, offsets, lengths, *_ = self._alive()
         number = index % len(offsets)
         start = offsets[number]
         place = bisect_left(self._cut, number)
         cut = place < len(self._cut) and self._cut[place] == number
-        return MessageUDP(self.id, address, buffer[start : start + lengths[number]].tobytes(), cut)
+        data = buffer[start : start + lengths[number]].tobytes()
+        return MessageUDP(self.id, self._addresses[read], data, cut, None, self._infos[read] if self._infos else None)
 
     def __iter__(self) -> Iterator[MessageUDP]:
         for number in range(self.count):
@@ -134,7 +145,7 @@ class DatagramBatch:
             position += size
         _, own_lengths, hosts, ports = self._columns
         columns = (payloads, _nothing, self._size, starts.tobytes(), own_lengths, hosts, ports)
-        return DatagramBatch(self.id, (*columns, self._firsts, self._addresses, self._cut))
+        return DatagramBatch(self.id, (*columns, self._firsts, self._addresses, self._infos, self._cut))
 
     def _alive(self) -> tuple[memoryview, ...]:
         if self._views is None:

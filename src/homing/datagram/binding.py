@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
-from .address import Address, resolve_bind
+from .address import DUAL_STACK, Address, family_of, resolve_bind
+from .applying import apply, apply_bound
+from .inherited import claim
 from .options import SocketOptions
+from .substitute import current
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
@@ -20,11 +25,15 @@ _HINTS = {
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    Where a test has put a network in the system's place, one of that.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
+    substitute = current()
+    if substitute is not None:
+        return substitute(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
-    for family, address in resolve_bind(host, port):
+    for family, address in resolve_bind(host, port, options.dual_stack):
         try:
             return _bind_one(family, address, options)
         except OSError as error:
@@ -32,24 +41,88 @@ def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
 
 
-def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+Existing: TypeAlias = socket.socket | int
+"""A socket of the user's, or its file descriptor."""
+
+
+def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
+    """A duplicate of a socket that is bound already, with what `options` ask for. That of the user stays open.
+
+    Raises `BadOption` if it is none that datagrams can be received from.
+    """
+    sock = _duplicate(existing)
     try:
+        _check_usable(sock, existing)
+        if options.dual_stack and family_of(sock) != DUAL_STACK:
+            raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
         sock.setblocking(False)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
-        _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
-        sock.bind(address)
+        apply(sock, options)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
-    if size is not None:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, size)
-        except OSError as error:
-            raise BadOption(name, size, f"the system refuses it: {error.strerror}") from None
+def _duplicate(existing: Existing) -> socket.socket:
+    descriptor = existing.fileno() if isinstance(existing, socket.socket) else existing
+    try:
+        return socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        what = "is closed" if error.errno == errno.EBADF else f"is none ({error.strerror})"
+        raise BadOption("socket", existing, f"it {what}; give an open socket that is bound") from None
+
+
+def _check_usable(sock: socket.socket, existing: Existing) -> None:
+    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        what = f"{_name(sock.type)} of {_name(sock.family)}"
+        raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET or AF_INET6")
+    if sock.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6):
+        raise BadOption("socket", existing, "it is for ICMP, not for UDP")
+    if sock.getsockname()[1] == 0:
+        raise BadOption("socket", existing, "it is not bound; call its bind() first")
+
+
+def _name(number: object) -> str:
+    return getattr(number, "name", str(number))
+
+
+def let_go(existing: Existing) -> None:
+    """Closes what `duplicate` was made of: it belongs to somebody else now."""
+    if isinstance(existing, socket.socket):
+        existing.close()
+    else:
+        os.close(existing)
+
+
+def open_socket(host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket:
+    """The socket that the program was started with under the name `activation` or at this address, if any; else a new
+    one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
+    try:
+        sock = claim(activation, host, port, options.dual_stack)
+    except OSError as error:
+        raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, "")) from None
+    if sock is None:
+        return bind(host, port, options)
+    try:
+        sock.setblocking(False)
+        apply(sock, options)
+        apply_bound(sock, options)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
+        apply(sock, options)
+        sock.bind(address)
+        apply_bound(sock, options)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

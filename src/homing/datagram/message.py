@@ -1,11 +1,145 @@
-"""The datagram as a message. Compiled with `message.pxd`, it is made in C by the native backend."""
+"""The datagram as a message, and what may come or go with it. Compiled with `message.pxd`, both are made in C by the
+native backend."""
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
+
+from ..gen import BadOption
+from ..gen.options import check_integer
 
 if TYPE_CHECKING:
     from .address import Address
+
+
+class PacketInfo:
+    """What came with a packet beside its payload, as far as `SocketOptions` ask for it; or what is to go with one, as
+    far as it differs from what the socket does by itself. It cannot be changed: datagrams share it.
+
+    local: the address of this machine that the datagram came to, or is to leave from: one that it has. None: not asked
+        for, or sent to an IPv6 group; in sending, the one that the route prescribes.
+    interface: index of the network interface that it came in by, or is to leave by (`socket.if_indextoname`). 0: any.
+    group: the multicast group or broadcast address that it was sent to. None: it was sent to `local`.
+    tos: the octet that IPv4 calls type of service and IPv6 traffic class, 0 to 255: DSCP and ECN. None: not asked for;
+        in sending, what the socket has.
+    ttl: the time to live, in IPv6 the hop limit, with which it arrived, or is to leave: 1 to 255. None: as `tos`.
+    timestamp: when the kernel received it, in nanoseconds since 1970 (CLOCK_REALTIME, as `time.time_ns()`). None: not
+        asked for.
+
+    In sending, `group` and `timestamp` have no meaning. Raises `BadOption` for what cannot be.
+    """
+
+    __slots__ = ("_group", "_interface", "_local", "_timestamp", "_tos", "_ttl")
+
+    def __init__(
+        self,
+        *,
+        local: str | None = None,
+        interface: int = 0,
+        group: str | None = None,
+        tos: int | None = None,
+        ttl: int | None = None,
+        timestamp: int | None = None,
+    ) -> None:
+        for name, address in (("local", local), ("group", group)):
+            if address is not None:
+                _check_address(name, address)
+        check_integer("interface", interface, 0, 2**31 - 1)
+        for name, value, low, high in (
+            ("tos", tos, 0, 255),
+            ("ttl", ttl, 1, 255),
+            ("timestamp", timestamp, 0, 2**63 - 1),
+        ):
+            if value is not None:
+                check_integer(name, value, low, high)
+        self._local = local
+        self._group = group
+        self._interface = interface
+        self._tos = -1 if tos is None else tos
+        self._ttl = -1 if ttl is None else ttl
+        self._timestamp = -1 if timestamp is None else timestamp
+
+    @property
+    def local(self) -> str | None:
+        """The address of this machine."""
+        return self._local
+
+    @property
+    def interface(self) -> int:
+        """Index of the network interface; 0: any."""
+        return self._interface
+
+    @property
+    def group(self) -> str | None:
+        """The multicast group or broadcast address that it was sent to."""
+        return self._group
+
+    @property
+    def tos(self) -> int | None:
+        """Type of service, or traffic class."""
+        return None if self._tos < 0 else self._tos
+
+    @property
+    def dscp(self) -> int | None:
+        """The upper six bits of `tos`: the class of service (RFC 2474)."""
+        return None if self._tos < 0 else self._tos >> 2
+
+    @property
+    def ecn(self) -> int | None:
+        """The lower two bits of `tos`: 0 none, 1 and 2 the sender understands ECN, 3 congestion on the way (RFC
+        3168)."""
+        return None if self._tos < 0 else self._tos & 3
+
+    @property
+    def ttl(self) -> int | None:
+        """Time to live, or hop limit."""
+        return None if self._ttl < 0 else self._ttl
+
+    @property
+    def timestamp(self) -> int | None:
+        """Nanoseconds since 1970 at which the kernel received it."""
+        return None if self._timestamp < 0 else self._timestamp
+
+    def __eq__(self, other: object) -> bool:
+        return _fields(self) == _fields(other) if isinstance(other, PacketInfo) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_fields(self))
+
+    def __repr__(self) -> str:
+        told = zip(_NAMES, _fields(self), strict=True)
+        return f"PacketInfo({', '.join(f'{name}={value!r}' for name, value in told if value is not None)})"
+
+
+_NAMES = ("local", "interface", "group", "tos", "ttl", "timestamp")
+
+
+def _fields(info: PacketInfo) -> tuple[Any, ...]:
+    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp)
+
+
+def _check_address(name: str, address: Any) -> None:
+    if not isinstance(address, str):
+        raise BadOption(name, address, "give a str such as '192.0.2.1'")
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    except (OSError, ValueError):
+        raise BadOption(
+            name, address, "give a numeric address; the interface of a link-local one goes to interface="
+        ) from None
+
+
+def packet_info(local: str | None, interface: int, group: str | None, tos: int, ttl: int, timestamp: int) -> PacketInfo:
+    """As the constructor, unchecked: what the kernel tells. -1: not told."""
+    info = PacketInfo.__new__(PacketInfo)
+    info._local = local
+    info._interface = interface
+    info._group = group
+    info._tos = tos
+    info._ttl = ttl
+    info._timestamp = timestamp
+    return info
 
 
 class MessageUDP:
@@ -15,17 +149,27 @@ class MessageUDP:
     addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id).
     data: the payload. `bytes`; with a buffer pool a writable `memoryview` of the received length.
     truncated: the datagram was longer than the buffer; `data` is its beginning.
+    info: a `PacketInfo`: what came with it, or what is to go with it. None: nothing was asked for.
     """
 
-    __slots__ = ("_lease", "addr", "data", "id", "truncated")
+    __slots__ = ("_lease", "addr", "data", "id", "info", "truncated")
     __match_args__ = ("id", "addr", "data")
 
-    def __init__(self, id: Any, addr: Address, data: Any, truncated: bool = False, lease: Any = None) -> None:
+    def __init__(
+        self,
+        id: Any,
+        addr: Address,
+        data: Any,
+        truncated: bool = False,
+        lease: Any = None,
+        info: PacketInfo | None = None,
+    ) -> None:
         self.id = id
         self.addr = addr
         self.data = data
         self.truncated = truncated
         self._lease = lease
+        self.info = info
 
     def __repr__(self) -> str:
         if self._lease is not None and self._lease.released:
@@ -37,16 +181,45 @@ class MessageUDP:
                 size = f"{type(self.data).__name__}, no bytes"
         return f"MessageUDP({self.id}, {self.addr}, {size}{', truncated' if self.truncated else ''})"
 
-    def reply(self, data: Any) -> MessageUDP:
+    def reply(self, data: Any, info: PacketInfo | None = None) -> MessageUDP:
         """The answer to this datagram: `data` to where it came from. Send it to `message.id`.
+
+        Where the address is known that the datagram came to (`SocketOptions.receive_local_address`), the answer leaves
+        from there, unless `info` names another. What else is in `info` goes with the answer.
 
         With a buffer pool the answer takes over this datagram's buffer: it goes back to the pool when the answer
         has been sent, so `data` may be a part of it.
         """
-        return MessageUDP(self.id, self.addr, data, False, self._lease)
+        if self.info is not None:
+            info = _answering(self.info, info)
+        answer = MessageUDP.__new__(MessageUDP)  # compiled, it costs less than the constructor
+        answer.id = self.id
+        answer.addr = self.addr
+        answer.data = data
+        answer.truncated = False
+        answer._lease = self._lease
+        answer.info = info
+        return answer
 
     def release(self) -> None:
         """Gives a pooled buffer back now. From then on using `data` raises `ValueError`. Without a pool: does
         nothing."""
         if self._lease is not None:
             self._lease.release()
+
+
+_LINK_LOCAL = ("fe8", "fe9", "fea", "feb")
+
+
+def _answering(received: PacketInfo, wish: Any) -> Any:
+    """What goes with an answer: the address that was asked, and the wish."""
+    if wish is not None and not isinstance(wish, PacketInfo):
+        raise BadOption("info", wish, "give a meta.PacketInfo, or None")
+    own: Any = wish
+    if received._local is None or (own is not None and own._local is not None):
+        return own
+    # The way back may be another than the way in, but a link-local address is one on its link only.
+    link = received._interface if received._local.startswith(_LINK_LOCAL) else 0
+    if own is None:
+        return packet_info(received._local, link, None, -1, -1, -1)
+    return packet_info(received._local, own._interface or link, None, own._tos, own._ttl, -1)

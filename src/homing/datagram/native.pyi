@@ -2,13 +2,15 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .backend import Columns, Failures, Pooled
+from .admission import Admission
+from .backend import Again, Columns, Failures, Pooled
 from .message import MessageUDP
 
 def probe() -> str: ...
 
 class NativeBackend:
     name: str
+    admission: Admission | None
     waiting: int
     more: bool
     packets_in: int
@@ -16,11 +18,13 @@ class NativeBackend:
     truncated: int
     packets_out: int
     bytes_out: int
-    def __init__(self, sock: socket.socket, buffer_size: int, gro: bool) -> None: ...
+    again: Again | None
+    def __init__(self, sock: socket.socket, buffer_size: int, gro: bool, gso: bool, info: bool) -> None: ...
     @property
     def gro(self) -> bool: ...
     @property
     def gso(self) -> bool: ...
+    def join(self, sock: socket.socket) -> None: ...
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]: ...
     def receive_columns(self, reads: int) -> Columns | None: ...
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]: ...

@@ -8,18 +8,20 @@ from time import monotonic
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
-from .arena cimport SLOTS, Arena, Slot, give_back, take
-from .message cimport MessageUDP
+from .address import family_of
+from .admission cimport Admission
+from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
+from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
-from .peers cimport PEERS, Key, same
+from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 cdef extern from "<netinet/in.h>":
     cdef enum:
-        AF_INET6
+        AF_INET
 
 cdef enum:
     # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
@@ -38,7 +40,7 @@ def probe():
     cdef Arena arena = Arena()
     cdef Outbox outbox = Outbox()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        if arena.read(sock.fileno(), 0, False) < 0:
+        if arena.read(sock.fileno(), 0, False, False) < 0:
             return f"recvmmsg: {os.strerror(errno)}"
         if outbox.send(sock.fileno()) < 0:
             return f"sendmmsg: {os.strerror(errno)}"
@@ -58,7 +60,7 @@ cdef class NativeBackend:
 
     name = "native"
 
-    cdef int _fd, _family
+    cdef int _fd, _family  # the latter as `address.family_of`
     cdef Py_ssize_t _size  # the longest datagram that is accepted
     cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
     cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
@@ -69,19 +71,23 @@ cdef class NativeBackend:
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
+    cdef public Admission admission  # None: whatever comes becomes a message
+    cdef Teller _teller  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
+    cdef public object again
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro):
+    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
-        self._family = sock.family
+        self._family = family_of(sock)
         self._size = buffer_size
         self._train = 1.0
         self._octets = 0.0
         self._pooled = 1
-        self.gro = gro and _sets(sock, UDP_GRO, 1)
-        self._gso_limit = self._gso_most = ALL_LENGTHS if _sets(sock, UDP_SEGMENT, 0) else 0
+        self._teller = Teller() if info else None
+        self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
+        self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
     @property
     def gso(self):
@@ -95,6 +101,9 @@ cdef class NativeBackend:
             give_back(self._arena)
             self._arena = None
 
+    def join(self, sock):
+        self.gro = _sets(sock, UDP_GRO, 1)
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, Py_ssize_t limit, int reads, id):
@@ -103,6 +112,7 @@ cdef class NativeBackend:
         cdef Slot* slot
         cdef MessageUDP message
         cdef Key last
+        cdef PacketInfo info = None
         cdef object address = None
         cdef bytes data
         cdef bint cut
@@ -113,6 +123,8 @@ cdef class NativeBackend:
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
+            if self._teller is not None:
+                info = self._teller.info(slot)
             while limit > 0:
                 left = slot.length - self._offset
                 length = slot.segment if slot.segment < left else left
@@ -125,6 +137,8 @@ cdef class NativeBackend:
                 message.addr = address
                 message.data = data
                 message.truncated = cut
+                if info is not None:
+                    message.info = info
                 messages.append(message)
                 self.bytes_in += len(data)
                 self.truncated += cut
@@ -149,7 +163,7 @@ cdef class NativeBackend:
             count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
         cdef Py_ssize_t datagrams = 0, octets = 0
         arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro)
+        got = arena.read(self._fd, count, self.gro or self._teller is not None, self._teller is not None)
         number = errno
         self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
@@ -162,6 +176,11 @@ cdef class NativeBackend:
             datagrams += _datagrams(&arena.slots[slot])
         self._train = datagrams / <double> got
         self._octets = max(1.0, octets / <double> got)
+        if self.admission is not None:
+            datagrams = _admit(self.admission, arena, &got)
+            if got == 0:
+                give_back(arena)
+                return 0
         self._arena = arena
         self._filled = got
         self._slot = 0
@@ -174,14 +193,14 @@ cdef class NativeBackend:
         cdef Arena arena
         cdef Slot* slot
         cdef Py_ssize_t length, left, index = 0, total = 0
-        cdef int host_size = 16 if self._family == AF_INET6 else 4
+        cdef int host_size = 4 if self._family == AF_INET else 16
         cdef bytes offsets, lengths, hosts, ports
         cdef int* offset
         cdef int* size
         cdef char* host
         cdef uint16_t* port
         cdef uint16_t swapped
-        cdef list firsts = [], addresses = [], cut = []
+        cdef list firsts = [], addresses = [], infos = [], cut = []
         if self._arena is None and not self._read(reads, COLUMNS):
             return None
         arena = self._arena
@@ -197,6 +216,8 @@ cdef class NativeBackend:
             slot = &arena.slots[self._slot]
             firsts.append(index)
             addresses.append(PEERS.address(&slot.peer, slot.place))
+            if self._teller is not None:
+                infos.append(self._teller.info(slot))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
             while True:
@@ -223,7 +244,7 @@ cdef class NativeBackend:
         self.truncated += len(cut)
         self.waiting = 0
         self._arena = None
-        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, cut
+        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):
         cdef Arena arena
@@ -238,7 +259,7 @@ cdef class NativeBackend:
                 PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
                 aimed += 1
                 arena.aim(slot, views[slot].buf, views[slot].len)
-            got = arena.read(self._fd, count, False)
+            got = arena.read(self._fd, count, self._teller is not None, self._teller is not None)
             number = errno
         finally:
             for slot in range(aimed):
@@ -250,10 +271,15 @@ cdef class NativeBackend:
         self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
+        if self.admission is not None:
+            self.admission.look_at_clock()
         for slot in range(got):
+            if self.admission is not None and _admitted(self.admission, &arena.slots[slot]) == 0:
+                put(buffers[slot])
+                continue
             received.append((
                 buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
-                arena.slots[slot].truncated,
+                arena.slots[slot].truncated, None if self._teller is None else self._teller.info(&arena.slots[slot]),
             ))
             self.bytes_in += arena.slots[slot].length
             self.truncated += arena.slots[slot].truncated
@@ -276,7 +302,7 @@ cdef class NativeBackend:
         cdef Py_ssize_t start = 0, count = len(messages), index
         cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
         cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
-        cdef int entry, sent, number, refusal = 0
+        cdef int entry, sent, number, refusal = 0, tries = 0
         cdef Outbox outbox = self._outbox
         cdef MessageUDP message
         if outbox is None:
@@ -288,9 +314,7 @@ cdef class NativeBackend:
             try:
                 while index < count:
                     message = messages[index]
-                    if not outbox.add(
-                        self._family, message.addr, message.data, index, 0 if index < alone else self._gso_limit
-                    ):
+                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
                         break
                     index += 1
             except Exception as error:
@@ -304,12 +328,18 @@ cdef class NativeBackend:
                 self.packets_out += outbox.entries[entry].count
                 self.bytes_out += outbox.entries[entry].total
                 start += outbox.entries[entry].count
+            if sent > 0:
+                tries = 0
             if sent > 0 and suspect:
                 self._run_refused(suspect, refusal)  # alone they go
                 suspect = 0
             if sent < 0 and number == EAGAIN:
                 outbox.clear()
                 break
+            if sent < 0 and self.again is not None and self.again(number, tries):
+                tries += 1
+                outbox.clear()
+                continue
             if sent < 0 and outbox.entries[0].count > 1:
                 alone = start + outbox.entries[0].count
                 suspect = outbox.entries[0].segment
@@ -317,7 +347,7 @@ cdef class NativeBackend:
             elif sent < 0:
                 failures.append((start, OSError(number, os.strerror(number))))
                 start += 1
-                suspect = 0
+                suspect = tries = 0
             outbox.clear()
         return start
 
@@ -328,6 +358,32 @@ cdef class NativeBackend:
             self._gso_limit = 0  # the way out cannot split it
         elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
+
+
+cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
+    """Takes out of an arena, the first `got` slots of which were read, what is not to become a message. Gives the number
+    of datagrams that are left."""
+    cdef int slot, kept = 0
+    cdef Py_ssize_t count, datagrams = 0
+    admission.look_at_clock()
+    for slot in range(got[0]):
+        count = _admitted(admission, &arena.slots[slot])
+        if count == 0:
+            continue
+        if count < _datagrams(&arena.slots[slot]):
+            arena.slots[slot].length = count * arena.slots[slot].segment
+        if kept < slot:
+            arena.slots[kept] = arena.slots[slot]
+        kept += 1
+        datagrams += count
+    got[0] = kept
+    return datagrams
+
+
+cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot) except -1:
+    cdef uint64_t high, low
+    cdef bint four = number_of(&slot.peer, &high, &low)
+    return admission.admit(four, high, low, _datagrams(slot))
 
 
 cdef inline Py_ssize_t _datagrams(Slot* slot) noexcept nogil:

@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint16_t
 
+from .message cimport MessageUDP
 from .peers cimport Key
 from .system cimport iovec, mmsghdr
 
@@ -17,6 +18,7 @@ ctypedef struct Entry:
     Py_ssize_t segment
     Py_ssize_t total
     bint closed
+    int marks  # octets of control messages that each of the datagrams is sent with
 
 
 cdef class Outbox:
@@ -31,9 +33,7 @@ cdef class Outbox:
     cdef int count
     cdef int _filled
 
-    cdef bint add(
-        self, int family, object address, object data, Py_ssize_t index, Py_ssize_t gso_limit
-    ) except -1
+    cdef bint add(self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit) except -1
     cdef int send(self, int fd) noexcept
     cdef void clear(self) noexcept
     cdef void _give_up(self, int place) noexcept

@@ -7,6 +7,7 @@ Receiving goes through one arena: what waits in a mailbox then costs its own len
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from array import array
@@ -14,12 +15,16 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from .address import Address, check_destination
-from .backend import Columns, Failures, Pooled
-from .message import MessageUDP
+from .address import DUAL_STACK, Address, check_destination, family_of, mapped, plain
+from .admission import Admission
+from .ancillary import ROOM, Control, read_control, write_control
+from .backend import Again, Columns, Failures, Pooled
+from .kernel import join_no_datagrams
+from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
+_PASSED_OVER = 64  # as many as are read at a stretch
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
@@ -30,20 +35,45 @@ class PortableBackend:
     gro = gso = False
     waiting = 0
 
-    def __init__(self, sock: socket.socket, buffer_size: int) -> None:
+    def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
+        self._family = family_of(sock)
+        self._dual = self._family == DUAL_STACK
+        join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
-        self._receive_into = sock.recvfrom_into
+        self._info = info
+        self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
+        self._receive_into: Callable[[bytearray], tuple[int, Address]]
+        self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
+        self.admission = None
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
+        self.again: Again | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
+    @property
+    def admission(self) -> Admission | None:
+        return self._admission
+
+    @admission.setter
+    def admission(self, admission: Admission | None) -> None:
+        """Without one, it costs nothing: what is called for each datagram is then the socket's own method."""
+        self._admission = admission
+        self._receive_into = self._receive_with_info if self._info else self._sock.recvfrom_into
+        self._receive_pooled = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
+        if admission is not None:
+            self._receive_into = _admitted(admission, self._receive_into, self._infos)
+            self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
+
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
+
+    def join(self, sock: socket.socket) -> None:
+        """It cannot take trains apart."""
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -70,7 +100,20 @@ class PortableBackend:
         except OSError as error:
             self._keep(error, nothing=not messages)
         self.packets_in += len(messages)
+        if self._info:
+            for message, info in zip(messages, self._infos, strict=True):
+                message.info = info
+            self._infos.clear()
+        if self._dual:
+            for message in messages:
+                message.addr = plain(message.addr)
         return messages
+
+    def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
+        """As `recvfrom_into`."""
+        length, control, _, address = self._sock.recvmsg_into([arena], ROOM)
+        self._infos.append(read_control(control))
+        return length, address
 
     def receive_columns(self, reads: int) -> Columns | None:
         messages = self.receive(reads, reads, None)
@@ -79,8 +122,7 @@ class PortableBackend:
         lengths = array("i", [len(message.data) for message in messages])
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
-        family = self._sock.family
-        hosts = b"".join([socket.inet_pton(family, message.addr[0]) for message in messages])
+        hosts = b"".join([self._octets(message.addr) for message in messages])
         ports = array("H", [message.addr[1] for message in messages])
         return (
             b"".join([message.data for message in messages]),
@@ -92,25 +134,33 @@ class PortableBackend:
             ports.tobytes(),
             list(range(len(messages))),
             [message.addr for message in messages],
+            [message.info for message in messages if message.info is not None],
             [index for index, message in enumerate(messages) if message.truncated],
         )
 
+    def _octets(self, address: Address) -> bytes:
+        """The peer's host in network order: 4 octets, or 16 on an IPv6 socket."""
+        host = mapped(address)[0] if self._dual else address[0]
+        return socket.inet_pton(self._sock.family, host.partition("%")[0])
+
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = _receive_linux if _TELLS_LENGTH else _receive_anywhere
+        receive = self._receive_pooled
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = True
         for _ in range(limit):
             buffer = get()
             try:
-                length, address, truncated = receive(self._sock, buffer)
+                length, address, truncated, control = receive(self._sock, buffer)
             except BaseException as error:
                 put(buffer)
                 if not isinstance(error, OSError):
                     raise
                 self._keep(error, nothing=not batch)
                 break
-            batch.append((buffer, length, address, truncated))
+            if self._dual:
+                address = plain(address)
+            batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
         self.packets_in += len(batch)
@@ -133,11 +183,34 @@ class PortableBackend:
     # --- sending ------------------------------------------------------------------------------------------
 
     def send(self, message: MessageUDP) -> int:
-        check_destination(self._sock.family, message.addr)
-        size = self._sendto(message.data, message.addr)
+        check_destination(self._family, message.addr)
+        try:
+            size = self._transmit(message)
+        except OSError as error:
+            if self.again is None or error.errno in _WOULD_BLOCK:
+                raise
+            size = self._send_again(message, error, self.again)
         self.packets_out += 1
         self.bytes_out += size
         return size
+
+    def _transmit(self, message: MessageUDP) -> int:
+        address = mapped(message.addr) if self._dual else message.addr
+        if message.info is None:
+            return self._sendto(message.data, address)
+        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, address)
+
+    def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
+        tries = 0
+        while again(error.errno or 0, tries):
+            tries += 1
+            try:
+                return self._transmit(message)
+            except BlockingIOError:
+                raise
+            except OSError as failure:
+                error = failure
+        raise error
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
         for index, message in enumerate(messages):
@@ -154,13 +227,34 @@ def _nothing() -> None:
     """Where nothing is shared, nothing is given back."""
 
 
-def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:
+def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
+    """`receive`, passing over what is not admitted, and its info: so many at a stretch at most, then it is as
+    if nothing were there, and the loop has its turn."""
+
+    def receive_admitted(*arguments: Any) -> Any:
+        for _ in range(_PASSED_OVER):
+            try:
+                received = receive(*arguments)
+            except OSError as error:
+                if error.errno != _WSAEMSGSIZE:
+                    raise
+                admission.denied += 1  # Windows does not tell whose it was
+                continue
+            if admission.admits(received[1]):
+                return received
+            del infos[-1:]
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    return receive_admitted
+
+
+def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
     """recv(2): with MSG_TRUNC Linux returns the real length of a datagram. Saves 0.2 us against `recvmsg_into`."""
     length, address = sock.recvfrom_into(buffer, 0, socket.MSG_TRUNC)
     size = len(buffer) if type(buffer) is bytearray else memoryview(buffer).nbytes
-    return (size, address, True) if length > size else (length, address, False)
+    return (size, address, True, []) if length > size else (length, address, False, [])
 
 
-def _receive_anywhere(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool]:
-    length, _, flags, address = sock.recvmsg_into([buffer])
-    return length, address, bool(flags & socket.MSG_TRUNC)
+def _receive_anywhere(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
+    length, control, flags, address = sock.recvmsg_into([buffer], ROOM)
+    return length, address, bool(flags & socket.MSG_TRUNC), control

@@ -1,4 +1,4 @@
-# recvmmsg(2), sendmmsg(2), cmsg(3), udp(7): what the extensions take from the system.
+# recvmmsg(2), sendmmsg(2), cmsg(3), udp(7), ip(7), ipv6(7): what the extensions take from the system.
 
 cdef extern from *:
     """
@@ -9,6 +9,7 @@ cdef extern from *:
     #include <sys/socket.h>
     #include <sys/uio.h>
     #include <netinet/in.h>
+    #include <time.h>
     #ifndef SOL_UDP
     #define SOL_UDP 17
     #endif
@@ -23,6 +24,16 @@ cdef extern from *:
         SOL_UDP
         UDP_SEGMENT
         UDP_GRO
+        SOL_SOCKET
+        SO_TIMESTAMPNS
+        IPPROTO_IP
+        IP_PKTINFO
+        IP_TOS
+        IP_TTL
+        IPPROTO_IPV6
+        IPV6_PKTINFO
+        IPV6_TCLASS
+        IPV6_HOPLIMIT
         MSG_DONTWAIT
         MSG_TRUNC
     struct iovec:
@@ -43,6 +54,16 @@ cdef extern from *:
         size_t cmsg_len
         int cmsg_level
         int cmsg_type
+    struct in_pktinfo:
+        int ipi_ifindex
+        unsigned char ipi_spec_dst[4]  # in truth a struct in_addr, of the same octets
+        unsigned char ipi_addr[4]
+    struct in6_pktinfo:
+        unsigned char ipi6_addr[16]
+        int ipi6_ifindex
+    struct timespec:
+        long long tv_sec
+        long tv_nsec
     cmsghdr* CMSG_FIRSTHDR(msghdr* header) nogil
     cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* ancillary) nogil
     unsigned char* CMSG_DATA(cmsghdr* ancillary) nogil

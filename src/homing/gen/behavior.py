@@ -174,6 +174,9 @@ class MetaBehavior:
         """For such bases: the meta-process without an owner that this one is to take over, or None."""
         return None
 
+    def _transferred(self) -> None:
+        """For bases: another process owns it from now on."""
+
     def _take_main(self, main: deque[Any]) -> int:
         """As in `ProcessBehavior`."""
         return 0

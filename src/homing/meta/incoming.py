@@ -16,16 +16,16 @@ from .options import UDPServerOptions
 TURN = 512
 """Messages received or sent at a stretch, at most: see the table of limits in docs/architecture.md."""
 
-WAKE_SECONDS = 0.00025
-"""Seconds for which a socket that always has more keeps the loop at most: timers and other sockets have their turn. 0
-costs 8 % of a flood on asyncio's loop; more than this gains nothing."""
+WAKE_SHARE = 1 / 8
+"""A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
+default: timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing."""
 
 
 class Incoming:
     """What one server reads.
 
     gone: called with the error if the socket itself is gone.
-    delivered, dropped, pauses: counters.
+    delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
     batch_out: a batch is at the receiver; the next is read when it has ended.
     """
 
@@ -36,12 +36,16 @@ class Incoming:
         "_id",
         "_inlet",
         "_lender",
+        "_overflow",
         "_process",
         "_reads",
         "_received",
+        "_wake_seconds",
         "batch_out",
         "delivered",
         "dropped",
+        "dropped_newest",
+        "dropped_oldest",
         "open",
         "pauses",
     )
@@ -60,8 +64,10 @@ class Incoming:
         self._endpoint = endpoint
         self._backend = endpoint.backend
         self._received: Any = None
+        self._wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
+        self.dropped_newest = self.dropped_oldest = 0
         self.begin(to, options, lender, gone)
 
     def begin(
@@ -69,7 +75,8 @@ class Incoming:
     ) -> None:
         """Reads for `to`."""
         low_water = options.high_water // 4 if options.low_water is None else options.low_water
-        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK)
+        self._overflow = options.overflow
+        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK, options.overflow)
         self._lender = lender
         self._reads = options.receive_batch
         self._gone = gone
@@ -78,7 +85,7 @@ class Incoming:
     def readable(self) -> None:
         """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
         for a bounded time: to ask costs less than to go through the loop for what came meanwhile."""
-        end = perf_counter() + WAKE_SECONDS
+        end = perf_counter() + self._wake_seconds
         while self._receive() and self._process.run_with(self._deliver):
             if not self._backend.more or perf_counter() >= end:
                 break
@@ -91,11 +98,13 @@ class Incoming:
             return False
         inlet = self._inlet
         room = inlet.room()
-        if room == 0 or self.batch_out:
+        if self.batch_out or (room == 0 and (self._overflow == "pause" or inlet.waiting_for)):
             self.pauses += 1
             self._endpoint.pause()
             return False
         try:
+            if room == 0:
+                return self._receive_too_many()
             if inlet.takes_batches():
                 received: Any = self._endpoint.receive_batch(self._reads, self._id)
             elif self._lender is None:
@@ -109,11 +118,33 @@ class Incoming:
         self._received = received
         return bool(received)
 
+    def _receive_too_many(self) -> bool:
+        """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
+        read."""
+        newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
+        if newest or batches or self._lender is None:
+            messages = self._endpoint.receive(TURN, self._reads, self._id)
+        else:
+            messages = self._receive_pooled(self._lender, self._reads)
+        count = len(messages)
+        if newest:
+            self.dropped_newest += count
+            surplus = count
+        elif batches:  # none of this server's waits, or it would not be read: it is full of what others have sent
+            self.dropped_oldest += count
+            surplus = count
+        else:
+            went, surplus = self._inlet.make_room(count)
+            self.delivered -= went
+            self.dropped_oldest += went + surplus
+        self._received = messages[surplus:]
+        return count > 0
+
     def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
         messages = []
-        for buffer, length, addr, cut in self._endpoint.receive_pooled(limit, lender.get, lender.put):
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
             lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease))
+            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease, info))
         return messages
 
     def _deliver(self) -> None:
@@ -143,6 +174,16 @@ class Incoming:
         """Reads, or reads again: the receiver has room."""
         if self.open:
             self._endpoint.resume()
+
+    def limit(self, reads: int) -> None:
+        """From here on so many reads of the kernel's at a stretch. 0: none, but what was read already is delivered."""
+        self._reads = reads
+        self._endpoint.watch(reads > 0)
+
+    def redirect(self, to: Target) -> None:
+        """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
+        self._inlet.redirect(to)
+        self.resume()
 
     def drain(self) -> None:
         """Reads no more."""

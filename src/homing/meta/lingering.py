@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..datagram import Address, format_address
+from ..datagram import Address, SocketOptions, format_address
 from ..datagram.address import resolve_bind
 from ..gen import TerminateShutdown
 from ..node.crossing import run_on_loop
@@ -49,7 +50,7 @@ def find(options: UDPServerOptions) -> UDPServer | None:
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     """The options that a socket has from its beginning and that are not the same."""
-    names = ["buffer_size", "receive_buffer", "send_buffer", "gro", "send_queue"]
+    names = ["buffer_size", *(field.name for field in fields(SocketOptions)), "gro", "send_queue", "send_overflow"]
     differing = [name for name in names if getattr(before, name) != getattr(now, name)]
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")
@@ -57,12 +58,12 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
 
 
 def _at(options: UDPServerOptions) -> UDPServer | None:
-    if not _lingering or options.port == 0:
+    if not _lingering or options.port == 0 or options.socket is not None:
         return None
     loop = node_loop()
     if loop is None:
         return None
-    for _, address in resolve_bind(options.host, options.port):
+    for _, address in resolve_bind(options.host, options.port, options.dual_stack):
         server = _lingering.get((loop, address))
         if server is not None:
             return server

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from ..act.pool_routes import Route
-from ..datagram import SocketOptions
+from ..datagram import Existing, RateLimit, SocketOptions
+from ..datagram.networks import Network
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
-from ..gen.options import check_integer, check_seconds, check_target, check_type
+from ..gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
+from .protecting import check_protection
 from .workers import pool_options
+
+Overflow = Literal["pause", "drop_newest", "drop_oldest"]
+"""What happens to what is too much."""
 
 
 @runtime_checkable
@@ -30,6 +36,11 @@ class UDPServerOptions(SocketOptions):
     host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with both kinds of
         address is bound to the IPv4 one.
     port: 0: the system chooses; `local_address` tells.
+    activation: the name (`FileDescriptorName=`) of a socket that systemd has started the program with; where it has
+        started it with sockets, that one is used instead of `host` and `port`, else these are bound. Several sockets of
+        one name go to servers in turn.
+    socket: a socket that is bound already (a `socket.socket` or a file descriptor), instead of `host` and `port`. From
+        the creation of the server on it belongs to that, which closes it; if the creation fails, it is still yours.
     process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
         While nobody has the name, datagrams wait in the kernel's buffer.
     worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
@@ -46,18 +57,37 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
         `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
-    receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
-        datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+    allow: networks whose datagrams are heard, as a tuple such as `("192.0.2.0/24", "2001:db8::/32")`. Empty: all.
+    deny: networks whose datagrams are not, also if `allow` has them. What is not heard becomes no message: `denied`.
+    rate_limit: how many datagrams of each source are heard, as a `meta.RateLimit`. The others become no message:
+        `limited`. None: all.
+    reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
+        addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
         while the socket is polled again.
+    overflow: what happens while `high_water` is reached. "pause": nothing is read, what comes waits in the kernel's
+        buffer, and what finds no room there is dropped by the kernel. "drop_newest": it is read and dropped
+        (`dropped_newest`). "drop_oldest": it is read, and the oldest datagrams of this server that still wait in the
+        receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
+        router has handed on. While nobody has the name `process`, or a batch (`handle_datagrams`) has not ended,
+        reading pauses in any case.
     receive_batch: datagrams read at a stretch (the native backend takes 64 at most). 64: larger ones gain nothing
         measurable and delay the others on the loop.
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
         backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
-    send_queue: datagrams that wait at most while the kernel's send buffer is full; more are dropped and counted.
+    send_queue: datagrams that wait at most while the kernel's send buffer is full.
+    send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": those
+        that have waited longest are dropped in their place (`dropped_send_oldest`). Who has called is told by
+        `SendQueueFull`, else `on_error`. "pause": they wait in the server's mailbox (`send_pauses`), in which no more
+        than `gen.MetaOptions(mailbox_size=)` may wait; 0, its default, is `send_queue` then. Who sends or calls once
+        that is full gets `MailboxFull`. What comes with a higher priority does not wait there: as with "drop_newest".
+    on_error: who gets a `MessageUDPError` for each datagram that could not be sent, and for each ICMP error
+        (`error_queue`): a registered name, a PID or an alias. Not for what was sent by `call`, which raises. While
+        nobody is there, or `high_water` messages wait there, they are counted (`dropped_errors`). None: failures are
+        only counted, and logged at a bounded rate.
     linger: seconds for which the socket outlives its owner, if that crashes, is killed or is ended to be started
         again. Meanwhile datagrams wait in the kernel, and what is sent to the alias goes out. Who creates a server for
         the same address (not port 0) and starts it on that node within that time adopts the socket, its alias and what
@@ -67,6 +97,8 @@ class UDPServerOptions(SocketOptions):
 
     host: str = ""
     port: int = 0
+    activation: str | None = None
+    socket: Existing | None = None
     process: Target | None = None
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -75,30 +107,53 @@ class UDPServerOptions(SocketOptions):
     route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    rate_limit: RateLimit | None = None
+    reply_limit: RateLimit | None = None
     high_water: int = 1024
     low_water: int | None = None
+    overflow: Overflow = "pause"
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
+    send_overflow: Overflow = "drop_newest"
+    on_error: Target | None = None
     linger: float = 0.0
 
     def __post_init__(self) -> None:
         SocketOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         check_integer("port", self.port, 0, 65535)
+        if self.socket is not None:
+            self._check_socket()
+        if self.activation is not None:
+            check_name("activation", self.activation)
         if self.process is not None:
             check_target("process", self.process)
         pool_options(self)
         check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
+        check_protection(self)
         check_integer("high_water", self.high_water, 1)
         if self.low_water is not None:
             check_integer("low_water", self.low_water, 0, self.high_water - 1)
+        check_choice("overflow", self.overflow, get_args(Overflow))
         check_integer("receive_batch", self.receive_batch, 1)
         check_type("gro", self.gro, bool, "True or False")
         check_integer("send_queue", self.send_queue, 1)
+        check_choice("send_overflow", self.send_overflow, get_args(Overflow))
+        if self.on_error is not None:
+            check_target("on_error", self.on_error)
         check_seconds("linger", self.linger, zero=True)
+
+    def _check_socket(self) -> None:
+        if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
+            raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
+        for name, unset in (("host", ""), ("port", 0), ("activation", None)):
+            if getattr(self, name) != unset:
+                raise BadOption(name, getattr(self, name), "a socket is given, which is bound already; leave this out")
 
 
 def _check_pool(pool: Any) -> None:

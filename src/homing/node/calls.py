@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..gen import (
@@ -18,6 +19,8 @@ from ..gen.options import check_seconds
 from .delivery import checked, split_address
 from .envelope import Inspection, Request
 from .waiter import Waiter
+
+_NUMBER = attrgetter("ref")
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -131,10 +134,10 @@ class Calls:
             waiter.move(callee)
 
     def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
-        """Fails every open call to `callee`, at once, but those `spared`, which go to a successor."""
+        """Fails every open call to `callee`, at once, the oldest first; but those `spared` go to a successor."""
         gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
         waiters, callee.pending = callee.pending, None
-        for waiter in waiters or ():
+        for waiter in sorted(waiters or (), key=_NUMBER):
             if spared and waiter.ref in spared:
                 waiter.move(callee)
             elif self._open.pop(waiter.ref, None) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from .calls import Calls
 from .carrier import Carriers
 from .delivery import Delivery
 from .events import Events
-from .logs import NODE_LOGGER, ContextAdapter, RateLimited, Receiver, context
+from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
 from .registry import Registry
 from .relations import Relations
 from .scheduler import Scheduler
@@ -55,6 +56,7 @@ class Core:
         self.log_receivers: dict[PID, Receiver] = {}
         self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"))
         self.limited_log = RateLimited(self.log)
+        self.crash_log = CrashLog(self.log)
         self.stopping = False
         self.started_at = perf_counter()
         self.spawned = 0
@@ -66,6 +68,13 @@ class Core:
         self.on_change: Callable[[], None] | None = None
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_posted = False
+
+    def crashed(
+        self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
+    ) -> None:
+        """Counts a crash, and logs it unless there are too many."""
+        self.crashes += 1
+        self.crash_log.error(self.loop.time(), log, text, *args, fault=fault)
 
     def require_running(self) -> None:
         """Raises `NodeTerminated` if the node is stopping or has stopped."""

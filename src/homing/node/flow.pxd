@@ -9,10 +9,13 @@ cdef class Inlet:
     cdef Activity _owner
     cdef object _ready
     cdef object _resume
+    cdef object _sender
     cdef object _to
     cdef object _waiting_for
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
+    cdef bint _waits
+    cdef bint _marks
 
     cdef object _batches
     cdef object _kind

@@ -1,7 +1,8 @@
 """Flow control: how a source (a socket) puts messages in bulk into a mailbox, and waits while that is full.
 
 The receiver is looked up anew for each batch, so it may die and come back under the same name meanwhile. While nobody
-is there, or its main lane is at the high water mark, the source waits; it is called when there is room again.
+is there, or its main lane is at the high water mark, the source waits; it is called when there is room again. A source
+that would rather drop something is not made to wait for room, and says so by `overflow`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ..gen import ProcessID, Target
+from ..gen import PID, ProcessID, Target
 from .delivery import split_address
 from .envelope import SplitMessage
-from .lane import COMPILED
+from .lane import COMPILED, drop_oldest
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -25,6 +26,8 @@ class Inlet:
 
     ready: called once after `room()` gave 0, when it may be above 0 again.
     batches: the callback that a receiver's class defines if it takes batches.
+    overflow: "pause": the source waits while the mailbox is full. Else it does not: `room` is 0 as long as that lasts,
+        and `waiting_for` empty.
     """
 
     __slots__ = (
@@ -33,12 +36,15 @@ class Inlet:
         "_high",
         "_kind",
         "_low",
+        "_marks",
         "_owner",
         "_ready",
         "_resume",
+        "_sender",
         "_takes_batches",
         "_to",
         "_waiting_for",
+        "_waits",
     )
 
     def __init__(
@@ -50,6 +56,7 @@ class Inlet:
         low: int,
         ready: Callable[[], None],
         batches: str,
+        overflow: str = "pause",
     ) -> None:
         self._core = core
         self._owner = owner
@@ -58,6 +65,9 @@ class Inlet:
         self._low = low
         self._ready = ready
         self._batches = batches
+        self._waits = overflow == "pause"
+        self._marks = overflow == "drop_oldest"
+        self._sender: PID = PID(*owner.sender) if self._marks else owner.sender
         self._kind: type[object] | None = None
         self._takes_batches = False
         self._waiting_for = ""
@@ -74,7 +84,7 @@ class Inlet:
         return self._waiting_for
 
     def room(self) -> int:
-        """How many messages the receiver takes now. 0: `ready` will be called."""
+        """How many messages the receiver takes now. 0: `ready` will be called, if there is something to wait for."""
         if self._waiting_for:
             return 0
         target = self._owner.routes.get(self._to)
@@ -85,8 +95,33 @@ class Inlet:
         room = high - len(target.main) if target.main else high
         if room > 0:
             return room
-        self._wait("mailbox", target, min(self._low, high - 1))
+        if self._waits:
+            self._wait("mailbox", target, min(self._low, high - 1))
         return 0
+
+    def make_room(self, count: int) -> tuple[int, int]:
+        """Makes room for `count` messages: the oldest that came this way and still wait go, nobody else's. Gives how
+        many went, and how many of the `count` find no room all the same."""
+        target = self._owner.routes.get(self._to)
+        if target is None or target.main is None:
+            return 0, 0
+        high = min(self._high, target.limit) if target.limit else self._high
+        excess = len(target.main) + count - high
+        if excess <= 0:
+            return 0, 0
+        went = drop_oldest(target.main, self._sender, excess, high)
+        if went and target.held:
+            target.resume()  # a pool may have waited to find room for the very first of them
+        return went, max(0, min(count, excess - went))
+
+    def _take_sender(self) -> None:
+        """The owner's, as it is now; where `make_room` has to tell what came this way from what the owner has sent
+        otherwise, an object of its own."""
+        now = self._owner.sender
+        if not self._marks:
+            self._sender = now
+        elif self._sender != now:
+            self._sender = PID(*now)
 
     def put(self, messages: list[Any]) -> int:
         """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
@@ -94,7 +129,9 @@ class Inlet:
         target = self._owner.routes.get(self._to)
         if target is None:
             return 0
-        sender = self._owner.sender
+        if self._sender is not self._owner.sender:
+            self._take_sender()
+        sender = self._sender
         address = split_address(target, self._to)
         lane = target.main_lane()
         if address is not None:
@@ -129,6 +166,11 @@ class Inlet:
         if not target.scheduled:
             self._core.scheduler.schedule(target)
         return True
+
+    def redirect(self, to: Target) -> None:
+        """What comes from here on is for `to`. It waits for the receiver before no longer."""
+        self._stop_waiting()
+        self._to = to
 
     def close(self) -> None:
         """Waits for nothing any more."""

@@ -122,6 +122,23 @@ class Lane:
         return found
 
 
+def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
+    """Takes out the first `count` messages whose sender is the very object `sender`, if they are among the first
+    `depth` entries. Gives how many that were."""
+    kept = []
+    dropped = 0
+    for _ in range(min(depth, len(lane))):
+        if dropped == count:
+            break
+        entry = lane.popleft()
+        if (entry[0] if type(entry) is tuple else getattr(entry, "sender", None)) is sender:
+            dropped += 1
+        else:
+            kept.append(entry)
+    lane.extendleft(reversed(kept))
+    return dropped
+
+
 COMPILED = not __file__.endswith(".py")
 
 

@@ -89,3 +89,38 @@ class RateLimited:
             self._log.warning(text + " (and %d more like it)", *args, held_back)
         else:
             self._log.warning(text, *args)
+
+
+class CrashLog:
+    """Logs crashes, `most` of them in each second: a flood of what a handler dies of must not become a flood of
+    tracebacks. Those held back are counted, and the number is logged with the first of a later second.
+
+    500 a second is the burst limit of the log handlers of Erlang/OTP.
+    """
+
+    __slots__ = ("_held_back", "_log", "_logged", "_most", "_since")
+
+    def __init__(self, log: logging.LoggerAdapter[logging.Logger], most: int = 500) -> None:
+        self._log = log
+        self._most = most
+        self._since = float("-inf")
+        self._logged = 0
+        self._held_back = 0
+
+    def error(
+        self, now: float, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
+    ) -> None:
+        """Logs `text % args` to `log` with the traceback of `fault`, unless there were too many in this second."""
+        if now - self._since >= 1.0:
+            self._since, self._logged = now, 0
+            self._tell_held_back()
+        if self._logged >= self._most:
+            self._held_back += 1
+            return
+        self._logged += 1
+        log.error(text, *args, exc_info=fault)
+
+    def _tell_held_back(self) -> None:
+        if self._held_back:
+            held_back, self._held_back = self._held_back, 0
+            self._log.error("%d more crashes were not logged, being more than %d in a second", held_back, self._most)

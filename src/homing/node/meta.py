@@ -59,27 +59,33 @@ class MetaProcess(Activity):
     goes on with the behavior by which another process adopts it.
 
     adoptions: how often that was.
+    transfers: how often an owner has given it to another process.
     """
 
-    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner")
+    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner", "transfers")
 
     id: Alias
     behavior: MetaBehavior
+    options: MetaOptions
 
     def __init__(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
         super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
+        self.options = options
         self.handler = None
         self.forwards = behavior._forwards
         self._source: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self.adoptions = 0
+        self.adoptions = self.transfers = 0
         self._log: ContextAdapter | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
         return Activity.put(self, entry, min(priority, 1), limit)
+
+    def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
+        return Activity.take_oldest(self, min(priority, 1), may_go)
 
     def take_main(self) -> int:
         return self.behavior._take_main(self.main) if self.main is not None else 0
@@ -130,9 +136,14 @@ class MetaProcess(Activity):
 
         return await spawn_meta(self.core, self.owner, behavior, options)
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str) -> Inlet:
+    def bound(self, limit: int) -> None:
+        """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.limit = limit
+        self.guarded = True
+
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, batches)
+        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -212,13 +223,32 @@ class MetaProcess(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            self.log.error("meta-process %s %s crashed: %r", self.id, self._kind, reason, exc_info=fault)
+            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
                 task.cancel()
         self.terminate(reason, TERMINATE_TIMEOUT)
+
+    # --- another owner --------------------------------------------------------------------------------------
+
+    def transfer(self, giver: Process, owner: Process) -> None:
+        """Belongs to `owner` from here on. Raises `NotAllowed` if it is not `giver`'s to give, or not started yet."""
+        if self.owner is not giver:
+            raise NotAllowed(f"{self.id} belongs to {self.owner.id}; only its owner can give it to another process")
+        if self.state is ProcessState.INIT:
+            raise NotAllowed(f"{self.id} has not been started yet; give it away when spawn_meta has returned")
+        if owner is giver:
+            return
+        if giver.metas is not None:
+            giver.metas.pop(self.id, None)
+        if owner.metas is None:
+            owner.metas = {}
+        owner.metas[self.id] = self
+        self.owner, self.sender = owner, owner.id
+        self.transfers += 1
+        self._log = None
+        self.behavior._transferred()
 
     # --- without an owner ---------------------------------------------------------------------------------
 
@@ -229,11 +259,12 @@ class MetaProcess(Activity):
 
     def lingers(self, reason: Exception, owner_started: bool) -> bool:
         """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` or its own has failed,
-        only if it was adopted: a start that fails leaves nothing behind, and ends nothing that was there before."""
+        only if it had another owner before: a start that fails leaves nothing behind, and ends nothing that was there
+        before."""
         return (
             self.behavior._linger > 0
             and is_succeeded(reason)
-            and (self.adoptions > 0 or (owner_started and self._source is not None))
+            and (self.adoptions + self.transfers > 0 or (owner_started and self._source is not None))
             and not self.core.stopping
         )
 
@@ -264,6 +295,7 @@ class MetaProcess(Activity):
         self.adoptions += 1
         self.owner, self.sender = owner, owner.id
         self.behavior = behavior
+        self.options = options
         self.limit = options.mailbox_size
         self.guarded = self.main is None or self.limit > 0
         self._log = None
@@ -299,4 +331,6 @@ class MetaProcess(Activity):
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),
             mailbox_size=self.limit,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
         )

@@ -35,6 +35,7 @@ from .logs import Receiver
 from .process import Process
 from .spawning import spawn
 from .stopping import Stopping
+from .systemd import Service
 from .tree import make_tree
 from .watchdog import Watchdog
 
@@ -52,6 +53,9 @@ class Node:
         self.on_stopped(self._remove_log_receivers)
         self.on_stopped(core.carriers.close)
         self.on_stopped(self._watchdog.stop)
+        self._service = Service(core)
+        self._stopping.on_stopping.append(self._service.stopping)
+        self.on_stopped(self._service.close)
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self._stopping.state}, {len(self._core.processes)} processes>"
@@ -304,6 +308,19 @@ class Node:
     def _receiver_gone(self, receiver: Receiver) -> None:
         if self._core.log_receivers.get(receiver.pid) is receiver:
             self.remove_log_receiver(receiver.pid)
+
+    # --- the service --------------------------------------------------------------------------------------
+
+    def ready(self, status: str = "") -> None:
+        """Tells systemd that the service has started (sd_notify(3): READY=1), and from now on that it lives
+        (WATCHDOG=1, twice in each `WatchdogSec=`, from the event loop) and when it begins to stop (STOPPING=1). A later
+        call changes the status. Sockets of a `.socket` unit that no server has asked for are named in the log.
+
+        `homing.run` of a behavior or an application calls it when that has started. Where no systemd waits to be told,
+        nothing is.
+        status: what `systemctl status` is to show, one line.
+        """
+        self._service.started(status)
 
     # --- the end ------------------------------------------------------------------------------------------
 

@@ -65,13 +65,13 @@ class Process(Activity):
         "monitors",
         "name",
         "open_calls",
-        "options",
         "parent",
         "reason",
     )
 
     id: PID
     behavior: ProcessBehavior
+    options: ProcessOptions
 
     stuck = "swallows its cancellation"
     """Why it may be that a killed process does not end."""
@@ -205,9 +205,8 @@ class Process(Activity):
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
         if fault is not None and not is_orderly(reason):
-            self.core.crashes += 1
-            what = describe(hand)
-            self.log_adapter.error("process %s crashed%s: %r", self._title(), what, reason, exc_info=fault)
+            text = "process %s crashed%s: %r"
+            self.core.crashed(self.log_adapter, text, self._title(), describe(hand), reason, fault=fault)
         elif not is_orderly(reason):
             self.log_adapter.info("process %s ended: %r", self._title(), reason)
         if hand is not None and not is_orderly(reason):
@@ -340,6 +339,8 @@ class Process(Activity):
             mailbox=self.mailbox_info(),
             mailbox_size=self.limit,
             dropped_log=self.dropped_log,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
             env=self.env,
             aliases=tuple(self.aliases or ()),
             events=tuple(self.events or ()),

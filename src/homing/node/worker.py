@@ -14,6 +14,7 @@ from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from ..datagram.substitute import home
 from ..gen import NodeTerminated
 from .envelope import is_coroutine
 from .stepping import Stopwatch, stepped
@@ -135,6 +136,7 @@ class Worker:
         if not self._started:
             context = self._core.scheduler.context.copy()
             context.run(_home.set, weakref.ref(self._core.loop))
+            context.run(home.set, self._core.thread)
             threading.Thread(target=_work, args=(self._jobs, context), name=self._name, daemon=True).start()
             self._started = True
         self._jobs.put(job)

@@ -1,0 +1,78 @@
+"""How bad a network is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from ..gen import BadOption
+from ..gen.options import check_integer, check_seconds
+
+Span = float | tuple[float, float]
+"""Seconds: always so many, or from the first to the second number, each time anew."""
+
+_IP_HEADER = 20  # as in an IPv4 packet without options; IPv6 needs 28 octets more, which changes no test
+_UDP_HEADER = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What a network does to datagrams. Chances are from 0 (never) to 1 (always).
+
+    loss: the chance that a datagram gets lost.
+    duplicate: the chance that one which is not lost comes twice. The copy takes its own time.
+    reorder: the chance that one is held back, for `reorder_delay` more than the others, which may overtake it. Those
+        that are not held back arrive in the order in which they were sent from one address to another.
+    delay: seconds that a datagram is under way: a number, or (least, most).
+    reorder_delay: seconds that one is held back, as `delay`.
+    mtu: octets of the largest packet. A longer datagram goes in fragments, and is lost if one of them is: `loss` is
+        then the chance of each. None: there are no fragments. 576 to 65535.
+    """
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: Span = 0.0
+    reorder_delay: Span = (0.001, 0.01)
+    mtu: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("loss", "duplicate", "reorder"):
+            _check_chance(name, getattr(self, name))
+        for name in ("delay", "reorder_delay"):
+            _check_span(name, getattr(self, name))
+        if self.mtu is not None:
+            check_integer("mtu", self.mtu, 576, 65535)
+
+    def chance_of_loss(self, size: int) -> float:
+        """The chance that a datagram of `size` octets gets lost."""
+        if self.mtu is None:
+            return self.loss
+        room = (self.mtu - _IP_HEADER) // 8 * 8  # ip(7): what is in a fragment is a multiple of 8, but in the last
+        return 1.0 - (1.0 - self.loss) ** ceil((size + _UDP_HEADER) / room)
+
+    @property
+    def predictable(self) -> bool:
+        """Nothing is left to chance."""
+        return not (self.loss or self.duplicate or self.reorder or isinstance(self.delay, tuple))
+
+
+def within(span: Span, part: float) -> float:
+    """The seconds at `part` (0 to 1) of a span."""
+    if not isinstance(span, tuple):
+        return span
+    least, most = span
+    return least + (most - least) * part
+
+
+def _check_chance(option: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise BadOption(option, value, "give a chance from 0 to 1")
+
+
+def _check_span(option: str, value: object) -> None:
+    bounds = value if isinstance(value, tuple) else (value,)
+    for bound in bounds:
+        check_seconds(option, bound, zero=True)
+    if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+        raise BadOption(option, value, "give seconds, or (least, most)")

@@ -1,0 +1,238 @@
+"""A socket of a fake network: what the endpoint and the portable backend use of a socket of the system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..datagram import Address, PacketInfo, SocketOptions
+from ..datagram.ancillary import Control, read_control
+from ..datagram.watch import Callback
+from .control import arrival, port_unreachable
+from .fake_watch import FakeWatch
+from .hosts import LOOPBACKS, WILDCARDS, Place, as_address
+
+if TYPE_CHECKING:
+    from .traffic import Traffic
+
+DEFAULT_BUFFER = 106_496
+"""Octets that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
+
+_OVERHEAD = 704
+"""Octets that a datagram costs beside its payload: on Linux 64 octets take up 768 of the buffer."""
+
+_LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
+_SO_MEMINFO, _DROPS = 55, 8  # as in datagram/kernel.py
+_TRUNC = getattr(socket, "MSG_TRUNC", 0x20)
+_ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
+
+
+class Arrived(NamedTuple):
+    """A datagram in a receive buffer. `local` is the host that it came to; `info` is what it was sent with."""
+
+    data: bytes
+    source: Address
+    local: str
+    info: PacketInfo | None
+    time: int
+
+
+class FakeSocket:
+    """A bound UDP socket, whose datagrams are carried by `traffic`. Non-blocking; sending never has to wait.
+
+    drops: datagrams that found no room in the receive buffer.
+    reports: its error queue, as `recvmsg` gives it.
+    """
+
+    type = socket.SOCK_DGRAM
+
+    def __init__(self, traffic: Traffic, family: int, address: Address, options: SocketOptions) -> None:
+        self.traffic = traffic
+        self.family = family
+        self.drops = 0
+        self.closed = False
+        self.reports: deque[tuple[bytes, Control, int, Address]] = deque()
+        self._address = address
+        self._options = options
+        self._peer: Address | None = None
+        self._reached_at: dict[Place, str] = {}
+        self._room = 2 * (options.receive_buffer or DEFAULT_BUFFER)
+        self._used = 0
+        self._waiting: deque[Arrived] = deque()
+        self._error: OSError | None = None
+        self._watch = FakeWatch(self, None)
+
+    def __repr__(self) -> str:
+        return f"FakeSocket({self._address})"
+
+    def fileno(self) -> int:
+        """-1: the system does not know it."""
+        return -1
+
+    def getsockname(self) -> Address:
+        return self._address
+
+    def getpeername(self) -> Address:
+        if self._peer is None:
+            raise _error(errno.ENOTCONN)
+        return self._peer
+
+    def getsockopt(self, level: int, option: int, length: int = 0) -> Any:
+        """The sizes of the buffers, as this system would tell them, and the drops."""
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
+            return self._room if sys.platform == "linux" else self._room // 2
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
+            return 2 * DEFAULT_BUFFER if sys.platform == "linux" else DEFAULT_BUFFER
+        if (level, option, length) == (socket.SOL_SOCKET, _SO_MEMINFO, 36):
+            return struct.pack("9I", *[0] * _DROPS, self.drops)
+        raise _error(errno.ENOPROTOOPT)
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        raise _error(errno.ENOPROTOOPT)
+
+    def watch(self, on_error: Callback | None) -> FakeWatch:
+        """What calls back when there is something to read."""
+        self._watch = FakeWatch(self, on_error)
+        return self._watch
+
+    def close(self) -> None:
+        """The address is free from now on. What waits is gone. A second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            self._waiting.clear()
+            self.reports.clear()
+            self._watch.close()
+            self.traffic.sockets.release(self._address)
+
+    def _check(self) -> None:
+        """Raises what is wrong with the socket itself; an error of an earlier datagram once."""
+        if self.closed:
+            raise _error(errno.EBADF)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def connect(self, address: Address) -> None:
+        """From now on it hears this peer only, and of ports that nobody has."""
+        self._peer = address
+
+    def sendto(self, data: Any, address: Address) -> int:
+        """Gives a datagram to the network. Raises `OSError` as the system would."""
+        return self._send(data, address, None)
+
+    def send(self, data: Any) -> int:
+        """As `sendto`, to the peer that it is connected to."""
+        return self._send(data, self._peer, None)
+
+    def sendmsg(self, buffers: Sequence[Any], control: Control = [], flags: int = 0, address: Any = None) -> int:  # noqa: B006
+        (data,) = buffers
+        return self._send(data, self._peer if address is None else address, read_control(control))
+
+    def _send(self, data: Any, address: Address | None, info: PacketInfo | None) -> int:
+        self._check()
+        if address is None:
+            raise _error(errno.EDESTADDRREQ)
+        with memoryview(data) as view:
+            if not view.c_contiguous:
+                raise BufferError("the buffer is not contiguous")
+            payload = bytes(view)
+        if address[1] == 0:
+            raise _error(errno.EINVAL)
+        if len(payload) > _LONGEST[socket.AddressFamily(self.family)]:
+            raise _error(errno.EMSGSIZE)
+        self.traffic.carry(self, payload, address, info)
+        return len(payload)
+
+    def speaks_as(self, destination: Address, info: PacketInfo | None) -> Address:
+        """Where what it sends to `destination` comes from. One that is bound to every address answers from that to
+        which it was written, and writes first from that of this machine."""
+        family = self.family
+        host = self._address[0]
+        if info is not None and info.local is not None:
+            host = info.local
+        elif host == WILDCARDS[family]:
+            host = self._reached_at.get((destination[0], destination[1]), LOOPBACKS[family])
+        return as_address(family, host, self._address[1], self._address)
+
+    # --- receiving ----------------------------------------------------------------------------------------
+
+    @property
+    def readable(self) -> bool:
+        """True if `take` has something to give, or to raise."""
+        return bool(self._waiting) or self._error is not None
+
+    def take(self) -> Arrived:
+        """The next datagram. Raises `BlockingIOError` if there is none."""
+        self._check()
+        if not self._waiting:
+            raise _error(errno.EAGAIN)
+        arrived = self._waiting.popleft()
+        self._used -= len(arrived.data) + _OVERHEAD
+        return arrived
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        """With MSG_TRUNC it gives the datagram's own length, as on Linux."""
+        arrived = self.take()
+        length = _copy(arrived.data, buffer)
+        return (len(arrived.data) if flags & _TRUNC else length), arrived.source
+
+    def recvmsg_into(self, buffers: Sequence[Any], room: int = 0, flags: int = 0) -> tuple[int, Control, int, Address]:
+        (buffer,) = buffers
+        arrived = self.take()
+        length = _copy(arrived.data, buffer)
+        control = arrival(self._options, arrived.source, arrived.local, arrived.info, arrived.time) if room else []
+        return length, control, _TRUNC if length < len(arrived.data) else 0, arrived.source
+
+    def recvmsg(self, size: int, room: int = 0, flags: int = 0) -> tuple[bytes, Control, int, Address]:
+        """The next of the error queue, which is all that it is asked for."""
+        if self.closed or not flags & _ERRQUEUE:
+            raise _error(errno.EBADF if self.closed else errno.EOPNOTSUPP)
+        if not self.reports:
+            raise _error(errno.EAGAIN)
+        return self.reports.popleft()
+
+    def hears(self, source: Address) -> bool:
+        """False if it is connected to another peer."""
+        return self._peer is None or self._peer[:2] == source[:2]
+
+    def put(self, arrived: Arrived) -> bool:
+        """A datagram has arrived. False: there is no room."""
+        cost = len(arrived.data) + _OVERHEAD
+        if self._waiting and self._used + cost > self._room:
+            self.drops += 1
+            return False
+        self._used += cost
+        self._waiting.append(arrived)
+        if self._address[0] == WILDCARDS[self.family]:
+            self._reached_at[arrived.source[0], arrived.source[1]] = arrived.local
+        self._watch.wake()
+        return True
+
+    def refuse(self, data: bytes, destination: Address) -> None:
+        """A datagram that was sent from here has found that nobody has the port."""
+        if self.closed:
+            return
+        if self._options.error_queue:
+            self.reports.append((data, port_unreachable(self.family, destination[0]), _ERRQUEUE, destination))
+        elif self._peer is not None:
+            self._error = _error(errno.ECONNREFUSED)
+        self._watch.wake()
+
+
+def _copy(data: bytes, buffer: Any) -> int:
+    with memoryview(buffer) as view, view.cast("B") as octets:
+        length = min(len(data), octets.nbytes)
+        octets[:length] = data[:length]
+    return length
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))

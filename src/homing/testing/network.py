@@ -1,0 +1,149 @@
+"""A network in this program: as bad as one asks for, and the same again for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from types import TracebackType
+from typing import Any, Self
+
+from ..datagram import Address, SocketOptions
+from ..datagram.substitute import enter
+from ..gen import BadOption
+from ..gen.options import check_seconds, check_type
+from .conditions import Conditions, Span
+from .event import Event, NetworkStatistics
+from .fake_socket import FakeSocket
+from .hosts import host_of, hosts_of
+from .peer import Peer
+from .traffic import Traffic
+
+
+class FakeNetwork:
+    """A network for UDP sockets in this program, on one event loop.
+
+        with FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02)) as network:
+            ...  # what binds a UDP socket on this thread, binds it in `network`
+
+    Any IPv4 or IPv6 address may be bound. Within the block a node's processes bind here, also those with a thread of
+    their own; a socket stays in the network after the block. Blocks nest: the innermost counts.
+
+    seed: an integer; what becomes of the n-th datagram from one address to another follows from it. None: another one
+        each time. An exception that leaves the block has it in a note.
+    loss, duplicate, reorder, delay, reorder_delay, mtu: see `Conditions`.
+    refuse: who sends to an address that nobody has is told by ICMP, if his socket has an `error_queue` or is connected.
+        False: such messages get lost.
+    lose_if: called with (source, destination, data) for each datagram that is sent; true: it is lost.
+    trace: called with each `Event`, for example `print`, or the `append` of a list.
+
+    Raises `BadOption`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        loss: float = 0.0,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+        delay: Span = 0.0,
+        reorder_delay: Span = (0.001, 0.01),
+        mtu: int | None = None,
+        refuse: bool = True,
+        lose_if: Callable[[Address, Address, bytes], bool] | None = None,
+        trace: Callable[[Event], object] | None = None,
+    ) -> None:
+        if seed is None:
+            seed = random.SystemRandom().randrange(2**32)
+        check_type("seed", seed, int, "an integer")
+        check_type("refuse", refuse, bool, "True or False")
+        for name, function in (("lose_if", lose_if), ("trace", trace)):
+            if function is not None and not callable(function):
+                raise BadOption(name, function, "give a function, or None")
+        self.seed = seed
+        conditions = Conditions(
+            loss=loss, duplicate=duplicate, reorder=reorder, delay=delay, reorder_delay=reorder_delay, mtu=mtu
+        )
+        self._refuse = refuse
+        self._leave: list[Callable[[], None]] = []
+        self._traffic = Traffic(seed, conditions, refuse, lose_if, trace)
+
+    def __repr__(self) -> str:
+        """What makes the same network again."""
+        changed = [f"seed={self.seed}"]
+        for field in fields(Conditions):
+            value = getattr(self.conditions, field.name)
+            if value != field.default:
+                changed.append(f"{field.name}={value!r}")
+        if not self._refuse:
+            changed.append("refuse=False")
+        return f"FakeNetwork({', '.join(changed)})"
+
+    def __enter__(self) -> Self:
+        self._leave.append(enter(self._bind))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave.pop()()
+        if error is not None and not self._leave:
+            error.add_note(f"on {self!r}")
+
+    def socket(self, host: str = "127.0.0.1", port: int = 0, *, receive_buffer: int | None = None) -> Peer:
+        """A plain UDP socket for the test, bound to an address of this network: "" is every IPv4 address, "::" every
+        IPv6 address. Port 0 gives the next free one from 32768 on. Raises `BindFailed`."""
+        return Peer(self._bind(host, port, SocketOptions(receive_buffer=receive_buffer)))
+
+    def _bind(self, host: str, port: int, options: SocketOptions) -> FakeSocket:
+        return self._traffic.sockets.bind(self._traffic, host, port, options)
+
+    # --- how bad it is ------------------------------------------------------------------------------------
+
+    def change(self, source: str | None = None, destination: str | None = None, **conditions: Any) -> None:
+        """Sets some `Conditions` for what is sent from now on; with two hosts, for what one sends to the other, and
+        this one way only. What is on its way stays so. Raises `BadOption`."""
+        unknown = set(conditions) - {field.name for field in fields(Conditions)}
+        if unknown:
+            raise BadOption(min(unknown), conditions[min(unknown)], "Conditions has no such field")
+        if source is None and destination is None:
+            self._traffic.conditions = replace(self.conditions, **conditions)
+            return
+        way = host_of("source", source), host_of("destination", destination)
+        special = self._traffic.special
+        special[way] = replace(special.get(way, self.conditions), **conditions)
+
+    def partition(self, a: str | Iterable[str], b: str | Iterable[str] | None = None, *, one_way: bool = False) -> None:
+        """Cuts the hosts `a` off from the hosts `b` (None: from all), until `heal`. What is on its way is lost too.
+
+        one_way: only what `a` sends is lost.
+        """
+        for one in hosts_of("a", a):
+            for other in [None] if b is None else hosts_of("b", b):
+                self._traffic.cuts.add((one, other))
+                if not one_way:
+                    self._traffic.cuts.add((other, one))
+
+    def heal(self) -> None:
+        """Ends all partitions."""
+        self._traffic.cuts.clear()
+
+    def clog(self, source: str, destination: str, seconds: float) -> None:
+        """What `source` sends to `destination` within the next `seconds` arrives when they are over, in order.
+
+        Call it on the event loop. Raises `NotAllowed` where none runs.
+        """
+        check_seconds("seconds", seconds)
+        way = host_of("source", source), host_of("destination", destination)
+        self._traffic.clogs[way] = self._traffic.now() + seconds
+
+    @property
+    def conditions(self) -> Conditions:
+        """How bad it is now, where nothing special is set."""
+        return self._traffic.conditions
+
+    @property
+    def statistics(self) -> NetworkStatistics:
+        """The counters, now."""
+        return self._traffic.statistics()

@@ -1,0 +1,68 @@
+"""Random datagrams for the parsers of the examples. As a program it has them led by what they reach:
+
+python -m tests.examples.fuzz statsd CORPUS -max_total_time=60      # needs atheris, and its options
+"""
+
+from __future__ import annotations
+
+import random
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import homing
+from homing import meta
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ADDRESS = ("192.0.2.1", 9)
+SEEDS = {
+    "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
+    "syslog": (b"<34>1 2003-10-11T22:14:15Z host su - ID47 - failed", b"<13>Oct 11 22:14:15 host su: failed"),
+}
+"""Well-formed datagrams, for each example that takes datagrams apart."""
+
+
+def load(name: str) -> SimpleNamespace:
+    """What an example defines; it does not run."""
+    with patch.object(homing, "run"), patch.object(sys, "argv", [name]):
+        return SimpleNamespace(**runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name=f"examples.{name}"))
+
+
+def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
+    """What an example does with the payload of a datagram, without a node and without a memory."""
+
+    def statsd(payload: bytes) -> None:
+        behavior = example.Statsd.__new__(example.Statsd)
+        behavior.counters, behavior.gauges, behavior.timers, behavior.malformed = {}, {}, {}, 0
+        behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
+
+    def syslog(payload: bytes) -> None:
+        mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
+        mute.handle_message(mute.__new__(mute), None, meta.MessageUDP(None, ADDRESS, payload))
+
+    return statsd if hasattr(example, "Statsd") else syslog
+
+
+def mutated(seed: bytes, chance: random.Random) -> bytes:
+    """The seed, now and then many times over, with some octets changed, taken out or put in."""
+    data = bytearray(seed * chance.choice((1, 1, 1, 2, 1000)))
+    for _ in range(chance.randrange(8)):
+        place = chance.randrange(len(data) + 1)
+        data[place : place + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
+    return bytes(data[:65507])
+
+
+if __name__ == "__main__":
+    import atheris
+
+    example = load(sys.argv.pop(1))
+    for behavior in vars(example).values():
+        if isinstance(behavior, type) and behavior.__module__.startswith("examples."):
+            for name, function in list(vars(behavior).items()):
+                if callable(function):
+                    setattr(behavior, name, atheris.instrument_func(function))
+    atheris.Setup(sys.argv, parser(example))
+    atheris.Fuzz()

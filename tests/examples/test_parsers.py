@@ -1,0 +1,170 @@
+"""Case 37: whatever an example is sent, it refuses or understands it; it neither crashes nor grows without end."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import time
+import tracemalloc
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import homing
+from homing import gen, meta
+
+from ..faults.figures import figure
+from ..support import Probe, eventually
+from .fuzz import ADDRESS, EXAMPLES, SEEDS, load, mutated, parser
+
+SECONDS = 20
+
+
+def datagrams(payloads: list[bytes]) -> list[meta.MessageUDP]:
+    return [meta.MessageUDP(None, ADDRESS, payload) for payload in payloads]
+
+
+def run(main: Any) -> Any:
+    return homing.run(main, options=gen.NodeOptions(handle_signals=False, slow_callback_seconds=None))
+
+
+def pieces(*texts: bytes) -> st.SearchStrategy[bytes]:
+    """Payloads made of the words of a grammar, in any order, and of anything else between them."""
+    part = st.one_of(st.sampled_from(texts), st.binary(max_size=4), st.integers(-(10**30), 10**400).map(b"%d".__mod__))
+    return st.lists(part, max_size=8).map(b"".join)
+
+
+STATSD = pieces(
+    b"name", b":", b"1", b"|c", b"|g", b"|ms", b"|", b"\n", b"nan", b"-inf", b"1e999", b"1_0", b"\xff", b"@0.1"
+)
+SYSLOG = pieces(b"<34>", b"<191>", b"<192>", b"<", b">", b"1 ", b"\xd9\xa3", b"\x1b[2J", b"\n", b"\0", b"text")
+
+
+async def statsd(node: homing.Node, payloads: list[bytes]) -> dict[str, Any]:
+    """What statsd publishes of these datagrams."""
+    example = load("statsd")
+    pid = await node.spawn(example.Statsd, 0, 3600.0)
+    probe = await Probe.start(node)
+    await probe.do(lambda actor: actor.link(gen.Event("metrics", node.name)))
+    for message in (*datagrams(payloads), "flush"):
+        node.send(pid, message)
+    event = await probe.get()
+    assert node.info().crashes == 0
+    return dict(event.message)
+
+
+@settings(max_examples=60, deadline=None)
+@given(payloads=st.lists(st.one_of(STATSD, st.binary(max_size=100)), max_size=30))
+def test_case_37_statsd_counts_what_it_does_not_understand(payloads: list[bytes]) -> None:
+    metrics = run(lambda node: statsd(node, payloads))
+    lines = sum(len(payload.splitlines()) for payload in payloads)
+    understood = sum(timer["count"] for timer in metrics["timers"].values()) + len(metrics["counters"])
+    assert 0 <= metrics["malformed"] <= lines - understood
+    assert all(len(name) <= 200 for name in (*metrics["counters"], *metrics["gauges"], *metrics["timers"]))
+    figure(37, "random lines that crashed statsd", 0)
+
+
+async def test_case_37_statsd_keeps_no_more_names_than_it_may(node: homing.Node) -> None:
+    invented = b"\n".join(b"%d:1|g\n%d:1|c" % (number, number) for number in range(10_010))
+    metrics = await statsd(node, [invented, b"x" * 201 + b":1|g", b"5:7|g"])
+    assert (len(metrics["gauges"]), len(metrics["counters"]), metrics["malformed"]) == (10_000, 10_000, 21)
+    assert metrics["gauges"]["5"] == 7
+    figure(37, "names that statsd kept of 10,010 invented", len(metrics["gauges"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(payloads=st.lists(st.one_of(SYSLOG, st.binary(max_size=100)), max_size=30))
+def test_case_37_syslog_tells_exactly_one_thing_of_each_datagram(payloads: list[bytes]) -> None:
+    async def main(node: homing.Node) -> list[Any]:
+        example = load("syslog")
+        counter = await Probe.start(node, name="counter")
+        parser = await node.spawn(example.Parser)
+        for message in datagrams(payloads):
+            node.send(parser, message)
+        found = [await counter.get() for _ in payloads]
+        assert node.info().crashes == 0
+        return [found, example.SEVERITIES]
+
+    found, severities = run(main)
+    for (severity, host, text), payload in zip(found, payloads, strict=True):
+        assert severity == "malformed" or (severity in severities and payload.strip().startswith(b"<"))
+        assert (host, repr(text).isprintable()) == (ADDRESS[0], True)
+    figure(37, "random datagrams that crashed syslog", 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(payloads=st.lists(st.one_of(pieces(b"OK: ", b" words\n", b" "), st.binary(max_size=100)), max_size=30))
+@pytest.mark.parametrize(("name", "behavior"), [("echo", "Echo"), ("service", "Counter")])
+def test_case_37_what_answers_answers_each_datagram_once_or_not_at_all(
+    name: str, behavior: str, payloads: list[bytes]
+) -> None:
+    async def main(node: homing.Node) -> list[bytes]:
+        example = getattr(load(name), behavior)
+        probe = await Probe.start(node)
+        pid = await node.spawn(type("Bare", (example,), {"init": lambda self: None}))
+        for payload in payloads:
+            node.send(pid, meta.MessageUDP(probe.pid, ADDRESS, payload))
+        node.send(pid, meta.MessageUDP(probe.pid, ADDRESS, b"last"))
+        answers = []
+        while (answer := bytes((await probe.get()).data)) not in (b"OK: last", b"1 words\n"):
+            answers.append(answer)
+        assert node.info().crashes == 0
+        return answers
+
+    assert len(run(main)) <= len(payloads)
+
+
+async def test_case_37_announce_keeps_no_more_listeners_than_it_may(node: homing.Node) -> None:
+    example = load("announce")
+    listeners: dict[Any, None] = {}
+    pid = await node.spawn(
+        type("Bare", (example.Announcer,), {"init": lambda self: setattr(self, "listeners", listeners)})
+    )
+    for port in range(1, 2001):
+        node.send(pid, meta.MessageUDP(None, ("192.0.2.1", port), b""))
+    await eventually(lambda: node.process_info(pid).mailbox.main == 0)
+    assert len(listeners) == 1000
+    figure(37, "listeners that announce kept of 2,000 false ones", len(listeners))
+
+
+# --- for as long as one likes ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEEDS)
+def test_case_37_a_long_time_of_random_datagrams(name: str) -> None:
+    parse, chance = parser(load(name)), random.Random(37)
+    slowest, count = 0.0, 0
+    parse(SEEDS[name][0])
+    tracemalloc.start()
+    try:
+        end = time.monotonic() + SECONDS
+        while (begin := time.monotonic()) < end:
+            parse(mutated(chance.choice(SEEDS[name]), chance))
+            slowest, count = max(slowest, time.monotonic() - begin), count + 1
+        left = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    found = f"{count:,}, {slowest * 1000:.0f} ms, {left / 1024:.0f} KiB"
+    figure(37, f"random datagrams to {name} in {SECONDS} s, the slowest, left in memory", found)
+    assert left < 1 << 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed (pip install atheris)")
+@pytest.mark.parametrize("name", SEEDS)
+def test_case_37_a_long_time_of_datagrams_that_are_led_by_what_they_reach(name: str, tmp_path: Path) -> None:
+    for number, seed in enumerate(SEEDS[name]):
+        (tmp_path / str(number)).write_bytes(seed)
+    command = [sys.executable, "-m", "tests.examples.fuzz", name, str(tmp_path)]
+    limits = [f"-max_total_time={SECONDS}", "-max_len=65507", "-timeout=5", "-rss_limit_mb=1024"]
+    run = subprocess.run([*command, *limits], cwd=EXAMPLES.parent, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr[-4000:]
+    done = re.findall(r"#(\d+)\s+DONE\s+cov: (\d+)", run.stderr)
+    figure(37, f"datagrams to {name} led by coverage, edges reached", "{}, {}".format(*done[0]))
