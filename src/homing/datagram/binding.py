@@ -29,9 +29,9 @@ def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
-    network = current()
-    if network is not None:
-        return network.bind(host, port, options)  # type: ignore[no-any-return]
+    substitute = current()
+    if substitute is not None:
+        return substitute(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port, options.dual_stack):
         try:

@@ -26,7 +26,7 @@ from .inherited import lender_of
 from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
-from .watch import EpollWatch, LoopWatch, Watch
+from .watch import open_watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -75,13 +75,10 @@ class Endpoint:
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._errors: ErrorQueue | None = None
-        self._watch: Watch
         if error_queue:
             self._errors = ErrorQueue(sock)
             self._backend.again = self._errors.again
-            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
-        else:
-            self._watch = LoopWatch(sock.fileno())
+        self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
@@ -110,11 +107,11 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
+        self._loop = loop
         self._on_readable = on_readable
         if self._gro and not self._backend.gro:
             self._backend.join(self._sock)
-        self._watch.open(self._loop)
+        self._watch.open(loop)
         if self._queue:
             self._watch.write(self._flush)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -24,6 +25,13 @@ class Watch(Protocol):
 
     def close(self) -> None:
         """Ends, before the socket is closed."""
+
+
+def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
+    """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`."""
+    if not isinstance(sock, socket.socket):
+        return sock.watch(on_error)
+    return LoopWatch(sock.fileno()) if on_error is None else EpollWatch(sock.fileno(), on_error)
 
 
 class LoopWatch:
