@@ -9,7 +9,7 @@ import socket
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..gen import BadAddress, BindFailed
+from ..gen import BadAddress, BadOption, BindFailed
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
@@ -46,9 +46,11 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
     """The (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::" every
     IPv6; each is both if it is to be `dual_stack`.
 
-    Raises `BindFailed` if the name cannot be resolved. A name is looked up here, which may block; an address never
-    does.
+    Raises `BindFailed` if the name cannot be resolved, and `BadOption` if no other host than these can be meant. A name
+    is looked up here, which may block; an address never does.
     """
+    if dual_stack and host not in ("", "::"):
+        raise BadOption("dual_stack", True, f'one address is of one family; give host "" or "::", not {host!r}')
     if dual_stack:
         return [(int(socket.AF_INET6), ("::", port, 0, 0))]
     try:

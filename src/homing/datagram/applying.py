@@ -13,7 +13,8 @@ import sys
 from ..gen import BadOption
 from .address import family_of
 from .ancillary import ask
-from .error_queue import turn_on
+from .bpf import attach_filter, attach_steering
+from .error_queue import turn_off, turn_on
 from .kernel import granted_buffer
 from .multicast import hear_own_groups_only, index_of, join
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
@@ -29,7 +30,7 @@ _IPV6 = socket.IPPROTO_IPV6
 
 
 def apply(sock: socket.socket, options: SocketOptions) -> None:
-    """Sets all that `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
+    """Sets what `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
     _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
     _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
     if options.reuse_port:
@@ -45,8 +46,27 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
         _set_of_ip(sock, "mtu_discovery", number, _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, options.mtu_discovery)
     _set_multicast(sock, options)
     ask(sock, options)
+    if options.bpf is not None:
+        attach_filter(sock, options.bpf)
     if options.error_queue:
         turn_on(sock)
+
+
+def reset(sock: socket.socket, options: SocketOptions) -> None:
+    """Takes back what another program has set on a socket and `options` do not ask for, where it would do harm: a
+    filter, and errors that nobody reads."""
+    if not _LINUX:
+        return
+    if options.bpf is None:
+        attach_filter(sock, None)
+    if not options.error_queue:
+        turn_off(sock)
+
+
+def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
+    """Sets what only a bound socket can be asked for. Raises `BadOption`."""
+    if options.reuse_port_steering is not None:
+        attach_steering(sock, options.reuse_port_steering)
 
 
 def _set(sock: socket.socket, name: str, value: object, level: int, option: int, number: int) -> None:
@@ -96,7 +116,7 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def _set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
-    index = index_of(interface)
+    index = index_of(sock, interface, "multicast_interface")
     try:
         if sock.family == socket.AF_INET6:
             sock.setsockopt(_IPV6, socket.IPV6_MULTICAST_IF, index)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ..gen import BadOption
 from .address import Address
+from .admission import Admission
 from .message import MessageUDP, PacketInfo
 
 Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
@@ -39,6 +40,7 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    admission: what decides which datagrams become messages. None: all.
     again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
         True: it is tried again.
     """
@@ -46,6 +48,7 @@ class Backend(Protocol):
     name: str
     waiting: int
     more: bool
+    admission: Admission | None
     packets_in: int
     bytes_in: int
     truncated: int
@@ -59,7 +62,8 @@ class Backend(Protocol):
     def gso(self) -> bool: ...
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
-        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is there.
+        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is
+        there, or nothing of it was admitted.
 
         Raises `OSError` if the system reports an error, once all that came before was handed on.
         """

@@ -8,8 +8,8 @@ import socket
 from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
-from .address import Address, resolve_bind
-from .applying import apply
+from .address import DUAL_STACK, Address, family_of, resolve_bind
+from .applying import apply, apply_bound, reset
 from .inherited import claim
 from .options import SocketOptions
 from .substitute import current
@@ -53,6 +53,8 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
     sock = _duplicate(existing)
     try:
         _check_usable(sock, existing)
+        if options.dual_stack and family_of(sock) != DUAL_STACK:
+            raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
         sock.setblocking(False)
         apply(sock, options)
     except BaseException:
@@ -74,6 +76,8 @@ def _check_usable(sock: socket.socket, existing: Existing) -> None:
     if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
         what = f"{_name(sock.type)} of {_name(sock.family)}"
         raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET or AF_INET6")
+    if sock.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6):
+        raise BadOption("socket", existing, "it is for ICMP, not for UDP")
     if sock.getsockname()[1] == 0:
         raise BadOption("socket", existing, "it is not bound; call its bind() first")
 
@@ -101,7 +105,9 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         return bind(host, port, options)
     try:
         sock.setblocking(False)
+        reset(sock, options)
         apply(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -116,6 +122,7 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
         apply(sock, options)
         sock.bind(address)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise

@@ -26,6 +26,19 @@ def kernel_drops(sock: socket.socket) -> int | None:
     return int(values[_DROPS])
 
 
+def overflows(family: int) -> int | None:
+    """Datagrams that found no room in the receive buffer of any socket of `family` in this network namespace; None: not
+    Linux. `kernel_drops` is one socket's, but counts what its `bpf` refuses as well: of one socket, it tells the
+    sum only."""
+    name, prefix = ("snmp6", "Udp6RcvbufErrors") if family == socket.AF_INET6 else ("snmp", "Udp:")
+    try:
+        with open(f"/proc/thread-self/net/{name}") as table:
+            rows = [line.split() for line in table if line.startswith(prefix)]
+        return int(rows[0][1] if len(rows) == 1 else rows[1][rows[0].index("RcvbufErrors")])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def fullness(sock: socket.socket) -> float:
     """How much of the receive buffer is taken by what waits there, 0 to 1. 0 where the system does not tell."""
     try:

@@ -2,6 +2,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from .admission import Admission
 from .backend import Again, Columns, Failures, Pooled
 from .message import MessageUDP
 
@@ -9,6 +10,7 @@ def probe() -> str: ...
 
 class NativeBackend:
     name: str
+    admission: Admission | None
     waiting: int
     more: bool
     packets_in: int

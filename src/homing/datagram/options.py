@@ -9,7 +9,9 @@ from typing import Literal
 
 from ..gen import BadOption
 from ..gen.options import check_choice, check_integer, check_type
+from .bpf import Program, Steering, check_program, check_steering
 from .error_queue import why_no_error_queue
+from .limits import Pacing
 from .multicast import MulticastGroup
 
 LINUX_ONLY = "this is Linux only"
@@ -53,6 +55,15 @@ class SocketOptions:
     multicast_interface: name or index of the interface by which multicast is sent; "": the one of the route.
     multicast_ttl: time to live of multicast, 0 (this machine) to 255. None: 1, the local network.
     multicast_loop: whether this machine's own members get what is sent to a group. None: they do.
+    send_rate: how fast the socket sends at most, as a `meta.Pacing`. What is too much waits in the send queue. None: as
+        fast as it can.
+    bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
+        each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
+        offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
+    reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
+        order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
+        gives the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
+        a group give the same; the last one bound decides. Linux. None: by a hash of both addresses.
     receive_local_address: `message.info` tells the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.
@@ -79,6 +90,9 @@ class SocketOptions:
     multicast_interface: str | int = ""
     multicast_ttl: int | None = None
     multicast_loop: bool | None = None
+    send_rate: Pacing | None = None
+    bpf: Program | None = None
+    reuse_port_steering: Steering | None = None
     receive_local_address: bool = False
     receive_tos: bool = False
     receive_ttl: bool = False
@@ -89,6 +103,11 @@ class SocketOptions:
         for name in ("receive_buffer", "send_buffer"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1, 2**31 - 1)
+        check_type("send_rate", self.send_rate, (Pacing, type(None)), "a meta.Pacing or None")
+        if self.bpf is not None:
+            check_program("bpf", self.bpf)
+        if self.reuse_port_steering is not None:
+            check_steering("reuse_port_steering", self.reuse_port_steering)
         for name in _SWITCHES:
             check_type(name, getattr(self, name), bool, "True or False")
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):

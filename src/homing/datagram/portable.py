@@ -7,6 +7,7 @@ Receiving goes through one arena: what waits in a mailbox then costs its own len
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from array import array
@@ -15,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from .address import DUAL_STACK, Address, check_destination, family_of, mapped, plain
+from .admission import Admission
 from .ancillary import ROOM, Control, read_control, write_control
 from .backend import Again, Columns, Failures, Pooled
 from .kernel import join_no_datagrams
@@ -22,6 +24,7 @@ from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
+_PASSED_OVER = 64  # as many as are read at a stretch
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
@@ -42,13 +45,29 @@ class PortableBackend:
         self._view = memoryview(self._arena)
         self._info = info
         self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
-        self._receive_into = self._receive_with_info if info else sock.recvfrom_into
+        self._receive_into: Callable[[bytearray], tuple[int, Address]]
+        self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
+        self.admission = None
         self._sendto = sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.again: Again | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
+
+    @property
+    def admission(self) -> Admission | None:
+        return self._admission
+
+    @admission.setter
+    def admission(self, admission: Admission | None) -> None:
+        """Without one, it costs nothing: what is called for each datagram is then the socket's own method."""
+        self._admission = admission
+        self._receive_into = self._receive_with_info if self._info else self._sock.recvfrom_into
+        self._receive_pooled = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
+        if admission is not None:
+            self._receive_into = _admitted(admission, self._receive_into, self._infos)
+            self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
 
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
@@ -125,7 +144,7 @@ class PortableBackend:
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
+        receive = self._receive_pooled
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = True
@@ -206,6 +225,27 @@ class PortableBackend:
 
 def _nothing() -> None:
     """Where nothing is shared, nothing is given back."""
+
+
+def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
+    """`receive`, passing over what is not admitted, and its info: so many at a stretch at most, then it is as
+    if nothing were there, and the loop has its turn."""
+
+    def receive_admitted(*arguments: Any) -> Any:
+        for _ in range(_PASSED_OVER):
+            try:
+                received = receive(*arguments)
+            except OSError as error:
+                if error.errno != _WSAEMSGSIZE:
+                    raise
+                admission.denied += 1  # Windows does not tell whose it was
+                continue
+            if admission.admits(received[1]):
+                return received
+            del infos[-1:]
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    return receive_admitted
 
 
 def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:

@@ -328,6 +328,14 @@ class SendQueueFull(HomingError):
         self.limit = limit
 
 
+class ReplyLimited(HomingError):
+    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
+
+    def __init__(self, address: object) -> None:
+        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        self.address = address
+
+
 class BufferReleased(HomingError, ValueError):
     """What was to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
     longer.

@@ -1,8 +1,10 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool;
-             reporting: what is told of datagrams that were not sent
+udp          the UDP server; options: how it is made; workers: its pool
+udp_socket   what all that own a UDP socket have in common; outgoing: what is sent to it; reporting: what is told of
+             datagrams that were not sent
 batches      how a batch of datagrams goes to a behavior that takes batches
+protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
 """
@@ -13,7 +15,9 @@ from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
 from ..datagram import MulticastGroup as MulticastGroup
+from ..datagram import Pacing as Pacing
 from ..datagram import PacketInfo as PacketInfo
+from ..datagram import RateLimit as RateLimit
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool
 from .options import Buffers as Buffers

@@ -63,7 +63,7 @@ def _at(options: UDPServerOptions) -> UDPServer | None:
     loop = node_loop()
     if loop is None:
         return None
-    for _, address in resolve_bind(options.host, options.port):
+    for _, address in resolve_bind(options.host, options.port, options.dual_stack):
         server = _lingering.get((loop, address))
         if server is not None:
             return server

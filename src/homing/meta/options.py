@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from ..act.pool_routes import Route
-from ..datagram import Existing, SocketOptions
+from ..datagram import Existing, RateLimit, SocketOptions
+from ..datagram.networks import Network
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ..gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
+from .protecting import check_protection
 from .workers import pool_options
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
@@ -55,6 +57,12 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
         `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
+    allow: networks whose datagrams are heard, as a tuple such as `("192.0.2.0/24", "2001:db8::/32")`. Empty: all.
+    deny: networks whose datagrams are not, also if `allow` has them. What is not heard becomes no message: `denied`.
+    rate_limit: how many datagrams of each source are heard, as a `meta.RateLimit`. The others become no message:
+        `limited`. None: all.
+    reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
+        addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -99,6 +107,10 @@ class UDPServerOptions(SocketOptions):
     route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    rate_limit: RateLimit | None = None
+    reply_limit: RateLimit | None = None
     high_water: int = 1024
     low_water: int | None = None
     overflow: Overflow = "pause"
@@ -123,6 +135,7 @@ class UDPServerOptions(SocketOptions):
         check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
+        check_protection(self)
         check_integer("high_water", self.high_water, 1)
         if self.low_water is not None:
             check_integer("low_water", self.low_water, 0, self.high_water - 1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
 _TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
-_MEANINGFUL = frozenset({"receive_buffer", "send_buffer", "error_queue"}) | _TOLD
+_MEANINGFUL = frozenset({"receive_buffer", "send_buffer", "send_rate", "error_queue"}) | _TOLD
 """Options of a socket that mean something here, or whose want nobody can notice."""
 
 
