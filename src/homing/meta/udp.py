@@ -127,9 +127,8 @@ class UDPServer(UDPSocket):
         linger(self)
 
     def _transferred(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
-        if self._incoming is not None and self._pool is None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
+        if self._pool is None:
+            super()._transferred()
 
     def _hold(self, hold: bool) -> None:
         """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""

@@ -153,6 +153,11 @@ class UDPSocket(MetaBehavior):
         if self._gone is not None and not self._gone.done():
             self._gone.set_exception(error)
 
+    def _transferred(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self._incoming is not None and self._options.process is None:
+            self._incoming.redirect(self.process.parent)
+
     def drain(self) -> None:
         if self._incoming is not None:
             self._incoming.drain()
