@@ -136,7 +136,7 @@ class ErrorQueue:
                 break  # nothing more; or the socket is gone, which reading it will tell
             count += 1
             for level, kind, report in ancillary:
-                if (level, kind) in _REPORTS:
+                if (level, kind) in _REPORTS and addr:
                     from_afar += self._take(addr, data, report)
         return count, from_afar
 
@@ -144,6 +144,7 @@ class ErrorQueue:
         """One report. True if it came by ICMP."""
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
         mtu = info if number == errno.EMSGSIZE and info else None
+        addr = plain(addr)
         if origin == _LOCAL and mtu is not None:
             if len(self._mtus) >= _MTUS:
                 self._mtus.clear()
@@ -153,7 +154,6 @@ class ErrorQueue:
         name = errno.errorcode.get(number, str(number))
         self.counts[name] = self.counts.get(name, 0) + 1
         if self.on_error is not None:
-            addr = plain(addr)
             error = OSError(number, os.strerror(number))
             offender = _host_of(report[_EXTENDED.size :])
             self.on_error(MessageUDPError(None, addr, number, data, error, _ICMP[origin], kind, code, offender, mtu))

@@ -42,7 +42,6 @@ class LoopWatch:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writes = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

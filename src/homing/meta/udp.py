@@ -65,6 +65,8 @@ class UDPServer(UDPSocket):
         options = self._options
         inherited = None
         if self._predecessor is not None:
+            before = self._predecessor.statistics()
+            self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
             self._incoming, inherited = self._predecessor._hand_over()
             if self._lender is not None and self._predecessor._lender is not None:
                 self._lender.succeed(self._predecessor._lender)

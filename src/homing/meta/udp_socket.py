@@ -94,6 +94,7 @@ class UDPSocket(MetaBehavior):
     _gone: asyncio.Future[None] | None = None
     _pauses_sending = False
     _send_pauses = 0
+    _lost_reports = 0  # of a predecessor
 
     def __enter__(self) -> Self:
         return self
@@ -302,7 +303,7 @@ class UDPSocket(MetaBehavior):
             "dropped_send_oldest": endpoint.dropped_send_oldest,
             "send_pauses": self._send_pauses,
             "icmp_errors": dict(endpoint.icmp_errors),
-            "dropped_errors": self._reporter.lost if self._reporter is not None else 0,
+            "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
             "pool_errors": self._lender.errors if self._lender is not None else 0,
             "pauses": incoming.pauses if incoming is not None else 0,
             **protection_counters(endpoint),
