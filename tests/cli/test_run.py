@@ -181,7 +181,7 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
         await udp_port(running)
         running.process.kill()
         await running.end()
-    assert files(runtime / "homing") == ["served@localhost.sock"]
+    assert files(runtime / "homing") == ["served@localhost.sock", "served@localhost.takeover"]
     async with run(runtime, "served:Service") as running:
         await udp_port(running)
         assert await terminate(running) == 0

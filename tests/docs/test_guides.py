@@ -157,6 +157,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("meta.MessageUDP", public(meta.MessageUDP)),
         ("meta.PacketInfo", public(meta.PacketInfo)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
+        ("meta.TakeOver", {"predecessor"}),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
     ],
 )

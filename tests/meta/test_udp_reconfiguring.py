@@ -266,7 +266,7 @@ async def test_an_option_of_the_socket_changes_and_none_is_what_a_new_socket_has
     await change(probe, alias, **{name: value})
     after = all_options(server)
     assert after.pop((level, number)) != before[level, number]
-    assert server._endpoint.socket.getsockopt(level, number) == told
+    assert server._endpoint.sock.getsockopt(level, number) == told
     differing = {key for key in after if after[key] != before[key]}
     assert differing <= {(socket.SOL_SOCKET, 12)}  # SO_PRIORITY, which follows IP_TOS
     await change(probe, alias, **{name: False if name == "broadcast" else None})
@@ -276,7 +276,7 @@ async def test_an_option_of_the_socket_changes_and_none_is_what_a_new_socket_has
 @linux_only
 async def test_a_socket_of_ipv6_has_the_options_of_ipv6(probe: Probe) -> None:
     server, alias = await open_server(probe, host="::1")
-    sock = server._endpoint.socket
+    sock = server._endpoint.sock
     hops = sock.getsockopt(IPV6, socket.IPV6_UNICAST_HOPS)
     await change(probe, alias, ttl=9, tos=8)
     assert (sock.getsockopt(IPV6, socket.IPV6_UNICAST_HOPS), sock.getsockopt(IPV6, 67)) == (9, 8)
@@ -300,7 +300,7 @@ async def test_groups_are_joined_and_left_all_or_none(probe: Probe) -> None:
     error = await refusal(probe, alias, groups=(GROUPS[0], bad), ttl=9)
     assert isinstance(error, gen.BadOption)
     assert set(memberships.groups) == {GROUPS[1], GROUPS[2]}
-    assert server._endpoint.socket.getsockopt(IP, socket.IP_TTL) == 5
+    assert server._endpoint.sock.getsockopt(IP, socket.IP_TTL) == 5
 
 
 @linux_only

@@ -4,7 +4,7 @@ address     what can be bound, where a datagram may go
 options     options of a socket
 applying    setting the options of a socket
 ancillary   what a socket is asked to tell of each packet; how that is read and written in Python
-binding     from host and port to a bound socket, or an error that says what to do
+binding     from host and port to a bound socket, or an error that says what to do; connecting: to a connected one
 multicast   groups
 inherited   sockets that the program was started with
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
@@ -16,9 +16,9 @@ native      many datagrams per system call (Linux, compiled); arena: what they a
 limits      how much and how fast: the options; networks: sets of addresses; limiter: token buckets of many sources
 admission   which datagrams become messages; replies: which go out; pacing: how fast
 bpf         filters and steering that the kernel runs
-endpoint    one socket on one loop: reads, sends or queues, counts, closes once
 endpoint    one socket on one loop: reads, sends or queues, counts, closes once; watch: who wakes it
-error_queue ICMP errors, each with the datagram that it is about; failure: what is told of a datagram that was not sent
+error_queue ICMP errors, each with the datagram that it is about; pending: those of a connected socket without one;
+            failure: what is told of a datagram that was not sent
 kernel      granted buffers, kernel drops
 statistics  the counters, each with what to do if it grows
 """
@@ -34,6 +34,10 @@ from .binding import bind as bind
 from .binding import duplicate as duplicate
 from .binding import let_go as let_go
 from .binding import open_socket as open_socket
+from .connecting import Peers as Peers
+from .connecting import open_to as open_to
+from .connecting import peers_of as peers_of
+from .connecting import sorted_peers as sorted_peers
 from .endpoint import Endpoint as Endpoint
 from .failure import MessageUDPError as MessageUDPError
 from .failure import name_of as name_of

@@ -15,6 +15,7 @@ from ..gen import BadOption
 from .applying import NUMBERS, bind_device, numbers_of, set_buffer, set_multicast_interface
 from .bpf import REFUSE_ALL, Program, Steering, attach_filter, attach_steering, detach_steering
 from .endpoint import Endpoint
+from .inherited import lender_of
 from .kernel import granted_buffer
 from .multicast import MulticastGroup
 from .options import SocketOptions
@@ -28,13 +29,13 @@ _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 def resize(name: str, endpoint: Endpoint, size: int | None) -> Undo:
     """Asks for another `receive_buffer` or `send_buffer`. What waits there stays, also if it is more. Raises
     `BadOption`."""
-    before, lock = getattr(endpoint, name), _locks(endpoint.socket)
+    before, lock = getattr(endpoint, name), _locks(endpoint.sock)
     _resize(name, endpoint, size)
 
     def undo() -> None:
         _resize(name, endpoint, before)
         if lock is not None:
-            endpoint.socket.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+            endpoint.sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
 
     return undo
 
@@ -51,8 +52,8 @@ def _resize(name: str, endpoint: Endpoint, size: int | None) -> None:
     if size is None:
         with _new_like(endpoint) as new:
             size = granted_buffer(new, option)
-    set_buffer(endpoint.socket, option, name, size)
-    setattr(endpoint, name, granted_buffer(endpoint.socket, option))
+    set_buffer(endpoint.sock, option, name, size)
+    setattr(endpoint, name, granted_buffer(endpoint.sock, option))
 
 
 def _new_like(endpoint: Endpoint) -> socket.socket:
@@ -61,7 +62,7 @@ def _new_like(endpoint: Endpoint) -> socket.socket:
 
 def renumber(name: str, endpoint: Endpoint, value: Any) -> Undo:
     """Sets an option that the kernel knows as a number: broadcast, ttl, tos and so on. Raises `BadOption`."""
-    sock = endpoint.socket
+    sock = endpoint.sock
     pairs, number = numbers_of(sock, name, value)
     before = [(level, option, sock.getsockopt(level, option)) for level, option in pairs]
 
@@ -81,14 +82,14 @@ def renumber(name: str, endpoint: Endpoint, value: Any) -> Undo:
 
 def attach_device(endpoint: Endpoint, device: str, before: str) -> Undo:
     """Sends and receives by another interface; "": by any. Raises `BadOption`."""
-    bind_device(endpoint.socket, device)
-    return partial(bind_device, endpoint.socket, before)
+    bind_device(endpoint.sock, device)
+    return partial(bind_device, endpoint.sock, before)
 
 
 def multicast_by(endpoint: Endpoint, interface: str | int, before: str | int) -> Undo:
     """Sends multicast by another interface. Raises `BadOption`."""
-    set_multicast_interface(endpoint.socket, interface)
-    return partial(set_multicast_interface, endpoint.socket, before)
+    set_multicast_interface(endpoint.sock, interface)
+    return partial(set_multicast_interface, endpoint.sock, before)
 
 
 def regroup(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> Undo:
@@ -117,8 +118,8 @@ def _restore(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> None:
 
 def filter_by(endpoint: Endpoint, program: Program | None, before: Program | None) -> Undo:
     """Lets in what `program` passes; None: everything. Raises `BadOption`."""
-    attach_filter(endpoint.socket, program)
-    return partial(attach_filter, endpoint.socket, before)
+    attach_filter(endpoint.sock, program)
+    return partial(attach_filter, endpoint.sock, before)
 
 
 def steer_by(endpoint: Endpoint, steering: Steering | None, before: Steering | None) -> Undo:
@@ -129,17 +130,23 @@ def steer_by(endpoint: Endpoint, steering: Steering | None, before: Steering | N
 
 def _steer(endpoint: Endpoint, steering: Steering | None) -> None:
     if steering is None:
-        detach_steering(endpoint.socket)
+        detach_steering(endpoint.sock)
     else:
-        attach_steering(endpoint.socket, steering)
+        attach_steering(endpoint.sock, steering)
 
 
 def refuse_all(endpoint: Endpoint) -> bool:
     """Takes nothing more in; what was taken can still be read. False: this system has no way to do that."""
-    if sys.platform != "linux" or not isinstance(endpoint.socket, socket.socket):
+    if sys.platform != "linux" or not isinstance(endpoint.sock, socket.socket):
         return False
-    attach_filter(endpoint.socket, REFUSE_ALL)
+    attach_filter(endpoint.sock, REFUSE_ALL)
     return True
+
+
+def take_in_again(endpoint: Endpoint) -> None:
+    """After `refuse_all`, where the socket is not closed with this endpoint: who has it next may not know."""
+    if lender_of(endpoint.sock) is not None and refuse_all(endpoint):
+        attach_filter(endpoint.sock, None)
 
 
 ADJUSTABLE = (

@@ -14,8 +14,8 @@ from typing import Any
 from ..gen import BadOption
 from .address import DUAL_STACK, family_of
 from .ancillary import ask
-from .bpf import attach_filter
-from .error_queue import turn_on
+from .bpf import attach_filter, attach_steering
+from .error_queue import turn_off, turn_on
 from .kernel import granted_buffer
 from .multicast import hear_own_groups_only, index_of, join
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
@@ -60,6 +60,23 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
         turn_on(sock)
 
 
+def reset(sock: socket.socket, options: SocketOptions) -> None:
+    """Takes back what another program has set on a socket and `options` do not ask for, where it would do harm: a
+    filter, and errors that nobody reads."""
+    if not _LINUX:
+        return
+    if options.bpf is None:
+        attach_filter(sock, None)
+    if not options.error_queue:
+        turn_off(sock)
+
+
+def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
+    """Sets what only a bound socket can be asked for. Raises `BadOption`."""
+    if options.reuse_port_steering is not None:
+        attach_steering(sock, options.reuse_port_steering)
+
+
 def _set(sock: socket.socket, name: str, value: object, level: int, option: int, number: int) -> None:
     try:
         sock.setsockopt(level, option, number)
@@ -101,8 +118,9 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
     hear_own_groups_only(sock)
     if options.multicast_interface:
         set_multicast_interface(sock, options.multicast_interface)
+    bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
     for group in options.groups:
-        join(sock, group)
+        join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
 
 
 def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
@@ -123,6 +141,8 @@ def bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
     try:
+        if sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0") == device.encode():
+            return  # to bind it once more would take the capability
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
     except OSError as error:
         hint = {

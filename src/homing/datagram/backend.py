@@ -83,6 +83,9 @@ class Backend(Protocol):
         """Sends `messages` in order and gives how many are done; the others have to wait. Of those that are done,
         `failures` gets those that failed."""
 
+    def join(self, sock: socket.socket) -> None:
+        """Lets the kernel join datagrams, where it can."""
+
     def close(self) -> None:
         """Frees what the backend holds. The socket may be closed from now on."""
 

@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
 from .address import DUAL_STACK, Address, family_of, resolve_bind
-from .applying import apply
-from .bpf import attach_steering
+from .applying import apply, apply_bound, reset
 from .inherited import claim
 from .options import SocketOptions
 from .substitute import current
@@ -58,7 +57,6 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
             raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
         sock.setblocking(False)
         apply(sock, options)
-        _steer(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -107,8 +105,9 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         return bind(host, port, options)
     try:
         sock.setblocking(False)
+        reset(sock, options)
         apply(sock, options)
-        _steer(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -123,14 +122,8 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
         apply(sock, options)
         sock.bind(address)
-        _steer(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
     return sock
-
-
-def _steer(sock: socket.socket, options: SocketOptions) -> None:
-    """Of a bound socket."""
-    if options.reuse_port_steering is not None:
-        attach_steering(sock, options.reuse_port_steering)

@@ -23,12 +23,14 @@ from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .error_queue import ErrorQueue
 from .failure import MessageUDPError, name_of
-from .kernel import granted_buffer, kernel_drops
+from .inherited import lender_of
+from .kernel import granted_buffer, joins_datagrams, kernel_drops
 from .limits import Pacing, RateLimit
 from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
 from .networks import Network
 from .pacing import Pacer
+from .pending import PendingErrors
 from .replies import Replies
 from .watch import Watch, open_watch
 
@@ -53,6 +55,8 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
+    turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
+    connected: the socket is; without an error queue ICMP errors are known from its pending error.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
 
@@ -67,18 +71,25 @@ class Endpoint:
         info: bool = False,
         groups: tuple[MulticastGroup, ...] = (),
         error_queue: bool = False,
+        connected: bool = False,
     ) -> None:
-        self._sock = self.socket = sock
-        self.admission = Admission()
+        self._sock = sock
         self._family = family_of(sock)
         self.memberships = Memberships(sock, groups)
+        self.admission = Admission()
+        lender = lender_of(sock)
+        self.turn = None if lender is None else lender.turn
+        self._gro = gro
+        # Who reads now may not be able to take apart what the kernel joins.
+        gro = gro and (self.turn is None or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
-        self._errors: ErrorQueue | None = None
-        if error_queue:
-            self._errors = ErrorQueue(sock)
+        self._pending = PendingErrors(sock) if connected and not error_queue else None
+        self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else self._pending
+        if self._errors is not None:
             self._backend.again = self._errors.again
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
+        self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -103,6 +114,16 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
 
+    @property
+    def shared(self) -> bool:
+        """True while another program reads from the same socket."""
+        return self.turn is not None and not self.turn.is_set()
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
+        return self._sock
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
@@ -110,6 +131,8 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
+        if self._gro and not self._backend.gro:
+            self._backend.join(self._sock)
         self._watch.open(loop)
         if self._queue:
             self._outlet.write(self._flush)
@@ -121,14 +144,25 @@ class Endpoint:
             self._retry = None
         if self._reading:
             self._reading = False
-            self._watch.read(None)
+            if self._watched:
+                self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._watch.read(self._on_readable)
+            if self._watched:
+                self._watch.read(self._on_readable)
             self.read_on()
+
+    def watch(self, watched: bool) -> None:
+        """False: what comes to the socket calls nobody any more, but what was read before still does. True: as it
+        was."""
+        reading = self._reading
+        self.pause()
+        self._watched = watched
+        if reading:
+            self.resume()
 
     def read_on(self) -> None:
         """What was read already does not make the socket readable: it is called for in the loop's next turn."""
@@ -210,6 +244,9 @@ class Endpoint:
             except Exception as error:
                 self._count_send_error(error)
                 raise
+            finally:
+                if self._pending is not None:
+                    self._pending.settle()
         self._enqueue(message, token)
         return None
 
@@ -223,6 +260,8 @@ class Endpoint:
     def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
         done = 0 if self._queue else self._sender.send_many(messages, failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _, error in failures:
             self._count_send_error(error)
         if done < len(messages):
@@ -320,6 +359,8 @@ class Endpoint:
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
         done = self._sender.send_many([message for message, _, _ in waiting], failures)
+        if self._pending is not None:
+            self._pending.settle()
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:
@@ -343,13 +384,13 @@ class Endpoint:
     # --- errors by ICMP -----------------------------------------------------------------------------------
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
-        """Lets `on_error` get each ICMP error, where there is an error queue. It must not raise."""
+        """Lets `on_error` get each ICMP error, where they are known. It must not raise."""
         if self._errors is not None:
             self._errors.on_error = on_error
 
     @property
     def icmp_errors(self) -> dict[str, int]:
-        """ICMP errors by errno's name, where there is an error queue."""
+        """ICMP errors by errno's name, where they are known."""
         return {} if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:

@@ -10,6 +10,7 @@ one that is bound to its address. (To bind that anew would fail: it is in use.)
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -30,6 +31,8 @@ class Inherited:
 
     name: by which an `activation` finds it, or "".
     lent: the duplicate that a server uses, or has used last.
+    turn: until this is set another program reads; None: nobody else does.
+    holders: how often it is kept.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -39,6 +42,8 @@ class Inherited:
         self.address: Address | str | bytes = sock.getsockname()
         self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _INTERNET  # systemd passes others, too
         self.lent: socket.socket | None = None
+        self.turn: asyncio.Event | None = None
+        self.holders = 0
         sock.detach()
 
     def __str__(self) -> str:
@@ -80,16 +85,20 @@ def _take(descriptor: int, name: str) -> None:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these."""
+    """Lets `claim` find these, until they are let go as often as they were kept."""
     with _lock:
-        _kept.extend(found)
+        for inherited in found:
+            inherited.holders += 1
+            if inherited.holders == 1:
+                _kept.append(inherited)
 
 
 def let_go(gone: Iterable[Inherited]) -> None:
-    """Keeps these no longer. Duplicates that are lent out stay open. A second time does nothing."""
+    """Keeps these no longer. Duplicates that are lent out stay open."""
     with _lock:
         for inherited in gone:
-            if inherited in _kept:
+            inherited.holders -= 1
+            if inherited.holders == 0:
                 _kept.remove(inherited)
                 os.close(inherited.descriptor)
 
@@ -98,6 +107,11 @@ def kept() -> list[Inherited]:
     """All of them."""
     with _lock:
         return _kept.copy()
+
+
+def lender_of(sock: socket.socket) -> Inherited | None:
+    """Whose duplicate `sock` is, if any's."""
+    return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
 def claim(activation: str | None, host: str, port: int, dual_stack: bool = False) -> socket.socket | None:

@@ -142,12 +142,12 @@ class Memberships:
         self.groups = tuple(one for one in self.groups if one != group)
 
 
-def join(sock: socket.socket, group: MulticastGroup) -> None:
-    """Joins `group`. Raises `BadOption`."""
-    _change(sock, group, True)
+def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:
+    """Joins `group`. again: which is no error if it is joined already. Raises `BadOption`."""
+    _change(sock, group, True, again)
 
 
-def _change(sock: socket.socket, group: MulticastGroup, joins: bool) -> None:
+def _change(sock: socket.socket, group: MulticastGroup, joins: bool, again: bool = False) -> None:
     six = ":" in group.address
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or (six and sock.family == socket.AF_INET):
         raise BadOption("groups", group, "this socket's address family has no such groups")
@@ -165,6 +165,8 @@ def _change(sock: socket.socket, group: MulticastGroup, joins: bool) -> None:
             option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
             sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
     except OSError as error:
+        if again and error.errno == (errno.EADDRNOTAVAIL if group.source else errno.EADDRINUSE):
+            return
         raise BadOption("groups", group, _HINTS.get(error.errno or 0, f"the system refuses it: {error}")) from None
 
 

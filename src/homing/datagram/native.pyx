@@ -11,8 +11,8 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
-from .admission cimport Admission
 from .address import family_of
+from .admission cimport Admission
 from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
 from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
@@ -100,6 +100,9 @@ cdef class NativeBackend:
         if self._arena is not None:
             give_back(self._arena)
             self._arena = None
+
+    def join(self, sock):
+        self.gro = _sets(sock, UDP_GRO, 1)
 
     # --- receiving ----------------------------------------------------------------------------------------
 

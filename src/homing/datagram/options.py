@@ -38,15 +38,6 @@ class SocketOptions:
 
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
-    send_rate: how fast the socket sends at most, as a `meta.Pacing`. What is too much waits in the send queue. None: as
-        fast as it can.
-    bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
-        each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
-        offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
-    reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
-        order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
-        gives the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
-        a group give the same; the last one bound decides. Linux. None: by a hash of both addresses.
     reuse_port: several sockets, of several OS processes, may be bound to the same address if all ask for it: the kernel
         spreads the peers over them, and all that one peer sends meets the same one (socket(7) SO_REUSEPORT).
     broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); else that fails with EACCES.
@@ -64,6 +55,15 @@ class SocketOptions:
     multicast_interface: name or index of the interface by which multicast is sent; "": the one of the route.
     multicast_ttl: time to live of multicast, 0 (this machine) to 255. None: 1, the local network.
     multicast_loop: whether this machine's own members get what is sent to a group. None: they do.
+    send_rate: how fast the socket sends at most, as a `meta.Pacing`. What is too much waits in the send queue. None: as
+        fast as it can.
+    bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
+        each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
+        offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
+    reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
+        order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
+        gives the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
+        a group give the same; the last one bound decides. Linux. None: by a hash of both addresses.
     receive_local_address: `message.info` tells the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.
@@ -79,9 +79,6 @@ class SocketOptions:
 
     receive_buffer: int | None = None
     send_buffer: int | None = None
-    send_rate: Pacing | None = None
-    bpf: Program | None = None
-    reuse_port_steering: Steering | None = None
     reuse_port: bool = False
     broadcast: bool = False
     dual_stack: bool = False
@@ -93,6 +90,9 @@ class SocketOptions:
     multicast_interface: str | int = ""
     multicast_ttl: int | None = None
     multicast_loop: bool | None = None
+    send_rate: Pacing | None = None
+    bpf: Program | None = None
+    reuse_port_steering: Steering | None = None
     receive_local_address: bool = False
     receive_tos: bool = False
     receive_ttl: bool = False

@@ -72,6 +72,9 @@ class PortableBackend:
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
 
+    def join(self, sock: socket.socket) -> None:
+        """It cannot take trains apart."""
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:

@@ -31,7 +31,9 @@ def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
     """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`."""
     if not isinstance(sock, socket.socket):
         return sock.watch(on_error)
-    return LoopWatch(sock.fileno()) if on_error is None else EpollWatch(sock.fileno(), on_error)
+    if on_error is None or not epoll_serves(sock):
+        return LoopWatch(sock.fileno())
+    return EpollWatch(sock.fileno(), on_error)
 
 
 class LoopWatch:
@@ -40,7 +42,6 @@ class LoopWatch:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writes = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -61,8 +62,14 @@ class LoopWatch:
         """Whoever has asked to read and write has said that it wants no more."""
 
 
+def epoll_serves(sock: socket.socket) -> bool:
+    """True if `EpollWatch` can watch `sock`: on Linux, and not if it is a test's."""
+    return hasattr(select, "epoll") and isinstance(sock, socket.socket)
+
+
 class EpollWatch:
-    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue. Implements `Watch`.
+    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue, or is connected.
+    Implements `Watch`.
 
     epoll tells of errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
     asyncio's calls the reader over and over until the queue is empty, and uvloop's never again once there was an error.

@@ -2,7 +2,7 @@
 
 identifiers  PID, Alias, Ref, ProcessID, Event
 messages     what the runtime sends, MessagePriority, NO_REPLY
-errors       HomingError and all below it, exit reasons among them
+errors       HomingError and all below it, exit reasons among them; request_errors: those of a UDP client
 options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
 application  Application, and its specification, modes and states
 state        the life of a process, as a table
@@ -94,5 +94,12 @@ from .options import Fallback as Fallback
 from .options import MetaOptions as MetaOptions
 from .options import NodeOptions as NodeOptions
 from .options import ProcessOptions as ProcessOptions
+from .request_errors import ConnectFailed as ConnectFailed
+from .request_errors import MatchFailed as MatchFailed
+from .request_errors import PeerRefused as PeerRefused
+from .request_errors import PeerUnreachable as PeerUnreachable
+from .request_errors import RequestKeyTaken as RequestKeyTaken
+from .request_errors import RequestTimeout as RequestTimeout
+from .request_errors import TooManyRequests as TooManyRequests
 from .state import TRANSITIONS as TRANSITIONS
 from .state import ProcessState as ProcessState

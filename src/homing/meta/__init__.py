@@ -1,11 +1,13 @@
 """Meta-processes that come with Homing.
 
-udp          the UDP server; options: how it is made; outgoing: what is sent to it; workers: its pool;
-             reporting: what is told of datagrams that were not sent
+udp          the UDP server; options: how it is made; workers: its pool
+udp_socket   what all that own a UDP socket have in common; outgoing: what is sent to it; reporting: what is told of
+             datagrams that were not sent
 batches      how a batch of datagrams goes to a behavior that takes batches
 reconfiguring  changing options of a server that runs; moving: sockets that it had before; counting: all of them
 protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
+taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
@@ -23,5 +25,6 @@ from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
 from .reconfiguring import Reconfigure as Reconfigure
 from .reconfiguring import Reconfigured as Reconfigured
+from .taking_over import TakeOver as TakeOver
 from .udp import UDPServer as UDPServer
 from .udp import create_udp_server as create_udp_server

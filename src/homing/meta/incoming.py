@@ -184,6 +184,16 @@ class Incoming:
         if self.open:
             self._endpoint.resume()
 
+    @property
+    def deliverable(self) -> bool:
+        """True while something that was read is still to be delivered, and can be."""
+        return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
+
+    def limit(self, reads: int) -> None:
+        """From here on so many reads of the kernel's at a stretch. 0: none, but what was read already is delivered."""
+        self._reads = reads
+        self._endpoint.watch(reads > 0)
+
     def redirect(self, to: Target) -> None:
         """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
         self._inlet.redirect(to)

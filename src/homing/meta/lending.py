@@ -122,14 +122,3 @@ class Lender:
     def _failed(self, what: str, error: object) -> None:
         self.errors += 1
         self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", repr(error))
-
-
-def was_released(data: Any) -> bool:
-    """True if `data` is a memoryview that raises."""
-    if not isinstance(data, memoryview):
-        return False
-    try:
-        data.nbytes  # noqa: B018 - a released view raises
-    except ValueError:
-        return True
-    return False

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..datagram import Endpoint, MessageUDP, Statistics
-from ..datagram.adjusting import refuse_all
+from ..datagram.adjusting import refuse_all, take_in_again
 from ..gen import Alias
 from .counting import add, count
 from .incoming import Incoming
@@ -57,6 +57,10 @@ class Former:
         self._seen = seen if self.endpoint.reading else -1
         self._timer = self._loop.call_later(_LOOK, self._look)
 
+    def counted(self) -> Statistics:
+        """What it has counted."""
+        return Statistics(**count(self.endpoint, self.incoming))
+
     def close(self) -> None:
         """Looks no more."""
         self._timer.cancel()
@@ -101,7 +105,7 @@ class Formers:
     def total(self, counted: Statistics) -> Statistics:
         """These counters and theirs."""
         for former in self._formers:
-            counted = add(counted, count(former.endpoint, former.incoming))
+            counted = add(counted, former.counted())
         return counted if self._counted is None else add(counted, self._counted)
 
     def close(self) -> None:
@@ -112,6 +116,8 @@ class Formers:
     def _end(self, former: Former) -> None:
         self._formers.remove(former)
         former.close()
+        if not former.endpoint.closed:
+            take_in_again(former.endpoint)
         self.closes(former.endpoint)
-        counted = count(former.endpoint, former.incoming)
+        counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-from ..datagram import VARIABLE, Endpoint, asked, duplicate, let_go, open_socket, why_portable
+from ..datagram import Endpoint, asked, duplicate, let_go, open_socket
 from ..gen import BindFailed
-from ..node.logs import ContextAdapter
 from .options import UDPServerOptions
 
 
@@ -37,19 +33,3 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
     except BaseException:
         sock.close()
         raise
-
-
-def tell_once_why_portable(log: ContextAdapter) -> None:
-    """Where the native backend could serve and does not, the user is told, once in a program."""
-    reason = why_portable()
-    if reason and reason not in _told and sys.platform == "linux" and VARIABLE not in os.environ:
-        _told.add(reason)
-        log.warning(
-            "UDP servers use the portable datagram backend, which costs about three times as much per datagram: %s. "
-            "Install a C compiler and the Python headers and install homing again, or set %s=portable to be content",
-            reason,
-            VARIABLE,
-        )
-
-
-_told: set[str] = set()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..datagram import Address, Endpoint
 from ..datagram.address import is_numeric
 from ..datagram.adjusting import ADJUSTABLE, Undo, adjust
-from ..gen import BadOption
+from ..gen import BadOption, NotAllowed
 from ..gen.options import check_seconds
 from .opening import open_endpoint
 from .options import UDPServerOptions
@@ -92,6 +92,8 @@ def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
     undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
     try:
         if moved is not None:
+            if moved.shared:
+                raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name):

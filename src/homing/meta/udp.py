@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
-from collections import deque
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from ..act.pool_options import PoolOptions
 from ..datagram import (
-    Address,
     Endpoint,
     JoinGroup,
     LeaveGroup,
     MessageUDP,
     Statistics,
     format_address,
-    name_of,
 )
-from ..gen import (
-    NO_REPLY,
-    PID,
-    Alias,
-    BadOption,
-    BufferReleased,
-    HomingError,
-    MetaBehavior,
-    MetaTerminated,
-    NotAllowed,
-    Ref,
-    ReplyLimited,
-    Target,
-)
+from ..gen import NO_REPLY, PID, Alias, BadOption, HomingError, NotAllowed, Ref, Target
 from ..gen.behavior import Result
-from ..node.logs import RateLimited
 from ..node.meta import MetaProcess
 from ..node.process import Process
-from .counting import count
-from .incoming import TURN, Incoming
-from .inspecting import facts
-from .lending import Lender, was_released
+from .incoming import Incoming
+from .lending import Lender
 from .lingering import find, forget, linger
 from .moving import Formers
-from .opening import open_endpoint, tell_once_why_portable
+from .opening import open_endpoint
 from .options import UDPServerOptions
-from .outgoing import any_leased, take_datagrams
-from .protecting import protect
+from .protecting import protect, protection_facts
 from .reconfiguring import Reconfigure, reconfigure
-from .reporting import Reporter
+from .udp_socket import UDPSocket
 from .workers import pool_options, retire, serves, start_workers
 
 
-class UDPServer(MetaBehavior):
+class UDPServer(UDPSocket):
     """A bound UDP socket. Each datagram comes as a `MessageUDP` to the parent, or to `process`; a `MessageUDP` sent
     to the alias goes out to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets a
     `DatagramBatch` there instead: all that one wake-up brought.
@@ -63,9 +40,10 @@ class UDPServer(MetaBehavior):
     dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
-    process: MetaProcess
-
-    _forwards: ClassVar[bool] = True
+    _kind: ClassVar[str] = "UDP server"
+    _options: UDPServerOptions
+    _incoming: Incoming | None
+    _formers: Formers
 
     def __init__(self, options: UDPServerOptions) -> None:
         if not isinstance(options, UDPServerOptions):
@@ -77,50 +55,25 @@ class UDPServer(MetaBehavior):
         self._predecessor: UDPServer | None = find(options)
         self._endpoint: Endpoint = open_endpoint(options) if self._predecessor is None else self._predecessor._endpoint
         self._adopted = False
-        self._incoming: Incoming | None = None
-        self._pool: Process | None = None
-        self._pauses_sending = options.send_overflow == "pause"
-        self._send_pauses = 0
-        self._log: RateLimited | None = None
-        self._reporter: Reporter | None = None
-        self._lost = 0  # by reporters before this one
-        self._gone: asyncio.Future[None] | None = None
+        self._incoming = None
         self._formers = Formers(self._close_one)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the socket unless the server was started by `spawn_meta`: then it belongs to its parent. One that was
-        to be adopted lingers on."""
-        if "process" not in self.__dict__:
-            self._close()
-
-    @property
-    def local_address(self) -> Address:
-        """The address the socket is bound to, with the port that the system chose where 0 was asked for."""
-        return self._endpoint.local_address
+        self._held = False
+        self._pool: Process | None = None
 
     # --- life ---------------------------------------------------------------------------------------------
 
     def init(self, process: MetaProcess) -> Result:  # type: ignore[override]
-        self.process = process
-        if self._endpoint.closed:
-            raise NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
-        self._log = RateLimited(process.log)
-        tell_once_why_portable(process.log)
+        self._own(process)
+        self._prepare()
         options = self._options
-        if self._pauses_sending and not process.limit:
-            process.bound(options.send_queue)
-        self._report_to(options)
-        self._warn_of_small_buffers(process)
         inherited = None
         if self._predecessor is not None:
+            before = self._predecessor.statistics()
+            self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
             self._incoming, inherited = self._predecessor._hand_over()
             self._formers = self._predecessor._formers
             self._formers.closes = self._close_one
+            self._report_to(options.on_error)
             if self._lender is not None and self._predecessor._lender is not None:
                 self._lender.succeed(self._predecessor._lender)
             self._predecessor = None
@@ -163,44 +116,23 @@ class UDPServer(MetaBehavior):
         to, options = self._receiver(), self._options
         return Incoming(self.process, endpoint, to, options, self._lender, self._socket_gone, id)
 
-    def _report_to(self, options: UDPServerOptions) -> None:
-        """Who is told of datagrams that fail, and that others have gone out."""
-        before, self._reporter = self._reporter, None
-        if options.on_error is not None:
-            self._reporter = Reporter(self.process, options.on_error, options.high_water, self._warn)
-        self._lost += before.lost if before is not None else 0
-        for endpoint in self._endpoints():
-            endpoint.on_sent = self._sent_later
-            endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+    def _endpoints(self) -> list[Endpoint]:
+        return [self._endpoint, *self._formers.endpoints]
 
-    def _warn_of_small_buffers(self, process: MetaProcess) -> None:
-        for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
-            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint, f"{name}_buffer")
-            if asked is not None and granted < asked:
-                process.log.warning(
-                    "UDP server %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",
-                    format_address(self.local_address),
-                    name,
-                    granted,
-                    asked,
-                    sysctl,
-                    sysctl,
-                    asked,
-                )
+    def _incomings(self) -> list[Incoming]:
+        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
+        if self._endpoint.turn is not None:
+            await self._endpoint.turn.wait()
         if self._incoming is not None:
             for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
                 endpoint.open(self.process.loop, incoming.readable)
                 incoming.resume()
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
-
-    def _socket_gone(self, error: OSError) -> None:
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_exception(error)
 
     def _adopts(self) -> MetaProcess | None:
         if self._predecessor is None:
@@ -218,10 +150,22 @@ class UDPServer(MetaBehavior):
         linger(self)
 
     def _transferred(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
         if self._pool is None and self._options.process is None:
             for incoming in self._incomings():
                 incoming.redirect(self.process.parent)
+
+    def _hold(self, hold: bool) -> None:
+        """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
+        self._held = hold
+        for incoming in self._incomings():
+            incoming.limit(0 if hold else self._options.receive_batch)
+
+    def drain(self) -> None:
+        self._hold(True)
+
+    def drained(self) -> bool:
+        undelivered = any(incoming.deliverable for incoming in self._incomings())
+        return not undelivered and not any(endpoint.send_waiting for endpoint in self._endpoints())
 
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
@@ -232,47 +176,31 @@ class UDPServer(MetaBehavior):
         self._adopted = True
         return incoming, self._pool
 
-    def _endpoints(self) -> list[Endpoint]:
-        return [self._endpoint, *self._formers.endpoints]
-
-    def _incomings(self) -> list[Incoming]:
-        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
-
-    def drain(self) -> None:
-        for incoming in self._incomings():
-            incoming.drain()
-
-    def drained(self) -> bool:
-        return not any(endpoint.send_waiting for endpoint in self._endpoints())
-
-    def terminate(self, reason: Exception) -> None:
-        """Closes the socket. A second time does nothing."""
-        self._close()
-
     def _close(self) -> None:
         if self._adopted or self._predecessor is not None:
             return  # the socket is, or still is, another's
         forget(self)
         self._formers.close()
-        if self._incoming is not None:
-            self._incoming.close()
-        self._close_one(self._endpoint)
-
-    def _close_one(self, endpoint: Endpoint) -> None:
-        for message, ref in endpoint.close():
-            if ref is None:
-                self._report(message, MetaTerminated(self.process.id))
-            self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
+        super()._close()
 
     # --- other options ------------------------------------------------------------------------------------
 
+    def _reconfigure(self, sender: PID, request: Reconfigure) -> Any:
+        if sender not in (self.process.parent, self.process.core.pid):
+            raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
+        if self._held or self._endpoint.shared:
+            raise NotAllowed(f"{self.process.id} is about to end, or its socket to be taken over")
+        return reconfigure(self, request)
+
     def _change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
         """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
+        told = (self._options.on_error, self._options.high_water) != (options.on_error, options.high_water)
         self._options = options
         self._linger = options.linger
         if moved is not None:
             self._move(moved, grace)
-        self._report_to(options)
+        if told or moved is not None:
+            self._report_to(options.on_error)
         for endpoint in self._endpoints():
             endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
         for incoming in self._incomings():
@@ -290,154 +218,45 @@ class UDPServer(MetaBehavior):
 
     # --- to the socket ------------------------------------------------------------------------------------
 
-    def _take_main(self, main: deque[Any]) -> int:
-        """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
-        most = TURN
-        if self._pauses_sending:
-            most = min(most, self._endpoint.send_room)
-            if most == 0:
-                self._send_pauses += 1
-                self.process.hold()
-                return 0
-        messages = take_datagrams(main, most)
-        if messages:
-            self._send(messages)
-            return len(messages)
-        entry = main.popleft()
-        if type(entry) is tuple:
-            self.handle_message(*entry)
-        else:
-            entry.handle(self.process)
-        return 1
-
-    def _send(self, messages: list[MessageUDP]) -> None:
-        if not self._formers:
-            self._send_by(self._endpoint, messages)
-            return
-        for endpoint in self._endpoints():
-            self._send_by(endpoint, [message for message in messages if self._leaves_from(message) is endpoint])
-
     def _leaves_from(self, message: MessageUDP) -> Endpoint:
-        return (self._formers.endpoint_of(message) if self._formers else None) or self._endpoint
-
-    def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
-        done, failures = endpoint.send_many(messages)
-        for index, error in failures:
-            self._failed(messages[index], error, None)
-        if self._lender is not None or any_leased(messages):
-            failed = {index for index, _ in failures}
-            for index in range(done):
-                if index not in failed:
-                    self._finished(messages[index])
+        return self._formers.endpoint_of(message) or self._endpoint
 
     def handle_message(self, sender: PID, message: Any) -> None:
         """What is no datagram. (Those go through `_take_main`, or come with a higher priority.)"""
-        if isinstance(message, MessageUDP):
-            self._send([message])
-        elif isinstance(message, Reconfigure):
-            self._reconfigure(sender, None, message)
-        else:
-            self._warn("message", "a %s was sent to a UDP server, which takes MessageUDP", type(message).__name__)
+        if not isinstance(message, Reconfigure):
+            super().handle_message(sender, message)
+            return
+        try:
+            self._reconfigure(sender, message)
+        except HomingError as error:
+            self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
         groups, and changes options."""
-        if isinstance(request, Reconfigure):
-            return self._reconfigure(sender, ref, request)
-        if isinstance(request, (JoinGroup, LeaveGroup)):
-            return self._change_groups(sender, ref, request)
-        if not isinstance(request, MessageUDP):
-            error: Exception = NotAllowed(f"a UDP server takes MessageUDP, not {type(request).__name__}")
+        try:
+            if isinstance(request, Reconfigure):
+                return self._reconfigure(sender, request)
+            if isinstance(request, (JoinGroup, LeaveGroup)):
+                return self._change_groups(request)
+        except HomingError as error:
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
-        try:
-            size = self._leaves_from(request).send(request, ref)
-        except Exception as failure:
-            self.process.send_response_error(sender, ref, self._failed(request, failure, ref))
-            return NO_REPLY
-        if size is None:
-            return NO_REPLY
-        self._finished(request)
-        return size
+        return super().handle_call(sender, ref, request)
 
-    def _reconfigure(self, sender: PID, ref: Ref | None, request: Reconfigure) -> Any:
-        """Answers with what is in force now, or with why all is as it was; where nobody waits for it, logs that."""
-        try:
-            if sender not in (self.process.parent, self.process.core.pid):
-                raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
-            return reconfigure(self, request)
-        except HomingError as error:
-            if ref is None:
-                self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
-            else:
-                self.process.send_response_error(sender, ref, error)
-            return NO_REPLY
-
-    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+    def _change_groups(self, request: JoinGroup | LeaveGroup) -> Any:
         memberships = self._endpoint.memberships
-        try:
-            if isinstance(request, JoinGroup):
-                memberships.join(request)
-            else:
-                memberships.leave(request)
-        except HomingError as error:
-            self.process.send_response_error(sender, ref, error)
-            return NO_REPLY
-        return memberships.groups
-
-    def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
-        """A datagram that had to wait was sent or refused."""
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
-            self.process.resume()
-        if error is None:
-            self._finished(message)
+        if isinstance(request, JoinGroup):
+            memberships.join(request)
         else:
-            error = self._failed(message, error, ref)
-        if ref is not None and error is None:
-            self.process.send_response(self.process.parent, ref, size)
-        elif ref is not None and error is not None:
-            self.process.send_response_error(self.process.parent, ref, error)
-
-    def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
-        """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
-        `call` is (`ref`), and its buffer goes back."""
-        if isinstance(error, ValueError) and not isinstance(error, HomingError) and was_released(message.data):
-            error = BufferReleased()
-        self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
-        if ref is None and not isinstance(error, ReplyLimited):
-            self._report(message, error)
-        self._finished(message)
-        return error
-
-    def _report(self, message: MessageUDP, error: Exception) -> None:
-        if self._reporter is not None:
-            endpoint = self._leaves_from(message)
-            mtu = endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
-            self._reporter.failed(message, error, mtu)
-
-    def _finished(self, message: MessageUDP) -> None:
-        """The datagram has gone out, or never will: a pooled buffer goes back."""
-        if message._lease is not None:
-            message._lease.release_after(message.data)
-        elif self._lender is not None:
-            self._lender.put_sent(message.data)
+            memberships.leave(request)
+        return memberships.groups
 
     # --- what it tells ------------------------------------------------------------------------------------
 
-    def _warn(self, kind: str, text: str, *args: object) -> None:
-        if self._log is not None:
-            self._log.warning(self.process.loop.time(), kind, text, *args)
-
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
-        counted = count(
-            self._endpoint,
-            self._incoming,
-            send_pauses=self._send_pauses,
-            dropped_errors=self._lost + (self._reporter.lost if self._reporter is not None else 0),
-            pool_errors=self._lender.errors if self._lender is not None else 0,
-        )
-        return self._formers.total(counted)
+        return self._formers.total(Statistics(**self._counters()))
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
@@ -445,8 +264,14 @@ class UDPServer(MetaBehavior):
         waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
         linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
         it to another process)."""
-        told = facts(self)
-        return {key: told[key] for key in items if key in told} if items else told
+        facts = self._facts(self.statistics())
+        facts.update(
+            buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
+            linger=self._linger,
+            adoptions=self.process.adoptions,
+            **protection_facts(self._endpoint, self._options),
+        )
+        return {key: facts[key] for key in items if key in facts} if items else facts
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:
