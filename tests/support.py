@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import os
+import platform
 import socket
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+import pytest
 
 import homing
 from homing import act, gen
@@ -40,6 +46,29 @@ def in_thread(function: Callable[[], T]) -> T:
     """Runs `function` in a thread that is made for it and ends with it: what it changes of itself ends too."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(function).result()
+
+
+_SETRESUID = {"x86_64": 117, "aarch64": 147}
+_NOBODY = 65534
+
+gives_up_privileges = pytest.mark.skipif(
+    sys.platform != "linux" or (os.geteuid() == 0 and platform.machine() not in _SETRESUID),
+    reason="gives up its privileges by a Linux system call",
+)
+
+
+def without_privileges(function: Callable[[], T]) -> T:
+    """Runs `function` in a thread that is nobody's; the system call, unlike the library's, changes one thread only."""
+
+    def body() -> T:
+        if os.geteuid() == 0:
+            number = ctypes.c_long(_SETRESUID[platform.machine()])
+            nobody = ctypes.c_long(_NOBODY)
+            if ctypes.CDLL(None).syscall(number, nobody, nobody, nobody):
+                pytest.skip("this root cannot become nobody")
+        return function()
+
+    return in_thread(body)
 
 
 def free_port() -> int:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import platform
 import resource
 import socket
-import sys
-from typing import Any
 
 import pytest
 
 from homing import gen, meta
 
-from ..support import UDPPeer, in_thread
-
-_SETRESUID = {"x86_64": 117, "aarch64": 147}
-_NOBODY = 65534
+from ..support import UDPPeer, gives_up_privileges, without_privileges
 
 
 def fails(host: str, port: int = 0) -> gen.BindFailed:
@@ -58,24 +51,7 @@ def test_a_bind_error_is_an_oserror_too() -> None:
     assert isinstance(fails("192.0.2.1"), OSError)
 
 
-def without_privileges(function: Any) -> None:
-    """Runs `function` in a thread that is nobody's; the system call, unlike the library's, changes one thread only."""
-
-    def body() -> None:
-        if os.geteuid() == 0:
-            number = ctypes.c_long(_SETRESUID[platform.machine()])
-            nobody = ctypes.c_long(_NOBODY)
-            if ctypes.CDLL(None).syscall(number, nobody, nobody, nobody):
-                pytest.skip("this root cannot become nobody")
-        function()
-
-    in_thread(body)
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux" or (os.geteuid() == 0 and platform.machine() not in _SETRESUID),
-    reason="gives up its privileges by a Linux system call",
-)
+@gives_up_privileges
 def test_a_privileged_port_is_refused_to_others_with_the_capability_that_it_needs() -> None:
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as setting:
         if int(setting.read()) <= 999:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import homing
-from homing import act, gen, meta
+from homing import act, gen, meta, testing
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -132,7 +132,7 @@ def check_all_named(section: str, names: set[str]) -> None:
     assert len(there) == len(names), "a name stands there twice"
 
 
-@pytest.mark.parametrize("module", [homing, gen, act, meta], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [homing, gen, act, meta, testing], ids=lambda module: module.__name__)
 def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:
     check_all_named(module.__name__, exported(module))
 
@@ -151,6 +151,8 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("gen.Application", public(gen.Application)),
         ("gen.MetaBehavior", public(gen.MetaBehavior)),
         ("gen.MetaProcess", public(gen.MetaProcess)),
+        ("testing.FakeNetwork", public(testing.FakeNetwork) | {"seed"}),
+        ("testing.Peer", public(testing.Peer) | {"address"}),
         ("meta.UDPServer", public(meta.UDPServer) - public(gen.MetaBehavior) | {"terminate"}),
         ("meta.MessageUDP", public(meta.MessageUDP)),
         ("meta.PacketInfo", public(meta.PacketInfo)),
@@ -180,6 +182,7 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.ApplicationSpec,
         gen.ApplicationMember,
         act.Backoff,
+        testing.Conditions,
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
@@ -222,6 +225,8 @@ SNAPSHOTS = [
     gen.ProcessTree,
     act.ChildInfo,
     act.ChildCount,
+    testing.NetworkStatistics,
+    testing.Event,
 ]
 
 

@@ -51,8 +51,8 @@ def table() -> Iterator[tuple[str, str, str]]:
         found = {test: value for (*key, test), value in _figures.items() if key == [case, promise]}
         for value in dict.fromkeys(found.values()):
             variants = sorted({variant(test) for test in found if found[test] == value} - {""})
-            shown = value if len(set(found.values())) == 1 else f"{value} ({', '.join(variants)})"
-            yield str(case), promise, shown
+            several = variants and len(set(found.values())) > 1
+            yield str(case), promise, f"{value} ({', '.join(variants)})" if several else value
 
 
 def reason(report: pytest.TestReport) -> str:

@@ -22,6 +22,8 @@ from ..support import in_thread
 T = TypeVar("T")
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 """linux/in.h"""
+SO_RCVBUFFORCE = 33
+"""asm-generic/socket.h"""
 
 
 class Network:

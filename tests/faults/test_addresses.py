@@ -22,6 +22,7 @@ from homing import act, gen, meta
 from ..datagram.traffic import linux_only
 from ..meta.udp import in_network, needs_namespaces
 from ..support import DEADLINE
+from .figures import figure
 
 pytestmark = linux_only
 needs_dig = pytest.mark.skipif(
@@ -95,6 +96,11 @@ async def test_case_14_dig_gets_its_answer_from_each_address_that_it_asks(host: 
         for asked in HOSTS[host]:
             for source in HOSTS[host]:
                 assert await dig(network, source, asked, port) == 0, f"{source} has asked {asked}"
+    figure(
+        14,
+        "answers that dig took, for each source and address asked",
+        f"{len(HOSTS[host]) ** 2} of {len(HOSTS[host]) ** 2}",
+    )
 
 
 @needs_namespaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from .figures import figure
 from .networks import (
     IP_MTU_DISCOVER,
     IP_PMTUDISC_DO,
+    SO_RCVBUFFORCE,
     EchoOn,
     Network,
     linked,
@@ -33,6 +35,10 @@ FIREWALL = """nft add table ip f; nft 'add chain ip f out { type filter hook out
 nft add rule ip f out udp dport 99 drop"""
 ROUTES = """ip route add blackhole 192.0.2.0/25
 ip route add unreachable 192.0.2.128/25; ip route add prohibit 198.51.100.0/24"""
+
+LOSES_FRAGMENTS = """nft add table netdev f
+nft 'add chain netdev f in { type filter hook ingress device va priority 0; }'
+nft add rule netdev f in ip frag-off \\& 0x1fff != 0 numgen inc mod 20 == 0 drop"""
 
 
 @pytest.fixture
@@ -136,6 +142,7 @@ async def test_cases_8_and_9_over_a_slow_cable_answers_wait_in_a_bounded_queue_a
     with ends[1].do(UDPPeer, THERE) as peer:
         for request in requests:
             peer.send(request, server.local_address)
+            await asyncio.sleep(0)
         answers, peak = await collect(peer, server, len(requests))
     statistics = server.statistics()
     assert 0 < peak <= send_queue
@@ -148,6 +155,26 @@ async def test_cases_8_and_9_over_a_slow_cable_answers_wait_in_a_bounded_queue_a
         )
     else:
         figure(9, "answers that came once and in order, of 200 of which the kernel took a few at a time", len(answers))
+
+
+async def test_case_12_of_a_datagram_in_fragments_comes_the_whole_or_nothing(
+    node: homing.Node, ends: list[Network]
+) -> None:
+    """8000 bytes are six fragments; of those after the first every twentieth is lost: one of each fourth datagram."""
+    ends[0].run(LOSES_FRAGMENTS)
+    server = await open_echo_on(ends[0], node, host=HERE, receive_buffer=1 << 20)
+    requests = [(b"%d" % number).ljust(8000, b".") for number in range(100)]
+    with ends[1].do(UDPPeer, THERE) as peer:
+        peer.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
+        for request in requests:
+            peer.send(request, server.local_address)
+            await asyncio.sleep(0)
+        answers, _ = await collect(peer, server, 75)
+        assert await still_answers(peer, server)
+    assert answers == [request for request in requests if request in set(answers)]
+    assert server.statistics().packets_in == 75 + 1
+    assert server.statistics().receive_errors == {}
+    figure(12, "whole datagrams of 100, of which 25 lost a fragment, and parts of others", f"{len(answers)}, 0")
 
 
 async def bound_at(where: Network, host: str) -> tuple[meta.UDPServer, int]:

@@ -11,6 +11,8 @@ import homing
 from homing import act, gen, meta
 from homing.testing import Event, FakeNetwork, Peer, run_virtual
 
+from .figures import figure
+
 SERVER = ("10.0.0.1", 53)
 PEERS = 4
 EACH = 250
@@ -85,17 +87,18 @@ def collector(number: int) -> tuple[type[Collector], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_over_a_perfect_network_everything_arrives_once_and_in_order(seed: int) -> None:
+def test_case_33_over_a_perfect_network_everything_arrives_once_and_in_order(seed: int) -> None:
     run = Run(*collector(seed), seed=seed)
     numbers = [b"%d" % number for number in range(EACH)]
     for peer, answers in zip(run.peers, run.answers, strict=True):
         assert [data for data, source in run.seen if source == peer.address] == numbers
         assert answers == [(b"re " + data, SERVER) for data in numbers]
     assert run.statistics.packets_in == run.statistics.delivered == run.statistics.packets_out == PEERS * EACH
+    figure(33, "over a perfect network: arrived once and in order", f"{len(run.seen)} of {PEERS * EACH}")
 
 
 @pytest.mark.parametrize("seed", range(1, 51))
-def test_over_a_bad_network_the_receiver_sees_what_the_network_has_delivered_and_nothing_else(
+def test_case_33_over_a_bad_network_the_receiver_sees_what_the_network_has_delivered_and_nothing_else(
     seed: int,
 ) -> None:
     bad = {"loss": 0.006 * seed, "duplicate": 0.1, "reorder": 0.2, "delay": (0.0, 0.02)}
@@ -110,3 +113,5 @@ def test_over_a_bad_network_the_receiver_sees_what_the_network_has_delivered_and
     assert (statistics.in_flight, statistics.overflow, statistics.no_receiver) == (0, 0, 0)
     assert min(statistics.lost, statistics.duplicated, statistics.reordered) > 0
     assert run.statistics.packets_in == run.statistics.packets_out == len(run.seen)
+    added = len(run.seen) - len(run.happened("delivered", SERVER))
+    figure(33, "over a bad network, seeds 1 to 50: losses, doubles and disorder of the runtime's own", added)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import homing
 from homing import gen, meta
 
-from ..support import Probe, UDPPeer, eventually
+from ..support import Probe, UDPPeer, eventually, gives_up_privileges, without_privileges
 from .udp import SMALL, create, descriptor_of, open_echo, open_server
 
 COUNTERS = {
@@ -43,9 +44,20 @@ COUNTERS = {
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
 
 
-def most_receive_buffer() -> int:
-    """The receive buffer that this system grants at most."""
-    return int(Path("/proc/sys/net/core/rmem_max").read_text())
+def may_exceed_limits() -> bool:
+    if sys.platform != "linux":
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, 33, 4096)  # SO_RCVBUFFORCE
+        except PermissionError:
+            return False
+    return True
+
+
+def most_buffer(limit: str) -> int:
+    """The largest buffer that the system grants, as it is asked for."""
+    return int(Path(f"/proc/sys/net/core/{limit}").read_text())
 
 
 async def test_inspect_tells_every_counter_and_every_fact(node: homing.Node, probe: Probe) -> None:
@@ -112,19 +124,38 @@ async def test_a_receive_buffer_that_the_system_grants_is_told_and_nothing_is_wa
     assert caplog.records == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the limit of a Linux system")
-async def test_a_receive_buffer_that_the_system_clamps_is_told_and_warned_of_once(
-    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture
+@gives_up_privileges
+@pytest.mark.parametrize(("kind", "limit"), [("receive", "rmem_max"), ("send", "wmem_max")])
+async def test_a_buffer_that_the_system_clamps_is_told_and_warned_of_once(
+    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture, kind: str, limit: str
 ) -> None:
-    most = most_receive_buffer()
+    most = most_buffer(limit)
     if most >= 2**30:
         pytest.skip("this system grants whatever can be asked for")
+    asked = most * 2 - 1
     with caplog.at_level(logging.WARNING, "homing"):
-        _, alias = await open_server(probe, receive_buffer=most * 2 - 1)
-    assert (await node.inspect_meta(alias))["receive_buffer"] == most
+        server = without_privileges(lambda: create(**{f"{kind}_buffer": asked}))
+        alias = await probe.do(lambda actor: actor.spawn_meta(server))
+    assert (await node.inspect_meta(alias))[f"{kind}_buffer"] == most
     (record,) = caplog.records
-    assert "rmem_max" in record.getMessage()
+    assert f"sysctl -w net.core.{limit}={asked}" in record.getMessage()
     assert str(most) in record.getMessage()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="asks for more than the system's limit, as root"
+)
+@pytest.mark.parametrize(("kind", "limit"), [("receive", "rmem_max"), ("send", "wmem_max")])
+async def test_who_may_gets_a_buffer_beyond_the_limit_of_the_system(
+    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture, kind: str, limit: str
+) -> None:
+    asked = most_buffer(limit) + 4096
+    if asked >= 2**29:
+        pytest.skip("this system's limit is far too high to ask for more")
+    with caplog.at_level(logging.WARNING, "homing"):
+        _, alias = await open_server(probe, **{f"{kind}_buffer": asked})
+    assert (await node.inspect_meta(alias))[f"{kind}_buffer"] == asked
+    assert caplog.records == []
 
 
 async def test_a_bigger_receive_buffer_holds_more_datagrams(peer: UDPPeer) -> None:

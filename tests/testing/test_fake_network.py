@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from homing import gen
+from homing.datagram import SocketOptions
 from homing.testing import Event, FakeNetwork, VirtualLoop, run_virtual
 
 from ..support import eventually
@@ -306,14 +307,29 @@ async def test_what_finds_nobody_is_counted_and_nobody_is_told() -> None:
     assert client.waiting() == []
 
 
-async def test_where_the_network_refuses_the_sender_is_told_at_its_next_read() -> None:
-    network = FakeNetwork(seed=1, refuse=True)
-    client, server = network.socket(*CLIENT), network.socket(*SERVER)
-    server.close()
-    client.send(b"x", SERVER)
-    with pytest.raises(ConnectionRefusedError):
-        await client.receive()
-    assert client.waiting() == []
+@pytest.mark.parametrize("refuse", [True, False])
+async def test_a_connected_socket_is_told_once_of_a_port_that_nobody_has(refuse: bool) -> None:
+    network = FakeNetwork(seed=1, refuse=refuse)
+    client = network._bind(*CLIENT, SocketOptions())
+    client.connect(SERVER)
+    assert client.getpeername() == SERVER
+    client.send(b"x")
+    buffer = bytearray(9)
+    errors: list[type[OSError]] = [ConnectionRefusedError] if refuse else []
+    for error in [*errors, BlockingIOError]:
+        with pytest.raises(error):
+            client.recvfrom_into(buffer)
+
+
+async def test_a_connected_socket_hears_its_peer_only() -> None:
+    network = FakeNetwork(seed=1)
+    client = network._bind(*CLIENT, SocketOptions())
+    client.connect(SERVER)
+    for place in (SERVER, ("10.0.0.3", 53)):
+        network.socket(*place).send(b"x", CLIENT)
+    assert client.take().source == SERVER
+    assert not client.readable
+    assert network.statistics.no_receiver == 1
 
 
 async def test_a_full_receive_buffer_drops_and_counts() -> None:
@@ -399,8 +415,8 @@ async def test_events_tell_what_has_become_of_each_datagram(events: list[Event])
 
 
 def test_its_representation_makes_it_again() -> None:
-    network = FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02), mtu=1500, refuse=True)
-    assert repr(network) == "FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02), mtu=1500, refuse=True)"
+    network = FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02), mtu=1500, refuse=False)
+    assert repr(network) == "FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02), mtu=1500, refuse=False)"
     assert repr(eval(repr(network))) == repr(network)
     drawn = FakeNetwork()
     assert eval(repr(drawn)).seed == drawn.seed

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +17,9 @@ from homing import act, gen, meta
 from homing.testing import FakeNetwork
 
 from ..support import DEADLINE, Probe, UDPPeer, eventually
-from .networks import CLIENT, SERVER, Echo, Keeper, conserved, send_numbers
+from .networks import CLIENT, SERVER, Echo, conserved, send_numbers
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="told on Linux only")
 
 
 @pytest.fixture
@@ -70,7 +75,7 @@ async def test_outside_of_the_block_the_system_serves(network: FakeNetwork, prob
     with FakeNetwork(seed=2) as inner:
         in_inner = create()
     in_outer = create()
-    assert [len(made._bound) for made in (network, inner)] == [1, 1]
+    assert [len(made._traffic.sockets) for made in (network, inner)] == [1, 1]
     network._leave.pop()()  # as at the end of its block
     try:
         server = await open_server(probe, host="127.0.0.1", port=0)
@@ -80,7 +85,7 @@ async def test_outside_of_the_block_the_system_serves(network: FakeNetwork, prob
         network.__enter__()
     in_inner.terminate(gen.TerminateNormal())
     in_outer.terminate(gen.TerminateNormal())
-    assert [len(made._bound) for made in (network, inner)] == [0, 0]
+    assert [len(made._traffic.sockets) for made in (network, inner)] == [0, 0]
 
 
 async def test_a_block_counts_for_its_thread_only(network: FakeNetwork) -> None:
@@ -91,7 +96,7 @@ async def test_a_block_counts_for_its_thread_only(network: FakeNetwork) -> None:
     address = await asyncio.to_thread(elsewhere)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
-    assert not network._bound
+    assert not network._traffic.sockets
 
 
 # --- what a server is there -------------------------------------------------------------------------------
@@ -199,18 +204,59 @@ async def test_a_receiver_of_batches_gets_them(network: FakeNetwork, node: homin
     assert len(batches) < 100
 
 
-async def test_a_refusal_is_counted_and_the_server_goes_on(node: homing.Node) -> None:
-    with FakeNetwork(seed=1, refuse=True) as network:
-        kept: list[Any] = []
-        server = await node.call(await node.spawn(Keeper, kept), "server")
-    gone, peer = network.socket("10.0.0.3"), network.socket(*CLIENT)
+@linux
+@pytest.mark.parametrize(("host", "origin"), [(CLIENT[0], "icmp"), ("fd00::2", "icmp6")])
+async def test_an_error_queue_tells_of_ports_that_nobody_has(
+    network: FakeNetwork, probe: Probe, host: str, origin: str
+) -> None:
+    server = create(host="fd00::1" if ":" in host else SERVER[0], error_queue=True, on_error=probe.pid)
+    alias = await probe.do(lambda actor: actor.spawn_meta(server))
+    peer = network.socket(host)
+    gone = network.socket(host)
     gone.close()
-    alias = server.process.id
-    probe = await Probe.start(node)
-    await probe.do(lambda actor: actor.send(alias, meta.MessageUDP(None, gone.address, b"anybody?")))
-    await eventually(lambda: server.statistics().receive_errors == {"ECONNREFUSED": 1})
-    peer.send(b"x", SERVER)
-    await eventually(lambda: len(kept) == 1)
+    for address in (gone.address, peer.address, gone.address):
+        await probe.do(lambda actor, to=address: actor.send(alias, meta.MessageUDP(None, to, b"anybody?")))
+    for _ in range(2):
+        error = await probe.get()
+        assert (error.addr, error.errno, error.data) == (gone.address, errno.ECONNREFUSED, b"anybody?")
+        assert (error.origin, error.offender) == (origin, host)
+    assert [data for data, _ in peer.waiting()] == [b"anybody?"]
+    assert server.statistics().icmp_errors == {"ECONNREFUSED": 2}
+    assert server.statistics().receive_errors == server.statistics().send_errors == {}
+
+
+@linux
+@pytest.mark.parametrize(("host", "other"), [("10.0.0.7", "10.0.0.2"), ("fd00::7", "fd00::2")])
+@pytest.mark.parametrize("pooled", [False, True])
+async def test_what_comes_with_a_datagram_is_told_where_it_is_asked_for(
+    network: FakeNetwork, probe: Probe, host: str, other: str, pooled: bool
+) -> None:
+    told = ("receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp")
+    pool = meta.BufferPool(100) if pooled else None
+    server = create(host="::" if ":" in host else "", buffer_pool=pool, **dict.fromkeys(told, True))
+    await probe.do(lambda actor: actor.spawn_meta(server))
+    sender = create(host=other, port=4000)
+    alias = await probe.do(lambda actor: actor.spawn_meta(sender))
+    info = meta.PacketInfo(tos=0x2E << 2, ttl=9)
+    before = time.time_ns()
+    for sent in (info, None):
+        message = meta.MessageUDP(None, (host, 53), b"x", info=sent)
+        await probe.do(lambda actor, message=message: actor.send(alias, message))
+    first, second = await probe.get(), await probe.get()
+    assert (first.info.local, first.info.tos, first.info.ttl) == (host, 0xB8, 9)
+    assert (second.info.local, second.info.tos, second.info.ttl) == (host, 0, 64)
+    assert before <= first.info.timestamp <= second.info.timestamp <= time.time_ns()
+    first.release()
+    second.release()
+
+
+@linux
+async def test_a_datagram_leaves_from_the_address_that_it_is_told_to(network: FakeNetwork, probe: Probe) -> None:
+    alias = await probe.do(lambda actor: actor.spawn_meta(create(host="")))
+    peer = network.socket(*CLIENT)
+    message = meta.MessageUDP(None, CLIENT, b"x", info=meta.PacketInfo(local="192.0.2.1"))
+    await probe.do(lambda actor: actor.send(alias, message))
+    assert await peer.receive() == (b"x", ("192.0.2.1", 53))
 
 
 # --- what is built on servers -----------------------------------------------------------------------------
@@ -267,7 +313,7 @@ async def test_a_server_ends_with_its_owner_and_its_address_is_free(network: Fak
     for _ in range(3):
         owner = await node.spawn(Echo)
         node.kill(owner)
-        await eventually(lambda: not network._bound)
+        await eventually(lambda: not network._traffic.sockets)
 
 
 async def test_a_node_stops_with_datagrams_on_their_way() -> None:
@@ -278,7 +324,7 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
             send_numbers(peer, 50)
             assert network.statistics.in_flight == 50
         assert network.statistics.in_flight == 50
-        assert len(network._bound) == 1
+        assert len(network._traffic.sockets) == 1
         await eventually(lambda: network.statistics.no_receiver == 50)
         assert conserved(network)
 
@@ -286,7 +332,7 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
 async def test_an_option_that_it_does_not_have_is_refused_not_ignored(network: FakeNetwork) -> None:
     import dataclasses
 
-    from homing.testing import network as module
+    from homing.testing import sockets as module
 
     supported = module._MEANINGFUL
     module._MEANINGFUL = supported - {"send_buffer"}

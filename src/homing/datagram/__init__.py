@@ -2,8 +2,10 @@
 
 address     what can be bound, where a datagram may go
 options     options of a socket
+applying    setting the options of a socket
 ancillary   what a socket is asked to tell of each packet; how that is read and written in Python
 binding     from host and port to a bound socket, or an error that says what to do; connecting: to a connected one
+multicast   groups
 inherited   sockets that the program was started with
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
 substitute  a network that a test has put in the system's place
@@ -24,7 +26,10 @@ from .ancillary import asked as asked
 from .backend import VARIABLE as VARIABLE
 from .backend import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
+from .binding import Existing as Existing
 from .binding import bind as bind
+from .binding import duplicate as duplicate
+from .binding import let_go as let_go
 from .binding import open_socket as open_socket
 from .connecting import Peers as Peers
 from .connecting import open_to as open_to
@@ -35,5 +40,8 @@ from .failure import MessageUDPError as MessageUDPError
 from .failure import name_of as name_of
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
+from .multicast import JoinGroup as JoinGroup
+from .multicast import LeaveGroup as LeaveGroup
+from .multicast import MulticastGroup as MulticastGroup
 from .options import SocketOptions as SocketOptions
 from .statistics import Statistics as Statistics

@@ -15,13 +15,42 @@ Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
 
 
-def resolve_bind(host: str, port: int) -> list[tuple[int, Address]]:
+DUAL_STACK = 0x1000 | socket.AF_INET6
+"""The family of an IPv6 socket that carries IPv4 as well, in addresses that begin with ::ffff: (RFC 4291 2.5.5.2). Here
+they are written as IPv4 addresses always."""
+
+_MAPPED = "::ffff:"
+
+
+def family_of(sock: socket.socket) -> int:
+    """AF_INET, AF_INET6, `DUAL_STACK`, or whatever the family of `sock` is."""
+    six = sock.family == socket.AF_INET6 and isinstance(sock, socket.socket)
+    if six and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return DUAL_STACK
+    return int(sock.family)
+
+
+def plain(address: Address) -> Address:
+    """`address`; an IPv4 one that the system has written as IPv6 becomes (host, port)."""
+    if address[0].startswith(_MAPPED) and "." in address[0]:
+        return address[0].removeprefix(_MAPPED), address[1]
+    return address
+
+
+def mapped(address: Address) -> Address:
+    """The opposite, for a `DUAL_STACK` socket: (host, port) of IPv4 becomes what the system takes there."""
+    return address if ":" in address[0] else (_MAPPED + address[0], address[1])
+
+
+def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[int, Address]]:
     """The (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::" every
-    IPv6.
+    IPv6; each is both if it is to be `dual_stack`.
 
     Raises `BindFailed` if the name cannot be resolved. A name is looked up here, which may block; an address never
     does.
     """
+    if dual_stack:
+        return [(int(socket.AF_INET6), ("::", port, 0, 0))]
     try:
         found = socket.getaddrinfo(
             host or None, port, socket.AF_UNSPEC if host else socket.AF_INET, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -38,6 +67,8 @@ def check_destination(family: int, address: Any) -> None:
     """Raises `BadAddress` unless a socket of `family` can take `address` as it stands."""
     if not isinstance(address, tuple):
         raise BadAddress(address, "give a tuple such as ('127.0.0.1', 53)")
+    if family == DUAL_STACK:
+        family = int(socket.AF_INET6 if address and ":" in str(address[0]) else socket.AF_INET)
     longest = 4 if family == socket.AF_INET6 else 2
     if not 2 <= len(address) <= longest:
         raise BadAddress(address, f"this socket's addresses have {'2 to 4' if longest == 4 else '2'} fields")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
 from .address import Address, resolve_bind
-from .ancillary import ask
-from .error_queue import turn_on
+from .applying import apply
 from .inherited import claim
 from .options import SocketOptions
 from .substitute import current
@@ -28,16 +29,65 @@ def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
     """
-    network = current()
-    if network is not None:
-        return network.bind(host, port, options)  # type: ignore[no-any-return]
+    substitute = current()
+    if substitute is not None:
+        return substitute(host, port, options)  # type: ignore[no-any-return]
     failure: BindFailed | None = None
-    for family, address in resolve_bind(host, port):
+    for family, address in resolve_bind(host, port, options.dual_stack):
         try:
             return _bind_one(family, address, options)
         except OSError as error:
             failure = failure or BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
     raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
+
+
+Existing: TypeAlias = socket.socket | int
+"""A socket of the user's, or its file descriptor."""
+
+
+def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
+    """A duplicate of a socket that is bound already, with what `options` ask for. That of the user stays open.
+
+    Raises `BadOption` if it is none that datagrams can be received from.
+    """
+    sock = _duplicate(existing)
+    try:
+        _check_usable(sock, existing)
+        sock.setblocking(False)
+        apply(sock, options)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _duplicate(existing: Existing) -> socket.socket:
+    descriptor = existing.fileno() if isinstance(existing, socket.socket) else existing
+    try:
+        return socket.socket(fileno=os.dup(descriptor))
+    except OSError as error:
+        what = "is closed" if error.errno == errno.EBADF else f"is none ({error.strerror})"
+        raise BadOption("socket", existing, f"it {what}; give an open socket that is bound") from None
+
+
+def _check_usable(sock: socket.socket, existing: Existing) -> None:
+    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        what = f"{_name(sock.type)} of {_name(sock.family)}"
+        raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET or AF_INET6")
+    if sock.getsockname()[1] == 0:
+        raise BadOption("socket", existing, "it is not bound; call its bind() first")
+
+
+def _name(number: object) -> str:
+    return getattr(number, "name", str(number))
+
+
+def let_go(existing: Existing) -> None:
+    """Closes what `duplicate` was made of: it belongs to somebody else now."""
+    if isinstance(existing, socket.socket):
+        existing.close()
+    else:
+        os.close(existing)
 
 
 def open_socket(host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket:
@@ -51,7 +101,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         return bind(host, port, options)
     try:
         sock.setblocking(False)
-        _configure(sock, options)
+        apply(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -63,26 +113,10 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _configure(sock, options)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
+        apply(sock, options)
         sock.bind(address)
     except BaseException:
         sock.close()
         raise
     return sock
-
-
-def _configure(sock: socket.socket, options: SocketOptions) -> None:
-    _set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
-    _set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
-    ask(sock, options)
-    if options.error_queue:
-        turn_on(sock)
-
-
-def _set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
-    if size is not None:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, size)
-        except OSError as error:
-            raise BadOption(name, size, f"the system refuses it: {error.strerror}") from None

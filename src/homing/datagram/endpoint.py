@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from ..gen import SendQueueFull
-from .address import Address, check_destination
+from .address import Address, check_destination, family_of
 from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
@@ -24,8 +24,9 @@ from .error_queue import ErrorQueue
 from .failure import MessageUDPError, name_of
 from .kernel import granted_buffer, kernel_drops
 from .message import MessageUDP
+from .multicast import Memberships, MulticastGroup
 from .pending import PendingErrors
-from .watch import EpollWatch, LoopWatch, Watch, epoll_serves
+from .watch import open_watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -43,6 +44,7 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    groups: the multicast groups that the socket has joined.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
@@ -59,21 +61,20 @@ class Endpoint:
         drop_oldest: bool = False,
         gro: bool = True,
         info: bool = False,
+        groups: tuple[MulticastGroup, ...] = (),
         error_queue: bool = False,
         connected: bool = False,
     ) -> None:
         self._sock = sock
+        self._family = family_of(sock)
+        self.memberships = Memberships(sock, groups)
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._pending = PendingErrors(sock) if connected and not error_queue else None
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else self._pending
-        self._watch: Watch
         if self._errors is not None:
             self._backend.again = self._errors.again
-        if self._errors is not None and epoll_serves(sock):
-            self._watch = EpollWatch(sock.fileno(), self._errors.woken)
-        else:
-            self._watch = LoopWatch(sock.fileno())
+        self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -96,9 +97,9 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        self._loop = loop if isinstance(self._sock, socket.socket) else self._sock.watched_on(loop)
+        self._loop = loop
         self._on_readable = on_readable
-        self._watch.open(self._loop)
+        self._watch.open(loop)
         if self._queue:
             self._watch.write(self._flush)
 
@@ -229,7 +230,7 @@ class Endpoint:
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
         """Refuses now what no system call could take later."""
         try:
-            check_destination(self._sock.family, message.addr)
+            check_destination(self._family, message.addr)
             if message.info is not None:
                 write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit and not self._drop_oldest:

@@ -19,6 +19,7 @@ import struct
 import sys
 from collections.abc import Callable
 
+from .address import plain
 from .failure import MessageUDPError
 
 # linux/include/uapi/linux/in.h, in6.h; Python's socket module names them from 3.14 on
@@ -143,6 +144,7 @@ class ErrorQueue:
         name = errno.errorcode.get(number, str(number))
         self.counts[name] = self.counts.get(name, 0) + 1
         if self.on_error is not None:
+            addr = plain(addr)
             error = OSError(number, os.strerror(number))
             offender = _host_of(report[_EXTENDED.size :])
             self.on_error(MessageUDPError(None, addr, number, data, error, _ICMP[origin], kind, code, offender, mtu))

@@ -25,4 +25,5 @@ cdef class MessageUDP:
     cdef public object _lease
     cdef public object info
 
+    @cython.locals(answer=MessageUDP)
     cpdef MessageUDP reply(self, object data, object info=*)

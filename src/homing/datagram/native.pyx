@@ -11,6 +11,7 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
+from .address import family_of
 from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
 from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
@@ -19,7 +20,7 @@ from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 cdef extern from "<netinet/in.h>":
     cdef enum:
-        AF_INET6
+        AF_INET
 
 cdef enum:
     # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
@@ -58,7 +59,7 @@ cdef class NativeBackend:
 
     name = "native"
 
-    cdef int _fd, _family
+    cdef int _fd, _family  # the latter as `address.family_of`
     cdef Py_ssize_t _size  # the longest datagram that is accepted
     cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
     cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
@@ -77,7 +78,7 @@ cdef class NativeBackend:
 
     def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
-        self._family = sock.family
+        self._family = family_of(sock)
         self._size = buffer_size
         self._train = 1.0
         self._octets = 0.0
@@ -182,7 +183,7 @@ cdef class NativeBackend:
         cdef Arena arena
         cdef Slot* slot
         cdef Py_ssize_t length, left, index = 0, total = 0
-        cdef int host_size = 16 if self._family == AF_INET6 else 4
+        cdef int host_size = 4 if self._family == AF_INET else 16
         cdef bytes offsets, lengths, hosts, ports
         cdef int* offset
         cdef int* size

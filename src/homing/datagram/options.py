@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from ..gen import BadOption
-from ..gen.options import check_integer, check_type
+from ..gen.options import check_choice, check_integer, check_type
 from .error_queue import why_no_error_queue
+from .multicast import MulticastGroup
+
+LINUX_ONLY = "this is Linux only"
+
+MtuDiscovery = Literal["dont", "want", "do", "probe", "interface", "omit"]
+
+MTU_DISCOVERY: dict[str, int] = {"dont": 0, "want": 1, "do": 2, "probe": 3, "interface": 4, "omit": 5}
+"""IP_PMTUDISC_DONT and so on, linux/include/uapi/linux/in.h."""
+
+_SWITCHES = (
+    "reuse_port",
+    "broadcast",
+    "dual_stack",
+    "receive_local_address",
+    "receive_tos",
+    "receive_ttl",
+    "receive_timestamp",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +36,23 @@ class SocketOptions:
 
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+    reuse_port: several sockets, of several OS processes, may be bound to the same address if all ask for it: the kernel
+        spreads the peers over them, and all that one peer sends meets the same one (socket(7) SO_REUSEPORT).
+    broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); else that fails with EACCES.
+    dual_stack: a server on "::" (or "") also takes IPv4; each IPv4 peer has an IPv4 address, (host, port), as anywhere
+        else. False: IPv4 is left to others.
+    bind_device: name of the interface by which datagrams come and go, no other's (socket(7) SO_BINDTODEVICE). Linux.
+    ttl: time to live (IPv6: hop limit) of what is sent, 1 to 255, but for multicast.
+    tos: type of service (IPv6: traffic class) of what is sent, 0 to 255: DSCP * 4 + ECN.
+    mtu_discovery: ip(7) IP_MTU_DISCOVER. "do": never fragment; what is longer than the path's MTU fails with EMSGSIZE.
+        "dont": fragment. "want": as the route says. "probe": do not fragment, and do not mind the path's MTU.
+        "interface", "omit": mind the interface's MTU only, whatever ICMP says; "omit" fragments what is longer (for
+        DNS servers, against forged ICMP). Linux.
+    groups: multicast groups that are joined, each a `MulticastGroup`; more at run time by `JoinGroup` and `LeaveGroup`.
+        What comes for groups that only others on this machine have joined does not come here (IP_MULTICAST_ALL).
+    multicast_interface: name or index of the interface by which multicast is sent; "": the one of the route.
+    multicast_ttl: time to live of multicast, 0 (this machine) to 255. None: 1, the local network.
+    multicast_loop: whether this machine's own members get what is sent to a group. None: they do.
     receive_local_address: `message.info` tells the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.
@@ -30,6 +68,17 @@ class SocketOptions:
 
     receive_buffer: int | None = None
     send_buffer: int | None = None
+    reuse_port: bool = False
+    broadcast: bool = False
+    dual_stack: bool = False
+    bind_device: str = ""
+    ttl: int | None = None
+    tos: int | None = None
+    mtu_discovery: MtuDiscovery | None = None
+    groups: tuple[MulticastGroup, ...] = ()
+    multicast_interface: str | int = ""
+    multicast_ttl: int | None = None
+    multicast_loop: bool | None = None
     receive_local_address: bool = False
     receive_tos: bool = False
     receive_ttl: bool = False
@@ -40,8 +89,33 @@ class SocketOptions:
         for name in ("receive_buffer", "send_buffer"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1, 2**31 - 1)
-        for name in ("receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"):
+        for name in _SWITCHES:
             check_type(name, getattr(self, name), bool, "True or False")
+        if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+            raise BadOption("reuse_port", True, "this system has no SO_REUSEPORT")
+        check_type("bind_device", self.bind_device, str, 'the name of an interface, or ""')
+        if len(self.bind_device.encode(errors="replace")) > 15 or "\0" in self.bind_device:
+            raise BadOption("bind_device", self.bind_device, "names of interfaces have 15 bytes at most")
+        if self.ttl is not None:
+            check_integer("ttl", self.ttl, 1, 255)
+        if self.tos is not None:
+            check_integer("tos", self.tos, 0, 255)
+        if self.mtu_discovery is not None:
+            check_choice("mtu_discovery", self.mtu_discovery, tuple(MTU_DISCOVERY))
+        self._check_multicast()
+        for name in ("bind_device", "mtu_discovery"):
+            if getattr(self, name) and sys.platform != "linux":
+                raise BadOption(name, getattr(self, name), LINUX_ONLY)
         check_type("error_queue", self.error_queue, bool, "True or False")
         if self.error_queue and why_no_error_queue():
             raise BadOption("error_queue", self.error_queue, why_no_error_queue())
+
+    def _check_multicast(self) -> None:
+        if not isinstance(self.groups, tuple) or not all(isinstance(group, MulticastGroup) for group in self.groups):
+            raise BadOption("groups", self.groups, "give a tuple of meta.MulticastGroup")
+        if isinstance(self.multicast_interface, bool) or not isinstance(self.multicast_interface, (str, int)):
+            raise BadOption("multicast_interface", self.multicast_interface, "give the name or index of an interface")
+        if self.multicast_ttl is not None:
+            check_integer("multicast_ttl", self.multicast_ttl, 0, 255)
+        if self.multicast_loop is not None:
+            check_type("multicast_loop", self.multicast_loop, bool, "True, False or None")

@@ -119,7 +119,8 @@ cdef class Outbox:
             if (
                 entry.closed or length == 0 or length > entry.segment or length > gso_limit or entry.segment > gso_limit
                 or entry.count == RUN or entry.total + length > RUN_BYTES or not same(&entry.peer, &peer)
-                or entry.marks != marked or memcmp(self._controls + (self.count - 1) * CONTROL, marks, marked) != 0
+                or entry.marks != marked
+                or (marked and memcmp(self._controls + (self.count - 1) * CONTROL, marks, marked) != 0)
             ):
                 entry = NULL
         if entry == NULL:

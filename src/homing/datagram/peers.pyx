@@ -12,7 +12,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from .address import check_destination
 
@@ -145,7 +145,11 @@ cdef class Peers:
         Raises `BadAddress`, or `OSError` where IPv6 has an unknown scope.
         """
         cdef Tuple* place = (<Tuple*> self._tuples) + _place(<PyObject*> address)
-        if place.address == <PyObject*> address and (place.key.words[0] & 0xFFFF) == <uint64_t> family:
+        if (
+            place.address == <PyObject*> address
+            and (place.key.words[0] & 0xFFFF) == <uint64_t> (family & 0xFFF)
+            and (family != AF_INET6 or not _is_mapped(&place.key))
+        ):
             key[0] = place.key
         else:
             check_destination(family, address)
@@ -177,10 +181,18 @@ cdef tuple _tuple(const Key* key):
     if family == AF_INET:
         inet_ntop(AF_INET, &four, text, sizeof(text))
         return (text.decode("ascii"), port)
+    if family == AF_INET6 and _is_mapped(key):
+        inet_ntop(AF_INET, <const char*> &key.words[1] + 12, text, sizeof(text))
+        return (text.decode("ascii"), port)
     if family == AF_INET6:
         inet_ntop(AF_INET6, &key.words[1], text, sizeof(text))
         return (text.decode("ascii"), port, ntohl(four), <uint32_t> key.words[3])
     return ("", 0)
+
+
+cdef inline bint _is_mapped(const Key* key) noexcept nogil:
+    """An IPv4 address on a socket that carries both, see `address.DUAL_STACK`."""
+    return key.words[1] == 0 and memcmp(<const char*> &key.words[1] + 8, b"\x00\x00\xff\xff", 4) == 0
 
 
 cdef Key _parsed(int family, object address) except *:
@@ -190,7 +202,7 @@ cdef Key _parsed(int family, object address) except *:
     cdef sockaddr_in6* six = <sockaddr_in6*> raw
     memset(raw, 0, sizeof(raw))
     host = address[0]
-    if family == AF_INET6:
+    if family != AF_INET:
         six.sin6_family = AF_INET6
         six.sin6_port = htons(address[1])
         six.sin6_flowinfo = htonl(address[2] if len(address) > 2 else 0)
@@ -199,6 +211,8 @@ cdef Key _parsed(int family, object address) except *:
             found = socket.getaddrinfo(host, 0, AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4]
             host = found[0].partition("%")[0]
             six.sin6_scope_id = found[3]
+        elif ":" not in host:
+            host = "::ffff:" + host
         inet_pton(AF_INET6, host.encode("ascii"), &six.sin6_addr)
     else:
         four.sin_family = AF_INET

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from .address import Address, check_destination
+from .address import DUAL_STACK, Address, check_destination, family_of, mapped, plain
 from .ancillary import ROOM, Control, read_control, write_control
 from .backend import Again, Columns, Failures, Pooled
 from .kernel import join_no_datagrams
@@ -34,6 +34,8 @@ class PortableBackend:
 
     def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
         self._sock = sock
+        self._family = family_of(sock)
+        self._dual = self._family == DUAL_STACK
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
@@ -80,6 +82,9 @@ class PortableBackend:
             for message, info in zip(messages, self._infos, strict=True):
                 message.info = info
             self._infos.clear()
+        if self._dual:
+            for message in messages:
+                message.addr = plain(message.addr)
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
@@ -95,8 +100,7 @@ class PortableBackend:
         lengths = array("i", [len(message.data) for message in messages])
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
-        family = self._sock.family
-        hosts = b"".join([socket.inet_pton(family, message.addr[0]) for message in messages])
+        hosts = b"".join([self._octets(message.addr) for message in messages])
         ports = array("H", [message.addr[1] for message in messages])
         return (
             b"".join([message.data for message in messages]),
@@ -111,6 +115,11 @@ class PortableBackend:
             [message.info for message in messages if message.info is not None],
             [index for index, message in enumerate(messages) if message.truncated],
         )
+
+    def _octets(self, address: Address) -> bytes:
+        """The peer's host in network order: 4 octets, or 16 on an IPv6 socket."""
+        host = mapped(address)[0] if self._dual else address[0]
+        return socket.inet_pton(self._sock.family, host.partition("%")[0])
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         receive = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
@@ -127,6 +136,8 @@ class PortableBackend:
                     raise
                 self._keep(error, nothing=not batch)
                 break
+            if self._dual:
+                address = plain(address)
             batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
@@ -150,7 +161,7 @@ class PortableBackend:
     # --- sending ------------------------------------------------------------------------------------------
 
     def send(self, message: MessageUDP) -> int:
-        check_destination(self._sock.family, message.addr)
+        check_destination(self._family, message.addr)
         try:
             size = self._transmit(message)
         except OSError as error:
@@ -162,9 +173,10 @@ class PortableBackend:
         return size
 
     def _transmit(self, message: MessageUDP) -> int:
+        address = mapped(message.addr) if self._dual else message.addr
         if message.info is None:
-            return self._sendto(message.data, message.addr)
-        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, message.addr)
+            return self._sendto(message.data, address)
+        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, address)
 
     def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
         tries = 0

@@ -8,41 +8,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from .options import SocketOptions
 
 home: ContextVar[int] = ContextVar("homing thread")
 """On the thread of a process: that of its node."""
 
-_entered: dict[int, list[Network]] = {}
+Bind: TypeAlias = Callable[[str, int, SocketOptions], Any]
+"""Takes host, port and options, and gives a bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for what
+this network has not. The socket has what the endpoint, the portable backend and the error queue use of
+`socket.socket`, and a method `watch(on_error)`, which gives a `watch.Watch`: no loop knows such a socket."""
+
+_entered: dict[int, list[Bind]] = {}
 
 
-class Network(Protocol):
-    """What sockets are bound in. A socket is what `Endpoint` and the portable backend use of `socket.socket`, and has
-    a method `watched_on(loop)`: it gives the loop as the endpoint uses it, on which no system knows the socket."""
-
-    def bind(self, host: str, port: int, options: SocketOptions) -> Any:
-        """A bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for what this network has not."""
-
-
-def current() -> Network | None:
-    """The network that serves instead of the system, here and now."""
+def current() -> Bind | None:
+    """What binds instead of the system, here and now."""
     if not _entered:
         return None
-    networks = _entered.get(get_ident()) or _entered.get(home.get(0))
-    return networks[-1] if networks else None
+    binds = _entered.get(get_ident()) or _entered.get(home.get(0))
+    return binds[-1] if binds else None
 
 
-def enter(network: Network) -> Callable[[], None]:
-    """From now on `network` serves, until the function that is given back is called."""
+def enter(bind: Bind) -> Callable[[], None]:
+    """From now on `bind` binds, until the function that is given back is called."""
     thread = get_ident()
-    _entered.setdefault(thread, []).append(network)
+    _entered.setdefault(thread, []).append(bind)
 
     def leave() -> None:
-        networks = _entered[thread]
-        del networks[len(networks) - 1 - networks[::-1].index(network)]
-        if not networks:
+        binds = _entered[thread]
+        del binds[len(binds) - 1 - binds[::-1].index(bind)]
+        if not binds:
             del _entered[thread]
 
     return leave

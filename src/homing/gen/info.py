@@ -28,6 +28,7 @@ class ProcessInfo:
     kind: "actor", "pool", "router" or "supervisor".
     application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
     stalls: callbacks that held the loop too long.
+    dropped_newest, dropped_oldest: messages dropped because its mailbox was full, see `ProcessOptions.overflow`.
     thread: its callbacks run on a thread of its own.
     """
 
@@ -47,6 +48,8 @@ class ProcessInfo:
     mailbox: MailboxInfo
     mailbox_size: int
     dropped_log: int
+    dropped_newest: int
+    dropped_oldest: int
     env: Mapping[str, Any]
     aliases: tuple[Alias, ...]
     events: tuple[Event, ...]
@@ -59,7 +62,7 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetaInfo:
-    """What `meta_info` tells. Times are seconds."""
+    """What `meta_info` tells. Times are seconds. `dropped_newest`, `dropped_oldest`: see `MetaOptions.overflow`."""
 
     id: Alias
     behavior: str
@@ -72,6 +75,8 @@ class MetaInfo:
     messages_out: int
     mailbox: MailboxInfo
     mailbox_size: int
+    dropped_newest: int
+    dropped_oldest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

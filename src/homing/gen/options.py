@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .errors import BadOption
 from .identifiers import PID, Alias, ProcessID, Target
+
+Overflow = Literal["raise", "drop_newest", "drop_oldest"]
+"""What happens to a message that finds a mailbox full."""
 
 
 def check_integer(option: str, value: object, low: int, high: int | None = None) -> None:
@@ -55,7 +58,7 @@ def check_target(option: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """Where messages go that find a full mailbox (Ergo's `gen.ProcessFallback`).
+    """Where messages go for which a mailbox has no room (Ergo's `gen.ProcessFallback`).
 
     name: the registered name of the process that gets them, as `gen.MessageFallback`.
     tag: a word that tells that process whose they were.
@@ -108,9 +111,14 @@ class NodeOptions:
 class ProcessOptions:
     """How a process is spawned.
 
-    mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender, or goes to
-        `fallback`. 0: no limit. What the runtime itself sends (exit, down, inspect) always passes.
-    fallback: who gets what finds the mailbox full.
+    mailbox_size: messages that wait in each lane at most. 0: no limit. What the runtime itself sends (exit, down,
+        inspect) always passes.
+    overflow: what happens to one more. "raise": its sender gets `MailboxFull`. "drop_newest": it is dropped.
+        "drop_oldest": the one that has waited longest in that lane is dropped in its place, but never what the runtime
+        itself has sent. Both are counted (`process_info`), and the sender is not told; but whoever waits for the answer
+        of a `call` gets `MailboxFull` at once, also if the request was in the mailbox already. What asks for room first
+        (a UDP server, a pool, a router) never finds the mailbox full.
+    fallback: who gets the message that would be refused or dropped, as `gen.MessageFallback`. Not requests.
     init_timeout: seconds that an `async def init` may take, or with `thread` any. Else a plain `def init` cannot be
         interrupted.
     env: environment added to the parent's.
@@ -129,6 +137,7 @@ class ProcessOptions:
     """
 
     mailbox_size: int = 0
+    overflow: Overflow = "raise"
     fallback: Fallback | None = None
     init_timeout: float = 5.0
     env: Mapping[str, Any] | None = None
@@ -141,6 +150,7 @@ class ProcessOptions:
 
     def __post_init__(self) -> None:
         check_integer("mailbox_size", self.mailbox_size, 0)
+        check_choice("overflow", self.overflow, get_args(Overflow))
         check_type("fallback", self.fallback, (Fallback, type(None)), "a gen.Fallback or None")
         check_seconds("init_timeout", self.init_timeout)
         check_type("env", self.env, (Mapping, type(None)), "a mapping or None")
@@ -157,15 +167,18 @@ class ProcessOptions:
 class MetaOptions:
     """How a meta-process is spawned.
 
-    mailbox_size: messages that wait in each lane at most; one more raises `MailboxFull` at its sender. 0: no limit.
+    mailbox_size: messages that wait in each lane at most. 0: no limit.
+    overflow: what happens to one more, as in `ProcessOptions`: "raise", "drop_newest" or "drop_oldest".
     init_timeout: seconds that an `async def init` may take.
     """
 
     mailbox_size: int = 0
+    overflow: Overflow = "raise"
     init_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         check_integer("mailbox_size", self.mailbox_size, 0)
+        check_choice("overflow", self.overflow, get_args(Overflow))
         check_seconds("init_timeout", self.init_timeout)
 
 

@@ -8,8 +8,11 @@ buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
+from ..datagram import JoinGroup as JoinGroup
+from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
+from ..datagram import MulticastGroup as MulticastGroup
 from ..datagram import PacketInfo as PacketInfo
 from ..datagram import SocketOptions as SocketOptions
 from .buffer_pool import BufferPool as BufferPool

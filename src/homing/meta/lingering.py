@@ -58,7 +58,7 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
 
 
 def _at(options: UDPServerOptions) -> UDPServer | None:
-    if not _lingering or options.port == 0:
+    if not _lingering or options.port == 0 or options.socket is not None:
         return None
     loop = node_loop()
     if loop is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from ..act.pool_routes import Route
-from ..datagram import SocketOptions
+from ..datagram import Existing, SocketOptions
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ..gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
 from .workers import pool_options
@@ -36,6 +37,8 @@ class UDPServerOptions(SocketOptions):
     activation: the name (`FileDescriptorName=`) of a socket that systemd has started the program with; where it has
         started it with sockets, that one is used instead of `host` and `port`, else these are bound. Several sockets of
         one name go to servers in turn.
+    socket: a socket that is bound already (a `socket.socket` or a file descriptor), instead of `host` and `port`. From
+        the creation of the server on it belongs to that, which closes it; if the creation fails, it is still yours.
     process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
         While nobody has the name, datagrams wait in the kernel's buffer.
     worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
@@ -52,10 +55,6 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
         `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
-    receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
-        datagrams. The system may grant less: `inspect` tells, and a warning is logged.
-    receive_local_address, receive_tos, receive_ttl, receive_timestamp: what `message.info` tells of each datagram, see
-        `SocketOptions`.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -91,6 +90,7 @@ class UDPServerOptions(SocketOptions):
     host: str = ""
     port: int = 0
     activation: str | None = None
+    socket: Existing | None = None
     process: Target | None = None
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -113,6 +113,8 @@ class UDPServerOptions(SocketOptions):
         SocketOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         check_integer("port", self.port, 0, 65535)
+        if self.socket is not None:
+            self._check_socket()
         if self.activation is not None:
             check_name("activation", self.activation)
         if self.process is not None:
@@ -132,6 +134,13 @@ class UDPServerOptions(SocketOptions):
         if self.on_error is not None:
             check_target("on_error", self.on_error)
         check_seconds("linger", self.linger, zero=True)
+
+    def _check_socket(self) -> None:
+        if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
+            raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
+        for name, unset in (("host", ""), ("port", 0), ("activation", None)):
+            if getattr(self, name) != unset:
+                raise BadOption(name, getattr(self, name), "a socket is given, which is bound already; leave this out")
 
 
 def _check_pool(pool: Any) -> None:

@@ -9,7 +9,9 @@ from ..datagram import (
     Endpoint,
     Statistics,
     asked,
+    duplicate,
     format_address,
+    let_go,
     open_socket,
 )
 from ..gen import (
@@ -166,17 +168,24 @@ class UDPServer(UDPSocket):
 
 
 def _open(options: UDPServerOptions) -> Endpoint:
-    sock = open_socket(options.host, options.port, options.activation, options)
+    if options.socket is None:
+        sock = open_socket(options.host, options.port, options.activation, options)
+    else:
+        sock = duplicate(options.socket, options)
     try:
-        return Endpoint(
+        endpoint = Endpoint(
             sock,
             buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
+            groups=options.groups,
             info=asked(options),
             error_queue=options.error_queue,
         )
+        if options.socket is not None:
+            let_go(options.socket)
+        return endpoint
     except OSError as error:
         sock.close()
         raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None

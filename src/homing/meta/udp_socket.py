@@ -11,7 +11,18 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
 
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, format_address, name_of, why_portable
+from ..datagram import (
+    VARIABLE,
+    Address,
+    Endpoint,
+    JoinGroup,
+    LeaveGroup,
+    MessageUDP,
+    Statistics,
+    format_address,
+    name_of,
+    why_portable,
+)
 from ..gen import (
     NO_REPLY,
     PID,
@@ -129,19 +140,23 @@ class UDPSocket(MetaBehavior):
         if options.on_error is not None:
             self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
         endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
-        self._warn_of_small_buffer(options.receive_buffer)
+        self._warn_of_small_buffers()
 
-    def _warn_of_small_buffer(self, asked: int | None) -> None:
-        if asked is not None and self._endpoint.receive_buffer < asked:
-            self.process.log.warning(
-                "%s %s: the system granted a receive buffer of %d bytes, not %d; raise net.core.rmem_max "
-                "(sysctl -w net.core.rmem_max=%d)",
-                self._kind,
-                format_address(self.local_address),
-                self._endpoint.receive_buffer,
-                asked,
-                asked,
-            )
+    def _warn_of_small_buffers(self) -> None:
+        for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
+            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint, f"{name}_buffer")
+            if asked is not None and granted < asked:
+                self.process.log.warning(
+                    "%s %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",
+                    self._kind,
+                    format_address(self.local_address),
+                    name,
+                    granted,
+                    asked,
+                    sysctl,
+                    sysctl,
+                    asked,
+                )
 
     def _socket_gone(self, error: OSError) -> None:
         if self._gone is not None and not self._gone.done():
@@ -210,7 +225,10 @@ class UDPSocket(MetaBehavior):
             )
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups."""
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
@@ -224,6 +242,18 @@ class UDPSocket(MetaBehavior):
             return NO_REPLY
         self._finished(request)
         return size
+
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self._endpoint.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
@@ -315,6 +345,7 @@ class UDPSocket(MetaBehavior):
             send_buffer=self._endpoint.send_buffer,
             send_buffer_asked=self._options.send_buffer,
             error_queue=self._options.error_queue,
+            groups=[str(group) for group in self._endpoint.memberships.groups],
             transfers=self.process.transfers,
         )
         return facts

@@ -12,6 +12,7 @@ cdef class Activity(Mailbox):
     cdef public object hand
     cdef public object handler
     cdef public object id
+    cdef public object options
     cdef public object sender
     cdef public object scheduler
     cdef public object state

@@ -20,7 +20,7 @@ from .mailbox import Entry, Mailbox
 from .stepping import stepped
 
 if TYPE_CHECKING:
-    from ..gen import MetaBehavior, ProcessBehavior
+    from ..gen import MetaBehavior, MetaOptions, ProcessBehavior, ProcessOptions
     from .carrier import Carrier, Pending
     from .core import Core
     from .timers import Cancellable
@@ -56,6 +56,7 @@ class Activity(Mailbox):
         "handler",
         "id",
         "messages_out",
+        "options",
         "pending",
         "routes",
         "running_time",
@@ -69,6 +70,7 @@ class Activity(Mailbox):
     )
 
     behavior: ProcessBehavior | MetaBehavior
+    options: ProcessOptions | MetaOptions
     handler: Callable[[PID, Any], Any] | None
 
     def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:

@@ -9,14 +9,13 @@ from ..gen import (
     PID,
     Alias,
     BadOption,
-    MailboxFull,
-    MessageFallback,
     MessagePriority,
     ProcessID,
     Ref,
     Target,
 )
 from .envelope import Request, SplitMessage
+from .overflow import message_overflows, request_overflows
 
 if TYPE_CHECKING:
     from .activity import Activity
@@ -43,7 +42,7 @@ class Delivery:
         self._scheduler = scheduler
 
     def send(self, sender: PID, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
-        """Puts `message` into the mailbox behind `to`, or into its fallback's.
+        """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
 
         Raises the errors of `Registry.missing`, `MailboxFull`, and `BadOption` for a wrong priority.
         """
@@ -51,7 +50,7 @@ class Delivery:
         address = split_address(target, to)
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
         if not target.put(entry, checked(priority), target.limit):
-            self._fall_back(target, sender, to, message)
+            message_overflows(target, to, sender, message, entry, priority)
         elif not target.scheduled:
             self._scheduler.schedule(target)
 
@@ -61,24 +60,9 @@ class Delivery:
         """Puts a request into the mailbox of `target`. Raises `MailboxFull`; a request has no fallback."""
         entry = Request(sender, ref, request, split_address(target, to))
         if not target.put(entry, checked(priority), target.limit):
-            raise MailboxFull(to, target.limit)
-        if not target.scheduled:
+            request_overflows(target, to, entry, priority)
+        elif not target.scheduled:
             self._scheduler.schedule(target)
-
-    def _fall_back(self, target: Activity, sender: PID, to: Target, message: Any) -> None:
-        full = MailboxFull(to, target.limit)
-        options = getattr(target, "options", None)
-        fallback = None if options is None else options.fallback
-        if fallback is None:
-            raise full
-        other = self._registry.routes.get(fallback.name)
-        if other is None or other is target or not isinstance(target.id, PID):
-            raise full
-        entry = (sender, MessageFallback(target.id, fallback.tag, to, message))
-        if not other.put(entry, _NORMAL, other.limit):
-            raise full
-        if not other.scheduled:
-            self._scheduler.schedule(other)
 
 
 def checked(priority: object) -> MessagePriority:

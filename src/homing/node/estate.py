@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .mailbox import Entry
     from .process import Process
 
-_OF_RELATIONS = (*BROUGHT, MessageEventStart, MessageEventStop)
+OF_RELATIONS = (*BROUGHT, MessageEventStart, MessageEventStop)
 """What the links, monitors and events of a process brought it: a successor has made none of these."""
 
 _PERSONAL = (Exit, Invoke)
@@ -101,7 +101,7 @@ class Estate:
 
 def _outlives(entry: Entry) -> bool:
     if type(entry) is tuple:
-        return not isinstance(entry[1], _OF_RELATIONS)
+        return not isinstance(entry[1], OF_RELATIONS)
     return not isinstance(entry, _PERSONAL)
 
 

@@ -22,6 +22,7 @@ from ..gen import (
 )
 from ..gen.options import check_name, check_type
 from .envelope import Publication
+from .overflow import publication_overflows
 
 if TYPE_CHECKING:
     from .core import Core
@@ -93,7 +94,8 @@ class Events:
         for consumer in self._core.relations.consumers(event).values():
             if not consumer.alive:
                 continue  # it is ending
-            if not consumer.put(Publication(publication), 0, consumer.limit):
+            entry = Publication(publication)
+            if not consumer.put(entry, 0, consumer.limit) and not publication_overflows(consumer, entry):
                 self.failures += 1
                 continue
             delivered += 1

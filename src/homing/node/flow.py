@@ -110,6 +110,8 @@ class Inlet:
         if excess <= 0:
             return 0, 0
         went = drop_oldest(target.main, self._sender, excess, high)
+        if went and target.held:
+            target.resume()  # a pool may have waited to find room for the very first of them
         return went, max(0, min(count, excess - went))
 
     def _take_sender(self) -> None:

@@ -11,6 +11,8 @@ cdef class Mailbox:
     cdef public list watchers
     cdef public Py_ssize_t limit
     cdef public Py_ssize_t dropped_log
+    cdef public Py_ssize_t dropped_newest
+    cdef public Py_ssize_t dropped_oldest
     cdef public bint split
     cdef public bint guarded
     cdef public bint held

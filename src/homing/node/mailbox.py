@@ -28,11 +28,14 @@ class Mailbox:
         tells names and aliases apart.
     held: the owner takes nothing from the main lane now (a pool whose workers are all full).
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
+    dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
     watchers: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
     """
 
     __slots__ = (
         "dropped_log",
+        "dropped_newest",
+        "dropped_oldest",
         "guarded",
         "held",
         "limit",
@@ -56,7 +59,7 @@ class Mailbox:
         self.held = False
         self.scheduled = True
         self.watchers: list[tuple[int, Callable[[], None]]] | None = None
-        self.dropped_log = 0
+        self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """Puts `entry` at the end of the lane of a `MessagePriority`. False, and nothing put, if `limit` (0: none)
@@ -76,6 +79,22 @@ class Mailbox:
             return False
         lane.append(entry)
         return True
+
+    def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
+        """Takes the first entry of which `may_go` is true out of the lane of a `MessagePriority`. None: there is
+        none."""
+        lane = (self.main, self.system, self.urgent)[priority]
+        kept: list[Entry] = []
+        found = None
+        while lane and found is None:
+            entry = lane.popleft()
+            if may_go(entry):
+                found = entry
+            else:
+                kept.append(entry)
+        if lane is not None:
+            lane.extendleft(reversed(kept))
+        return found
 
     def main_lane(self) -> deque[Entry]:
         """The main lane, made if there is none yet."""

@@ -66,11 +66,13 @@ class MetaProcess(Activity):
 
     id: Alias
     behavior: MetaBehavior
+    options: MetaOptions
 
     def __init__(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
         super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
+        self.options = options
         self.handler = None
         self.forwards = behavior._forwards
         self._source: asyncio.Task[None] | None = None
@@ -81,6 +83,9 @@ class MetaProcess(Activity):
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
         return Activity.put(self, entry, min(priority, 1), limit)
+
+    def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
+        return Activity.take_oldest(self, min(priority, 1), may_go)
 
     def take_main(self) -> int:
         return self.behavior._take_main(self.main) if self.main is not None else 0
@@ -290,6 +295,7 @@ class MetaProcess(Activity):
         self.adoptions += 1
         self.owner, self.sender = owner, owner.id
         self.behavior = behavior
+        self.options = options
         self.limit = options.mailbox_size
         self.guarded = self.main is None or self.limit > 0
         self._log = None
@@ -325,4 +331,6 @@ class MetaProcess(Activity):
             messages_out=self.messages_out,
             mailbox=self.mailbox_info(),
             mailbox_size=self.limit,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
         )

@@ -8,7 +8,6 @@ cdef class Process(Activity):
     cdef public object application
     cdef public object env
     cdef public object estate
-    cdef public object options
     cdef public object leader
     cdef public object name
     cdef public object parent

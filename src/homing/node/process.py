@@ -65,13 +65,13 @@ class Process(Activity):
         "monitors",
         "name",
         "open_calls",
-        "options",
         "parent",
         "reason",
     )
 
     id: PID
     behavior: ProcessBehavior
+    options: ProcessOptions
 
     stuck = "swallows its cancellation"
     """Why it may be that a killed process does not end."""
@@ -339,6 +339,8 @@ class Process(Activity):
             mailbox=self.mailbox_info(),
             mailbox_size=self.limit,
             dropped_log=self.dropped_log,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
             env=self.env,
             aliases=tuple(self.aliases or ()),
             events=tuple(self.events or ()),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..gen import CallTimeout, MailboxFull, ProcessState, Ref, Target
+from ..gen import CallTimeout, ProcessState, Ref, Target
 from .mailbox import Entry
+from .overflow import request_overflows
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +76,7 @@ class Waiter:
         callee, entry = self.callee, self._entry
         self._entry = None
         if not callee.put(entry, self._priority, callee.limit if self._limited else 0):
-            raise MailboxFull(self.target, callee.limit)
+            request_overflows(callee, self.target, entry, self._priority)
         if self._limited and self.caller is not None:
             self.caller.messages_out += 1
 

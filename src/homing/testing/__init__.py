@@ -1,16 +1,18 @@
 """For tests of programs that use Homing: a network as bad as one asks for, and time that passes at once.
 
-network     FakeNetwork: what is bound in it, where a datagram goes, what is counted
-hosts       its addresses
-conditions  how bad it is; link: what becomes of each datagram between two addresses
-fake_socket what a server has instead of a socket of the system; peer: what the test has
+network     FakeNetwork, as the test has it
+conditions  how bad it is; event: what it tells
+traffic     the way of each datagram; link: what becomes of it, between two addresses
+sockets     what is bound in it; hosts: addresses
+fake_socket what a server has instead of a socket of the system; fake_watch: who reads it; control: what comes with
+            a datagram beside its payload; peer: what the test has
 virtual     an event loop on which waiting takes no time
 """
 
 from .conditions import Conditions as Conditions
-from .network import Event as Event
+from .event import Event as Event
+from .event import NetworkStatistics as NetworkStatistics
 from .network import FakeNetwork as FakeNetwork
-from .network import NetworkStatistics as NetworkStatistics
 from .peer import Peer as Peer
 from .virtual import VirtualLoop as VirtualLoop
 from .virtual import run_virtual as run_virtual

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable
-from contextvars import Context, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..datagram import Address
+from ..datagram import Address, PacketInfo, SocketOptions
+from ..datagram.ancillary import Control, read_control
+from ..datagram.watch import Callback
+from .control import arrival, port_unreachable
+from .fake_watch import FakeWatch
 from .hosts import LOOPBACKS, WILDCARDS, Place, as_address
 
 if TYPE_CHECKING:
-    from .network import FakeNetwork
+    from .traffic import Traffic
 
 DEFAULT_BUFFER = 106_496
 """Octets that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
@@ -29,34 +30,46 @@ _OVERHEAD = 704
 _LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 _SO_MEMINFO, _DROPS = 55, 8  # as in datagram/kernel.py
 _TRUNC = getattr(socket, "MSG_TRUNC", 0x20)
+_ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
+
+
+class Arrived(NamedTuple):
+    """A datagram in a receive buffer. `local` is the host that it came to; `info` is what it was sent with."""
+
+    data: bytes
+    source: Address
+    local: str
+    info: PacketInfo | None
+    time: int
 
 
 class FakeSocket:
-    """A bound UDP socket of `network`. Non-blocking; sending never has to wait.
+    """A bound UDP socket, whose datagrams are carried by `traffic`. Non-blocking; sending never has to wait.
 
     drops: datagrams that found no room in the receive buffer.
+    reports: its error queue, as `recvmsg` gives it.
     """
 
     type = socket.SOCK_DGRAM
 
-    def __init__(self, network: FakeNetwork, family: int, address: Address, receive_buffer: int) -> None:
+    def __init__(self, traffic: Traffic, family: int, address: Address, options: SocketOptions) -> None:
+        self.traffic = traffic
         self.family = family
         self.drops = 0
-        self._network = network
+        self.closed = False
+        self.reports: deque[tuple[bytes, Control, int, Address]] = deque()
         self._address = address
+        self._options = options
         self._peer: Address | None = None
         self._reached_at: dict[Place, str] = {}
-        self._room = 2 * receive_buffer
+        self._room = 2 * (options.receive_buffer or DEFAULT_BUFFER)
         self._used = 0
-        self._waiting: deque[tuple[bytes, Address]] = deque()
+        self._waiting: deque[Arrived] = deque()
         self._error: OSError | None = None
-        self.closed = False
-        self._reader: Reader | None = None
+        self._watch = FakeWatch(self, None)
 
     def __repr__(self) -> str:
         return f"FakeSocket({self._address})"
-
-    # --- as the system's socket ---------------------------------------------------------------------------
 
     def fileno(self) -> int:
         """-1: the system does not know it."""
@@ -83,13 +96,50 @@ class FakeSocket:
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         raise _error(errno.ENOPROTOOPT)
 
+    def watch(self, on_error: Callback | None) -> FakeWatch:
+        """What calls back when there is something to read."""
+        self._watch = FakeWatch(self, on_error)
+        return self._watch
+
+    def close(self) -> None:
+        """The address is free from now on. What waits is gone. A second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            self._waiting.clear()
+            self.reports.clear()
+            self._watch.close()
+            self.traffic.sockets.release(self._address)
+
+    def _check(self) -> None:
+        """Raises what is wrong with the socket itself; an error of an earlier datagram once."""
+        if self.closed:
+            raise _error(errno.EBADF)
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    # --- sending ------------------------------------------------------------------------------------------
+
     def connect(self, address: Address) -> None:
-        """From now on it hears this peer only."""
+        """From now on it hears this peer only, and of ports that nobody has."""
         self._peer = address
 
     def sendto(self, data: Any, address: Address) -> int:
         """Gives a datagram to the network. Raises `OSError` as the system would."""
-        self._check_open()
+        return self._send(data, address, None)
+
+    def send(self, data: Any) -> int:
+        """As `sendto`, to the peer that it is connected to."""
+        return self._send(data, self._peer, None)
+
+    def sendmsg(self, buffers: Sequence[Any], control: Control = [], flags: int = 0, address: Any = None) -> int:  # noqa: B006
+        (data,) = buffers
+        return self._send(data, self._peer if address is None else address, read_control(control))
+
+    def _send(self, data: Any, address: Address | None, info: PacketInfo | None) -> int:
+        self._check()
+        if address is None:
+            raise _error(errno.EDESTADDRREQ)
         with memoryview(data) as view:
             if not view.c_contiguous:
                 raise BufferError("the buffer is not contiguous")
@@ -98,175 +148,90 @@ class FakeSocket:
             raise _error(errno.EINVAL)
         if len(payload) > _LONGEST[socket.AddressFamily(self.family)]:
             raise _error(errno.EMSGSIZE)
-        self._network.carry(self, payload, address)
+        self.traffic.carry(self, payload, address, info)
         return len(payload)
 
-    def send(self, data: Any) -> int:
-        """As `sendto`, to the peer that it is connected to."""
-        if self._peer is None:
-            raise _error(errno.EDESTADDRREQ)
-        return self.sendto(data, self._peer)
-
-    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
-        """With MSG_TRUNC it gives the datagram's own length, as on Linux."""
-        data, source = self.take()
-        with memoryview(buffer) as view, view.cast("B") as octets:
-            length = min(len(data), nbytes or octets.nbytes, octets.nbytes)
-            octets[:length] = data[:length]
-        return (len(data) if flags & _TRUNC else length), source
-
-    def recvmsg_into(self, buffers: Any, ancbufsize: int = 0, flags: int = 0) -> tuple[int, list[Any], int, Address]:
-        (buffer,) = buffers
-        size = memoryview(buffer).nbytes
-        length, source = self.recvfrom_into(buffer, 0, _TRUNC)
-        return min(length, size), [], _TRUNC if length > size else 0, source
-
-    def take(self) -> tuple[bytes, Address]:
-        """The next datagram, and where it came from. Raises `BlockingIOError` if there is none."""
-        self._check_open()
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-        if not self._waiting:
-            raise _error(errno.EAGAIN)
-        data, source = self._waiting.popleft()
-        self._used -= len(data) + _OVERHEAD
-        return data, source
-
-    def close(self) -> None:
-        """The address is free from now on. What waits is gone. A second time does nothing."""
-        if not self.closed:
-            self.closed = True
-            self._waiting.clear()
-            self._reader = None
-            self._network.release(self)
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise _error(errno.EBADF)
-
-    # --- from the network ---------------------------------------------------------------------------------
-
-    def hears(self, source: Address) -> bool:
-        """False if it is connected to another peer."""
-        return self._peer is None or self._peer[:2] == source[:2]
-
-    def speaks_as(self, destination: Address) -> Address:
+    def speaks_as(self, destination: Address, info: PacketInfo | None) -> Address:
         """Where what it sends to `destination` comes from. One that is bound to every address answers from that to
         which it was written, and writes first from that of this machine."""
         family = self.family
-        if self._address[0] != WILDCARDS[family]:
-            return self._address
-        host = self._reached_at.get((destination[0], destination[1]), LOOPBACKS[family])
+        host = self._address[0]
+        if info is not None and info.local is not None:
+            host = info.local
+        elif host == WILDCARDS[family]:
+            host = self._reached_at.get((destination[0], destination[1]), LOOPBACKS[family])
         return as_address(family, host, self._address[1], self._address)
 
-    def put(self, data: bytes, source: Address, host: str) -> bool:
-        """A datagram has arrived, at the address `host`. False: there is no room."""
-        cost = len(data) + _OVERHEAD
-        if self._waiting and self._used + cost > self._room:
-            self.drops += 1
-            return False
-        self._used += cost
-        self._waiting.append((data, source))
-        if self._address[0] == WILDCARDS[self.family]:
-            self._reached_at[source[0], source[1]] = host
-        self.wake()
-        return True
-
-    def refuse(self) -> None:
-        """A datagram that was sent from here has found nobody."""
-        self._error = _error(errno.ECONNREFUSED)
-        self.wake()
-
-    # --- on an event loop ---------------------------------------------------------------------------------
+    # --- receiving ----------------------------------------------------------------------------------------
 
     @property
     def readable(self) -> bool:
         """True if `take` has something to give, or to raise."""
         return bool(self._waiting) or self._error is not None
 
-    def watched_on(self, loop: asyncio.AbstractEventLoop) -> Any:
-        """`loop`, as far as an endpoint uses it, for this socket."""
-        self._network.use(loop)
-        return Watch(self, loop)
+    def take(self) -> Arrived:
+        """The next datagram. Raises `BlockingIOError` if there is none."""
+        self._check()
+        if not self._waiting:
+            raise _error(errno.EAGAIN)
+        arrived = self._waiting.popleft()
+        self._used -= len(arrived.data) + _OVERHEAD
+        return arrived
 
-    def read_by(self, reader: Reader | None) -> None:
-        self._reader = reader
-        self.wake()
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
+        """With MSG_TRUNC it gives the datagram's own length, as on Linux."""
+        arrived = self.take()
+        length = _copy(arrived.data, buffer)
+        return (len(arrived.data) if flags & _TRUNC else length), arrived.source
 
-    def wake(self) -> None:
-        if self._reader is not None and self.readable:
-            self._reader.schedule()
+    def recvmsg_into(self, buffers: Sequence[Any], room: int = 0, flags: int = 0) -> tuple[int, Control, int, Address]:
+        (buffer,) = buffers
+        arrived = self.take()
+        length = _copy(arrived.data, buffer)
+        control = arrival(self._options, arrived.source, arrived.local, arrived.info, arrived.time) if room else []
+        return length, control, _TRUNC if length < len(arrived.data) else 0, arrived.source
 
+    def recvmsg(self, size: int, room: int = 0, flags: int = 0) -> tuple[bytes, Control, int, Address]:
+        """The next of the error queue, which is all that it is asked for."""
+        if self.closed or not flags & _ERRQUEUE:
+            raise _error(errno.EBADF if self.closed else errno.EOPNOTSUPP)
+        if not self.reports:
+            raise _error(errno.EAGAIN)
+        return self.reports.popleft()
 
-class Reader:
-    """A callback that is called as long as its socket is readable, as a loop's reader is."""
+    def hears(self, source: Address) -> bool:
+        """False if it is connected to another peer."""
+        return self._peer is None or self._peer[:2] == source[:2]
 
-    __slots__ = ("_args", "_callback", "_context", "_due", "_loop", "_socket", "cancelled")
-
-    def __init__(self, sock: FakeSocket, loop: asyncio.AbstractEventLoop, callback: Callable[..., Any], args: Any):
-        self._socket = sock
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._context: Context = copy_context()
-        self._due = False
-        self.cancelled = False
-
-    def schedule(self) -> None:
-        if not self._due:
-            self._due = True
-            self._loop.call_soon(self._run, context=self._context)
-
-    def _run(self) -> None:
-        self._due = False
-        if self.cancelled or not self._socket.readable:
-            return
-        try:
-            self._callback(*self._args)
-        finally:
-            if not self.cancelled:
-                self._socket.wake()
-
-
-class Watch:
-    """A loop that watches one fake socket: descriptors mean nothing."""
-
-    def __init__(self, sock: FakeSocket, loop: asyncio.AbstractEventLoop) -> None:
-        self._socket = sock
-        self._loop = loop
-        self._reader: Reader | None = None
-        self._writer: Callable[[], Any] | None = None
-
-    def add_reader(self, descriptor: int, callback: Callable[..., Any], *args: Any) -> None:
-        self.remove_reader(descriptor)
-        self._reader = Reader(self._socket, self._loop, callback, args)
-        self._socket.read_by(self._reader)
-
-    def remove_reader(self, descriptor: int) -> bool:
-        reader, self._reader = self._reader, None
-        if reader is None:
+    def put(self, arrived: Arrived) -> bool:
+        """A datagram has arrived. False: there is no room."""
+        cost = len(arrived.data) + _OVERHEAD
+        if self._waiting and self._used + cost > self._room:
+            self.drops += 1
             return False
-        reader.cancelled = True
-        self._socket.read_by(None)
+        self._used += cost
+        self._waiting.append(arrived)
+        if self._address[0] == WILDCARDS[self.family]:
+            self._reached_at[arrived.source[0], arrived.source[1]] = arrived.local
+        self._watch.wake()
         return True
 
-    def add_writer(self, descriptor: int, callback: Callable[..., Any], *args: Any) -> None:
-        self._writer = partial(callback, *args)
-        self._loop.call_soon(self._write)
+    def refuse(self, data: bytes, destination: Address) -> None:
+        """A datagram that was sent from here has found that nobody has the port."""
+        if self.closed:
+            return
+        if self._options.error_queue:
+            self.reports.append((data, port_unreachable(self.family, destination[0]), _ERRQUEUE, destination))
+        elif self._peer is not None:
+            self._error = _error(errno.ECONNREFUSED)
+        self._watch.wake()
 
-    def remove_writer(self, descriptor: int) -> bool:
-        writer, self._writer = self._writer, None
-        return writer is not None
 
-    def _write(self) -> None:
-        """It is always writable: as long as somebody waits for that, he is called."""
-        if self._writer is not None:
-            self._loop.call_soon(self._write)
-            self._writer()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
+def _copy(data: bytes, buffer: Any) -> int:
+    with memoryview(buffer) as view, view.cast("B") as octets:
+        length = min(len(data), octets.nbytes)
+        octets[:length] = data[:length]
+    return length
 
 
 def _error(number: int) -> OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ class Peer:
     def __init__(self, sock: FakeSocket) -> None:
         self.address: Address = sock.getsockname()
         self._socket = sock
+        self._watch = sock.watch(None)
         self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -42,27 +44,27 @@ class Peer:
     async def receive(self) -> tuple[bytes, Address]:
         """Waits for the next datagram: payload, and where it came from. Use `asyncio.timeout` where none might come.
 
-        Raises `ConnectionRefusedError` where the network refuses, `OSError` once it is closed.
+        Raises `OSError` once it is closed.
         """
         if self._waiter is not None:
             raise NotAllowed(f"{self} is read already")
         loop = asyncio.get_running_loop()
         while not self._socket.readable and not self._socket.closed:
             self._waiter = loop.create_future()
-            watch = self._socket.watched_on(loop)
-            watch.add_reader(-1, _done, self._waiter)
+            self._watch.open(loop)
+            self._watch.read(partial(_done, self._waiter))
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-                watch.remove_reader(-1)
-        return self._socket.take()
+                self._watch.read(None)
+        return self._socket.take()[:2]
 
     def waiting(self) -> list[tuple[bytes, Address]]:
         """All datagrams that have come and were not received yet: they are now."""
         found = []
         while self._socket.readable:
-            found.append(self._socket.take())
+            found.append(self._socket.take()[:2])
         return found
 
     def close(self) -> None:

@@ -1,0 +1,44 @@
+"""What comes with a datagram in a fake network beside its payload, as the system would tell it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+
+from ..datagram import Address, PacketInfo, SocketOptions
+from ..datagram.ancillary import SO_TIMESTAMPNS, Control, write_control
+
+INTERFACE = 1
+"""The index of the one interface that there is."""
+
+_TTL = 64
+_TIMESPEC = struct.Struct("ll")
+_EXTENDED = struct.Struct("=IBBBxII")  # as in datagram/error_queue.py
+_NO_PORT = {socket.AF_INET: (2, 3, 3), socket.AF_INET6: (3, 1, 4)}
+"""Origin, type and code of an ICMP message that says so: RFC 792, RFC 4443."""
+_ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+
+
+def arrival(options: SocketOptions, source: Address, local: str, sent: PacketInfo | None, time: int) -> Control:
+    """The control messages that `options` ask for, of a datagram that came to `local` at `time`, in nanoseconds, and
+    was sent with `sent`."""
+    info = PacketInfo(
+        local=local if options.receive_local_address else None,
+        interface=INTERFACE if options.receive_local_address else 0,
+        tos=((sent and sent.tos) or 0) if options.receive_tos else None,
+        ttl=((sent and sent.ttl) or _TTL) if options.receive_ttl else None,
+    )
+    control = write_control(info, source)
+    if options.receive_timestamp:
+        control.append((socket.SOL_SOCKET, SO_TIMESTAMPNS, _TIMESPEC.pack(*divmod(time, 1_000_000_000))))
+    return control
+
+
+def port_unreachable(family: int, host: str) -> Control:
+    """What the error queue tells of a datagram to a port of `host` that nobody has."""
+    origin, kind, code = _NO_PORT[socket.AddressFamily(family)]
+    raw = socket.inet_pton(family, host)
+    offender = struct.pack("=HH", family, 0) + (raw + bytes(8) if len(raw) == 4 else bytes(4) + raw + bytes(4))
+    report = _EXTENDED.pack(errno.ECONNREFUSED, origin, kind, code, 0, 0) + offender
+    return [(*_ERRORS[socket.AddressFamily(family)], report)]

@@ -1,0 +1,67 @@
+"""Watching a socket of a fake network: it calls back as long as there is something, as an event loop does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING
+
+from ..datagram.watch import Callback
+
+if TYPE_CHECKING:
+    from .fake_socket import FakeSocket
+
+
+class FakeWatch:
+    """Implements `datagram.watch.Watch`. on_error: called, before the others, while the error queue is not empty."""
+
+    def __init__(self, sock: FakeSocket, on_error: Callback | None) -> None:
+        self._socket = sock
+        self._on_error = on_error
+        self._reader: Callback | None = None
+        self._writer: Callback | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._context: Context | None = None
+        self._due = False
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is None:
+            self._socket.traffic.use(loop)
+            self._context = copy_context()
+            self._loop = loop
+            self.wake()
+
+    def read(self, callback: Callback | None) -> None:
+        self._reader = callback
+        self.wake()
+
+    def write(self, callback: Callback | None) -> None:
+        """The socket is always writable."""
+        self._writer = callback
+        self.wake()
+
+    def close(self) -> None:
+        self._on_error = self._reader = self._writer = None
+
+    def wake(self) -> None:
+        """Something has changed: calls back in the loop's next turn, if there is reason to."""
+        if not self._due and self._loop is not None and self._callbacks():
+            self._due = True
+            self._loop.call_soon(self._run, context=self._context)
+
+    def _callbacks(self) -> list[Callback]:
+        sock = self._socket
+        due = (
+            self._on_error if sock.reports else None,
+            self._writer,
+            self._reader if sock.readable else None,
+        )
+        return [callback for callback in due if callback is not None]
+
+    def _run(self) -> None:
+        self._due = False
+        try:
+            for callback in self._callbacks():
+                callback()
+        finally:
+            self.wake()

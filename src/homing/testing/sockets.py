@@ -1,0 +1,83 @@
+"""The sockets of a fake network, by the address that they are bound to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ..datagram import Address, SocketOptions
+from ..gen import BadOption, BindFailed
+from ..gen.options import check_integer
+from .fake_socket import FakeSocket
+from .hosts import WILDCARDS, Place, as_address, resolve
+
+if TYPE_CHECKING:
+    from .traffic import Traffic
+
+_FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
+_TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
+_MEANINGFUL = frozenset({"receive_buffer", "send_buffer", "error_queue"}) | _TOLD
+"""Options of a socket that mean something here, or whose want nobody can notice."""
+
+
+class Sockets:
+    """All that are bound now."""
+
+    def __init__(self) -> None:
+        self._bound: dict[Place, FakeSocket] = {}
+        self._ports = 0
+
+    def __len__(self) -> int:
+        return len(self._bound)
+
+    def bind(self, traffic: Traffic, host: str, port: int, options: SocketOptions) -> FakeSocket:
+        """A new one, for `traffic`. "": every IPv4 address, "::": every IPv6 address. Port 0 gives the next free one
+        from 32768 on. Raises `BindFailed`, and `BadOption` for an option of sockets that is none here."""
+        _check_options(options)
+        check_integer("port", port, 0, 65535)
+        family, address = resolve(host, port)
+        if port == 0:
+            address = as_address(family, address[0], self._free_port(family, address[0]), address)
+        elif self._taken(family, address[0], port):
+            why = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+            raise BindFailed(host, port, why, "another socket of this FakeNetwork has this port")
+        bound = self._bound[address[0], address[1]] = FakeSocket(traffic, family, address, options)
+        return bound
+
+    def release(self, address: Address) -> None:
+        """The socket there was closed."""
+        del self._bound[address[0], address[1]]
+
+    def at(self, destination: Address) -> FakeSocket | None:
+        """Who gets what is sent to `destination`."""
+        host, port = destination[:2]
+        wildcard = WILDCARDS[socket.AF_INET6 if ":" in host else socket.AF_INET]
+        return self._bound.get((host, port)) or self._bound.get((wildcard, port))
+
+    def _taken(self, family: int, host: str, port: int) -> bool:
+        """True if a socket has the port at that address, or at one that overlaps it."""
+        if host == WILDCARDS[family]:
+            return any(sock.family == family and place[1] == port for place, sock in self._bound.items())
+        return (host, port) in self._bound or (WILDCARDS[family], port) in self._bound
+
+    def _free_port(self, family: int, host: str) -> int:
+        for _ in range(_PORTS):
+            port = _FIRST_PORT + self._ports % _PORTS
+            self._ports += 1
+            if not self._taken(family, host, port):
+                return port
+        raise BindFailed(host, 0, OSError(errno.EADDRINUSE, "all ports from 32768 to 60999 are bound"))
+
+
+def _check_options(options: SocketOptions) -> None:
+    """Refuses what would change what arrives, and is not here."""
+    for field in fields(SocketOptions):
+        value = getattr(options, field.name)
+        if value != field.default and field.name not in _MEANINGFUL:
+            raise BadOption(field.name, value, "a FakeNetwork has no such thing; leave it out there")
+        if value != field.default and field.name in _TOLD and sys.platform != "linux":
+            raise BadOption(field.name, value, "this is Linux only")

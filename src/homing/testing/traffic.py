@@ -1,0 +1,188 @@
+"""The way of each datagram through a fake network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass, fields, replace
+from heapq import heappop, heappush
+
+from ..datagram import Address, PacketInfo, format_address
+from ..gen import NotAllowed
+from .conditions import Conditions
+from .event import Event, Kind, NetworkStatistics
+from .fake_socket import Arrived, FakeSocket
+from .hosts import LOOPBACKS, WILDCARDS, Place, as_address, canonical
+from .link import Link
+from .sockets import Sockets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Passage:
+    """A datagram on its way."""
+
+    sender: FakeSocket
+    link: Link
+    number: int
+    source: Address
+    destination: Address
+    data: bytes
+    info: PacketInfo | None
+    is_copy: bool = False
+
+
+class Traffic:
+    """What is on its way, and what has become of it.
+
+    conditions: what counts where `special` has nothing for the two hosts.
+    cuts: from where to where nothing passes; None is any host.
+    clogs: until when nothing arrives of what one host sends to another.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        conditions: Conditions,
+        refuse: bool,
+        lose_if: Callable[[Address, Address, bytes], bool] | None,
+        trace: Callable[[Event], object] | None,
+    ) -> None:
+        self.conditions = conditions
+        self.special: dict[tuple[str, str], Conditions] = {}
+        self.cuts: set[tuple[str | None, str | None]] = set()
+        self.clogs: dict[tuple[str, str], float] = {}
+        self.sockets = Sockets()
+        self._seed = seed
+        self._refuse = refuse
+        self._lose_if = lose_if
+        self._trace = trace
+        self._links: dict[tuple[Place, Place], Link] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flight: list[tuple[float, int, _Passage]] = []
+        self._order = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._counts: Counter[str] = Counter()
+
+    def statistics(self) -> NetworkStatistics:
+        """The counters, now."""
+        counts = {field.name: self._counts[field.name] for field in fields(NetworkStatistics)}
+        return NetworkStatistics(**{**counts, "in_flight": len(self._flight)})
+
+    def carry(self, sender: FakeSocket, data: bytes, to: Address, info: PacketInfo | None) -> None:
+        """A datagram is sent, with `info`."""
+        now = self.now()
+        source, destination = self._addresses(sender, to, info)
+        link = self._link(source, destination)
+        way = source[0], destination[0]
+        arrivals = link.passages(len(data), self.special.get(way, self.conditions), now)
+        passage = _Passage(sender, link, link.sent, source, destination, data, info)
+        self._happened("sent", passage)
+        if self._lose_if is not None and self._lose_if(source, destination, data):
+            arrivals.clear()
+        if not arrivals:
+            self._happened("lost", passage)
+        for copy, arrival in enumerate(arrivals):
+            if copy:
+                passage = replace(passage, is_copy=True)
+                self._happened("duplicated", passage)
+            self._launch(passage, max(arrival, self.clogs.get(way, 0.0)), now)
+
+    def _launch(self, passage: _Passage, arrival: float, now: float) -> None:
+        if self._is_cut(passage.source[0], passage.destination[0]):
+            self._happened("partitioned", passage)
+        elif arrival <= now:
+            self._arrive(passage)
+        else:
+            self._order += 1
+            heappush(self._flight, (arrival, self._order, passage))
+            if self._flight[0][2] is passage:
+                self._set_timer()
+
+    def _set_timer(self) -> None:
+        """For the next that arrives."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._flight and self._loop is not None:
+            due = self._flight[0][0]
+            self._timer = self._loop.call_at(due, self._land, due, context=Context())
+
+    def _land(self, due: float) -> None:
+        """All arrive that are due. A loop's timer may fire a little early, so its own time counts as come."""
+        now = max(due, self.now())
+        try:
+            while self._flight and self._flight[0][0] <= now:
+                passage = heappop(self._flight)[2]
+                if self._is_cut(passage.source[0], passage.destination[0]):
+                    self._happened("partitioned", passage)
+                else:
+                    self._arrive(passage)
+        finally:
+            self._set_timer()
+
+    def _arrive(self, passage: _Passage) -> None:
+        receiver = self.sockets.at(passage.destination)
+        if receiver is None or not receiver.hears(passage.source):
+            self._happened("no_receiver", passage)
+            if self._refuse:
+                passage.sender.refuse(passage.data, passage.destination)
+        elif receiver.put(self._arrived(passage)):
+            if passage.number < passage.link.highest and not passage.is_copy:
+                self._counts["reordered"] += 1
+            passage.link.highest = max(passage.link.highest, passage.number)
+            self._happened("delivered", passage)
+        else:
+            self._happened("overflow", passage)
+
+    def _arrived(self, passage: _Passage) -> Arrived:
+        virtual = getattr(self._loop, "time_is_virtual", False)
+        nanoseconds = round(self.now() * 1e9) if virtual else time.time_ns()
+        return Arrived(passage.data, passage.source, passage.destination[0], passage.info, nanoseconds)
+
+    def _happened(self, kind: Kind, passage: _Passage) -> None:
+        self._counts[kind] += 1
+        if self._trace is not None:
+            source, destination = passage.source, passage.destination
+            self._trace(Event(self.now(), kind, passage.number, source, destination, passage.data))
+
+    def _addresses(self, sender: FakeSocket, to: Address, info: PacketInfo | None) -> tuple[Address, Address]:
+        """From where to where. What is sent to the wildcard address goes to this machine, as the system has it."""
+        family = sender.family
+        host = canonical(family, to[0])
+        if host == WILDCARDS[family]:
+            host = LOOPBACKS[family]
+        destination = as_address(family, host, to[1], to)
+        return sender.speaks_as(destination, info), destination
+
+    def _link(self, source: Address, destination: Address) -> Link:
+        way = (source[0], source[1]), (destination[0], destination[1])
+        link = self._links.get(way)
+        if link is None:
+            link = self._links[way] = Link(f"{format_address(source)} {format_address(destination)}", self._seed)
+        return link
+
+    def _is_cut(self, source: str, destination: str) -> bool:
+        cuts = self.cuts
+        return bool(cuts) and not cuts.isdisjoint({(source, destination), (source, None), (None, destination)})
+
+    # --- its event loop -----------------------------------------------------------------------------------
+
+    def use(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Datagrams travel on `loop`, and on no other ever. Raises `NotAllowed`."""
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise NotAllowed("a FakeNetwork serves one event loop, and has served another; make one for each run")
+
+    def now(self) -> float:
+        """By the clock of the running event loop. Raises `NotAllowed` where none runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise NotAllowed("a FakeNetwork needs a running event loop to carry datagrams") from None
+        if loop is not self._loop:
+            self.use(loop)
+        return loop.time()
