@@ -257,8 +257,7 @@ class UDPSocket(MetaBehavior):
 
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
-            self.process.resume()
+        self._go_on_sending()
         if error is None:
             self._finished(message)
         else:
@@ -267,6 +266,10 @@ class UDPSocket(MetaBehavior):
             self.process.send_response(self.process.parent, ref, size)
         elif ref is not None and error is not None:
             self.process.send_response_error(self.process.parent, ref, error)
+
+    def _go_on_sending(self) -> None:
+        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+            self.process.resume()
 
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
         """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
