@@ -37,7 +37,7 @@ async def serve(node: Node, application: gen.Application, control: bool, takeove
         return await _not_started(node, failure)
     name, where = start.result()
     snapshot = await look(node)
-    _say(banner(snapshot, where))
+    say(banner(snapshot, where))
     node.ready(status(snapshot))
     ended = asyncio.create_task(node.application_wait(name))
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -88,23 +88,24 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
     stopping = node.info().state != "running"  # a signal came meanwhile: then that is why
     clean = await node.stop()
     if stopping:
-        _say("stopped before it had started" + ("" if clean else ", by force"))
+        say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
         traceback.print_exception(error)
-    _say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
+    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
     return 1
 
 
 def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
     orderly = gen.is_orderly(reason)
     if by_itself or not orderly:
-        _say(f"application {name} ended: {reason!r}")
-    _say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
+        say(f"application {name} ended: {reason!r}")
+    say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
     return 0 if orderly and clean else 1
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tells the user, on stderr, where no character of `text` steers the terminal."""
     for line in text.split("\n"):
         print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
 

@@ -72,9 +72,18 @@ def why_no_error_queue() -> str:
 
 def turn_on(sock: socket.socket) -> None:
     """Lets the kernel keep the ICMP errors of what `sock` sends. Raises `OSError`."""
-    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    _set(sock, 1)
+
+
+def turn_off(sock: socket.socket) -> None:
+    """Lets it keep none, and forget those that it has. Raises `OSError`."""
+    _set(sock, 0)
+
+
+def _set(sock: socket.socket, value: int) -> None:
+    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, value)
     if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, value)
 
 
 class ErrorQueue:
