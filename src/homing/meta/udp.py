@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 from ..act.pool_options import PoolOptions
 from ..datagram import (
     Endpoint,
-    JoinGroup,
-    LeaveGroup,
     MessageUDP,
     Statistics,
     format_address,
@@ -232,25 +230,14 @@ class UDPServer(UDPSocket):
             self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
-        groups, and changes options."""
+        """As that of all UDP sockets. Changes options, and answers with what is in force now."""
+        if not isinstance(request, Reconfigure):
+            return super().handle_call(sender, ref, request)
         try:
-            if isinstance(request, Reconfigure):
-                return self._reconfigure(sender, request)
-            if isinstance(request, (JoinGroup, LeaveGroup)):
-                return self._change_groups(request)
+            return self._reconfigure(sender, request)
         except HomingError as error:
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
-        return super().handle_call(sender, ref, request)
-
-    def _change_groups(self, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self._endpoint.memberships
-        if isinstance(request, JoinGroup):
-            memberships.join(request)
-        else:
-            memberships.leave(request)
-        return memberships.groups
 
     # --- what it tells ------------------------------------------------------------------------------------
 

@@ -12,7 +12,19 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
 
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, format_address, name_of, why_portable
+from ..datagram import (
+    VARIABLE,
+    Address,
+    Endpoint,
+    JoinGroup,
+    LeaveGroup,
+    MessageUDP,
+    Pacing,
+    Statistics,
+    format_address,
+    name_of,
+    why_portable,
+)
 from ..gen import (
     NO_REPLY,
     PID,
@@ -42,6 +54,8 @@ class Options(Protocol):
     def receive_buffer(self) -> int | None: ...
     @property
     def send_buffer(self) -> int | None: ...
+    @property
+    def send_rate(self) -> Pacing | None: ...
     @property
     def error_queue(self) -> bool: ...
     @property
@@ -111,6 +125,7 @@ class UDPSocket(MetaBehavior):
         self._pauses_sending = options.send_overflow == "pause"
         if self._pauses_sending and not process.limit:
             process.bound(options.send_queue)
+        self._endpoint.pace(options.send_rate)
         self._report_to(options.on_error)
         self._warn_of_small_buffers()
 
@@ -230,7 +245,10 @@ class UDPSocket(MetaBehavior):
             )
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups."""
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
@@ -246,10 +264,21 @@ class UDPSocket(MetaBehavior):
         self._finished(request)
         return size
 
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self._endpoint.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
+
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
-            self.process.resume()
+        self._go_on_sending()
         if error is None:
             self._finished(message)
         else:
@@ -258,6 +287,10 @@ class UDPSocket(MetaBehavior):
             self.process.send_response(self.process.parent, ref, size)
         elif ref is not None and error is not None:
             self.process.send_response_error(self.process.parent, ref, error)
+
+    def _go_on_sending(self) -> None:
+        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+            self.process.resume()
 
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
         """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
