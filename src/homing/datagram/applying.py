@@ -41,7 +41,7 @@ NUMBERS = {
 
 
 def apply(sock: socket.socket, options: SocketOptions) -> None:
-    """Sets all that `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
+    """Sets what `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
     set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
     set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
     if options.reuse_port:

@@ -50,7 +50,6 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
-    socket: for who changes its options.
     groups: the multicast groups that the socket has joined.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
@@ -183,6 +182,11 @@ class Endpoint:
     def reading(self) -> bool:
         """False while paused."""
         return self._reading
+
+    @property
+    def watched(self) -> bool:
+        """True while what comes is read."""
+        return self._reading and self._watched
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """What is there, `limit` messages at most, from `reads` reads of the kernel's at most, as from `id`. Raises

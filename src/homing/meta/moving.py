@@ -50,11 +50,11 @@ class Former:
     def _look(self) -> None:
         """All was read if, from one look to the next, the socket was watched and brought nothing."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
-        done = self.endpoint.reading and not self.endpoint.backend.waiting and seen == self._seen
+        done = self.endpoint.watched and not self.endpoint.backend.waiting and seen == self._seen
         if (done and not self.endpoint.send_waiting) or self._loop.time() > self._end:
             self.dry(self)
             return
-        self._seen = seen if self.endpoint.reading else -1
+        self._seen = seen if self.endpoint.watched else -1
         self._timer = self._loop.call_later(_LOOK, self._look)
 
     def counted(self) -> Statistics:
