@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..examples.test_examples import Program, terminate
+from ..faults.figures import figure
 from ..meta.udp import is_bound
 from ..notified import Manager
 from ..support import UDPPeer, eventually, free_port
@@ -64,7 +65,8 @@ async def test_under_load_each_datagram_is_answered_once_and_in_order(runtime: P
                 await eventually(lambda: load.answered > served + 1000)
                 await settled(load, ports)
                 assert load.processes() == [[old.process.pid, new.process.pid]] * 4
-                print(f"{load.sent} datagrams, longest silence {load.longest * 1000:.1f} ms")
+                figure(31, "datagrams, all answered once and in order, across an upgrade", f"{load.sent:,}")
+                figure(31, "longest silence, ms", f"{load.longest * 1000:.0f}")
                 assert await terminate(new) == 0
     assert files(runtime / "homing") == []
 
@@ -104,7 +106,8 @@ async def upgrade(runtime: Path, times: int) -> None:
             await eventually(lambda: load.answered > served + 500)
             await settled(load, [port])
             assert load.processes() == [processes] * 4
-            print(f"{times} upgrades, {load.sent} datagrams, longest silence {load.longest * 1000:.1f} ms")
+            figure(31, f"datagrams, all answered once and in order, across {times} upgrades", f"{load.sent:,}")
+            figure(31, "longest silence, ms", f"{load.longest * 1000:.0f}")
 
 
 async def test_five_upgrades_in_a_row_lose_nothing(runtime: Path) -> None:

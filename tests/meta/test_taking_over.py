@@ -142,6 +142,23 @@ async def test_options_that_a_socket_has_already_can_be_asked_for_again(
         assert heir.queue.empty()
 
 
+async def test_a_filter_and_an_error_queue_that_the_successor_does_not_ask_for_are_taken_back(
+    node: homing.Node, probe: Probe, peer: UDPPeer, path: str
+) -> None:
+    nothing = ((0x06, 0, 0, 0),)  # ret 0
+    port = free_port()
+    server, _ = await open_server(probe, port=port, bpf=nothing, error_queue=True)
+    await offered(node, path)
+    async with running(node) as new:
+        heir = await Probe.start(new)
+        async with meta.TakeOver(new, path):
+            again, _ = await open_server(heir, port=port)
+        await stopped(node)
+        assert again._endpoint.sock.getsockopt(socket.IPPROTO_IP, 11) == 0  # IP_RECVERR
+        peer.send(b"hello", server.local_address)
+        assert (await heir.get()).data == b"hello"
+
+
 async def test_what_the_predecessor_has_read_is_its_own_to_deliver(
     node: homing.Node, probe: Probe, peer: UDPPeer, path: str
 ) -> None:

@@ -114,8 +114,9 @@ def node_names(directory: Path) -> dict[str, Path]:
             if is_listening(path):
                 found[unquote(path.name.removesuffix(".sock"))] = path
             else:
-                with suppress(OSError):
-                    path.unlink()
+                for gone in (path, path.with_name(f"{path.name.removesuffix('.sock')}.takeover")):
+                    with suppress(OSError):
+                        gone.unlink()
     return found
 
 

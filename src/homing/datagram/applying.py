@@ -14,7 +14,7 @@ from ..gen import BadOption
 from .address import family_of
 from .ancillary import ask
 from .bpf import attach_filter, attach_steering
-from .error_queue import turn_on
+from .error_queue import turn_off, turn_on
 from .kernel import granted_buffer
 from .multicast import hear_own_groups_only, index_of, join
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
@@ -50,6 +50,17 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
         attach_filter(sock, options.bpf)
     if options.error_queue:
         turn_on(sock)
+
+
+def reset(sock: socket.socket, options: SocketOptions) -> None:
+    """Takes back what another program has set on a socket and `options` do not ask for, where it would do harm: a
+    filter, and errors that nobody reads."""
+    if not _LINUX:
+        return
+    if options.bpf is None:
+        attach_filter(sock, None)
+    if not options.error_queue:
+        turn_off(sock)
 
 
 def apply_bound(sock: socket.socket, options: SocketOptions) -> None:

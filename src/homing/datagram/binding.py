@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
 from .address import DUAL_STACK, Address, family_of, resolve_bind
-from .applying import apply, apply_bound
+from .applying import apply, apply_bound, reset
 from .inherited import claim
 from .options import SocketOptions
 from .substitute import current
@@ -105,6 +105,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         return bind(host, port, options)
     try:
         sock.setblocking(False)
+        reset(sock, options)
         apply(sock, options)
         apply_bound(sock, options)
     except BaseException:

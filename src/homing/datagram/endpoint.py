@@ -360,6 +360,10 @@ class Endpoint:
             if self.on_sent is not None:
                 self.on_sent(message, token, size if error is None else 0, error)
 
+    def count_send_error(self, error: Exception) -> None:
+        """Counts a datagram that was refused before it came here."""
+        self._count_send_error(error)
+
     def _count_send_error(self, error: Exception) -> None:
         if isinstance(error, ReplyLimited):
             return  # the limiter has counted it

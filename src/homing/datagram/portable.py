@@ -23,6 +23,8 @@ from .kernel import join_no_datagrams
 from .message import MessageUDP, PacketInfo
 
 _TELLS_LENGTH = sys.platform == "linux"
+_TAKES_ADDRESS = sys.platform == "linux"
+"""A connected socket takes an address in sending; elsewhere it refuses any (EISCONN)."""
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
 _PASSED_OVER = 64  # as many as are read at a stretch
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
@@ -48,7 +50,8 @@ class PortableBackend:
         self._receive_into: Callable[[bytearray], tuple[int, Address]]
         self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
         self.admission = None
-        self._sendto = sock.sendto
+        self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
+        self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.again: Again | None = None
@@ -198,7 +201,11 @@ class PortableBackend:
         address = mapped(message.addr) if self._dual else message.addr
         if message.info is None:
             return self._sendto(message.data, address)
-        return self._sock.sendmsg([message.data], write_control(message.info, message.addr), 0, address)
+        control = write_control(message.info, message.addr)
+        return self._sock.sendmsg([message.data], control, 0, None if self._to_peer else address)
+
+    def _send_to_peer(self, data: Any, address: Address) -> int:
+        return self._sock.send(data)
 
     def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
         tries = 0
@@ -221,6 +228,14 @@ class PortableBackend:
             except Exception as error:
                 failures.append((index, error))
         return len(messages)
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _nothing() -> None:

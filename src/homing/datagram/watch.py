@@ -28,10 +28,11 @@ class Watch(Protocol):
 
 
 def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
-    """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`."""
+    """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`; elsewhere than
+    on Linux only reading and sending tell of errors."""
     if not isinstance(sock, socket.socket):
         return sock.watch(on_error)
-    if on_error is None or not epoll_serves(sock):
+    if on_error is None or not hasattr(select, "epoll"):
         return LoopWatch(sock.fileno())
     return EpollWatch(sock.fileno(), on_error)
 
@@ -42,7 +43,6 @@ class LoopWatch:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writes = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -61,11 +61,6 @@ class LoopWatch:
 
     def close(self) -> None:
         """Whoever has asked to read and write has said that it wants no more."""
-
-
-def epoll_serves(sock: socket.socket) -> bool:
-    """True if `EpollWatch` can watch `sock`: on Linux, and not if it is a test's."""
-    return hasattr(select, "epoll") and isinstance(sock, socket.socket)
 
 
 class EpollWatch:

@@ -129,23 +129,12 @@ class UDPServerOptions(SocketOptions):
             self._check_socket()
         if self.activation is not None:
             check_name("activation", self.activation)
-        if self.process is not None:
-            check_target("process", self.process)
+        check_queues(self)
         pool_options(self)
-        check_integer("buffer_size", self.buffer_size, 1, 65535)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
-        check_integer("high_water", self.high_water, 1)
-        if self.low_water is not None:
-            check_integer("low_water", self.low_water, 0, self.high_water - 1)
         check_choice("overflow", self.overflow, get_args(Overflow))
-        check_integer("receive_batch", self.receive_batch, 1)
-        check_type("gro", self.gro, bool, "True or False")
-        check_integer("send_queue", self.send_queue, 1)
-        check_choice("send_overflow", self.send_overflow, get_args(Overflow))
-        if self.on_error is not None:
-            check_target("on_error", self.on_error)
         check_seconds("linger", self.linger, zero=True)
 
     def _check_socket(self) -> None:
@@ -154,6 +143,22 @@ class UDPServerOptions(SocketOptions):
         for name, unset in (("host", ""), ("port", 0), ("activation", None)):
             if getattr(self, name) != unset:
                 raise BadOption(name, getattr(self, name), "a socket is given, which is bound already; leave this out")
+
+
+def check_queues(options: Any) -> None:
+    """Checks what the options of all that own a UDP socket have in common: who gets what, and how much may wait."""
+    if options.process is not None:
+        check_target("process", options.process)
+    check_integer("buffer_size", options.buffer_size, 1, 65535)
+    check_integer("high_water", options.high_water, 1)
+    if options.low_water is not None:
+        check_integer("low_water", options.low_water, 0, options.high_water - 1)
+    check_integer("receive_batch", options.receive_batch, 1)
+    check_type("gro", options.gro, bool, "True or False")
+    check_integer("send_queue", options.send_queue, 1)
+    check_choice("send_overflow", options.send_overflow, get_args(Overflow))
+    if options.on_error is not None:
+        check_target("on_error", options.on_error)
 
 
 def _check_pool(pool: Any) -> None:

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 from ..act.pool_options import PoolOptions
 from ..datagram import (
     Endpoint,
-    JoinGroup,
-    LeaveGroup,
     Statistics,
     asked,
     duplicate,
@@ -16,7 +14,7 @@ from ..datagram import (
     let_go,
     open_socket,
 )
-from ..gen import NO_REPLY, PID, BadOption, BindFailed, HomingError, NotAllowed, Ref, Target
+from ..gen import PID, BadOption, BindFailed, NotAllowed, Target
 from ..gen.behavior import Result
 from ..node.meta import MetaProcess
 from ..node.process import Process
@@ -65,6 +63,8 @@ class UDPServer(UDPSocket):
         options = self._options
         inherited = None
         if self._predecessor is not None:
+            before = self._predecessor.statistics()
+            self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
             self._incoming, inherited = self._predecessor._hand_over()
             if self._lender is not None and self._predecessor._lender is not None:
                 self._lender.succeed(self._predecessor._lender)
@@ -127,9 +127,8 @@ class UDPServer(UDPSocket):
         linger(self)
 
     def _transferred(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
-        if self._incoming is not None and self._pool is None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
+        if self._pool is None:
+            super()._transferred()
 
     def _hold(self, hold: bool) -> None:
         """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
@@ -158,27 +157,6 @@ class UDPServer(UDPSocket):
             return  # the socket is, or still is, another's
         forget(self)
         super()._close()
-
-    # --- to the socket ------------------------------------------------------------------------------------
-
-    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
-        groups."""
-        if isinstance(request, (JoinGroup, LeaveGroup)):
-            return self._change_groups(sender, ref, request)
-        return super().handle_call(sender, ref, request)
-
-    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self._endpoint.memberships
-        try:
-            if isinstance(request, JoinGroup):
-                memberships.join(request)
-            else:
-                memberships.leave(request)
-        except HomingError as error:
-            self.process.send_response_error(sender, ref, error)
-            return NO_REPLY
-        return memberships.groups
 
     # --- what it tells ------------------------------------------------------------------------------------
 

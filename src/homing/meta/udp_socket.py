@@ -11,7 +11,18 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
 
-from ..datagram import VARIABLE, Address, Endpoint, MessageUDP, Statistics, format_address, name_of, why_portable
+from ..datagram import (
+    VARIABLE,
+    Address,
+    Endpoint,
+    JoinGroup,
+    LeaveGroup,
+    MessageUDP,
+    Statistics,
+    format_address,
+    name_of,
+    why_portable,
+)
 from ..gen import (
     NO_REPLY,
     PID,
@@ -94,6 +105,7 @@ class UDPSocket(MetaBehavior):
     _gone: asyncio.Future[None] | None = None
     _pauses_sending = False
     _send_pauses = 0
+    _lost_reports = 0  # of a predecessor
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +164,11 @@ class UDPSocket(MetaBehavior):
     def _socket_gone(self, error: OSError) -> None:
         if self._gone is not None and not self._gone.done():
             self._gone.set_exception(error)
+
+    def _transferred(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self._incoming is not None and self._options.process is None:
+            self._incoming.redirect(self.process.parent)
 
     def drain(self) -> None:
         if self._incoming is not None:
@@ -216,7 +233,10 @@ class UDPSocket(MetaBehavior):
             )
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends, and answers with the number of bytes that the kernel took, or with the error."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups."""
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
         if not isinstance(request, MessageUDP):
             error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {type(request).__name__}")
             self.process.send_response_error(sender, ref, error)
@@ -231,10 +251,21 @@ class UDPSocket(MetaBehavior):
         self._finished(request)
         return size
 
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self._endpoint.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
+
     def _sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
         """A datagram that had to wait was sent or refused."""
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
-            self.process.resume()
+        self._go_on_sending()
         if error is None:
             self._finished(message)
         else:
@@ -243,6 +274,10 @@ class UDPSocket(MetaBehavior):
             self.process.send_response(self.process.parent, ref, size)
         elif ref is not None and error is not None:
             self.process.send_response_error(self.process.parent, ref, error)
+
+    def _go_on_sending(self) -> None:
+        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+            self.process.resume()
 
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
         """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
@@ -297,7 +332,7 @@ class UDPSocket(MetaBehavior):
             "dropped_send_oldest": endpoint.dropped_send_oldest,
             "send_pauses": self._send_pauses,
             "icmp_errors": dict(endpoint.icmp_errors),
-            "dropped_errors": self._reporter.lost if self._reporter is not None else 0,
+            "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
             "pool_errors": self._lender.errors if self._lender is not None else 0,
             "pauses": incoming.pauses if incoming is not None else 0,
             **protection_counters(endpoint),

@@ -98,6 +98,10 @@ class Calls:
             raise CallToSelf(callee.id)
         return callee
 
+    def waits(self, ref: Ref) -> bool:
+        """False once nobody waits for the answer any more. Of a caller on another node that is not known."""
+        return ref in self._open or ref.node != self._core.name
+
     def answer(self, ref: Ref, answer: Any) -> None:
         """Gives the caller its answer, or counts it as late."""
         waiter = self._open.pop(ref, None)

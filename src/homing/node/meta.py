@@ -131,6 +131,10 @@ class MetaProcess(Activity):
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
         self.on_loop(self.core.calls.fail, ref, as_reason(error))
 
+    def awaited(self, ref: Ref) -> bool:
+        """False once the caller of a request waits no more: it gave up, or has ended. On the node's thread only."""
+        return self.core.calls.waits(ref)
+
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         from .spawning import spawn_meta
 
