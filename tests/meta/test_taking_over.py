@@ -372,6 +372,28 @@ async def test_elsewhere_than_on_linux_it_is_refused(node: homing.Node, monkeypa
         meta.TakeOver(node, "path")
 
 
+async def test_without_a_descriptor_left_a_successor_waits_and_the_loop_does_not_spin(
+    node: homing.Node, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(handing_over, "_ACCEPT_AGAIN", 0.01)
+    tried = []
+
+    class Exhausted(socket.socket):
+        def accept(self) -> Any:
+            tried.append(self)
+            if len(tried) <= 3:
+                raise OSError(24, "Too many open files")
+            return super().accept()
+
+    listen = handing_over.listen
+    monkeypatch.setattr(handing_over, "listen", lambda path: Exhausted(fileno=listen(path).detach()))
+    await offered(node, path)
+    async with running(node) as new, meta.TakeOver(new, path):
+        pass
+    await stopped(node)
+    assert (len(tried), caplog.text.count("cannot be heard: Too many open files")) == (4, 3)
+
+
 # --- who does not answer ----------------------------------------------------------------------------------
 
 

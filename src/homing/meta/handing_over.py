@@ -45,6 +45,7 @@ SETTLE_TIMEOUT = 0.25
 socket's buffer is taken, both work at the same time: answers to one peer may then change their order."""
 
 _POLL = 0.001
+_ACCEPT_AGAIN = 1.0
 
 
 class Offer:
@@ -58,10 +59,14 @@ class Offer:
         self._sock = listen(path)
         self._identity = _identity(path)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._sock.fileno(), self._accept)
+        self._listen()
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy = False
         node.on_stopped(self.close)
+
+    def _listen(self) -> None:
+        if self._sock.fileno() >= 0:
+            self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
         """Nobody can take over any more. A second time does nothing."""
@@ -76,10 +81,18 @@ class Offer:
                 os.unlink(self.path)
 
     def _accept(self) -> None:
-        with suppress(BlockingIOError, ConnectionError):
-            task = self._loop.create_task(self._serve(Channel(self._sock.accept()[0])))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        try:
+            channel = Channel(self._sock.accept()[0])
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:  # mostly that there is no descriptor left: who connects waits on
+            self._node.log.warning("a successor cannot be heard: %s", error.strerror or error)
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.call_later(_ACCEPT_AGAIN, self._listen)
+            return
+        task = self._loop.create_task(self._serve(channel))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, channel: Channel) -> None:
         try:

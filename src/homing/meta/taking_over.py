@@ -150,9 +150,13 @@ class TakeOver:
     async def _part(self, channel: Channel) -> None:
         """While the predecessor lives, it has the addresses too, so that a server which is started anew could not bind
         its own: until then its socket is kept."""
-        with suppress(EOFError, Refused):
+        try:
             while True:
                 await channel.receive("stopped", "done")
+        except EOFError:
+            pass  # it has ended
+        except Refused as error:
+            self._node.log.error("both programs serve now, stop one of them: %s", error)
         self._let_go([one for one in self._sockets if not one.name])
         channel.close()
 
