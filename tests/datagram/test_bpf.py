@@ -101,6 +101,23 @@ def test_steering_by_a_key_brings_each_session_to_its_socket() -> None:
             assert [data[0] for data in drain(sock)] == [key for key in range(256) if key % 4 == number] * 3
 
 
+def test_sockets_that_are_bound_with_a_program_share_their_port_by_it() -> None:
+    options = SocketOptions(reuse_port=True, reuse_port_steering=BY_KEY)
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(bind("127.0.0.1", 0, options))]
+        address = sockets[0].getsockname()
+        sockets += [stack.enter_context(bind("127.0.0.1", address[1], options)) for _ in range(3)]
+        send([bytes([key]) for key in range(256)], address)
+        for number, sock in enumerate(sockets):
+            assert [data[0] for data in drain(sock)] == [key for key in range(256) if key % 4 == number]
+
+
+def test_steering_without_a_shared_port_is_refused_by_name() -> None:
+    with pytest.raises(gen.BadOption, match="reuse_port=True") as caught:
+        SocketOptions(reuse_port_steering="cpu")
+    assert caught.value.option == "reuse_port_steering"
+
+
 def test_steering_by_cpu_brings_a_datagram_to_the_socket_of_the_processor_that_received_it() -> None:
     processors = sorted(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:

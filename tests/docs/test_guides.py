@@ -229,6 +229,7 @@ SNAPSHOTS = [
     gen.ProcessTree,
     act.ChildInfo,
     act.ChildCount,
+    meta.Reconfigured,
     testing.NetworkStatistics,
     testing.Event,
 ]

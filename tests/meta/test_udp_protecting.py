@@ -324,6 +324,24 @@ async def test_what_is_sent_too_fast_waits_and_goes_out_in_order(
     assert (await peer.receive())[0] == b"last"
 
 
+async def test_a_client_sends_no_faster_than_it_may(probe: Probe, peer: UDPPeer) -> None:
+    clock = Clock()
+    pacing = meta.Pacing(bytes_per_second=1000, burst=0, clock=clock)
+    client = meta.create_udp_client(meta.UDPClientOptions(host=HOST, port=peer.address[1], send_rate=pacing))
+    alias = await probe.do(lambda actor: actor.spawn_meta(client))
+
+    def send_all(actor: Any) -> None:
+        for number in range(5):
+            actor.send(alias, b"%d" % number)
+
+    await probe.do(send_all)
+    await eventually(lambda: client.statistics().send_waiting == 4)
+    assert client.statistics().send_delayed == 4
+    for number in range(5):
+        assert (await peer.receive())[0] == b"%d" % number
+        clock.now += 1
+
+
 async def test_a_node_that_stops_sends_what_waits_for_its_turn() -> None:
     node = await homing.start_node("stopping@localhost", gen.NodeOptions(handle_signals=False))
     probe = await Probe.start(node)

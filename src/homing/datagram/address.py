@@ -96,6 +96,11 @@ def _is_numeric(family: int, host: str) -> bool:
     return True
 
 
+def is_numeric(host: str) -> bool:
+    """True for an address, or "" for all: what needs no look-up."""
+    return not host or _is_numeric(socket.AF_INET, host) or _is_numeric(socket.AF_INET6, host)
+
+
 def format_address(address: Address) -> str:
     """`host:port`, with brackets around an IPv6 host."""
     host, port = address[0], address[1]

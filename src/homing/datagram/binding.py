@@ -57,6 +57,7 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
             raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
         sock.setblocking(False)
         apply(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise

@@ -22,6 +22,7 @@ Steering: TypeAlias = str | Program
 _SO_ATTACH_FILTER = 26  # linux/include/uapi/asm-generic/socket.h; the socket module does not name them
 _SO_DETACH_FILTER = 27
 _SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_REUSEPORT_BPF = 68
 _INSTRUCTION = struct.Struct("HBBI")  # struct sock_filter, linux/include/uapi/linux/filter.h
 _MOST = 4096  # BPF_MAXINSNS
 _LIMITS = (0xFFFF, 0xFF, 0xFF, 0xFFFFFFFF)
@@ -36,6 +37,8 @@ _BY_CPU: Program = (
     (0x20, 0, 0, 0xFFFFF000 + 36),  # ld cpu (SKF_AD_OFF + SKF_AD_CPU)
     (0x16, 0, 0, 0),  # ret a
 )
+
+REFUSE_ALL: Program = ((0x06, 0, 0, 0),)  # ret 0
 
 
 def check_program(option: str, program: object) -> None:
@@ -66,18 +69,27 @@ def attach_filter(sock: socket.socket, program: Program | None, option: str = "b
     """From now on the socket gets only what `program` passes; None: everything. Raises `BadOption`."""
     if program is not None:
         _set(sock, _SO_ATTACH_FILTER, option, program, program)
-        return
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
+    else:
+        _unset(sock, _SO_DETACH_FILTER)
 
 
 def attach_steering(sock: socket.socket, steering: Steering, option: str = "reuse_port_steering") -> None:
     """From now on `steering` chooses among the sockets of this one's port. To be called when it is bound: before, it
     would have a group of its own. Raises `BadOption`."""
     _set(sock, _SO_ATTACH_REUSEPORT_CBPF, option, steering, _BY_CPU if isinstance(steering, str) else steering)
+
+
+def detach_steering(sock: socket.socket) -> None:
+    """From now on the kernel's hash chooses."""
+    _unset(sock, _SO_DETACH_REUSEPORT_BPF)
+
+
+def _unset(sock: socket.socket, number: int) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, number, 0)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # there is none
+            raise
 
 
 def _set(sock: socket.socket, number: int, option: str, value: object, program: Program) -> None:

@@ -50,6 +50,7 @@ class Endpoint:
     """A bound UDP socket, connected or not.
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    socket: for who changes its options.
     groups: the multicast groups that the socket has joined.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
@@ -97,6 +98,7 @@ class Endpoint:
         self.replies = Replies()
         self._replies: Replies | None = None  # None: all passes
         self._pacer: Pacer | None = None
+        self._pacing: Pacing | None = None
         self._sender: Backend | Pacer = self._backend
         self._outlet: Watch | Pacer = self._watch
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
@@ -111,6 +113,11 @@ class Endpoint:
         self.dropped_send_queue = self.dropped_send_oldest = self.send_delayed = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
+
+    @property
+    def shared(self) -> bool:
+        """True while another program reads from the same socket."""
+        return self.turn is not None and not self.turn.is_set()
 
     @property
     def sock(self) -> socket.socket:
@@ -291,13 +298,21 @@ class Endpoint:
         self._replies = None if limit is None else self.replies
 
     def pace(self, pacing: Pacing | None) -> None:
-        """From now on sends no faster."""
+        """From now on sends no faster. As before: the bucket stays what it is."""
+        if pacing == self._pacing:
+            return
+        self._pacing = pacing
         self._outlet.write(None)
         self._pacer = None if pacing is None else Pacer(self._backend, self._watch, pacing, self.family)
         self._sender = self._pacer or self._backend
         self._outlet = self._pacer or self._watch
         if self._queue:
             self._outlet.write(self._flush)
+
+    def bound_queue(self, most: int, *, drop_oldest: bool) -> None:
+        """From now on no more than `most` wait. Those that do already, stay."""
+        self._queue_limit = most
+        self._drop_oldest = drop_oldest
 
     @property
     def send_waiting(self) -> int:

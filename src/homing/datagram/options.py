@@ -106,12 +106,14 @@ class SocketOptions:
         check_type("send_rate", self.send_rate, (Pacing, type(None)), "a meta.Pacing or None")
         if self.bpf is not None:
             check_program("bpf", self.bpf)
-        if self.reuse_port_steering is not None:
-            check_steering("reuse_port_steering", self.reuse_port_steering)
         for name in _SWITCHES:
             check_type(name, getattr(self, name), bool, "True or False")
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
             raise BadOption("reuse_port", True, "this system has no SO_REUSEPORT")
+        if self.reuse_port_steering is not None:
+            check_steering("reuse_port_steering", self.reuse_port_steering)
+            if not self.reuse_port:
+                raise BadOption("reuse_port_steering", self.reuse_port_steering, "give reuse_port=True as well")
         check_type("bind_device", self.bind_device, str, 'the name of an interface, or ""')
         if len(self.bind_device.encode(errors="replace")) > 15 or "\0" in self.bind_device:
             raise BadOption("bind_device", self.bind_device, "names of interfaces have 15 bytes at most")

@@ -6,6 +6,7 @@ udp_socket   what all that own a UDP socket have in common; outgoing: what is se
 client       the UDP client; client_options: how it is made, and its requests; asking: the requests that are open, and
              whose a reply is; remembering: those that have ended; listening: what comes; client_statistics
 batches      how a batch of datagrams goes to a behavior that takes batches
+reconfiguring  changing options of a server that runs; moving: sockets that it had before; counting: all of them
 protecting   whom a server hears, and how much and how fast it answers
 buffer_pool  BufferPool; lending: how its buffers go to datagrams and come back
 taking_over  a service goes on in another OS process; handing_over: the other side of it; channel: what leads across
@@ -29,6 +30,8 @@ from .client_options import UDPRequest as UDPRequest
 from .client_statistics import UDPClientStatistics as UDPClientStatistics
 from .options import Buffers as Buffers
 from .options import UDPServerOptions as UDPServerOptions
+from .reconfiguring import Reconfigure as Reconfigure
+from .reconfiguring import Reconfigured as Reconfigured
 from .taking_over import TakeOver as TakeOver
 from .udp import UDPServer as UDPServer
 from .udp import create_udp_server as create_udp_server
