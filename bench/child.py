@@ -13,7 +13,7 @@ from typing import Any
 LIFE = 120
 """Seconds after which a child ends itself, whatever happened to those who should have ended it."""
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def cores() -> tuple[int, int] | None:
@@ -42,7 +42,7 @@ def start(command: list[str], *, session: bool = False, **streams: Any) -> subpr
     return subprocess.Popen(
         command,
         text=True,
-        cwd=_ROOT,
+        cwd=ROOT,
         preexec_fn=prepare if os.name == "posix" else None,
         start_new_session=session,
         **streams,
@@ -52,7 +52,7 @@ def start(command: list[str], *, session: bool = False, **streams: Any) -> subpr
 def output(command: list[str], core: int) -> str:
     """Runs a command on a core to its end, and gives what it printed. Raises if it fails or takes too long."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, preexec_fn=pinned(core), timeout=LIFE, check=True
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=pinned(core), timeout=LIFE, check=True
     )
     return done.stdout
 

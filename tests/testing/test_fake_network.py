@@ -296,6 +296,19 @@ def test_what_is_sent_through_a_clogged_link_comes_when_that_is_over_and_in_orde
     run_virtual(main)
 
 
+def test_what_arrives_in_the_same_instant_arrives_in_order() -> None:
+    async def main() -> None:
+        network = FakeNetwork(seed=1, delay=1.0)
+        server, client = network.socket(*SERVER), network.socket(*CLIENT)
+        asyncio.get_running_loop().call_at(1.0, client.send, b"second", SERVER)
+        client.send(b"first", SERVER)
+        network.change(delay=0.0)
+        await asyncio.sleep(2)
+        assert [data for data, _ in server.waiting()] == [b"first", b"second"]
+
+    run_virtual(main)
+
+
 # --- ends -------------------------------------------------------------------------------------------------
 
 

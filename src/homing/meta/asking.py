@@ -97,6 +97,11 @@ class Request:
         self.final = self.waits > plan.retries if left is None else seconds >= left
         return min(seconds, left) if left is not None else seconds
 
+    @property
+    def lacks(self) -> bool:
+        """True if replies are missing for which it may be sent again."""
+        return self.attempts <= self.plan.retries and len(self.replies) < self.plan.at_least
+
     def matches(self, message: MessageUDP) -> bool:
         """True if `message` is a reply to it, as far as its payload tells. Raises what `match` raises."""
         match = self.plan.match
@@ -216,7 +221,7 @@ class Requests:
         if request.final:
             self._conclude(request)
             return
-        if len(request.replies) < request.plan.at_least and not self._repeat(request):
+        if request.lacks and not self._repeat(request):
             return
         self._set_timer(request)
 
@@ -408,7 +413,7 @@ class Requests:
     def _meet(self, request: Request, report: MessageUDPError) -> None:
         """One that was too long is sent again: the system knows by now what the path takes, and cuts it or refuses
         it."""
-        if report.errno == errno.EMSGSIZE and request.attempts <= request.plan.retries:
+        if report.errno == errno.EMSGSIZE and request.lacks:
             self._repeat(request)
         else:
             self._fail(request, report.error)

@@ -100,7 +100,8 @@ class Calls:
 
     def waits(self, ref: Ref) -> bool:
         """False once nobody waits for the answer any more. Of a caller on another node that is not known."""
-        return ref in self._open or ref.node != self._core.name
+        waiter = self._open.get(ref)
+        return ref.node != self._core.name if waiter is None else not waiter.done
 
     def answer(self, ref: Ref, answer: Any) -> None:
         """Gives the caller its answer, or counts it as late."""

@@ -94,8 +94,8 @@ class Traffic:
     def _launch(self, passage: _Passage, arrival: float, now: float) -> None:
         if self._is_cut(passage.source[0], passage.destination[0]):
             self._happened("partitioned", passage)
-        elif arrival <= now:
-            self._arrive(passage)
+        elif arrival <= now and not (self._flight and self._flight[0][0] <= now):
+            self._arrive(passage)  # it overtakes none that is due as well
         else:
             self._order += 1
             heappush(self._flight, (arrival, self._order, passage))
