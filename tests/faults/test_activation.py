@@ -179,7 +179,7 @@ async def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None
 async def test_a_stream_socket_is_refused() -> None:
     with bound(socket.SOCK_STREAM) as sock:
         async with started([sock], "dns", "dns=0") as running:
-            await ends_with(running, "activation='dns': the socket of this name is no UDP socket")
+            await ends_with(running, "activation='dns': the socket of this name takes no datagrams")
 
 
 async def test_a_socket_serves_one_server_at_a_time() -> None:

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from ..gen import BadOption
-from .address import DUAL_STACK, family_of
+from .address import AF_UNIX, DUAL_STACK, family_of
 from .ancillary import ask
 from .bpf import attach_filter, attach_steering
 from .error_queue import turn_off, turn_on
@@ -67,7 +67,7 @@ def reset(sock: socket.socket, options: SocketOptions) -> None:
         return
     if options.bpf is None:
         attach_filter(sock, None)
-    if not options.error_queue:
+    if not options.error_queue and sock.family != AF_UNIX:
         turn_off(sock)
 
 

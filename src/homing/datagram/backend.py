@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from ..gen import BadOption
-from .address import Address
+from .address import AF_UNIX, Address
 from .admission import Admission
 from .message import MessageUDP, PacketInfo
 
@@ -93,10 +93,14 @@ class Backend(Protocol):
 def open_backend(
     sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
 ) -> Backend:
-    """The backend for `sock`; the portable one for what is no socket of the system.
+    """The backend for `sock`; a portable one for Unix sockets and for what is no socket of the system.
 
     gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
     """
+    if sock.family == AF_UNIX:
+        from .unix_backend import UnixBackend
+
+        return UnixBackend(sock, buffer_size)
     if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from ..gen import ReplyLimited, SendQueueFull
-from .address import Address, check_destination, family_of
+from .address import TOLD, Address, check_destination, family_of
 from .admission import Admission
 from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
@@ -105,7 +105,8 @@ class Endpoint:
         self._drop_oldest = drop_oldest
         self.closed = False
         self.family = int(sock.family)
-        self.local_address: Address = sock.getsockname()
+        told = TOLD.get(self._family)
+        self.local_address: Address = sock.getsockname() if told is None else told(sock.getsockname())
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from .address import DUAL_STACK, Address, check_destination, family_of, mapped, plain
+from .address import DUAL_STACK, TOLD, Address, check_destination, family_of, mapped
 from .admission import Admission
 from .ancillary import ROOM, Control, read_control, write_control
 from .backend import Again, Columns, Failures, Pooled
@@ -41,6 +41,7 @@ class PortableBackend:
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
+        self._told = TOLD.get(self._family)
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
@@ -107,9 +108,9 @@ class PortableBackend:
             for message, info in zip(messages, self._infos, strict=True):
                 message.info = info
             self._infos.clear()
-        if self._dual:
+        if self._told is not None:
             for message in messages:
-                message.addr = plain(message.addr)
+                message.addr = self._told(message.addr)
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
@@ -126,7 +127,7 @@ class PortableBackend:
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
         hosts = b"".join([self._octets(message.addr) for message in messages])
-        ports = array("H", [message.addr[1] for message in messages])
+        ports = array("H", [self._port(message.addr) for message in messages])
         return (
             b"".join([message.data for message in messages]),
             _nothing,
@@ -146,6 +147,9 @@ class PortableBackend:
         host = mapped(address)[0] if self._dual else address[0]
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 
+    def _port(self, address: Address) -> int:
+        return int(address[1])
+
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         receive = self._receive_pooled
         batch: list[Pooled] = []
@@ -161,8 +165,8 @@ class PortableBackend:
                     raise
                 self._keep(error, nothing=not batch)
                 break
-            if self._dual:
-                address = plain(address)
+            if self._told is not None:
+                address = self._told(address)
             batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated

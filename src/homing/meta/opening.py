@@ -29,7 +29,8 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
         return endpoint
     except OSError as error:
         sock.close()
-        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
+        hint = "it takes descriptors; raise `ulimit -n`"
+        raise BindFailed(options.host, options.port, error, hint, path=options.path) from None
     except BaseException:
         sock.close()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from ..act.pool_routes import Route
@@ -16,6 +16,9 @@ from .workers import pool_options
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """What happens to what is too much."""
+
+
+_OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
 
 
 @runtime_checkable
@@ -127,6 +130,8 @@ class UDPServerOptions(SocketOptions):
         check_integer("port", self.port, 0, 65535)
         if self.socket is not None:
             self._check_socket()
+        if self.path is not None:
+            self._check_without("a Unix socket has a path instead", _OF_IP)
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
@@ -140,9 +145,14 @@ class UDPServerOptions(SocketOptions):
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
             raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
-        for name, unset in (("host", ""), ("port", 0), ("activation", None)):
-            if getattr(self, name) != unset:
-                raise BadOption(name, getattr(self, name), "a socket is given, which is bound already; leave this out")
+        self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
+
+    def _check_without(self, why: str, names: tuple[str, ...]) -> None:
+        """Raises `BadOption` if one of these was given."""
+        unset = {field.name: field.default for field in fields(self)}
+        for name in names:
+            if getattr(self, name) != unset[name]:
+                raise BadOption(name, getattr(self, name), f"{why}; leave this out")
 
 
 def check_queues(options: Any) -> None:
