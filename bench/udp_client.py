@@ -23,6 +23,7 @@ OUTSTANDING = 64
 SIZE = 64
 _WARM_UP = 0.05
 _SHORT_READS = "2 KiB reads"
+_TIMEOUT = "with a timeout"
 
 Ask = Callable[[bytes], Awaitable[bytes]]
 
@@ -102,10 +103,11 @@ async def _homing(port: int, seconds: float) -> Sample:
 
 
 class _Protocol(asyncio.DatagramProtocol):
-    """The least that a client can be on asyncio: a future for each question, found by its id. No timeout, nothing is
-    sent again."""
+    """The least that a client can be on asyncio: a future for each question, found by its id. Nothing is sent again,
+    and there is no timeout where none is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
         self.open: dict[bytes, asyncio.Future[bytes]] = {}
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
@@ -119,14 +121,19 @@ class _Protocol(asyncio.DatagramProtocol):
     async def ask(self, data: bytes) -> bytes:
         future = self.open[data[:4]] = asyncio.get_running_loop().create_future()
         self.transport.sendto(data)
-        return await future
+        if self.timeout is None:
+            return await future
+        async with asyncio.timeout(self.timeout):
+            return await future
 
 
-async def _bare(port: int, seconds: float, short_reads: bool) -> Sample:
+async def _bare(contestant: str, port: int, seconds: float) -> Sample:
     load = Load()
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(_Protocol, remote_addr=("127.0.0.1", port))
-    if short_reads:
+    transport, protocol = await loop.create_datagram_endpoint(
+        lambda: _Protocol(5.0 if _TIMEOUT in contestant else None), remote_addr=("127.0.0.1", port)
+    )
+    if _SHORT_READS in contestant:
         transport.max_size = 2048  # type: ignore[attr-defined]
     tasks = [loop.create_task(load.part(number, protocol.ask)) for number in range(OUTSTANDING)]
     figures = await load.figures(seconds)
@@ -141,15 +148,15 @@ def measure(contestant: str, port: int, seconds: float) -> Sample:
     with asyncio.Runner(loop_factory=child.loop_factory(contestant)) as runner:
         if contestant.startswith("homing"):
             return runner.run(_homing(port, seconds))
-        return runner.run(_bare(port, seconds, _SHORT_READS in contestant))
+        return runner.run(_bare(contestant, port, seconds))
 
 
 # --- the server -------------------------------------------------------------------------------------------
 
 
 def serve() -> None:
-    """Says its port, and sends back what it gets, until it is killed. It never sleeps: to wake it would be charged to the
-    client, and cost more than the rest of a request, the more so the slower the client."""
+    """Says its port, and sends back what it gets, until it is killed. It never sleeps: to wake it would be charged to
+    the client, and cost more than the rest of a request, the more so the slower the client."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.bind(("127.0.0.1", 0))
@@ -187,7 +194,15 @@ BENCHMARK = Benchmark(
     name="udp-call",
     title=f"requests of a UDP client, {OUTSTANDING} open at once",
     unit="replies per CPU-second of the client",
-    contestants=("homing", "homing on uvloop", "asyncio", f"asyncio {_SHORT_READS}", "uvloop"),
+    contestants=(
+        "homing",
+        "homing on uvloop",
+        "asyncio",
+        f"asyncio {_SHORT_READS}",
+        f"asyncio {_TIMEOUT}",
+        "uvloop",
+        f"uvloop {_TIMEOUT}",
+    ),
     run=_run,
     extras=("lost", "busy"),
 )

@@ -40,7 +40,7 @@ def measure(name: str, contestant: str) -> suite.Sample:
 
 def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     floods = {"udp-flood", "udp-flood-single", "udp-sources", "udp-gso-64", "udp-gso-1200"}
-    assert set(BY_NAME) == {*ACTORS, *floods, "udp-echo", "udp-latency", "udp-openloop"}
+    assert set(BY_NAME) == {*ACTORS, *floods, "udp-echo", "udp-latency", "udp-openloop", "udp-call"}
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
 
@@ -84,6 +84,11 @@ def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
 def test_latency_is_measured(name: str, contestant: str) -> None:
     sample = measure(name, contestant)
     assert sample["p99"] >= sample["p50"] > 0
+
+
+@pytest.mark.parametrize("contestant", BY_NAME["udp-call"].contestants)
+def test_requests_of_every_client_are_answered_rightly(contestant: str) -> None:
+    assert measure("udp-call", contestant)["value"] > 0
 
 
 @pytest.mark.parametrize("contestant", ["homing async handler", "homing pool of 4", "homing buffer pool"])

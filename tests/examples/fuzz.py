@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
     "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
+    "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "syslog": (b"<34>1 2003-10-11T22:14:15Z host su - ID47 - failed", b"<13>Oct 11 22:14:15 host su: failed"),
 }
 """Well-formed datagrams, for each example that takes datagrams apart."""
@@ -43,6 +44,14 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
         mute.handle_message(mute.__new__(mute), None, meta.MessageUDP(None, ADDRESS, payload))
 
+    def resolver(payload: bytes) -> None:
+        try:
+            example.addresses(payload)
+        except ValueError:
+            pass  # which it says of what is malformed
+
+    if hasattr(example, "addresses"):
+        return resolver
     return statsd if hasattr(example, "Statsd") else syslog
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import struct
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -152,4 +153,38 @@ async def test_unbroken_answers_each_question_once_although_it_is_killed_while_i
         assert await running.line_with("killed") == "killed 20 times, the socket was adopted 20 times\n"
         assert "answered in order: True" in await running.line_with("1000 questions")
         assert await running.line_with("none twice") == "none twice: True, dropped by the kernel: 0\n"
+        assert await running.end() == 0
+
+
+def dns_answer(query: bytes, *addresses: bytes) -> bytes:
+    """An answer to `query` with these addresses, the name of each being written as a pointer to the question's."""
+    records = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, len(data)) + data for data in addresses)
+    return query[:2] + struct.pack("!5H", 0x8180, 1, len(addresses), 0, 0) + query[12:] + records
+
+
+async def test_resolver_finds_the_addresses_of_names_although_answers_are_lost_forged_and_out_of_order(
+    peer: UDPPeer,
+) -> None:
+    host, port = peer.address
+    async with program(
+        "examples/resolver.py", host, str(port), "one.example", "two.example", "none.example"
+    ) as running:
+        asked = {query[12:]: (query, source) for query, source in [await peer.receive() for _ in range(3)]}
+        again, _ = await peer.receive()  # nobody has answered so far
+        assert again[12:] in asked
+        one, two, none = (asked[b"%c%b\7example\0\0\1\0\1" % (len(name), name)] for name in (b"one", b"two", b"none"))
+        peer.send(b"\0\0" + dns_answer(two[0], bytes([6, 6, 6, 6]))[2:], two[1])  # another id
+        peer.send(dns_answer(none[0]), none[1])
+        peer.send(dns_answer(two[0], bytes([192, 0, 2, 3]), bytes([192, 0, 2, 4])), two[1])
+        peer.send(dns_answer(one[0], bytes([192, 0, 2, 1])), one[1])
+        assert await running.line_with("one.example") == "one.example 192.0.2.1\n"
+        assert await running.line_with("two.example") == "two.example 192.0.2.3 192.0.2.4\n"
+        assert await running.line_with("none.example") == "none.example no address\n"
+        assert (await running.line_with("asked")).startswith("asked 3 answered 3 sent again")
+        assert await running.end() == 0
+
+
+async def test_resolver_says_at_once_that_no_server_is_there() -> None:
+    async with program("examples/resolver.py", "127.0.0.1", str(free_port()), "one.example") as running:
+        assert "Connection refused" in await running.line_with("one.example failed")
         assert await running.end() == 0

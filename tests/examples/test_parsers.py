@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,24 @@ async def test_case_37_announce_keeps_no_more_listeners_than_it_may(node: homing
     await eventually(lambda: node.process_info(pid).mailbox.main == 0)
     assert len(listeners) == 1000
     figure(37, "listeners that announce kept of 2,000 false ones", len(listeners))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(st.binary(max_size=80), st.randoms(use_true_random=False).map(lambda c: mutated(SEEDS["resolver"][0], c)))
+)
+def test_the_resolver_understands_an_answer_or_says_that_it_is_malformed(payload: bytes) -> None:
+    try:
+        found = load_resolver().addresses(payload)
+    except ValueError:
+        return
+    assert all(len(address.split(".")) == 4 for address in found)
+    assert len(found) <= len(payload) // 4
+
+
+@cache
+def load_resolver() -> Any:
+    return load("resolver")
 
 
 # --- for as long as one likes ----------------------------------------------------------------------------------

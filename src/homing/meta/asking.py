@@ -92,7 +92,7 @@ class Request:
         if self.waits > plan.retries and left is not None:
             self.final = True
             return left
-        seconds = plan.waits.delay(self.waits)
+        seconds = plan.seconds(self.waits)
         self.waits += 1
         self.final = self.waits > plan.retries if left is None else seconds >= left
         return min(seconds, left) if left is not None else seconds
@@ -111,8 +111,39 @@ class Request:
 class Requests:
     """The open requests of one client.
 
-    counts: by what has become of requests and of datagrams, see `UDPClientStatistics`.
+    memory: what it knows of those that have ended. requests and so on: see `UDPClientStatistics`.
     """
+
+    __slots__ = (
+        "_checks_source",
+        "_default",
+        "_drops",
+        "_endpoint",
+        "_key",
+        "_keyed",
+        "_last",
+        "_loop",
+        "_options",
+        "_others",
+        "_peer",
+        "_process",
+        "_reply_key",
+        "_reports",
+        "answered",
+        "cancelled",
+        "dropped_stray",
+        "duplicate",
+        "failed",
+        "late",
+        "memory",
+        "refused",
+        "rejected",
+        "replies",
+        "requests",
+        "retransmits",
+        "stray",
+        "timeouts",
+    )
 
     def __init__(self, process: MetaProcess, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
         self._process = process
@@ -127,7 +158,7 @@ class Requests:
         self._reply_key = options.reply_key or options.key
         self._keyed: dict[Hashable, Request] = {}
         self._others: dict[int, Request] = {}  # by their number, the oldest first
-        self._memory = Memory(options.remember)
+        self.memory = Memory(options.remember)
         self._reports: list[tuple[MessageUDPError, int]] = []
         self._last = 0
         self.requests = self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
@@ -254,7 +285,7 @@ class Requests:
 
     def sort(self, messages: list[MessageUDP]) -> list[MessageUDP]:
         """Gives replies to their requests. What is left belongs to none."""
-        if not self._keyed and not self._others and not self._memory and not self._checks_source:
+        if not self._keyed and not self._others and not self.memory and not self._checks_source:
             self.stray += len(messages)
             self.dropped_stray += len(messages) if self._drops else 0
             return [] if self._drops else messages
@@ -269,7 +300,7 @@ class Requests:
         if request is not None:
             self._give(request, message)
             return True
-        remembered = self._memory.find(key, message, self._from_peer, self._loop.time())
+        remembered = self.memory.find(key, message, self._from_peer, self._loop.time())
         if remembered is not None:
             self._count_again(remembered)
             return True
@@ -339,7 +370,7 @@ class Requests:
             del self._keyed[request.key]
         else:
             del self._others[request.number]
-        self._memory.keep(request, answer, self._loop.time())
+        self.memory.keep(request, answer, self._loop.time())
 
     def _answer(self, request: Request, answer: Any, last: MessageUDP) -> None:
         self.answered += 1

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-from ..act.restarting import Backoff
 from ..datagram import Address, MessageUDP, SocketOptions
 from ..gen import BadOption, Target
 from ..gen.options import check_choice, check_integer, check_seconds, check_type
@@ -177,12 +176,14 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
 class Plan:
     """What is to be done for a request: `UDPRequest` with all that it leaves to the options.
 
-    waits: how long is waited for a reply, by the number of the wait.
+    waits: seconds to wait for a reply, by the number of the wait, before chance takes its part.
     collect: replies that are enough. 0: one, which is the answer itself.
     keyed: replies are known by the client's key.
     """
 
-    waits: Backoff
+    waits: tuple[float, ...]
+    jitter: float
+    random: Callable[[], float]
     retries: int
     match: Match | None
     keyed: bool
@@ -190,11 +191,18 @@ class Plan:
     at_least: int = 1
     within: float | None = None
 
+    def seconds(self, number: int) -> float:
+        """How long the wait of that number is to last."""
+        seconds = self.waits[number]
+        return seconds * (1 - self.jitter * self.random()) if self.jitter else seconds
+
 
 def default_plan(options: UDPClientOptions) -> Plan:
     """For requests without settings of their own."""
     return Plan(
-        _waits(options, options.timeout, options.backoff, options.jitter),
+        _waits(options.timeout, options.backoff, options.retries, options.max_timeout),
+        options.jitter,
+        options.random,
         options.retries,
         options.match,
         options.key is not None,
@@ -203,14 +211,12 @@ def default_plan(options: UDPClientOptions) -> Plan:
 
 def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Plan:
     """For a request with settings of its own, which come before those of `default`."""
+    retries = options.retries if request.retries is None else request.retries
     waits = default.waits
-    if (request.timeout, request.backoff, request.jitter) != (None, None, None):
-        chosen = (
-            options.timeout if request.timeout is None else request.timeout,
-            options.backoff if request.backoff is None else request.backoff,
-            options.jitter if request.jitter is None else request.jitter,
-        )
-        waits = _waits(options, *chosen)
+    if (request.timeout, request.backoff, request.retries) != (None, None, None):
+        timeout = options.timeout if request.timeout is None else request.timeout
+        backoff = options.backoff if request.backoff is None else request.backoff
+        waits = _waits(timeout, backoff, retries, options.max_timeout)
     several = request.collect is not None or request.within is not None
     enough = request.collect or (MOST_REPLIES if several else 0)
     at_least = request.at_least
@@ -218,7 +224,9 @@ def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Pl
         at_least = enough if request.collect is not None and request.within is None else 1
     return Plan(
         waits,
-        default.retries if request.retries is None else request.retries,
+        default.jitter if request.jitter is None else request.jitter,
+        default.random,
+        retries,
         default.match if request.match is None else request.match,
         default.keyed and request.match is None,
         enough,
@@ -227,6 +235,8 @@ def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Pl
     )
 
 
-def _waits(options: UDPClientOptions, timeout: float, backoff: float, jitter: float) -> Backoff:
-    most = max(timeout, options.max_timeout)
-    return Backoff(first=timeout, most=most, factor=backoff, jitter=jitter, random=options.random)
+def _waits(timeout: float, backoff: float, retries: int, most: float) -> tuple[float, ...]:
+    waits = [timeout]
+    for _ in range(retries):
+        waits.append(max(timeout, min(most, waits[-1] * backoff)))
+    return tuple(waits)

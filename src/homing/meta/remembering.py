@@ -53,20 +53,22 @@ class Ended:
 
 
 class Memory:
-    """The last requests that have ended, of those with a key `limit` at most."""
+    """The last requests that have ended, of those with a key `limit` at most; `others`: those without."""
+
+    __slots__ = ("_keyed", "_limit", "others")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._keyed: OrderedDict[Hashable, tuple[bool, Address]] = OrderedDict()
-        self._others: deque[Ended] = deque(maxlen=min(limit, SCANNED))
+        self.others: deque[Ended] = deque(maxlen=min(limit, SCANNED))
 
     def __bool__(self) -> bool:
-        return bool(self._keyed or self._others)
+        return bool(self._keyed or self.others)
 
     def keep(self, request: Request, answer: MessageUDP | None, now: float) -> None:
         """`request` has ended, with that answer or without any."""
         if not request.plan.keyed:
-            self._others.append(Ended(request, answer, now))
+            self.others.append(Ended(request, answer, now))
         elif self._limit:
             self._keyed.pop(request.key, None)
             self._keyed[request.key] = (answer is not None, request.message.addr)
@@ -81,7 +83,7 @@ class Memory:
             answered, to = self._keyed[key]
             if from_peer(message.addr, to):
                 return answered
-        for ended in reversed(self._others):
+        for ended in reversed(self.others):
             if from_peer(message.addr, ended.request.message.addr) and ended.explains(message, now):
                 return ended.answer is not None
         return None

@@ -1,0 +1,78 @@
+"""A stub resolver: asks a DNS server for the IPv4 addresses of names.
+
+python examples/resolver.py 9.9.9.9 53 example.com example.org
+"""
+
+import asyncio
+import random
+import struct
+import sys
+
+import homing
+from homing import act, gen, meta
+
+A, IN, RECURSION_DESIRED = 1, 1, 0x0100
+
+
+def query(name):
+    """A question for the addresses of `name` (RFC 1035), with an id by which its answer is known."""
+    labels = b"".join(bytes([len(label)]) + label for label in name.encode("idna").split(b".")) + b"\0"
+    header = struct.pack("!6H", random.getrandbits(16), RECURSION_DESIRED, 1, 0, 0, 0)
+    return header + labels + struct.pack("!2H", A, IN)
+
+
+def skip_name(data, place):
+    while data[place] and data[place] < 0xC0:
+        place += data[place] + 1
+    return place + (2 if data[place] else 1)
+
+
+def addresses(data):
+    """The addresses in an answer. Raises `ValueError` if it is none."""
+    try:
+        _, flags, questions, answers, _, _ = struct.unpack_from("!6H", data)
+        if flags & 15:
+            return []
+        place, found = 12, []
+        for _ in range(questions):
+            place = skip_name(data, place) + 4
+        for _ in range(answers):
+            place = skip_name(data, place)
+            kind, _, _, length = struct.unpack_from("!HHIH", data, place)
+            place += 10 + length
+            if kind == A and length == 4 and place <= len(data):
+                found.append(".".join(map(str, data[place - 4 : place])))
+        return found
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"malformed: {error}") from None
+
+
+class Resolver(act.Actor):
+    """Owns the client, through which anybody may ask. It knows by the id, the first two octets, whose an answer is."""
+
+    async def init(self, host, port):
+        options = meta.UDPClientOptions(host=host, port=port, key=lambda data: bytes(data[:2]), stray="drop")
+        self.client = await self.spawn_meta(meta.create_udp_client(options))
+
+    def handle_call(self, sender, ref, request):
+        return self.client
+
+
+async def resolve(node, client, name):
+    try:
+        reply = await node.call(client, query(name))
+        return " ".join(addresses(reply.data)) or "no address"
+    except (gen.RequestTimeout, gen.PeerUnreachable, ValueError) as error:
+        return f"failed: {error}"
+
+
+async def main(node, host, port, *names):
+    client = await node.call(await node.spawn(Resolver, host, int(port)), "client")
+    found = await asyncio.gather(*[resolve(node, client, name) for name in names])
+    for name, outcome in zip(names, found, strict=True):
+        print(name, outcome)
+    facts = await node.inspect_meta(client)
+    print("asked", facts["requests"], "answered", facts["answered"], "sent again", facts["retransmits"])
+
+
+homing.run(main, *sys.argv[1:])
