@@ -153,13 +153,19 @@ class Control:
 
     def close(self) -> None:
         """Closes the socket and removes it. A second time does nothing."""
+        if self._socket.fileno() >= 0:
+            self._remove()
         if self._server is not None:
             self._server.close()
         self._socket.close()
         for task in self._requests:
             task.cancel()
-        if _identity(self.path) == self._identity:  # not that of a node which has come after
-            with suppress(OSError):
+
+    def _remove(self) -> None:
+        """While the socket is open its file's number is nobody else's: so this is not that of a node which has come
+        after."""
+        with suppress(OSError, ControlError), locked(self.path.parent):
+            if _identity(self.path) == self._identity:
                 self.path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

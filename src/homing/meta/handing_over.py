@@ -73,12 +73,13 @@ class Offer:
         if self._sock.fileno() < 0:
             return
         self._loop.remove_reader(self._sock.fileno())
+        # While the socket is open its file's number is nobody else's: so this is not that of a program which has come after
+        if _identity(self.path) == self._identity:
+            with suppress(OSError):
+                os.unlink(self.path)
         self._sock.close()
         for task in self._tasks:
             task.cancel()
-        if _identity(self.path) == self._identity:  # not that of a program which has come after
-            with suppress(OSError):
-                os.unlink(self.path)
 
     def _accept(self) -> None:
         try:
