@@ -15,6 +15,9 @@ from setuptools.errors import BaseError, CCompilerError
 
 EXTENSIONS = {
     "homing.datagram.message": "src/homing/datagram/message.py",
+    "homing.datagram.networks": "src/homing/datagram/networks.py",
+    "homing.datagram.limiter": "src/homing/datagram/limiter.py",
+    "homing.datagram.admission": "src/homing/datagram/admission.py",
     "homing.datagram.peers": "src/homing/datagram/peers.pyx",
     "homing.datagram.arena": "src/homing/datagram/arena.pyx",
     "homing.datagram.outbox": "src/homing/datagram/outbox.pyx",

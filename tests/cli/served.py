@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import Any
 
@@ -22,6 +23,17 @@ class Echo(act.Actor):
         if message.data == b"crash":
             raise RuntimeError("asked for")
         self.send(message.id, message.reply(self.env.get("word", "OK").encode()))
+
+
+class Sharing(act.Actor):
+    """Answers with the number of its OS process, on a port that it shares."""
+
+    async def init(self) -> None:
+        options = meta.UDPServerOptions(host="127.0.0.1", port=int(self.env["port"]), reuse_port=True)
+        await self.spawn_meta(meta.create_udp_server(options))
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        self.send(message.id, message.reply(str(os.getpid()).encode()))
 
 
 class Workers(act.Pool):

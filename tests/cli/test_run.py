@@ -181,7 +181,7 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
         await udp_port(running)
         running.process.kill()
         await running.end()
-    assert files(runtime / "homing") == ["served@localhost.sock"]
+    assert files(runtime / "homing") == ["served@localhost.sock", "served@localhost.takeover"]
     async with run(runtime, "served:Service") as running:
         await udp_port(running)
         assert await terminate(running) == 0
@@ -198,7 +198,10 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
         (["nothing:App"], f"there is no module 'nothing'; the current directory is {HERE}"),
         (["served.deeper:App"], "there is no module 'served.deeper'"),
         (["missing.deeper:App"], "there is no module 'missing.deeper' (there is no 'missing')"),
-        (["served:Servise"], "module 'served' has no 'Servise'; did you mean 'Service'? it has: Echo, Workers, Top,"),
+        (
+            ["served:Servise"],
+            "module 'served' has no 'Servise'; did you mean 'Service'? it has: Echo, Sharing, Workers, Top,",
+        ),
         (["served:number"], "served:number is of type int, no gen.Application, act.Actor or the like; it has: Echo"),
         (["served:NeedsArguments"], "cannot be made without arguments"),
         (["json:dumps"], "json:dumps is of type function"),

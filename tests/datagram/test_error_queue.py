@@ -88,6 +88,29 @@ def test_an_error_tells_all_that_icmp_does(host: str) -> None:
         assert (one.offender, one.mtu, one.id) == (host, None, None)
 
 
+def test_a_socket_of_both_families_has_the_errors_of_both() -> None:
+    sock = bind("::", 0, SocketOptions(error_queue=True, dual_stack=True))
+    endpoint = Endpoint(sock, buffer_size=100, send_queue=10, error_queue=True)
+    told: list[MessageUDPError] = []
+    endpoint.report_errors(told.append)
+    with contextlib.closing(endpoint), UDPPeer("127.0.0.1") as four, UDPPeer("::1") as six:
+        dead = [dead_address("127.0.0.1"), dead_address("::1")]
+        for number in range(10):
+            for to in (*dead, four.address, six.address):
+                assert endpoint.send(MessageUDP(None, to, b"%d" % number), None) == 1
+        pending(endpoint)
+        assert [(one.addr, one.data, one.origin) for one in told] == [
+            (to, b"%d" % number, origin)
+            for number in range(10)
+            for to, origin in zip(dead, ("icmp", "icmp6"), strict=True)
+        ]
+        for peer in (four, six):
+            assert [peer.socket.recv(10) for _ in range(10)] == [b"%d" % number for number in range(10)]
+        with pytest.raises(OSError, match="too long"):
+            endpoint.send(MessageUDP(None, four.address, bytes(65508)), None)
+        assert endpoint.mtu("127.0.0.1") == 65535
+
+
 def test_datagrams_to_one_peer_do_not_go_out_joined_so_that_each_has_its_own_error() -> None:
     dead = dead_address()
     with opened() as (endpoint, told):

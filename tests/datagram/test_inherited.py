@@ -28,7 +28,6 @@ def one() -> Iterator[Inherited]:
     inherited_sockets.keep([found])
     yield found
     inherited_sockets.let_go([found])
-    inherited_sockets.let_go([found])  # a second time does nothing
     assert inherited_sockets.kept() == []
 
 

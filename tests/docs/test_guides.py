@@ -158,6 +158,7 @@ CALLBACKS = public(gen.ProcessBehavior)
         ("meta.MessageUDP", public(meta.MessageUDP)),
         ("meta.PacketInfo", public(meta.PacketInfo)),
         ("meta.DatagramBatch", public(meta.DatagramBatch)),
+        ("meta.TakeOver", {"predecessor"}),
         ("meta.BufferPool", public(meta.BufferPool) | set(vars(meta.BufferPool())) - {"_idle", "_lent"}),
     ],
 )
@@ -175,6 +176,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         gen.Fallback,
         meta.SocketOptions,
         meta.UDPServerOptions,
+        meta.RateLimit,
+        meta.Pacing,
         meta.UDPClientOptions,
         meta.UDPRequest,
         act.PoolOptions,
@@ -189,7 +192,8 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
     ],
 )
 def test_the_reference_has_all_options_with_their_defaults(kind: Any) -> None:
-    section = f"{'meta' if kind is meta.SocketOptions else kind.__module__.split('.')[1]}.{kind.__name__}"
+    module = kind.__module__.split(".")[1]
+    section = f"{'meta' if module == 'datagram' else module}.{kind.__name__}"
     assert named(section) == fields(kind)
     assert [row[1].strip("`") for row in REFERENCE[section]] == [default(field) for field in own_fields(kind)]
 
@@ -228,6 +232,7 @@ SNAPSHOTS = [
     gen.ProcessTree,
     act.ChildInfo,
     act.ChildCount,
+    meta.Reconfigured,
     testing.NetworkStatistics,
     testing.Event,
 ]

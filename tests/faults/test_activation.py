@@ -19,6 +19,7 @@ import homing
 from ..examples.test_examples import Program, program, terminate
 from ..notified import Manager
 from ..support import DEADLINE, UDPPeer, free_port
+from .figures import figure
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux only")
 HERE = Path(__file__).parent
@@ -108,6 +109,7 @@ async def test_the_packet_for_which_systemd_starts_it_is_answered_and_its_life_i
             assert await manager.until("WATCHDOG=1") == ["READY=1", "WATCHDOG=1"]
             process.send_signal(signal.SIGTERM)
             assert await manager.until("STOPPING=1")
+            figure(30, "told systemd, the first packet being answered", "READY=1, WATCHDOG=1, STOPPING=1")
             stdout = process.stdout
             assert stdout is not None
             await stdout.read()
@@ -126,6 +128,7 @@ async def test_what_came_before_the_program_started_is_answered_first(peer: UDPP
         async with started([sock], "dns", "dns=1") as running:
             assert (await listens(running))[1] == sock.getsockname()[1]
             assert [(await peer.receive())[0] for _ in range(10)] == [b"dns"] * 10
+            figure(30, "packets from before the start that were answered", "10 of 10")
             assert await terminate(running) == 0
 
 
@@ -176,7 +179,7 @@ async def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None
 async def test_a_stream_socket_is_refused() -> None:
     with bound(socket.SOCK_STREAM) as sock:
         async with started([sock], "dns", "dns=0") as running:
-            await ends_with(running, "activation='dns': the socket of this name is no UDP socket")
+            await ends_with(running, "activation='dns': the socket of this name takes no datagrams")
 
 
 async def test_a_socket_serves_one_server_at_a_time() -> None:

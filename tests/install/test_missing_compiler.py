@@ -27,9 +27,9 @@ pytestmark = [
 
 FAILS_LATER = """#!/bin/sh
 for argument; do case $argument in *peers.c) exit 1;; esac; done
-exec gcc "$@"
+exec gcc "$@" -O0
 """
-"""A compiler that compiles some and then breaks down."""
+"""A compiler that compiles some, without ado, and then breaks down."""
 
 
 @pytest.fixture

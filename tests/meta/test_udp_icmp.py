@@ -136,7 +136,21 @@ async def test_errors_of_a_socket_that_was_adopted_are_told_to_whom_the_successo
             node.kill(owner.pid)
             await owner_gone(node, owner)
     assert (await node.inspect_meta(alias, "adoptions")) == {"adoptions": 1}
+    assert server.statistics().icmp_errors == {"ECONNREFUSED": 2}
     assert told.waiting() == probe.waiting() == []
+
+
+async def test_the_count_of_what_nobody_was_told_goes_on_with_the_successor(node: homing.Node) -> None:
+    owners = [await Probe.start(node), await Probe.start(node)]
+    port = 0
+    for count, owner in enumerate(owners, 1):
+        server, alias = await open_server(owner, port=port, on_error="nobody", linger=30.0)
+        port = server.local_address[1]
+        node.send(alias, message_to((HOST, 0)))
+        await eventually(lambda server=server, count=count: server.statistics().dropped_errors == count)
+        if owner is owners[0]:
+            node.kill(owner.pid)
+            await owner_gone(node, owner)
 
 
 async def owner_gone(node: homing.Node, owner: Probe) -> None:

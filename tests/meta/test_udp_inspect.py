@@ -40,6 +40,12 @@ COUNTERS = {
     "dropped_errors",
     "pool_errors",
     "pauses",
+    "denied",
+    "limited",
+    "limited_dry_run",
+    "reply_limited",
+    "reply_limited_dry_run",
+    "send_delayed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
 

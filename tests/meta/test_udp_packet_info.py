@@ -113,6 +113,22 @@ async def test_with_a_buffer_pool_the_answer_leaves_from_the_address_that_was_as
     await eventually(lambda: pool.lent == 0)
 
 
+@pytest.mark.parametrize(("family", "asked"), [("IPv4", "127.0.0.9"), ("IPv6", "::1")])
+async def test_a_server_of_both_families_tells_and_marks_in_that_of_the_peer(
+    family: str, asked: str, node: homing.Node, probe: Probe
+) -> None:
+    server, alias = await open_server(probe, host="::", dual_stack=True, **ALL)
+    with MarkedReceiver(family) as receiver:
+        receiver.set(Marks(tos=0xBB, ttl=9))
+        receiver.socket.sendto(b"x", (asked, server.local_address[1]))
+        message = await probe.get()
+        assert (message.info.local, message.info.tos, message.info.ttl) == (asked, 0xBB, 9)
+        assert await node.call(alias, message.reply(b"answer", meta.PacketInfo(tos=7, ttl=8))) == 6
+        assert receiver.receive(1) == [(b"answer", asked, 7, 8)]
+        other = meta.PacketInfo(local="127.0.0.1" if family == "IPv6" else "::1")
+        assert isinstance(await error_of(node.call(alias, message.reply(b"", other))), gen.BadOption)
+
+
 class Answering(act.Actor):
     """Answers, and tells the class of service."""
 

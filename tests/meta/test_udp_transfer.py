@@ -309,3 +309,13 @@ async def test_any_meta_process_can_be_given_and_sends_as_its_new_owner(node: ho
     await give(probe, alias, heir.pid)
     node.send(alias, "hello")
     assert await heir.next() == ("message", heir.pid, "hello")
+
+
+async def test_a_client_is_given_like_a_server(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
+    client = meta.create_udp_client(meta.UDPClientOptions(host=peer.address[0], port=peer.address[1]))
+    alias = await probe.do(lambda actor: actor.spawn_meta(client))
+    heir = await Probe.start(node)
+    await give(probe, alias, heir.pid)
+    peer.send(b"news", client.local_address)
+    _, sender, message = await heir.next()
+    assert (sender, message.data, probe.queue.empty()) == (heir.pid, b"news", True)

@@ -46,6 +46,16 @@ def bind_again(address: tuple[Any, ...]) -> None:
         sock.bind(address)
 
 
+def exists(path: str) -> bool:
+    """True if there is such a file. (It may be asked for in a coroutine: nothing here blocks for long.)"""
+    return os.path.exists(path)
+
+
+def status(path: str) -> os.stat_result:
+    """What the system knows of a file."""
+    return os.stat(path)
+
+
 def is_bound(address: tuple[Any, ...]) -> bool:
     """True while a socket has `address`."""
     try:

@@ -15,6 +15,7 @@ import pytest
 
 import homing
 from homing import act, gen
+from homing.datagram import inherited
 from homing.node import systemd
 
 from ..notified import Manager
@@ -188,3 +189,19 @@ def test_a_system_without_unix_sockets_tells_nobody(monkeypatch: pytest.MonkeyPa
 @pytest.fixture(autouse=True)
 def log_is_seen(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
+
+
+async def test_a_program_that_never_says_that_it_is_ready_is_told_of_unused_sockets_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(systemd, "UNUSED_AFTER", 0.01)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    one = inherited.Inherited(sock.detach(), "dns")
+    inherited.keep([one])
+    try:
+        async with homing.start_node(NAME):
+            await eventually(lambda: "nobody reads these sockets" in caplog.text)
+            assert str(one) in caplog.text
+    finally:
+        inherited.let_go([one])

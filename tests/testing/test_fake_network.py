@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from homing import gen
-from homing.datagram import SocketOptions
+from homing.datagram import Endpoint, MessageUDP, SocketOptions, open_to, peers_of
 from homing.testing import Event, FakeNetwork, VirtualLoop, run_virtual
 
 from ..support import eventually
@@ -296,6 +296,19 @@ def test_what_is_sent_through_a_clogged_link_comes_when_that_is_over_and_in_orde
     run_virtual(main)
 
 
+def test_what_arrives_in_the_same_instant_arrives_in_order() -> None:
+    async def main() -> None:
+        network = FakeNetwork(seed=1, delay=1.0)
+        server, client = network.socket(*SERVER), network.socket(*CLIENT)
+        asyncio.get_running_loop().call_at(1.0, client.send, b"second", SERVER)
+        client.send(b"first", SERVER)
+        network.change(delay=0.0)
+        await asyncio.sleep(2)
+        assert [data for data, _ in server.waiting()] == [b"first", b"second"]
+
+    run_virtual(main)
+
+
 # --- ends -------------------------------------------------------------------------------------------------
 
 
@@ -321,15 +334,41 @@ async def test_a_connected_socket_is_told_once_of_a_port_that_nobody_has(refuse:
             client.recvfrom_into(buffer)
 
 
-async def test_a_connected_socket_hears_its_peer_only() -> None:
+async def test_a_connected_socket_hears_its_peer_only_and_is_bound_to_one_address() -> None:
     network = FakeNetwork(seed=1)
-    client = network._bind(*CLIENT, SocketOptions())
-    client.connect(SERVER)
+    peers = peers_of(*SERVER)
+    assert peers is not None
+    with network:
+        client: Any = open_to(peers, *SERVER, ("", 0), SocketOptions(), connected=True)[0]
+    assert client.getsockname() == ("127.0.0.1", 32768)
     for place in (SERVER, ("10.0.0.3", 53)):
-        network.socket(*place).send(b"x", CLIENT)
+        network.socket(*place).send(b"x", client.getsockname())
     assert client.take().source == SERVER
     assert not client.readable
     assert network.statistics.no_receiver == 1
+
+
+async def test_an_endpoint_is_told_of_what_the_peer_refuses_and_goes_on() -> None:
+    network = FakeNetwork(seed=1)
+    peers = peers_of(*SERVER)
+    assert peers is not None
+    with network:
+        sock, _ = open_to(peers, *SERVER, CLIENT, SocketOptions(), connected=True)
+    endpoint = Endpoint(sock, buffer_size=100, send_queue=1, connected=True)
+    errors: list[Any] = []
+    got: list[bytes] = []
+    endpoint.report_errors(errors.append)
+    endpoint.open(asyncio.get_running_loop(), lambda: got.extend(m.data for m in endpoint.receive(9, 9, None)))
+    endpoint.resume()
+    endpoint.send(MessageUDP(None, SERVER, b"anybody?"), None)
+    await eventually(lambda: len(errors) == 1)
+    assert (errors[0].errno, errors[0].addr) == (errno.ECONNREFUSED, SERVER)
+    server = network.socket(*SERVER)
+    endpoint.send(MessageUDP(None, SERVER, b"hello"), None)
+    server.send(b"hello yourself", (await server.receive())[1])
+    await eventually(lambda: got == [b"hello yourself"])
+    assert endpoint.send_errors == endpoint.receive_errors == {}
+    endpoint.close()
 
 
 async def test_a_full_receive_buffer_drops_and_counts() -> None:

@@ -16,6 +16,7 @@ import homing
 from homing import act, gen, meta
 from homing.testing import FakeNetwork
 
+from ..meta.udp import error_of
 from ..support import DEADLINE, Probe, UDPPeer, eventually
 from .networks import CLIENT, SERVER, Echo, conserved, send_numbers
 
@@ -150,14 +151,7 @@ async def test_a_call_tells_how_many_bytes_went_out_or_why_none(network: FakeNet
     assert await probe.do(lambda actor: actor.call(alias, message)) == 5
     assert await peer.receive() == (b"hello", SERVER)
     too_long = meta.MessageUDP(alias, CLIENT, bytes(65508))
-
-    async def error_of(actor: Any) -> Any:
-        try:
-            return await actor.call(alias, too_long)
-        except OSError as error:
-            return error
-
-    assert "too long" in str(await probe.do(error_of))
+    assert "too long" in str(await probe.do(lambda actor: error_of(actor.call(alias, too_long))))
     assert server.statistics().send_errors == {"EMSGSIZE": 1}
 
 
@@ -329,17 +323,53 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
         assert conserved(network)
 
 
-async def test_an_option_that_it_does_not_have_is_refused_not_ignored(network: FakeNetwork) -> None:
-    import dataclasses
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("reuse_port", True),
+        ("broadcast", True),
+        ("dual_stack", True),
+        ("groups", (meta.MulticastGroup("239.1.1.1"),)),
+        ("multicast_ttl", 2),
+        ("multicast_interface", "lo"),
+        pytest.param("bind_device", "lo", marks=linux),
+    ],
+)
+async def test_an_option_that_it_does_not_have_is_refused_not_ignored(
+    network: FakeNetwork, option: str, value: Any
+) -> None:
+    with pytest.raises(gen.BadOption, match="FakeNetwork has no such thing") as caught:
+        create(**{option: value})
+    assert caught.value.option == option
+    assert len(network._traffic.sockets) == 0
 
-    from homing.testing import sockets as module
 
-    supported = module._MEANINGFUL
-    module._MEANINGFUL = supported - {"send_buffer"}
-    try:
-        with pytest.raises(gen.BadOption, match="FakeNetwork has no such thing") as caught:
-            create(send_buffer=100_000)
-    finally:
-        module._MEANINGFUL = supported
-    assert caught.value.option == "send_buffer"
-    assert supported <= {field.name for field in dataclasses.fields(meta.SocketOptions)}
+async def test_a_group_cannot_be_joined_there(network: FakeNetwork, probe: Probe) -> None:
+    alias = await probe.do(lambda actor: actor.spawn_meta(create()))
+    error = await probe.do(lambda actor: error_of(actor.call(alias, meta.JoinGroup("239.1.1.1"))))
+    assert isinstance(error, gen.BadOption)
+    assert error.option == "groups"
+
+
+@linux
+async def test_the_socket_s_own_tos_and_ttl_go_with_what_says_nothing_else(network: FakeNetwork, probe: Probe) -> None:
+    await open_server(probe, receive_tos=True, receive_ttl=True)
+    alias = await probe.do(lambda actor: actor.spawn_meta(create(host=CLIENT[0], tos=8, ttl=3)))
+    for info in (None, meta.PacketInfo(ttl=200)):
+        message = meta.MessageUDP(None, SERVER, b"x", info=info)
+        await probe.do(lambda actor, message=message: actor.send(alias, message))
+    told = [(await probe.get()).info for _ in range(2)]
+    assert [(info.tos, info.ttl) for info in told] == [(8, 3), (8, 200)]
+
+
+@linux
+@pytest.mark.parametrize(("size", "errors"), [(1472, {}), (1473, {"EMSGSIZE": 1})])
+async def test_what_must_not_be_fragmented_and_is_too_long_is_refused(
+    probe: Probe, size: int, errors: dict[str, int]
+) -> None:
+    with FakeNetwork(seed=1, mtu=1500) as network:
+        server = create(mtu_discovery="do")
+    alias = await probe.do(lambda actor: actor.spawn_meta(server))
+    await probe.do(lambda actor: actor.send(alias, meta.MessageUDP(None, CLIENT, bytes(size))))
+    await eventually(lambda: network.statistics.sent + len(server.statistics().send_errors) == 1)
+    assert server.statistics().send_errors == errors

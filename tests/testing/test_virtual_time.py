@@ -276,3 +276,17 @@ def test_a_request_that_is_repeated_survives_a_loss_of_30_percent(seed: int) -> 
             return answers
 
     assert [sorted(own) for own in on_node(main)] == [list(range(40))] * 3
+
+
+def test_a_server_paces_what_it_sends_by_virtual_time() -> None:
+    async def main(node: homing.Node) -> float:
+        with FakeNetwork(seed=1) as network:
+            peer = network.socket(*CLIENT)
+            await node.spawn(Echo, {"send_rate": meta.Pacing(bytes_per_second=1000, burst=1000)})
+            for _ in range(101):
+                peer.send(bytes(72), SERVER)
+            for _ in range(101):
+                await peer.receive()
+            return now()
+
+    assert on_node(main) == pytest.approx(9.0)  # 101 packets of 100 octets, of which those in the first 1000 go at once

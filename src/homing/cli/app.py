@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
@@ -17,9 +19,11 @@ from .bench import bench as run_bench
 from .control import ControlError
 from .demo import demo as run_demo
 from .logs import log_to_stderr
-from .run import serve
+from .processes import Processes
+from .run import say, serve
 from .target import TargetError, resolve
 from .tree import render
+from .upgrade import FLAG
 
 MOST_CHILDREN = 20
 """Children of a process that `homing tree` shows. Pools and supervisors of people's programs have fewer."""
@@ -70,20 +74,59 @@ def run(
         float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
-        bool, typer.Option("--control/--no-control", help="Open the socket by which `homing tree` looks at the node.")
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Open the sockets by which `homing tree` looks at the node, and a successor takes over.",
+        ),
     ] = True,
+    processes: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Run it in so many OS processes: NAME-1@HOST and so on. UDP servers share their ports if they are"
+            " made with reuse_port=True.",
+        ),
+    ] = 1,
+    takeover: Annotated[
+        bool,
+        typer.Option(FLAG, help="Take over the UDP sockets of the node of this name that runs, if any, and end it."),
+    ] = False,
 ) -> None:
     """Run an application, or one process, until it ends. Ctrl-C stops it in order, a second Ctrl-C at once."""
+    if takeover and not control:
+        _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
+    if processes > 1:
+        commands = list(_commands(sys.argv[1:], name or _default_name(target), processes))
+        raise typer.Exit(asyncio.run(_run_processes(commands, stop_timeout)))
     # does nothing where the module has set logging up itself
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
-        name = name or f"{target.partition(':')[0].rpartition('.')[2]}@localhost"
-        code = run_node(serve, application, control, name=name, options=options, uvloop=uvloop)
+        name = name or _default_name(target)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
     except gen.BadOption as error:
         _fail("run", str(error), 2)
     raise typer.Exit(code or 0)
+
+
+def _default_name(target: str) -> str:
+    return f"{target.partition(':')[0].rpartition('.')[2]}@localhost"
+
+
+def _commands(arguments: list[str], name: str, processes: int) -> Iterator[list[str]]:
+    """The command of each process: this one, with a name of its own. What comes last on a command line counts."""
+    before, at, host = name.partition("@")
+    for number in range(1, processes + 1):
+        own = ["--processes", "1", "--name", f"{before}-{number}{at}{host}"]
+        yield [sys.executable, "-m", "homing", *arguments, *own]
+
+
+async def _run_processes(commands: list[list[str]], stop_timeout: float) -> int:
+    return await Processes(commands, stop_timeout, lambda text: say(f"homing run: {text}")).run()
 
 
 def _application(target: str) -> gen.Application:

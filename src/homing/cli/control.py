@@ -114,8 +114,9 @@ def node_names(directory: Path) -> dict[str, Path]:
             if is_listening(path):
                 found[unquote(path.name.removesuffix(".sock"))] = path
             else:
-                with suppress(OSError):
-                    path.unlink()
+                for gone in (path, path.with_name(f"{path.name.removesuffix('.sock')}.takeover")):
+                    with suppress(OSError):
+                        gone.unlink()
     return found
 
 
@@ -202,18 +203,23 @@ class Control:
         return await look(self._node, children)
 
 
-async def open_control(node: Node) -> Control:
+def path_of(node: str, kind: str) -> Path:
+    """Where a socket of a node is: in the directory that is preferred."""
+    require_unix_sockets()
+    return directories()[0] / f"{quote(node, safe='@')}.{kind}"
+
+
+async def open_control(node: Node, *, replace: bool = False) -> Control:
     """Opens the control socket of a node, for `homing tree`. It closes with the node.
 
+    replace: in the place of that of another node of this name, which is being taken over.
     Raises `ControlError` if another node of that name has one, or there is no safe place for it.
     """
-    require_unix_sockets()
-    directory = directories()[0]
-    path = directory / f"{quote(node.name, safe='@')}.sock"
+    path = path_of(node.name, "sock")
     try:
-        directory.mkdir(mode=0o700, exist_ok=True)
-        check_directory(directory)
-        sock = _listen(directory, path, node.name)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        check_directory(path.parent)
+        sock = _listen(path, node.name, replace)
     except OSError as error:
         why = f"{error.strerror or error}"
         raise ControlError(
@@ -229,9 +235,9 @@ class NameInUse(ControlError):
     """Another node of that name runs, and has a control socket."""
 
 
-def _listen(directory: Path, path: Path, name: str) -> socket.socket:
-    with locked(directory):
-        if path.exists() and is_listening(path):
+def _listen(path: Path, name: str, replace: bool) -> socket.socket:
+    with locked(path.parent):
+        if not replace and path.exists() and is_listening(path):
             raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
         path.unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

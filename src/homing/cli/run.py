@@ -11,6 +11,7 @@ from ..node import Node
 from .control import Control, ControlError, NameInUse, open_control
 from .snapshot import Snapshot, look
 from .tree import count, number, printable
+from .upgrade import offer, take_over, upgrade_on_signal
 
 MOST_SERVERS = 20
 """UDP servers that the banner lists."""
@@ -18,13 +19,15 @@ MOST_SERVERS = 20
 SERVER_HEADER = ("UDP server", "receiver", "backend", "receive buffer", "send buffer")
 
 
-async def serve(node: Node, application: gen.Application, control: bool) -> int:
-    """Runs the application until it ends, or a signal stops the node. Gives the exit code.
+async def serve(node: Node, application: gen.Application, control: bool, takeover: bool) -> int:
+    """Runs the application until it ends, a signal stops the node, or a successor has taken over. Gives the exit code.
 
+    takeover: from the node of this name that runs, if there is one.
     0: it ended in order. 1: it could not be started, it ended abnormally, or something had to be killed.
     """
     stopped = asyncio.create_task(node.wait())
-    start = asyncio.create_task(_start(node, application, control))
+    starting = _take_over(node, application) if takeover else _start(node, application, control)
+    start = asyncio.create_task(starting)
     await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not start.done():  # an `init` may take longer than the stop was given
         start.cancel()
@@ -34,7 +37,7 @@ async def serve(node: Node, application: gen.Application, control: bool) -> int:
         return await _not_started(node, failure)
     name, where = start.result()
     snapshot = await look(node)
-    _say(banner(snapshot, where))
+    say(banner(snapshot, where))
     node.ready(status(snapshot))
     ended = asyncio.create_task(node.application_wait(name))
     await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -47,15 +50,33 @@ async def serve(node: Node, application: gen.Application, control: bool) -> int:
 async def _start(node: Node, application: gen.Application, control: bool) -> tuple[str, str]:
     """Gives the application's name, and where the control socket is."""
     where = await _open_control(node) if control else "off (--no-control)"
-    name = await node.application_load(application)
-    await node.application_start(name)
+    name = await _start_application(node, application)
+    if control:
+        offer(node)
     return name, where
 
 
-async def _open_control(node: Node) -> str:
+async def _take_over(node: Node, application: gen.Application) -> tuple[str, str]:
+    """As `_start`, in the place of the node of this name that runs. Where none does, just so."""
+    async with take_over(node) as taken:
+        where = "" if taken.predecessor else await _open_control(node)
+        name = await _start_application(node, application)
+    if taken.predecessor:
+        where = await _open_control(node, replace=True)
+    upgrade_on_signal(node)
+    return name, where
+
+
+async def _start_application(node: Node, application: gen.Application) -> str:
+    name = await node.application_load(application)
+    await node.application_start(name)
+    return name
+
+
+async def _open_control(node: Node, *, replace: bool = False) -> str:
     """Opens the control socket. A node that cannot have one runs without, unless another one has its name."""
     try:
-        opened: Control = await open_control(node)
+        opened: Control = await open_control(node, replace=replace)
     except NameInUse:
         raise
     except ControlError as error:
@@ -67,23 +88,24 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
     stopping = node.info().state != "running"  # a signal came meanwhile: then that is why
     clean = await node.stop()
     if stopping:
-        _say("stopped before it had started" + ("" if clean else ", by force"))
+        say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
         traceback.print_exception(error)
-    _say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
+    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
     return 1
 
 
 def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
     orderly = gen.is_orderly(reason)
     if by_itself or not orderly:
-        _say(f"application {name} ended: {reason!r}")
-    _say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
+        say(f"application {name} ended: {reason!r}")
+    say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
     return 0 if orderly and clean else 1
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tells the user, on stderr, where no character of `text` steers the terminal."""
     for line in text.split("\n"):
         print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
 

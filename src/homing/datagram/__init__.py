@@ -13,6 +13,9 @@ backend     what a backend is, and which one serves
 portable    one system call per datagram, anywhere
 native      many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are
             sent from; peers: addresses
+limits      how much and how fast: the options; networks: sets of addresses; limiter: token buckets of many sources
+admission   which datagrams become messages; replies: which go out; pacing: how fast
+bpf         filters and steering that the kernel runs
 endpoint    one socket on one loop: reads, sends or queues, counts, closes once; watch: who wakes it
 error_queue ICMP errors, each with the datagram that it is about; pending: those of a connected socket without one;
             failure: what is told of a datagram that was not sent
@@ -38,6 +41,8 @@ from .connecting import sorted_peers as sorted_peers
 from .endpoint import Endpoint as Endpoint
 from .failure import MessageUDPError as MessageUDPError
 from .failure import name_of as name_of
+from .limits import Pacing as Pacing
+from .limits import RateLimit as RateLimit
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .multicast import JoinGroup as JoinGroup

@@ -1,18 +1,25 @@
-"""Addresses: what a socket is bound to, and where a datagram may go.
+"""Addresses: what a socket is bound to, and where a datagram may go. That of a Unix socket is its path, a str.
 
 A destination must be numeric: a name would be resolved inside `sendto`, which blocks the whole node.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..gen import BadAddress, BindFailed
+from ..gen import BadAddress, BadOption, BindFailed
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
+
+AF_UNIX = int(getattr(socket, "AF_UNIX", -1))
+LONGEST_PATH = 107 if sys.platform == "linux" else 103
+"""Octets of the path in a struct sockaddr_un, without the null character at its end."""
 
 
 DUAL_STACK = 0x1000 | socket.AF_INET6
@@ -37,6 +44,16 @@ def plain(address: Address) -> Address:
     return address
 
 
+def path_told(address: str | bytes | None) -> str:
+    """The path of a Unix socket, as the system has told it: "" if it has none. (The socket module gives names that are
+    no files as bytes, and for who has no name None.)"""
+    return os.fsdecode(address) if address else ""
+
+
+TOLD: dict[int, Callable[[Any], Any]] = {DUAL_STACK: plain, AF_UNIX: path_told}
+"""For families whose addresses are not written here as the socket module has them: from that to this."""
+
+
 def mapped(address: Address) -> Address:
     """The opposite, for a `DUAL_STACK` socket: (host, port) of IPv4 becomes what the system takes there."""
     return address if ":" in address[0] else (_MAPPED + address[0], address[1])
@@ -46,9 +63,11 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
     """The (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::" every
     IPv6; each is both if it is to be `dual_stack`.
 
-    Raises `BindFailed` if the name cannot be resolved. A name is looked up here, which may block; an address never
-    does.
+    Raises `BindFailed` if the name cannot be resolved, and `BadOption` if no other host than these can be meant. A name
+    is looked up here, which may block; an address never does.
     """
+    if dual_stack and host not in ("", "::"):
+        raise BadOption("dual_stack", True, f'one address is of one family; give host "" or "::", not {host!r}')
     if dual_stack:
         return [(int(socket.AF_INET6), ("::", port, 0, 0))]
     try:
@@ -65,6 +84,9 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
 
 def check_destination(family: int, address: Any) -> None:
     """Raises `BadAddress` unless a socket of `family` can take `address` as it stands."""
+    if family == AF_UNIX:
+        _check_path(address)
+        return
     if not isinstance(address, tuple):
         raise BadAddress(address, "give a tuple such as ('127.0.0.1', 53)")
     if family == DUAL_STACK:
@@ -94,7 +116,39 @@ def _is_numeric(family: int, host: str) -> bool:
     return True
 
 
-def format_address(address: Address) -> str:
-    """`host:port`, with brackets around an IPv6 host."""
+def is_numeric(host: str) -> bool:
+    """True for an address, or "" for all: what needs no look-up."""
+    return not host or _is_numeric(socket.AF_INET, host) or _is_numeric(socket.AF_INET6, host)
+
+
+def _check_path(path: object) -> None:
+    if path == "":
+        raise BadAddress(path, "the peer has no path: to be answered it has to bind its socket to one")
+    why = why_no_path(path)
+    if why:
+        raise BadAddress(path, why)
+
+
+def why_no_path(path: object) -> str:
+    """Why no Unix socket can have this path; "" if one can."""
+    if not isinstance(path, str) or not path:
+        return "give the path of a Unix socket, a str"
+    abstract = path[0] == "\0"
+    if abstract and sys.platform != "linux":
+        return "names that are no files (which begin with a null character) are Linux only"
+    if not abstract and "\0" in path:
+        return "the path of a file has no null character"
+    try:
+        size = len(os.fsencode(path))
+    except UnicodeError:
+        return "it cannot be encoded as a file's name"
+    longest = LONGEST_PATH + abstract
+    return f"it has {size} bytes, and a socket's path {longest} at most" if size > longest else ""
+
+
+def format_address(address: Address | str) -> str:
+    """`host:port`, with brackets around an IPv6 host; the path of a Unix socket, with `@` for a null character."""
+    if isinstance(address, str):
+        return address.replace("\0", "@")
     host, port = address[0], address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

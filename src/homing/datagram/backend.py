@@ -10,7 +10,8 @@ from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 from ..gen import BadOption
-from .address import Address
+from .address import AF_UNIX, Address
+from .admission import Admission
 from .message import MessageUDP, PacketInfo
 
 Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
@@ -39,6 +40,7 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    admission: what decides which datagrams become messages. None: all.
     again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
         True: it is tried again.
     """
@@ -46,6 +48,7 @@ class Backend(Protocol):
     name: str
     waiting: int
     more: bool
+    admission: Admission | None
     packets_in: int
     bytes_in: int
     truncated: int
@@ -59,7 +62,8 @@ class Backend(Protocol):
     def gso(self) -> bool: ...
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
-        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is there.
+        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is
+        there, or nothing of it was admitted.
 
         Raises `OSError` if the system reports an error, once all that came before was handed on.
         """
@@ -79,6 +83,9 @@ class Backend(Protocol):
         """Sends `messages` in order and gives how many are done; the others have to wait. Of those that are done,
         `failures` gets those that failed."""
 
+    def join(self, sock: socket.socket) -> None:
+        """Lets the kernel join datagrams, where it can."""
+
     def close(self) -> None:
         """Frees what the backend holds. The socket may be closed from now on."""
 
@@ -86,10 +93,14 @@ class Backend(Protocol):
 def open_backend(
     sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
 ) -> Backend:
-    """The backend for `sock`; the portable one for what is no socket of the system.
+    """The backend for `sock`; a portable one for Unix sockets and for what is no socket of the system.
 
     gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
     """
+    if sock.family == AF_UNIX:
+        from .unix_backend import UnixBackend
+
+        return UnixBackend(sock, buffer_size)
     if not isinstance(sock, socket.socket) or why_portable():
         from .portable import PortableBackend
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 from ..gen import BadOption, BindFailed
-from .address import Address, resolve_bind
-from .applying import apply
+from .address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
+from .applying import apply, apply_bound, reset
 from .inherited import claim
-from .options import SocketOptions
+from .namespace import within
+from .options import SocketOptions, check_unix
 from .substitute import current
 
 _HINTS = {
@@ -32,6 +35,21 @@ def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     substitute = current()
     if substitute is not None:
         return substitute(host, port, options)  # type: ignore[no-any-return]
+    if options.path is not None:
+        raise BadOption("path", options.path, "a Unix socket is for a server")
+    return _within(host, port, options, partial(_bind, host, port, options))
+
+
+def _within(host: str, port: int, options: SocketOptions, make: Callable[[], socket.socket]) -> socket.socket:
+    """`make()`, in the network namespace of the options."""
+    try:
+        return within(options.network_namespace, make)
+    except PermissionError as error:
+        hint = f"to enter the network namespace {options.network_namespace!r} takes the capability CAP_SYS_ADMIN"
+        raise BindFailed(host, port, error, hint, path=options.path) from None
+
+
+def _bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port, options.dual_stack):
         try:
@@ -53,8 +71,10 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
     sock = _duplicate(existing)
     try:
         _check_usable(sock, existing)
+        _check_fits(sock, options)
         sock.setblocking(False)
         apply(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
@@ -64,18 +84,36 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 def _duplicate(existing: Existing) -> socket.socket:
     descriptor = existing.fileno() if isinstance(existing, socket.socket) else existing
     try:
-        return socket.socket(fileno=os.dup(descriptor))
+        duplicated = os.dup(descriptor)
+        try:
+            return socket.socket(fileno=duplicated)
+        except OSError:
+            os.close(duplicated)
+            raise
     except OSError as error:
         what = "is closed" if error.errno == errno.EBADF else f"is none ({error.strerror})"
         raise BadOption("socket", existing, f"it {what}; give an open socket that is bound") from None
 
 
 def _check_usable(sock: socket.socket, existing: Existing) -> None:
-    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6, AF_UNIX):
         what = f"{_name(sock.type)} of {_name(sock.family)}"
-        raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET or AF_INET6")
-    if sock.getsockname()[1] == 0:
+        raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET, AF_INET6 or AF_UNIX")
+    if sock.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6):
+        raise BadOption("socket", existing, "it is for ICMP, not for UDP")
+    name = sock.getsockname()
+    if not name or (sock.family != AF_UNIX and name[1] == 0):
         raise BadOption("socket", existing, "it is not bound; call its bind() first")
+
+
+def _check_fits(sock: socket.socket, options: SocketOptions) -> None:
+    """Raises `BadOption` for what a socket that is there already has, or has not, for ever."""
+    if options.dual_stack and family_of(sock) != DUAL_STACK:
+        raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
+    if options.network_namespace:
+        raise BadOption("network_namespace", options.network_namespace, "the socket that is given has one already")
+    if sock.family == AF_UNIX:
+        check_unix(options)
 
 
 def _name(number: object) -> str:
@@ -94,18 +132,42 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     """The socket that the program was started with under the name `activation` or at this address, if any; else a new
     one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
     try:
-        sock = claim(activation, host, port)
+        sock = claim(activation, lambda: [] if options.network_namespace else addresses(host, port, options))
     except OSError as error:
-        raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, "")) from None
+        raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
     if sock is None:
-        return bind(host, port, options)
+        return bind(host, port, options) if options.path is None else _open_path(options.path, options)
     try:
         sock.setblocking(False)
+        reset(sock, options)
         apply(sock, options)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def addresses(host: str, port: int, options: SocketOptions) -> list[Address | str]:
+    """The addresses of which a socket that is asked for so would get one; none if the system chooses. Raises as
+    `resolve_bind` does."""
+    if options.path is not None:
+        return [options.path]
+    if not port:
+        return []
+    try:
+        found = within(options.network_namespace, partial(resolve_bind, host, port, options.dual_stack))
+    except PermissionError:
+        return []  # which binding a new one will tell
+    return [address for _, address in found]
+
+
+def _open_path(path: str, options: SocketOptions) -> socket.socket:
+    from .unix import bind_path  # which not every system has
+
+    if current() is not None:
+        raise BadOption("path", path, "the fake network that is entered has no Unix sockets")
+    return _within("", 0, options, partial(bind_path, path, options))
 
 
 def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
@@ -116,6 +178,7 @@ def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.s
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
         apply(sock, options)
         sock.bind(address)
+        apply_bound(sock, options)
     except BaseException:
         sock.close()
         raise

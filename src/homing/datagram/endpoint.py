@@ -15,18 +15,24 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from ..gen import SendQueueFull
-from .address import Address, check_destination, family_of
+from ..gen import ReplyLimited, SendQueueFull
+from .address import TOLD, Address, check_destination, family_of
+from .admission import Admission
 from .ancillary import write_control
 from .backend import Backend, Failures, Pooled, open_backend
 from .batch import DatagramBatch
 from .error_queue import ErrorQueue
 from .failure import MessageUDPError, name_of
-from .kernel import granted_buffer, kernel_drops
+from .inherited import lender_of
+from .kernel import granted_buffer, joins_datagrams, kernel_drops
+from .limits import Pacing, RateLimit
 from .message import MessageUDP
 from .multicast import Memberships, MulticastGroup
+from .networks import Network
+from .pacing import Pacer
 from .pending import PendingErrors
-from .watch import open_watch
+from .replies import Replies
+from .watch import Watch, open_watch
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -48,6 +54,7 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
+    turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
@@ -68,6 +75,12 @@ class Endpoint:
         self._sock = sock
         self._family = family_of(sock)
         self.memberships = Memberships(sock, groups)
+        self.admission = Admission()
+        lender = lender_of(sock)
+        self.turn = None if lender is None else lender.turn
+        self._gro = gro
+        # Who reads now may not be able to take apart what the kernel joins.
+        gro = gro and (self.turn is None or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._pending = PendingErrors(sock) if connected and not error_queue else None
@@ -75,22 +88,41 @@ class Endpoint:
         if self._errors is not None:
             self._backend.again = self._errors.again
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
+        self._watched = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
         self._reading = False
         self._retry: asyncio.TimerHandle | None = None
+        self.replies = Replies()
+        self._replies: Replies | None = None  # None: all passes
+        self._pacer: Pacer | None = None
+        self._pacing: Pacing | None = None
+        self._sender: Backend | Pacer = self._backend
+        self._outlet: Watch | Pacer = self._watch
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._queue_limit = send_queue
         self._drop_oldest = drop_oldest
         self.closed = False
-        self.local_address: Address = sock.getsockname()
+        self.family = int(sock.family)
+        told = TOLD.get(self._family)
+        self.local_address: Address = sock.getsockname() if told is None else told(sock.getsockname())
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._last_drops: int | None = None
-        self.dropped_send_queue = self.dropped_send_oldest = 0
+        self.dropped_send_queue = self.dropped_send_oldest = self.send_delayed = 0
         self.receive_errors: dict[str, int] = {}
         self.send_errors: dict[str, int] = {}
+
+    @property
+    def shared(self) -> bool:
+        """True while another program reads from the same socket."""
+        return self.turn is not None and not self.turn.is_set()
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket."""
+        return self._sock
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -99,9 +131,11 @@ class Endpoint:
         `resume`. What was queued before now goes out."""
         self._loop = loop
         self._on_readable = on_readable
+        if self._gro and not self._backend.gro:
+            self._backend.join(self._sock)
         self._watch.open(loop)
         if self._queue:
-            self._watch.write(self._flush)
+            self._outlet.write(self._flush)
 
     def pause(self) -> None:
         """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
@@ -110,14 +144,25 @@ class Endpoint:
             self._retry = None
         if self._reading:
             self._reading = False
-            self._watch.read(None)
+            if self._watched:
+                self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            self._watch.read(self._on_readable)
+            if self._watched:
+                self._watch.read(self._on_readable)
             self.read_on()
+
+    def watch(self, watched: bool) -> None:
+        """False: what comes to the socket calls nobody any more, but what was read before still does. True: as it
+        was."""
+        reading = self._reading
+        self.pause()
+        self._watched = watched
+        if reading:
+            self.resume()
 
     def read_on(self) -> None:
         """What was read already does not make the socket readable: it is called for in the loop's next turn."""
@@ -128,10 +173,21 @@ class Endpoint:
         if self._backend.waiting and self._reading and self._on_readable is not None:
             self._on_readable()
 
+    def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
+        """From now on only such sources become messages, and so much of each. Raises `BadOption`."""
+        self.admission.hear(allow, deny)
+        self.admission.limiter.apply(limit)
+        self._backend.admission = self.admission if self.admission.needed else None
+
     @property
     def reading(self) -> bool:
         """False while paused."""
         return self._reading
+
+    @property
+    def watched(self) -> bool:
+        """True while what comes is read."""
+        return self._reading and self._watched
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """What is there, `limit` messages at most, from `reads` reads of the kernel's at most, as from `id`. Raises
@@ -180,12 +236,14 @@ class Endpoint:
         """Sends a datagram and gives its length, or queues it and gives None: then `on_sent` tells of it, with `token`.
 
         Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
-        `SendQueueFull`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a buffer that was
-        released, or one with gaps).
+        `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a
+        buffer that was released, or one with gaps).
         """
+        if self._replies is not None:
+            message = self._pass_on(self._replies, message)
         if not self._queue:
             try:
-                return self._backend.send(message)
+                return self._sender.send(message)
             except BlockingIOError:
                 pass
             except Exception as error:
@@ -200,8 +258,13 @@ class Endpoint:
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         """Sends datagrams in order, as `send` each with the token None. How many at the beginning are done, the others
         being queued; and which failed, by number, with what `send` would have raised."""
+        if self._replies is not None:
+            return self._send_limited(self._replies, messages)
+        return self._send_in_order(messages)
+
+    def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
-        done = 0 if self._queue else self._backend.send_many(messages, failures)
+        done = 0 if self._queue else self._sender.send_many(messages, failures)
         if self._pending is not None:
             self._pending.settle()
         for _, error in failures:
@@ -210,12 +273,51 @@ class Endpoint:
             self._enqueue_many(messages, done, failures)
         return done, failures
 
+    def _send_limited(self, replies: Replies, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        refused: Failures = []
+        passed, numbers = replies.divide(messages, refused)
+        for _, error in refused:
+            self._count_send_error(error)
+        done, failures = self._send_in_order(passed)
+        refused += [(numbers[index], error) for index, error in failures]
+        return numbers[done] if done < len(passed) else len(messages), refused
+
+    def _pass_on(self, replies: Replies, message: MessageUDP) -> MessageUDP:
+        replies.limiter.look_at_clock()
+        try:
+            return replies.pass_on(message)
+        except Exception as error:
+            self._count_send_error(error)
+            raise
+
     def _enqueue_many(self, messages: list[MessageUDP], first: int, failures: Failures) -> None:
         for index in range(first, len(messages)):
             try:
                 self._enqueue(messages[index], None)
             except Exception as error:
                 failures.append((index, error))
+
+    def limit_replies(self, limit: RateLimit | None) -> None:
+        """From now on no destination gets more."""
+        self.replies.apply(limit)
+        self._replies = None if limit is None else self.replies
+
+    def pace(self, pacing: Pacing | None) -> None:
+        """From now on sends no faster. As before: the bucket stays what it is."""
+        if pacing == self._pacing:
+            return
+        self._pacing = pacing
+        self._outlet.write(None)
+        self._pacer = None if pacing is None else Pacer(self._backend, self._watch, pacing, self.family)
+        self._sender = self._pacer or self._backend
+        self._outlet = self._pacer or self._watch
+        if self._queue:
+            self._outlet.write(self._flush)
+
+    def bound_queue(self, most: int, *, drop_oldest: bool) -> None:
+        """From now on no more than `most` wait. Those that do already, stay."""
+        self._queue_limit = most
+        self._drop_oldest = drop_oldest
 
     @property
     def send_waiting(self) -> int:
@@ -246,8 +348,10 @@ class Endpoint:
         if len(self._queue) >= self._queue_limit:
             self._push_out()
         self._queue.append((message, token, size))
+        if self._pacer is not None and self._pacer.delay() > 0:
+            self.send_delayed += 1
         if len(self._queue) == 1 and self._loop is not None:
-            self._watch.write(self._flush)
+            self._outlet.write(self._flush)
 
     def _push_out(self) -> None:
         """The oldest that waits gives way."""
@@ -259,13 +363,15 @@ class Endpoint:
     def _flush(self) -> None:
         waiting = list(islice(self._queue, _FLUSH))
         failures: Failures = []
-        done = self._backend.send_many([message for message, _, _ in waiting], failures)
+        done = self._sender.send_many([message for message, _, _ in waiting], failures)
         if self._pending is not None:
             self._pending.settle()
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:
-            self._watch.write(None)
+            self._outlet.write(None)
+        elif self._pacer is not None:
+            self._pacer.write(self._flush)
         failed = dict(failures)
         for index, (message, token, size) in enumerate(waiting[:done]):
             error = failed.get(index)
@@ -279,6 +385,8 @@ class Endpoint:
         self._count_send_error(error)
 
     def _count_send_error(self, error: Exception) -> None:
+        if isinstance(error, ReplyLimited):
+            return  # the limiter has counted it
         name = name_of(error)
         self.send_errors[name] = self.send_errors.get(name, 0) + 1
 
@@ -321,7 +429,7 @@ class Endpoint:
         self._last_drops = kernel_drops(self._sock)
         self.pause()
         if self._queue:
-            self._watch.write(None)
+            self._outlet.write(None)
         self._watch.close()
         left = [(message, token) for message, token, _ in self._queue]
         self.dropped_send_queue += len(left)

@@ -72,9 +72,18 @@ def why_no_error_queue() -> str:
 
 def turn_on(sock: socket.socket) -> None:
     """Lets the kernel keep the ICMP errors of what `sock` sends. Raises `OSError`."""
-    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    _set(sock, 1)
+
+
+def turn_off(sock: socket.socket) -> None:
+    """Lets it keep none, and forget those that it has. Raises `OSError`."""
+    _set(sock, 0)
+
+
+def _set(sock: socket.socket, value: int) -> None:
+    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, value)
     if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, value)
 
 
 class ErrorQueue:
@@ -127,7 +136,7 @@ class ErrorQueue:
                 break  # nothing more; or the socket is gone, which reading it will tell
             count += 1
             for level, kind, report in ancillary:
-                if (level, kind) in _REPORTS:
+                if (level, kind) in _REPORTS and addr:
                     from_afar += self._take(addr, data, report)
         return count, from_afar
 
@@ -135,6 +144,7 @@ class ErrorQueue:
         """One report. True if it came by ICMP."""
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
         mtu = info if number == errno.EMSGSIZE and info else None
+        addr = plain(addr)
         if origin == _LOCAL and mtu is not None:
             if len(self._mtus) >= _MTUS:
                 self._mtus.clear()
@@ -144,7 +154,6 @@ class ErrorQueue:
         name = errno.errorcode.get(number, str(number))
         self.counts[name] = self.counts.get(name, 0) + 1
         if self.on_error is not None:
-            addr = plain(addr)
             error = OSError(number, os.strerror(number))
             offender = _host_of(report[_EXTENDED.size :])
             self.on_error(MessageUDPError(None, addr, number, data, error, _ICMP[origin], kind, code, offender, mtu))

@@ -10,19 +10,20 @@ one that is bound to its address. (To bind that anew would fail: it is in use.)
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..gen import BadOption
-from .address import Address, format_address, resolve_bind
+from .address import AF_UNIX, Address, format_address, path_told
 
 _FIRST = 3
 """SD_LISTEN_FDS_START: the descriptors that systemd passes begin here."""
 
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_USABLE = (socket.AF_INET, socket.AF_INET6, AF_UNIX)
 
 
 class Inherited:
@@ -30,19 +31,24 @@ class Inherited:
 
     name: by which an `activation` finds it, or "".
     lent: the duplicate that a server uses, or has used last.
+    turn: until this is set another program reads; None: nobody else does.
+    holders: how often it is kept.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
         sock = socket.socket(fileno=descriptor)
         self.descriptor = descriptor
         self.name = name
-        self.address: Address | str | bytes = sock.getsockname()
-        self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _INTERNET  # systemd passes others, too
+        name = sock.getsockname()
+        self.address: Address | str = name if isinstance(name, tuple) else path_told(name)
+        self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
+        self.turn: asyncio.Event | None = None
+        self.holders = 0
         sock.detach()
 
     def __str__(self) -> str:
-        where = format_address(self.address) if isinstance(self.address, tuple) else repr(self.address)
+        where = format_address(self.address)
         return f"{self.name} ({where})" if self.name else where
 
     @property
@@ -80,16 +86,20 @@ def _take(descriptor: int, name: str) -> None:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these."""
+    """Lets `claim` find these, until they are let go as often as they were kept."""
     with _lock:
-        _kept.extend(found)
+        for inherited in found:
+            inherited.holders += 1
+            if inherited.holders == 1:
+                _kept.append(inherited)
 
 
 def let_go(gone: Iterable[Inherited]) -> None:
-    """Keeps these no longer. Duplicates that are lent out stay open. A second time does nothing."""
+    """Keeps these no longer. Duplicates that are lent out stay open."""
     with _lock:
         for inherited in gone:
-            if inherited in _kept:
+            inherited.holders -= 1
+            if inherited.holders == 0:
                 _kept.remove(inherited)
                 os.close(inherited.descriptor)
 
@@ -100,15 +110,21 @@ def kept() -> list[Inherited]:
         return _kept.copy()
 
 
-def claim(activation: str | None, host: str, port: int) -> socket.socket | None:
-    """The socket that a server which asks for this is to use; None: it binds one of its own.
+def lender_of(sock: socket.socket) -> Inherited | None:
+    """Whose duplicate `sock` is, if any's."""
+    return next((inherited for inherited in kept() if inherited.lent is sock), None)
+
+
+def claim(activation: str | None, addresses: Callable[[], list[Address | str]]) -> socket.socket | None:
+    """The socket that a server which asks for this is to use; None: it binds one of its own. addresses: gives those of
+    which it wants one.
 
     Raises `BadOption` if the program was activated, but there is none of that name that could be used.
     """
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
             return _by_name(activation).lend()
-        found = _by_address(host, port) if port and _kept else None
+        found = _by_address(addresses)
         return None if found is None else found.lend()
 
 
@@ -121,13 +137,13 @@ def _by_name(name: str) -> Inherited:
         names = ", ".join(dict.fromkeys(repr(known.name) for known in _kept if known.name))
         why = f"the program was started with other sockets: {names}; see FileDescriptorName= in the .socket unit"
     elif not any(inherited.usable for inherited in here):
-        why = f"the socket of this name is no UDP socket: {here[0].address!r}; use ListenDatagram= in the .socket unit"
+        why = f"the socket of this name takes no datagrams: {here[0].address!r}; use ListenDatagram= in the unit"
     else:
         why = f"all sockets of this name ({len(here)}) are in use by other servers"
     raise BadOption("activation", name, why)
 
 
-def _by_address(host: str, port: int) -> Inherited | None:
+def _by_address(addresses: Callable[[], list[Address | str]]) -> Inherited | None:
     free = [inherited for inherited in _kept if inherited.usable and inherited.free]
-    wanted = [address for _, address in resolve_bind(host, port)] if free else []
+    wanted = addresses() if free else []
     return next((inherited for address in wanted for inherited in free if inherited.address == address), None)

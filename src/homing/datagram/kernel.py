@@ -9,7 +9,7 @@ import sys
 _SO_MEMINFO = 55  # linux/include/uapi/asm-generic/socket.h; the socket module does not name it
 _MEMINFO = struct.Struct("9I")
 _SOL_UDP, _UDP_GRO = 17, 104  # linux/include/uapi/linux/udp.h; likewise
-_DROPS = 8  # SK_MEMINFO_DROPS, linux/include/uapi/linux/sock_diag.h
+_TAKEN, _GRANTED, _DROPS = 0, 1, 8  # SK_MEMINFO_RMEM_ALLOC and others, linux/include/uapi/linux/sock_diag.h
 
 
 def kernel_drops(sock: socket.socket) -> int | None:
@@ -24,6 +24,28 @@ def kernel_drops(sock: socket.socket) -> int | None:
     except (OSError, struct.error):
         return None  # a kernel before 4.12
     return int(values[_DROPS])
+
+
+def overflows(family: int) -> int | None:
+    """Datagrams that found no room in the receive buffer of any socket of `family` in this network namespace; None: not
+    Linux. `kernel_drops` is one socket's, but counts what its `bpf` refuses as well: of one socket, it tells the
+    sum only."""
+    name, prefix = ("snmp6", "Udp6RcvbufErrors") if family == socket.AF_INET6 else ("snmp", "Udp:")
+    try:
+        with open(f"/proc/thread-self/net/{name}") as table:
+            rows = [line.split() for line in table if line.startswith(prefix)]
+        return int(rows[0][1] if len(rows) == 1 else rows[1][rows[0].index("RcvbufErrors")])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def fullness(sock: socket.socket) -> float:
+    """How much of the receive buffer is taken by what waits there, 0 to 1. 0 where the system does not tell."""
+    try:
+        values = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    except (OSError, struct.error):
+        return 0.0
+    return float(values[_TAKEN]) / max(1, int(values[_GRANTED]))
 
 
 def granted_buffer(sock: socket.socket, option: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import socket
 import struct
 import sys
@@ -19,6 +20,11 @@ _MCAST_JOIN_SOURCE_GROUP = 46
 _MCAST_LEAVE_SOURCE_GROUP = 47
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
+
+_SIOCGIFINDEX = 0x8933  # linux/include/uapi/linux/sockios.h
+_IFNAMSIZ = 16
+_IFREQ = struct.Struct(f"{_IFNAMSIZ}si20x")
+"""struct ifreq, linux/include/uapi/linux/if.h."""
 
 _STORAGE = 128
 """Octets of a struct sockaddr_storage."""
@@ -75,14 +81,25 @@ def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv
         raise BadOption(name, address, "give an IPv4 or IPv6 address") from None
 
 
-def index_of(interface: str | int) -> int:
-    """The index of an interface; 0 for "". Raises `BadOption` if there is none of that name."""
-    if isinstance(interface, int):
-        return interface
+def index_of(sock: socket.socket, interface: str | int, option: str = "interface") -> int:
+    """The index of an interface; 0 for "". Raises `BadOption` if there is none of that name where `sock` is."""
+    if isinstance(interface, int) or not interface:
+        return interface or 0
     try:
-        return socket.if_nametoindex(interface) if interface else 0
-    except OSError:
-        raise BadOption("interface", interface, "there is no such interface; `ip link` lists them") from None
+        return _index_linux(sock, interface) if _LINUX else socket.if_nametoindex(interface)
+    except (OSError, ValueError):
+        raise BadOption(option, interface, "there is no such interface; `ip link` lists them") from None
+
+
+def _index_linux(sock: socket.socket, interface: str) -> int:
+    """netdevice(7): by the socket itself, which may be in another network namespace than this thread."""
+    from fcntl import ioctl  # which Windows has not
+
+    name = os.fsencode(interface)
+    if len(name) >= _IFNAMSIZ:
+        raise ValueError(interface)
+    answer = ioctl(sock.fileno(), _SIOCGIFINDEX, _IFREQ.pack(name, 0))
+    return int(_IFREQ.unpack(answer)[1])
 
 
 def hear_own_groups_only(sock: socket.socket) -> None:
@@ -125,16 +142,16 @@ class Memberships:
         self.groups = tuple(one for one in self.groups if one != group)
 
 
-def join(sock: socket.socket, group: MulticastGroup) -> None:
-    """Joins `group`. Raises `BadOption`."""
-    _change(sock, group, True)
+def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:
+    """Joins `group`. again: which is no error if it is joined already. Raises `BadOption`."""
+    _change(sock, group, True, again)
 
 
-def _change(sock: socket.socket, group: MulticastGroup, joins: bool) -> None:
+def _change(sock: socket.socket, group: MulticastGroup, joins: bool, again: bool = False) -> None:
     six = ":" in group.address
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or (six and sock.family == socket.AF_INET):
         raise BadOption("groups", group, "this socket's address family has no such groups")
-    index = index_of(group.interface)
+    index = index_of(sock, group.interface)
     try:
         if _LINUX:
             _change_linux(sock, group, index, joins)
@@ -148,6 +165,8 @@ def _change(sock: socket.socket, group: MulticastGroup, joins: bool) -> None:
             option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
             sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
     except OSError as error:
+        if again and error.errno == (errno.EADDRNOTAVAIL if group.source else errno.EADDRINUSE):
+            return
         raise BadOption("groups", group, _HINTS.get(error.errno or 0, f"the system refuses it: {error}")) from None
 
 

@@ -2,6 +2,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from .admission import Admission
 from .backend import Again, Columns, Failures, Pooled
 from .message import MessageUDP
 
@@ -9,6 +10,7 @@ def probe() -> str: ...
 
 class NativeBackend:
     name: str
+    admission: Admission | None
     waiting: int
     more: bool
     packets_in: int
@@ -22,6 +24,7 @@ class NativeBackend:
     def gro(self) -> bool: ...
     @property
     def gso(self) -> bool: ...
+    def join(self, sock: socket.socket) -> None: ...
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]: ...
     def receive_columns(self, reads: int) -> Columns | None: ...
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]: ...

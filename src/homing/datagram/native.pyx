@@ -8,14 +8,15 @@ from time import monotonic
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from .address import family_of
+from .admission cimport Admission
 from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
 from .message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
-from .peers cimport PEERS, Key, same
+from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
 cdef extern from "<netinet/in.h>":
@@ -70,6 +71,7 @@ cdef class NativeBackend:
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
+    cdef public Admission admission  # None: whatever comes becomes a message
     cdef Teller _teller  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
@@ -98,6 +100,9 @@ cdef class NativeBackend:
         if self._arena is not None:
             give_back(self._arena)
             self._arena = None
+
+    def join(self, sock):
+        self.gro = _sets(sock, UDP_GRO, 1)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -171,6 +176,11 @@ cdef class NativeBackend:
             datagrams += _datagrams(&arena.slots[slot])
         self._train = datagrams / <double> got
         self._octets = max(1.0, octets / <double> got)
+        if self.admission is not None:
+            datagrams = _admit(self.admission, arena, &got)
+            if got == 0:
+                give_back(arena)
+                return 0
         self._arena = arena
         self._filled = got
         self._slot = 0
@@ -261,7 +271,12 @@ cdef class NativeBackend:
         self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
+        if self.admission is not None:
+            self.admission.look_at_clock()
         for slot in range(got):
+            if self.admission is not None and _admitted(self.admission, &arena.slots[slot]) == 0:
+                put(buffers[slot])
+                continue
             received.append((
                 buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
                 arena.slots[slot].truncated, None if self._teller is None else self._teller.info(&arena.slots[slot]),
@@ -343,6 +358,32 @@ cdef class NativeBackend:
             self._gso_limit = 0  # the way out cannot split it
         elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
+
+
+cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
+    """Takes out of an arena, the first `got` slots of which were read, what is not to become a message. Gives the number
+    of datagrams that are left."""
+    cdef int slot, kept = 0
+    cdef Py_ssize_t count, datagrams = 0
+    admission.look_at_clock()
+    for slot in range(got[0]):
+        count = _admitted(admission, &arena.slots[slot])
+        if count == 0:
+            continue
+        if count < _datagrams(&arena.slots[slot]):
+            arena.slots[slot].length = count * arena.slots[slot].segment
+        if kept < slot:
+            arena.slots[kept] = arena.slots[slot]
+        kept += 1
+        datagrams += count
+    got[0] = kept
+    return datagrams
+
+
+cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot) except -1:
+    cdef uint64_t high, low
+    cdef bint four = number_of(&slot.peer, &high, &low)
+    return admission.admit(four, high, low, _datagrams(slot))
 
 
 cdef inline Py_ssize_t _datagrams(Slot* slot) noexcept nogil:

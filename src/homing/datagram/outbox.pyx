@@ -48,7 +48,7 @@ cdef const unsigned char* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # the beginn
 cdef enum:
     NAME = 32
     CONTROL_WORDS = 16
-    CONTROL = 8 * CONTROL_WORDS  # room for all control messages of a datagram: those of IPv6 and that of a run take 112 octets
+    CONTROL = 8 * CONTROL_WORDS  # octets of control messages: those of IPv6 and that of a run take 112
     RUN = 64  # UDP_MAX_SEGMENTS of kernels before 6.10
     RUN_BYTES = 65000  # with headers below the 65535 of an IP packet
 

@@ -11,6 +11,8 @@ ctypedef struct Key:
 
 cdef Key key_of(const char* raw) noexcept nogil
 
+cdef bint number_of(const Key* key, uint64_t* high, uint64_t* low) noexcept nogil
+
 cdef inline bint same(const Key* one, const Key* other) noexcept nogil:
     return (
         one.words[0] == other.words[0]

@@ -45,6 +45,9 @@ cdef extern from * nogil:
     """
     void prefetch "HOMING_PREFETCH"(const void* where)
 
+cdef extern from "<endian.h>" nogil:
+    uint64_t be64toh(uint64_t value)
+
 cdef extern from "<arpa/inet.h>" nogil:
     const char* inet_ntop(int family, const void* source, char* text, unsigned int size)
     int inet_pton(int family, const char* text, void* target)
@@ -77,6 +80,20 @@ cdef Key key_of(const char* raw) noexcept nogil:
         memcpy(&key.words[1], &six.sin6_addr, 16)
         key.words[3] = six.sin6_scope_id
     return key
+
+
+cdef bint number_of(const Key* key, uint64_t* high, uint64_t* low) noexcept nogil:
+    """The number of a peer's address in two halves, and whether it is an IPv4 one: `networks.number_of`."""
+    if (key.words[0] & 0xFFFF) == AF_INET:
+        high[0] = 0
+        low[0] = ntohl(<uint32_t> (key.words[0] >> 32))
+        return True
+    high[0] = be64toh(key.words[1])
+    low[0] = be64toh(key.words[2])
+    if high[0] == 0 and low[0] >> 32 == 0xFFFF:
+        low[0] = <uint32_t> low[0]
+        return True
+    return False
 
 
 cdef class Peers:

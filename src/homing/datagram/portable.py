@@ -7,6 +7,7 @@ Receiving goes through one arena: what waits in a mailbox then costs its own len
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from array import array
@@ -14,7 +15,8 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from .address import DUAL_STACK, Address, check_destination, family_of, mapped, plain
+from .address import DUAL_STACK, TOLD, Address, check_destination, family_of, mapped
+from .admission import Admission
 from .ancillary import ROOM, Control, read_control, write_control
 from .backend import Again, Columns, Failures, Pooled
 from .kernel import join_no_datagrams
@@ -24,6 +26,7 @@ _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
 """A connected socket takes an address in sending; elsewhere it refuses any (EISCONN)."""
 _WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
+_PASSED_OVER = 64  # as many as are read at a stretch
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
@@ -38,13 +41,16 @@ class PortableBackend:
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
+        self._told = TOLD.get(self._family)
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
         self._info = info
         self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
-        self._receive_into = self._receive_with_info if info else sock.recvfrom_into
+        self._receive_into: Callable[[bytearray], tuple[int, Address]]
+        self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
+        self.admission = None
         self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
@@ -53,8 +59,25 @@ class PortableBackend:
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
+    @property
+    def admission(self) -> Admission | None:
+        return self._admission
+
+    @admission.setter
+    def admission(self, admission: Admission | None) -> None:
+        """Without one, it costs nothing: what is called for each datagram is then the socket's own method."""
+        self._admission = admission
+        self._receive_into = self._receive_with_info if self._info else self._sock.recvfrom_into
+        self._receive_pooled = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
+        if admission is not None:
+            self._receive_into = _admitted(admission, self._receive_into, self._infos)
+            self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
+
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
+
+    def join(self, sock: socket.socket) -> None:
+        """It cannot take trains apart."""
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -85,9 +108,9 @@ class PortableBackend:
             for message, info in zip(messages, self._infos, strict=True):
                 message.info = info
             self._infos.clear()
-        if self._dual:
+        if self._told is not None:
             for message in messages:
-                message.addr = plain(message.addr)
+                message.addr = self._told(message.addr)
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
@@ -104,7 +127,7 @@ class PortableBackend:
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
         hosts = b"".join([self._octets(message.addr) for message in messages])
-        ports = array("H", [message.addr[1] for message in messages])
+        ports = array("H", [self._port(message.addr) for message in messages])
         return (
             b"".join([message.data for message in messages]),
             _nothing,
@@ -124,8 +147,11 @@ class PortableBackend:
         host = mapped(address)[0] if self._dual else address[0]
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 
+    def _port(self, address: Address) -> int:
+        return int(address[1])
+
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
+        receive = self._receive_pooled
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = True
@@ -139,8 +165,8 @@ class PortableBackend:
                     raise
                 self._keep(error, nothing=not batch)
                 break
-            if self._dual:
-                address = plain(address)
+            if self._told is not None:
+                address = self._told(address)
             batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
@@ -218,6 +244,27 @@ def _is_connected(sock: socket.socket) -> bool:
 
 def _nothing() -> None:
     """Where nothing is shared, nothing is given back."""
+
+
+def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
+    """`receive`, passing over what is not admitted, and its info: so many at a stretch at most, then it is as
+    if nothing were there, and the loop has its turn."""
+
+    def receive_admitted(*arguments: Any) -> Any:
+        for _ in range(_PASSED_OVER):
+            try:
+                received = receive(*arguments)
+            except OSError as error:
+                if error.errno != _WSAEMSGSIZE:
+                    raise
+                admission.denied += 1  # Windows does not tell whose it was
+                continue
+            if admission.admits(received[1]):
+                return received
+            del infos[-1:]
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    return receive_admitted
 
 
 def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:

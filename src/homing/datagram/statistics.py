@@ -11,10 +11,12 @@ class Statistics:
     """A snapshot. Every datagram is in one counter, at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + what waits in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver`
-    `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + the sum of send_errors`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + denied + limited`
+    `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
+    send_errors`
 
-    packets_in, bytes_in: datagrams taken from the kernel, and their payload as delivered.
+    packets_in: datagrams taken from the kernel.
+    bytes_in: payload of those that became messages, as delivered.
     receive_waiting: datagrams that the kernel handed over joined with others (`gro`) and for which the receiver has had
         no room yet.
     delivered: put into a receiver's mailbox, and not dropped from there.
@@ -41,6 +43,12 @@ class Statistics:
     pool_errors: times that the buffer pool raised or gave something that is no writable buffer; a fresh buffer was
     used.
     pauses: times that reading paused for the receiver.
+    denied: datagrams of sources that `allow` and `deny` exclude. If it grows: somebody tries; look with `tcpdump`.
+    limited: datagrams above `rate_limit`.
+    limited_dry_run: would have been, but were delivered, as `rate_limit` is a dry run.
+    reply_limited: datagrams above `reply_limit`, not sent. If it grows: perhaps others ask in its name.
+    reply_limited_dry_run: would have been, but were sent.
+    send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
 
     packets_in: int
@@ -64,3 +72,9 @@ class Statistics:
     dropped_errors: int
     pool_errors: int
     pauses: int
+    denied: int
+    limited: int
+    limited_dry_run: int
+    reply_limited: int
+    reply_limited_dry_run: int
+    send_delayed: int

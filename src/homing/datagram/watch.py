@@ -8,7 +8,12 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from .address import AF_UNIX
+
 Callback = Callable[[], None]
+
+RETRY = 0.002
+"""Seconds until a Unix peer that had no room is tried again: the slice that a process may have at a stretch."""
 
 
 class Watch(Protocol):
@@ -32,6 +37,8 @@ def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
     on Linux only reading and sending tell of errors."""
     if not isinstance(sock, socket.socket):
         return sock.watch(on_error)
+    if sock.family == AF_UNIX:
+        return RetryWatch(sock.fileno())
     if on_error is None or not hasattr(select, "epoll"):
         return LoopWatch(sock.fileno())
     return EpollWatch(sock.fileno(), on_error)
@@ -43,7 +50,6 @@ class LoopWatch:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writes = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -62,6 +68,26 @@ class LoopWatch:
 
     def close(self) -> None:
         """Whoever has asked to read and write has said that it wants no more."""
+
+
+class RetryWatch(LoopWatch):
+    """For a Unix datagram socket that is not connected: it counts as writable also while the peer has no room, so a
+    loop that watched it would spin. Hence `write` just calls again and again."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, callback: Callback | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._loop is not None and callback is not None:
+            self._timer = self._loop.call_later(RETRY, self._again, callback)
+
+    def _again(self, callback: Callback) -> None:
+        self.write(callback)
+        callback()
 
 
 class EpollWatch:

@@ -48,6 +48,7 @@ from .errors import NodeUnknown as NodeUnknown
 from .errors import NotAllowed as NotAllowed
 from .errors import ProcessTerminated as ProcessTerminated
 from .errors import ProcessUnknown as ProcessUnknown
+from .errors import ReplyLimited as ReplyLimited
 from .errors import SendQueueFull as SendQueueFull
 from .errors import TerminateKill as TerminateKill
 from .errors import TerminateNormal as TerminateNormal

@@ -299,14 +299,15 @@ class ApplicationTerminated(HomingError):
 
 
 class BindFailed(HomingError, OSError):
-    """A socket could not be bound. `host` and `port` are those asked for; `errno` is the system's."""
+    """A socket could not be bound. `host` and `port` are those asked for, or `path` is; `errno` is the system's."""
 
-    def __init__(self, host: str, port: int, error: OSError, hint: str = "") -> None:
+    def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None) -> None:
         what = error.strerror or str(error)
-        text = f"cannot bind UDP {host or '*'}:{port}: {what}" + (f" ({hint})" if hint else "")
-        super().__init__(error.errno, text)
+        where = f"UDP {host or '*'}:{port}" if path is None else f"Unix socket {path!r}"
+        super().__init__(error.errno, f"cannot bind {where}: {what}" + (f" ({hint})" if hint else ""))
         self.host = host
         self.port = port
+        self.path = path
 
     def __str__(self) -> str:
         return str(self.args[1])
@@ -326,6 +327,14 @@ class SendQueueFull(HomingError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"send queue is full (limit {limit} datagrams); this one was dropped and counted")
         self.limit = limit
+
+
+class ReplyLimited(HomingError):
+    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
+
+    def __init__(self, address: object) -> None:
+        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        self.address = address
 
 
 class BufferReleased(HomingError, ValueError):

@@ -150,11 +150,6 @@ class UDPClient(UDPSocket):
         )
         await self._gone
 
-    def _transferred(self) -> None:
-        """What goes to the owner goes to the new one."""
-        if self._incoming is not None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
-
     def drained(self) -> bool:
         """Open requests get their answers."""
         if not self._requests:

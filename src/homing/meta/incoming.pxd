@@ -10,7 +10,7 @@ cdef class Incoming:
     cdef object _lender
     cdef object _overflow
     cdef object _gone
-    cdef object _id
+    cdef public object id
     cdef object _received
     cdef double _wake_seconds
     cdef Inlet _inlet

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from ..datagram import Endpoint, MessageUDP
-from ..gen import NodeTerminated, Target
+from ..gen import Alias, NodeTerminated, Target
 from ..node.meta import MetaProcess
 from .batches import CALLBACK, BatchEntry
 from .lending import Lease, Lender
@@ -25,6 +25,7 @@ class Incoming:
     """What one server reads.
 
     gone: called with the error if the socket itself is gone.
+    id: the alias that datagrams get as theirs.
     delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
     batch_out: a batch is at the receiver; the next is read when it has ended.
     """
@@ -33,7 +34,6 @@ class Incoming:
         "_backend",
         "_endpoint",
         "_gone",
-        "_id",
         "_inlet",
         "_lender",
         "_overflow",
@@ -46,6 +46,7 @@ class Incoming:
         "dropped",
         "dropped_newest",
         "dropped_oldest",
+        "id",
         "open",
         "pauses",
     )
@@ -58,9 +59,10 @@ class Incoming:
         options: UDPServerOptions,
         lender: Lender | None,
         gone: Callable[[OSError], None],
+        id: Alias,
     ) -> None:
         self._process = process
-        self._id = process.id
+        self.id = id
         self._endpoint = endpoint
         self._backend = endpoint.backend
         self._received: Any = None
@@ -74,13 +76,20 @@ class Incoming:
         self, to: Target, options: UDPServerOptions, lender: Lender | None, gone: Callable[[OSError], None]
     ) -> None:
         """Reads for `to`."""
-        low_water = options.high_water // 4 if options.low_water is None else options.low_water
-        self._overflow = options.overflow
-        self._inlet = self._process.inlet(to, options.high_water, low_water, self.resume, CALLBACK, options.overflow)
+        high, low, overflow = options.high_water, low_water(options), options.overflow
+        self._inlet = self._process.inlet(to, high, low, self.resume, CALLBACK, overflow)
+        self._overflow = overflow
         self._lender = lender
         self._reads = options.receive_batch
         self._gone = gone
         self.open = True
+
+    def adjust(self, to: Target, options: UDPServerOptions) -> None:
+        """Reads on for `to`, with other options."""
+        self._inlet.adjust(options.high_water, low_water(options), options.overflow)
+        self._overflow = options.overflow
+        self._reads = options.receive_batch
+        self.redirect(to)
 
     def readable(self) -> None:
         """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
@@ -106,9 +115,9 @@ class Incoming:
             if room == 0:
                 return self._receive_too_many()
             if inlet.takes_batches():
-                received: Any = self._endpoint.receive_batch(self._reads, self._id)
+                received: Any = self._endpoint.receive_batch(self._reads, self.id)
             elif self._lender is None:
-                received = self._endpoint.receive(min(room, TURN), self._reads, self._id)
+                received = self._endpoint.receive(min(room, TURN), self._reads, self.id)
             else:
                 received = self._receive_pooled(self._lender, min(room, self._reads))
         except OSError as error:
@@ -123,7 +132,7 @@ class Incoming:
         read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
         if newest or batches or self._lender is None:
-            messages = self._endpoint.receive(TURN, self._reads, self._id)
+            messages = self._endpoint.receive(TURN, self._reads, self.id)
         else:
             messages = self._receive_pooled(self._lender, self._reads)
         count = len(messages)
@@ -144,7 +153,7 @@ class Incoming:
         messages = []
         for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
             lease = Lease(buffer, length, lender.put)
-            messages.append(MessageUDP(self._id, addr, lease.view, cut, lease, info))
+            messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
         return messages
 
     def _deliver(self) -> None:
@@ -175,6 +184,16 @@ class Incoming:
         if self.open:
             self._endpoint.resume()
 
+    @property
+    def deliverable(self) -> bool:
+        """True while something that was read is still to be delivered, and can be."""
+        return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
+
+    def limit(self, reads: int) -> None:
+        """From here on so many reads of the kernel's at a stretch. 0: none, but what was read already is delivered."""
+        self._reads = reads
+        self._endpoint.watch(reads > 0)
+
     def redirect(self, to: Target) -> None:
         """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
         self._inlet.redirect(to)
@@ -200,3 +219,8 @@ class Incoming:
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
+
+
+def low_water(options: UDPServerOptions) -> int:
+    """When few enough wait for reading to go on."""
+    return options.high_water // 4 if options.low_water is None else options.low_water

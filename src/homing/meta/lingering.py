@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..datagram import Address, SocketOptions, format_address
-from ..datagram.address import resolve_bind
+from ..datagram.binding import addresses
+from ..datagram.namespace import file_of
 from ..gen import TerminateShutdown
 from ..node.crossing import run_on_loop
 from ..node.worker import node_loop
@@ -17,8 +18,11 @@ from .options import UDPServerOptions
 if TYPE_CHECKING:
     from .udp import UDPServer
 
-_lingering: dict[tuple[asyncio.AbstractEventLoop, Address], UDPServer] = {}
-"""By loop, as a socket cannot leave the loop that watches it, and by the address that it is bound to."""
+Key: TypeAlias = tuple[asyncio.AbstractEventLoop, str, Address | str]
+
+_lingering: dict[Key, UDPServer] = {}
+"""By loop, as a socket cannot leave the loop that watches it; by its network namespace; by the address that it is bound
+to."""
 
 
 def linger(server: UDPServer) -> None:
@@ -58,17 +62,20 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
 
 
 def _at(options: UDPServerOptions) -> UDPServer | None:
-    if not _lingering or options.port == 0 or options.socket is not None:
-        return None
     loop = node_loop()
-    if loop is None:
+    if not _lingering or options.socket is not None or loop is None:
         return None
-    for _, address in resolve_bind(options.host, options.port):
-        server = _lingering.get((loop, address))
+    namespace = _namespace(options)
+    for address in addresses(options.host, options.port, options):
+        server = _lingering.get((loop, namespace, address))
         if server is not None:
             return server
     return None
 
 
-def _key(server: UDPServer) -> tuple[asyncio.AbstractEventLoop, Address]:
-    return server.process.loop, server.local_address
+def _key(server: UDPServer) -> Key:
+    return server.process.loop, _namespace(server._options), server.local_address
+
+
+def _namespace(options: UDPServerOptions) -> str:
+    return file_of(options.network_namespace) if options.network_namespace else ""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 from ..act.pool_routes import Route
-from ..datagram import Existing, SocketOptions
+from ..datagram import Existing, RateLimit, SocketOptions
+from ..datagram.networks import Network
 from ..gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ..gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
+from .protecting import check_protection
 from .workers import pool_options
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """What happens to what is too much."""
+
+
+_OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
 
 
 @runtime_checkable
@@ -55,6 +60,12 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
         `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
         another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
+    allow: networks whose datagrams are heard, as a tuple such as `("192.0.2.0/24", "2001:db8::/32")`. Empty: all.
+    deny: networks whose datagrams are not, also if `allow` has them. What is not heard becomes no message: `denied`.
+    rate_limit: how many datagrams of each source are heard, as a `meta.RateLimit`. The others become no message:
+        `limited`. None: all.
+    reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
+        addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -99,6 +110,10 @@ class UDPServerOptions(SocketOptions):
     route: Route = "round_robin"
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    rate_limit: RateLimit | None = None
+    reply_limit: RateLimit | None = None
     high_water: int = 1024
     low_water: int | None = None
     overflow: Overflow = "pause"
@@ -115,21 +130,29 @@ class UDPServerOptions(SocketOptions):
         check_integer("port", self.port, 0, 65535)
         if self.socket is not None:
             self._check_socket()
+        if self.path is not None:
+            self._check_without("a Unix socket has a path instead", _OF_IP)
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
+        check_protection(self)
         check_choice("overflow", self.overflow, get_args(Overflow))
         check_seconds("linger", self.linger, zero=True)
 
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
             raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
-        for name, unset in (("host", ""), ("port", 0), ("activation", None)):
-            if getattr(self, name) != unset:
-                raise BadOption(name, getattr(self, name), "a socket is given, which is bound already; leave this out")
+        self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
+
+    def _check_without(self, why: str, names: tuple[str, ...]) -> None:
+        """Raises `BadOption` if one of these was given."""
+        unset = {field.name: field.default for field in fields(self)}
+        for name in names:
+            if getattr(self, name) != unset[name]:
+                raise BadOption(name, getattr(self, name), f"{why}; leave this out")
 
 
 def check_queues(options: Any) -> None:

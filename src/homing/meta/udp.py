@@ -7,27 +7,22 @@ from typing import Any, ClassVar
 from ..act.pool_options import PoolOptions
 from ..datagram import (
     Endpoint,
+    MessageUDP,
     Statistics,
-    asked,
-    duplicate,
     format_address,
-    let_go,
-    open_socket,
 )
-from ..gen import (
-    PID,
-    BadOption,
-    BindFailed,
-    NotAllowed,
-    Target,
-)
+from ..gen import NO_REPLY, PID, Alias, BadOption, HomingError, NotAllowed, Ref, Target
 from ..gen.behavior import Result
 from ..node.meta import MetaProcess
 from ..node.process import Process
 from .incoming import Incoming
 from .lending import Lender
 from .lingering import find, forget, linger
+from .moving import Formers
+from .opening import open_endpoint
 from .options import UDPServerOptions
+from .protecting import protect, protection_facts
+from .reconfiguring import Reconfigure, reconfigure
 from .udp_socket import UDPSocket
 from .workers import pool_options, retire, serves, start_workers
 
@@ -46,6 +41,7 @@ class UDPServer(UDPSocket):
     _kind: ClassVar[str] = "UDP server"
     _options: UDPServerOptions
     _incoming: Incoming | None
+    _formers: Formers
 
     def __init__(self, options: UDPServerOptions) -> None:
         if not isinstance(options, UDPServerOptions):
@@ -55,9 +51,11 @@ class UDPServer(UDPSocket):
         pool = options.buffer_pool
         self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
         self._predecessor: UDPServer | None = find(options)
-        self._endpoint: Endpoint = _open(options) if self._predecessor is None else self._predecessor._endpoint
+        self._endpoint: Endpoint = open_endpoint(options) if self._predecessor is None else self._predecessor._endpoint
         self._adopted = False
         self._incoming = None
+        self._formers = Formers(self._close_one)
+        self._held = False
         self._pool: Process | None = None
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -68,7 +66,12 @@ class UDPServer(UDPSocket):
         options = self._options
         inherited = None
         if self._predecessor is not None:
+            before = self._predecessor.statistics()
+            self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
             self._incoming, inherited = self._predecessor._hand_over()
+            self._formers = self._predecessor._formers
+            self._formers.closes = self._close_one
+            self._report_to(options.on_error)
             if self._lender is not None and self._predecessor._lender is not None:
                 self._lender.succeed(self._predecessor._lender)
             self._predecessor = None
@@ -93,21 +96,39 @@ class UDPServer(UDPSocket):
 
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
-        options = self._options
-        to: Target = self.process.parent if options.process is None else options.process
-        if self._pool is not None:
-            to = self._pool.id
+        options, to = self._options, self._receiver()
+        protect(self._endpoint, options)
         if self._incoming is None:
-            self._incoming = Incoming(self.process, self._endpoint, to, options, self._lender, self._socket_gone)
+            self._incoming = self._reading(self._endpoint, self.process.id)
         else:
             self._incoming.begin(to, options, self._lender, self._socket_gone)
+        for incoming in self._formers.incomings:
+            incoming.begin(to, options, self._lender, self._socket_gone)
+
+    def _receiver(self) -> Target:
+        if self._pool is not None:
+            return self._pool.id
+        return self.process.parent if self._options.process is None else self._options.process
+
+    def _reading(self, endpoint: Endpoint, id: Alias) -> Incoming:
+        to, options = self._receiver(), self._options
+        return Incoming(self.process, endpoint, to, options, self._lender, self._socket_gone, id)
+
+    def _endpoints(self) -> list[Endpoint]:
+        return [self._endpoint, *self._formers.endpoints]
+
+    def _incomings(self) -> list[Incoming]:
+        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
+        if self._endpoint.turn is not None:
+            await self._endpoint.turn.wait()
         if self._incoming is not None:
-            self._endpoint.open(self.process.loop, self._incoming.readable)
-            self._incoming.resume()
+            for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
+                endpoint.open(self.process.loop, incoming.readable)
+                incoming.resume()
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
@@ -121,15 +142,28 @@ class UDPServer(UDPSocket):
 
     def _orphaned(self) -> None:
         """Reads no more. What the kernel and the arena hold waits there for the successor."""
-        if self._incoming is not None:
-            self._incoming.drain()
-            self._incoming.close()
+        for incoming in self._incomings():
+            incoming.drain()
+            incoming.close()
         linger(self)
 
     def _transferred(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
-        if self._incoming is not None and self._pool is None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
+        if self._pool is None and self._options.process is None:
+            for incoming in self._incomings():
+                incoming.redirect(self.process.parent)
+
+    def _hold(self, hold: bool) -> None:
+        """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
+        self._held = hold
+        for incoming in self._incomings():
+            incoming.limit(0 if hold else self._options.receive_batch)
+
+    def drain(self) -> None:
+        self._hold(True)
+
+    def drained(self) -> bool:
+        undelivered = any(incoming.deliverable for incoming in self._incomings())
+        return not undelivered and not any(endpoint.send_waiting for endpoint in self._endpoints())
 
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
@@ -144,13 +178,72 @@ class UDPServer(UDPSocket):
         if self._adopted or self._predecessor is not None:
             return  # the socket is, or still is, another's
         forget(self)
+        self._formers.close()
         super()._close()
+
+    # --- other options ------------------------------------------------------------------------------------
+
+    def _reconfigure(self, sender: PID, request: Reconfigure) -> Any:
+        if sender not in (self.process.parent, self.process.core.pid):
+            raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
+        if self._held or self._endpoint.shared:
+            raise NotAllowed(f"{self.process.id} is about to end, or its socket to be taken over")
+        return reconfigure(self, request)
+
+    def _change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
+        """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
+        told = (self._options.on_error, self._options.high_water) != (options.on_error, options.high_water)
+        self._options = options
+        self._linger = options.linger
+        if moved is not None:
+            self._move(moved, grace)
+        if told or moved is not None:
+            self._report_to(options.on_error)
+        for endpoint in self._endpoints():
+            endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
+        for incoming in self._incomings():
+            incoming.adjust(self._receiver(), options)
+
+    def _move(self, endpoint: Endpoint, grace: float) -> None:
+        """Reads `endpoint` as well; the former one for a while only."""
+        if self._incoming is not None:
+            self._formers.add(self.process.loop, self._endpoint, self._incoming, grace)
+        self._endpoint = endpoint
+        self._incoming = self._reading(endpoint, Alias(*self.process.id))
+        if self._gone is not None:
+            endpoint.open(self.process.loop, self._incoming.readable)
+        self.process.log.info("UDP server listens on %s now", format_address(endpoint.local_address))
+
+    # --- to the socket ------------------------------------------------------------------------------------
+
+    def _leaves_from(self, message: MessageUDP) -> Endpoint:
+        return self._formers.endpoint_of(message) or self._endpoint
+
+    def handle_message(self, sender: PID, message: Any) -> None:
+        """What is no datagram. (Those go through `_take_main`, or come with a higher priority.)"""
+        if not isinstance(message, Reconfigure):
+            super().handle_message(sender, message)
+            return
+        try:
+            self._reconfigure(sender, message)
+        except HomingError as error:
+            self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """As that of all UDP sockets. Changes options, and answers with what is in force now."""
+        if not isinstance(request, Reconfigure):
+            return super().handle_call(sender, ref, request)
+        try:
+            return self._reconfigure(sender, request)
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
 
     # --- what it tells ------------------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
-        return Statistics(**self._counters())
+        return self._formers.total(Statistics(**self._counters()))
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
@@ -164,35 +257,9 @@ class UDPServer(UDPSocket):
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
             linger=self._linger,
             adoptions=self.process.adoptions,
+            **protection_facts(self._endpoint, self._options),
         )
         return {key: facts[key] for key in items if key in facts} if items else facts
-
-
-def _open(options: UDPServerOptions) -> Endpoint:
-    if options.socket is None:
-        sock = open_socket(options.host, options.port, options.activation, options)
-    else:
-        sock = duplicate(options.socket, options)
-    try:
-        endpoint = Endpoint(
-            sock,
-            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
-            send_queue=options.send_queue,
-            drop_oldest=options.send_overflow == "drop_oldest",
-            gro=options.gro and options.buffer_pool is None,
-            groups=options.groups,
-            info=asked(options),
-            error_queue=options.error_queue,
-        )
-        if options.socket is not None:
-            let_go(options.socket)
-        return endpoint
-    except OSError as error:
-        sock.close()
-        raise BindFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
-    except BaseException:
-        sock.close()
-        raise
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:

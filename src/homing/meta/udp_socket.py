@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections import deque
+from collections.abc import Sized
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
@@ -18,6 +19,7 @@ from ..datagram import (
     JoinGroup,
     LeaveGroup,
     MessageUDP,
+    Pacing,
     Statistics,
     format_address,
     name_of,
@@ -32,34 +34,17 @@ from ..gen import (
     MetaTerminated,
     NotAllowed,
     Ref,
+    ReplyLimited,
     Target,
 )
 from ..node.logs import ContextAdapter, RateLimited
 from ..node.meta import MetaProcess
+from .counting import Reading, count
 from .incoming import TURN
 from .lending import Lender
 from .options import Overflow
 from .outgoing import any_leased, take_datagrams
 from .reporting import Reporter
-
-
-class Reading(Protocol):
-    """What reads the socket: of a server `Incoming`."""
-
-    delivered: int
-    dropped: int
-    dropped_newest: int
-    dropped_oldest: int
-    pauses: int
-
-    @property
-    def receiver(self) -> Target: ...
-    def waiting_for(self) -> str: ...
-    def readable(self) -> None: ...
-    def resume(self) -> None: ...
-    def redirect(self, to: Target) -> None: ...
-    def drain(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Options(Protocol):
@@ -69,6 +54,8 @@ class Options(Protocol):
     def receive_buffer(self) -> int | None: ...
     @property
     def send_buffer(self) -> int | None: ...
+    @property
+    def send_rate(self) -> Pacing | None: ...
     @property
     def error_queue(self) -> bool: ...
     @property
@@ -103,6 +90,8 @@ class UDPSocket(MetaBehavior):
     _gone: asyncio.Future[None] | None = None
     _pauses_sending = False
     _send_pauses = 0
+    _lost_reports = 0  # of reporters before this one
+    _formers: Sized = ()  # sockets that it had before, see `moving`
 
     def __enter__(self) -> Self:
         return self
@@ -129,18 +118,30 @@ class UDPSocket(MetaBehavior):
 
     def _prepare(self) -> None:
         """The socket is there, and is used from here on."""
-        process, options, endpoint = self.process, self._options, self._endpoint
-        if endpoint.closed:
+        process, options = self.process, self._options
+        if self._endpoint.closed:
             raise NotAllowed(f"{self._kind} {format_address(self.local_address)} was terminated; create another one")
         _tell_once_why_portable(process.log)
         self._pauses_sending = options.send_overflow == "pause"
         if self._pauses_sending and not process.limit:
             process.bound(options.send_queue)
-        endpoint.on_sent = self._sent_later
-        if options.on_error is not None:
-            self._reporter = Reporter(process, options.on_error, options.high_water, self._warn)
-        endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+        self._endpoint.pace(options.send_rate)
+        self._report_to(options.on_error)
         self._warn_of_small_buffers()
+
+    def _endpoints(self) -> list[Endpoint]:
+        """All its sockets."""
+        return [self._endpoint]
+
+    def _report_to(self, on_error: Target | None) -> None:
+        """From now on tells `on_error` of what fails."""
+        if self._reporter is not None:
+            self._lost_reports += self._reporter.lost
+        high_water = self._options.high_water
+        self._reporter = None if on_error is None else Reporter(self.process, on_error, high_water, self._warn)
+        for endpoint in self._endpoints():
+            endpoint.on_sent = self._sent_later
+            endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
 
     def _warn_of_small_buffers(self) -> None:
         for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
@@ -162,6 +163,11 @@ class UDPSocket(MetaBehavior):
         if self._gone is not None and not self._gone.done():
             self._gone.set_exception(error)
 
+    def _transferred(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self._incoming is not None and self._options.process is None:
+            self._incoming.redirect(self.process.parent)
+
     def drain(self) -> None:
         if self._incoming is not None:
             self._incoming.drain()
@@ -176,7 +182,10 @@ class UDPSocket(MetaBehavior):
     def _close(self) -> None:
         if self._incoming is not None:
             self._incoming.close()
-        for message, token in self._endpoint.close():
+        self._close_one(self._endpoint)
+
+    def _close_one(self, endpoint: Endpoint) -> None:
+        for message, token in endpoint.close():
             if token is None:
                 self._report(message, MetaTerminated(self.process.id))
             self._finished(message)  # who waits for it by `call` is told by the runtime: MetaTerminated
@@ -205,8 +214,19 @@ class UDPSocket(MetaBehavior):
             entry.handle(self.process)
         return 1
 
+    def _leaves_from(self, message: MessageUDP) -> Endpoint:
+        """The socket by which a datagram goes out."""
+        return self._endpoint
+
     def _send(self, messages: list[MessageUDP]) -> None:
-        done, failures = self._endpoint.send_many(messages)
+        if not self._formers:
+            self._send_by(self._endpoint, messages)
+            return
+        for endpoint in self._endpoints():
+            self._send_by(endpoint, [message for message in messages if self._leaves_from(message) is endpoint])
+
+    def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
+        done, failures = endpoint.send_many(messages)
         for index, error in failures:
             self._failed(messages[index], error, None)
         if self._lender is not None or any_leased(messages):
@@ -234,7 +254,8 @@ class UDPSocket(MetaBehavior):
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
         try:
-            size = self._endpoint.send(request, ref)
+            endpoint = self._leaves_from(request) if self._formers else self._endpoint
+            size = endpoint.send(request, ref)
         except Exception as failure:
             self.process.send_response_error(sender, ref, self._failed(request, failure, ref))
             return NO_REPLY
@@ -277,14 +298,15 @@ class UDPSocket(MetaBehavior):
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
         self._warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
-        if ref is None:
+        if ref is None and not isinstance(error, ReplyLimited):
             self._report(message, error)
         self._finished(message)
         return error
 
     def _report(self, message: MessageUDP, error: Exception) -> None:
         if self._reporter is not None:
-            mtu = self._endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
+            endpoint = self._leaves_from(message)
+            mtu = endpoint.mtu(message.addr[0]) if getattr(error, "errno", None) == errno.EMSGSIZE else None
             self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
@@ -302,31 +324,11 @@ class UDPSocket(MetaBehavior):
 
     def _counters(self) -> dict[str, Any]:
         """The fields of `Statistics`."""
-        endpoint = self._endpoint
-        backend = endpoint.backend
-        incoming = self._incoming
         return {
-            "packets_in": backend.packets_in,
-            "bytes_in": backend.bytes_in,
-            "receive_waiting": backend.waiting,
-            "delivered": incoming.delivered if incoming is not None else 0,
-            "dropped_no_receiver": incoming.dropped if incoming is not None else 0,
-            "dropped_newest": incoming.dropped_newest if incoming is not None else 0,
-            "dropped_oldest": incoming.dropped_oldest if incoming is not None else 0,
-            "truncated": backend.truncated,
-            "kernel_drops": endpoint.kernel_drops,
-            "receive_errors": dict(endpoint.receive_errors),
-            "packets_out": backend.packets_out,
-            "bytes_out": backend.bytes_out,
-            "send_errors": dict(endpoint.send_errors),
-            "send_waiting": endpoint.send_waiting,
-            "dropped_send_queue": endpoint.dropped_send_queue,
-            "dropped_send_oldest": endpoint.dropped_send_oldest,
+            **count(self._endpoint, self._incoming),
             "send_pauses": self._send_pauses,
-            "icmp_errors": dict(endpoint.icmp_errors),
-            "dropped_errors": self._reporter.lost if self._reporter is not None else 0,
+            "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
             "pool_errors": self._lender.errors if self._lender is not None else 0,
-            "pauses": incoming.pauses if incoming is not None else 0,
         }
 
     def _facts(self, statistics: Statistics) -> dict[str, Any]:

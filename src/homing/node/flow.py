@@ -172,6 +172,16 @@ class Inlet:
         self._stop_waiting()
         self._to = to
 
+    def adjust(self, high: int, low: int, overflow: str) -> None:
+        """From now on these hold. What has come this way before, `make_room` knows only if it was to know it then."""
+        self._stop_waiting()
+        self._high = high
+        self._low = low
+        self._waits = overflow == "pause"
+        if not self._marks and overflow == "drop_oldest":
+            self._sender = PID(*self._owner.sender)
+        self._marks = overflow == "drop_oldest"
+
     def close(self) -> None:
         """Waits for nothing any more."""
         self._stop_waiting()

@@ -73,7 +73,7 @@ class Stopping:
             for meta in tuple(core.metas.values()):
                 self._drain(meta)
             started, half = core.loop.time(), self._time_left() / 2
-            while self._busy() and self._time_left() > 0 and core.loop.time() - started < half:
+            while self.busy() and self._time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
             soft = core.loop.time() + self._time_left() * 3 / 4
             for application in core.applications.last_started_first():
@@ -92,7 +92,8 @@ class Stopping:
                 callback()
             self._stopped.set()
 
-    def _busy(self) -> bool:
+    def busy(self) -> bool:
+        """True while something runs, or waits to be handled or to be sent."""
         activities = (*self._core.processes.values(), *self._core.metas.values())
         return any(
             activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.held

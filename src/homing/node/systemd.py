@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from ..datagram import inherited
@@ -60,6 +61,16 @@ class Service:
         if first:
             self._name_unused()
             self._live()
+
+    def reloading(self) -> None:
+        """RELOADING=1: a successor starts. (For `Type=notify-reload` with the time, CLOCK_MONOTONIC.)"""
+        if self.ready:
+            self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def going_on(self) -> None:
+        """READY=1 once more: that successor has failed."""
+        if self.ready:
+            self._tell("READY=1")
 
     def stopping(self) -> None:
         """STOPPING=1."""

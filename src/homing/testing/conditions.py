@@ -46,10 +46,14 @@ class Conditions:
 
     def chance_of_loss(self, size: int) -> float:
         """The chance that a datagram of `size` octets gets lost."""
-        if self.mtu is None:
-            return self.loss
-        room = (self.mtu - _IP_HEADER) // 8 * 8  # ip(7): what is in a fragment is a multiple of 8, but in the last
-        return 1.0 - (1.0 - self.loss) ** ceil((size + _UDP_HEADER) / room)
+        fragments = self.fragments(size)
+        return self.loss if fragments == 1 else 1.0 - (1.0 - self.loss) ** fragments
+
+    def fragments(self, size: int) -> int:
+        """In how many packets a datagram of `size` octets goes."""
+        if self.mtu is None or size + _UDP_HEADER + _IP_HEADER <= self.mtu:
+            return 1
+        return ceil((size + _UDP_HEADER) / ((self.mtu - _IP_HEADER) // 8 * 8))  # all but the last a multiple of 8
 
     @property
     def predictable(self) -> bool:

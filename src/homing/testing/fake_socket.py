@@ -28,6 +28,9 @@ _OVERHEAD = 704
 """Octets that a datagram costs beside its payload: on Linux 64 octets take up 768 of the buffer."""
 
 _LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
+_WHOLE = ("do", "probe")
+"""Values of `mtu_discovery` that forbid fragments."""
+
 _SO_MEMINFO, _DROPS = 55, 8  # as in datagram/kernel.py
 _TRUNC = getattr(socket, "MSG_TRUNC", 0x20)
 _ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
@@ -91,6 +94,9 @@ class FakeSocket:
             return 2 * DEFAULT_BUFFER if sys.platform == "linux" else DEFAULT_BUFFER
         if (level, option, length) == (socket.SOL_SOCKET, _SO_MEMINFO, 36):
             return struct.pack("9I", *[0] * _DROPS, self.drops)
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            error, self._error = self._error, None
+            return 0 if error is None else error.errno
         raise _error(errno.ENOPROTOOPT)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
@@ -121,8 +127,11 @@ class FakeSocket:
     # --- sending ------------------------------------------------------------------------------------------
 
     def connect(self, address: Address) -> None:
-        """From now on it hears this peer only, and of ports that nobody has."""
-        self._peer = address
+        """From now on it hears this peer only, and of ports that nobody has. One that is bound to every address leaves
+        the others to others."""
+        self._peer = self.traffic.destination(self.family, address)
+        before, self._address = self._address, self.speaks_as(self._peer, None)
+        self.traffic.sockets.move(before, self._address)
 
     def sendto(self, data: Any, address: Address) -> int:
         """Gives a datagram to the network. Raises `OSError` as the system would."""
@@ -148,8 +157,21 @@ class FakeSocket:
             raise _error(errno.EINVAL)
         if len(payload) > _LONGEST[socket.AddressFamily(self.family)]:
             raise _error(errno.EMSGSIZE)
-        self.traffic.carry(self, payload, address, info)
+        destination = self.traffic.destination(self.family, address)
+        source = self.speaks_as(destination, info)
+        if self._options.mtu_discovery in _WHOLE and self.traffic.fragments(source, destination, len(payload)) > 1:
+            raise _error(errno.EMSGSIZE)
+        self.traffic.carry(self, payload, source, destination, self._with_defaults(info))
         return len(payload)
+
+    def _with_defaults(self, info: PacketInfo | None) -> PacketInfo | None:
+        """What a datagram goes with: what is asked for, else what the socket's options say."""
+        tos, ttl = self._options.tos, self._options.ttl
+        if tos is None and ttl is None:
+            return info
+        if info is not None:
+            tos, ttl = tos if info.tos is None else info.tos, ttl if info.ttl is None else info.ttl
+        return PacketInfo(tos=tos, ttl=ttl)
 
     def speaks_as(self, destination: Address, info: PacketInfo | None) -> Address:
         """Where what it sends to `destination` comes from. One that is bound to every address answers from that to
@@ -163,6 +185,11 @@ class FakeSocket:
         return as_address(family, host, self._address[1], self._address)
 
     # --- receiving ----------------------------------------------------------------------------------------
+
+    @property
+    def has_error(self) -> bool:
+        """True if there is an ICMP error to be told: in the error queue, or to the next who reads or sends."""
+        return bool(self.reports) or self._error is not None
 
     @property
     def readable(self) -> bool:

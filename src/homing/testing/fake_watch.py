@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeWatch:
-    """Implements `datagram.watch.Watch`. on_error: called, before the others, while the error queue is not empty."""
+    """Implements `datagram.watch.Watch`. on_error: called, before the others, while there is an ICMP error to tell."""
 
     def __init__(self, sock: FakeSocket, on_error: Callback | None) -> None:
         self._socket = sock
@@ -52,7 +52,7 @@ class FakeWatch:
     def _callbacks(self) -> list[Callback]:
         sock = self._socket
         due = (
-            self._on_error if sock.reports else None,
+            self._on_error if sock.has_error else None,
             self._writer,
             self._reader if sock.readable else None,
         )

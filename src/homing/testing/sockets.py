@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
 _TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
-_MEANINGFUL = frozenset({"receive_buffer", "send_buffer", "error_queue"}) | _TOLD
+_MEANINGFUL = _TOLD | {"receive_buffer", "send_buffer", "ttl", "tos", "mtu_discovery", "send_rate", "error_queue"}
 """Options of a socket that mean something here, or whose want nobody can notice."""
 
 
@@ -47,6 +47,10 @@ class Sockets:
             raise BindFailed(host, port, why, "another socket of this FakeNetwork has this port")
         bound = self._bound[address[0], address[1]] = FakeSocket(traffic, family, address, options)
         return bound
+
+    def move(self, before: Address, after: Address) -> None:
+        """The socket at `before`, which was bound to every address, has chosen one."""
+        self._bound[after[0], after[1]] = self._bound.pop((before[0], before[1]))
 
     def release(self, address: Address) -> None:
         """The socket there was closed."""

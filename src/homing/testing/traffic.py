@@ -71,13 +71,14 @@ class Traffic:
         counts = {field.name: self._counts[field.name] for field in fields(NetworkStatistics)}
         return NetworkStatistics(**{**counts, "in_flight": len(self._flight)})
 
-    def carry(self, sender: FakeSocket, data: bytes, to: Address, info: PacketInfo | None) -> None:
+    def carry(
+        self, sender: FakeSocket, data: bytes, source: Address, destination: Address, info: PacketInfo | None
+    ) -> None:
         """A datagram is sent, with `info`."""
         now = self.now()
-        source, destination = self._addresses(sender, to, info)
         link = self._link(source, destination)
         way = source[0], destination[0]
-        arrivals = link.passages(len(data), self.special.get(way, self.conditions), now)
+        arrivals = link.passages(len(data), self._conditions(way), now)
         passage = _Passage(sender, link, link.sent, source, destination, data, info)
         self._happened("sent", passage)
         if self._lose_if is not None and self._lose_if(source, destination, data):
@@ -93,8 +94,8 @@ class Traffic:
     def _launch(self, passage: _Passage, arrival: float, now: float) -> None:
         if self._is_cut(passage.source[0], passage.destination[0]):
             self._happened("partitioned", passage)
-        elif arrival <= now:
-            self._arrive(passage)
+        elif arrival <= now and not (self._flight and self._flight[0][0] <= now):
+            self._arrive(passage)  # it overtakes none that is due as well
         else:
             self._order += 1
             heappush(self._flight, (arrival, self._order, passage))
@@ -148,14 +149,17 @@ class Traffic:
             source, destination = passage.source, passage.destination
             self._trace(Event(self.now(), kind, passage.number, source, destination, passage.data))
 
-    def _addresses(self, sender: FakeSocket, to: Address, info: PacketInfo | None) -> tuple[Address, Address]:
-        """From where to where. What is sent to the wildcard address goes to this machine, as the system has it."""
-        family = sender.family
+    def destination(self, family: int, to: Address) -> Address:
+        """Where a datagram to `to` goes. To the wildcard address means to this machine, as the system has it."""
         host = canonical(family, to[0])
-        if host == WILDCARDS[family]:
-            host = LOOPBACKS[family]
-        destination = as_address(family, host, to[1], to)
-        return sender.speaks_as(destination, info), destination
+        return as_address(family, LOOPBACKS[family] if host == WILDCARDS[family] else host, to[1], to)
+
+    def fragments(self, source: Address, destination: Address, size: int) -> int:
+        """In how many packets a datagram of `size` octets goes."""
+        return self._conditions((source[0], destination[0])).fragments(size)
+
+    def _conditions(self, way: tuple[str, str]) -> Conditions:
+        return self.special.get(way, self.conditions)
 
     def _link(self, source: Address, destination: Address) -> Link:
         way = (source[0], source[1]), (destination[0], destination[1])

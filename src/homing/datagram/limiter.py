@@ -1,0 +1,176 @@
+# cython: boundscheck=False, wraparound=False
+"""The limiter: a token bucket for each source, in a table of fixed size.
+
+A bucket is one number, the time at which it will be full again: the "theoretical arrival time" of the generic cell rate
+algorithm (GCRA, ITU-T I.371). Times are counted in datagrams at the permitted rate, so that a bucket fills by 1 in 1.
+A bucket whose time has come is full, as is that of a source which was never seen: to forget it changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+
+from .limits import RateLimit, clock_of
+from .networks import Networks, parse_networks
+
+_WAYS = 8
+_MASK = (1 << 64) - 1
+_WORD = (1 << 32) - 1
+_MAPPED = 0xFFFF << 32  # keys of IPv4 lie where no IPv6 source can be
+_SCATTER = 0xD6E8FEB86659FD93  # the multiplier of Degski's mixer for 64 bits
+_ROUNDING = 1e-6  # of a datagram: times are floating-point numbers
+
+
+class Limiter:
+    """The sources of one socket, or its destinations.
+
+    active: False until a limit applies; nobody may be asked for admission then.
+    limited: datagrams above the limit, which are to be dropped.
+    limited_dry_run: datagrams that would be.
+    slipped: datagrams above the limit that passed all the same.
+    evicted: times that a source had to be forgotten whose bucket was not full. If it grows: raise `capacity`.
+    """
+
+    __slots__ = (
+        "_burst",
+        "_clock",
+        "_dry_run",
+        "_exempt",
+        "_full",
+        "_high",
+        "_key0",
+        "_key1",
+        "_key2",
+        "_key3",
+        "_key4",
+        "_limit",
+        "_low",
+        "_mask4",
+        "_mask6_high",
+        "_mask6_low",
+        "_over",
+        "_rate",
+        "_sets",
+        "_slip",
+        "_time",
+        "active",
+        "evicted",
+        "limited",
+        "limited_dry_run",
+        "slipped",
+    )
+
+    def __init__(self) -> None:
+        self.active = False
+        self._limit: RateLimit | None = None
+        self.limited = self.limited_dry_run = self.slipped = self.evicted = 0
+
+    def apply(self, limit: RateLimit | None) -> None:
+        """From now on `limit` applies, to all sources anew unless it is the one that applies; None: nobody is
+        limited. The counters go on."""
+        if self.active and limit == self._limit:
+            return  # an owner that crashed and came again gives nobody a new burst
+        self._limit = limit
+        self.active = limit is not None
+        if limit is None:
+            self._forget(0)
+            return
+        self._rate = float(limit.rate)
+        self._burst = limit.bucket
+        self._slip = limit.slip
+        self._dry_run = limit.dry_run
+        self._clock = clock_of(limit)
+        self._exempt = Networks(parse_networks("exempt", limit.exempt))
+        self._mask4 = (1 << 32) - (1 << (32 - limit.prefix4))
+        mask6 = (1 << 128) - (1 << (128 - limit.prefix6))
+        self._mask6_high, self._mask6_low = mask6 >> 64, mask6 & _MASK
+        self._sets = 1 << max(0, (limit.capacity - 1).bit_length() - 3)
+        self._forget(self._sets * _WAYS)
+        self._time = 0.0
+        secret = os.urandom(40)
+        self._key0, self._key1, self._key2, self._key3, self._key4 = (
+            int.from_bytes(secret[start : start + 8], "little") for start in range(0, 40, 8)
+        )
+
+    def _forget(self, entries: int) -> None:
+        """A table in which nobody is known yet."""
+        self._high = array("Q", bytes(8 * entries))
+        self._low = array("Q", bytes(8 * entries))
+        self._full = array("d", [float("-inf")]) * entries
+        self._over = array("I", bytes(4 * entries))
+
+    def look_at_clock(self) -> None:
+        """It is now; until it looks again."""
+        self._time = self._clock() * self._rate
+
+    def admit(self, four: bool, high: int, low: int, count: int) -> int:
+        """How many of `count` datagrams of this address may pass. Counts the others."""
+        if self._exempt.hold(four, high, low):
+            return count
+        if four:
+            low = _MAPPED | (low & self._mask4)
+        else:
+            high &= self._mask6_high
+            low &= self._mask6_low
+        place = self._place(high, low)
+        room = self._take(place, count)
+        if room == count:
+            return count
+        if self._dry_run:
+            self.limited_dry_run += count - room
+            return count
+        room += self._slipping(place, count - room)
+        self.limited += count - room
+        return room
+
+    def _take(self, place: int, count: int) -> int:
+        """Takes as many tokens out of a bucket as it has, `count` at most."""
+        start = self._full[place] if self._full[place] > self._time else self._time
+        end = self._time + self._burst + _ROUNDING
+        if start + count <= end:
+            self._full[place] = start + count
+            return count
+        room = 0 if start + 1 > end else int(end - start)
+        self._full[place] = start + room
+        return room
+
+    def _slipping(self, place: int, over: int) -> int:
+        """How many of those above the limit pass all the same."""
+        if self._slip == 0:
+            return 0
+        over += self._over[place]
+        self._over[place] = over % self._slip
+        self.slipped += over // self._slip
+        return over // self._slip
+
+    def _place(self, high: int, low: int) -> int:
+        """Where the bucket of a source is: of 8 places, one that it has, or the one that is (nearest to) full."""
+        first = self._set(high, low) * _WAYS
+        fullest = first
+        for place in range(first, first + _WAYS):
+            if self._low[place] == low and self._high[place] == high:
+                return place
+            if self._full[place] < self._full[fullest]:
+                fullest = place
+        if self._full[fullest] > self._time:
+            self.evicted += 1
+        self._high[fullest] = high
+        self._low[fullest] = low
+        self._full[fullest] = self._time
+        self._over[fullest] = 0
+        return fullest
+
+    def _set(self, high: int, low: int) -> int:
+        """A multilinear hash (Lemire and Kaser, "Strongly universal string hashing is fast"): without the secret,
+        nobody can choose sources that meet in one set. What follows scatters neighbours."""
+        mixed = (
+            self._key0
+            + self._key1 * (high >> 32)
+            + self._key2 * (high & _WORD)
+            + self._key3 * (low >> 32)
+            + self._key4 * (low & _WORD)
+        ) & _MASK
+        mixed = (mixed ^ (mixed >> 32)) * _SCATTER & _MASK
+        mixed = (mixed ^ (mixed >> 32)) * _SCATTER & _MASK
+        return (mixed >> 32) & (self._sets - 1)
