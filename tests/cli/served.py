@@ -58,6 +58,13 @@ class Service(gen.Application):
         )
 
 
+class Client(act.Actor):
+    """Speaks with port 9 of this machine."""
+
+    async def init(self) -> None:
+        await self.spawn_meta(meta.create_udp_client(meta.UDPClientOptions(host="127.0.0.1", port=9)))
+
+
 class Done(act.Actor):
     """Ends in order, at once."""
 

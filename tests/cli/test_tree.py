@@ -78,6 +78,13 @@ async def test_with_json_it_prints_the_data_without_the_environment(runtime: Pat
     assert data["processes"] == []
 
 
+async def test_a_udp_client_is_shown_with_its_peer(runtime: Path) -> None:
+    async with run(runtime, "served:Client") as running:
+        await running.line_with("no UDP server")
+        _, out, _ = await tree(runtime, "served")
+    assert re.search(r"UDP 127\.0\.0\.1:\d+ > 127\.0\.0\.1:9 .* UDPClient ", out)
+
+
 @pytest.mark.usefixtures("alone")
 async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
     one, two = run(runtime, "served:Workers"), run(runtime, "served:Service", "--name", "shop@host")

@@ -475,7 +475,7 @@ async def test_inspect_tells_the_counters_and_where_it_is_connected(
     task, source = await asked(node, alias, peer, b"question")
     facts = await node.inspect_meta(alias)
     assert facts["peer"] == "{}:{}".format(*peer.address)
-    assert facts["listener"] == "{}:{}".format(*client.local_address)
+    assert facts["local"] == "{}:{}".format(*client.local_address)
     assert (facts["connected"], facts["backend"], facts["open"], facts["requests"]) == (True, backend, 1, 1)
     assert facts["process"] == str(probe.pid)
     peer.send(b"answer", source)

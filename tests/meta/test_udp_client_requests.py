@@ -281,7 +281,7 @@ async def test_too_few_replies_fail_a_request_which_tells_those_that_came(
     client, alias = await open_client(probe, peer, retries=0)
     task, source = await asked(node, alias, peer, meta.UDPRequest(b"question", collect=3, timeout=0.2))
     peer.send(b"part 1", source)
-    with pytest.raises(gen.RequestTimeout, match="only 1 replies") as caught:
+    with pytest.raises(gen.RequestTimeout, match="only 1 reply") as caught:
         await task
     assert [reply.data for reply in caught.value.replies] == [b"part 1"]
     await counted(client, timeouts=1, replies=1)

@@ -128,6 +128,8 @@ def _meta_cells(meta: Snapshot) -> tuple[str, ...]:
     facts = meta["facts"]
     listener = (facts or {}).get("listener")
     label = f"UDP {listener}" if listener else "meta-process"
+    if facts and "peer" in facts:  # a UDP client
+        label = listener = f"UDP {facts.get('local')} > {facts['peer']}"
     note = "does not answer" if facts is None else _traffic(facts) if listener else ""
     return label, str(meta["id"]), meta["behavior"], meta["state"], f"{meta['waiting']:,}", note
 

@@ -34,9 +34,13 @@ class RequestTimeout(CallTimeout):
         self.replies = replies
 
     def __str__(self) -> str:
-        times = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        got = f"only {len(self.replies)} replies" if self.replies else "no reply"
+        times = _count(self.attempts, "attempt", "attempts")
+        got = f"only {_count(len(self.replies), 'reply', 'replies')}" if self.replies else "no reply"
         return f"{got} from {self.target} to {times} within {self.seconds:.3g} s"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 class PeerUnreachable(HomingError, OSError):

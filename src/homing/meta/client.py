@@ -232,11 +232,15 @@ class UDPClient(UDPSocket):
         return UDPClientStatistics(**self._counters(), **counted, open=len(requests))
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
-        """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener (the
-        address of this machine), peer, connected, process, backend, gro and gso, reading, waiting_for, receive_buffer
+        """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: local (the address
+        of this machine), peer, connected, process, backend, gro and gso, reading, waiting_for, receive_buffer
         and send_buffer as granted, error_queue, groups and transfers as of a UDP server."""
         facts = self._facts(self.statistics())
-        facts.update(peer=format_address(self._peer), connected=self._options.connected)
+        facts.update(
+            local=format_address(self.local_address),
+            peer=format_address(self._peer),
+            connected=self._options.connected,
+        )
         return {key: facts[key] for key in items if key in facts} if items else facts
 
 

@@ -253,6 +253,7 @@ class UDPServer(UDPSocket):
         it to another process)."""
         facts = self._facts(self.statistics())
         facts.update(
+            listener=format_address(self.local_address),
             buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
             linger=self._linger,
             adoptions=self.process.adoptions,

@@ -338,7 +338,6 @@ class UDPSocket(MetaBehavior):
             facts["kernel_drops"] = "n/a"
         incoming = self._incoming
         facts.update(
-            listener=format_address(self.local_address),
             process=str(incoming.receiver) if incoming is not None else "",
             backend=self._endpoint.backend.name,
             gro=self._endpoint.backend.gro,
