@@ -73,7 +73,7 @@ class Offer:
         if self._sock.fileno() < 0:
             return
         self._loop.remove_reader(self._sock.fileno())
-        # While the socket is open its file's number is nobody else's: so this is not that of a program which has come after
+        # While the socket is open its file has a number of its own: this is not the file of a program that came after.
         if _identity(self.path) == self._identity:
             with suppress(OSError):
                 os.unlink(self.path)
