@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,6 +31,7 @@ from .networks import (
 )
 
 pytestmark = needs_namespaces
+needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="nft (nftables) is not installed")
 HERE, THERE = "10.77.0.1", "10.77.0.2"
 FIREWALL = """nft add table ip f; nft 'add chain ip f out { type filter hook output priority 0; }'
 nft add rule ip f out udp dport 99 drop"""
@@ -77,6 +79,7 @@ DESTINATIONS: list[tuple[Any, Any]] = [
 ]
 
 
+@needs_nft
 async def test_case_6_each_bad_destination_is_its_own_error_at_the_caller_and_none_ends_the_server(
     node: homing.Node, ends: list[Network]
 ) -> None:
@@ -157,6 +160,7 @@ async def test_cases_8_and_9_over_a_slow_cable_answers_wait_in_a_bounded_queue_a
         figure(9, "answers that came once and in order, of 200 of which the kernel took a few at a time", len(answers))
 
 
+@needs_nft
 async def test_case_12_of_a_datagram_in_fragments_comes_the_whole_or_nothing(
     node: homing.Node, ends: list[Network]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import socket
 from typing import Any
 
@@ -181,6 +182,7 @@ async def test_what_a_full_queue_of_the_interface_drops_is_told_as_enobufs(node:
 
 
 @needs_namespaces
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="iptables is not installed")
 async def test_hosts_that_do_not_exist_and_routers_that_refuse_are_told_with_who_said_so(
     node: homing.Node, probe: Probe
 ) -> None:
