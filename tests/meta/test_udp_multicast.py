@@ -12,7 +12,8 @@ import pytest
 import homing
 from homing import gen, meta
 
-from ..support import Probe, eventually
+from ..support import Probe, eventually, free_port
+from .test_udp_linger import crash
 from .udp import HOST, error_of, in_network, needs_namespaces, open_server
 
 GROUP = "239.77.1.2"
@@ -110,6 +111,82 @@ async def test_a_source_specific_group_hears_that_source_only(probe: Probe) -> N
         good.sendto(b"the source", ("232.7.7.7", port))
         good.sendto(b"the end", (HOST, port))
         assert await got_until(probe, b"the end") == [b"the source"]
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    ("group", "good", "bad"), [("232.7.7.7", "10.1.0.2", "10.1.0.3"), ("ff3e::7:7", "fd77::2", "fd77::3")]
+)
+async def test_a_source_specific_group_on_a_link_hears_that_source_only(
+    probe: Probe, group: str, good: str, bad: str
+) -> None:
+    link = (
+        "ip link set lo up; ip link add near type veth peer name far; ip link set near up; ip link set far up;"
+        "ip addr add 10.1.0.1/24 dev near; ip addr add 10.1.0.2/24 dev far; ip addr add 10.1.0.3/24 dev far;"
+        "ip -6 addr add fd77::2/64 dev far nodad; ip -6 addr add fd77::3/64 dev far nodad;"
+        "for i in all near far; do sysctl -qw net.ipv4.conf.$i.rp_filter=0 net.ipv4.conf.$i.accept_local=1; done"
+    )
+
+    def make() -> tuple[meta.UDPServer, list[socket.socket]]:
+        groups = (meta.MulticastGroup(group, "near", good),)
+        options = meta.UDPServerOptions(host="::" if ":" in group else "", groups=groups)
+        return meta.create_udp_server(options), [from_far(bad), from_far(good)]
+
+    server, (other, one) = in_network(link, make)
+    await probe.do(lambda actor: actor.spawn_meta(server))
+    with other, one:
+        other.sendto(b"another source", (group, server.local_address[1]))
+        one.sendto(b"the source", (group, server.local_address[1]))
+        assert await got_until(probe, b"the source") == []
+
+
+def from_far(host: str) -> socket.socket:
+    """A socket whose multicast goes out by the far end of the link, from `host`."""
+    index = socket.if_nametoindex("far")
+    if ":" in host:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+    else:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("8xi", index))
+    sock.bind((host, 0))
+    return sock
+
+
+async def test_servers_that_share_a_port_each_get_all_of_their_group(node: homing.Node, probe: Probe) -> None:
+    other = await Probe.start(node)
+    options: dict[str, Any] = {"host": "", "groups": (on_loopback(GROUP),), "reuse_port": True}
+    one, _ = await open_server(probe, **options)
+    await open_server(other, port=one.local_address[1], **options)
+    with sender() as sock:
+        sock.sendto(b"to all", (GROUP, one.local_address[1]))
+        assert (await probe.get()).data == (await other.get()).data == b"to all"
+
+
+async def test_what_was_joined_at_run_time_is_still_joined_after_an_adoption(node: homing.Node) -> None:
+    owner = await Probe.start(node)
+    options: dict[str, Any] = {"host": "", "port": free_port(), "linger": 60.0, "groups": (on_loopback(GROUP),)}
+    server, alias = await open_server(owner, **options)
+    await owner.do(lambda actor: actor.call(alias, meta.JoinGroup(OTHER, "lo")))
+    await crash(node, owner)
+    successor = await Probe.start(node)
+    assert (await open_server(successor, **options))[1] == alias
+    assert (await node.inspect_meta(alias, "groups"))["groups"] == [str(on_loopback(GROUP)), str(on_loopback(OTHER))]
+    with sender() as sock:
+        sock.sendto(b"heard", (OTHER, server.local_address[1]))
+        assert (await successor.get()).data == b"heard"
+
+
+@linux_only
+async def test_a_group_is_left_only_as_it_was_joined(probe: Probe) -> None:
+    group = on_loopback("232.7.7.8", "127.0.0.2")
+    _, alias = await open_server(probe, host="", groups=(group,))
+    for wrong in (meta.LeaveGroup("232.7.7.8", "lo"), meta.LeaveGroup("232.7.7.8", "lo", "127.0.0.3")):
+        error = await probe.do(lambda actor, w=wrong: error_of(actor.call(alias, w)))
+        assert isinstance(error, gen.NotAllowed)
+        assert str(group) in str(error)
+    right = meta.LeaveGroup(group.address, group.interface, group.source)
+    assert await probe.do(lambda actor: actor.call(alias, right)) == ()
 
 
 async def test_a_group_may_be_joined_twice_and_is_left_once(probe: Probe) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 
 import homing
 from homing import gen, meta
+from homing.datagram import inherited as inherited_sockets
+from homing.datagram.inherited import Inherited
 from homing.datagram.namespace import file_of, within
 
 from ..support import DEADLINE, Probe, UDPPeer, free_port, gives_up_privileges, without_privileges
@@ -35,6 +38,14 @@ def namespace() -> Iterator[str]:
     descriptor = in_network(NETWORK, keep)
     yield f"/proc/self/fd/{descriptor}"
     os.close(descriptor)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everybody may look into."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def peer_in(namespace: str) -> socket.socket:
@@ -106,6 +117,32 @@ async def test_who_binds_the_same_address_elsewhere_adopts_nothing(node: homing.
 
 
 @needs_namespaces
+def test_an_inherited_socket_serves_in_its_own_namespace_only(namespace: str) -> None:
+    with create(namespace) as before:
+        port = before.local_address[1]
+        found = Inherited(os.dup(before._endpoint.sock.fileno()), "")
+    inherited_sockets.keep([found])
+    try:
+        if found.network == 0:
+            pytest.skip("this system does not tell namespaces apart: Linux before 5.14")
+        with pytest.raises(gen.BindFailed, match="ip addr"):
+            meta.create_udp_server(meta.UDPServerOptions(host="10.77.0.1", port=port))
+        assert found.free
+        with create(namespace, port=port):
+            assert not found.free
+    finally:
+        inherited_sockets.let_go([found])
+
+
+@needs_namespaces
+async def test_a_client_may_live_there_too(node: homing.Node, probe: Probe, namespace: str) -> None:
+    server = await open_echo(node, host="10.77.0.1", network_namespace=namespace)
+    options = meta.UDPClientOptions(host="10.77.0.1", port=server.local_address[1], network_namespace=namespace)
+    client = await probe.do(lambda actor: actor.spawn_meta(meta.create_udp_client(options)))
+    assert (await probe.do(lambda actor: actor.call(client, b"hello"))).data == b"hello"
+
+
+@needs_namespaces
 def test_a_namespace_has_a_name_or_a_file(tmp_path: Path) -> None:
     assert file_of("blue") == "/run/netns/blue"
     assert file_of("./blue") == "./blue"
@@ -128,14 +165,10 @@ def test_a_failure_in_the_namespace_is_told_here(namespace: str) -> None:
 
 @needs_namespaces
 @gives_up_privileges
-def test_who_may_not_enter_is_told_the_capability(namespace: str, tmp_path: Path) -> None:
+def test_who_may_not_enter_is_told_the_capability(namespace: str, open_directory: Path) -> None:
     """Nobody may read the descriptors of root, but a mount of the namespace, as `ip netns` makes one."""
-    file = tmp_path / "blue"
+    file = open_directory / "blue"
     file.touch()
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:
-        if not os.stat(parent).st_mode & 1:
-            pytest.skip("nobody may not look into this directory")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(namespace.encode(), str(file).encode(), None, 4096, None):  # MS_BIND
         pytest.skip("mounts are forbidden here")

@@ -13,6 +13,7 @@ from ..gen import BadOption, BindFailed
 from .address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
 from .applying import apply, apply_bound, reset
 from .inherited import claim
+from .kernel import network_of
 from .namespace import within
 from .options import SocketOptions, check_unix
 from .substitute import current
@@ -132,7 +133,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     """The socket that the program was started with under the name `activation` or at this address, if any; else a new
     one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
     try:
-        sock = claim(activation, lambda: [] if options.network_namespace else addresses(host, port, options))
+        sock = claim(activation, lambda: (addresses(host, port, options), _network(options)))
     except OSError as error:
         raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
     if sock is None:
@@ -146,6 +147,17 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         sock.close()
         raise
     return sock
+
+
+def _network(options: SocketOptions) -> int:
+    def ask() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            return network_of(sock)
+
+    try:
+        return within(options.network_namespace, ask)
+    except PermissionError:
+        return -1  # which binding a new one will tell
 
 
 def addresses(host: str, port: int, options: SocketOptions) -> list[Address | str]:

@@ -15,9 +15,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from ..gen import BadOption
 from .address import AF_UNIX, Address, format_address, path_told
+from .kernel import network_of
 
 _FIRST = 3
 """SD_LISTEN_FDS_START: the descriptors that systemd passes begin here."""
@@ -30,6 +32,7 @@ class Inherited:
     """A socket that is kept. `descriptor` is closed by `let_go`.
 
     name: by which an `activation` finds it, or "".
+    network: that of the socket, as `kernel.network_of` tells it.
     lent: the duplicate that a server uses, or has used last.
     turn: until this is set another program reads; None: nobody else does.
     holders: how often it is kept.
@@ -39,8 +42,9 @@ class Inherited:
         sock = socket.socket(fileno=descriptor)
         self.descriptor = descriptor
         self.name = name
-        name = sock.getsockname()
-        self.address: Address | str = name if isinstance(name, tuple) else path_told(name)
+        told = sock.getsockname()
+        self.address: Address | str = told if isinstance(told, tuple) else path_told(told)
+        self.network = network_of(sock)
         self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
         self.turn: asyncio.Event | None = None
@@ -115,16 +119,19 @@ def lender_of(sock: socket.socket) -> Inherited | None:
     return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
-def claim(activation: str | None, addresses: Callable[[], list[Address | str]]) -> socket.socket | None:
-    """The socket that a server which asks for this is to use; None: it binds one of its own. addresses: gives those of
-    which it wants one.
+Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
+"""Gives the addresses of which a server wants one, and its network as `kernel.network_of` tells it."""
+
+
+def claim(activation: str | None, wanted: Wanted) -> socket.socket | None:
+    """The socket that a server which asks for this is to use; None: it binds one of its own.
 
     Raises `BadOption` if the program was activated, but there is none of that name that could be used.
     """
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
             return _by_name(activation).lend()
-        found = _by_address(addresses)
+        found = _by_address(wanted)
         return None if found is None else found.lend()
 
 
@@ -143,7 +150,16 @@ def _by_name(name: str) -> Inherited:
     raise BadOption("activation", name, why)
 
 
-def _by_address(addresses: Callable[[], list[Address | str]]) -> Inherited | None:
+def _by_address(wanted: Wanted) -> Inherited | None:
     free = [inherited for inherited in _kept if inherited.usable and inherited.free]
-    wanted = addresses() if free else []
-    return next((inherited for address in wanted for inherited in free if inherited.address == address), None)
+    addresses, network = wanted() if free else ([], 0)
+    for address in addresses:
+        for inherited in free:
+            if inherited.address == address and (inherited.network == network or _is_file(address)):
+                return inherited
+    return None
+
+
+def _is_file(address: Address | str) -> bool:
+    """The only address that is the same in all networks."""
+    return isinstance(address, str) and not address.startswith("\0")

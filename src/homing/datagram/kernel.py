@@ -8,6 +8,7 @@ import sys
 
 _SO_MEMINFO = 55  # linux/include/uapi/asm-generic/socket.h; the socket module does not name it
 _MEMINFO = struct.Struct("9I")
+_SO_NETNS_COOKIE = 71  # likewise
 _SOL_UDP, _UDP_GRO = 17, 104  # linux/include/uapi/linux/udp.h; likewise
 _TAKEN, _GRANTED, _DROPS = 0, 1, 8  # SK_MEMINFO_RMEM_ALLOC and others, linux/include/uapi/linux/sock_diag.h
 
@@ -24,6 +25,15 @@ def kernel_drops(sock: socket.socket) -> int | None:
     except (OSError, struct.error):
         return None  # a kernel before 4.12
     return int(values[_DROPS])
+
+
+def network_of(sock: socket.socket) -> int:
+    """What tells the network namespace of `sock` from others; 0 where the system does not (Linux before 5.14)."""
+    try:
+        told = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8) if sys.platform == "linux" else b""
+    except OSError:
+        return 0
+    return int.from_bytes(told, sys.byteorder)
 
 
 def overflows(family: int) -> int | None:
