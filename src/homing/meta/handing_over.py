@@ -57,7 +57,7 @@ class Offer:
         self.path = path
         self._node = node
         self._sock = listen(path)
-        self._identity = _identity(path)
+        self._identity: tuple[int, int] | None = _identity(path)
         self._loop = asyncio.get_running_loop()
         self._listen()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +74,7 @@ class Offer:
             return
         self._loop.remove_reader(self._sock.fileno())
         # While the socket is open its file has a number of its own: this is not the file of a program that came after.
-        if _identity(self.path) == self._identity:
+        if self._identity is not None and _identity(self.path) == self._identity:
             with suppress(OSError):
                 os.unlink(self.path)
         self._sock.close()
@@ -133,6 +133,7 @@ class Offer:
         except BaseException:
             sockets.take_back()
             raise
+        self._identity = None  # the successor replaces the file, at this very moment: it is not ours to remove any more
         self._node.log.info("OS process %d has taken over", channel.pid)
         self._node._service.hand_over(channel.pid)
         self._node.on_stopped(sockets.forget)
