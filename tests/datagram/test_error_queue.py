@@ -22,7 +22,6 @@ from ..support import UDPPeer, eventually
 from .traffic import HOSTS, LAST, Receiver, datagrams_of, linux_only, name_of, payload_of, received
 
 pytestmark = linux_only
-IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # linux/include/uapi/linux/in.h
 
 
 @contextlib.contextmanager
@@ -191,8 +190,7 @@ def test_the_length_that_the_path_takes_is_told_with_a_datagram_that_is_too_long
 @needs_namespaces
 def test_a_datagram_longer_than_the_link_takes_is_told_with_the_length_of_the_link() -> None:
     def body() -> None:
-        with opened() as (endpoint, told), UDPPeer() as peer:
-            endpoint._sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+        with opened(mtu_discovery="do") as (endpoint, told), UDPPeer() as peer:
             assert endpoint.send(MessageUDP(None, peer.address, bytes(1472)), None) == 1472
             with pytest.raises(OSError, match="too long"):
                 endpoint.send(MessageUDP(None, peer.address, bytes(1473)), None)

@@ -16,12 +16,10 @@ from typing import Any, TypeVar
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import _CLONE_NEWNET, create, descriptor_of, run
+from ..meta.udp import _CLONE_NEWNET, create, run
 from ..support import in_thread
 
 T = TypeVar("T")
-IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
-"""linux/in.h"""
 SO_RCVBUFFORCE = 33
 """asm-generic/socket.h"""
 
@@ -137,8 +135,3 @@ async def open_echo_on(where: Network, node: homing.Node, **options: Any) -> met
     server = where.do(create, **options)
     await node.spawn(EchoOn, server)
     return server
-
-
-def open_socket_of(address: tuple[Any, ...]) -> socket.socket:
-    """Another descriptor of this program's socket that is bound to `address`."""
-    return socket.socket(fileno=os.dup(descriptor_of(address)))

@@ -19,14 +19,11 @@ from ..meta.udp import error_of, needs_namespaces, still_answers
 from ..support import UDPPeer, eventually
 from .figures import figure
 from .networks import (
-    IP_MTU_DISCOVER,
-    IP_PMTUDISC_DO,
     SO_RCVBUFFORCE,
     EchoOn,
     Network,
     linked,
     open_echo_on,
-    open_socket_of,
     spoof,
 )
 
@@ -52,9 +49,7 @@ def ends() -> Iterator[list[Network]]:
 async def test_case_4_what_is_longer_than_the_path_takes_is_refused_to_its_sender_and_the_server_goes_on(
     node: homing.Node, ends: list[Network]
 ) -> None:
-    server = await open_echo_on(ends[0], node, host=HERE)
-    with open_socket_of(server.local_address) as sock:
-        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    server = await open_echo_on(ends[0], node, host=HERE, mtu_discovery="do")
     with ends[1].do(UDPPeer, THERE) as peer:
         assert await peer.ask(bytes(1472), server.local_address) == bytes(1472)
         peer.send(bytes(1473), server.local_address)  # comes in two fragments; its answer must not go so

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..gen import HomingError
+from ..meta.channel import identity_of
 from ..node import Node
 from .snapshot import look
 
@@ -143,7 +144,7 @@ class Control:
         self.path = path
         self._node = node
         self._socket = sock
-        self._identity = _identity(path)
+        self._identity = identity_of(path)
         self._server: asyncio.Server | None = None
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -165,7 +166,7 @@ class Control:
         """While the socket is open its file's number is nobody else's: so this is not that of a node which has come
         after."""
         with suppress(OSError, ControlError), locked(self.path.parent):
-            if _identity(self.path) == self._identity:
+            if identity_of(self.path) == self._identity:
                 self.path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -256,12 +257,3 @@ def _listen(path: Path, name: str, replace: bool) -> socket.socket:
             sock.close()
             raise
     return sock
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells one file from a later one of the same name."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

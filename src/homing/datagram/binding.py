@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -69,17 +70,23 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 
     Raises `BadOption` if it is none that datagrams can be received from.
     """
-    sock = _duplicate(existing)
-    try:
+    with _closed_on_failure(_duplicate(existing)) as sock:
         _check_usable(sock, existing)
         _check_fits(sock, options)
-        sock.setblocking(False)
         apply(sock, options)
         apply_bound(sock, options)
+    return sock
+
+
+@contextmanager
+def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
+    """`sock`, which does not block from here on; closed if the block raises."""
+    try:
+        sock.setblocking(False)
+        yield sock
     except BaseException:
         sock.close()
         raise
-    return sock
 
 
 def _duplicate(existing: Existing) -> socket.socket:
@@ -138,14 +145,10 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
         raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
     if sock is None:
         return bind(host, port, options) if options.path is None else _open_path(options.path, options)
-    try:
-        sock.setblocking(False)
+    with _closed_on_failure(sock):
         reset(sock, options)
         apply(sock, options)
         apply_bound(sock, options)
-    except BaseException:
-        sock.close()
-        raise
     return sock
 
 
@@ -183,15 +186,10 @@ def _open_path(path: str, options: SocketOptions) -> socket.socket:
 
 
 def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
+    with _closed_on_failure(socket.socket(family, socket.SOCK_DGRAM)) as sock:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
         apply(sock, options)
         sock.bind(address)
         apply_bound(sock, options)
-    except BaseException:
-        sock.close()
-        raise
     return sock

@@ -154,6 +154,15 @@ def connect(path: str) -> Channel | None:
         raise
 
 
+def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What tells a file from a later one of the same name, as long as this one is open; None: there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def listen(path: str) -> socket.socket:
     """A socket that listens at `path` in the place of whatever did before, without a moment in between.
 

@@ -31,7 +31,7 @@ from ..datagram.inherited import Inherited
 from ..datagram.kernel import fullness
 from ..gen import HomingError, NotAllowed
 from ..node import Node
-from .channel import MOST_DESCRIPTORS, PROTOCOL, Channel, listen, require_linux
+from .channel import MOST_DESCRIPTORS, PROTOCOL, Channel, identity_of, listen, require_linux
 from .udp import UDPServer
 
 ANSWER_TIMEOUT = 10.0
@@ -57,7 +57,7 @@ class Offer:
         self.path = path
         self._node = node
         self._sock = listen(path)
-        self._identity: tuple[int, int] | None = _identity(path)
+        self._identity: tuple[int, int] | None = identity_of(path)
         self._loop = asyncio.get_running_loop()
         self._listen()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +74,7 @@ class Offer:
             return
         self._loop.remove_reader(self._sock.fileno())
         # While the socket is open its file has a number of its own: this is not the file of a program that came after.
-        if self._identity is not None and _identity(self.path) == self._identity:
+        if self._identity is not None and identity_of(self.path) == self._identity:
             with suppress(OSError):
                 os.unlink(self.path)
         self._sock.close()
@@ -234,12 +234,3 @@ def _entry(sock: socket.socket) -> Inherited:
     found = Inherited(os.dup(sock.fileno()), "")
     found.lent = sock
     return found
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """What tells one file from a later one of the same name."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
