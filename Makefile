@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	>/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-COMPILED := setup.py $(wildcard src/homing/*/*.pyx src/homing/*/*.pxd src/homing/*/*.py)
+COMPILED := setup.py $(shell find src -name "*.pyx" -o -name "*.pxd" -o -name "*.py")
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-interpreted test-slow test-sanitized lint bench clean
@@ -47,7 +47,7 @@ test: lint
 # The same sources without the extensions, as they run where these cannot be built.
 test-interpreted: $(VENV)/.dev
 	rm -rf build/interpreted && mkdir -p build/interpreted
-	cp -r src/homing build/interpreted && rm -f build/interpreted/homing/*/*.so
+	cp -r src/homing build/interpreted && find build/interpreted -name "*.so" -delete
 	PYTHONPATH=build/interpreted $(BIN)/pytest $(ARGS)
 
 test-slow: $(VENV)/.dev
@@ -66,7 +66,7 @@ test-sanitized: $(VENV)/.dev
 	cp -r src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	find $(SANITIZED) -name '*.so' -delete
 	cd $(SANITIZED) && CC=gcc HOMING_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	$(SANITIZERS) $(BIN)/python -c 'from homing.datagram import native; assert "$(SANITIZED)" in native.__file__'
+	$(SANITIZERS) $(BIN)/python -c 'from homing.datagram.backend import native; assert "$(SANITIZED)" in native.__file__'
 	$(SANITIZERS) $(BIN)/pytest tests/datagram tests/meta tests/node tests/act -k 'not portable' $(ARGS)
 
 bench: $(VENV)/.dev

@@ -10,7 +10,7 @@ import pytest
 
 from .faults.figures import FAULTS, cases_of_tests
 from .faults.networks import can_be_left
-from .meta.udp import networks_can_be_made
+from .meta.servers import networks_can_be_made
 from .test_specification import TESTS, names_in
 
 NEED = "HOMING_NEED_NETWORKS"

@@ -1,9 +1,11 @@
-"""The layers: a module imports only from its own layer and those below it."""
+"""The layers: a module imports only from its own layer and those below; likewise the sub-packages of a layer."""
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,41 +24,179 @@ ALLOWED = {
 }
 """For each layer, those it may import from. "" is the package itself."""
 
+FLOORS: dict[str, list[set[str]]] = {
+    "datagram": [
+        {"address", "batch", "errors", "message", "statistics"},
+        {"policy"},
+        {"sockets"},
+        {"backend"},
+        {"endpoint"},
+    ],
+    "node": [
+        {"mailbox"},
+        {"logs"},
+        {"scheduling"},
+        {"processes"},
+        {"messaging"},
+        {"applications", "core", "node", "start", "stopping", "systemd", "tree"},
+    ],
+    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}],
+    "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],
+}
+"""For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
+from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
-def imported_layers(source: str, package: list[str]) -> set[str]:
-    """The layers of `homing` that a module in `package` (say ["homing", "node"]) imports from."""
+UPWARD = {
+    ("datagram.batch", "datagram.backend.contract"),
+    ("datagram.policy.pacing", "datagram.backend.contract"),
+    ("datagram.policy.pacing", "datagram.backend.watch"),
+    ("datagram.policy.reply_limit", "datagram.backend.contract"),
+    ("datagram.sockets.change_options", "datagram.endpoint"),
+    ("datagram.sockets.options", "datagram.backend.error_queue"),
+    ("datagram.sockets.set_options", "datagram.backend.ancillary"),
+    ("datagram.sockets.set_options", "datagram.backend.error_queue"),
+    ("meta.udp.buffer_lease", "meta.udp_server.options"),
+    ("meta.udp.counters", "meta.udp_server.protection"),
+    ("meta.udp.udp_socket", "meta.udp_server.options"),
+    ("meta.udp.udp_socket", "meta.udp_server.reader"),
+    ("node.mailbox.preserved", "node.messaging.links"),
+    ("node.processes.meta_process", "node.messaging.flow"),
+    ("node.processes.meta_process", "node.messaging.timers"),
+    ("node.scheduling.scheduler", "node.messaging.waiter"),
+    ("node.scheduling.watchdog", "node.processes.process"),
+}
+"""Imports that lead upwards within a layer."""
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd"))
+MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in SOURCES}
+
+
+def names_imported(path: Path, source: str, *, typing: bool) -> set[str]:
+    """The absolute names that a source imports, from modules and packages alike: "homing.gen.PID". typing: with those
+    that only a type checker imports."""
+    package = ["homing", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
-    for statement in ast.walk(ast.parse(source)):
-        names: list[str] = []
-        if isinstance(statement, ast.Import):
-            names = [alias.name for alias in statement.names]
-        elif isinstance(statement, ast.ImportFrom):
-            base = package[: len(package) - statement.level + 1] if statement.level else []
-            module = [*base, *(statement.module.split(".") if statement.module else [])]
-            names = [".".join([*module, alias.name]) for alias in statement.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "homing":
-                layer = parts[1] if len(parts) > 1 else ""
-                found.add(layer if layer in ALLOWED else "")
+    for level, module, names in _statements(path, source, typing=typing):
+        base = package[: len(package) - level + 1] if level else []
+        module_path = [*base, *(module.split(".") if module else [])]
+        found |= {".".join([*module_path, name]) for name in names}
     return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/**/*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
-    parts = path.relative_to(PACKAGE).parts
-    layers = imported_layers(path.read_text(), ["homing", *parts[:-1]])
-    assert layers <= ALLOWED[parts[0]]
+def _statements(path: Path, source: str, *, typing: bool) -> list[tuple[int, str, list[str]]]:
+    if path.suffix != ".py":
+        pattern = r"^[ \t]*from (\.*)([\w.]*) c?import (?:\(([^)]*)\)|([^\n(#]*))|^[ \t]*c?import ([\w.]+)"
+        return [
+            (len(dots), module or plain, (several + one).replace(",", " ").split() or [""])
+            for dots, module, several, one, plain in re.findall(pattern, source, re.MULTILINE)
+        ]
+    tree = ast.parse(source)
+    hidden: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            hidden |= {inner for statement in node.body for inner in ast.walk(statement)}
+    found = []
+    for node in ast.walk(tree):
+        if node in hidden and not typing:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name, [""]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
+    return found
+
+
+def imported_layers(path: Path, source: str) -> set[str]:
+    """The layers of `homing` that a source imports from, also for type checkers only."""
+    found = set()
+    for name in names_imported(path, source, typing=True):
+        parts = name.split(".")
+        if parts[0] == "homing":
+            layer = parts[1] if len(parts) > 1 else ""
+            found.add(layer if layer in ALLOWED else "")
+    return found
+
+
+def modules_imported(path: Path, source: str) -> set[str]:
+    """The modules of `homing` ("gen.errors") that a source imports at run time."""
+    found = set()
+    for name in names_imported(path, source, typing=False):
+        parts = name.split(".")[1:] if name.startswith("homing.") else []
+        while parts and ".".join(parts) not in MODULES:
+            parts = parts[:-1]
+        if parts:
+            found.add(".".join(parts))
+    return found
+
+
+def floor_of(module: str) -> int | None:
+    """The number of the floor that a module is on; None for the face of a layer, which may import all of it."""
+    layer, _, rest = module.partition(".")
+    name = rest.split(".")[0]
+    for number, names in enumerate(FLOORS.get(layer, [])):
+        if name in names:
+            return number
+    return None
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def upward(module: str, imported: set[str]) -> set[tuple[str, str]]:
+    """Of the modules that a module imports, those of its layer that are on floors above its own."""
+    mine = floor_of(module)
+    found = set()
+    for other in imported:
+        theirs = floor_of(other)
+        if other.split(".")[0] == module.split(".")[0] and mine is not None and theirs is not None and theirs > mine:
+            found.add((module, other))
+    return found
 
 
 @pytest.mark.parametrize(
-    "path",
-    sorted([*PACKAGE.glob("*/*.pyx"), *PACKAGE.glob("*/*.pxd")]),
-    ids=lambda path: str(path.relative_to(PACKAGE)),
+    "path", [path for path in SOURCES if path.parent != PACKAGE], ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_an_extension_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
-    above = re.findall(r"^\s*from \.\.(\w*)|^\s*c?import homing\.?(\w*)", path.read_text(), re.MULTILINE)
-    assert {layer for pair in above for layer in pair if layer} <= ALLOWED[path.parent.name]
+def test_a_module_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
+    assert imported_layers(path, path.read_text()) <= ALLOWED[path.relative_to(PACKAGE).parts[0]]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
+    assert upward(module_of(path), modules_imported(path, path.read_text())) <= UPWARD
+
+
+def test_each_exception_is_still_one() -> None:
+    found = set()
+    for path in SOURCES:
+        found |= upward(module_of(path), modules_imported(path, path.read_text()))
+    assert found == UPWARD
+
+
+@pytest.mark.parametrize("layer", sorted(FLOORS))
+def test_every_module_of_a_divided_layer_is_on_a_floor(layer: str) -> None:
+    names = {module.split(".")[1] for module in MODULES if module.startswith(f"{layer}.")} - {"__init__"}
+    assert names == set().union(*FLOORS[layer])
+
+
+def _without_functions(source: str) -> str:
+    """A source without the bodies of its functions: what is run when the module is imported."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in SOURCES:
+        if path.suffix == ".py" and path.name != "__init__.py":
+            graph[module_of(path)] = modules_imported(path, _without_functions(path.read_text()))
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize(
@@ -70,47 +210,44 @@ def test_an_extension_imports_only_from_its_own_layer_and_those_below(path: Path
     ],
 )
 def test_an_upward_import_is_found_however_it_is_written(source: str, layer: str) -> None:
-    assert layer in imported_layers(source, ["homing", "node"])
+    assert layer in imported_layers(PACKAGE / "node" / "core.py", source)
     assert layer not in ALLOWED["node"]
 
 
-def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
-    import sys
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("activity.py", "from ..processes.process import Process"),
+        ("activity.py", "def f():\n    from ..processes import process"),
+        ("activity.py", "import homing.node.processes.process"),
+        ("activity.pxd", "from ..processes.process cimport Process"),
+    ],
+)
+def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, source: str) -> None:
+    path = PACKAGE / "node" / "scheduling" / name
+    assert upward(module_of(path), modules_imported(path, source)) == {
+        ("node.scheduling.activity", "node.processes.process")
+    }
 
-    for path in PACKAGE.glob("**/*.py"):
-        if path.relative_to(PACKAGE).parts[0] == "cli":
-            continue
-        for statement in ast.walk(ast.parse(path.read_text())):
-            if isinstance(statement, ast.Import):
-                roots = {alias.name.split(".")[0] for alias in statement.names}
-            elif isinstance(statement, ast.ImportFrom) and not statement.level:
-                roots = {(statement.module or "").split(".")[0]}
-            else:
-                continue
+
+def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] != "cli":
+            roots = {name.split(".")[0] for name in names_imported(path, path.read_text(), typing=False)}
             assert roots - {"homing", "uvloop"} <= sys.stdlib_module_names, path
+
+
+FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "compile", "__import__", "import_module"}
 
 
 def test_nothing_is_unpickled_evaluated_or_imported_by_name() -> None:
     """What comes from a network meets no function that could run it."""
-    for path in PACKAGE.glob("**/*.py"):
-        for statement in ast.walk(ast.parse(path.read_text())):
-            if isinstance(statement, ast.Import):
-                names = {alias.name.split(".")[0] for alias in statement.names}
-            elif isinstance(statement, ast.ImportFrom):
-                names = {(statement.module or "").split(".")[0]} if not statement.level else set()
-            elif isinstance(statement, ast.Call) and isinstance(statement.func, ast.Name):
-                names = {statement.func.id}
-            else:
-                continue
-            forbidden = {
-                "pickle",
-                "marshal",
-                "shelve",
-                "dill",
-                "eval",
-                "exec",
-                "compile",
-                "__import__",
-                "import_module",
-            }
-            assert not names & forbidden, path
+    for path in PACKAGE.rglob("*.py"):
+        source = path.read_text()
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        imported = {name.split(".")[0] for name in names_imported(path, source, typing=True)}
+        assert not (called | imported) & FORBIDDEN, path

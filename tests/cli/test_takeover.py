@@ -12,7 +12,7 @@ import pytest
 
 from ..examples.test_examples import Program, terminate
 from ..faults.figures import figure
-from ..meta.udp import is_bound
+from ..meta.servers import is_bound
 from ..notified import Manager
 from ..support import UDPPeer, eventually, free_port
 from .load import HOST, Load, drops

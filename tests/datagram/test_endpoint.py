@@ -13,7 +13,7 @@ import pytest
 from homing import gen
 from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind
 
-from ..meta.udp import HOST, NARROW, in_network, needs_namespaces
+from ..meta.servers import HOST, NARROW, in_network, needs_namespaces
 from ..support import UDPPeer, eventually
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import _CLONE_NEWNET, create, run
+from ..meta.servers import _CLONE_NEWNET, create, run
 from ..support import in_thread
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ import homing
 from homing import act, gen, meta
 
 from ..datagram.traffic import linux_only
-from ..meta.udp import in_network, needs_namespaces
+from ..meta.servers import in_network, needs_namespaces
 from ..support import DEADLINE
 from .figures import figure
 

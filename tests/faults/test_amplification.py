@@ -9,7 +9,7 @@ import pytest
 import homing
 from homing import meta
 
-from ..meta.udp import HOST, all_accounted, needs_namespaces
+from ..meta.servers import HOST, all_accounted, needs_namespaces
 from ..support import UDPPeer, eventually
 from .figures import figure
 from .networks import Network, network, open_echo_on, spoof

@@ -13,7 +13,7 @@ import pytest
 import homing
 from homing import meta
 
-from ..meta.udp import create
+from ..meta.servers import create
 from ..support import Probe, eventually
 from .figures import figure
 from .networks import open_echo_on

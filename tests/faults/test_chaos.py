@@ -18,7 +18,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import bind_again
+from ..meta.servers import bind_again
 from ..support import UDPPeer, eventually, free_port
 
 HOST = "127.0.0.1"

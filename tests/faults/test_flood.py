@@ -15,7 +15,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import HOST, create
+from ..meta.servers import HOST, create
 from .figures import figure
 from .test_soak import resident
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import homing
 from homing import gen, meta
 
-from ..meta.udp import bind_again, create, is_bound
+from ..meta.servers import bind_again, create, is_bound
 from ..support import Probe, UDPPeer, eventually
 from .figures import figure
 

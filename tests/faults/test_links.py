@@ -15,7 +15,7 @@ import pytest
 import homing
 from homing import gen, meta
 
-from ..meta.udp import error_of, needs_namespaces, still_answers
+from ..meta.servers import error_of, needs_namespaces, still_answers
 from ..support import UDPPeer, eventually
 from .figures import figure
 from .networks import (

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import HOST, create, descriptor_of, error_of, open_echo, open_server, still_answers
+from ..meta.servers import HOST, create, descriptor_of, error_of, open_echo, open_server, still_answers
 from ..support import Probe, UDPPeer, eventually
 from .figures import figure
 

@@ -15,7 +15,7 @@ import pytest
 import homing
 
 from ..examples.test_examples import program
-from ..meta.udp import Gate, Gated, open_server
+from ..meta.servers import Gate, Gated, open_server
 from ..support import Probe, eventually
 from .figures import figure
 from .test_soak import resident

@@ -17,7 +17,7 @@ import pytest
 
 import homing
 
-from ..meta.udp import HOST, descriptor_of, needs_namespaces, open_echo, still_answers
+from ..meta.servers import HOST, descriptor_of, needs_namespaces, open_echo, still_answers
 from ..support import DEADLINE, UDPPeer, eventually
 from .figures import figure
 from .networks import Network, network, open_echo_on, spoof, udp_segment

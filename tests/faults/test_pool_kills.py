@@ -15,7 +15,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import open_server
+from ..meta.servers import open_server
 from ..support import Probe, eventually
 from .figures import figure
 

@@ -18,7 +18,7 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..meta.udp import (
+from ..meta.servers import (
     HOST,
     SMALL,
     Gate,

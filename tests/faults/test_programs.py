@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ..examples.test_examples import Program, program
-from ..meta.udp import HOST, bind_again
+from ..meta.servers import HOST, bind_again
 from ..support import DEADLINE, eventually
 from .figures import figure
 

@@ -13,7 +13,7 @@ from typing import Any
 import homing
 from homing import gen
 
-from ..meta.udp import open_echo
+from ..meta.servers import open_echo
 from ..support import UDPPeer
 from . import filters
 

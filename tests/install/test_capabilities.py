@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from homing import gen
-from homing.datagram import VARIABLE, backend
+from homing.datagram import VARIABLE
+from homing.datagram.backend import contract as backend
 
 from .filters import RECVMMSG, SENDMMSG, UDP_GRO, UDP_SEGMENT, needs_filters
 

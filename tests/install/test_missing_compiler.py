@@ -105,7 +105,7 @@ def test_a_compiler_that_breaks_down_in_the_middle_leaves_no_extension(tree: Pat
 
 def test_an_extension_of_an_earlier_build_does_not_stay_where_the_next_build_fails(tree: Path) -> None:
     """It may not fit to what the sources are now."""
-    stale = tree / "src" / "homing" / "datagram" / f"native{EXTENSION_SUFFIXES[0]}"
+    stale = tree / "src" / "homing" / "datagram" / "backend" / f"native{EXTENSION_SUFFIXES[0]}"
     stale.write_bytes(b"no longer true")
     assert build(tree, CC="/nonexistent/cc").returncode == 0
     assert not stale.exists()
@@ -124,6 +124,6 @@ def test_pip_installs_it_without_a_compiler(tree: Path, tmp_path_factory: pytest
     done = build(tree, "-m", "pip", "install", *arguments, CC="/nonexistent/cc")
     assert done.returncode == 0, done.stderr
     assert "the extensions were not built" in done.stdout + done.stderr
-    assert (target / "homing" / "datagram" / "portable.py").exists()
+    assert (target / "homing" / "datagram" / "backend" / "portable.py").exists()
     assert list(target.rglob("*.so")) == []
     check_that_it_serves(target, tree)

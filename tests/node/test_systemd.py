@@ -15,7 +15,7 @@ import pytest
 
 import homing
 from homing import act, gen
-from homing.datagram import inherited
+from homing.datagram.sockets import inherited
 from homing.node import systemd
 
 from ..notified import Manager

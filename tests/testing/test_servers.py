@@ -16,7 +16,7 @@ import homing
 from homing import act, gen, meta
 from homing.testing import FakeNetwork
 
-from ..meta.udp import error_of
+from ..meta.servers import error_of
 from ..support import DEADLINE, Probe, UDPPeer, eventually
 from .networks import CLIENT, SERVER, Echo, conserved, send_numbers
 

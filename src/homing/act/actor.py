@@ -27,17 +27,17 @@ from ..gen import (
     as_reason,
 )
 from ..gen.behavior import Result
-from ..node.envelope import Exit, exit_signal
 from ..node.logs import RateLimited
-from ..node.meta import MetaProcess
-from ..node.sending import send
-from ..node.spawning import spawn, spawn_meta
-from ..node.timers import start_timer
-from .relating import Relating, check_address
+from ..node.mailbox.envelope import Exit, exit_signal
+from ..node.messaging.sending import send
+from ..node.messaging.timers import start_timer
+from ..node.processes.meta_process import MetaProcess
+from ..node.processes.spawning import spawn, spawn_meta
+from .links import Relating, check_address
 
 if TYPE_CHECKING:
-    from ..node.activity import Activity
-    from ..node.process import Process
+    from ..node.processes.process import Process
+    from ..node.scheduling.activity import Activity
 
 _NORMAL = MessagePriority.NORMAL
 

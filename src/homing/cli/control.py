@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ..gen import HomingError
-from ..meta.channel import identity_of
+from ..meta.upgrade.channel import identity_of
 from ..node import Node
 from .snapshot import look
 

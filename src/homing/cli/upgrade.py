@@ -13,7 +13,7 @@ import threading
 
 from ..gen import HomingError
 from ..meta import TakeOver
-from ..meta.handing_over import Offer
+from ..meta.upgrade.predecessor import Offer
 from ..node import Node
 from .control import check_directory, path_of
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from ..gen import BatchEnded
 from .address import Address
-from .backend import Columns
+from .backend.contract import Columns
 from .message import MessageUDP, PacketInfo
 
 

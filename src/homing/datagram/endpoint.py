@@ -17,22 +17,22 @@ from typing import Any
 
 from ..gen import ReplyLimited, SendQueueFull
 from .address import TOLD, Address, check_destination, family_of
-from .admission import Admission
-from .ancillary import write_control
-from .backend import Backend, Failures, Pooled, open_backend
+from .backend.ancillary import write_control
+from .backend.contract import Backend, Failures, Pooled, open_backend
+from .backend.error_queue import ErrorQueue
+from .backend.pending import PendingErrors
+from .backend.watch import Watch, open_watch
 from .batch import DatagramBatch
-from .error_queue import ErrorQueue
-from .failure import MessageUDPError, name_of
-from .inherited import lender_of
-from .kernel import granted_buffer, joins_datagrams, kernel_drops
-from .limits import Pacing, RateLimit
+from .errors import MessageUDPError, name_of
 from .message import MessageUDP
-from .multicast import Memberships, MulticastGroup
-from .networks import Network
-from .pacing import Pacer
-from .pending import PendingErrors
-from .replies import Replies
-from .watch import Watch, open_watch
+from .policy.admission import Admission
+from .policy.limits import Pacing, RateLimit
+from .policy.networks import Network
+from .policy.pacing import Pacer
+from .policy.reply_limit import Replies
+from .sockets.inherited import lender_of
+from .sockets.kernel import granted_buffer, joins_datagrams, kernel_drops
+from .sockets.multicast import Memberships, MulticastGroup
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""

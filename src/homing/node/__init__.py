@@ -1,16 +1,15 @@
 """The runtime. Nothing here imports `act` or `meta`.
 
-registry    which address leads to which mailbox
-delivery    turns an address into a mailbox and puts the message there; flow does it in bulk, with back-pressure
-mailbox     four lanes, a limit, watchers
-scheduler   gives turns; activity takes them: one message at a time, sync inline, async in a task
-threaded    a process whose callbacks run on a thread of its own (worker) and cross to the loop (crossing)
-watchdog    names the callback that holds the loop; stepping: to be there whenever a coroutine runs
-process     an actor at run time and the order in which it ends; meta: a meta-process at run time
-spawning    how both come to life, and what is undone if they do not; ending: how a parent ends them and waits for it
-calls       requests and those who wait for the answer; relations: links and monitors; events; timers; logs
-application members that are started, watched and ended as one; tree: what runs, as a tree
-core        holds these together; node is the face of it; start and stopping are its beginning and its end
+node          the face: what a program holds in its hand; start and stopping are its beginning and its end
+core          holds the parts of one node together
+mailbox       lanes, envelopes, overflow
+scheduling    who runs, for how long, and in which task
+processes     processes and meta-processes: how they start, run and end
+messaging     from an address to a mailbox: delivery, calls, links, events, timers
+applications  members that are started, watched and ended as one
+tree          what runs, as a tree
+logs          log records with node, pid and behavior; processes that receive them
+systemd       what a service tells systemd
 """
 
 from .node import Node as Node

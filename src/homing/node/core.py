@@ -12,19 +12,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, HomingError, NodeOptions, NodeTerminated
-from .application import Applications
-from .calls import Calls
-from .carrier import Carriers
-from .delivery import Delivery
-from .events import Events
+from .applications import Applications
 from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
-from .registry import Registry
-from .relations import Relations
-from .scheduler import Scheduler
+from .messaging.calls import Calls
+from .messaging.delivery import Delivery
+from .messaging.events import Events
+from .messaging.links import Relations
+from .messaging.registry import Registry
+from .scheduling.callback_tasks import Carriers
+from .scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from .meta import MetaProcess
-    from .process import Process
+    from .processes.meta_process import MetaProcess
+    from .processes.process import Process
 
 
 class Core:

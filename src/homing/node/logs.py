@@ -11,7 +11,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ..gen import NodeTerminated
-from .envelope import LogEntry
+from .mailbox.envelope import LogEntry
 
 if TYPE_CHECKING:
     from ..gen import PID, Alias

@@ -30,14 +30,14 @@ from ..gen import (
 )
 from ..gen.options import check_integer, check_seconds
 from .core import Core
-from .envelope import exit_signal
 from .logs import Receiver
-from .process import Process
-from .spawning import spawn
+from .mailbox.envelope import exit_signal
+from .processes.process import Process
+from .processes.spawning import spawn
+from .scheduling.watchdog import Watchdog
 from .stopping import Stopping
 from .systemd import Service
 from .tree import make_tree
-from .watchdog import Watchdog
 
 
 class Node:

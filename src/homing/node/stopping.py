@@ -16,13 +16,13 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..gen import ProcessState, TerminateShutdown
-from .ending import KILL_TIMEOUT
-from .envelope import exit_signal
+from .mailbox.envelope import exit_signal
+from .processes.ending import KILL_TIMEOUT
 
 if TYPE_CHECKING:
     from .core import Core
-    from .meta import MetaProcess
-    from .process import Process
+    from .processes.meta_process import MetaProcess
+    from .processes.process import Process
 
 _POLL = 0.002
 """Seconds between two looks at whether the node is idle. Mailboxes do not announce that they are empty: it would

@@ -10,7 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from ..datagram import inherited
+from ..datagram.sockets import inherited
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,7 +10,7 @@ from ..gen import PID, ApplicationTree, NodeInfo, NodeTree, ProcessTree
 
 if TYPE_CHECKING:
     from .core import Core
-    from .process import Process
+    from .processes.process import Process
 
 
 def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:

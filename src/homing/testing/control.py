@@ -7,14 +7,14 @@ import socket
 import struct
 
 from ..datagram import Address, PacketInfo, SocketOptions
-from ..datagram.ancillary import SO_TIMESTAMPNS, Control, write_control
+from ..datagram.backend.ancillary import SO_TIMESTAMPNS, Control, write_control
 
 INTERFACE = 1
 """The index of the one interface that there is."""
 
 _TTL = 64
 _TIMESPEC = struct.Struct("ll")
-_EXTENDED = struct.Struct("=IBBBxII")  # as in datagram/error_queue.py
+_EXTENDED = struct.Struct("=IBBBxII")  # as in datagram/backend/error_queue.py
 _NO_PORT = {socket.AF_INET: (2, 3, 3), socket.AF_INET6: (3, 1, 4)}
 """Origin, type and code of an ICMP message that says so: RFC 792, RFC 4443."""
 _ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..datagram import Address, PacketInfo, SocketOptions
-from ..datagram.ancillary import Control, read_control
-from ..datagram.watch import Callback
+from ..datagram.backend.ancillary import Control, read_control
+from ..datagram.backend.watch import Callback
 from .control import arrival, port_unreachable
 from .fake_watch import FakeWatch
 from .hosts import LOOPBACKS, WILDCARDS, Place, as_address
@@ -31,7 +31,7 @@ _LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 _WHOLE = ("do", "probe")
 """Values of `mtu_discovery` that forbid fragments."""
 
-_SO_MEMINFO, _DROPS = 55, 8  # as in datagram/kernel.py
+_SO_MEMINFO, _DROPS = 55, 8  # as in datagram/sockets/kernel.py
 _TRUNC = getattr(socket, "MSG_TRUNC", 0x20)
 _ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
 

@@ -6,7 +6,7 @@ import asyncio
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
 
-from ..datagram.watch import Callback
+from ..datagram.backend.watch import Callback
 
 if TYPE_CHECKING:
     from .fake_socket import FakeSocket

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..datagram import Address, SocketOptions
-from ..datagram.substitute import enter
+from ..datagram.sockets.substitute import enter
 from ..gen import BadOption
 from ..gen.options import check_seconds, check_type
 from .conditions import Conditions, Span

@@ -1,0 +1,197 @@
+"""What a supervisor knows of its children: the records, in the order of their start, by name and by PID."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...gen import PID
+from .requests import ChildInfo, ChildState, ChildUnknown
+from .restart_limits import Pace
+from .spec import ChildSpec
+from .strategies import RestartStrategy
+
+
+class Child:
+    """One child.
+
+    name: what it is registered under.
+    pid: its process, also while that is being ended.
+    previous: the process whose place the next one takes; None if that is not a restart.
+    restarting: the restart that it waits for, or that goes on now.
+    pace: shared by those who are started again together.
+    """
+
+    __slots__ = (
+        "args",
+        "name",
+        "pace",
+        "pid",
+        "previous",
+        "reason",
+        "restarting",
+        "restarts",
+        "spec",
+        "started",
+        "state",
+    )
+
+    def __init__(self, spec: ChildSpec, name: str | None, args: tuple[Any, ...], pace: Pace) -> None:
+        self.spec = spec
+        self.name = name
+        self.args = args
+        self.pace = pace
+        self.state = ChildState.TERMINATED
+        self.pid: PID | None = None
+        self.previous: PID | None = None
+        self.restarting: Restart | None = None
+        self.started = 0.0
+        self.restarts = 0
+        self.reason: Exception | None = None
+
+    @property
+    def temporary(self) -> bool:
+        return self.spec.restart is RestartStrategy.TEMPORARY
+
+    def info(self) -> ChildInfo:
+        """A snapshot."""
+        return ChildInfo(
+            name=self.name,
+            pid=self.pid,
+            state=self.state,
+            restart=self.spec.restart,
+            significant=self.spec.significant,
+            restarts=self.restarts,
+            reason=self.reason,
+        )
+
+
+class Restart:
+    """A restart of one child or of several together. A child that has left it is not started by it."""
+
+    __slots__ = ("_members", "_timer")
+
+    def __init__(self, members: list[Child]) -> None:
+        self._members = members
+        self._timer: asyncio.TimerHandle | None = None
+        for child in members:
+            leave_restart(child)
+            self.join(child)
+
+    def join(self, child: Child) -> None:
+        """It is to start this child, which is one of its members."""
+        child.restarting = self
+        child.state = ChildState.RESTARTING
+
+    def members(self) -> list[Child]:
+        """Those that it is to start, in the order of their start."""
+        return [child for child in self._members if child.restarting is self]
+
+    def wait(self, timer: asyncio.TimerHandle) -> None:
+        """It goes on when `timer` fires."""
+        self._timer = timer
+
+    def left(self) -> None:
+        """A child has left it. If that was the last, there is nothing to wait for."""
+        if self._timer is not None and not self.members():
+            self._timer.cancel()
+
+
+def leave_restart(child: Child) -> None:
+    """Takes the child out of the restart that it waits for, if there is one."""
+    restart, child.restarting = child.restarting, None
+    if restart is not None:
+        restart.left()
+
+
+class Children:
+    """All children of one supervisor. Adding, finding and removing one costs the same however many there are.
+
+    forget: called with each process that gets no successor, or has one: what waited there is not kept any longer.
+    """
+
+    def __init__(self, forget: Callable[[PID], None]) -> None:
+        self._forget = forget
+        # of a plain dict the first entry is slow to find once many were removed
+        self._all: OrderedDict[Child, None] = OrderedDict()
+        self._by_name: dict[str, Child] = {}
+        self._by_pid: dict[PID, Child] = {}
+        self._dismissed: set[PID] = set()
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def named(self, name: str) -> Child | None:
+        """The child of that name."""
+        return self._by_name.get(name)
+
+    def find(self, child: str | PID) -> Child:
+        """The child with that name or PID; one that waits for its restart has the PID that it had. Raises
+        `ChildUnknown`."""
+        found = self._by_name.get(child) if isinstance(child, str) else self._by_pid.get(child)
+        if found is None:
+            raise ChildUnknown(child)
+        return found
+
+    def running(self, pid: PID) -> Child | None:
+        """The child that runs as this process, unless it was dismissed."""
+        child = self._by_pid.get(pid)
+        return child if child is not None and child.pid == pid and pid not in self._dismissed else None
+
+    def add(self, child: Child) -> None:
+        """Adds it behind all others."""
+        self._all[child] = None
+        if child.name is not None:
+            self._by_name[child.name] = child
+
+    def remove(self, child: Child) -> None:
+        """Forgets it."""
+        leave_restart(child)
+        del self._all[child]
+        if child.name is not None:
+            del self._by_name[child.name]
+        self._forget_pids(child)
+
+    def has_started(self, child: Child, pid: PID, now: float) -> None:
+        """Its process runs."""
+        self._forget_pids(child)
+        leave_restart(child)
+        child.state = ChildState.RUNNING
+        child.pid = pid
+        child.started = now
+        self._by_pid[pid] = child
+
+    def dismiss(self, child: Child) -> None:
+        """The supervisor itself ends the process: its exit signal, which may have come already, is no news."""
+        if child.pid is not None:
+            self._dismissed.add(child.pid)
+
+    def was_dismissed(self, pid: PID) -> bool:
+        """True if that process was dismissed. Asked once, when its exit signal has come."""
+        if pid not in self._dismissed:
+            return False
+        self._dismissed.discard(pid)
+        return True
+
+    def has_ended(self, child: Child, reason: Exception) -> None:
+        """Its process has ended, and another may take its place."""
+        child.previous, child.pid = child.pid, None
+        child.reason = reason
+
+    def rest(self, child: Child, state: ChildState) -> None:
+        """It is not to be started again until somebody asks for it, or all are."""
+        leave_restart(child)
+        self._forget_pids(child)
+        child.state = state
+
+    def _forget_pids(self, child: Child) -> None:
+        for pid in (child.pid, child.previous):
+            if pid is not None:
+                self._by_pid.pop(pid, None)
+                self._forget(pid)
+        child.pid = child.previous = None

@@ -1,0 +1,89 @@
+"""How often a child may be started again, and how soon. Time and chance come in as arguments."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+
+from ...gen import BadOption
+from ...gen.options import check_seconds
+
+
+class RestartWindow:
+    """Says whether one more restart is within `intensity` restarts in the last `period` seconds: a sliding window."""
+
+    def __init__(self, intensity: int, period: float) -> None:
+        self._intensity = intensity
+        self._period = period
+        self._times: deque[float] = deque()
+
+    def allowed(self, now: float) -> bool:
+        """Counts a restart at `now`. False if that is one too many."""
+        self._times.append(now)
+        while now - self._times[0] > self._period:
+            self._times.popleft()
+        return len(self._times) <= self._intensity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long a child waits for its restart: longer each time that it ends soon after the last.
+
+    first: seconds before the first restart.
+    most: seconds that the wait grows to. A child that has lived that long begins with `first` again.
+    factor: by which each wait is longer than the one before.
+    jitter: the part of the wait that is left to chance, 0 to 1. 0.5: somewhere between half of it and all of it, so
+        that children that ended together do not all come back together.
+    random: gives numbers from 0 to 1, as `random.random` does. For tests.
+    """
+
+    first: float = 0.1
+    most: float = 30.0
+    factor: float = 2.0
+    jitter: float = 0.5
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        check_seconds("backoff.first", self.first)
+        check_seconds("backoff.most", self.most)
+        if self.first > self.most:
+            raise BadOption("backoff.first", self.first, f"give no more than backoff.most, which is {self.most:g}")
+        _check_number("backoff.factor", self.factor, 1, 1000)
+        _check_number("backoff.jitter", self.jitter, 0, 1)
+        if not callable(self.random):
+            raise BadOption("backoff.random", self.random, "give a function such as random.random")
+
+    def delay(self, restarts: int) -> float:
+        """Seconds to wait after so many restarts in a row."""
+        if self.factor == 1 or restarts < (log(self.most) - log(self.first)) / log(self.factor):
+            wait = min(self.most, self.first * self.factor**restarts)
+        else:
+            wait = self.most  # the power might be beyond what a float can hold
+        return wait * (1 - self.jitter * self.random())
+
+
+def _check_number(option: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise BadOption(option, value, f"give a number of {low:g} to {high:g}")
+
+
+class Pace:
+    """Counts the restarts in a row of one child, or of one group, and tells how long the next has to wait."""
+
+    __slots__ = ("_backoff", "_restarts")
+
+    def __init__(self, backoff: Backoff | None) -> None:
+        self._backoff = backoff
+        self._restarts = 0
+
+    def next(self, lived: float) -> float:
+        """Seconds to wait before starting again what has lived for `lived` seconds (0: it could not be started)."""
+        if self._backoff is None:
+            return 0.0
+        if lived >= self._backoff.most:
+            self._restarts = 0
+        self._restarts += 1
+        return self._backoff.delay(self._restarts - 1)

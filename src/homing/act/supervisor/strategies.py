@@ -1,0 +1,71 @@
+"""The strategies of a supervisor, as words and as pure functions: who is started again, and who with it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from itertools import dropwhile
+from typing import TypeVar
+
+from ...gen import is_orderly
+
+T = TypeVar("T")
+
+
+class SupervisorType(enum.Enum):
+    """Who is started again when a child is (OTP's restart strategies, Ergo's supervisor types).
+
+    ONE_FOR_ONE: that child alone. ALL_FOR_ONE: all children. REST_FOR_ONE: that child and those after it in the order
+    of their start. SIMPLE_ONE_FOR_ONE: that child alone; all children are instances of one specification, started by
+    `start_child`, as many as come.
+    """
+
+    ONE_FOR_ONE = "one for one"
+    ALL_FOR_ONE = "all for one"
+    REST_FOR_ONE = "rest for one"
+    SIMPLE_ONE_FOR_ONE = "simple one for one"
+
+
+class RestartStrategy(enum.Enum):
+    """When a child that has ended is started again (OTP's restart types).
+
+    PERMANENT: always. TRANSIENT: unless it ended with `normal` or `shutdown`. TEMPORARY: never, not even with others.
+    """
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class AutoShutdown(enum.Enum):
+    """When a supervisor ends because significant children have ended by themselves (OTP's automatic shutdown).
+
+    NEVER. ANY_SIGNIFICANT: when one has. ALL_SIGNIFICANT: when the last one that still ran has.
+    """
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any significant"
+    ALL_SIGNIFICANT = "all significant"
+
+
+def starts_again(strategy: RestartStrategy, reason: Exception) -> bool:
+    """Whether a child that has ended by itself for `reason` is started again."""
+    if strategy is RestartStrategy.TRANSIENT:
+        return not is_orderly(reason)
+    return strategy is RestartStrategy.PERMANENT
+
+
+def affected(kind: SupervisorType, children: Iterable[T], ended: T) -> list[T]:
+    """Those of `children`, in the order of their start, whom the restart of `ended` concerns."""
+    if kind is SupervisorType.ALL_FOR_ONE:
+        return list(children)
+    if kind is SupervisorType.REST_FOR_ONE:
+        return list(dropwhile(lambda child: child != ended, children))
+    return [ended]
+
+
+def shuts_down(mode: AutoShutdown, others: bool) -> bool:
+    """Whether the end of a significant child ends the supervisor. `others`: another significant one is still there."""
+    if mode is AutoShutdown.ALL_SIGNIFICANT:
+        return not others
+    return mode is AutoShutdown.ANY_SIGNIFICANT

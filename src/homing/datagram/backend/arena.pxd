@@ -1,0 +1,61 @@
+from ..message cimport PacketInfo
+from .peers cimport Key
+from .system cimport iovec, mmsghdr
+
+cdef enum:
+    SLOTS = 64
+    SLOT_SIZE = 65536
+
+
+ctypedef struct Told:
+    # What the kernel told of a packet but the time. Compared as octets: whoever fills it in clears it first.
+    int family  # of the addresses; 0: there are none
+    int interface
+    int tos  # -1: not told
+    int ttl
+    bint has_local
+    bint has_group
+    unsigned char local[16]
+    unsigned char group[16]
+
+
+ctypedef struct Slot:
+    # What one read has brought: `length` octets at `start` from `peer`, one datagram or several of `segment` octets.
+    Key peer
+    int place  # of the peer in `peers`
+    char* start
+    Py_ssize_t length
+    Py_ssize_t segment
+    bint truncated
+    Told told  # where that was asked for
+    long long timestamp  # nanoseconds; -1: not told
+
+
+cdef class Arena:
+    cdef char* _memory
+    cdef size_t _size
+    cdef mmsghdr* _headers
+    cdef iovec* _vectors
+    cdef char* _names
+    cdef char* _controls
+    cdef readonly int exports
+    cdef int _inside  # slots that are aimed at the arena's own memory
+    cdef int _used  # headers that the last read has changed
+    cdef bint _ancillary
+    cdef Slot slots[SLOTS]
+
+    cdef void aim(self, int slot, void* memory, size_t size) noexcept
+    cdef int aim_inside(self, int count) except -1
+    cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept
+
+
+cdef class Teller:
+    cdef Told _told
+    cdef long long _timestamp
+    cdef PacketInfo _last
+
+    cdef PacketInfo info(self, const Slot* slot)
+
+
+cdef Arena take()
+cdef void give_back(Arena arena) noexcept

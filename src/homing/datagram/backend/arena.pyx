@@ -1,0 +1,285 @@
+"""The arena: the memory that datagrams are read into, and recvmmsg(2) with all that it needs.
+
+64 slots of 64 KiB, the longest that any read can bring (a datagram, or a train of datagrams that the kernel has joined,
+udp(7) UDP_GRO). Memory that nothing was ever read into costs nothing. Arenas are shared by all servers of the program:
+one is taken for a read and given back as soon as what it brought was copied out, so mostly there is one.
+"""
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.errno cimport EINTR, errno
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+from ..message cimport PacketInfo, packet_info
+from .peers cimport PEERS, key_of, same
+from .system cimport (
+    CMSG_DATA,
+    CMSG_FIRSTHDR,
+    CMSG_LEN,
+    CMSG_NXTHDR,
+    IP_PKTINFO,
+    IP_TOS,
+    IP_TTL,
+    IPPROTO_IP,
+    IPPROTO_IPV6,
+    IPV6_HOPLIMIT,
+    IPV6_PKTINFO,
+    IPV6_TCLASS,
+    MSG_DONTWAIT,
+    MSG_TRUNC,
+    SO_TIMESTAMPNS,
+    SOL_SOCKET,
+    SOL_UDP,
+    UDP_GRO,
+    cmsghdr,
+    in6_pktinfo,
+    in_pktinfo,
+    msghdr,
+    recvmmsg,
+    timespec,
+)
+
+cdef extern from "<sys/mman.h>" nogil:
+    cdef enum:
+        PROT_READ
+        PROT_WRITE
+        MAP_PRIVATE
+        MAP_ANONYMOUS
+        MAP_NORESERVE
+    void* MAP_FAILED
+    void* mmap(void* address, size_t length, int protection, int flags, int fd, long offset)
+    int munmap(void* address, size_t length)
+
+cdef extern from "<arpa/inet.h>" nogil:
+    cdef enum:
+        AF_INET
+        AF_INET6
+    const char* inet_ntop(int family, const void* source, char* text, unsigned int size)
+
+cdef const unsigned char* NOWHERE = b"\0\0\0\0"
+cdef const unsigned char* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # the beginning of an IPv4 address in IPv6
+
+cdef enum:
+    STRIDE = 65536 + 3 * 64  # an odd number of cache lines: heads of slots must not all compete for the same few places
+    NAME = 32  # room for a sockaddr_in6, aligned
+    CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 octets
+    IDLE = 4  # arenas kept while nobody uses them
+
+cdef list _idle = []
+
+
+cdef Arena take():
+    """An arena that nobody uses."""
+    if _idle:
+        return _idle.pop()
+    return Arena()
+
+
+cdef void give_back(Arena arena) noexcept:
+    """Keeps an arena for the next read, unless somebody still looks into it."""
+    if arena.exports == 0 and len(_idle) < IDLE:
+        _idle.append(arena)
+
+
+cdef class Arena:
+    """Memory for one read of up to 64 slots. A read-only buffer for Python: `exports` counts who looks into it."""
+
+    def __cinit__(self):
+        cdef int slot
+        self._size = SLOTS * STRIDE
+        self._inside = 0
+        self._used = SLOTS
+        self._ancillary = False
+        self._memory = NULL  # until it is aimed inside: with a buffer pool it never is
+        self._headers = <mmsghdr*> calloc(SLOTS, sizeof(mmsghdr))
+        self._vectors = <iovec*> calloc(SLOTS, sizeof(iovec))
+        self._names = <char*> calloc(SLOTS, NAME)
+        self._controls = <char*> calloc(SLOTS, CONTROL)
+        if self._headers == NULL or self._vectors == NULL or self._names == NULL or self._controls == NULL:
+            raise MemoryError()
+        for slot in range(SLOTS):
+            self._headers[slot].msg_hdr.msg_name = self._names + slot * NAME
+            self._headers[slot].msg_hdr.msg_iov = &self._vectors[slot]
+            self._headers[slot].msg_hdr.msg_iovlen = 1
+
+    def __dealloc__(self):
+        free(self._headers)
+        free(self._vectors)
+        free(self._names)
+        free(self._controls)
+        if self._memory != NULL:
+            munmap(self._memory, self._size)
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        if self._memory == NULL:
+            raise BufferError("nothing was read into this arena")
+        PyBuffer_FillInfo(view, self, self._memory, self._size, True, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer* view):
+        self.exports -= 1
+
+    def done(self):
+        """Nobody needs what was read any more."""
+        give_back(self)
+
+    cdef void aim(self, int slot, void* memory, size_t size) noexcept:
+        """What the next read brings for `slot` goes there."""
+        self._inside = min(self._inside, slot)
+        self._vectors[slot].iov_base = memory
+        self._vectors[slot].iov_len = size
+
+    cdef int aim_inside(self, int count) except -1:
+        """What the next read brings goes into the arena's own memory."""
+        cdef void* memory
+        cdef int slot
+        if self._memory == NULL:
+            memory = mmap(
+                NULL, self._size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+            )
+            if memory == MAP_FAILED:
+                raise MemoryError("no memory for a receive arena of 4 MiB")
+            self._memory = <char*> memory
+        for slot in range(self._inside, count):
+            self._vectors[slot].iov_base = self._memory + slot * <size_t> STRIDE
+            self._vectors[slot].iov_len = SLOT_SIZE
+        self._inside = max(self._inside, count)
+        return 0
+
+    cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept:
+        """Reads what is there into up to `count` slots, and gives how many; or -1, and `errno`. Never waits.
+
+        ancillary: there may be ancillary data. info: it is wanted in `Slot.told`.
+        """
+        cdef int slot, got
+        cdef msghdr* header
+        for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
+            header = &self._headers[slot].msg_hdr
+            header.msg_namelen = NAME
+            header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
+            header.msg_controllen = CONTROL if ancillary else 0
+        with nogil:
+            got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+            while got < 0 and errno == EINTR:
+                got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+        self._ancillary = ancillary
+        self._used = max(got, 0)
+        for slot in range(got):
+            header = &self._headers[slot].msg_hdr
+            self.slots[slot].peer = key_of(<char*> header.msg_name)
+            if slot > 0 and same(&self.slots[slot].peer, &self.slots[slot - 1].peer):
+                self.slots[slot].place = self.slots[slot - 1].place
+            else:
+                self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
+            self.slots[slot].start = <char*> self._vectors[slot].iov_base
+            self.slots[slot].length = self._headers[slot].msg_len
+            self.slots[slot].segment = self._headers[slot].msg_len
+            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0
+            if info:
+                _tell_nothing(&self.slots[slot])
+            if header.msg_controllen:
+                _take_ancillary(header, &self.slots[slot])
+        for slot in range(got):
+            PEERS.expect(self.slots[slot].place)
+        return got
+
+
+cdef void _tell_nothing(Slot* slot) noexcept nogil:
+    memset(&slot.told, 0, sizeof(Told))
+    slot.told.tos = slot.told.ttl = -1
+    slot.timestamp = -1
+
+
+cdef void _take_ancillary(msghdr* header, Slot* slot) noexcept nogil:
+    """The one place where ancillary data is read, see cmsg(3). What is unknown, or has not its full length (MSG_CTRUNC),
+    is passed over."""
+    cdef cmsghdr* entry = CMSG_FIRSTHDR(header)
+    cdef int segment
+    while entry != NULL:
+        if entry.cmsg_level == IPPROTO_IP:
+            _take_ipv4(entry, &slot.told)
+        elif entry.cmsg_level == IPPROTO_IPV6:
+            _take_ipv6(entry, &slot.told)
+        elif entry.cmsg_level == SOL_UDP and entry.cmsg_type == UDP_GRO:
+            segment = _integer(entry, 0)
+            if segment > 0:
+                slot.segment = segment
+        elif entry.cmsg_level == SOL_SOCKET and entry.cmsg_type == SO_TIMESTAMPNS:
+            _take_time(entry, slot)
+        entry = CMSG_NXTHDR(header, entry)
+
+
+cdef inline bint _holds(cmsghdr* entry, size_t size) noexcept nogil:
+    return entry.cmsg_len >= CMSG_LEN(size)
+
+
+cdef int _integer(cmsghdr* entry, int otherwise) noexcept nogil:
+    cdef int value = otherwise
+    if _holds(entry, sizeof(int)):
+        memcpy(&value, CMSG_DATA(entry), sizeof(int))
+    return value
+
+
+cdef void _take_ipv4(cmsghdr* entry, Told* told) noexcept nogil:
+    cdef in_pktinfo packet
+    if entry.cmsg_type == IP_TOS and _holds(entry, 1):
+        told.tos = CMSG_DATA(entry)[0]
+    elif entry.cmsg_type == IP_TTL:
+        told.ttl = _integer(entry, -1)
+    elif entry.cmsg_type == IP_PKTINFO and _holds(entry, sizeof(in_pktinfo)):
+        memcpy(&packet, CMSG_DATA(entry), sizeof(in_pktinfo))
+        told.family = AF_INET
+        told.interface = packet.ipi_ifindex
+        memcpy(told.local, &packet.ipi_spec_dst, 4)
+        memcpy(told.group, &packet.ipi_addr, 4)
+        told.has_local = memcmp(told.local, NOWHERE, 4) != 0
+        told.has_group = memcmp(told.group, told.local, 4) != 0
+
+
+cdef void _take_ipv6(cmsghdr* entry, Told* told) noexcept nogil:
+    cdef in6_pktinfo packet
+    if entry.cmsg_type == IPV6_TCLASS:
+        told.tos = _integer(entry, -1)
+    elif entry.cmsg_type == IPV6_HOPLIMIT:
+        told.ttl = _integer(entry, -1)
+    elif entry.cmsg_type == IPV6_PKTINFO and _holds(entry, sizeof(in6_pktinfo)):
+        memcpy(&packet, CMSG_DATA(entry), sizeof(in6_pktinfo))
+        if memcmp(&packet.ipi6_addr, MAPPED, 12) == 0:
+            return  # of an IPv4 packet IP_PKTINFO tells more
+        told.family = AF_INET6
+        told.interface = packet.ipi6_ifindex
+        told.has_group = (<unsigned char*> &packet.ipi6_addr)[0] == 0xFF
+        told.has_local = not told.has_group
+        memcpy(<unsigned char*> told.group if told.has_group else <unsigned char*> told.local, &packet.ipi6_addr, 16)
+
+
+cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
+    cdef timespec time
+    if _holds(entry, sizeof(timespec)):
+        memcpy(&time, CMSG_DATA(entry), sizeof(timespec))
+        slot.timestamp = <long long> time.tv_sec * 1000000000 + time.tv_nsec
+
+
+cdef class Teller:
+    """Makes the `PacketInfo` of a read. What is as with the read before is shared with it: mostly all but the time."""
+
+    cdef PacketInfo info(self, const Slot* slot):
+        cdef const Told* told = &slot.told
+        if self._last is None or memcmp(told, &self._told, sizeof(Told)) != 0:
+            self._told = told[0]
+            self._last = packet_info(
+                _text(told.family, told.local) if told.has_local else None, told.interface,
+                _text(told.family, told.group) if told.has_group else None, told.tos, told.ttl, slot.timestamp,
+            )
+        elif slot.timestamp != self._timestamp:
+            self._last = packet_info(
+                self._last._local, told.interface, self._last._group, told.tos, told.ttl, slot.timestamp
+            )
+        self._timestamp = slot.timestamp
+        return self._last
+
+
+cdef str _text(int family, const unsigned char* address):
+    cdef char text[64]
+    inet_ntop(family, address, text, sizeof(text))
+    return text.decode("ascii")

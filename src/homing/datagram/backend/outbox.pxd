@@ -1,0 +1,39 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport uint16_t
+
+from ..message cimport MessageUDP
+from .peers cimport Key
+from .system cimport iovec, mmsghdr
+
+cdef enum:
+    ENTRIES = 64
+    VECTORS = 512
+
+
+ctypedef struct Entry:
+    # One message of a sendmmsg: `count` datagrams, from the `first` of those given on, to one peer.
+    Key peer
+    Py_ssize_t first
+    int count
+    Py_ssize_t segment
+    Py_ssize_t total
+    bint closed
+    int marks  # octets of control messages that each of the datagrams is sent with
+
+
+cdef class Outbox:
+    cdef mmsghdr* _headers
+    cdef iovec* _vectors
+    cdef char* _names
+    cdef char* _controls
+    cdef Py_buffer* _buffers
+    cdef bint* _borrowed
+    cdef PyObject** _held
+    cdef Entry entries[ENTRIES]
+    cdef int count
+    cdef int _filled
+
+    cdef bint add(self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit) except -1
+    cdef int send(self, int fd) noexcept
+    cdef void clear(self) noexcept
+    cdef void _give_up(self, int place) noexcept

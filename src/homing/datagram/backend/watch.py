@@ -1,0 +1,147 @@
+"""Watching a socket: who is called when it can be read or written, or has an error to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from ..address import AF_UNIX
+
+Callback = Callable[[], None]
+
+RETRY = 0.002
+"""Seconds until a Unix peer that had no room is tried again: the slice that a process may have at a stretch."""
+
+
+class Watch(Protocol):
+    """Watches one socket on one loop."""
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begins. A second time does nothing."""
+
+    def read(self, callback: Callback | None) -> None:
+        """Calls `callback` whenever the socket is readable; None: not any more."""
+
+    def write(self, callback: Callback | None) -> None:
+        """Calls `callback` whenever the socket is writable; None: not any more."""
+
+    def close(self) -> None:
+        """Ends, before the socket is closed."""
+
+
+def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
+    """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`; elsewhere than
+    on Linux only reading and sending tell of errors."""
+    if not isinstance(sock, socket.socket):
+        return sock.watch(on_error)
+    if sock.family == AF_UNIX:
+        return RetryWatch(sock.fileno())
+    if on_error is None or not hasattr(select, "epoll"):
+        return LoopWatch(sock.fileno())
+    return EpollWatch(sock.fileno(), on_error)
+
+
+class LoopWatch:
+    """By the loop itself. Implements `Watch`."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def read(self, callback: Callback | None) -> None:
+        if self._loop is not None and callback is not None:
+            self._loop.add_reader(self._descriptor, callback)
+        elif self._loop is not None:
+            self._loop.remove_reader(self._descriptor)
+
+    def write(self, callback: Callback | None) -> None:
+        if self._loop is not None and callback is not None:
+            self._loop.add_writer(self._descriptor, callback)
+        elif self._loop is not None:
+            self._loop.remove_writer(self._descriptor)
+
+    def close(self) -> None:
+        """Whoever has asked to read and write has said that it wants no more."""
+
+
+class RetryWatch(LoopWatch):
+    """For a Unix datagram socket that is not connected: it counts as writable also while the peer has no room, so a
+    loop that watched it would spin. Hence `write` just calls again and again."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, callback: Callback | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._loop is not None and callback is not None:
+            self._timer = self._loop.call_later(RETRY, self._again, callback)
+
+    def _again(self, callback: Callback) -> None:
+        self.write(callback)
+        callback()
+
+
+class EpollWatch:
+    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue, or is connected.
+    Implements `Watch`.
+
+    epoll tells of errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
+    asyncio's calls the reader over and over until the queue is empty, and uvloop's never again once there was an error.
+
+    on_error: called, before the others, while the socket has an error.
+    Raises `OSError` if this program has no descriptor left.
+    """
+
+    def __init__(self, descriptor: int, on_error: Callback) -> None:
+        self._descriptor = descriptor
+        self._epoll = select.epoll()
+        self._epoll.register(descriptor, 0)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_error = on_error
+        self._reader: Callback | None = None
+        self._writer: Callback | None = None
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is None:
+            self._loop = loop
+            loop.add_reader(self._epoll.fileno(), self._ready)
+
+    def read(self, callback: Callback | None) -> None:
+        self._reader = callback
+        self._ask(callback)
+
+    def write(self, callback: Callback | None) -> None:
+        self._writer = callback
+        self._ask(callback)
+
+    def _ask(self, callback: Callback | None) -> None:
+        reads = select.EPOLLIN if self._reader is not None else 0
+        try:
+            self._epoll.modify(self._descriptor, reads | (select.EPOLLOUT if self._writer is not None else 0))
+        except OSError:
+            if callback is not None and self._loop is not None:
+                self._loop.call_soon(callback)  # the socket is gone: reading or writing it will tell
+
+    def _ready(self) -> None:
+        for _, events in self._epoll.poll(0):
+            if events & select.EPOLLERR:
+                self._on_error()
+            if events & select.EPOLLOUT and self._writer is not None:
+                self._writer()
+            if events & select.EPOLLIN and self._reader is not None:
+                self._reader()
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._epoll.fileno())
+        self._reader = self._writer = None
+        self._epoll.close()

@@ -1,0 +1,110 @@
+"""Limits: what a source may send, what a destination may get, and how fast a socket sends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from ...gen import BadOption
+from ...gen.options import check_integer, check_type
+from .networks import Network, parse_networks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """A token bucket for each source, or destination: those of one network count as one.
+
+    rate: datagrams per second that one of them may have, in the long run.
+    burst: datagrams that it may have at once, after it had none for a while. None: those of one second.
+    prefix4, prefix6: the length of the prefix that is common to what counts as one. 32: each IPv4 address by itself;
+        56: the usual IPv6 network of one customer. 0: all together.
+    capacity: how many are remembered, 28 bytes each, rounded up to a power of two. When more are active, the one that
+        has used least of its burst is forgotten: so who exceeds the limit stays known, however many others there are.
+    exempt: networks without a limit. The default, this machine itself, is that of Knot and NSD.
+    slip: each slip-th of those above the limit passes all the same: who is limited because another has forged his
+        address gets through now and then. 0: none; 1: all. (RRL of DNS servers.)
+    shorten: a function that gives what is sent instead of a reply that slips: of a DNS server, the header with the bit
+        TC, for example. None: the reply as it is. Only for `reply_limit`.
+    dry_run: drops nothing, and only counts what would be dropped.
+    clock: gives the time in seconds; for tests. None: the event loop's clock.
+    """
+
+    rate: float
+    burst: int | None = None
+    prefix4: int = 32
+    prefix6: int = 56
+    capacity: int = 65536
+    exempt: tuple[Network, ...] = ("127.0.0.0/8", "::1")
+    slip: int = 0
+    shorten: Callable[[Any], Any] | None = None
+    dry_run: bool = False
+    clock: Callable[[], float] | None = None
+
+    def __post_init__(self) -> None:
+        check_rate("rate", self.rate, "datagrams")
+        if self.burst is not None:
+            check_integer("burst", self.burst, 1)
+        check_integer("prefix4", self.prefix4, 0, 32)
+        check_integer("prefix6", self.prefix6, 0, 128)
+        check_integer("capacity", self.capacity, 1, 1 << 26)
+        parse_networks("exempt", self.exempt)
+        check_integer("slip", self.slip, 0, 1 << 20)
+        if self.shorten is not None:
+            check_callable("shorten", self.shorten, "a function that takes the data of a reply and gives other data")
+        check_type("dry_run", self.dry_run, bool, "True or False")
+        if self.clock is not None:
+            check_callable("clock", self.clock, "a function that gives seconds, or None")
+
+    @property
+    def bucket(self) -> int:
+        """Datagrams that fit into the bucket."""
+        return max(1, ceil(self.rate)) if self.burst is None else self.burst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How fast a socket sends at most: a token bucket. What is too much waits in the send queue, in order.
+
+    bytes_per_second: octets of IP packets, that is with 28 (IPv6: 48) for the headers of each datagram.
+    burst: octets that go out at once, after nothing was sent for a while, and at each turn of the timer: too few, and
+        the rate is not reached. None: those of 10 ms. The datagram with which the burst is used up still goes out
+        whole: in t seconds, no more than `bytes_per_second * t + burst`, and one datagram.
+    clock: gives the time in seconds; for tests. None: the event loop's clock.
+    """
+
+    bytes_per_second: float
+    burst: int | None = None
+    clock: Callable[[], float] | None = None
+
+    def __post_init__(self) -> None:
+        check_rate("bytes_per_second", self.bytes_per_second, "octets")
+        if self.burst is not None:
+            check_integer("burst", self.burst, 0)
+        if self.clock is not None:
+            check_callable("clock", self.clock, "a function that gives seconds, or None")
+
+
+def clock_of(options: RateLimit | Pacing) -> Callable[[], float]:
+    """The clock that `options` name, else that of the loop that runs, else the system's."""
+    if options.clock is not None:
+        return options.clock
+    try:
+        return asyncio.get_running_loop().time
+    except RuntimeError:
+        return time.monotonic
+
+
+def check_rate(option: str, value: object, what: str) -> None:
+    """Raises `BadOption` unless `value` is a finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e12:
+        raise BadOption(option, value, f"give a number of {what} per second above 0, 1e12 at most")
+
+
+def check_callable(option: str, value: object, words: str) -> None:
+    """Raises `BadOption` unless `value` can be called."""
+    if not callable(value):
+        raise BadOption(option, value, f"give {words}")

@@ -1,0 +1,61 @@
+"""Limits on what goes out: how many datagrams each destination gets, so that a server cannot be made to flood one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...gen import ReplyLimited
+from ..backend.contract import Failures
+from ..message import MessageUDP
+from .limiter import Limiter
+from .limits import RateLimit
+from .networks import number_of
+
+
+class Replies:
+    """What passes of the datagrams that one socket is to send. `limiter` has the counters."""
+
+    def __init__(self) -> None:
+        self.limiter = Limiter()
+        self._shorten: Callable[[Any], Any] | None = None
+
+    def apply(self, limit: RateLimit | None) -> None:
+        """From now on `limit` applies; None: all passes."""
+        self.limiter.apply(limit)
+        self._shorten = None if limit is None else limit.shorten
+
+    def pass_on(self, message: MessageUDP) -> MessageUDP:
+        """The datagram that goes out: this one, or, where it slips, it may be a shorter one.
+
+        Raises `ReplyLimited`, or what `shorten` raises: then none goes out.
+        """
+        number = _number(message.addr)
+        if number is None:
+            return message  # the backend will tell what is wrong with it
+        slipped = self.limiter.slipped
+        if not self.limiter.admit(number[0], number[1], number[2], 1):
+            raise ReplyLimited(message.addr)
+        if self._shorten is None or self.limiter.slipped == slipped:
+            return message
+        return MessageUDP(message.id, message.addr, self._shorten(message.data), False, message._lease, message.info)
+
+    def divide(self, messages: list[MessageUDP], failures: Failures) -> tuple[list[MessageUDP], list[int]]:
+        """Those that go out, and their numbers among `messages`; `failures` gets the others."""
+        passed: list[MessageUDP] = []
+        numbers: list[int] = []
+        self.limiter.look_at_clock()
+        for index, message in enumerate(messages):
+            try:
+                passed.append(self.pass_on(message))
+                numbers.append(index)
+            except Exception as error:
+                failures.append((index, error))
+        return passed, numbers
+
+
+def _number(address: Any) -> tuple[bool, int, int] | None:
+    try:
+        return number_of(address[0])
+    except (TypeError, IndexError):
+        return None

@@ -1,0 +1,12 @@
+"""Sockets: made, bound or connected, set, changed and taken over.
+
+options         SocketOptions; set_options: set on a new socket; change_options: changed while it is used
+binding         from host and port to a bound socket, or an error that says what to do; connecting: to a connected one
+unix            Unix datagram sockets
+namespace       sockets in another network namespace
+multicast       groups
+inherited       sockets that the program was started with
+kernel          granted buffers, kernel drops
+bpf             filters and steering that the kernel runs
+substitute      a network that a test has put in the system's place
+"""

@@ -1,0 +1,195 @@
+"""Binding: from host and port to a non-blocking socket, or to an error that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeAlias
+
+from ...gen import BadOption, BindFailed
+from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
+from .inherited import claim
+from .kernel import network_of
+from .namespace import within
+from .options import SocketOptions, check_unix
+from .set_options import apply, apply_bound, reset
+from .substitute import current
+
+_HINTS = {
+    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
+    errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "no interface of this machine has this address; `ip addr` lists them",
+    errno.EMFILE: "this program has no file descriptor left; raise `ulimit -n`",
+    errno.EAFNOSUPPORT: "this system has no such address family",
+}
+
+
+def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
+    """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    Where a test has put a network in the system's place, one of that.
+
+    Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
+    """
+    substitute = current()
+    if substitute is not None:
+        return substitute(host, port, options)  # type: ignore[no-any-return]
+    if options.path is not None:
+        raise BadOption("path", options.path, "a Unix socket is for a server")
+    return _within(host, port, options, partial(_bind, host, port, options))
+
+
+def _within(host: str, port: int, options: SocketOptions, make: Callable[[], socket.socket]) -> socket.socket:
+    """`make()`, in the network namespace of the options."""
+    try:
+        return within(options.network_namespace, make)
+    except PermissionError as error:
+        hint = f"to enter the network namespace {options.network_namespace!r} takes the capability CAP_SYS_ADMIN"
+        raise BindFailed(host, port, error, hint, path=options.path) from None
+
+
+def _bind(host: str, port: int, options: SocketOptions) -> socket.socket:
+    failure: BindFailed | None = None
+    for family, address in resolve_bind(host, port, options.dual_stack):
+        try:
+            return _bind_one(family, address, options)
+        except OSError as error:
+            failure = failure or BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
+    raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
+
+
+Existing: TypeAlias = socket.socket | int
+"""A socket of the user's, or its file descriptor."""
+
+
+def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
+    """A duplicate of a socket that is bound already, with what `options` ask for. That of the user stays open.
+
+    Raises `BadOption` if it is none that datagrams can be received from.
+    """
+    with _closed_on_failure(_duplicate(existing)) as sock:
+        _check_usable(sock, existing)
+        _check_fits(sock, options)
+        apply(sock, options)
+        apply_bound(sock, options)
+    return sock
+
+
+@contextmanager
+def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
+    """`sock`, which does not block from here on; closed if the block raises."""
+    try:
+        sock.setblocking(False)
+        yield sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _duplicate(existing: Existing) -> socket.socket:
+    descriptor = existing.fileno() if isinstance(existing, socket.socket) else existing
+    try:
+        duplicated = os.dup(descriptor)
+        try:
+            return socket.socket(fileno=duplicated)
+        except OSError:
+            os.close(duplicated)
+            raise
+    except OSError as error:
+        what = "is closed" if error.errno == errno.EBADF else f"is none ({error.strerror})"
+        raise BadOption("socket", existing, f"it {what}; give an open socket that is bound") from None
+
+
+def _check_usable(sock: socket.socket, existing: Existing) -> None:
+    if sock.type != socket.SOCK_DGRAM or sock.family not in (socket.AF_INET, socket.AF_INET6, AF_UNIX):
+        what = f"{_name(sock.type)} of {_name(sock.family)}"
+        raise BadOption("socket", existing, f"it is a {what}; give a SOCK_DGRAM of AF_INET, AF_INET6 or AF_UNIX")
+    if sock.proto in (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6):
+        raise BadOption("socket", existing, "it is for ICMP, not for UDP")
+    name = sock.getsockname()
+    if not name or (sock.family != AF_UNIX and name[1] == 0):
+        raise BadOption("socket", existing, "it is not bound; call its bind() first")
+
+
+def _check_fits(sock: socket.socket, options: SocketOptions) -> None:
+    """Raises `BadOption` for what a socket that is there already has, or has not, for ever."""
+    if options.dual_stack and family_of(sock) != DUAL_STACK:
+        raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
+    if options.network_namespace:
+        raise BadOption("network_namespace", options.network_namespace, "the socket that is given has one already")
+    if sock.family == AF_UNIX:
+        check_unix(options)
+
+
+def _name(number: object) -> str:
+    return getattr(number, "name", str(number))
+
+
+def let_go(existing: Existing) -> None:
+    """Closes what `duplicate` was made of: it belongs to somebody else now."""
+    if isinstance(existing, socket.socket):
+        existing.close()
+    else:
+        os.close(existing)
+
+
+def open_socket(host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket:
+    """The socket that the program was started with under the name `activation` or at this address, if any; else a new
+    one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
+    try:
+        sock = claim(activation, lambda: (addresses(host, port, options), _network(options)))
+    except OSError as error:
+        raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
+    if sock is None:
+        return bind(host, port, options) if options.path is None else _open_path(options.path, options)
+    with _closed_on_failure(sock):
+        reset(sock, options)
+        apply(sock, options)
+        apply_bound(sock, options)
+    return sock
+
+
+def _network(options: SocketOptions) -> int:
+    def ask() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            return network_of(sock)
+
+    try:
+        return within(options.network_namespace, ask)
+    except PermissionError:
+        return -1  # which binding a new one will tell
+
+
+def addresses(host: str, port: int, options: SocketOptions) -> list[Address | str]:
+    """The addresses of which a socket that is asked for so would get one; none if the system chooses. Raises as
+    `resolve_bind` does."""
+    if options.path is not None:
+        return [options.path]
+    if not port:
+        return []
+    try:
+        found = within(options.network_namespace, partial(resolve_bind, host, port, options.dual_stack))
+    except PermissionError:
+        return []  # which binding a new one will tell
+    return [address for _, address in found]
+
+
+def _open_path(path: str, options: SocketOptions) -> socket.socket:
+    from .unix import bind_path  # which not every system has
+
+    if current() is not None:
+        raise BadOption("path", path, "the fake network that is entered has no Unix sockets")
+    return _within("", 0, options, partial(bind_path, path, options))
+
+
+def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
+    with _closed_on_failure(socket.socket(family, socket.SOCK_DGRAM)) as sock:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
+        apply(sock, options)
+        sock.bind(address)
+        apply_bound(sock, options)
+    return sock

@@ -1,0 +1,107 @@
+"""Classic BPF: programs that the kernel runs for each datagram, before it wakes anybody. Linux only.
+
+See bpf(4) of FreeBSD for the instructions, and linux/Documentation/networking/filter.rst.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+import sys
+from typing import Any, TypeAlias
+
+from ...gen import BadOption
+
+Program: TypeAlias = tuple[tuple[int, int, int, int], ...]
+"""Instructions (code, jt, jf, k), as `tcpdump -dd` prints them."""
+
+Steering: TypeAlias = str | Program
+
+_SO_ATTACH_FILTER = 26  # linux/include/uapi/asm-generic/socket.h; the socket module does not name them
+_SO_DETACH_FILTER = 27
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_SO_DETACH_REUSEPORT_BPF = 68
+_INSTRUCTION = struct.Struct("HBBI")  # struct sock_filter, linux/include/uapi/linux/filter.h
+_MOST = 4096  # BPF_MAXINSNS
+_LIMITS = (0xFFFF, 0xFF, 0xFF, 0xFFFFFFFF)
+
+_HINTS = {
+    errno.EINVAL: "; a program jumps forwards only, ends with a return, and uses known instructions; to steer, "
+    "it needs reuse_port",
+    errno.EPERM: "; the socket's filter is locked",
+}
+
+_BY_CPU: Program = (
+    (0x20, 0, 0, 0xFFFFF000 + 36),  # ld cpu (SKF_AD_OFF + SKF_AD_CPU)
+    (0x16, 0, 0, 0),  # ret a
+)
+
+REFUSE_ALL: Program = ((0x06, 0, 0, 0),)  # ret 0
+
+
+def check_program(option: str, program: object) -> None:
+    """Raises `BadOption` unless `program` has the form of one. Whether it is one, the kernel tells."""
+    if sys.platform != "linux":
+        raise BadOption(option, program, "classic BPF is for sockets of Linux only; leave it None")
+    words = "give a tuple of instructions (code, jt, jf, k), as `tcpdump -dd` prints them"
+    if not isinstance(program, tuple) or not 1 <= len(program) <= _MOST:
+        raise BadOption(option, program, f"{words}, 1 to {_MOST} of them")
+    for instruction in program:
+        if not isinstance(instruction, tuple) or len(instruction) != 4:
+            raise BadOption(option, instruction, words)
+        for field, limit in zip(instruction, _LIMITS, strict=True):
+            if type(field) is not int or not 0 <= field <= limit:
+                raise BadOption(option, instruction, f"{words}: {field!r} is no number from 0 to {limit}")
+
+
+def check_steering(option: str, steering: object) -> None:
+    """Raises `BadOption` unless `steering` is "cpu" or has the form of a program."""
+    if isinstance(steering, str):
+        if steering != "cpu":
+            raise BadOption(option, steering, 'give "cpu" or a classic BPF program')
+        steering = _BY_CPU
+    check_program(option, steering)
+
+
+def attach_filter(sock: socket.socket, program: Program | None, option: str = "bpf") -> None:
+    """From now on the socket gets only what `program` passes; None: everything. Raises `BadOption`."""
+    if program is not None:
+        _set(sock, _SO_ATTACH_FILTER, option, program, program)
+    else:
+        _unset(sock, _SO_DETACH_FILTER)
+
+
+def attach_steering(sock: socket.socket, steering: Steering, option: str = "reuse_port_steering") -> None:
+    """From now on `steering` chooses among the sockets of this one's port. To be called when it is bound: before, it
+    would have a group of its own. Raises `BadOption`."""
+    _set(sock, _SO_ATTACH_REUSEPORT_CBPF, option, steering, _BY_CPU if isinstance(steering, str) else steering)
+
+
+def detach_steering(sock: socket.socket) -> None:
+    """From now on the kernel's hash chooses."""
+    _unset(sock, _SO_DETACH_REUSEPORT_BPF)
+
+
+def _unset(sock: socket.socket, number: int) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, number, 0)
+    except OSError as error:
+        if error.errno != errno.ENOENT:  # there is none
+            raise
+
+
+def _set(sock: socket.socket, number: int, option: str, value: object, program: Program) -> None:
+    code = b"".join([_INSTRUCTION.pack(*instruction) for instruction in program])
+    memory = ctypes.create_string_buffer(code, len(code))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, number, _pointing(memory, len(program)))
+    except OSError as error:
+        raise BadOption(
+            option, value, f"the system refuses it: {error.strerror}{_HINTS.get(error.errno or 0, '')}"
+        ) from None
+
+
+def _pointing(memory: Any, count: int) -> bytes:
+    return struct.pack("HP", count, ctypes.addressof(memory))  # struct sock_fprog

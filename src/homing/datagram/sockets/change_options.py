@@ -1,0 +1,175 @@
+"""Changing what a socket has from its beginning, while it is used. Each change gives a function that undoes it.
+
+What is None is what a new socket of this system has.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ...gen import BadOption
+from ..endpoint import Endpoint
+from .bpf import REFUSE_ALL, Program, Steering, attach_filter, attach_steering, detach_steering
+from .inherited import lender_of
+from .kernel import granted_buffer
+from .multicast import MulticastGroup
+from .options import SocketOptions
+from .set_options import NUMBERS, bind_device, numbers_of, set_buffer, set_multicast_interface
+
+Undo = Callable[[], None]
+
+_SO_BUF_LOCK = 72  # asm-generic/socket.h: which buffers were asked for, so that the kernel leaves them as they are
+_BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
+
+
+def resize(name: str, endpoint: Endpoint, size: int | None) -> Undo:
+    """Asks for another `receive_buffer` or `send_buffer`. What waits there stays, also if it is more. Raises
+    `BadOption`."""
+    before, lock = getattr(endpoint, name), _locks(endpoint.sock)
+    _resize(name, endpoint, size)
+
+    def undo() -> None:
+        _resize(name, endpoint, before)
+        if lock is not None:
+            endpoint.sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+
+    return undo
+
+
+def _locks(sock: socket.socket) -> int | None:
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK) if sys.platform == "linux" else None
+    except OSError:
+        return None  # before Linux 5.14
+
+
+def _resize(name: str, endpoint: Endpoint, size: int | None) -> None:
+    option = _BUFFERS[name]
+    if size is None:
+        with _new_like(endpoint) as new:
+            size = granted_buffer(new, option)
+    set_buffer(endpoint.sock, option, name, size)
+    setattr(endpoint, name, granted_buffer(endpoint.sock, option))
+
+
+def _new_like(endpoint: Endpoint) -> socket.socket:
+    return socket.socket(endpoint.family, socket.SOCK_DGRAM)
+
+
+def renumber(name: str, endpoint: Endpoint, value: Any) -> Undo:
+    """Sets an option that the kernel knows as a number: broadcast, ttl, tos and so on. Raises `BadOption`."""
+    sock = endpoint.sock
+    pairs, number = numbers_of(sock, name, value)
+    before = [(level, option, sock.getsockopt(level, option)) for level, option in pairs]
+
+    def undo() -> None:
+        for level, option, old in before:
+            sock.setsockopt(level, option, old)
+
+    try:
+        with _new_like(endpoint) as new:
+            for level, option in pairs:
+                sock.setsockopt(level, option, new.getsockopt(level, option) if number is None else number)
+    except OSError as error:
+        undo()
+        raise BadOption(name, value, f"the system refuses it: {error.strerror}") from None
+    return undo
+
+
+def attach_device(endpoint: Endpoint, device: str, before: str) -> Undo:
+    """Sends and receives by another interface; "": by any. Raises `BadOption`."""
+    bind_device(endpoint.sock, device)
+    return partial(bind_device, endpoint.sock, before)
+
+
+def multicast_by(endpoint: Endpoint, interface: str | int, before: str | int) -> Undo:
+    """Sends multicast by another interface. Raises `BadOption`."""
+    set_multicast_interface(endpoint.sock, interface)
+    return partial(set_multicast_interface, endpoint.sock, before)
+
+
+def regroup(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> Undo:
+    """Joins these groups, then leaves all others. Raises `BadOption`."""
+    memberships, before = endpoint.memberships, endpoint.memberships.groups
+    try:
+        for group in groups:
+            memberships.join(group)
+        for group in before:
+            if group not in groups:
+                memberships.leave(group)
+    except BadOption:
+        _restore(endpoint, before)
+        raise
+    return partial(_restore, endpoint, before)
+
+
+def _restore(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> None:
+    memberships = endpoint.memberships
+    for group in memberships.groups:
+        if group not in groups:
+            memberships.leave(group)
+    for group in groups:
+        memberships.join(group)
+
+
+def filter_by(endpoint: Endpoint, program: Program | None, before: Program | None) -> Undo:
+    """Lets in what `program` passes; None: everything. Raises `BadOption`."""
+    attach_filter(endpoint.sock, program)
+    return partial(attach_filter, endpoint.sock, before)
+
+
+def steer_by(endpoint: Endpoint, steering: Steering | None, before: Steering | None) -> Undo:
+    """Lets `steering` choose among the sockets of this port; None: the kernel's hash. Raises `BadOption`."""
+    _steer(endpoint, steering)
+    return partial(_steer, endpoint, before)
+
+
+def _steer(endpoint: Endpoint, steering: Steering | None) -> None:
+    if steering is None:
+        detach_steering(endpoint.sock)
+    else:
+        attach_steering(endpoint.sock, steering)
+
+
+def refuse_all(endpoint: Endpoint) -> bool:
+    """Takes nothing more in; what was taken can still be read. False: this system has no way to do that."""
+    if sys.platform != "linux" or not isinstance(endpoint.sock, socket.socket):
+        return False
+    attach_filter(endpoint.sock, REFUSE_ALL)
+    return True
+
+
+def take_in_again(endpoint: Endpoint) -> None:
+    """After `refuse_all`, where the socket is not closed with this endpoint: who has it next may not know."""
+    if lender_of(endpoint.sock) is not None and refuse_all(endpoint):
+        attach_filter(endpoint.sock, None)
+
+
+ADJUSTABLE = (
+    *_BUFFERS,
+    *NUMBERS,
+    *("bind_device", "multicast_interface", "groups", "bpf", "reuse_port_steering"),
+)
+"""The options of a socket that can change while it is used."""
+
+
+def adjust(name: str, endpoint: Endpoint, before: SocketOptions, now: SocketOptions) -> Undo:
+    """Changes one option of `ADJUSTABLE`. Raises `BadOption`; then it is as it was."""
+    old, new = getattr(before, name), getattr(now, name)
+    if name in _BUFFERS:
+        return resize(name, endpoint, new)
+    if name in NUMBERS:
+        return renumber(name, endpoint, new)
+    if name == "groups":
+        return regroup(endpoint, new)
+    changes: dict[str, Callable[[Endpoint, Any, Any], Undo]] = {
+        "bind_device": attach_device,
+        "multicast_interface": multicast_by,
+        "bpf": filter_by,
+        "reuse_port_steering": steer_by,
+    }
+    return changes[name](endpoint, new, old)

@@ -1,0 +1,81 @@
+"""Connecting: from a peer's host and port to a socket that sends there, or to an error that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+
+from ...gen import BadOption, ConnectFailed
+from ..address import Address
+from .binding import bind
+from .options import SocketOptions
+
+Peers = list[tuple[int, Address]]
+"""Family and address of a peer, the first to try first."""
+
+_WILDCARDS = {socket.AF_INET: "", socket.AF_INET6: "::"}
+_HINTS = {
+    errno.ENETUNREACH: "there is no route to it; `ip route get` tells more",
+    errno.EHOSTUNREACH: "there is no route to it; `ip route get` tells more",
+    errno.EACCES: "the system allows no datagrams to it; for a broadcast address connected=False",
+    errno.EINVAL: "from this local_host it cannot be reached; leave local_host out",
+}
+
+
+def peers_of(host: str, port: int) -> Peers | None:
+    """The address that `host` is; None if it is a name. Never blocks."""
+    try:
+        return sorted_peers(
+            socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+        )
+    except (OSError, ValueError):
+        return None
+
+
+def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
+    """What getaddrinfo(3) has found, IPv4 first: a server with a name of both kinds is bound to the IPv4 address."""
+    pairs = [(int(family), address) for family, _, _, _, address in found if family in _WILDCARDS]
+    return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
+
+
+def open_to(
+    peers: Peers, host: str, port: int, local: tuple[str, int], options: SocketOptions, *, connected: bool
+) -> tuple[socket.socket, Address]:
+    """A non-blocking socket that is bound to `local` and, if asked for, connected to the first of `peers` for which the
+    system allows that; and the address of that peer.
+
+    Raises `ConnectFailed` with host, port, errno and what to do, `BindFailed` for `local`, and `BadOption`. No socket
+    is left open then.
+    """
+    own = peers_of(*local) if local[0] else None
+    if local[0] and not own:
+        raise BadOption("local_host", local[0], "give a numeric address of this machine")
+    failure: ConnectFailed | None = None
+    for family, address in peers:
+        if own and own[0][0] != family:
+            continue
+        sock = bind(local[0] or _WILDCARDS[socket.AddressFamily(family)], local[1], options)
+        try:
+            if connected:
+                _connect(sock, address)
+            return sock, address
+        except OSError as error:
+            sock.close()
+            failure = failure or ConnectFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
+        except BaseException:
+            sock.close()
+            raise
+    raise failure or ConnectFailed(
+        host, port, OSError(errno.EAFNOSUPPORT, "it has no address of the family of local_host"), "leave local_host out"
+    )
+
+
+def _connect(sock: socket.socket, address: Address) -> None:
+    """What has come before the socket was connected may be anybody's: it goes."""
+    sock.connect(address)
+    nothing = bytearray(1)
+    with suppress(OSError):
+        while True:
+            sock.recvfrom_into(nothing)

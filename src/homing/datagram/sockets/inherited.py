@@ -1,0 +1,165 @@
+"""Sockets that a program was started with: by systemd (socket activation, sd_listen_fds(3)), or by its predecessor.
+
+Each is kept here, and lent out as a duplicate. So when a server ends, the socket stays open, what comes meanwhile waits
+in the kernel, and the next server that asks for it gets it.
+
+Rule 1: a socket is lent to one server at a time; it is free again when that has closed its duplicate.
+Rule 2: who names an `activation` gets a socket of that name, in the order in which they were given; who names none gets
+one that is bound to its address. (To bind that anew would fail: it is in use.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from ...gen import BadOption
+from ..address import AF_UNIX, Address, format_address, path_told
+from .kernel import network_of
+
+_FIRST = 3
+"""SD_LISTEN_FDS_START: the descriptors that systemd passes begin here."""
+
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_USABLE = (socket.AF_INET, socket.AF_INET6, AF_UNIX)
+
+
+class Inherited:
+    """A socket that is kept. `descriptor` is closed by `let_go`.
+
+    name: by which an `activation` finds it, or "".
+    network: that of the socket, as `kernel.network_of` tells it.
+    lent: the duplicate that a server uses, or has used last.
+    turn: until this is set another program reads; None: nobody else does.
+    holders: how often it is kept.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        sock = socket.socket(fileno=descriptor)
+        self.descriptor = descriptor
+        self.name = name
+        told = sock.getsockname()
+        self.address: Address | str = told if isinstance(told, tuple) else path_told(told)
+        self.network = network_of(sock)
+        self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
+        self.lent: socket.socket | None = None
+        self.turn: asyncio.Event | None = None
+        self.holders = 0
+        sock.detach()
+
+    def __str__(self) -> str:
+        where = format_address(self.address)
+        return f"{self.name} ({where})" if self.name else where
+
+    @property
+    def free(self) -> bool:
+        """True if nobody uses it now."""
+        return self.lent is None or self.lent.fileno() < 0
+
+    def lend(self) -> socket.socket:
+        """A duplicate, to be closed by who gets it."""
+        self.lent = socket.socket(fileno=os.dup(self.descriptor))
+        return self.lent
+
+
+_kept: list[Inherited] = []
+_lock = threading.Lock()  # servers are also made on the threads of processes
+
+
+def read_environment() -> None:
+    """Takes the sockets that systemd has passed to this program, and unsets the variables that tell of them, so that no
+    program which this one starts takes them for its own. A second time does nothing."""
+    pid, count, names = (os.environ.pop(name, "") for name in _VARIABLES)
+    if pid == str(os.getpid()) and count.isdecimal():
+        known = names.split(":") if names else []
+        known += ["unknown"] * (int(count) - len(known))  # as sd_listen_fds_with_names(3) has it
+        for number in range(int(count)):
+            _take(_FIRST + number, known[number])
+
+
+def _take(descriptor: int, name: str) -> None:
+    try:
+        os.set_inheritable(descriptor, False)
+        keep([Inherited(descriptor, name)])
+    except OSError:
+        pass  # a FIFO, a file, or not open at all
+
+
+def keep(found: Iterable[Inherited]) -> None:
+    """Lets `claim` find these, until they are let go as often as they were kept."""
+    with _lock:
+        for inherited in found:
+            inherited.holders += 1
+            if inherited.holders == 1:
+                _kept.append(inherited)
+
+
+def let_go(gone: Iterable[Inherited]) -> None:
+    """Keeps these no longer. Duplicates that are lent out stay open."""
+    with _lock:
+        for inherited in gone:
+            inherited.holders -= 1
+            if inherited.holders == 0:
+                _kept.remove(inherited)
+                os.close(inherited.descriptor)
+
+
+def kept() -> list[Inherited]:
+    """All of them."""
+    with _lock:
+        return _kept.copy()
+
+
+def lender_of(sock: socket.socket) -> Inherited | None:
+    """Whose duplicate `sock` is, if any's."""
+    return next((inherited for inherited in kept() if inherited.lent is sock), None)
+
+
+Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
+"""Gives the addresses of which a server wants one, and its network as `kernel.network_of` tells it."""
+
+
+def claim(activation: str | None, wanted: Wanted) -> socket.socket | None:
+    """The socket that a server which asks for this is to use; None: it binds one of its own.
+
+    Raises `BadOption` if the program was activated, but there is none of that name that could be used.
+    """
+    with _lock:
+        if activation is not None and any(inherited.name for inherited in _kept):
+            return _by_name(activation).lend()
+        found = _by_address(wanted)
+        return None if found is None else found.lend()
+
+
+def _by_name(name: str) -> Inherited:
+    here = [inherited for inherited in _kept if inherited.name == name]
+    for inherited in here:
+        if inherited.usable and inherited.free:
+            return inherited
+    if not here:
+        names = ", ".join(dict.fromkeys(repr(known.name) for known in _kept if known.name))
+        why = f"the program was started with other sockets: {names}; see FileDescriptorName= in the .socket unit"
+    elif not any(inherited.usable for inherited in here):
+        why = f"the socket of this name takes no datagrams: {here[0].address!r}; use ListenDatagram= in the unit"
+    else:
+        why = f"all sockets of this name ({len(here)}) are in use by other servers"
+    raise BadOption("activation", name, why)
+
+
+def _by_address(wanted: Wanted) -> Inherited | None:
+    free = [inherited for inherited in _kept if inherited.usable and inherited.free]
+    addresses, network = wanted() if free else ([], 0)
+    for address in addresses:
+        for inherited in free:
+            if inherited.address == address and (inherited.network == network or _is_file(address)):
+                return inherited
+    return None
+
+
+def _is_file(address: Address | str) -> bool:
+    """The only address that is the same in all networks."""
+    return isinstance(address, str) and not address.startswith("\0")

@@ -1,0 +1,189 @@
+"""Multicast groups: which a socket has joined, on which interface, from which source. See ip(7), ipv6(7), RFC 3678."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from dataclasses import dataclass
+
+from ...gen import BadOption, NotAllowed
+
+_LINUX = sys.platform == "linux"
+# linux/include/uapi/linux/in.h and in6.h
+_MCAST_JOIN_GROUP = 42
+_MCAST_LEAVE_GROUP = 45
+_MCAST_JOIN_SOURCE_GROUP = 46
+_MCAST_LEAVE_SOURCE_GROUP = 47
+_IP_MULTICAST_ALL = 49
+_IPV6_MULTICAST_ALL = 29
+
+_SIOCGIFINDEX = 0x8933  # linux/include/uapi/linux/sockios.h
+_IFNAMSIZ = 16
+_IFREQ = struct.Struct(f"{_IFNAMSIZ}si20x")
+"""struct ifreq, linux/include/uapi/linux/if.h."""
+
+_STORAGE = 128
+"""Octets of a struct sockaddr_storage."""
+
+_HINTS = {
+    errno.ENODEV: "no interface has a route to it; name the interface",
+    errno.EADDRNOTAVAIL: "there is no such interface, or it takes no multicast",
+    errno.ENOBUFS: "it is one group too many for a socket; raise net.ipv4.igmp_max_memberships (sysctl)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MulticastGroup:
+    """A multicast group, as a socket joins it.
+
+    address: of the group, IPv4 or IPv6.
+    interface: name or index of the interface; "": the one that the route to the group leads to.
+    source: the address of the only sender to hear (source-specific multicast, RFC 4607); "": any. Linux.
+    """
+
+    address: str
+    interface: str | int = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        group = _parsed("address", self.address)
+        if not group.is_multicast:
+            raise BadOption("address", self.address, "give an address of 224.0.0.0/4 or ff00::/8")
+        if isinstance(self.interface, bool) or not isinstance(self.interface, (str, int)):
+            raise BadOption("interface", self.interface, "give the name or the index of an interface")
+        if self.source:
+            if _parsed("source", self.source).version != group.version:
+                raise BadOption("source", self.source, f"give an IPv{group.version} address, as the group's is")
+            if not _LINUX:
+                raise BadOption("source", self.source, "this is Linux only")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinGroup(MulticastGroup):
+    """A request to a UDP server: join this group. Joined already, it stays so. Answered with all groups that are
+    joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup(MulticastGroup):
+    """A request to a UDP server: leave this group, given as it was joined. Answered with all groups that are still
+    joined."""
+
+
+def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(address if isinstance(address, str) else "")
+    except ValueError:
+        raise BadOption(name, address, "give an IPv4 or IPv6 address") from None
+
+
+def index_of(sock: socket.socket, interface: str | int, option: str = "interface") -> int:
+    """The index of an interface; 0 for "". Raises `BadOption` if there is none of that name where `sock` is."""
+    if isinstance(interface, int) or not interface:
+        return interface or 0
+    try:
+        return _index_linux(sock, interface) if _LINUX else socket.if_nametoindex(interface)
+    except (OSError, ValueError):
+        raise BadOption(option, interface, "there is no such interface; `ip link` lists them") from None
+
+
+def _index_linux(sock: socket.socket, interface: str) -> int:
+    """netdevice(7): by the socket itself, which may be in another network namespace than this thread."""
+    from fcntl import ioctl  # which Windows has not
+
+    name = os.fsencode(interface)
+    if len(name) >= _IFNAMSIZ:
+        raise ValueError(interface)
+    answer = ioctl(sock.fileno(), _SIOCGIFINDEX, _IFREQ.pack(name, 0))
+    return int(_IFREQ.unpack(answer)[1])
+
+
+def hear_own_groups_only(sock: socket.socket) -> None:
+    """What comes for groups that other sockets of this machine have joined is not for this one (Linux would hand it
+    over as well)."""
+    if _LINUX and sock.family in (socket.AF_INET, socket.AF_INET6):
+        for level, option in ((socket.IPPROTO_IP, _IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)):
+            if level == socket.IPPROTO_IP or sock.family == socket.AF_INET6:
+                _try(sock, level, option)
+
+
+def _try(sock: socket.socket, level: int, option: int) -> None:
+    try:
+        sock.setsockopt(level, option, 0)
+    except OSError:
+        pass  # a kernel before 4.20 has it for IPv4 only
+
+
+class Memberships:
+    """The groups that one socket has joined. The kernel leaves them when the socket is closed."""
+
+    def __init__(self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = ()) -> None:
+        self._sock = sock
+        self.groups = groups
+
+    def join(self, group: MulticastGroup) -> None:
+        """Joins `group`, if it is not joined already. Raises `BadOption`."""
+        group = MulticastGroup(group.address, group.interface, group.source)
+        if group not in self.groups:
+            join(self._sock, group)
+            self.groups = (*self.groups, group)
+
+    def leave(self, group: MulticastGroup) -> None:
+        """Leaves `group`. Raises `NotAllowed` if it is not joined, on that interface and from that source."""
+        group = MulticastGroup(group.address, group.interface, group.source)
+        if group not in self.groups:
+            joined = ", ".join(map(str, self.groups)) or "none"
+            raise NotAllowed(f"{group} is not joined; joined: {joined}")
+        _change(self._sock, group, False)
+        self.groups = tuple(one for one in self.groups if one != group)
+
+
+def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:
+    """Joins `group`. again: which is no error if it is joined already. Raises `BadOption`."""
+    _change(sock, group, True, again)
+
+
+def _change(sock: socket.socket, group: MulticastGroup, joins: bool, again: bool = False) -> None:
+    six = ":" in group.address
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or (six and sock.family == socket.AF_INET):
+        raise BadOption("groups", group, "this socket's address family has no such groups")
+    index = index_of(sock, group.interface)
+    try:
+        if _LINUX:
+            _change_linux(sock, group, index, joins)
+        elif six:
+            option = socket.IPV6_JOIN_GROUP if joins else socket.IPV6_LEAVE_GROUP
+            packed = socket.inet_pton(socket.AF_INET6, group.address) + struct.pack("I", index)
+            sock.setsockopt(socket.IPPROTO_IPV6, option, packed)
+        elif index:
+            raise BadOption("interface", group.interface, "for IPv4 groups this is Linux only")
+        else:
+            option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
+            sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
+    except OSError as error:
+        if again and error.errno == (errno.EADDRNOTAVAIL if group.source else errno.EADDRINUSE):
+            return
+        raise BadOption("groups", group, _HINTS.get(error.errno or 0, f"the system refuses it: {error}")) from None
+
+
+def _change_linux(sock: socket.socket, group: MulticastGroup, index: int, joins: bool) -> None:
+    level = socket.IPPROTO_IPV6 if ":" in group.address else socket.IPPROTO_IP
+    request = struct.pack("I4x", index) + _storage(group.address)
+    if group.source:
+        option = _MCAST_JOIN_SOURCE_GROUP if joins else _MCAST_LEAVE_SOURCE_GROUP
+        sock.setsockopt(level, option, request + _storage(group.source))
+    else:
+        sock.setsockopt(level, _MCAST_JOIN_GROUP if joins else _MCAST_LEAVE_GROUP, request)
+
+
+def _storage(host: str) -> bytes:
+    """A struct sockaddr_storage, with port 0."""
+    if ":" in host:
+        packed = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, socket.inet_pton(socket.AF_INET6, host), 0)
+    else:
+        packed = struct.pack("=HH4s", socket.AF_INET, 0, socket.inet_aton(host))
+    return packed.ljust(_STORAGE, b"\0")

@@ -1,0 +1,63 @@
+"""Network namespaces: making a socket in another one than the program's. See network_namespaces(7), setns(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from ...gen import BadOption
+
+T = TypeVar("T")
+
+_CLONE_NEWNET = 0x40000000  # linux/include/uapi/linux/sched.h
+_NAMED = "/run/netns"
+
+
+def file_of(namespace: str) -> str:
+    """The file of a namespace: a name is one that `ip netns add` has made, anything with a slash is the file itself."""
+    return namespace if "/" in namespace else f"{_NAMED}/{namespace}"
+
+
+def within(namespace: str, function: Callable[[], T]) -> T:
+    """Calls `function` on a thread that has entered `namespace`, and ends then: threads have their namespaces each for
+    itself, and a socket stays in the one that it was made in. "": calls it here.
+
+    Raises what `function` raises, `BadOption` if there is no such namespace, and `PermissionError` if it may not be
+    entered.
+    """
+    if not namespace:
+        return function()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="homing namespace") as executor:
+        return executor.submit(_enter_and_call, namespace, function).result()
+
+
+def _enter_and_call(namespace: str, function: Callable[[], T]) -> T:
+    try:
+        descriptor = os.open(file_of(namespace), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _enter(descriptor)
+        finally:
+            os.close(descriptor)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise BadOption("network_namespace", namespace, _why(namespace, error)) from None
+    return function()
+
+
+def _enter(descriptor: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):  # os.setns comes with Python 3.12
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _why(namespace: str, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"there is no {file_of(namespace)}; `ip netns list` shows what there is"
+    if error.errno == errno.EINVAL:
+        return f"{file_of(namespace)} is no network namespace"
+    return f"{file_of(namespace)}: {error.strerror}"

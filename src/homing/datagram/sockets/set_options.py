@@ -1,0 +1,152 @@
+"""Setting what `SocketOptions` ask for: each option by its own system call, whose failure names the option.
+
+Numbers that the socket module does not name are of Linux, from include/uapi/linux/in.h and in6.h, asm-generic/socket.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from typing import Any
+
+from ...gen import BadOption
+from ..address import AF_UNIX, DUAL_STACK, family_of
+from ..backend.ancillary import ask
+from ..backend.error_queue import turn_off, turn_on
+from .bpf import attach_filter, attach_steering
+from .kernel import granted_buffer
+from .multicast import hear_own_groups_only, index_of, join
+from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
+
+_LINUX = sys.platform == "linux"
+_SO_FORCE = {socket.SO_RCVBUF: 33, socket.SO_SNDBUF: 32}
+"""SO_RCVBUFFORCE, SO_SNDBUFFORCE: beyond the limits that the system sets, for who may (CAP_NET_ADMIN)."""
+_IP_MTU_DISCOVER = 10
+_IPV6_MTU_DISCOVER = 23
+_SO_BINDTODEVICE = 25
+_IPV4 = socket.IPPROTO_IP
+_IPV6 = socket.IPPROTO_IPV6
+
+NUMBERS = {
+    "broadcast": (socket.SO_BROADCAST, socket.SO_BROADCAST),
+    "ttl": (socket.IP_TTL, socket.IPV6_UNICAST_HOPS),
+    "tos": (socket.IP_TOS, getattr(socket, "IPV6_TCLASS", 67)),
+    "mtu_discovery": (_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER),
+    "multicast_ttl": (socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS),
+    "multicast_loop": (socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP),
+}
+"""Options that are a number, for IPv4 and for IPv6."""
+
+
+def apply(sock: socket.socket, options: SocketOptions) -> None:
+    """Sets what `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
+    set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
+    set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
+    if options.reuse_port:
+        _set(sock, "reuse_port", True, socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if options.bind_device:
+        bind_device(sock, options.bind_device)
+    for name in NUMBERS:
+        value = getattr(options, name)
+        if value is not None and (value or name != "broadcast"):
+            _set_number(sock, name, value)
+    _set_multicast(sock, options)
+    ask(sock, options)
+    if options.bpf is not None:
+        attach_filter(sock, options.bpf)
+    if options.error_queue:
+        turn_on(sock)
+
+
+def reset(sock: socket.socket, options: SocketOptions) -> None:
+    """Takes back what another program has set on a socket and `options` do not ask for, where it would do harm: a
+    filter, and errors that nobody reads."""
+    if not _LINUX:
+        return
+    if options.bpf is None:
+        attach_filter(sock, None)
+    if not options.error_queue and sock.family != AF_UNIX:
+        turn_off(sock)
+
+
+def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
+    """Sets what only a bound socket can be asked for. Raises `BadOption`."""
+    if options.reuse_port_steering is not None:
+        attach_steering(sock, options.reuse_port_steering)
+
+
+def _set(sock: socket.socket, name: str, value: object, level: int, option: int, number: int) -> None:
+    try:
+        sock.setsockopt(level, option, number)
+    except OSError as error:
+        raise BadOption(name, value, f"the system refuses it: {error.strerror}") from None
+
+
+def numbers_of(sock: socket.socket, name: str, value: Any) -> tuple[list[tuple[int, int]], int | None]:
+    """Where setsockopt(2) has an option of `NUMBERS` for this socket, as (level, option), and the number for `value`. A
+    socket that carries both IPv4 and IPv6 has both."""
+    number = MTU_DISCOVERY[value] if isinstance(value, str) else None if value is None else int(value)
+    if name == "broadcast":
+        return [(socket.SOL_SOCKET, socket.SO_BROADCAST)], number
+    four, six = NUMBERS[name]
+    family = family_of(sock)
+    pairs = [(_IPV6, six)] if family in (socket.AF_INET6, DUAL_STACK) else []
+    return [*pairs, (_IPV4, four)] if family in (socket.AF_INET, DUAL_STACK) else pairs, number
+
+
+def _set_number(sock: socket.socket, name: str, value: Any) -> None:
+    pairs, number = numbers_of(sock, name, value)
+    for level, option in pairs:
+        _set(sock, name, value, level, option, number or 0)
+
+
+def set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
+    """Where the system would grant less, it is asked again with the right of an administrator, if we have that."""
+    if size is None:
+        return
+    _set(sock, name, size, socket.SOL_SOCKET, option, size)
+    if _LINUX and granted_buffer(sock, option) < size:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_FORCE[option], size)
+        except PermissionError:
+            pass  # what was granted is told
+
+
+def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
+    hear_own_groups_only(sock)
+    if options.multicast_interface:
+        set_multicast_interface(sock, options.multicast_interface)
+    bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
+    for group in options.groups:
+        join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+
+
+def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
+    index = index_of(sock, interface, "multicast_interface")
+    try:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(_IPV6, socket.IPV6_MULTICAST_IF, index)
+        if _LINUX and family_of(sock) != socket.AF_INET6:  # struct ip_mreqn
+            sock.setsockopt(_IPV4, socket.IP_MULTICAST_IF, bytes(8) + struct.pack("i", index))
+        elif sock.family == socket.AF_INET:
+            raise BadOption("multicast_interface", interface, "for IPv4 this is Linux only")
+    except OSError as error:
+        hint = f"the system refuses it: {error.strerror}; `ip link` lists the interfaces"
+        raise BadOption("multicast_interface", interface, hint) from None
+
+
+def bind_device(sock: socket.socket, device: str) -> None:
+    if not _LINUX:
+        raise BadOption("bind_device", device, LINUX_ONLY)
+    try:
+        if sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0") == device.encode():
+            return  # to bind it once more would take the capability
+        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
+    except OSError as error:
+        hint = {
+            errno.ENODEV: "there is no such interface; `ip link` lists them",
+            errno.EPERM: "it takes the capability CAP_NET_RAW",
+        }.get(error.errno or 0, f"the system refuses it: {error.strerror}")
+        raise BadOption("bind_device", device, hint) from None

@@ -1,0 +1,124 @@
+"""Lending: how a pool's buffers go to datagrams and come back, each exactly once, whatever the pool is and does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..udp_server.options import Buffers, writable_bytes
+
+
+class Lease:
+    """A pooled buffer on loan to a datagram and the answers made from it. It goes back to the pool once: when
+    released, when an answer has been sent, or when nobody holds any of these messages any more."""
+
+    __slots__ = ("_buffer", "_put", "view")
+
+    def __init__(self, buffer: Any, length: int, put: Callable[[Any], None]) -> None:
+        self._buffer = buffer
+        self._put = put
+        view = memoryview(buffer)
+        self.view = view[:length] if type(buffer) is bytearray else view.cast("B")[:length]
+
+    @property
+    def released(self) -> bool:
+        """True once the buffer has gone back."""
+        return self._buffer is None
+
+    def release(self) -> None:
+        """Gives the buffer back. From then on the view raises `ValueError`. A second time does nothing."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is None:
+            return
+        release_view(self.view)
+        self._put(buffer)
+
+    def release_after(self, data: Any) -> None:
+        """As `release`, after an answer of `data` was sent, which may be a part of the buffer: then it ends with it."""
+        if not self.released and is_view_of(data, self.view.obj):
+            release_view(data)
+        self.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_put", None) is not None:
+            self.release()
+
+
+def release_view(view: memoryview) -> None:
+    """Lets `view` raise from now on."""
+    try:
+        view.release()
+    except BufferError:
+        pass  # something (a numpy array, say) still points into it: the pool must not lend it out, see BufferPool
+
+
+def is_view_of(data: Any, buffer: Any) -> bool:
+    """True if `data` is a memoryview of `buffer`, or of a part of it, that was not released."""
+    try:
+        return isinstance(data, memoryview) and data.obj is buffer
+    except ValueError:
+        return False
+
+
+class Lender:
+    """One server's dealings with its buffer pool. A faulty pool loses no datagram: what fails is counted and logged.
+
+    errors: times that the pool raised, or gave something that is no writable buffer or that a datagram has already.
+    """
+
+    def __init__(self, pool: Buffers, fresh_size: int, warn: Callable[..., None]) -> None:
+        self._pool = pool
+        self._fresh_size = fresh_size
+        self._warn = warn
+        self._lent: set[int] = set()  # the ids of the pool's buffers that datagrams have
+        self._size = 0
+        self.errors = 0
+
+    def succeed(self, other: Lender) -> None:
+        """Goes on counting where `other` ends, and knows what that has lent."""
+        self._lent = other._lent
+        self.errors += other.errors
+
+    def get(self) -> Any:
+        """A buffer of the pool; if that fails, a fresh one."""
+        try:
+            buffer = self._pool.get()
+        except Exception as error:
+            self._failed("get", error)
+            return bytearray(self._fresh_size)
+        size = len(buffer) if type(buffer) is bytearray else writable_bytes(buffer)
+        if size and id(buffer) not in self._lent:
+            self._lent.add(id(buffer))
+            self._size = size
+            return buffer
+        self._failed("get", f"gave {type(buffer).__name__} that is no writable buffer, or is in use")
+        return bytearray(self._fresh_size)
+
+    def put(self, buffer: Any) -> None:
+        """A datagram's buffer goes back, unless it is a fresh one that took the place of the pool's."""
+        if id(buffer) in self._lent:
+            self._lent.discard(id(buffer))
+            self._give_back(buffer)
+
+    def put_sent(self, data: Any) -> None:
+        """A buffer that a user took from the pool and sent goes back: whole, whatever part of it was sent. Not one that
+        a datagram has, which goes back with that, and not a shorter one: it would cut the next long datagram."""
+        try:
+            whole = data.obj if isinstance(data, memoryview) else data
+        except ValueError:
+            return  # released already
+        if not isinstance(whole, bytearray) or id(whole) in self._lent or len(whole) < self._size:
+            return
+        if isinstance(data, memoryview):
+            release_view(data)
+        self._give_back(whole)
+
+    def _give_back(self, buffer: Any) -> None:
+        try:
+            self._pool.put(buffer)
+        except Exception as error:
+            self._failed("put", error)
+
+    def _failed(self, what: str, error: object) -> None:
+        self.errors += 1
+        self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", repr(error))

@@ -1,0 +1,68 @@
+"""A pool of receive buffers."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ...gen.options import check_integer
+
+
+class BufferPool:
+    """Buffers of `size` bytes, of which `capacity` at most are kept while nobody uses them.
+
+    `get` always gives a buffer, a new one if none is idle; the memory in use is bounded by what waits in mailboxes.
+    Safe to use
+    from several threads. A buffer of which somebody still holds a view when it comes back (a slice, a numpy array) is
+    not lent out again; a new one takes its place (`replaced`), so that no view ever shows another datagram.
+    """
+
+    def __init__(self, size: int = 65535, capacity: int = 1024) -> None:
+        check_integer("size", size, 1)
+        check_integer("capacity", capacity, 1)
+        self.size = size
+        self.capacity = capacity
+        self._idle: deque[bytearray] = deque(maxlen=capacity)
+        self._lent: dict[int, bytearray] = {}
+        self.allocated = 0
+        self.replaced = 0
+        self.foreign = 0
+
+    def __repr__(self) -> str:
+        return f"BufferPool(size={self.size}, capacity={self.capacity}, idle={self.idle}, lent={self.lent})"
+
+    @property
+    def idle(self) -> int:
+        """Buffers that wait to be lent."""
+        return len(self._idle)
+
+    @property
+    def lent(self) -> int:
+        """Buffers on loan: 0 once every message has been handled."""
+        return len(self._lent)
+
+    def get(self) -> bytearray:
+        """A writable buffer of `size` bytes. Its content is whatever was there before."""
+        try:
+            buffer = self._idle.pop()
+        except IndexError:
+            buffer = bytearray(self.size)
+            self.allocated += 1
+        self._lent[id(buffer)] = buffer
+        return buffer
+
+    def put(self, buffer: Any) -> None:
+        """Takes a buffer back (or a memoryview of it). One that this pool has not lent is counted (`foreign`), not
+        kept."""
+        if isinstance(buffer, memoryview):
+            buffer = buffer.obj
+        if self._lent.pop(id(buffer), None) is None:
+            self.foreign += 1
+            return
+        try:
+            buffer.append(0)  # a bytearray with views on it refuses to change its size
+            buffer.pop()
+        except BufferError:
+            self.replaced += 1
+            buffer = bytearray(self.size)
+        self._idle.append(buffer)

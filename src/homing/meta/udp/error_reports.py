@@ -1,0 +1,69 @@
+"""Telling `on_error` of datagrams that were not sent, or did not arrive."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from ...datagram import MessageUDP, MessageUDPError
+from ...gen import DeliveryError, MailboxFull, MetaTerminated, ProcessID, SendQueueFull, Target
+from ...node.processes.meta_process import MetaProcess
+from ...node.scheduling.activity import forget_frames
+
+
+class Reporter:
+    """Sends `MessageUDPError` to `to`, as long as fewer than `most` messages wait there. Never raises for what becomes
+    of one.
+
+    lost: how many found nobody, or no room.
+    """
+
+    def __init__(self, process: MetaProcess, to: Target, most: int, warn: Callable[..., None]) -> None:
+        local = isinstance(to, ProcessID) and to.node == process.core.name
+        self._to: Target = to.name if isinstance(to, ProcessID) and local else to
+        self._process = process
+        self._most = most
+        self._warn = warn
+        self.lost = 0
+
+    def tell(self, report: MessageUDPError) -> None:
+        """Sends `report`, as from this server."""
+        report.id = self._process.id
+        try:
+            self._refuse_if_full()
+            self._process.send(self._to, report)
+        except DeliveryError as error:
+            self.lost += 1
+            self._warn("on_error", "on_error was not told of a datagram that failed: %s", error)
+
+    def failed(self, message: MessageUDP, error: Exception, mtu: int | None) -> None:
+        """`message` was not sent. To be told before its buffer goes back."""
+        forget_frames(error)
+        data = _copied(message.data)
+        self.tell(MessageUDPError(None, message.addr, _number(error), data, error, mtu=mtu))
+
+    def _refuse_if_full(self) -> None:
+        """Bounds what waits at a receiver whose own mailbox has no limit, as for what is received."""
+        target = self._process.routes.get(self._to)
+        if target is not None and target.main is not None and len(target.main) >= self._most:
+            raise MailboxFull(self._to, self._most)
+
+
+def _number(error: Exception) -> int | None:
+    if isinstance(error, SendQueueFull):
+        return errno.ENOBUFS
+    if isinstance(error, MetaTerminated):
+        return errno.ECANCELED
+    number = getattr(error, "errno", None)
+    return number if isinstance(number, int) else None
+
+
+def _copied(data: Any) -> Any:
+    """`data` as bytes, if it is bytes-like: a buffer has another content soon."""
+    if not isinstance(data, (bytearray, memoryview)):
+        return data
+    try:
+        return bytes(data)
+    except ValueError:
+        return b""  # released before

@@ -1,0 +1,11 @@
+cimport cython
+
+from ...datagram.message cimport MessageUDP as Message
+from ...node.mailbox.lane cimport Lane
+
+
+@cython.locals(messages=list)
+cpdef list take_datagrams(Lane main, Py_ssize_t limit)
+
+@cython.locals(message=Message)
+cpdef bint any_leased(list messages)

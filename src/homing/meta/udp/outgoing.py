@@ -1,0 +1,53 @@
+"""What was sent to the alias of a UDP server, or client, on its way out of the mailbox."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ...datagram import Address, MessageUDP
+
+
+def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
+    """Takes the datagrams at the head of a main lane out of it, up to the first entry that is none, `limit` at most."""
+    messages: list[MessageUDP] = []
+    while main and len(messages) < limit:
+        entry = main.popleft()
+        if type(entry) is not tuple or not isinstance(entry[1], MessageUDP):
+            main.appendleft(entry)
+            break
+        messages.append(entry[1])
+    return messages
+
+
+def any_leased(messages: list[MessageUDP]) -> bool:
+    """True if one of them holds a pooled buffer."""
+    for message in messages:  # noqa: SIM110 - compiled, a plain loop is three times as fast
+        if message._lease is not None:
+            return True
+    return False
+
+
+def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> list[MessageUDP]:
+    """As `take_datagrams`, for a client: payloads alone, and datagrams without an address, go to `peer`. `only`: one to
+    another address is none."""
+    messages: list[MessageUDP] = []
+    while main and len(messages) < limit:
+        entry = main.popleft()
+        message = readdressed(entry[1], peer) if type(entry) is tuple else None
+        if message is None or (only and message.addr != peer):
+            main.appendleft(entry)
+            break
+        messages.append(message)
+    return messages
+
+
+def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
+    """The datagram that `thing` is: a payload alone, or one without an address, goes to `peer`. None: it is none."""
+    if isinstance(thing, (bytes, bytearray, memoryview)):
+        return MessageUDP(None, peer, thing)
+    if not isinstance(thing, MessageUDP):
+        return None
+    if thing.addr is None:
+        return MessageUDP(None, peer, thing.data, False, thing._lease, thing.info)
+    return thing

@@ -1,0 +1,89 @@
+"""Remembering: which requests have ended, so that a reply which comes too late, or twice, is known as such."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from ...datagram import Address, MessageUDP
+
+if TYPE_CHECKING:
+    from .requests import Request
+
+SCANNED = 64
+"""Requests without a key that are remembered at most: each reply that belongs to no open one is compared with all."""
+
+LATE_SECONDS = 30.0
+"""Without a key or a `match`, what comes later than this is no reply to a request that has ended: mostly it is known to
+be none, as that peer sends something unasked."""
+
+
+class Ended:
+    """A request without a key that has ended.
+
+    until: by the loop's clock.
+    left: replies that may still come: one for each time that it was sent.
+    """
+
+    __slots__ = ("answer", "left", "request", "until")
+
+    def __init__(self, request: Request, answer: MessageUDP | None, now: float) -> None:
+        self.request = request
+        self.answer = answer
+        self.until = now + LATE_SECONDS
+        self.left = request.attempts - (answer is not None)
+
+    def explains(self, message: MessageUDP, now: float) -> bool:
+        """True if `message` is one more reply to it. Without a `match` nobody can tell: then it is one that has come
+        before, or there are no more of them than times that the request was sent."""
+        if self.request.plan.match is not None:
+            try:
+                return self.request.matches(message)
+            except Exception:
+                return False  # it has failed by that while it was open, or not at all
+        if now > self.until:
+            return False
+        if self.answer is not None and self.answer.data == message.data:
+            return True
+        if (message.addr, message.data) in self.request.seen:
+            return True
+        self.left -= 1
+        return self.left >= 0
+
+
+class Memory:
+    """The last requests that have ended, of those with a key `limit` at most; `others`: those without."""
+
+    __slots__ = ("_keyed", "_limit", "others")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._keyed: OrderedDict[Hashable, tuple[bool, Address]] = OrderedDict()
+        self.others: deque[Ended] = deque(maxlen=min(limit, SCANNED))
+
+    def __bool__(self) -> bool:
+        return bool(self._keyed or self.others)
+
+    def keep(self, request: Request, answer: MessageUDP | None, now: float) -> None:
+        """`request` has ended, with that answer or without any."""
+        if not request.plan.keyed:
+            self.others.append(Ended(request, answer, now))
+        elif self._limit:
+            self._keyed.pop(request.key, None)
+            self._keyed[request.key] = (answer is not None, request.message.addr)
+            if len(self._keyed) > self._limit:
+                self._keyed.popitem(last=False)
+
+    def find(
+        self, key: Hashable, message: MessageUDP, from_peer: Callable[[Address, Address], bool], now: float
+    ) -> bool | None:
+        """Whether the request that `message` belongs to was answered; None: it belongs to none."""
+        if key is not None and key in self._keyed:
+            answered, to = self._keyed[key]
+            if from_peer(message.addr, to):
+                return answered
+        for ended in reversed(self.others):
+            if from_peer(message.addr, ended.request.message.addr) and ended.explains(message, now):
+                return ended.answer is not None
+        return None

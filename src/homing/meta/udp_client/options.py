@@ -1,0 +1,242 @@
+"""Options of the UDP client, and of a single request."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from ...datagram import Address, MessageUDP, SocketOptions
+from ...gen import BadOption, Target
+from ...gen.options import check_choice, check_integer, check_seconds, check_type
+from ..udp_server.options import Overflow, check_queues
+
+Key: TypeAlias = Callable[[Any], Hashable]
+Match: TypeAlias = Callable[[bytes, MessageUDP], object]
+Stray: TypeAlias = Literal["deliver", "drop"]
+
+MOST_REPLIES = 1024
+"""Replies that are collected at most where nobody says how many: a flood of them must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UDPClientOptions(SocketOptions):
+    """How a UDP client is made, and its requests where they do not say otherwise.
+
+    host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
+        one with both kinds of address the IPv4 one is taken.
+    port: of the peer.
+    local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
+    connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer
+        from another address, or are many (broadcast, multicast); what is not from the peer is dropped, unless
+        `any_source` lets it in.
+    any_source: replies, and other datagrams, may come from anybody. Only with `connected=False`.
+    process: who gets the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
+    stray: "deliver": what answers no request goes there. "drop": it is dropped.
+    timeout: seconds to wait for a reply until the request is sent again. Each wait is `backoff` times as long as the
+        one before, but no longer than `max_timeout`; `jitter` is the part of it that is left to chance, 0 to 1: with
+        0.1 it takes 90 to 100 % of its time.
+    retries: how often a request is sent again at most. By default it fails after 0.5 + 1 + 2 = 3.5 seconds, within the
+        5 that a `call` waits for.
+    random: gives numbers from 0 to 1, as `random.random` does. For tests.
+    key: tells which request a reply belongs to: a function of the payload whose result, say the message's id, is the
+        same for a request and its reply, and different for all that are open. It finds its request by one look, however
+        many are open. If it raises for a reply, that belongs to none.
+    reply_key: as `key`, for replies, where the id is somewhere else in those. None: `key`.
+    match: tells whether a reply belongs to a request: a function of the request's payload and the reply's `MessageUDP`,
+        asked for each open request, the oldest first. If it raises, that request fails with `gen.MatchFailed`. Not
+        together with `key`. None, without a `key`: any reply belongs to the oldest request that is open.
+    max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
+    remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
+        without a key it is 64 at most.
+    buffer_size, high_water, low_water, receive_batch, gro: as for a UDP server; while a request is open, reading does
+        not pause for the mailbox of `process`: what answers no request is then dropped (`dropped_newest`).
+    send_queue, send_overflow, on_error: as for a UDP server.
+    """
+
+    host: str
+    port: int
+    local_host: str = ""
+    local_port: int = 0
+    connected: bool = True
+    any_source: bool = False
+    process: Target | None = None
+    stray: Stray = "deliver"
+    timeout: float = 0.5
+    retries: int = 2
+    backoff: float = 2.0
+    max_timeout: float = 30.0
+    jitter: float = 0.1
+    random: Callable[[], float] = random.random
+    key: Key | None = None
+    reply_key: Key | None = None
+    match: Match | None = None
+    max_requests: int = 1024
+    remember: int = 1024
+    buffer_size: int = 65535
+    high_water: int = 1024
+    low_water: int | None = None
+    receive_batch: int = 64
+    gro: bool = True
+    send_queue: int = 1024
+    send_overflow: Overflow = "drop_newest"
+    on_error: Target | None = None
+
+    def __post_init__(self) -> None:
+        SocketOptions.__post_init__(self)
+        if not isinstance(self.host, str) or not self.host:
+            raise BadOption("host", self.host, "give the address or the name of the peer")
+        check_integer("port", self.port, 1, 65535)
+        check_type("local_host", self.local_host, str, 'a numeric address of this machine, or ""')
+        check_integer("local_port", self.local_port, 0, 65535)
+        check_type("connected", self.connected, bool, "True or False")
+        check_type("any_source", self.any_source, bool, "True or False")
+        if self.any_source and self.connected:
+            raise BadOption("any_source", True, "a connected socket hears its peer only; set connected=False")
+        if self.dual_stack:
+            raise BadOption("dual_stack", True, "it is for servers; a client has the address family of its peer")
+        check_queues(self)
+        check_choice("stray", self.stray, get_args(Stray))
+        check_integer("max_requests", self.max_requests, 1)
+        check_integer("remember", self.remember, 0)
+        self._check_functions()
+        check_seconds("max_timeout", self.max_timeout)
+        if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
+            raise BadOption("timeout", self.timeout, "give numbers for timeout, retries, backoff and jitter")
+        _check_timing(self)
+
+    def _check_functions(self) -> None:
+        for name in ("key", "reply_key", "match", "random"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise BadOption(name, function, "give a function, or None")
+        if self.random is None:
+            raise BadOption("random", None, "give a function such as random.random")
+        if self.match is not None and self.key is not None:
+            raise BadOption("match", self.match, "there is a key, which says it all; give one of them")
+        if self.reply_key is not None and self.key is None:
+            raise BadOption("reply_key", self.reply_key, "give key as well, for the requests")
+
+
+@dataclass(frozen=True, slots=True)
+class UDPRequest:
+    """A request for a UDP client, for `call`, with settings of its own. What is None is as in `UDPClientOptions`.
+
+    data: the payload, any bytes-like object. It is copied.
+    to: another peer, as the socket module writes it; its replies must come from there. Only with `connected=False`.
+    match: as in the options, and in the place of the client's `key`.
+    timeout, retries, backoff, jitter: as in the options.
+    collect: answer with a list of so many replies. Equal replies of one peer count once.
+    within: answer with a list of all replies that come in so many seconds, or the first `collect` (1024 by default).
+    at_least: where fewer come, the request fails; while there are fewer, it is sent again. None: `collect`, or with
+        `within` 1.
+    """
+
+    data: Any
+    _: KW_ONLY
+    to: Address | None = None
+    match: Match | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    backoff: float | None = None
+    jitter: float | None = None
+    collect: int | None = None
+    within: float | None = None
+    at_least: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.match is not None and not callable(self.match):
+            raise BadOption("match", self.match, "give a function, or None")
+        _check_timing(self)
+        if self.collect is not None:
+            check_integer("collect", self.collect, 1)
+        if self.within is not None:
+            check_seconds("within", self.within)
+        if self.at_least is not None:
+            if self.collect is None and self.within is None:
+                raise BadOption("at_least", self.at_least, "give collect or within as well")
+            check_integer("at_least", self.at_least, 0, self.collect or MOST_REPLIES)
+
+
+def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
+    if options.timeout is not None:
+        check_seconds("timeout", options.timeout)
+    if options.retries is not None:
+        check_integer("retries", options.retries, 0, 1000)
+    for name, low, high in (("backoff", 1, 1000), ("jitter", 0, 1)):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise BadOption(name, value, f"give a number of {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for a request: `UDPRequest` with all that it leaves to the options.
+
+    waits: seconds to wait for a reply, by the number of the wait, before chance takes its part.
+    collect: replies that are enough. 0: one, which is the answer itself.
+    keyed: replies are known by the client's key.
+    """
+
+    waits: tuple[float, ...]
+    jitter: float
+    random: Callable[[], float]
+    retries: int
+    match: Match | None
+    keyed: bool
+    collect: int = 0
+    at_least: int = 1
+    within: float | None = None
+
+    def seconds(self, number: int) -> float:
+        """How long the wait of that number is to last."""
+        seconds = self.waits[number]
+        return seconds * (1 - self.jitter * self.random()) if self.jitter else seconds
+
+
+def default_plan(options: UDPClientOptions) -> Plan:
+    """For requests without settings of their own."""
+    return Plan(
+        _waits(options.timeout, options.backoff, options.retries, options.max_timeout),
+        options.jitter,
+        options.random,
+        options.retries,
+        options.match,
+        options.key is not None,
+    )
+
+
+def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Plan:
+    """For a request with settings of its own, which come before those of `default`."""
+    retries = options.retries if request.retries is None else request.retries
+    waits = default.waits
+    if (request.timeout, request.backoff, request.retries) != (None, None, None):
+        timeout = options.timeout if request.timeout is None else request.timeout
+        backoff = options.backoff if request.backoff is None else request.backoff
+        waits = _waits(timeout, backoff, retries, options.max_timeout)
+    several = request.collect is not None or request.within is not None
+    enough = request.collect or (MOST_REPLIES if several else 0)
+    at_least = request.at_least
+    if at_least is None:
+        at_least = enough if request.collect is not None and request.within is None else 1
+    return Plan(
+        waits,
+        default.jitter if request.jitter is None else request.jitter,
+        default.random,
+        retries,
+        default.match if request.match is None else request.match,
+        default.keyed and request.match is None,
+        enough,
+        at_least,
+        request.within,
+    )
+
+
+def _waits(timeout: float, backoff: float, retries: int, most: float) -> tuple[float, ...]:
+    waits = [timeout]
+    for _ in range(retries):
+        waits.append(max(timeout, min(most, waits[-1] * backoff)))
+    return tuple(waits)

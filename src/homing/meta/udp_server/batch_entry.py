@@ -1,0 +1,70 @@
+"""Batches on their way: one lies in a mailbox as one entry, and ends with the callback that handled it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from ...datagram import DatagramBatch
+from ...node.mailbox.envelope import is_coroutine
+
+if TYPE_CHECKING:
+    from ...node.scheduling.activity import Activity
+
+CALLBACK = "handle_datagrams"
+
+
+class BatchEntry:
+    """A batch for a behavior that defines `handle_datagrams`.
+
+    ended: called once: after the callback, or when nobody will ever handle it.
+    callback: the user's coroutine, if there is one: see `node.envelope.close_unbegun`.
+    """
+
+    __slots__ = ("_batch", "_ended", "_letter", "callback")
+
+    def __init__(self, batch: DatagramBatch, ended: Callable[[], None]) -> None:
+        self._batch: DatagramBatch | None = batch
+        self._ended = ended
+        self._letter: DatagramBatch | None = None
+        self.callback: Coroutine[Any, Any, Any] | None = None
+
+    def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
+        """Runs the callback. Gives back a coroutine if that is to be awaited."""
+        behavior: Any = activity.behavior
+        try:
+            result = behavior.handle_datagrams(self._batch)
+        except BaseException:
+            self._failed(activity)
+            raise
+        if is_coroutine(result):
+            self.callback = result
+            return self._handle_later(activity, result)
+        self._end()
+        return None
+
+    async def _handle_later(self, activity: Activity, pending: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await pending
+        except BaseException:
+            self._failed(activity)
+            raise
+        self._end()
+
+    def letter(self) -> DatagramBatch | None:
+        """A copy, for a dead-letter process: of one that waits, or of one whose callback has failed."""
+        return self._letter if self._batch is None else self._batch.detach()
+
+    def _failed(self, activity: Activity) -> None:
+        if activity.wants_letters:
+            self._letter = self.letter()
+        self._end()
+
+    def _end(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch._end()
+            self._ended()
+
+    def __del__(self) -> None:
+        self._end()  # its receiver crashed before it came to it

@@ -1,0 +1,36 @@
+"""Opening the socket of a server."""
+
+from __future__ import annotations
+
+from ...datagram import Endpoint, asked, duplicate, let_go, open_socket
+from ...gen import BindFailed
+from .options import UDPServerOptions
+
+
+def open_endpoint(options: UDPServerOptions) -> Endpoint:
+    """The bound socket that `options` ask for. Raises `BindFailed`, `BadOption`."""
+    if options.socket is None:
+        sock = open_socket(options.host, options.port, options.activation, options)
+    else:
+        sock = duplicate(options.socket, options)
+    try:
+        endpoint = Endpoint(
+            sock,
+            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+            send_queue=options.send_queue,
+            drop_oldest=options.send_overflow == "drop_oldest",
+            gro=options.gro and options.buffer_pool is None,
+            groups=options.groups,
+            info=asked(options),
+            error_queue=options.error_queue,
+        )
+        if options.socket is not None:
+            let_go(options.socket)
+        return endpoint
+    except OSError as error:
+        sock.close()
+        hint = "it takes descriptors; raise `ulimit -n`"
+        raise BindFailed(options.host, options.port, error, hint, path=options.path) from None
+    except BaseException:
+        sock.close()
+        raise

@@ -1,0 +1,60 @@
+"""Protecting a server: whom it hears, how much of each, how much it answers to each, and how fast it sends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...datagram import Endpoint, RateLimit
+from ...datagram.policy.networks import parse_networks
+from ...datagram.sockets.kernel import overflows
+from ...gen import BadOption
+from ...gen.options import check_type
+
+if TYPE_CHECKING:
+    from .options import UDPServerOptions
+
+
+def check_protection(options: UDPServerOptions) -> None:
+    """Raises `BadOption` for the first of these options that cannot work."""
+    parse_networks("allow", options.allow)
+    parse_networks("deny", options.deny)
+    for name in ("rate_limit", "reply_limit"):
+        check_type(name, getattr(options, name), (RateLimit, type(None)), "a meta.RateLimit or None")
+    if options.rate_limit is not None and options.rate_limit.shorten is not None:
+        raise BadOption("rate_limit", options.rate_limit, "shorten is for reply_limit: here nothing is sent")
+
+
+def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
+    """From now on `endpoint` does what `options` say."""
+    endpoint.admit(options.allow, options.deny, options.rate_limit)
+    endpoint.limit_replies(options.reply_limit)
+    endpoint.pace(options.send_rate)
+
+
+def protection_counters(endpoint: Endpoint) -> dict[str, int]:
+    """What was not heard, and what was not sent or later: fields of `Statistics`."""
+    received, replies = endpoint.admission.limiter, endpoint.replies.limiter
+    return {
+        "denied": endpoint.admission.denied,
+        "limited": received.limited,
+        "limited_dry_run": received.limited_dry_run,
+        "reply_limited": replies.limited,
+        "reply_limited_dry_run": replies.limited_dry_run,
+        "send_delayed": endpoint.send_delayed,
+    }
+
+
+def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
+    """What `inspect` tells beside the counters."""
+    return {
+        "allow": [str(network) for network in options.allow],
+        "deny": [str(network) for network in options.deny],
+        "rate_limit": options.rate_limit is not None,
+        "rate_limit_evictions": endpoint.admission.limiter.evicted,
+        "reply_limit": options.reply_limit is not None,
+        "reply_limit_slipped": endpoint.replies.limiter.slipped,
+        "reply_limit_evictions": endpoint.replies.limiter.evicted,
+        "send_rate": None if options.send_rate is None else options.send_rate.bytes_per_second,
+        "bpf": options.bpf is not None,
+        "system_receive_overflows": overflows(endpoint.family),
+    }

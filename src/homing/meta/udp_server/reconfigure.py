@@ -1,0 +1,143 @@
+"""Changing the options of a server that runs: all that are asked for, or none.
+
+Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail.
+Rule 2: another address is another socket, which is bound first of all. It is made with the new options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...datagram import Address, Endpoint
+from ...datagram.address import is_numeric
+from ...datagram.sockets.change_options import ADJUSTABLE, Undo, adjust
+from ...gen import BadOption, NotAllowed
+from ...gen.options import check_seconds
+from .opening import open_endpoint
+from .options import UDPServerOptions
+from .protection import protect
+
+if TYPE_CHECKING:
+    from .server import UDPServer
+
+ADDRESS = ("host", "port")
+PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
+READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
+SENDING = ("send_queue", "send_overflow", "on_error", "linger")
+
+CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
+"""What a `Reconfigure` may name."""
+
+
+class Reconfigure:
+    """A request to a UDP server's alias, by `call` (or `send`): change options while it runs. All of them, or none.
+
+    Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
+
+    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, send_rate, process,
+        high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger, receive_buffer,
+        send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl,
+        multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that are joined.
+    grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
+        to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
+        closed. 5: a client that is told the new address needs one round trip.
+
+    Raises `BadOption` for what is no option, or cannot be changed while the server runs. What else is wrong, the caller
+    is told: `BadOption`, or `BindFailed` if the new address cannot be bound; then nothing has changed.
+    """
+
+    __slots__ = ("changes", "grace")
+    __match_args__ = ("changes",)
+
+    def __init__(self, *, grace: float = 5.0, **changes: Any) -> None:
+        check_seconds("grace", grace, zero=True)
+        for name, value in changes.items():
+            if name not in UDPServerOptions.__dataclass_fields__:
+                raise BadOption(name, value, "UDPServerOptions has no such field")
+            if name not in CHANGEABLE:
+                raise BadOption(name, value, "it is fixed when the server is created; create another one")
+        self.changes = changes
+        self.grace = grace
+
+    def __repr__(self) -> str:
+        return f"Reconfigure({', '.join(f'{name}={value!r}' for name, value in self.changes.items())})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconfigured:
+    """The answer to a `Reconfigure`: what is in force now.
+
+    options: all options, as if the server had been created with them.
+    local_address: what the socket is bound to, with the port that the system chose where 0 was asked for.
+    receive_buffer, send_buffer: bytes that the system granted.
+    clamped: which of the two are less than was asked for: the system's limits, net.core.rmem_max and wmem_max.
+    """
+
+    options: UDPServerOptions
+    local_address: Address
+    receive_buffer: int
+    send_buffer: int
+    clamped: tuple[str, ...]
+
+
+def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
+    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed."""
+    endpoint = server._endpoint
+    before = replace(server._options, groups=endpoint.memberships.groups)
+    now = _planned(server, before, request.changes)
+    moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
+    undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
+    try:
+        if moved is not None:
+            if moved.shared:
+                raise NotAllowed("another program still reads from that socket; wait until it was taken over")
+            protect(moved, now)
+        for name in ADJUSTABLE if moved is None else ():
+            if _differ(before, now, name):
+                undo.append(adjust(name, endpoint, before, now))
+        if _differ(before, now, *PROTECTION):  # of a former socket as well
+            protect(endpoint, now)
+    except BaseException:
+        protect(endpoint, before)
+        for back in reversed(undo):
+            back()
+        raise
+    server._change(now, moved, request.grace)
+    return _answer(server._endpoint, now)
+
+
+def _planned(server: UDPServer, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
+    """All options as they are to be. Raises `BadOption`."""
+    host = changes.get("host", before.host)
+    elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
+    if elsewhere and host != before.host and not is_numeric(host):
+        raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
+    if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
+        host = server.local_address[0]
+    given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
+    now = replace(before, **{**changes, **given})
+    if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
+        raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
+    return now
+
+
+def _discard(endpoint: Endpoint) -> None:
+    endpoint.close()
+
+
+def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
+    return any(getattr(before, name) != getattr(now, name) for name in names)
+
+
+def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
+    names = ("receive_buffer", "send_buffer")
+    return Reconfigured(
+        options=options,
+        local_address=endpoint.local_address,
+        receive_buffer=endpoint.receive_buffer,
+        send_buffer=endpoint.send_buffer,
+        clamped=tuple(name for name in names if getattr(endpoint, name) < (getattr(options, name) or 0)),
+    )

@@ -1,0 +1,186 @@
+"""The channel between two programs of which one takes over the sockets of the other: messages and file descriptors.
+
+A Unix socket of packets (unix(7), SOCK_SEQPACKET): a message is a JSON object with a "say", and comes whole or not at
+all. Who is at the other end the kernel tells (SO_PEERCRED), not the message. Nothing in one is evaluated.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...gen import NotAllowed
+
+PROTOCOL = 1
+"""Programs whose numbers differ do not understand each other."""
+
+_LONGEST = 64 * 1024
+"""Bytes of a message; one with 64 sockets has 2 KiB."""
+
+MOST_DESCRIPTORS = 64
+"""In one message. Linux takes 253 (SCM_MAX_FD)."""
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, linux/include/linux/socket.h
+
+
+class Refused(NotAllowed):
+    """The other program said that it will not go on. The text says why."""
+
+
+class Channel:
+    """One end of a connection. pid, uid: who is at the other."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
+
+    def close(self) -> None:
+        """A second time does nothing."""
+        if self._sock.fileno() >= 0:
+            # who waits for it is to be cancelled; a loop must not watch a descriptor that is somebody else's next
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+
+    async def send(self, say: str, *, descriptors: Sequence[int] = (), **more: Any) -> None:
+        """Raises `EOFError` if the other end is closed."""
+        data = [json.dumps({"say": say, **more}).encode()]
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        loop = self._loop
+        try:
+            await _when_ready(
+                loop.add_writer, loop.remove_writer, self._sock, lambda: self._sock.sendmsg(data, passed, _FLAGS)
+            )
+        except ConnectionError:
+            raise EOFError from None
+
+    async def receive(self, *expected: str) -> tuple[dict[str, Any], list[int]]:
+        """The next message, which must say something that is expected, and the descriptors that came with it.
+
+        Raises `EOFError` if the other end is closed, `Refused` if it says so or says something else.
+        """
+        message, descriptors = await _when_ready(
+            self._loop.add_reader, self._loop.remove_reader, self._sock, self._receive_untrusted
+        )
+        if message.get("say") in expected:
+            return message, descriptors
+        close_all(descriptors)
+        why = message.get("why") if message.get("say") == "refused" else f"it said {message.get('say')!r}"
+        raise Refused(f"OS process {self.pid}: {why}")
+
+    def _receive_untrusted(self) -> tuple[dict[str, Any], list[int]]:
+        space = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
+        try:
+            data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:  # it was closed before it had read all; what it has said before comes all the same
+            data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+        descriptors = _descriptors(passed)
+        try:
+            if not data:
+                raise EOFError
+            message = json.loads(data)
+            if not isinstance(message, dict) or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise ValueError
+        except (ValueError, RecursionError):
+            close_all(descriptors)
+            raise Refused(f"OS process {self.pid} sent what is no message, or more sockets than fit here") from None
+        return message, descriptors
+
+
+_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return list(found)
+
+
+def close_all(descriptors: list[int]) -> None:
+    """Closes these."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+async def _when_ready(
+    add: Callable[..., Any], remove: Callable[[int], Any], sock: socket.socket, act: Callable[[], Any]
+) -> Any:
+    """Does what a socket may have to wait for."""
+    while True:
+        try:
+            return act()
+        except BlockingIOError:
+            ready = asyncio.get_running_loop().create_future()
+            add(sock.fileno(), lambda waiter: waiter.done() or waiter.set_result(None), ready)
+            try:
+                await ready
+            finally:
+                if sock.fileno() >= 0:
+                    remove(sock.fileno())
+
+
+# --- making one -------------------------------------------------------------------------------------------
+
+
+def require_linux() -> None:
+    """Raises `NotAllowed` where sockets cannot be handed over."""
+    if sys.platform != "linux":
+        raise NotAllowed("sockets are handed over to another program on Linux only")
+
+
+def connect(path: str) -> Channel | None:
+    """A channel to the program that listens at `path`; None if there is none. Raises `OSError`."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.connect(path)  # does not wait: a queue that is full is an error
+        return Channel(sock)
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    except BaseException:
+        sock.close()
+        raise
+
+
+def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What tells a file from a later one of the same name, as long as this one is open; None: there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def listen(path: str) -> socket.socket:
+    """A socket that listens at `path` in the place of whatever did before, without a moment in between.
+
+    Raises `OSError`.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    beside = f"{path}.{os.getpid()}"
+    try:
+        sock.bind(beside)
+        try:
+            os.chmod(beside, 0o600)
+            sock.listen(8)
+            sock.setblocking(False)
+            os.rename(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,179 @@
+"""Taking over the UDP sockets of a predecessor: another OS process, which serves until we can.
+
+This is the successor's side; the other one, and the protocol, are in `handing_over`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from ...datagram.sockets import inherited
+from ...datagram.sockets.inherited import Inherited
+from ...gen import BadOption, NotAllowed
+from ...node import Node
+from .channel import PROTOCOL, Channel, Refused, close_all, connect, require_linux
+from .predecessor import ANSWER_TIMEOUT, Offer
+
+
+class TakeOver:
+    """Starts a service in the place of one that runs, without losing a datagram. Linux only.
+
+        async with meta.TakeOver(node, "/run/user/1000/dns.takeover"):
+            await node.spawn(Service)
+        node.ready()
+        await node.wait()
+
+    At the beginning of the block the program that listens at the Unix socket `path`, if any, hands over all its UDP
+    sockets: same user, same node name. In the block a server that asks for the same address, or `activation`, gets its
+    socket instead of binding it, and may send, but does not read: the predecessor serves on. At the end of the block
+    that one stops reading, works off what it has, answers it, and stops; the servers here read on. If the block raises,
+    or this program ends in it, the predecessor goes on as if nothing had been. After the block this program listens at
+    `path`, for the next, to which it hands over likewise: then its node stops.
+
+    Sockets keep what was set on them: buffers, multicast groups, what waits there. Those of which no server was made
+    are closed, and named in the log. Port 0 gets a new port. If the predecessor does not answer at the end, or has
+    gone, the servers here read all the same.
+
+    Entering raises `NotAllowed` if it refuses: it is taken over already, or stopping, or of another user, node name or
+    protocol; `BadOption` if `path` cannot be used. Leaving raises `NotAllowed` if it has waited too long for the block
+    (five minutes) and goes on: then this program is to stop.
+
+    predecessor: its OS process; None: there is none.
+    """
+
+    def __init__(self, node: Node, path: str) -> None:
+        require_linux()
+        self.predecessor: int | None = None
+        self._node = node
+        self._path = path
+        self._channel: Channel | None = None
+        self._sockets: list[Inherited] = []
+        self._turn = asyncio.Event()
+        self._parting: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            channel = self._channel = connect(self._path)
+        except OSError as error:
+            raise BadOption("path", self._path, f"it cannot be connected to: {error.strerror or error}") from None
+        if channel is not None:
+            try:
+                await self._ask(channel)
+            except BaseException:
+                self._give_up()
+                raise
+            self.predecessor = channel.pid
+            self._node.log.info("taking over %d sockets from OS process %d", len(self._sockets), channel.pid)
+            self._node.on_stopped(self._give_up)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._give_up()
+            return
+        if self._channel is not None:
+            try:
+                await self._begin(self._channel)
+            except BaseException:
+                self._give_up()
+                raise
+        try:
+            Offer(self._node, self._path)
+        except OSError as failure:
+            raise BadOption("path", self._path, f"nothing can listen there: {failure.strerror or failure}") from None
+
+    async def _ask(self, channel: Channel) -> None:
+        """Gets the sockets."""
+        if channel.uid != os.geteuid():
+            raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name)
+                while await self._receive(channel):
+                    pass
+        except (EOFError, TimeoutError) as error:
+            what = "has gone" if isinstance(error, EOFError) else "does not answer"
+            raise NotAllowed(f"OS process {channel.pid}, which is to hand over, {what}") from None
+
+    async def _receive(self, channel: Channel) -> bool:
+        """Gets some of the sockets. True if there are more."""
+        message, descriptors = await channel.receive("sockets")
+        names = message.get("names")
+        if not isinstance(names, list) or len(names) != len(descriptors):
+            close_all(descriptors)
+            raise Refused(f"OS process {channel.pid} sent {len(descriptors)} sockets, but other names")
+        found = [Inherited(descriptor, str(name)) for descriptor, name in zip(descriptors, names, strict=True)]
+        for one in found:
+            one.turn = self._turn
+        inherited.keep(found)
+        self._sockets += found
+        return bool(message.get("left"))
+
+    async def _begin(self, channel: Channel) -> None:
+        """The servers read, once the predecessor does not."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await _say(channel, "ready")
+                await channel.receive("stopped")
+        except (EOFError, TimeoutError) as error:
+            self._warn(error)
+        self._turn.set()
+        for one in self._sockets:
+            one.turn = None
+        await asyncio.sleep(0)  # they begin at once
+        self._close_unused()
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await _say(channel, "reading")
+                await channel.receive("done", "stopped")
+        except (EOFError, TimeoutError) as error:
+            self._warn(error)
+        self._parting = self._node._core.loop.create_task(self._part(channel))
+
+    def _warn(self, error: Exception) -> None:
+        what = "has gone" if isinstance(error, EOFError) else "does not answer: answers may change their order"
+        self._node.log.warning("OS process %s, which hands over, %s", self.predecessor, what)
+
+    def _close_unused(self) -> None:
+        unused = [one for one in self._sockets if one.lent is None and not one.name]
+        if unused:
+            names = ", ".join(map(str, unused))
+            self._node.log.warning("no server was made of these sockets, which are closed: %s", names)
+            self._let_go(unused)
+
+    async def _part(self, channel: Channel) -> None:
+        """While the predecessor lives, it has the addresses too, so that a server which is started anew could not bind
+        its own: until then its socket is kept."""
+        try:
+            while True:
+                await channel.receive("stopped", "done")
+        except EOFError:
+            pass  # it has ended
+        except Refused as error:
+            self._node.log.error("both programs serve now, stop one of them: %s", error)
+        self._let_go([one for one in self._sockets if not one.name])
+        channel.close()
+
+    def _let_go(self, sockets: list[Inherited]) -> None:
+        self._sockets = [one for one in self._sockets if one not in sockets]
+        inherited.let_go(sockets)
+
+    def _give_up(self) -> None:
+        """Has no more to do with the predecessor. A second time does nothing."""
+        if self._parting is not None:
+            self._parting.cancel()
+        if self._channel is not None:
+            self._channel.close()
+        self._let_go(self._sockets)
+
+
+async def _say(channel: Channel, word: str, **more: Any) -> None:
+    """If the other end is closed, what it has said last is still to be heard."""
+    with suppress(EOFError):
+        await channel.send(word, **more)

@@ -1,0 +1,91 @@
+"""What happens to what finds a mailbox full: `ProcessOptions.overflow` and `fallback`, `MetaOptions.overflow`.
+
+What the runtime itself puts into a mailbox (exit signals, what links and monitors bring, inspections) is never refused
+and never gives way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...gen import PID, MailboxFull, MessageFallback, MessagePriority, Target
+from .envelope import Request, SplitMessage, is_message
+from .preserved import OF_RELATIONS
+
+if TYPE_CHECKING:
+    from ..scheduling.activity import Activity
+    from .mailbox import Entry
+
+
+def message_overflows(target: Activity, to: Target, sender: PID, message: Any, entry: Entry, priority: int) -> None:
+    """`entry`, which is `message` on its way to `to`, has found its lane full. Raises `MailboxFull` if it gets nowhere
+    and the sender is to know."""
+    if _gives_way(target, priority):
+        _put(target, entry, priority)
+    elif not _fell_back(target, to, sender, message):
+        if target.options.overflow == "raise":
+            raise MailboxFull(to, target.limit)
+        target.dropped_newest += 1
+
+
+def request_overflows(target: Activity, to: Target, entry: Request, priority: int) -> None:
+    """As `message_overflows`, of a request: it has no fallback, and its caller is told in any case."""
+    if not publication_overflows(target, entry, priority):
+        raise MailboxFull(to, target.limit)
+
+
+def publication_overflows(target: Activity, entry: Entry, priority: int = MessagePriority.NORMAL) -> bool:
+    """As `message_overflows`, of what has no sender to be told. False: it has not got in."""
+    if _gives_way(target, priority):
+        _put(target, entry, priority)
+        return True
+    if target.options.overflow != "raise":
+        target.dropped_newest += 1
+    return False
+
+
+def _put(target: Activity, entry: Entry, priority: int) -> None:
+    target.put(entry, priority)
+    if not target.scheduled:
+        target.scheduler.schedule(target)
+
+
+def _gives_way(target: Activity, priority: int) -> bool:
+    """With "drop_oldest": takes the oldest out of the lane, if anything there may go."""
+    if target.options.overflow != "drop_oldest":
+        return False
+    oldest = target.take_oldest(priority, _may_go)
+    if oldest is None:
+        return False
+    if isinstance(oldest, Request):
+        target.core.calls.fail(oldest.ref, MailboxFull(target.id, target.limit))
+        target.dropped_oldest += 1
+    elif not _oldest_fell_back(target, oldest):
+        target.dropped_oldest += 1
+    if target.held and isinstance(target.id, PID):
+        target.resume()  # a pool may have waited to find room for that very message
+    return True
+
+
+def _may_go(entry: Entry) -> bool:
+    return is_message(entry) and not (type(entry) is tuple and isinstance(entry[1], OF_RELATIONS))
+
+
+def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
+    if type(entry) is tuple:
+        return _fell_back(target, target.id, *entry)
+    return isinstance(entry, SplitMessage) and _fell_back(target, entry.to, entry.sender, entry.message)
+
+
+def _fell_back(target: Activity, to: Target, sender: PID, message: Any) -> bool:
+    """True if the fallback process has taken it."""
+    fallback = getattr(target.options, "fallback", None)
+    other = None if fallback is None else target.routes.get(fallback.name)
+    if fallback is None or other is None or other is target or not isinstance(target.id, PID):
+        return False
+    entry = (sender, MessageFallback(target.id, fallback.tag, to, message))
+    if not other.put(entry, MessagePriority.NORMAL, other.limit):
+        return False
+    if not other.scheduled:
+        other.scheduler.schedule(other)
+    return True

@@ -1,0 +1,153 @@
+"""What a process leaves behind when it ends abnormally: the message in hand, and those that waited.
+
+What waited goes to the successor that a supervisor, a pool or a router starts in its place, if that was asked for
+(`ProcessOptions.preserve_mailbox`). The message in hand never does: it might be what the process died of. What nobody
+gets is a dead letter: counted, and sent to `ProcessOptions.dead_letters`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...datagram import MessageUDP
+from ...gen import (
+    PID,
+    DeliveryError,
+    MessageDeadLetter,
+    MessageEventStart,
+    MessageEventStop,
+    Ref,
+    TerminateKill,
+)
+from ..messaging.links import BROUGHT
+from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
+from .lane import make_lane
+
+if TYPE_CHECKING:
+    from ..processes.process import Process
+    from .mailbox import Entry
+
+OF_RELATIONS = (*BROUGHT, MessageEventStart, MessageEventStop)
+"""What the links, monitors and events of a process brought it: a successor has made none of these."""
+
+_PERSONAL = (Exit, Invoke)
+"""Envelopes that mean that one process and no other."""
+
+
+class Estate:
+    """What waited at `process`, lane by lane and in order, kept by its parent for the successor."""
+
+    __slots__ = ("_lanes", "process")
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._lanes: tuple[list[Entry], ...] = ([], [], [], [])
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes))
+
+    def collect(self) -> None:
+        """Takes what waits at the process."""
+        process = self.process
+        for kept, lane in zip(self._lanes, (process.urgent, process.system, process.main, process.logs), strict=True):
+            if lane is not None:
+                kept += [entry for entry in lane if _outlives(entry)]
+                lane.clear()
+
+    def append(self, entry: Entry) -> None:
+        """Adds what comes for the successor, to the main lane."""
+        self._lanes[2].append(entry)
+
+    def take_main(self, process: Process) -> list[Entry]:
+        """Takes out what waited in the main lane, in order, to be dealt anew by `process`."""
+        entries = self._lanes[2].copy()
+        self._lanes[2].clear()
+        for entry in entries:
+            _move(entry, process)
+        return entries
+
+    def absorb(self, other: Estate) -> None:
+        """Takes what waited at a successor that could not start: it came later."""
+        for kept, entries in zip(self._lanes, other._lanes, strict=True):
+            for entry in entries:
+                _move(entry, self.process)
+            kept += entries
+
+    def refs(self) -> set[Ref]:
+        """The requests among it: their callers wait on."""
+        return {entry.ref for lane in self._lanes for entry in lane if isinstance(entry, (Request, Inspection))}
+
+    def hand_to(self, successor: Process) -> None:
+        """Puts all of it at the heads of the lanes of `successor`, before what has come there since."""
+        for name, entries in zip(("urgent", "system", "main", "logs"), self._lanes, strict=True):
+            if entries:
+                if getattr(successor, name) is None:
+                    setattr(successor, name, successor.main_lane() if name == "main" else make_lane())
+                getattr(successor, name).extendleft(reversed(entries))
+                for entry in entries:
+                    _move(entry, successor)
+                entries.clear()
+
+    def bury(self) -> None:
+        """There is no successor: all of it becomes dead letters."""
+        process = self.process
+        reason = process.reason or TerminateKill()
+        for lane in self._lanes:
+            for entry in lane:
+                send_dead_letter(process, entry, reason, in_hand=False)
+            lane.clear()
+        process.core.calls.callee_gone(process, reason)
+
+
+def _outlives(entry: Entry) -> bool:
+    if type(entry) is tuple:
+        return not isinstance(entry[1], OF_RELATIONS)
+    return not isinstance(entry, _PERSONAL)
+
+
+def _move(entry: Entry, process: Process) -> None:
+    if isinstance(entry, (Request, Inspection)):
+        process.core.calls.moved(entry.ref, process)
+
+
+def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_hand: bool) -> None:
+    """Counts an entry that `process` has left unhandled, and sends it to its dead-letter process, if it has one."""
+    if not is_message(entry):
+        return
+    core = process.core
+    process.letters += 1
+    to = process.options.dead_letters
+    if to is not None:
+        sender, message = _unpack(entry, process)
+        letter = MessageDeadLetter(process.id, process.name, sender, message, reason, in_hand)
+        try:
+            core.delivery.send(process.id, to, letter)
+        except DeliveryError as error:
+            core.limited_log.warning(
+                core.loop.time(), "dead letters", "a dead letter of %s was lost: %s", process.id, error
+            )
+            to = None
+    if in_hand or to is not None:
+        core.dead_letters += 1
+    else:
+        core.discarded += 1
+
+
+def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
+    if type(entry) is tuple:
+        return entry
+    if isinstance(entry, Request):
+        return entry.sender, entry.request
+    if isinstance(entry, SplitMessage):
+        return entry.sender, entry.message
+    if isinstance(entry, Publication):
+        return process.core.pid, entry.event
+    return getattr(entry, "sender", process.id), entry.letter()
+
+
+def describe(entry: Entry | None) -> str:
+    """The entry in hand at a crash, for the log: of a datagram peer and size, else the type; never the content."""
+    if entry is None or not is_message(entry):
+        return ""
+    message = entry[1] if type(entry) is tuple else getattr(entry, "request", getattr(entry, "message", entry))
+    return f", handling {message!r}" if isinstance(message, MessageUDP) else f", handling a {type(message).__name__}"

@@ -1,0 +1,149 @@
+"""Calls: requests on their way and the callers that wait for the answer."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    PID,
+    Alias,
+    CallToSelf,
+    MessagePriority,
+    MetaTerminated,
+    ProcessTerminated,
+    Ref,
+    Target,
+)
+from ...gen.options import check_seconds
+from ..mailbox.envelope import Inspection, Request
+from .delivery import checked, split_address
+from .waiter import Waiter
+
+_NUMBER = attrgetter("ref")
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from ..processes.process import Process
+    from ..scheduling.activity import Activity
+
+
+class Calls:
+    """The open calls of one node, by their reference. Answers that nobody waits for any more are counted, not kept."""
+
+    __slots__ = ("_core", "_open", "_registry", "_scheduler", "late_responses")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._registry = core.registry
+        self._scheduler = core.scheduler
+        self._open: dict[Ref, Waiter] = {}
+        self.late_responses = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
+        """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
+        check_seconds("timeout", timeout)
+        callee = self._callee(caller, to)
+        ref = self._registry.make_ref()
+        sender = self._core.pid if caller is None else caller.sender
+        waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
+        self._begin(waiter)
+        return waiter.take() if waiter.done else await self.wait(waiter, timeout)
+
+    def begin(
+        self, caller: Process | None, to: Target, request: Any, timeout: float, priority: MessagePriority
+    ) -> Waiter:
+        """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
+        check_seconds("timeout", timeout)
+        callee = self._callee(caller, to)
+        ref = self._registry.make_ref()
+        sender = self._core.pid if caller is None else caller.sender
+        entry = Request(sender, ref, request, split_address(callee, to))
+        waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
+        self._begin(waiter)
+        return waiter
+
+    def _begin(self, waiter: Waiter) -> None:
+        self._open[waiter.ref] = waiter
+        waiter.begin()
+        try:
+            others = self._scheduler.run_inline(waiter)
+        except BaseException:
+            self._end(waiter)
+            raise
+        if waiter.caller is not None:
+            waiter.caller.running_time -= others  # they have counted it as theirs
+        if waiter.done:
+            self._end(waiter)
+
+    async def wait(self, waiter: Waiter, seconds: float) -> Any:
+        """The answer of a call that has begun. Waits for it `seconds` at most."""
+        try:
+            await waiter.wait(self._core.loop, seconds)
+        finally:
+            self._end(waiter)
+        return waiter.take()
+
+    def _end(self, waiter: Waiter) -> None:
+        self._open.pop(waiter.ref, None)
+        waiter.end()
+
+    def _callee(self, caller: Process | None, to: Target) -> Activity:
+        """The activity behind `to`, which must not be the caller itself."""
+        callee = self._registry.find(to)
+        if callee is caller:
+            raise CallToSelf(callee.id)
+        return callee
+
+    def waits(self, ref: Ref) -> bool:
+        """False once nobody waits for the answer any more. Of a caller on another node that is not known."""
+        waiter = self._open.get(ref)
+        return ref.node != self._core.name if waiter is None else not waiter.done
+
+    def answer(self, ref: Ref, answer: Any) -> None:
+        """Gives the caller its answer, or counts it as late."""
+        waiter = self._open.pop(ref, None)
+        if waiter is None or waiter.done:
+            self.late_responses += 1
+        else:
+            waiter.finish(answer, None)
+
+    def fail(self, ref: Ref, error: Exception) -> None:
+        """Lets the call raise `error` at the caller, or counts it as late."""
+        waiter = self._open.pop(ref, None)
+        if waiter is None or waiter.done:
+            self.late_responses += 1
+            return
+        if isinstance(error, StopIteration):
+            # it would end the coroutine that awaits the call
+            wrapped = RuntimeError("the callee answered with StopIteration")
+            wrapped.__cause__ = error
+            error = wrapped
+        waiter.finish(None, error)
+
+    def forward(
+        self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
+    ) -> None:
+        """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
+        callee = self._callee(process, to)
+        self._core.delivery.request(sender, callee, to, ref, request, priority)
+        self.moved(ref, callee)
+
+    def moved(self, ref: Ref, callee: Activity) -> None:
+        """The request was forwarded: from now on it fails if `callee` ends."""
+        waiter = self._open.get(ref)
+        if waiter is not None:
+            waiter.move(callee)
+
+    def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
+        """Fails every open call to `callee`, at once, the oldest first; but those `spared` go to a successor."""
+        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
+        waiters, callee.pending = callee.pending, None
+        for waiter in sorted(waiters or (), key=_NUMBER):
+            if spared and waiter.ref in spared:
+                waiter.move(callee)
+            elif self._open.pop(waiter.ref, None) is not None:
+                waiter.finish(None, gone(waiter.target, reason))

@@ -1,0 +1,72 @@
+"""Delivery: turns an address into a mailbox and puts the message there. The one place through which messages pass
+(but for the short ways of `Actor.send` and of `flow`, which do the same for the common case)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    PID,
+    Alias,
+    BadOption,
+    MessagePriority,
+    ProcessID,
+    Ref,
+    Target,
+)
+from ..mailbox.envelope import Request, SplitMessage
+from ..mailbox.overflow import message_overflows, request_overflows
+
+if TYPE_CHECKING:
+    from ..scheduling.activity import Activity
+    from ..scheduling.scheduler import Scheduler
+    from .registry import Registry
+
+_NORMAL = MessagePriority.NORMAL
+
+
+def split_address(target: Activity, to: Target) -> str | Alias | None:
+    """The name or alias that `to` is, if `target` tells those apart (`split_handle`)."""
+    if not target.split or isinstance(to, PID):
+        return None
+    return to.name if isinstance(to, ProcessID) else to
+
+
+class Delivery:
+    """Sends on one node."""
+
+    __slots__ = ("_registry", "_scheduler")
+
+    def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+
+    def send(self, sender: PID, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
+        """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
+
+        Raises the errors of `Registry.missing`, `MailboxFull`, and `BadOption` for a wrong priority.
+        """
+        target = self._registry.find(to)
+        address = split_address(target, to)
+        entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
+        if not target.put(entry, checked(priority), target.limit):
+            message_overflows(target, to, sender, message, entry, priority)
+        elif not target.scheduled:
+            self._scheduler.schedule(target)
+
+    def request(
+        self, sender: PID, target: Activity, to: Target, ref: Ref, request: Any, priority: MessagePriority
+    ) -> None:
+        """Puts a request into the mailbox of `target`. Raises `MailboxFull`; a request has no fallback."""
+        entry = Request(sender, ref, request, split_address(target, to))
+        if not target.put(entry, checked(priority), target.limit):
+            request_overflows(target, to, entry, priority)
+        elif not target.scheduled:
+            self._scheduler.schedule(target)
+
+
+def checked(priority: object) -> MessagePriority:
+    """`priority`, if it is one. Raises `BadOption`."""
+    if isinstance(priority, MessagePriority):
+        return priority
+    raise BadOption("priority", priority, "give a gen.MessagePriority")

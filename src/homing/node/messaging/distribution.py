@@ -1,0 +1,174 @@
+"""Dealing: how what waits at one process is handed to others, for a pool and its workers, a router and its routes.
+
+It puts entries right into the lanes of local processes, a turn's worth at a stretch: that is what makes a pool cheap.
+Receivers on another node would be reached through `Delivery`, one message at a time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ...datagram import MessageUDP
+from ...gen import PID, ProcessState
+from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
+from ..mailbox.mailbox import Entry
+from ..processes.process import Process
+
+_SLEEP, _TERMINATED = ProcessState.SLEEP, ProcessState.TERMINATED
+
+
+def has_room(receiver: Process) -> bool:
+    """True if `receiver` is alive and its mailbox takes one more message."""
+    return receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit)
+
+
+def hand(receiver: Process | None, entry: Entry) -> bool:
+    """Puts `entry` into the main lane of `receiver`. False, and nothing put, unless that is there, and has room."""
+    if receiver is None or not has_room(receiver):
+        return False
+    _put(receiver, entry)
+    return True
+
+
+def _put(receiver: Process, entry: Entry) -> None:
+    """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
+    successor."""
+    receiver.main_lane().append(entry)
+    if not receiver.scheduled:
+        scheduler = receiver.scheduler
+        scheduler.schedule(receiver)
+
+
+def next_with_room(receivers: list[Process], last: int) -> int:
+    """Which of `receivers` comes next after the `last`, counting only those that have room. -1: none has."""
+    number = last
+    for _ in range(len(receivers)):
+        number += 1
+        if number >= len(receivers):
+            number = 0
+        if has_room(receivers[number]):
+            return number
+    return -1
+
+
+def least_loaded(receivers: list[Process], last: int) -> int:
+    """Which of `receivers` has the least to do, waiting and in hand, of those that have room; of equals one that has
+    nothing in hand, then the next after the `last`. -1: none has room."""
+    found, least = -1, 0
+    number = last
+    for _ in range(len(receivers)):
+        number += 1
+        if number >= len(receivers):
+            number = 0
+        receiver = receivers[number]
+        if not receiver.alive:
+            continue
+        waiting = len(receiver.main) if receiver.main else 0
+        if receiver.limit and waiting >= receiver.limit:
+            continue
+        if receiver.ahead:
+            waiting += len(receiver.ahead)
+        load = 2 * waiting if receiver.state is _SLEEP else 2 * waiting + 3
+        if load == 0:
+            return number
+        if found < 0 or load < least:
+            found, least = number, load
+    return found
+
+
+def readdressed(entry: Entry, receiver: Process) -> Entry:
+    """The name or alias that an entry was sent to is that of the process that deals: to `receiver` it says nothing."""
+    if isinstance(entry, Request):
+        entry.to = None
+        receiver.core.calls.moved(entry.ref, receiver)
+    elif isinstance(entry, SplitMessage):
+        return (entry.sender, entry.message)
+    return entry
+
+
+def deal(main: deque[Entry], receivers: list[Process], last: int, most: int, by_load: bool) -> tuple[int, int]:
+    """Hands the entries at the head of `main` to `receivers`, in turn or (`by_load`) to who has the least to do: `most`
+    at most, as long as somebody has room, and up to an exit signal. Gives how many, and who got the last."""
+    dealt = 0
+    while dealt < most and main:
+        number = least_loaded(receivers, last) if by_load else next_with_room(receivers, last)
+        if number < 0:
+            break
+        entry = main.popleft()
+        if type(entry) is not tuple and isinstance(entry, Exit):
+            main.appendleft(entry)
+            break
+        receiver = receivers[number]
+        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
+        dealt += 1
+        last = number
+    return dealt, last
+
+
+def deal_by_key(
+    main: deque[Entry],
+    receivers: list[Process],
+    places: Any,
+    key: Callable[[PID, Any], Any] | None,
+    most: int,
+    refuse: Callable[[Entry, Exception], None],
+) -> tuple[int, int]:
+    """Hands the entries at the head of `main` to the receiver at the place of their key in the mapping `places`: `most`
+    at most, until one finds no room, and up to an exit signal.
+
+    key: gives the key of a message; None: the address it came from.
+    refuse: gets what has no place, and why.
+
+    Gives how many, those refused among them, and whose place the entry at the head has, if that one has ended or has no
+    room; else -1.
+    """
+    dealt = 0
+    while dealt < most and main:
+        entry = main.popleft()
+        if type(entry) is tuple:
+            sender, message = entry
+        elif isinstance(entry, Exit):
+            main.appendleft(entry)
+            break
+        else:
+            sender, message = _content(entry, receivers[0])
+        try:
+            if key is not None:
+                number = places[key(sender, message)]
+            elif type(message) is MessageUDP:
+                number = places[message.addr]
+            else:
+                number = places[sender]
+        except Exception as error:
+            refuse(entry, error)
+            dealt += 1
+            continue
+        receiver = receivers[number]
+        if receiver.state is _TERMINATED or (receiver.limit and receiver.main and len(receiver.main) >= receiver.limit):
+            main.appendleft(entry)
+            return dealt, number
+        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
+        dealt += 1
+    return dealt, -1
+
+
+def _content(entry: Entry, receiver: Process) -> tuple[PID, Any]:
+    """Sender and message of what is no plain message."""
+    if isinstance(entry, Request):
+        return entry.sender, entry.request
+    if isinstance(entry, SplitMessage):
+        return entry.sender, entry.message
+    if isinstance(entry, Publication):
+        return receiver.core.pid, entry.event
+    return receiver.parent, entry
+
+
+def idle(process: Process, again: Callable[[], None]) -> bool:
+    """True if nothing waits in the main lane of `process`, nothing is in hand, and behind it, where it forwards, it is
+    the same. If False, `again` is called once when that may have changed."""
+    if process.main or process.state is not _SLEEP:
+        process.watch(0, again)
+        return False
+    return process.behavior._idle(again)

@@ -1,0 +1,137 @@
+"""Events: one process publishes, those who are linked to the event or monitor it get each publication once."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    BadOption,
+    Event,
+    EventOptions,
+    EventTaken,
+    EventUnknown,
+    MessageEvent,
+    MessageEventStart,
+    MessageEventStop,
+    NodeUnknown,
+    NotAllowed,
+    Ref,
+    Unregistered,
+)
+from ...gen.options import check_name, check_type
+from ..mailbox.envelope import Publication
+from ..mailbox.overflow import publication_overflows
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from ..processes.process import Process
+
+
+class _Record:
+    __slots__ = ("buffer", "notify", "owner", "token")
+
+    def __init__(self, owner: Process, token: Ref, options: EventOptions) -> None:
+        self.owner = owner
+        self.token = token
+        self.notify = options.notify
+        self.buffer: deque[MessageEvent] | None = deque(maxlen=options.buffer) if options.buffer else None
+
+
+class Events:
+    """The events registered on one node."""
+
+    __slots__ = ("_core", "_records", "failures")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._records: dict[Event, _Record] = {}
+        self.failures = 0
+        core.relations.on_unsubscribed = self._unsubscribed
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def register(self, owner: Process, name: str, options: EventOptions) -> Ref:
+        """Registers an event and gives the token that publishing it takes. Raises `EventTaken`."""
+        check_name("name", name)
+        check_type("options", options, EventOptions, "gen.EventOptions")
+        event = Event(name, self._core.name)
+        taken = self._records.get(event)
+        if taken is not None:
+            raise EventTaken(event, taken.owner.id)
+        token = self._core.registry.make_ref()
+        self._records[event] = _Record(owner, token, options)
+        if owner.events is None:
+            owner.events = set()
+        owner.events.add(event)
+        return token
+
+    def unregister(self, owner: Process, name: str) -> None:
+        """Takes an event back; its consumers are told `Unregistered`. Raises `EventUnknown`, `NotAllowed`."""
+        event = Event(name, self._core.name)
+        record = self.find(event)
+        if record.owner is not owner:
+            raise NotAllowed(f"{event} belongs to {record.owner.id}")
+        self._drop(event, owner, Unregistered())
+
+    def owner_gone(self, owner: Process, reason: Exception) -> None:
+        """Ends all events of a process that has ended."""
+        for event in tuple(owner.events or ()):
+            self._drop(event, owner, reason)
+
+    def send(self, name: str, token: Ref, message: Any) -> int:
+        """Publishes `message`. Gives the number of mailboxes it was put into; full ones are counted in `failures`."""
+        event = Event(name, self._core.name)
+        record = self.find(event)
+        if record.token != token:
+            raise BadOption("token", token, f"it is not the token that registering {event} gave")
+        publication = MessageEvent(event, time.time(), message)
+        if record.buffer is not None:
+            record.buffer.append(publication)
+        delivered = 0
+        for consumer in self._core.relations.consumers(event).values():
+            if not consumer.alive:
+                continue  # it is ending
+            entry = Publication(publication)
+            if not consumer.put(entry, 0, consumer.limit) and not publication_overflows(consumer, entry):
+                self.failures += 1
+                continue
+            delivered += 1
+            if not consumer.scheduled:
+                self._core.scheduler.schedule(consumer)
+        return delivered
+
+    def subscribe(self, consumer: Process, event: Event, *, link: bool) -> list[MessageEvent]:
+        """Links `consumer` to `event`, or lets it monitor it. Gives the publications in the buffer, oldest first."""
+        record = self.find(event)
+        relations = self._core.relations
+        first = not relations.consumers(event)
+        if link:
+            relations.link(consumer, event)
+        else:
+            relations.monitor(consumer, event)
+        if first and record.notify:
+            record.owner.put_runtime((self._core.pid, MessageEventStart(event)), 1)
+        return list(record.buffer or ())
+
+    def find(self, event: Event) -> _Record:
+        """The record of `event`. Raises `EventUnknown`, or `NodeUnknown` for one of another node."""
+        record = self._records.get(event)
+        if record is None:
+            if event.node != self._core.name:
+                raise NodeUnknown(event, event.node)
+            raise EventUnknown(event)
+        return record
+
+    def _drop(self, event: Event, owner: Process, reason: Exception) -> None:
+        del self._records[event]
+        if owner.events is not None:
+            owner.events.discard(event)
+        self._core.relations.subject_gone(event, owner.id, reason)
+
+    def _unsubscribed(self, event: Event) -> None:
+        record = self._records.get(event)
+        if record is not None and record.notify:
+            record.owner.put_runtime((self._core.pid, MessageEventStop(event)), 1)

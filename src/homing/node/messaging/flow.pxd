@@ -1,0 +1,31 @@
+cimport cython
+
+from ..scheduling.activity cimport Activity
+from ..mailbox.lane cimport Lane
+
+
+cdef class Inlet:
+    cdef object _core
+    cdef Activity _owner
+    cdef object _ready
+    cdef object _resume
+    cdef object _sender
+    cdef object _to
+    cdef object _waiting_for
+    cdef Py_ssize_t _high
+    cdef Py_ssize_t _low
+    cdef bint _waits
+    cdef bint _marks
+
+    cdef object _batches
+    cdef object _kind
+    cdef bint _takes_batches
+
+    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
+    cpdef room(self)
+
+    @cython.locals(target=Activity, lane=Lane)
+    cpdef put(self, list messages)
+
+    @cython.locals(target=Activity)
+    cpdef bint takes_batches(self) except -1

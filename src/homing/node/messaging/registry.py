@@ -1,0 +1,128 @@
+"""The registry: which address leads to which mailbox.
+
+One dictionary holds PIDs, aliases and registered names side by side (they can never be equal), so that sending looks
+up once whatever it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...gen import (
+    PID,
+    Alias,
+    AliasUnknown,
+    BadOption,
+    HomingError,
+    MetaTerminated,
+    NameTaken,
+    NameUnknown,
+    NodeUnknown,
+    NotAllowed,
+    ProcessID,
+    ProcessTerminated,
+    ProcessUnknown,
+    Ref,
+    Target,
+)
+from ...gen.options import check_name
+
+if TYPE_CHECKING:
+    from ..processes.process import Process
+    from ..scheduling.activity import Activity
+
+
+_new = tuple.__new__
+"""Makes a named tuple without a Python call."""
+
+
+class Registry:
+    """Addresses of one node. `routes` leads from each to its activity; zombies and the dead are in it no more."""
+
+    __slots__ = ("_last", "_name_waiters", "creation", "names", "node", "routes")
+
+    def __init__(self, node: str, creation: int) -> None:
+        self.node = node
+        self.creation = creation
+        self.routes: dict[object, Activity] = {}
+        self.names: dict[str, Process] = {}
+        self._last = 1000  # numbers below are the node's own, as in Ergo
+        self._name_waiters: dict[str, list[Callable[[], None]]] = {}
+
+    def next_id(self) -> int:
+        """A number that no PID, alias or ref of this node has had."""
+        self._last += 1
+        return self._last
+
+    def make_pid(self) -> PID:
+        """A PID that was never used."""
+        return _new(PID, (self.node, self.next_id(), self.creation))
+
+    def make_alias(self) -> Alias:
+        """An alias that was never used."""
+        return Alias(self.node, self.next_id(), self.creation)
+
+    def make_ref(self) -> Ref:
+        """A reference that was never used."""
+        return _new(Ref, (self.node, self.next_id(), self.creation))
+
+    def find(self, to: Target) -> Activity:
+        """The activity behind `to`. Raises the error that `missing` gives."""
+        try:
+            found = self.routes.get(to)
+        except TypeError:
+            raise self.missing(to) from None
+        if found is None and isinstance(to, ProcessID) and to.node == self.node:
+            found = self.routes.get(to.name)
+        if found is None:
+            raise self.missing(to)
+        return found
+
+    def missing(self, to: object) -> HomingError:
+        """The error that tells why nothing is found at `to`."""
+        if isinstance(to, str):
+            return NameUnknown(to)
+        if isinstance(to, ProcessID):
+            return NameUnknown(to.name) if to.node == self.node else NodeUnknown(to, to.node)
+        if not isinstance(to, (PID, Alias)):
+            return BadOption("to", to, "give a PID, an Alias, a ProcessID or a registered name")
+        if to.node != self.node:
+            return NodeUnknown(to, to.node)
+        lived = to.creation == self.creation and 1000 < to.id <= self._last
+        if isinstance(to, PID):
+            return ProcessTerminated(to) if lived else ProcessUnknown(to)
+        return MetaTerminated(to) if lived else AliasUnknown(to)
+
+    def register_name(self, name: str, process: Process) -> None:
+        """Gives `process` the name. Raises `BadOption`, `NameTaken`, or `NotAllowed` if it has a name already."""
+        check_name("name", name)
+        owner = self.names.get(name)
+        if owner is not None:
+            raise NameTaken(name, owner.id)
+        if process.name is not None:
+            raise NotAllowed(f"{process.id} is registered as {process.name!r} already; a process has one name")
+        process.name = name
+        self.names[name] = process
+        self.routes[name] = process
+        for callback in self._name_waiters.pop(name, ()):
+            callback()
+
+    def unregister_name(self, process: Process) -> None:
+        """Takes the name away from `process`, if it has one."""
+        if process.name is not None:
+            del self.names[process.name]
+            self.routes.pop(process.name, None)  # where it is ending, the name leads to it no more
+            process.name = None
+
+    def when_registered(self, name: str, callback: Callable[[], None]) -> None:
+        """Calls `callback` once, as soon as somebody registers `name`."""
+        self._name_waiters.setdefault(name, []).append(callback)
+
+    def forget_waiter(self, name: str, callback: Callable[[], None]) -> None:
+        """Takes back a `when_registered`."""
+        waiters = self._name_waiters.get(name, [])
+        if callback in waiters:
+            waiters.remove(callback)
+        if not waiters:
+            self._name_waiters.pop(name, None)

@@ -1,0 +1,9 @@
+cimport cython
+
+from ..scheduling.activity cimport Activity
+from ..mailbox.mailbox cimport Mailbox
+from ..scheduling.scheduler cimport Scheduler
+
+
+@cython.locals(process=Activity, target=Mailbox, scheduler=Scheduler)
+cpdef send(behavior, to, message)

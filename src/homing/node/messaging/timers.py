@@ -1,0 +1,86 @@
+"""Timers: messages sent later, or again and again. They use the loop's monotonic clock: wall-clock jumps do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from math import floor
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...gen import CancelTimer, DeliveryError, MetaTerminated, ProcessTerminated, Target
+from ...gen.options import check_seconds
+from ..processes.thread_bridge import run_on_loop
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from ..scheduling.activity import Activity
+
+
+_ROUNDING = 1e-6
+"""Of a period. A tick that is due that soon is this one: sums of floating-point seconds are not exact, and a loop may
+call a hair too early."""
+
+
+class Cancellable(Protocol):
+    """What ends with an activity: a timer, a task."""
+
+    def cancel(self) -> object:
+        """Stops it."""
+
+
+class Timer:
+    """One `send_after` or `send_every`. Ends with the activity that set it."""
+
+    __slots__ = ("_core", "_handle", "_message", "_owner", "_period", "_start", "_ticks", "_to")
+
+    def __init__(self, core: Core, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> None:
+        self._core = core
+        self._owner = owner
+        self._to = to
+        self._message = message
+        self._period = seconds if periodic else 0.0
+        self._start = core.loop.time()
+        self._ticks = 1
+        self._handle: asyncio.TimerHandle | None = core.loop.call_at(self._start + seconds, self._fire)
+        owner.own(self)
+
+    def cancel(self) -> bool:
+        """Stops the timer, on whatever thread it is called. True if it was still to fire."""
+        return run_on_loop(self._core, self._cancel)
+
+    def _cancel(self) -> bool:
+        if self._handle is None:
+            return False
+        self._handle.cancel()
+        self._forget()
+        return True
+
+    def _forget(self) -> None:
+        self._handle = None
+        if self._owner.timers is not None:
+            self._owner.timers.discard(self)
+
+    def _fire(self) -> None:
+        if self._period:
+            # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
+            now = self._core.loop.time()
+            self._ticks = max(self._ticks, floor((now - self._start) / self._period + _ROUNDING)) + 1
+            self._handle = self._core.loop.call_at(self._start + self._ticks * self._period, self._fire)
+        else:
+            self._forget()
+        try:
+            self._core.delivery.send(self._owner.sender, self._to, self._message)
+            self._owner.messages_out += 1
+        except DeliveryError as error:
+            self._core.timer_failures += 1
+            if isinstance(error, (ProcessTerminated, MetaTerminated)):
+                self.cancel()  # that address never comes back
+
+
+def start_timer(core: Core, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> CancelTimer:
+    """Starts a timer of `owner` and gives the function that cancels it. Raises `BadOption` for a bad time or
+    address."""
+    check_seconds("seconds", seconds, zero=not periodic)
+    missing = core.registry.missing(to)
+    if isinstance(missing, ValueError):
+        raise missing
+    return Timer(core, owner, to, message, seconds, periodic).cancel

@@ -1,0 +1,340 @@
+"""The meta-process at run time: `start` on one side, the mailbox on the other, one alias, one end.
+
+`start` runs as a task if it is `async def`, else in a thread of its own. What it sends from that thread is handed
+to the
+loop. The behavior's `terminate` runs exactly once, whichever side ends first; a blocking `start` is to be unblocked
+by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Mapping
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    PID,
+    Alias,
+    CancelTimer,
+    MessagePriority,
+    MetaBehavior,
+    MetaInfo,
+    MetaOptions,
+    NotAllowed,
+    ProcessState,
+    Ref,
+    Target,
+    TerminateKill,
+    TerminateNormal,
+    as_reason,
+    is_orderly,
+    is_succeeded,
+)
+from ...gen.behavior import TERMINATE_TIMEOUT
+from ..logs import META_LOGGER, ContextAdapter, context
+from ..mailbox.envelope import is_coroutine
+from ..mailbox.mailbox import Entry
+from ..messaging.flow import Inlet
+from ..messaging.timers import start_timer
+from ..scheduling.activity import Activity, forget_frames
+from ..scheduling.stepping import stepped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..core import Core
+    from .process import Process
+
+_NORMAL = MessagePriority.NORMAL
+
+
+class MetaProcess(Activity):
+    """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`.
+
+    One whose behavior lingers outlives an owner that crashed: it keeps its alias, its mailbox and what it has open, and
+    goes on with the behavior by which another process adopts it.
+
+    adoptions: how often that was.
+    transfers: how often an owner has given it to another process.
+    """
+
+    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner", "transfers")
+
+    id: Alias
+    behavior: MetaBehavior
+    options: MetaOptions
+
+    def __init__(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+        super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
+        self.owner = owner
+        self.behavior = behavior
+        self.options = options
+        self.handler = None
+        self.forwards = behavior._forwards
+        self._source: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self.adoptions = self.transfers = 0
+        self._log: ContextAdapter | None = None
+
+    def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
+        """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
+        return Activity.put(self, entry, min(priority, 1), limit)
+
+    def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
+        return Activity.take_oldest(self, min(priority, 1), may_go)
+
+    def take_main(self) -> int:
+        return self.behavior._take_main(self.main) if self.main is not None else 0
+
+    # --- what the behavior sees ---------------------------------------------------------------------------
+
+    @property
+    def parent(self) -> PID:
+        return self.owner.id
+
+    @property
+    def env(self) -> Mapping[str, Any]:
+        return self.owner.env
+
+    @property
+    def log(self) -> ContextAdapter:
+        if self._log is None:
+            extra = context(self.core.name, self.owner.id, type(self.behavior).__name__, alias=self.id)
+            self._log = ContextAdapter(META_LOGGER, extra)
+        return self._log
+
+    def send(self, to: Target, message: Any) -> None:
+        self.send_with_priority(to, message, _NORMAL)
+
+    def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        self.on_loop(self._send, to, message, priority)
+
+    def _send(self, to: Target, message: Any, priority: MessagePriority) -> None:
+        self.core.delivery.send(self.sender, to, message, priority)
+        self.messages_out += 1
+
+    def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        self._require_timer("send_after")
+        return start_timer(self.core, self, to, message, seconds, periodic=False)
+
+    def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
+        self._require_timer("send_every")
+        return start_timer(self.core, self, to, message, seconds, periodic=True)
+
+    def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
+        self.on_loop(self.core.calls.answer, ref, answer)
+
+    def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
+        self.on_loop(self.core.calls.fail, ref, as_reason(error))
+
+    def awaited(self, ref: Ref) -> bool:
+        """False once the caller of a request waits no more: it gave up, or has ended. On the node's thread only."""
+        return self.core.calls.waits(ref)
+
+    async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+        from .spawning import spawn_meta
+
+        return await spawn_meta(self.core, self.owner, behavior, options)
+
+    def bound(self, limit: int) -> None:
+        """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.limit = limit
+        self.guarded = True
+
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
+        """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The node's event loop."""
+        return self.core.loop
+
+    def run_with(self, source: Callable[[], None]) -> bool:
+        """Calls `source` and then gives the receivers of what it delivered their turn, without another turn of the
+        loop. True if nobody is runnable after that."""
+        return self.core.scheduler.run_with(source)
+
+    def on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls `function(*args)` on the node's thread: at once if this is it."""
+        if threading.get_ident() == self.core.thread:
+            function(*args)
+        else:
+            self.core.from_thread(function, *args)
+
+    def _require_timer(self, what: str) -> None:
+        if not self.alive:
+            raise NotAllowed(f"{self.id} has ended; it can only send, in its terminate")
+        if threading.get_ident() != self.core.thread:
+            raise NotAllowed(f"{what} works on the node's thread only; send to the parent and let it set the timer")
+
+    # --- its life -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self.state is ProcessState.INIT:  # else it was adopted
+            super().start()
+        if self.core.stopping:
+            self.behavior.drain()  # it was there when all others were asked to, but not ready
+        if inspect.iscoroutinefunction(self.behavior.start):
+            self._source = self.core.loop.create_task(self._run_source())
+            self._source.add_done_callback(self._source_done)
+        else:
+            threading.Thread(target=self._run_thread, name=f"homing {self.id}", daemon=True).start()
+
+    async def _run_source(self) -> None:
+        try:
+            pending = self.behavior.start()
+            if is_coroutine(pending):
+                await stepped(pending, partial(self.scheduler.hold, self))
+            elif pending is not None:
+                await pending
+        except asyncio.CancelledError:
+            self._source_cancelled(asyncio.current_task())
+        except BaseException as error:
+            self.end(as_reason(error), error)
+        else:
+            self.end(TerminateNormal())
+
+    def _source_done(self, task: asyncio.Task[None]) -> None:
+        self._source_cancelled(task)  # does nothing unless the task was cancelled before it had begun
+
+    def _source_cancelled(self, task: asyncio.Task[None] | None) -> None:
+        """By the loop's shutdown. Where `end` cancels, it has ended already; where `outlive` does, it is not `_source`
+        any more."""
+        if task is self._source:
+            self.end(TerminateKill())
+
+    def _run_thread(self) -> None:
+        try:
+            self.behavior.start()
+        except BaseException as error:
+            outcome: tuple[Exception, BaseException | None] = (as_reason(error), error)
+        else:
+            outcome = (TerminateNormal(), None)
+        try:
+            self.core.loop.call_soon_threadsafe(self.end, *outcome)
+        except RuntimeError:
+            pass  # the loop is closed: the node, and this meta-process with it, has ended before
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        if not self.alive:
+            return
+        self.state = ProcessState.ZOMBIE
+        self.scheduled = True
+        self.core.registry.routes.pop(self.id, None)
+        if fault is not None and not is_orderly(reason):
+            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
+            forget_frames(fault)
+        for task in (self._source, self.task, self._expiry):
+            if task is not None:
+                task.cancel()
+        self.terminate(reason, TERMINATE_TIMEOUT)
+
+    # --- another owner --------------------------------------------------------------------------------------
+
+    def transfer(self, giver: Process, owner: Process) -> None:
+        """Belongs to `owner` from here on. Raises `NotAllowed` if it is not `giver`'s to give, or not started yet."""
+        if self.owner is not giver:
+            raise NotAllowed(f"{self.id} belongs to {self.owner.id}; only its owner can give it to another process")
+        if self.state is ProcessState.INIT:
+            raise NotAllowed(f"{self.id} has not been started yet; give it away when spawn_meta has returned")
+        if owner is giver:
+            return
+        if giver.metas is not None:
+            giver.metas.pop(self.id, None)
+        if owner.metas is None:
+            owner.metas = {}
+        owner.metas[self.id] = self
+        self.owner, self.sender = owner, owner.id
+        self.transfers += 1
+        self._log = None
+        self.behavior._transferred()
+
+    # --- without an owner ---------------------------------------------------------------------------------
+
+    @property
+    def lingering(self) -> bool:
+        """True while it has no owner."""
+        return self._expiry is not None
+
+    def lingers(self, reason: Exception, owner_started: bool) -> bool:
+        """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` or its own has failed,
+        only if it had another owner before: a start that fails leaves nothing behind, and ends nothing that was there
+        before."""
+        return (
+            self.behavior._linger > 0
+            and is_succeeded(reason)
+            and (self.adoptions + self.transfers > 0 or (owner_started and self._source is not None))
+            and not self.core.stopping
+        )
+
+    def outlive(self, reason: Exception) -> None:
+        """Goes on without its owner, for a bounded time."""
+        if self.owner.metas is not None:
+            self.owner.metas.pop(self.id, None)
+        source, self._source = self._source, None
+        if source is not None:
+            source.cancel()
+        seconds = self.behavior._linger
+        self._expiry = self.core.loop.call_later(seconds, self._expire, reason)
+        self.log.info("%s %s outlives its owner: it waits %g s for a successor", self._kind, self.id, seconds)
+        self.behavior._orphaned()
+
+    def _expire(self, reason: Exception) -> None:
+        self.log.warning("%s %s ends: nobody has adopted it", self._kind, self.id)
+        self.end(reason)
+
+    def adopt(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+        """Goes on as `behavior`, owned by `owner`. Raises `NotAllowed` if it has ended or was adopted meanwhile."""
+        if self._expiry is None or not self.alive:
+            raise NotAllowed(f"{self.id} does not linger any more; create another one")
+        if core is not self.core:
+            raise NotAllowed(f"{self.id} lingers at node {self.core.name}; only a process of that node can adopt it")
+        self._expiry.cancel()
+        self._expiry = None
+        self.adoptions += 1
+        self.owner, self.sender = owner, owner.id
+        self.behavior = behavior
+        self.options = options
+        self.limit = options.mailbox_size
+        self.guarded = self.main is None or self.limit > 0
+        self._log = None
+
+    def terminate_failed(self, error: BaseException) -> None:
+        self.log.error("terminate of meta-process %s %s failed: %r", self.id, self._kind, error, exc_info=error)
+
+    @property
+    def _kind(self) -> str:
+        return type(self.behavior).__name__
+
+    def ended(self, reason: Exception) -> None:
+        self.state = ProcessState.TERMINATED
+        self.core.metas.pop(self.id, None)
+        if self.owner.metas is not None:
+            self.owner.metas.pop(self.id, None)
+        self.core.calls.callee_gone(self, reason)
+        self.core.relations.subject_gone(self.id, self.owner.id, reason)
+        self.release()
+        self.core.changed()
+
+    def info(self) -> MetaInfo:
+        """A snapshot."""
+        return MetaInfo(
+            id=self.id,
+            behavior=self._kind,
+            state=self.state,
+            parent=self.owner.id,
+            uptime=perf_counter() - self.started_at,
+            running_time=self.running_time,
+            stalls=self.stalls,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            mailbox=self.mailbox_info(),
+            mailbox_size=self.limit,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
+        )

@@ -1,0 +1,21 @@
+from ..scheduling.activity cimport Activity
+
+
+cdef class Process(Activity):
+    cdef public dict estates
+    cdef public dict metas
+    cdef public object ahead
+    cdef public object application
+    cdef public object env
+    cdef public object estate
+    cdef public object leader
+    cdef public object name
+    cdef public object parent
+    cdef public object reason
+    cdef public set aliases
+    cdef public set events
+    cdef public set links
+    cdef public set monitors
+    cdef public Py_ssize_t letters
+    cdef public Py_ssize_t open_calls
+    cdef public bint ending

@@ -1,0 +1,356 @@
+"""The process: identity, relations, and the order in which it ends.
+
+It ends in this order, on every path: no address leads to it any more; its meta-processes end (sockets close); its
+`terminate` runs; callers that wait for it, links and monitors are told. Whoever is told can bind the same port at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    PID,
+    Alias,
+    Event,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessInfo,
+    ProcessOptions,
+    ProcessState,
+    Subject,
+    TerminateKill,
+    Unregistered,
+    is_orderly,
+    is_succeeded,
+)
+from ..logs import PROCESS_LOGGER, ContextAdapter, context
+from ..mailbox.preserved import Estate, describe, send_dead_letter
+from ..scheduling.activity import Activity
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from ..mailbox.mailbox import Entry
+    from .meta_process import MetaProcess
+
+_SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+
+class Process(Activity):
+    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
+
+    ahead: messages out of its main lane that a thread of its own may go on with; see `node/processes/threaded.py`.
+    application: the name of the one that it belongs to.
+    estate: what waited when it was killed, until it has ended.
+    estates: what waited at children that have ended, until they have a successor.
+    letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
+    """
+
+    __slots__ = (
+        "ahead",
+        "aliases",
+        "application",
+        "ending",
+        "env",
+        "estate",
+        "estates",
+        "events",
+        "leader",
+        "letters",
+        "links",
+        "metas",
+        "monitors",
+        "name",
+        "open_calls",
+        "parent",
+        "reason",
+    )
+
+    id: PID
+    behavior: ProcessBehavior
+    options: ProcessOptions
+
+    stuck = "swallows its cancellation"
+    """Why it may be that a killed process does not end."""
+
+    def __init__(
+        self, core: Core, parent: PID, leader: PID, env: Mapping[str, Any], split: bool, options: ProcessOptions
+    ) -> None:
+        pid = core.registry.make_pid()
+        super().__init__(core, pid, pid, options.mailbox_size, split)
+        self.parent = parent
+        self.leader = leader
+        self.env = env
+        self.options = options
+        self.ahead: deque[Entry] | None = None
+        self.application: str | None = None
+        self.estate: Estate | None = None
+        self.estates: dict[PID, Estate] | None = None
+        self.name: str | None = None
+        self.open_calls = 0
+        self.letters = 0
+        self.ending = False
+        self.reason: Exception | None = None
+        self.links: set[Subject] | None = None
+        self.monitors: set[Subject] | None = None
+        self.aliases: set[Alias] | None = None
+        self.events: set[Event] | None = None
+        self.metas: dict[Alias, MetaProcess] | None = None
+
+    def run_init(self, args: tuple[Any, ...]) -> Any:
+        """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
+        return self.behavior.init(*args)
+
+    def traps_exit(self, sender: PID) -> bool:
+        return self.behavior.trap_exit and sender != self.parent
+
+    @property
+    def wants_letters(self) -> bool:
+        return self.options.dead_letters is not None
+
+    def take_main(self) -> int:
+        if self.main is None:
+            return 0
+        return self.behavior._take_main(self.main)
+
+    def require_alive(self) -> None:
+        """Raises `NotAllowed` if the process has ended."""
+        if not self.alive:
+            raise NotAllowed(f"{self.id} has ended; it can only send, in its terminate")
+
+    @property
+    def log_adapter(self) -> ContextAdapter:
+        """The logger of this process."""
+        extra = context(self.core.name, self.id, type(self.behavior).__name__, name=self.name)
+        return ContextAdapter(PROCESS_LOGGER, extra)
+
+    # --- aliases ------------------------------------------------------------------------------------------
+
+    def create_alias(self) -> Alias:
+        """Gives the process one more address."""
+        self.require_alive()
+        alias = self.core.registry.make_alias()
+        self.core.registry.routes[alias] = self
+        if self.aliases is None:
+            self.aliases = set()
+        self.aliases.add(alias)
+        return alias
+
+    def delete_alias(self, alias: Alias) -> None:
+        """Takes an alias back; who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
+        if self.aliases is None or alias not in self.aliases:
+            raise NotAllowed(f"{alias} is not an alias of {self.id}")
+        self.aliases.discard(alias)
+        self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
+        self.core.relations.subject_gone(alias, self.id, Unregistered())
+
+    def unregister_name(self) -> None:
+        """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
+        name = self.name
+        if name is not None:
+            self.core.registry.unregister_name(self)
+            self.core.relations.subject_gone(name, self.id, Unregistered())
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Ends the process whatever it does and traps: at once if it sleeps, else as soon as its callback lets it."""
+        if self.state is _SLEEP:
+            self.end(TerminateKill())
+        elif self.alive:
+            self._leave()
+            self.state = _ZOMBIE
+            self._lay_aside()  # so the turn in which it may be finds nothing more
+            if self.task is not None:
+                self.task.cancel()
+        elif self.state is _ZOMBIE:
+            self.hurry()
+            for meta in (self.metas or {}).values():
+                meta.hurry()
+
+    def abandon(self) -> None:
+        """Ends what a killed process holds although its callback has not returned: nobody waits for it any longer. What
+        came of the message in hand nobody will know: it is a dead letter."""
+        self.ending = True
+        reason = TerminateKill()
+        hand, self.hand = self.hand, None
+        if hand is not None:
+            send_dead_letter(self, hand, reason, in_hand=True)
+        self._end_metas(reason)
+        self.ended(reason)
+
+    async def fail_init(self, reason: Exception) -> None:
+        """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""
+        if self.ending:
+            return  # a node that stops did not wait for it
+        if not self.alive:
+            reason = TerminateKill()
+        self.ending = True
+        self._leave()
+        self.state = _ZOMBIE
+        try:
+            if tasks := self._end_metas(reason, started=False):
+                await asyncio.wait(tasks)
+        finally:
+            self.ended(reason)
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        if self.ending:
+            return
+        self.ending = True
+        self._leave()
+        self.state = _ZOMBIE
+        hand, self.hand = self.hand, None
+        if fault is not None and not is_orderly(reason):
+            text = "process %s crashed%s: %r"
+            self.core.crashed(self.log_adapter, text, self._title(), describe(hand), reason, fault=fault)
+        elif not is_orderly(reason):
+            self.log_adapter.info("process %s ended: %r", self._title(), reason)
+        if hand is not None and not is_orderly(reason):
+            send_dead_letter(self, hand, reason, in_hand=True)
+        del hand
+        if tasks := self._end_metas(reason):
+            self.task = self.core.loop.create_task(_wait_for(tasks))
+            self.task.add_done_callback(lambda task: self._terminate(reason))
+        else:
+            self._terminate(reason)
+
+    def _terminate(self, reason: Exception) -> None:
+        self.terminate(reason, self.behavior._terminate_timeout)
+
+    def terminate_failed(self, error: BaseException) -> None:
+        self.log_adapter.error("terminate of process %s failed: %r", self._title(), error, exc_info=error)
+
+    def _title(self) -> str:
+        name = f" ({self.name!r})" if self.name else ""
+        return f"{self.id}{name} {type(self.behavior).__name__}"
+
+    def _leave(self) -> None:
+        """No address leads here any more. Nobody else can have the name before everybody has been told."""
+        routes = self.core.registry.routes
+        if routes.pop(self.id, None) is not None:
+            for alias in self.aliases or ():
+                del routes[alias]
+            if self.name is not None:
+                del routes[self.name]
+            self.scheduled = True
+
+    def _end_metas(self, reason: Exception, *, started: bool = True) -> list[asyncio.Task[None]]:
+        """Ends the meta-processes, last started first, but those that outlive a crash. Gives the tasks of those that
+        need time for it."""
+        for meta in reversed(tuple((self.metas or {}).values())):
+            if meta.lingers(reason, started):
+                meta.outlive(reason)
+            else:
+                meta.end(reason)
+        return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
+
+    def ended(self, reason: Exception) -> None:
+        """Tells everybody, and lets go of everything."""
+        if self.state is _TERMINATED:
+            return
+        self.state = _TERMINATED
+        self.reason = reason
+        core = self.core
+        core.processes.pop(self.id, None)
+        if self.name is not None:
+            del core.registry.names[self.name]
+        self._leave_estate(reason)
+        relations = core.relations
+        relations.consumer_gone(self)
+        core.events.owner_gone(self, reason)
+        relations.subject_gone(self.id, self.id, reason)
+        if self.name is not None:
+            relations.subject_gone(self.name, self.id, reason)
+        for alias in self.aliases or ():
+            relations.subject_gone(alias, self.id, reason)
+        self.release()
+        if self.application is not None:
+            core.applications.process_ended(self, reason)
+        core.changed()
+
+    # --- what it leaves -------------------------------------------------------------------------------------
+
+    @property
+    def _has_estate(self) -> bool:
+        """True if what waits at its end is somebody's."""
+        return self.options.preserve_mailbox or self.options.dead_letters is not None
+
+    def _lay_aside(self) -> None:
+        """Takes what waits out of the lanes, for a successor if there may be one."""
+        if self._has_estate:
+            self.estate = Estate(self)
+            self.estate.collect()
+        self.discard()
+
+    def _leave_estate(self, reason: Exception) -> None:
+        """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
+        estate, self.estate = self.estate, None
+        heir = self._heir()
+        if estate is None and self._has_estate and (is_succeeded(reason) or (heir and heir.behavior._succeeds_orderly)):
+            estate = Estate(self)
+        if estate is not None:
+            estate.collect()
+            if heir is not None:
+                if heir.estates is None:
+                    heir.estates = {}
+                heir.estates[self.id] = estate
+                self.core.calls.callee_gone(self, reason, estate.refs())
+                return
+            estate.bury()
+        self.core.calls.callee_gone(self, reason)
+
+    def _heir(self) -> Process | None:
+        """The parent, if it starts a successor that gets what waits here."""
+        parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
+        return parent if parent is not None and parent.alive and parent.behavior._succeeds else None
+
+    def forget_estate(self, child: PID) -> None:
+        """There will be no successor of `child`: what waited there is lost."""
+        if self.estates is not None:
+            estate = self.estates.pop(child, None)
+            if estate is not None:
+                estate.bury()
+
+    def release(self) -> None:
+        for child in tuple(self.estates or ()):
+            self.forget_estate(child)
+        super().release()
+
+    def info(self) -> ProcessInfo:
+        """A snapshot."""
+        return ProcessInfo(
+            pid=self.id,
+            name=self.name,
+            behavior=type(self.behavior).__name__,
+            kind=self.behavior._kind,
+            application=self.application,
+            state=self.state,
+            parent=self.parent,
+            leader=self.leader,
+            uptime=perf_counter() - self.started_at,
+            running_time=self.running_time,
+            stalls=self.stalls,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            mailbox=self.mailbox_info(),
+            mailbox_size=self.limit,
+            dropped_log=self.dropped_log,
+            dropped_newest=self.dropped_newest,
+            dropped_oldest=self.dropped_oldest,
+            env=self.env,
+            aliases=tuple(self.aliases or ()),
+            events=tuple(self.events or ()),
+            metas=tuple(self.metas or ()),
+            links=tuple(self.links or ()),
+            monitors=tuple(self.monitors or ()),
+            trap_exit=self.behavior.trap_exit,
+            thread=self.options.thread,
+        )
+
+
+async def _wait_for(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)

@@ -1,0 +1,201 @@
+"""Spawning: how a process or a meta-process comes to life, and what is undone if it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ...gen import (
+    PID,
+    Alias,
+    BadOption,
+    InitTimeout,
+    MetaBehavior,
+    MetaOptions,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessOptions,
+    ProcessState,
+    ProcessTerminated,
+    TerminateKill,
+    as_reason,
+)
+from ..mailbox.envelope import is_coroutine
+from ..scheduling.stepping import stepped
+from .meta_process import MetaProcess
+from .process import Process
+from .thread_bridge import on_node_thread
+from .threaded import ThreadedProcess
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from ..scheduling.activity import Activity
+
+_DEFAULT_PROCESS = ProcessOptions()
+_DEFAULT_META = MetaOptions()
+
+
+async def spawn(
+    core: Core,
+    parent: Process | None,
+    behavior: type[ProcessBehavior],
+    args: tuple[Any, ...],
+    name: str | None,
+    options: ProcessOptions | None,
+    *,
+    previous: PID | None = None,
+    application: str | None = None,
+) -> PID:
+    """Starts a process and gives its PID once `init` has finished.
+
+    previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
+    application: the one of which it is a member; where there is a parent, it belongs to the parent's.
+    Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
+    """
+    if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
+        raise BadOption("behavior", behavior, "give a class derived from act.Actor (its arguments follow)")
+    if options is None:
+        options = _DEFAULT_PROCESS
+    elif not isinstance(options, ProcessOptions):
+        raise BadOption("options", options, "give gen.ProcessOptions")
+    process = _create(core, parent, behavior, options)
+    process.application = application if parent is None else parent.application
+    try:
+        if name is not None:
+            core.registry.register_name(name, process)
+        _link_family(core, parent, process, options)
+        pending = core.scheduler.hold(process, process.run_init, args)
+        result = await _bounded(process, pending, behavior, options) if is_coroutine(pending) else pending
+        if behavior._configure is not None:
+            configured = process.behavior._configure(result)  # type: ignore[misc]
+            if is_coroutine(configured):
+                await configured
+        if not process.alive:
+            raise ProcessTerminated(process.id, TerminateKill())
+    except BaseException as error:
+        if parent is not None:
+            core.relations.unlink(parent, process.id)  # the parent is told by what is raised here
+        await process.fail_init(as_reason(error))
+        _keep_for_next(parent, process, previous)
+        raise
+    if parent is not None and parent.estates and previous in parent.estates:
+        parent.estates.pop(previous).hand_to(process)
+    process.start()
+    return process.id
+
+
+def _keep_for_next(parent: Process | None, failed: Process, previous: PID | None) -> None:
+    """What came to a successor that could not start waits for the next one."""
+    if parent is not None and parent.estates and failed.id in parent.estates:
+        estate = parent.estates.get(previous) if previous is not None else None
+        if estate is None:
+            parent.forget_estate(failed.id)
+        else:
+            estate.absorb(parent.estates.pop(failed.id))
+
+
+def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior], options: ProcessOptions) -> Process:
+    core.require_running()
+    if parent is None:
+        parent_pid, leader, env = core.pid, core.pid, core.env
+    else:
+        parent.require_alive()
+        parent_pid, leader, env = parent.id, parent.leader, parent.env
+    if options.env:
+        env = MappingProxyType({**env, **options.env})
+    kind = Process
+    if options.thread:
+        kind, behavior = ThreadedProcess, on_node_thread(behavior)
+    process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
+    instance = behavior.__new__(behavior)
+    instance._bind(process)
+    instance.__init__()  # type: ignore[misc]
+    process.behavior = instance
+    process.handler = instance._handler()
+    process.forwards = behavior._forwards
+    core.processes[process.id] = process
+    core.registry.routes[process.id] = process
+    core.spawned += 1
+    return process
+
+
+def _link_family(core: Core, parent: Process | None, process: Process, options: ProcessOptions) -> None:
+    if parent is None:
+        if options.link_parent or options.link_child:
+            raise BadOption("link_parent", True, "only a process can be the linked parent; spawn from a process")
+        return
+    if options.link_parent:
+        core.relations.link(process, parent.id)
+    if options.link_child:
+        core.relations.link(parent, process.id)
+
+
+async def _bounded(
+    activity: Activity,
+    pending: Coroutine[Any, Any, Any],
+    behavior: type[ProcessBehavior | MetaBehavior],
+    options: ProcessOptions | MetaOptions,
+) -> Any:
+    """Awaits an `init` that is asynchronous, or on another thread, for `init_timeout` at most."""
+    try:
+        async with asyncio.timeout(options.init_timeout) as limit:
+            return await stepped(pending, partial(activity.scheduler.hold, activity))
+    except TimeoutError:
+        if limit.expired():
+            raise InitTimeout(behavior.__name__, options.init_timeout) from None
+        raise
+
+
+async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
+    """Starts a meta-process of `owner` and gives its alias. If that fails, its `terminate` has run.
+
+    Raises what its `init` raised; `InitTimeout`; `BadOption`; `NotAllowed` if it was started before or `owner` has
+    ended; `NodeTerminated` if the node stops.
+    """
+    if not isinstance(behavior, MetaBehavior):
+        raise BadOption("behavior", behavior, "give a gen.MetaBehavior, for example from meta.create_udp_server(...)")
+    if "process" in behavior.__dict__:
+        raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
+    if options is None:
+        options = _DEFAULT_META
+    adopted: MetaProcess | None = behavior._adopts()
+    checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
+    meta = MetaProcess(core, owner, behavior, checked) if adopted is None else adopted
+    behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
+    try:
+        if not isinstance(options, MetaOptions):
+            raise BadOption("options", options, "give gen.MetaOptions")
+        core.require_running()
+        owner.require_alive()
+        if adopted is not None:
+            adopted.adopt(core, owner, behavior, checked)
+        _register_meta(core, owner, meta)
+        pending: Any = core.scheduler.hold(meta, behavior.init, meta)
+        if is_coroutine(pending):
+            await _bounded(meta, pending, type(behavior), options)
+        if not meta.alive or meta.lingering or meta.owner is not owner:
+            raise ProcessTerminated(owner.id)
+    except BaseException as error:
+        reason = as_reason(error)
+        if meta.behavior is not behavior or meta.lingering:
+            raise  # what it was to adopt lingers on
+        if meta.lingers(reason, owner_started=False):
+            meta.outlive(reason)
+            raise
+        meta.end(reason)
+        if meta.state is not ProcessState.TERMINATED and meta.task is not None:
+            await asyncio.wait((meta.task,))
+        raise
+    meta.start()
+    return meta.id
+
+
+def _register_meta(core: Core, owner: Process, meta: MetaProcess) -> None:
+    if owner.metas is None:
+        owner.metas = {}
+    owner.metas[meta.id] = meta
+    core.metas[meta.id] = meta
+    core.registry.routes[meta.id] = meta

@@ -1,0 +1,168 @@
+"""Crossing from another thread to the node's: what the runtime does, it does on its own thread.
+
+`on_node_thread` makes of a behavior class one whose methods may be used on any thread: each method of the behavior's
+base (`act.Actor`, say) runs on the node's thread, and who called it on another waits for the outcome. So errors are
+raised at the caller, the order is kept, and a thread cannot get ahead of the node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable, Coroutine
+from functools import cache, wraps
+from inspect import iscoroutinefunction
+from types import new_class
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...gen import BadOption, NodeTerminated, ProcessBehavior
+from ..scheduling.stepping import Stopwatch, stepped
+
+if TYPE_CHECKING:
+    from ..core import Core
+    from .process import Process
+
+T = TypeVar("T")
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which a waiting thread looks whether the loop was closed without having come to it."""
+
+
+class _Crossing:
+    """One function on its way to the node's thread, and its outcome on the way back."""
+
+    __slots__ = ("_arrived", "_function", "error", "result")
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._arrived = allocate_lock()
+        self._arrived.acquire()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._function()
+        except BaseException as error:
+            self.error = error
+        self._arrived.release()
+
+    def wait(self, core: Core) -> None:
+        while not self._arrived.acquire(timeout=_LOOK_AGAIN):
+            if core.loop.is_closed():
+                raise NodeTerminated(core.name)
+
+
+def run_on_loop(core: Core, function: Callable[[], T]) -> T:
+    """Runs `function` on the node's thread and gives what it returns, or raises what it raises. Another thread waits
+    for that.
+
+    Raises `NodeTerminated` if the loop is closed.
+    """
+    if get_ident() == core.thread:
+        return function()
+    crossing = _Crossing(function)
+    core.from_thread(crossing.run)
+    crossing.wait(core)
+    error = crossing.error
+    if error is None:
+        result: T = crossing.result
+        return result
+    try:
+        raise error
+    finally:
+        del error, crossing  # its traceback leads here, and must not lead back to it
+
+
+async def await_on_loop(process: Process, pending: Coroutine[Any, Any, T]) -> T:
+    """Awaits `pending` in a task of the node's loop, from the event loop of another thread, and charges `process` the
+    time. A cancellation goes with it. Raises `NodeTerminated` if the loop is closed."""
+    loop = process.core.loop
+    crossing = _outcome(process, pending)
+    try:
+        future = asyncio.run_coroutine_threadsafe(crossing, loop)
+    except RuntimeError:
+        crossing.close()
+        pending.close()
+        raise NodeTerminated(process.core.name) from None
+    result, error = await asyncio.wrap_future(future)
+    if error is None:
+        return result  # type: ignore[no-any-return]
+    try:
+        raise error
+    finally:
+        del error
+
+
+async def _outcome(process: Process, pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """What `pending` gives, or raises: a `SystemExit` that left the task would leave the loop as well."""
+    stopwatch = Stopwatch()
+    try:
+        return await stepped(pending, stopwatch.run), None
+    except BaseException as error:
+        return None, error
+    finally:
+        process.running_time += stopwatch.seconds
+
+
+# --- behaviors ----------------------------------------------------------------------------------------------
+
+
+class _Unannounced:
+    """Keeps a class that the runtime derives from a user's from the `__init_subclass__` of that."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        """Nobody is told."""
+
+
+def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
+    """`behavior`, with methods of its base that run on the node's thread. They stand behind the user's own classes in
+    the method resolution order: what these override still runs where it is called, and `super()` leads to them.
+
+    Raises `BadOption` for a pool, a supervisor and the like.
+    """
+    derived: type[ProcessBehavior] | None = vars(behavior).get("_on_node_thread")
+    if derived is None:
+        if behavior._forwards or behavior._configure is not None:
+            raise BadOption(
+                "thread", True, f"{behavior.__name__} works on the runtime itself; give its workers or children threads"
+            )
+        base = next(kind for kind in behavior.__mro__ if "_bind" in vars(kind))
+        names = {name: getattr(behavior, name) for name in ("__module__", "__qualname__", "__doc__")}
+        bases = (_Unannounced, behavior, _crossing_base(base))
+        derived = new_class(behavior.__name__, bases, exec_body=lambda namespace: namespace.update(names))
+        behavior._on_node_thread = derived  # type: ignore[attr-defined]
+    return derived
+
+
+@cache
+def _crossing_base(base: type[Any]) -> type[Any]:
+    """`base`, with each of its methods, but for the callbacks, made to run on the node's thread."""
+    methods = {
+        name: _crossing(getattr(base, name))
+        for kind in base.__mro__
+        for name, value in vars(kind).items()
+        if callable(value) and not isinstance(value, type) and not name.startswith("__")
+        if not hasattr(ProcessBehavior, name)
+    }
+    return type(base.__name__, (base,), {"__slots__": (), "__module__": base.__module__, **methods})
+
+
+def _crossing(method: Callable[..., Any]) -> Callable[..., Any]:
+    if iscoroutinefunction(method):
+
+        @wraps(method)
+        async def crossed(self: Any, *args: Any, **kwargs: Any) -> Any:
+            process: Process = self._process
+            pending = method(self, *args, **kwargs)
+            return await (pending if get_ident() == process.core.thread else await_on_loop(process, pending))
+
+    else:
+
+        @wraps(method)
+        def crossed(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return run_on_loop(self._process.core, lambda: method(self, *args, **kwargs))
+
+    return crossed

@@ -1,0 +1,165 @@
+"""A thread that runs callbacks, one after another, and tells the node's loop what came of them.
+
+Coroutines run to their end on an event loop of the thread's own, which is made when the first comes. All callbacks of a
+thread share one copy of the context variables with which the node was started: what one sets, the next one sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context, ContextVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ...datagram.sockets.substitute import home
+from ...gen import NodeTerminated
+from ..mailbox.envelope import is_coroutine
+from ..scheduling.stepping import Stopwatch, stepped
+
+if TYPE_CHECKING:
+    from ..core import Core
+
+_home: ContextVar[weakref.ref[asyncio.AbstractEventLoop]] = ContextVar("homing loop")
+"""On the thread of a process: the loop of its node. Held weakly, as an idle thread must not keep a dropped node."""
+
+
+def node_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of the node whose callback calls this, on whatever thread that runs; else the running loop, if any."""
+    home = _home.get(None)
+    if home is not None:
+        return home()
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Job:
+    """Callbacks that run at a stretch.
+
+    functions: each is asked for, on the thread, when the one before has succeeded.
+    done: called with this job, on the node's loop, when they are over.
+    last: none comes after it; the thread's event loop, and what is left on it, ends before `done` is called.
+    result: what the last one gave back. error: what it raised; then no more were asked for.
+    stopwatch: the seconds for which it has run.
+    """
+
+    __slots__ = ("_cancelled", "_core", "_done", "_functions", "_task", "error", "last", "result", "stopwatch")
+
+    def __init__(
+        self, core: Core, functions: Iterable[Callable[[], Any]], done: Callable[[Job], None], last: bool
+    ) -> None:
+        self._core = core
+        self._functions = functions
+        self._done = done
+        self.last = last
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.stopwatch = Stopwatch()
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Cancels the callback that runs, if it is asynchronous; not before it has begun. From the node's thread."""
+        self._cancelled = True
+        task = self._task
+        if task is not None:
+            try:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                pass  # the loop is closed: the callbacks are over
+
+    def take(self) -> Any:
+        """The result. Raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+    def run(self, context: Context, runner: asyncio.Runner) -> None:
+        """Runs the callbacks, on the thread."""
+        functions, self._functions = self._functions, ()  # they hold messages
+        try:
+            for function in functions:
+                result = self.stopwatch.run(context.run, function)
+                if is_coroutine(result):
+                    runner.run(self._await(result), context=context)
+                else:
+                    self.result = result
+                if self.error is not None:
+                    return
+        except BaseException as error:
+            self.error = error
+
+    async def _await(self, pending: Coroutine[Any, Any, Any]) -> None:
+        """Keeps what `pending` raises: a `SystemExit` that left the task would leave the loop as well."""
+        task = self._task = asyncio.current_task()
+        if self._cancelled and task is not None:
+            task.cancel()
+        try:
+            self.result = await stepped(pending, self.stopwatch.run)
+        except BaseException as error:
+            self.error = error
+
+    def close(self, runner: asyncio.Runner) -> None:
+        """Closes the thread's event loop."""
+        try:
+            runner.close()
+        except BaseException as error:
+            self.error = self.error or error
+
+    def report(self) -> bool:
+        """Hands itself to the loop. False if that is closed."""
+        try:
+            self._core.from_thread(self._done, self)
+        except NodeTerminated:
+            return False
+        return True
+
+
+class Worker:
+    """The thread of one process. It starts with the first job, and ends after the last one or by `close`."""
+
+    __slots__ = ("_core", "_jobs", "_name", "_started")
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self._name = name
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._started = False
+
+    def submit(self, functions: Iterable[Callable[[], Any]], done: Callable[[Job], None], *, last: bool = False) -> Job:
+        """Runs `functions` after those submitted before, then calls `done` on the loop."""
+        job = Job(self._core, functions, done, last)
+        if not self._started:
+            context = self._core.scheduler.context.copy()
+            context.run(_home.set, weakref.ref(self._core.loop))
+            context.run(home.set, self._core.thread)
+            threading.Thread(target=_work, args=(self._jobs, context), name=self._name, daemon=True).start()
+            self._started = True
+        self._jobs.put(job)
+        return job
+
+    def close(self) -> None:
+        """Ends the thread, after the job that it has in hand."""
+        self._jobs.put(None)
+
+    def __del__(self) -> None:
+        self.close()  # a node that was dropped without a stop
+
+
+def _work(jobs: SimpleQueue[Job | None], context: Context) -> None:
+    """What the thread does. While it waits it holds nothing of the node."""
+    runner = asyncio.Runner()
+    try:
+        while (job := jobs.get()) is not None:
+            job.run(context, runner)
+            if job.last:
+                job.close(runner)
+            if not job.report() or job.last:
+                return
+            del job
+    finally:
+        runner.close()

@@ -1,0 +1,37 @@
+cimport cython
+
+from ..mailbox.lane cimport Lane
+from ..mailbox.mailbox cimport Mailbox
+
+cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
+
+
+cdef class Activity(Mailbox):
+    cdef public object behavior
+    cdef public object core
+    cdef public object hand
+    cdef public object handler
+    cdef public object id
+    cdef public object options
+    cdef public object sender
+    cdef public object scheduler
+    cdef public object state
+    cdef public object task
+    cdef public dict routes
+    cdef public set pending
+    cdef public set timers
+    cdef public bint forwards
+    cdef public Py_ssize_t handled
+    cdef public Py_ssize_t messages_out
+    cdef public double running_time
+    cdef public double started_at
+    cdef public Py_ssize_t stalls
+
+    cpdef turn(self, double deadline, Py_ssize_t budget)
+
+    @cython.locals(count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)
+    cpdef advance(self, double deadline, Py_ssize_t budget, carrier)
+
+    cpdef carry_on(self, pending, double deadline, Py_ssize_t budget, carrier)
+    cpdef turn_over(self)
+    cpdef _rest(self)

@@ -1,0 +1,366 @@
+"""The activity: what processes and meta-processes have in common. A mailbox, a state, and turns in which it is drained.
+
+A callback that is `def` runs inline in the scheduler's slice. Where one gives back a coroutine, the rest of the turn
+runs in the task of a carrier, still in the slice. If that callback waits for something, the activity stays `running`
+and its mailbox waits until the callback is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
+from ..mailbox.envelope import ExitSignal, is_coroutine, is_message
+from ..mailbox.lane import COMPILED
+from ..mailbox.mailbox import Entry, Mailbox
+from .stepping import stepped
+
+if TYPE_CHECKING:
+    from ...gen import MetaBehavior, MetaOptions, ProcessBehavior, ProcessOptions
+    from ..core import Core
+    from ..messaging.timers import Cancellable
+    from ..messaging.waiter import Waiter
+    from .callback_tasks import Carrier, Pending
+
+_INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
+_WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+CLOCK_STEP = 8
+"""Messages between two readings of the clock at most. Reading it costs a tenth of the cheapest message."""
+
+
+class Activity(Mailbox):
+    """A mailbox with someone who drains it, one message at a time.
+
+    hand: the entry whose callback waits for something, or has failed.
+    handled: messages taken from the mailbox so far.
+    handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
+    forwards: the behavior drains the main lane itself, by `take_main`.
+    pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
+    routes, scheduler: the core's, at hand for what each message needs.
+    stalls: times that a callback has held the loop for too long; see `watchdog`.
+    task: the task in which an asynchronous callback runs now.
+    timers: what is cancelled when it ends.
+    """
+
+    __slots__ = (
+        "behavior",
+        "core",
+        "forwards",
+        "hand",
+        "handled",
+        "handler",
+        "id",
+        "messages_out",
+        "options",
+        "pending",
+        "routes",
+        "running_time",
+        "scheduler",
+        "sender",
+        "stalls",
+        "started_at",
+        "state",
+        "task",
+        "timers",
+    )
+
+    behavior: ProcessBehavior | MetaBehavior
+    options: ProcessOptions | MetaOptions
+    handler: Callable[[PID, Any], Any] | None
+
+    def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
+        super().__init__(limit, split)
+        self.core = core
+        self.routes = core.registry.routes
+        self.scheduler = core.scheduler
+        self.id = id
+        self.sender = sender
+        self.state = _INIT
+        self.forwards = False
+        self.task: asyncio.Task[None] | None = None
+        self.hand: Entry | None = None
+        self.handled = 0
+        self.messages_out = 0
+        self.running_time = 0.0
+        self.stalls = 0
+        self.started_at = perf_counter()
+        self.pending: set[Waiter] | None = None
+        self.timers: set[Cancellable] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self.behavior).__name__} {self.id} ({self.state.value})"
+
+    # --- what the two kinds do differently ---------------------------------------------------------------
+
+    def traps_exit(self, sender: PID) -> bool:
+        """True if an exit signal from `sender` becomes a message here."""
+        return False
+
+    @property
+    def wants_letters(self) -> bool:
+        """True if somebody gets what an abnormal end leaves unhandled."""
+        return False
+
+    def take_main(self) -> int:
+        """Drains the main lane wholesale, where the behavior does that itself (a pool). Gives how many it took."""
+        return 0
+
+    def end(self, reason: Exception, fault: BaseException | None = None) -> None:
+        """Ends the activity for `reason`; `fault` is what a callback of it raised, if it ends by that."""
+
+    # --- turns --------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """False once no address leads here any more."""
+        return self.state is not _ZOMBIE and self.state is not _TERMINATED
+
+    @property
+    def messages_in(self) -> int:
+        """Messages taken and messages waiting."""
+        return self.handled + self.waiting
+
+    def start(self) -> None:
+        """`init` is done: from here on the mailbox is drained."""
+        self.state = _SLEEP
+        if self.urgent or self.system or self.main or self.logs:
+            self.scheduler.schedule(self)
+        else:
+            self.scheduled = False
+
+    def turn(self, deadline: float, budget: int) -> None:
+        """Handles messages: not many more than `budget`, and until `deadline` of the scheduler's clock."""
+        if self.state is not _SLEEP:
+            return  # ended while it stood in the queue
+        self.state = _RUNNING
+        pending = self.advance(deadline, budget, None)
+        if pending is not None:
+            self.core.carriers.carry(self, pending, deadline, budget)
+            if self.task is None:
+                self.turn_over()
+        elif self.state is _RUNNING:
+            self._rest()
+        else:
+            self.turn_over()
+
+    def advance(self, deadline: float, budget: int, carrier: Carrier | None) -> Pending | None:
+        """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
+
+        That callback's coroutine is given back: with a `carrier`, in whose task this runs, when it has begun to wait;
+        else before it has begun.
+
+        The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
+        slow ones stop in time, also those that come after many quick ones.
+        """
+        handle = self.handler or self.behavior.handle_message
+        sender: Any = None
+        message: Any = None
+        result: Any
+        forwards = self.forwards
+        main = self.main
+        count, check = 0, 1
+        failure: BaseException | None = None
+        try:
+            while True:
+                if self.urgent:
+                    lane = self.urgent
+                elif self.system:
+                    lane = self.system
+                elif main and not self.held:
+                    if forwards:
+                        message = None
+                        count += self.take_main()
+                        if count >= budget or perf_counter() >= deadline:
+                            break
+                        continue
+                    lane = main
+                elif self.logs:
+                    lane = self.logs
+                elif main is None and self.main:
+                    main = self.main
+                    continue
+                else:
+                    break
+                if count >= check:
+                    if count >= budget or perf_counter() >= deadline:
+                        break
+                    check += count if count < CLOCK_STEP else CLOCK_STEP  # `min` would cost a tenth of a ping-pong
+                    if check > budget:
+                        check = budget
+                if COMPILED:  # such a lane makes no tuple where none is needed
+                    message = lane.take()  # type: ignore[attr-defined]
+                    sender = lane.sender  # type: ignore[attr-defined]
+                else:
+                    entry = lane.popleft()
+                    sender, message = entry if type(entry) is tuple else (None, entry)
+                count += 1
+                result = message.handle(self) if sender is None else handle(sender, message)
+                if result is not None and is_coroutine(result):
+                    if carrier is None or carrier.begin(result):
+                        self.handled += count
+                        self.hand = message if sender is None else (sender, message)
+                        if self.watchers is not None:
+                            self.notify_watchers()  # the callback may take long, and this was taken out of the lane
+                        return result
+                    if carrier.touched:
+                        break
+        except BaseException as error:
+            failure = error
+        self.handled += count
+        if failure is not None:
+            if message is not None or sender is not None:
+                self.hand = message if sender is None else (sender, message)
+            # the traceback must not keep the message, and with it a pooled buffer
+            entry = sender = message = result = None
+            self.failed(failure)
+        return None
+
+    def carry_on(self, pending: Pending, deadline: float, budget: int, carrier: Carrier) -> Pending | None:
+        """Goes on with a turn in the task of `carrier`. Gives back the coroutine that has begun to wait, if any."""
+        failure: BaseException | None = None
+        try:
+            if carrier.begin(pending):
+                return pending
+        except BaseException as error:
+            failure = error
+        if failure is not None:
+            del pending
+            self.failed(failure)
+            return None
+        self.hand = None
+        if not carrier.touched:
+            return self.advance(deadline, budget, carrier)
+        return None
+
+    def turn_over(self) -> None:
+        """A turn is over: ends, if it was killed in it, or waits for the next."""
+        if self.alive:
+            self._rest()
+        elif self.state is _ZOMBIE and self.task is None:
+            self.end(TerminateKill())
+
+    def _rest(self) -> None:
+        """A turn is over: back into the queue if there is more to do, else sleep."""
+        self.state = _SLEEP
+        if self.watchers is not None:
+            self.notify_watchers()
+        self.scheduled = False
+        if self.urgent or self.system or (self.main and not self.held) or self.logs:
+            self.scheduler.schedule(self)
+
+    def failed(self, error: BaseException) -> None:
+        """A callback raised, or an exit signal came: the activity ends."""
+        if isinstance(error, ExitSignal):
+            self.end(error.reason)
+        elif self.state is _ZOMBIE or (
+            isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling()
+        ):
+            self.end(TerminateKill())
+        elif isinstance(error, Exception):
+            self.end(error, error)
+        else:
+            self.end(as_reason(error), error)
+        forget_frames(error)
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def terminate(self, reason: Exception, seconds: float | None) -> None:
+        """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
+        try:
+            pending: Any = self.scheduler.hold(self, self.behavior.terminate, reason)
+        except BaseException as error:
+            self.terminate_failed(error)
+            pending = None
+        if is_coroutine(pending):
+            self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
+            self.task.add_done_callback(partial(self._terminated, pending, reason))
+        else:
+            self.ended(reason)
+
+    async def _terminate_later(self, pending: Coroutine[Any, Any, None], seconds: float | None) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await stepped(pending, partial(self.scheduler.hold, self))
+        except BaseException as error:
+            self.terminate_failed(error)
+
+    def _terminated(self, pending: Coroutine[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
+        pending.close()  # it never began if the loop's shutdown cancelled the task before that
+        self.ended(reason)
+
+    def terminate_failed(self, error: BaseException) -> None:
+        """Logs what `terminate` raised: the activity ends all the same."""
+
+    def ended(self, reason: Exception) -> None:
+        """Tells everybody, and lets go of everything."""
+
+    def hurry(self) -> None:
+        """Cancels an asynchronous `terminate`, but not before it has begun."""
+        if self.task is not None:
+            self.core.loop.call_soon(self.task.cancel)
+
+    # --- holding the main lane ----------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Leaves the main lane alone until `resume`."""
+        self.held = True
+
+    def resume(self) -> None:
+        """Takes from the main lane again."""
+        if self.held:
+            self.held = False
+            if self.main and not self.scheduled:
+                self.scheduler.schedule(self)
+
+    def put_back(self, entries: list[Entry]) -> None:
+        """Puts `entries` at the head of the main lane, in order."""
+        self.main_lane().extendleft(reversed(entries))
+        self.held = False
+        if not self.scheduled:
+            self.scheduler.schedule(self)
+
+    def put_runtime(self, entry: Entry, priority: int) -> None:
+        """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
+        if self.alive:
+            self.put(entry, priority)
+            if not self.scheduled:
+                self.scheduler.schedule(self)
+
+    def own(self, timer: Cancellable) -> None:
+        """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
+        if self.timers is None:
+            self.timers = set()
+        self.timers.add(timer)
+
+    def discard(self) -> None:
+        for lane in (self.urgent, self.system, self.main):
+            if lane:
+                self.core.discarded += sum(map(is_message, lane))
+        super().discard()
+
+    def release(self) -> None:
+        """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
+        self.hand = None
+        for timer in tuple(self.timers or ()):
+            timer.cancel()
+        self.discard()
+        self.notify_watchers(ended=True)
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Drops the traceback, which has been logged: a reason that is kept must not keep messages and their buffers."""
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        error = rest.pop()
+        if error is not None and id(error) not in seen:
+            seen.add(id(error))
+            error.__traceback__ = None
+            rest += (error.__cause__, error.__context__)
+            if isinstance(error, BaseExceptionGroup):
+                rest += error.exceptions

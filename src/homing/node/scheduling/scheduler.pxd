@@ -1,0 +1,43 @@
+cimport cython
+
+from .activity cimport Activity
+from ..mailbox.lane cimport Lane
+from ..messaging.waiter cimport Waiter
+
+
+cdef class Scheduler:
+    cdef public object loop
+    cdef public Lane ready
+    cdef public object context
+    cdef public bint armed
+    cdef public Py_ssize_t turn_messages
+    cdef public double turn_seconds
+    cdef public double slice_seconds
+    cdef public Activity holder
+    cdef public double since
+    cdef public double lent
+    cdef public double stall_seconds
+    cdef public object on_stall
+    cdef Py_ssize_t _depth
+    cdef double _end
+    cdef double _inline_end
+
+    cpdef schedule(self, Activity activity)
+
+    @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)
+    cpdef hold(self, Activity activity, function, argument, bint charged=*)
+
+    @cython.locals(activity=Activity, ready=Lane, now=double, later=double, end=double, outer=Activity, since=double, lent=double, entered=double)
+    cpdef _slice(self)
+
+    @cython.locals(now=double, end=double)
+    cpdef double run_inline(self, Waiter waiter) except? -1
+
+    @cython.locals(callee=Activity)
+    cpdef _deliver(self, Waiter waiter)
+
+    @cython.locals(ready=Lane, before=double)
+    cpdef _run_nested(self, Waiter waiter, double end)
+
+    @cython.locals(activity=Activity, ready=Lane, now=double, later=double, outer=Activity, since=double, lent=double, entered=double)
+    cpdef _run_until(self, Waiter waiter)

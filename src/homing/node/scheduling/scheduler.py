@@ -1,0 +1,217 @@
+"""The scheduler: gives runnable processes and meta-processes their turns.
+
+It runs them in slices. Whoever is made runnable during a slice runs in it, before the event loop is polled again: a
+message costs no loop iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends
+after `turn_messages` or `turn_seconds`; then the next in the queue has its turn (promise 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from math import inf
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ...gen import NodeOptions
+from ..mailbox.lane import make_lane
+
+if TYPE_CHECKING:
+    from ..messaging.waiter import Waiter
+    from .activity import Activity
+
+MOST_NESTED = 8
+"""Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
+
+logger = logging.getLogger("homing.scheduler")
+
+
+def _nobody_is_told(holder: Activity, since: float, seconds: float) -> None:
+    """There is no watchdog."""
+
+
+class Scheduler:
+    """One queue of runnable activities on one event loop.
+
+    holder: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
+        others had it, whose turns it ran inside of its own. For the watchdog.
+    stall_seconds: `on_stall(holder, since, seconds)` is called when one has held the loop that long.
+    armed: a slice is running or will run; adding to `ready` is enough.
+    context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
+        a task of the user's say, lends its own to nobody.
+    """
+
+    __slots__ = (
+        "_depth",
+        "_end",
+        "_inline_end",
+        "armed",
+        "context",
+        "holder",
+        "lent",
+        "loop",
+        "on_stall",
+        "ready",
+        "since",
+        "slice_seconds",
+        "stall_seconds",
+        "turn_messages",
+        "turn_seconds",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
+        self.loop = loop
+        self.ready: deque[Activity] = make_lane()
+        self.armed = False
+        self.context = copy_context()
+        self._depth = 0
+        self._end = 0.0
+        self._inline_end = 0.0
+        self.holder: Activity | None = None
+        self.since = 0.0
+        self.lent = 0.0
+        self.stall_seconds = inf
+        self.on_stall: Callable[[Activity, float, float], None] = _nobody_is_told
+        self.turn_messages = options.turn_messages
+        self.turn_seconds = options.turn_seconds
+        self.slice_seconds = options.slice_seconds
+
+    def schedule(self, activity: Activity) -> None:
+        """Queues `activity`, which must not be scheduled yet."""
+        activity.scheduled = True
+        self.ready.append(activity)
+        if not self.armed:
+            self.armed = True
+            self.loop.call_soon(self._slice, context=self.context.copy())
+
+    def hold(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
+        """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
+
+        charged: adds the time to its running time.
+        """
+        outer, since, lent = self.holder, self.since, self.lent
+        now = perf_counter()
+        self.holder = activity
+        self.since = now
+        self.lent = 0.0
+        try:
+            return function(argument)
+        finally:
+            seconds = perf_counter() - now
+            if charged:
+                activity.running_time += seconds
+            if seconds - self.lent >= self.stall_seconds:
+                self.on_stall(activity, now, seconds - self.lent)
+            self.holder, self.since, self.lent = outer, since, lent + seconds
+
+    def run_with(self, source: Callable[[], None]) -> bool:
+        """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
+        callback, so that what it delivers costs no other iteration of the loop. True if nobody is runnable now."""
+        if self.armed:
+            source()
+            return False
+        self.armed = True
+        try:
+            source()
+        finally:
+            self.context.copy().run(self._slice)
+        return not self.armed
+
+    def run_inline(self, waiter: Waiter) -> float:
+        """Delivers the request of `waiter` and runs what that sets going, at once: where the answer comes before the
+        slice is over, the call need not wait at all. Gives the seconds that the others took.
+
+        A task that never has to wait would never let the loop poll: outside of a slice this goes on for `slice_seconds`
+        at most, then it only queues until the loop has polled.
+        """
+        now = perf_counter()
+        end = self._end or self._inline_end
+        if not end:
+            end = self._inline_end = now + self.slice_seconds
+            self.loop.call_soon(self._polled, context=self.context)
+        if now >= end or self._depth >= MOST_NESTED:
+            self._deliver(waiter)
+            return 0.0
+        if self.armed:
+            self._run_nested(waiter, end)
+        else:
+            self.armed = True
+            try:
+                self._deliver(waiter)
+            finally:
+                self.context.copy().run(self._slice)
+        return perf_counter() - now
+
+    def _deliver(self, waiter: Waiter) -> None:
+        waiter.put()
+        callee = waiter.callee
+        if not callee.scheduled:
+            self.schedule(callee)
+
+    def _run_nested(self, waiter: Waiter, end: float) -> None:
+        """Runs who is made runnable by the request of `waiter`, and nobody else, until that is answered."""
+        ready, self.ready = self.ready, make_lane()
+        before, self._end = self._end, end
+        self._depth += 1
+        try:
+            self._deliver(waiter)
+            if self.ready:
+                self.context.copy().run(self._run_until, waiter)
+        finally:
+            self._depth -= 1
+            self._end = before
+            ready.extend(self.ready)
+            self.ready = ready
+
+    def _run_until(self, waiter: Waiter) -> None:
+        ready = self.ready
+        now = perf_counter()
+        outer, since, lent, entered = self.holder, self.since, self.lent, now
+        while ready and not waiter.done and now < self._end:
+            activity = ready.popleft()
+            self.holder = activity
+            self.since = now
+            self.lent = 0.0
+            activity.turn(now + self.turn_seconds, self.turn_messages)
+            later = perf_counter()
+            activity.running_time += later - now
+            if later - now - self.lent >= self.stall_seconds:
+                self.on_stall(activity, now, later - now - self.lent)
+            now = later
+        self.holder, self.since, self.lent = outer, since, lent + now - entered
+
+    def _polled(self) -> None:
+        self._inline_end = 0.0
+
+    def _slice(self) -> None:
+        ready = self.ready
+        now = perf_counter()
+        end = self._end = now + self.slice_seconds
+        outer, since, lent, entered = self.holder, self.since, self.lent, now
+        try:
+            while ready:
+                activity = ready.popleft()
+                self.holder = activity
+                self.since = now
+                self.lent = 0.0
+                activity.turn(now + self.turn_seconds, self.turn_messages)
+                later = perf_counter()
+                activity.running_time += later - now
+                if later - now - self.lent >= self.stall_seconds:
+                    self.on_stall(activity, now, later - now - self.lent)
+                now = later
+                if now >= end:
+                    break
+        except BaseException:
+            logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
+            raise
+        finally:
+            self.holder, self.since, self.lent = outer, since, lent + now - entered
+            self._end = 0.0
+            if ready:
+                self.loop.call_soon(self._slice, context=self.context.copy())
+            else:
+                self.armed = False
