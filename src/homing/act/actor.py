@@ -31,7 +31,7 @@ from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.sending import send
 from ..node.messaging.timers import start_timer
-from ..node.processes.meta_process import MetaProcess
+from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
 from .links import Relating, check_address
 
@@ -207,9 +207,9 @@ class Actor(Relating, ProcessBehavior):
         cause = as_reason(reason)
         self._meta(alias).put_runtime(Exit(self._process.id, cause, None), 1)
 
-    def _meta(self, alias: Alias) -> MetaProcess:
+    def _meta(self, alias: Alias) -> MetaRunner:
         target = self._find(check_address(alias, Alias, "an Alias"))
-        if not isinstance(target, MetaProcess):
+        if not isinstance(target, MetaRunner):
             raise BadOption("alias", alias, "it belongs to a process, not to a meta-process")
         return target
 

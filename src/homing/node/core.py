@@ -23,7 +23,7 @@ from .scheduling.callback_tasks import Carriers
 from .scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from .processes.meta_process import MetaProcess
+    from .processes.meta_process import MetaRunner
     from .processes.process import Process
 
 
@@ -52,7 +52,7 @@ class Core:
         self.events = Events(self)
         self.applications = Applications(self)
         self.processes: dict[PID, Process] = {}
-        self.metas: dict[Any, MetaProcess] = {}
+        self.metas: dict[Any, MetaRunner] = {}
         self.log_receivers: dict[PID, Receiver] = {}
         self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"))
         self.limited_log = RateLimited(self.log)

@@ -21,7 +21,7 @@ from .processes.ending import KILL_TIMEOUT
 
 if TYPE_CHECKING:
     from .core import Core
-    from .processes.meta_process import MetaProcess
+    from .processes.meta_process import MetaRunner
     from .processes.process import Process
 
 _POLL = 0.002
@@ -44,7 +44,7 @@ class Stopping:
         self._changed = asyncio.Event()
         self._deadline = 0.0
         self._task: asyncio.Task[bool] | None = None
-        self._undrainable: set[MetaProcess] = set()
+        self._undrainable: set[MetaRunner] = set()
         self._told: set[Process] = set()
         core.on_change = self._changed.set
 
@@ -100,20 +100,20 @@ class Stopping:
             for activity in activities
         ) or not all(self._drained(meta) for meta in self._core.metas.values())
 
-    def _drain(self, meta: MetaProcess) -> None:
+    def _drain(self, meta: MetaRunner) -> None:
         try:
             meta.behavior.drain()
         except Exception as error:
             self._failed_to_drain(meta, error)
 
-    def _drained(self, meta: MetaProcess) -> bool:
+    def _drained(self, meta: MetaRunner) -> bool:
         try:
             return meta in self._undrainable or meta.behavior.drained()
         except Exception as error:
             self._failed_to_drain(meta, error)
             return True
 
-    def _failed_to_drain(self, meta: MetaProcess, error: Exception) -> None:
+    def _failed_to_drain(self, meta: MetaRunner, error: Exception) -> None:
         """Logs it, and waits for that meta-process no longer."""
         self._undrainable.add(meta)
         meta.log.error("drain of meta-process %s failed: %r", meta.id, error, exc_info=error)

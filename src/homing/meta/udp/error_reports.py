@@ -8,7 +8,7 @@ from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError
 from ...gen import DeliveryError, MailboxFull, MetaTerminated, ProcessID, SendQueueFull, Target
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ...node.scheduling.activity import forget_frames
 
 
@@ -19,7 +19,7 @@ class Reporter:
     lost: how many found nobody, or no room.
     """
 
-    def __init__(self, process: MetaProcess, to: Target, most: int, warn: Callable[..., None]) -> None:
+    def __init__(self, process: MetaRunner, to: Target, most: int, warn: Callable[..., None]) -> None:
         local = isinstance(to, ProcessID) and to.node == process.core.name
         self._to: Target = to.name if isinstance(to, ProcessID) and local else to
         self._process = process

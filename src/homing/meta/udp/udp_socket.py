@@ -38,7 +38,7 @@ from ...gen import (
     Target,
 )
 from ...node.logs import ContextAdapter, RateLimited
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ..udp_server.options import Overflow
 from ..udp_server.reader import TURN
 from .buffer_lease import Lender
@@ -76,7 +76,7 @@ class UDPSocket(MetaBehavior):
     Never stops for one datagram's fate: counts it and goes on.
     """
 
-    process: MetaProcess
+    process: MetaRunner
 
     _forwards: ClassVar[bool] = True
     _kind: ClassVar[str]
@@ -111,7 +111,7 @@ class UDPSocket(MetaBehavior):
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def _own(self, process: MetaProcess) -> None:
+    def _own(self, process: MetaRunner) -> None:
         """Its life begins, with `process`."""
         self.process = process
         self._log = RateLimited(process.log)

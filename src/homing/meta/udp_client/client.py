@@ -22,7 +22,7 @@ from ...datagram import (
 )
 from ...gen import NO_REPLY, PID, BadAddress, BadOption, ConnectFailed, NotAllowed, Ref
 from ...gen.behavior import Result
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ..udp.outgoing import readdressed, take_payloads
 from ..udp.udp_socket import UDPSocket
 from .options import UDPClientOptions, UDPRequest
@@ -108,7 +108,7 @@ class UDPClient(UDPSocket):
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def init(self, process: MetaProcess) -> Result:  # type: ignore[override]
+    def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
         self._own(process)
         if self._terminated:
             raise NotAllowed(f"UDP client of {self._options.host} was terminated; create another one")

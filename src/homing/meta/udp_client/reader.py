@@ -7,7 +7,7 @@ from time import perf_counter
 
 from ...datagram import Endpoint, MessageUDP, MessageUDPError
 from ...gen import Target
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ..udp_server.reader import TURN, WAKE_SHARE
 from .options import UDPClientOptions
 from .requests import Requests
@@ -24,7 +24,7 @@ class Listening:
 
     def __init__(
         self,
-        process: MetaProcess,
+        process: MetaRunner,
         endpoint: Endpoint,
         requests: Requests,
         to: Target,

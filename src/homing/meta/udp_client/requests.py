@@ -25,7 +25,7 @@ from ...gen import (
     RequestTimeout,
     TooManyRequests,
 )
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
 from .options import Plan, UDPClientOptions, UDPRequest, default_plan, plan_of
 
@@ -145,7 +145,7 @@ class Requests:
         "timeouts",
     )
 
-    def __init__(self, process: MetaProcess, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
+    def __init__(self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
         self._process = process
         self._loop = process.loop
         self._endpoint = endpoint

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...datagram import Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ..udp.buffer_lease import Lease, Lender
 from .batch_entry import CALLBACK, BatchEntry
 from .options import UDPServerOptions
@@ -53,7 +53,7 @@ class Incoming:
 
     def __init__(
         self,
-        process: MetaProcess,
+        process: MetaRunner,
         endpoint: Endpoint,
         to: Target,
         options: UDPServerOptions,

@@ -13,7 +13,7 @@ from ...datagram import (
 )
 from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, NotAllowed, Ref, Target
 from ...gen.behavior import Result
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
 from ..udp.buffer_lease import Lender
 from ..udp.udp_socket import UDPSocket
@@ -60,7 +60,7 @@ class UDPServer(UDPSocket):
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    def init(self, process: MetaProcess) -> Result:  # type: ignore[override]
+    def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
         self._own(process)
         self._prepare()
         options = self._options
@@ -132,7 +132,7 @@ class UDPServer(UDPSocket):
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
-    def _adopts(self) -> MetaProcess | None:
+    def _adopts(self) -> MetaRunner | None:
         if self._predecessor is None:
             return None
         process = self._predecessor.process

@@ -10,7 +10,7 @@ from ...act.pool.pool import Pool
 from ...gen import Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
-from ...node.processes.meta_process import MetaProcess
+from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 
@@ -52,7 +52,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     )
 
 
-async def start_workers(server: MetaProcess, options: PoolOptions) -> Process:
+async def start_workers(server: MetaRunner, options: PoolOptions) -> Process:
     """Starts the pool of a server, as a child of its owner. If it ends by itself, the server ends for that reason.
 
     Raises what the `init` of a worker raises.
@@ -63,7 +63,7 @@ async def start_workers(server: MetaProcess, options: PoolOptions) -> Process:
     return pool
 
 
-def _ended(server: MetaProcess, pool: Process) -> None:
+def _ended(server: MetaRunner, pool: Process) -> None:
     if getattr(server.behavior, "_pool", None) is pool:
         server.end(pool.reason or TerminateKill())
 

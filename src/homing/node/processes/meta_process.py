@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _NORMAL = MessagePriority.NORMAL
 
 
-class MetaProcess(Activity):
+class MetaRunner(Activity):
     """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`.
 
     One whose behavior lingers outlives an owner that crashed: it keeps its alias, its mailbox and what it has open, and

@@ -34,7 +34,7 @@ from ..scheduling.activity import Activity
 if TYPE_CHECKING:
     from ..core import Core
     from ..mailbox.mailbox import Entry
-    from .meta_process import MetaProcess
+    from .meta_process import MetaRunner
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
 
@@ -98,7 +98,7 @@ class Process(Activity):
         self.monitors: set[Subject] | None = None
         self.aliases: set[Alias] | None = None
         self.events: set[Event] | None = None
-        self.metas: dict[Alias, MetaProcess] | None = None
+        self.metas: dict[Alias, MetaRunner] | None = None
 
     def run_init(self, args: tuple[Any, ...]) -> Any:
         """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""

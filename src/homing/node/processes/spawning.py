@@ -25,7 +25,7 @@ from ...gen import (
 )
 from ..mailbox.envelope import is_coroutine
 from ..scheduling.stepping import stepped
-from .meta_process import MetaProcess
+from .meta_process import MetaRunner
 from .process import Process
 from .thread_bridge import on_node_thread
 from .threaded import ThreadedProcess
@@ -161,9 +161,9 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
     if options is None:
         options = _DEFAULT_META
-    adopted: MetaProcess | None = behavior._adopts()
+    adopted: MetaRunner | None = behavior._adopts()
     checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
-    meta = MetaProcess(core, owner, behavior, checked) if adopted is None else adopted
+    meta = MetaRunner(core, owner, behavior, checked) if adopted is None else adopted
     behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
     try:
         if not isinstance(options, MetaOptions):
@@ -193,7 +193,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
     return meta.id
 
 
-def _register_meta(core: Core, owner: Process, meta: MetaProcess) -> None:
+def _register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
     if owner.metas is None:
         owner.metas = {}
     owner.metas[meta.id] = meta

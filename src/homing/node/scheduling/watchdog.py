@@ -22,7 +22,7 @@ from ..processes.process import Process
 if TYPE_CHECKING:
     from ..core import Core
     from ..logs import ContextAdapter
-    from ..processes.meta_process import MetaProcess
+    from ..processes.meta_process import MetaRunner
     from .activity import Activity
 
 _RUNTIME = str(Path(__file__).parents[2])
@@ -110,7 +110,7 @@ def _log_stall(holder: Activity, text: str, seconds: float, place: Place | None)
 def _logger_of(holder: Activity) -> tuple[ContextAdapter, str]:
     if isinstance(holder, Process):
         return holder.log_adapter, f"process {holder._title()}"
-    meta = cast("MetaProcess", holder)
+    meta = cast("MetaRunner", holder)
     return meta.log, f"meta-process {meta.id} {type(meta.behavior).__name__}"
 
 
