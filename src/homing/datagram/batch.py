@@ -6,9 +6,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
-from ..gen import BatchEnded
 from .address import Address
 from .backend.contract import Columns
+from .errors import BatchEnded
 from .message import MessageUDP, PacketInfo
 
 

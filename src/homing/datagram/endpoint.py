@@ -15,7 +15,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from ..gen import ReplyLimited, SendQueueFull
 from .address import TOLD, Address, check_destination, family_of
 from .backend.ancillary import write_control
 from .backend.contract import Backend, Failures, Pooled, open_backend
@@ -23,7 +22,8 @@ from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
 from .backend.watch import Watch, open_watch
 from .batch import DatagramBatch
-from .errors import MessageUDPError, name_of
+from .errors import ReplyLimited, SendQueueFull
+from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
 from .policy.limits import Pacing, RateLimit

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 
 from ..address import plain
-from ..errors import MessageUDPError
+from ..failures import MessageUDPError
 
 # linux/include/uapi/linux/in.h, in6.h; Python's socket module names them from 3.14 on
 _IP_RECVERR = 11
