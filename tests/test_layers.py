@@ -51,10 +51,6 @@ FLOORS: dict[str, list[set[str]]] = {
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
 UPWARD = {
-    ("datagram.batch", "datagram.backend.contract"),
-    ("datagram.policy.pacing", "datagram.backend.contract"),
-    ("datagram.policy.pacing", "datagram.backend.watch"),
-    ("datagram.policy.reply_limit", "datagram.backend.contract"),
     ("datagram.sockets.change_options", "datagram.endpoint"),
     ("datagram.sockets.options", "datagram.backend.error_queue"),
     ("datagram.sockets.set_options", "datagram.backend.ancillary"),

@@ -17,13 +17,13 @@ from typing import Any
 
 from .address import TOLD, Address, check_destination, family_of
 from .backend.ancillary import write_control
-from .backend.contract import Backend, Failures, Pooled, open_backend
+from .backend.contract import Backend, Pooled, open_backend
 from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
 from .backend.watch import Watch, open_watch
 from .batch import DatagramBatch
 from .errors import ReplyLimited, SendQueueFull
-from .failures import MessageUDPError, name_of
+from .failures import Failures, MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
 from .policy.limits import Pacing, RateLimit

@@ -1,13 +1,16 @@
-"""A datagram that was not sent, or did not arrive, as a message."""
+"""Datagrams that were not sent, or did not arrive: as a message to who wants to know, and as a counter's name."""
 
 from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from .address import Address
+
+Failures: TypeAlias = list[tuple[int, Exception]]
+"""Which of the datagrams given could not be sent, and why."""
 
 
 @dataclass(slots=True, repr=False)
