@@ -52,9 +52,6 @@ from those below it. What is imported for type checkers only may come from anywh
 
 UPWARD = {
     ("datagram.sockets.change_options", "datagram.endpoint"),
-    ("datagram.sockets.options", "datagram.backend.error_queue"),
-    ("datagram.sockets.set_options", "datagram.backend.ancillary"),
-    ("datagram.sockets.set_options", "datagram.backend.error_queue"),
     ("meta.udp.buffer_lease", "meta.udp_server.options"),
     ("meta.udp.counters", "meta.udp_server.protection"),
     ("meta.udp.udp_socket", "meta.udp_server.options"),

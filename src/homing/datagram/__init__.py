@@ -12,7 +12,6 @@ policy      which datagrams are received and sent, how many and how fast
 
 from .address import Address as Address
 from .address import format_address as format_address
-from .backend.ancillary import asked as asked
 from .backend.contract import VARIABLE as VARIABLE
 from .backend.contract import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
@@ -36,4 +35,5 @@ from .sockets.multicast import JoinGroup as JoinGroup
 from .sockets.multicast import LeaveGroup as LeaveGroup
 from .sockets.multicast import MulticastGroup as MulticastGroup
 from .sockets.options import SocketOptions as SocketOptions
+from .sockets.packet_info import wants_packet_info as wants_packet_info
 from .statistics import Statistics as Statistics

@@ -51,9 +51,9 @@ class Endpoint:
 
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
     groups: the multicast groups that the socket has joined.
-    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
+    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
-    error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
+    error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.

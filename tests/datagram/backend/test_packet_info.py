@@ -13,6 +13,7 @@ import pytest
 from homing import gen
 from homing.datagram import Endpoint, PacketInfo, SocketOptions, bind
 from homing.datagram.backend import ancillary
+from homing.datagram.sockets import packet_info
 
 from ..traffic import linux_only
 from .marks import ALL, FAMILIES, HERE, SHARED, MarkingSender, Marks, asking, info_of, receive
@@ -293,9 +294,9 @@ def test_another_system_says_that_it_is_linux_only(option: str, monkeypatch: pyt
 
 def test_a_socket_that_does_not_tell_is_refused_by_name() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        ancillary.ask(sock, SocketOptions(receive_timestamp=True))
+        packet_info.request_packet_info(sock, SocketOptions(receive_timestamp=True))
         with pytest.raises(gen.BadOption, match="receive_ttl"):
-            ancillary.ask(sock, SocketOptions(receive_ttl=True))
+            packet_info.request_packet_info(sock, SocketOptions(receive_ttl=True))
 
 
 @pytest.mark.parametrize("option", sorted(ALL))
@@ -303,4 +304,4 @@ def test_an_option_that_the_system_refuses_is_named(option: str) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.close()
     with pytest.raises(gen.BadOption, match=f"{option}=True: the system refuses it"):
-        ancillary._set(sock, option, 0, 0)
+        packet_info._set(sock, option, 0, 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from homing import gen
 from homing.datagram import Endpoint, MessageUDP, PacketInfo, SocketOptions
-from homing.datagram.backend import ancillary
+from homing.datagram.sockets.packet_info import request_packet_info
 
 from ...meta.servers import in_network, needs_namespaces
 from ...support import DEADLINE
@@ -236,7 +236,7 @@ def of_both_families() -> Iterator[Endpoint]:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     sock.setblocking(False)
-    ancillary.ask(sock, SocketOptions(**ALL))  # type: ignore[arg-type]
+    request_packet_info(sock, SocketOptions(**ALL))  # type: ignore[arg-type]
     sock.bind(("::", 0))
     endpoint = Endpoint(sock, buffer_size=65535, send_queue=100, info=True)
     try:

@@ -6,6 +6,7 @@ unix            Unix datagram sockets
 namespace       sockets in another network namespace
 multicast       groups
 inherited       sockets that the program was started with
+packet_info     asking the kernel to tell more of each packet; icmp_errors: having it queue ICMP errors
 kernel          granted buffers, kernel drops
 bpf             filters and steering that the kernel runs
 substitute      a network that a test has put in the system's place

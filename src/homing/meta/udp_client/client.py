@@ -14,11 +14,11 @@ from ...datagram import (
     MessageUDPError,
     Peers,
     Statistics,
-    asked,
     format_address,
     open_to,
     peers_of,
     sorted_peers,
+    wants_packet_info,
 )
 from ...gen import NO_REPLY, PID, BadAddress, BadOption, ConnectFailed, NotAllowed, Ref
 from ...gen.behavior import Result
@@ -76,7 +76,7 @@ class UDPClient(UDPSocket):
                 send_queue=options.send_queue,
                 drop_oldest=options.send_overflow == "drop_oldest",
                 gro=options.gro,
-                info=asked(options),
+                info=wants_packet_info(options),
                 groups=options.groups,
                 error_queue=options.error_queue,
                 connected=options.connected,
