@@ -34,6 +34,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"policy"},
         {"sockets"},
         {"backend"},
+        {"polling", "send_queue"},
         {"endpoint"},
     ],
     "node": [
@@ -51,7 +52,6 @@ FLOORS: dict[str, list[set[str]]] = {
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
 UPWARD = {
-    ("datagram.sockets.change_options", "datagram.endpoint"),
     ("meta.udp.buffer_lease", "meta.udp_server.options"),
     ("meta.udp.counters", "meta.udp_server.protection"),
     ("meta.udp.udp_socket", "meta.udp_server.options"),

@@ -2,7 +2,8 @@
 
 address     what can be bound, where a datagram may go
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
-endpoint    one socket on one loop: reads, sends or queues, counts, closes once
+endpoint    one socket on one loop: reads, sends, counts, closes once; polling: calls for what there is to read;
+            send_queue: sends, or queues what has to wait
 errors      the exceptions of UDP; failures: what is told of a datagram that was not sent, or did not arrive
 statistics  the counters, each with what to do if it grows
 sockets     sockets: made, bound or connected, set, changed and taken over

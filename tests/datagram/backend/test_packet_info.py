@@ -186,7 +186,7 @@ def test_what_others_have_asked_the_kernel_to_tell_is_passed_over() -> None:
             (socket.IPPROTO_IP, 20, 1),  # IP_ORIGDSTADDR
             (socket.IPPROTO_IP, 6, 1),  # IP_RECVOPTS
         ):
-            endpoint._sock.setsockopt(level, option, value)
+            endpoint.sock.setsockopt(level, option, value)
         for number in range(3):
             sender.send(b"%d" % number, ("127.0.0.1", endpoint.local_address[1]), Marks(tos=number, ttl=5))
         messages = receive(endpoint, 3)
@@ -198,7 +198,7 @@ def test_what_others_have_asked_the_kernel_to_tell_is_passed_over() -> None:
 def test_more_than_there_is_room_for_takes_nothing_from_the_datagrams() -> None:
     """The kernel cuts the last of its messages short, and leaves the others out (MSG_CTRUNC)."""
     with asking(**ALL) as endpoint, MarkingSender("IPv4") as sender:
-        sock = endpoint._sock
+        sock = endpoint.sock
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0b1011000)  # software, raw: 64 octets more
         sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         for option in (6, 7, 20, 25):

@@ -181,7 +181,7 @@ class UDPClient(UDPSocket):
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
-        self._endpoint.count_send_error(error)
+        self._endpoint.send_queue.count_error(error)
         return error
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
