@@ -230,6 +230,13 @@ def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, 
     }
 
 
+def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substitutes() -> None:
+    known_to = {
+        module_of(path) for path in SOURCES if "datagram.sockets.substitute" in modules_imported(path, path.read_text())
+    }
+    assert known_to == {"datagram.sockets.binding", "testing.network"}
+
+
 def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] != "cli":
