@@ -14,6 +14,7 @@ import pytest
 
 import homing
 from homing import act, gen, meta
+from homing.datagram.sockets import change_options as changing
 from homing.datagram.sockets import set_options as applying
 
 from ...datagram.sockets.test_bpf import BY_KEY, ONLY_A, PASS
@@ -380,6 +381,57 @@ async def test_a_plan_with_one_item_that_cannot_be_changes_nothing(
     peer.send(b"b is heard", server.local_address)
     assert (await probe.get()).data == b"b is heard"
     assert await probe.do(lambda actor: actor.call(alias, meta.MessageUDP(None, peer.address, b"x" * 100))) == 100
+
+
+@linux_only
+async def test_an_undo_that_fails_keeps_no_other_from_running_and_is_told_with_the_fault(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, alias = await open_server(probe, receive_buffer=60_000)
+    before = all_options(server)
+
+    def only_there(sock: socket.socket, interface: str | int) -> None:
+        if not interface:
+            raise OSError("no way back")
+        applying.set_multicast_interface(sock, interface)
+
+    monkeypatch.setattr(changing, "set_multicast_interface", only_there)
+    changes = {"receive_buffer": 50_000, "ttl": 9, "multicast_interface": "lo", "bpf": ((0x15, 5, 5, 0),)}
+    error = await refusal(probe, alias, **changes)
+    assert isinstance(error, gen.BadOption)
+    assert error.option == "bpf"
+    assert error.__notes__ == ["not undone: OSError('no way back')"]
+    monkeypatch.undo()
+    applying.set_multicast_interface(server._endpoint.sock, "")
+    assert all_options(server) == before
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no way back" in record.getMessage()
+    assert "bpf" in record.getMessage()
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["ttl", "tos"])
+async def test_a_half_set_number_is_taken_back_as_far_as_that_goes(
+    name: str, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket for IPv4 and IPv6 has the option twice: the second is refused, and the undo of the first as well."""
+    server, alias = await open_server(probe, host="::", dual_stack=True)
+    before = all_options(server)
+    level, number = (socket.IPPROTO_IP, {"ttl": socket.IP_TTL, "tos": socket.IP_TOS}[name])
+    real = socket.socket.setsockopt
+
+    def refuse(sock: socket.socket, at: int, option: int, *value: Any) -> None:
+        if (at, option) == (level, number):
+            raise OSError(1, "refused")
+        real(sock, at, option, *value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", refuse)
+    error = await refusal(probe, alias, **{name: 9})
+    monkeypatch.undo()
+    assert isinstance(error, gen.BadOption)
+    assert error.option == name
+    assert len(error.__notes__) == 1
+    assert all_options(server) == before
 
 
 @linux_only

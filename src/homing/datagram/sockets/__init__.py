@@ -1,6 +1,7 @@
 """Sockets: made, bound or connected, set, changed and taken over.
 
 options         SocketOptions; set_options: set on a new socket; change_options: changed while it is used
+rollback        undoes the first steps of a change whose next step has failed
 binding         from host and port to a bound socket, or an error that says what to do; connecting: to a connected one
 unix            Unix datagram sockets
 namespace       sockets in another network namespace

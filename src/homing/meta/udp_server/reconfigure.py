@@ -1,6 +1,7 @@
 """Changing the options of a server that runs: all that are asked for, or none.
 
-Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail.
+Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail. If an undo fails in its turn,
+the others run all the same, and a note of the error tells of it.
 Rule 2: another address is another socket, which is bound first of all. It is made with the new options.
 """
 
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
 from ...datagram.address import is_numeric
-from ...datagram.sockets.change_options import ADJUSTABLE, Undo, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, adjust
+from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
 from ...gen.options import check_seconds
 from .opening import open_endpoint
@@ -84,27 +86,24 @@ class Reconfigured:
 
 
 def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
-    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed."""
+    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
+    notes tell of."""
     endpoint = server._endpoint
     before = replace(server._options, groups=endpoint.memberships.groups)
     now = _planned(server, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
-    undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
-    try:
+    with rollback_on_error() as on_error:
         if moved is not None:
+            on_error(moved.close)
             if moved.shared:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name):
-                undo.append(adjust(name, endpoint, before, now))
+                on_error(adjust(name, endpoint, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
+            on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
-    except BaseException:
-        protect(endpoint, before)
-        for back in reversed(undo):
-            back()
-        raise
     server._change(now, moved, request.grace)
     return _answer(server._endpoint, now)
 
@@ -122,10 +121,6 @@ def _planned(server: UDPServer, before: UDPServerOptions, changes: Mapping[str, 
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
         raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
     return now
-
-
-def _discard(endpoint: Endpoint) -> None:
-    endpoint.close()
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:

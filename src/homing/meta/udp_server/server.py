@@ -188,7 +188,18 @@ class UDPServer(UDPSocket):
             raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
         if self._held or self._endpoint.shared:
             raise NotAllowed(f"{self.process.id} is about to end, or its socket to be taken over")
-        return reconfigure(self, request)
+        try:
+            return reconfigure(self, request)
+        except Exception as error:
+            self._log_leftovers(error)
+            raise
+
+    def _log_leftovers(self, error: Exception) -> None:
+        """Logs which parts of a change that failed could not be undone, if any."""
+        notes = getattr(error, "__notes__", None)
+        if notes:
+            text = "UDP server %s is not as it was before a change that failed (%s): %s"
+            self.process.log.error(text, format_address(self.local_address), error, "; ".join(notes))
 
     def _change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
         """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
