@@ -17,12 +17,12 @@ from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import SocketOptions as SocketOptions
 from .udp.buffer_pool import BufferPool as BufferPool
+from .udp.buffer_pool import Buffers as Buffers
 from .udp_client.client import UDPClient as UDPClient
 from .udp_client.client import create_udp_client as create_udp_client
 from .udp_client.options import UDPClientOptions as UDPClientOptions
 from .udp_client.options import UDPRequest as UDPRequest
 from .udp_client.statistics import UDPClientStatistics as UDPClientStatistics
-from .udp_server.options import Buffers as Buffers
 from .udp_server.options import UDPServerOptions as UDPServerOptions
 from .udp_server.reconfigure import Reconfigure as Reconfigure
 from .udp_server.reconfigure import Reconfigured as Reconfigured

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..udp_server.options import Buffers, writable_bytes
+from .buffer_pool import Buffers, writable_bytes
 
 
 class Lease:

@@ -39,12 +39,15 @@ from ...gen import (
 )
 from ...node.logs import ContextAdapter, RateLimited
 from ...node.processes.meta_process import MetaRunner
-from ..udp_server.options import Overflow
-from ..udp_server.reader import TURN
 from .buffer_lease import Lender
-from .counters import Reading, count
+from .counters import count
 from .error_reports import Reporter
+from .options import Overflow
 from .outgoing import any_leased, take_datagrams
+from .reader import Reader
+
+SEND_LIMIT = 512
+"""Messages sent at a stretch, at most: see the table of limits in docs/architecture.md."""
 
 
 class Options(Protocol):
@@ -83,7 +86,7 @@ class UDPSocket(MetaBehavior):
     _takes: ClassVar[str] = "MessageUDP"
     _endpoint: Endpoint
     _options: Options
-    _incoming: Reading | None = None
+    _reader: Reader | None = None
     _lender: Lender | None = None
     _log: RateLimited | None = None
     _reporter: Reporter | None = None
@@ -165,12 +168,12 @@ class UDPSocket(MetaBehavior):
 
     def _transferred(self) -> None:
         """Datagrams that go to the owner go to the new one."""
-        if self._incoming is not None and self._options.process is None:
-            self._incoming.redirect(self.process.parent)
+        if self._reader is not None and self._options.process is None:
+            self._reader.redirect(self.process.parent)
 
     def drain(self) -> None:
-        if self._incoming is not None:
-            self._incoming.drain()
+        if self._reader is not None:
+            self._reader.drain()
 
     def drained(self) -> bool:
         return self._endpoint.send_waiting == 0
@@ -180,8 +183,8 @@ class UDPSocket(MetaBehavior):
         self._close()
 
     def _close(self) -> None:
-        if self._incoming is not None:
-            self._incoming.close()
+        if self._reader is not None:
+            self._reader.close()
         self._close_one(self._endpoint)
 
     def _close_one(self, endpoint: Endpoint) -> None:
@@ -196,7 +199,7 @@ class UDPSocket(MetaBehavior):
 
     def _take_main(self, main: deque[Any]) -> int:
         """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
-        most = TURN
+        most = SEND_LIMIT
         if self._pauses_sending:
             most = min(most, self._endpoint.send_room)
             if most == 0:
@@ -325,7 +328,7 @@ class UDPSocket(MetaBehavior):
     def _counters(self) -> dict[str, Any]:
         """The fields of `Statistics`."""
         return {
-            **count(self._endpoint, self._incoming),
+            **count(self._endpoint, self._reader),
             "send_pauses": self._send_pauses,
             "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
             "pool_errors": self._lender.errors if self._lender is not None else 0,
@@ -336,14 +339,14 @@ class UDPSocket(MetaBehavior):
         facts = asdict(statistics)
         if facts["kernel_drops"] is None:
             facts["kernel_drops"] = "n/a"
-        incoming = self._incoming
+        reader = self._reader
         facts.update(
-            process=str(incoming.receiver) if incoming is not None else "",
+            process=str(reader.receiver) if reader is not None else "",
             backend=self._endpoint.backend.name,
             gro=self._endpoint.backend.gro,
             gso=self._endpoint.backend.gso,
             reading=self._endpoint.reading,
-            waiting_for=incoming.waiting_for() if incoming is not None else "",
+            waiting_for=reader.waiting_for() if reader is not None else "",
             receive_buffer=self._endpoint.receive_buffer,
             receive_buffer_asked=self._options.receive_buffer,
             send_buffer=self._endpoint.send_buffer,

@@ -1,7 +1,8 @@
 """The UDP client.
 
 client          UDPClient, create_udp_client; options: UDPClientOptions, UDPRequest
-requests        open requests, and which reply answers which; ended_requests: those that have ended
-reader          from the socket to the requests
+request         one request; requests: the open ones, and which reply answers which
+ended_requests  those that have ended, so that late and double replies are known
+icmp_reports    ICMP errors, which fail requests when all datagrams before them were read
 statistics      the counters
 """

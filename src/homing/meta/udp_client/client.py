@@ -23,11 +23,14 @@ from ...datagram import (
 from ...gen import NO_REPLY, PID, BadAddress, BadOption, ConnectFailed, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...node.processes.meta_process import MetaRunner
+from ..udp.options import flow_limits
 from ..udp.outgoing import readdressed, take_payloads
+from ..udp.reader import Reader
 from ..udp.udp_socket import UDPSocket
+from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
-from .reader import Listening
-from .requests import Request, Requests
+from .request import Request
+from .requests import Requests
 from .statistics import UDPClientStatistics
 
 _OF_SOCKET = {field.name for field in fields(Statistics)}
@@ -53,8 +56,8 @@ class UDPClient(UDPSocket):
     _kind: ClassVar[str] = "UDP client"
     _takes: ClassVar[str] = "bytes and MessageUDP"
     _options: UDPClientOptions
-    _incoming: Listening | None = None
     _requests: Requests
+    _reports: ICMPReports
 
     def __init__(self, options: UDPClientOptions) -> None:
         if not isinstance(options, UDPClientOptions):
@@ -136,15 +139,17 @@ class UDPClient(UDPSocket):
         self._prepare()
         self._requests = Requests(process, endpoint, self._peer, options)
         to = process.parent if options.process is None else options.process
-        self._incoming = Listening(process, endpoint, self._requests, to, options, self._socket_gone)
+        limits = flow_limits(options, "pause")
+        self._reader = Reader(process, endpoint, to, limits, self._socket_gone, id=process.id, matcher=self._requests)
+        self._reports = ICMPReports(process, endpoint, self._reader, self._requests)
         endpoint.report_errors(self._reported)
 
     async def start(self) -> None:
         """Reads until the client is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
-        if self._incoming is not None:
-            self._endpoint.open(self.process.loop, self._incoming.readable)
-            self._incoming.resume()
+        if self._reader is not None:
+            self._endpoint.open(self.process.loop, self._reports.readable)
+            self._reader.resume()
         self.process.log.info(
             "UDP client %s speaks with %s", format_address(self.local_address), format_address(self._peer)
         )
@@ -195,8 +200,8 @@ class UDPClient(UDPSocket):
         except Exception as error:
             self.process.send_response_error(sender, ref, error)
         else:
-            if not self._endpoint.reading and self._incoming is not None:
-                self._incoming.resume()
+            if not self._endpoint.reading and self._reader is not None:
+                self._reader.resume()
         return NO_REPLY
 
     def _call_to_send(self, sender: PID, ref: Ref, message: MessageUDP) -> Any:
@@ -216,8 +221,7 @@ class UDPClient(UDPSocket):
 
     def _reported(self, report: MessageUDPError) -> None:
         """An ICMP error."""
-        if self._incoming is not None:
-            self._incoming.report(report)
+        self._reports.add(report)
         if self._reporter is not None:
             self._reporter.tell(report)
 

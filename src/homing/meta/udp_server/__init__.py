@@ -1,7 +1,6 @@
 """The UDP server.
 
 server          UDPServer, create_udp_server; options: UDPServerOptions; opening: opens its socket
-reader          from the socket to the receiver's mailbox; batch_entry: a batch in a mailbox
 reconfigure     changes options while the server runs; former_sockets: sockets that it had before
 protection      allow and deny lists, rate limits, pacing
 adoption        sockets that outlive their owner and wait for a successor

@@ -9,7 +9,7 @@ from ...datagram import Endpoint, MessageUDP, Statistics
 from ...datagram.sockets.change_options import refuse_all, take_in_again
 from ...gen import Alias
 from ..udp.counters import add, count
-from .reader import Incoming
+from ..udp.reader import Reader
 
 _LOOK = 0.01
 """Seconds between two looks at whether all was read. Between them the loop has polled the socket at least once."""
@@ -30,13 +30,13 @@ class Former:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
-        incoming: Incoming,
+        reader: Reader,
         grace: float,
         dry: Callable[[Former], None],
     ) -> None:
         self.endpoint = endpoint
-        self.incoming = incoming
-        self.id: Alias = incoming.id
+        self.reader = reader
+        self.id: Alias = reader.id
         self.dry = dry
         self._loop = loop
         self._end = 0.0
@@ -59,12 +59,12 @@ class Former:
 
     def counted(self) -> Statistics:
         """What it has counted."""
-        return Statistics(**count(self.endpoint, self.incoming))
+        return Statistics(**count(self.endpoint, self.reader))
 
     def close(self) -> None:
         """Looks no more."""
         self._timer.cancel()
-        self.incoming.close()
+        self.reader.close()
 
 
 class Formers:
@@ -81,9 +81,9 @@ class Formers:
     def __len__(self) -> int:
         return len(self._formers)
 
-    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, incoming: Incoming, grace: float) -> None:
+    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, reader: Reader, grace: float) -> None:
         """From now on this one is a former one."""
-        self._formers.append(Former(loop, endpoint, incoming, grace, self._end))
+        self._formers.append(Former(loop, endpoint, reader, grace, self._end))
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -91,9 +91,9 @@ class Formers:
         return [former.endpoint for former in self._formers]
 
     @property
-    def incomings(self) -> list[Incoming]:
+    def readers(self) -> list[Reader]:
         """What they read."""
-        return [former.incoming for former in self._formers]
+        return [former.reader for former in self._formers]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
         """Where a datagram goes out that is an answer to one which came to a former socket; None: it is not."""

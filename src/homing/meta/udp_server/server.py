@@ -16,13 +16,14 @@ from ...gen.behavior import Result
 from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
 from ..udp.buffer_lease import Lender
+from ..udp.options import FlowLimits, flow_limits
+from ..udp.reader import Reader
 from ..udp.udp_socket import UDPSocket
 from .adoption import find, forget, linger
 from .former_sockets import Formers
 from .opening import open_endpoint
 from .options import UDPServerOptions
 from .protection import protect, protection_facts
-from .reader import Incoming
 from .reconfigure import Reconfigure, reconfigure
 from .workers import pool_options, retire, serves, start_workers
 
@@ -40,7 +41,7 @@ class UDPServer(UDPSocket):
 
     _kind: ClassVar[str] = "UDP server"
     _options: UDPServerOptions
-    _incoming: Incoming | None
+    _reader: Reader | None
     _formers: Formers
 
     def __init__(self, options: UDPServerOptions) -> None:
@@ -53,7 +54,7 @@ class UDPServer(UDPSocket):
         self._predecessor: UDPServer | None = find(options)
         self._endpoint: Endpoint = open_endpoint(options) if self._predecessor is None else self._predecessor._endpoint
         self._adopted = False
-        self._incoming = None
+        self._reader = None
         self._formers = Formers(self._close_one)
         self._held = False
         self._pool: Process | None = None
@@ -68,7 +69,7 @@ class UDPServer(UDPSocket):
         if self._predecessor is not None:
             before = self._predecessor.statistics()
             self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
-            self._incoming, inherited = self._predecessor._hand_over()
+            self._reader, inherited = self._predecessor._hand_over()
             self._formers = self._predecessor._formers
             self._formers.closes = self._close_one
             self._report_to(options.on_error)
@@ -96,39 +97,40 @@ class UDPServer(UDPSocket):
 
     def _begin(self) -> None:
         """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
-        options, to = self._options, self._receiver()
-        protect(self._endpoint, options)
-        if self._incoming is None:
-            self._incoming = self._reading(self._endpoint, self.process.id)
-        else:
-            self._incoming.begin(to, options, self._lender, self._socket_gone)
-        for incoming in self._formers.incomings:
-            incoming.begin(to, options, self._lender, self._socket_gone)
+        protect(self._endpoint, self._options)
+        if self._reader is None:
+            self._reader = self._reader_of(self._endpoint, self.process.id)
+            return
+        for reader in self._readers():
+            reader.serve(self._receiver(), self._limits(), self._lender, self._socket_gone)
 
     def _receiver(self) -> Target:
         if self._pool is not None:
             return self._pool.id
         return self.process.parent if self._options.process is None else self._options.process
 
-    def _reading(self, endpoint: Endpoint, id: Alias) -> Incoming:
-        to, options = self._receiver(), self._options
-        return Incoming(self.process, endpoint, to, options, self._lender, self._socket_gone, id)
+    def _reader_of(self, endpoint: Endpoint, id: Alias) -> Reader:
+        to, limits = self._receiver(), self._limits()
+        return Reader(self.process, endpoint, to, limits, self._socket_gone, id=id, lender=self._lender)
+
+    def _limits(self) -> FlowLimits:
+        return flow_limits(self._options, self._options.overflow)
 
     def _endpoints(self) -> list[Endpoint]:
         return [self._endpoint, *self._formers.endpoints]
 
-    def _incomings(self) -> list[Incoming]:
-        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
+    def _readers(self) -> list[Reader]:
+        return ([] if self._reader is None else [self._reader]) + self._formers.readers
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
         if self._endpoint.turn is not None:
             await self._endpoint.turn.wait()
-        if self._incoming is not None:
-            for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
-                endpoint.open(self.process.loop, incoming.readable)
-                incoming.resume()
+        if self._reader is not None:
+            for endpoint, reader in zip(self._endpoints(), self._readers(), strict=True):
+                endpoint.open(self.process.loop, reader.readable)
+                reader.resume()
         self.process.log.info("UDP server listens on %s", format_address(self.local_address))
         await self._gone
 
@@ -142,37 +144,37 @@ class UDPServer(UDPSocket):
 
     def _orphaned(self) -> None:
         """Reads no more. What the kernel and the arena hold waits there for the successor."""
-        for incoming in self._incomings():
-            incoming.drain()
-            incoming.close()
+        for reader in self._readers():
+            reader.drain()
+            reader.close()
         linger(self)
 
     def _transferred(self) -> None:
         if self._pool is None and self._options.process is None:
-            for incoming in self._incomings():
-                incoming.redirect(self.process.parent)
+            for reader in self._readers():
+                reader.redirect(self.process.parent)
 
     def _hold(self, hold: bool) -> None:
         """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
         self._held = hold
-        for incoming in self._incomings():
-            incoming.limit(0 if hold else self._options.receive_batch)
+        for reader in self._readers():
+            reader.limit(0 if hold else self._options.receive_batch)
 
     def drain(self) -> None:
         self._hold(True)
 
     def drained(self) -> bool:
-        undelivered = any(incoming.deliverable for incoming in self._incomings())
+        undelivered = any(reader.deliverable for reader in self._readers())
         return not undelivered and not any(endpoint.send_waiting for endpoint in self._endpoints())
 
-    def _hand_over(self) -> tuple[Incoming, Process | None]:
+    def _hand_over(self) -> tuple[Reader, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
         forget(self)
-        incoming, self._incoming = self._incoming, None
-        if incoming is None:
+        reader, self._reader = self._reader, None
+        if reader is None:
             raise NotAllowed(f"UDP server {format_address(self.local_address)} was never started")
         self._adopted = True
-        return incoming, self._pool
+        return reader, self._pool
 
     def _close(self) -> None:
         if self._adopted or self._predecessor is not None:
@@ -212,17 +214,17 @@ class UDPServer(UDPSocket):
             self._report_to(options.on_error)
         for endpoint in self._endpoints():
             endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
-        for incoming in self._incomings():
-            incoming.adjust(self._receiver(), options)
+        for reader in self._readers():
+            reader.adjust(self._receiver(), self._limits())
 
     def _move(self, endpoint: Endpoint, grace: float) -> None:
         """Reads `endpoint` as well; the former one for a while only."""
-        if self._incoming is not None:
-            self._formers.add(self.process.loop, self._endpoint, self._incoming, grace)
+        if self._reader is not None:
+            self._formers.add(self.process.loop, self._endpoint, self._reader, grace)
         self._endpoint = endpoint
-        self._incoming = self._reading(endpoint, Alias(*self.process.id))
+        self._reader = self._reader_of(endpoint, Alias(*self.process.id))
         if self._gone is not None:
-            endpoint.open(self.process.loop, self._incoming.readable)
+            endpoint.open(self.process.loop, self._reader.readable)
         self.process.log.info("UDP server listens on %s now", format_address(endpoint.local_address))
 
     # --- to the socket ------------------------------------------------------------------------------------
