@@ -3,7 +3,7 @@
 address     what can be bound, where a datagram may go
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
 endpoint    one socket on one loop: reads, sends or queues, counts, closes once
-errors      what is told of a datagram that was not sent
+errors      the exceptions of UDP; failures: what is told of a datagram that was not sent, or did not arrive
 statistics  the counters, each with what to do if it grows
 sockets     sockets: made, bound or connected, set, changed and taken over
 backend     the system calls that read and send
@@ -17,16 +17,16 @@ from .backend.contract import VARIABLE as VARIABLE
 from .backend.contract import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
 from .endpoint import Endpoint as Endpoint
-from .errors import MessageUDPError as MessageUDPError
-from .errors import name_of as name_of
+from .failures import MessageUDPError as MessageUDPError
+from .failures import name_of as name_of
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .policy.limits import Pacing as Pacing
 from .policy.limits import RateLimit as RateLimit
 from .sockets.binding import Existing as Existing
 from .sockets.binding import bind as bind
+from .sockets.binding import close_existing as close_existing
 from .sockets.binding import duplicate as duplicate
-from .sockets.binding import let_go as let_go
 from .sockets.binding import open_socket as open_socket
 from .sockets.connecting import Peers as Peers
 from .sockets.connecting import open_to as open_to

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..gen import BadAddress, BadOption, BindFailed
+from ..gen import BadOption
+from .errors import BadAddress, BindFailed
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
 
 AF_UNIX = int(getattr(socket, "AF_UNIX", -1))
 LONGEST_PATH = 107 if sys.platform == "linux" else 103
-"""Octets of the path in a struct sockaddr_un, without the null character at its end."""
+"""Bytes of the path in a struct sockaddr_un, without the null character at its end."""
 
 
 DUAL_STACK = 0x1000 | socket.AF_INET6

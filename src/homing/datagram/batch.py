@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, overload
 
-from ..gen import BatchEnded
 from .address import Address
-from .backend.contract import Columns
+from .errors import BatchEnded
 from .message import MessageUDP, PacketInfo
+
+Columns: TypeAlias = tuple[
+    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
+]
+"""The buffer that holds datagrams, the function that gives it back; bytes in all; their offsets and lengths (C int),
+hosts (4 or 16 bytes) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
+it (an empty list where nothing was asked for); which ones were cut."""
 
 
 class DatagramBatch:
@@ -56,13 +62,13 @@ class DatagramBatch:
 
     @property
     def bytes(self) -> int:
-        """Octets of all payloads together."""
+        """Bytes of all payloads together."""
         self._alive()
         return self._size
 
     @property
     def buffer(self) -> memoryview:
-        """The octets, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
+        """The bytes, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
         return self._alive()[0]
 
     @property
@@ -77,7 +83,7 @@ class DatagramBatch:
 
     @property
     def hosts(self) -> memoryview:
-        """The peers' addresses in network order: 4 octets for each datagram, 16 where the server is an IPv6 one."""
+        """The peers' addresses in network order: 4 bytes for each datagram, 16 where the server is an IPv6 one."""
         return self._alive()[3]
 
     @property

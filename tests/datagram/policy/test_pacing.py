@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from homing import gen
 from homing.datagram import MessageUDP, Pacing
-from homing.datagram.backend.contract import Failures
 from homing.datagram.backend.watch import LoopWatch
+from homing.datagram.failures import Failures
 from homing.datagram.policy.pacing import Pacer
 
 from ...support import DEADLINE, eventually
@@ -64,7 +64,7 @@ class Sink:
 def paced(**options: Any) -> tuple[Pacer, Sink, Clock]:
     sink, clock = Sink(), Clock()
     pacing = Pacing(**{"bytes_per_second": 1000, "burst": 0, "clock": clock, **options})
-    return Pacer(sink, LoopWatch(-1), pacing, socket.AF_INET), sink, clock  # type: ignore[arg-type]
+    return Pacer(sink, LoopWatch(-1), pacing, socket.AF_INET), sink, clock
 
 
 def messages(count: int, size: int = 100 - HEADERS) -> list[MessageUDP]:

@@ -16,11 +16,13 @@ from itertools import accumulate
 from typing import Any
 
 from ..address import DUAL_STACK, TOLD, Address, check_destination, family_of, mapped
+from ..batch import Columns
+from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, write_control
-from .contract import Again, Columns, Failures, Pooled
+from .contract import Again, Pooled
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
@@ -126,7 +128,7 @@ class PortableBackend:
         lengths = array("i", [len(message.data) for message in messages])
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
-        hosts = b"".join([self._octets(message.addr) for message in messages])
+        hosts = b"".join([self._raw_host(message.addr) for message in messages])
         ports = array("H", [self._port(message.addr) for message in messages])
         return (
             b"".join([message.data for message in messages]),
@@ -142,8 +144,8 @@ class PortableBackend:
             [index for index, message in enumerate(messages) if message.truncated],
         )
 
-    def _octets(self, address: Address) -> bytes:
-        """The peer's host in network order: 4 octets, or 16 on an IPv6 socket."""
+    def _raw_host(self, address: Address) -> bytes:
+        """The peer's host in network order: 4 bytes, or 16 on an IPv6 socket."""
         host = mapped(address)[0] if self._dual else address[0]
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
-from ...gen import BadOption, BindFailed
+from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
+from ..errors import BindFailed
 from .inherited import claim
 from .kernel import network_of
 from .namespace import within
@@ -128,7 +129,7 @@ def _name(number: object) -> str:
     return getattr(number, "name", str(number))
 
 
-def let_go(existing: Existing) -> None:
+def close_existing(existing: Existing) -> None:
     """Closes what `duplicate` was made of: it belongs to somebody else now."""
     if isinstance(existing, socket.socket):
         existing.close()
