@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ...datagram import Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...node.processes.meta_process import MetaRunner
-from .batch_entry import CALLBACK, BatchEntry
+from .batch_entry import BatchEntry
 from .buffer_lease import Lease, Lender
 from .options import FlowLimits
 
@@ -100,7 +100,7 @@ class Reader:
     def serve(self, to: Target, limits: FlowLimits, lender: Lender | None, gone: Callable[[OSError], None]) -> None:
         """Reads for `to`, also after `close`, with the buffers of `lender`, if any."""
         high, low, overflow, self._reads = limits
-        self._inlet = self._process.inlet(to, high, low, self.resume, CALLBACK, overflow)
+        self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
         self._overflow = overflow
         self._lender = lender
         self._gone = gone

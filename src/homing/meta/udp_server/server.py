@@ -18,7 +18,7 @@ from ...node.processes.process import Process
 from ..udp.buffer_lease import Lender
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
-from ..udp.udp_socket import UDPSocket
+from ..udp.udp_socket import UDPSocket, UDPSocketHooks
 from .adoption import find, forget, linger
 from .former_sockets import Formers
 from .opening import open_endpoint
@@ -26,6 +26,24 @@ from .options import UDPServerOptions
 from .protection import protect, protection_facts
 from .reconfigure import Reconfigure, reconfigure
 from .workers import pool_options, retire, serves, start_workers
+
+
+class UDPServerHooks(UDPSocketHooks):
+    """Hooks of a UDP server."""
+
+    __slots__ = ()
+
+    behavior: UDPServer
+
+    @property
+    def linger(self) -> float:
+        return self.behavior._linger
+
+    def adopts(self) -> MetaRunner | None:
+        return self.behavior._adopts()
+
+    def orphaned(self) -> None:
+        self.behavior._orphaned()
 
 
 class UDPServer(UDPSocket):
@@ -39,6 +57,7 @@ class UDPServer(UDPSocket):
     dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
+    _runtime_hooks = UDPServerHooks
     _kind: ClassVar[str] = "UDP server"
     _options: UDPServerOptions
     _reader: Reader | None
