@@ -1,6 +1,6 @@
 """Meta-processes that come with Homing.
 
-udp         what all meta-processes that own a UDP socket have in common
+udp         the parts that server and client are composed of
 udp_server  the UDP server
 udp_client  the UDP client
 upgrade     a service goes on in another OS process

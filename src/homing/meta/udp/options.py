@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
+from ...datagram import Pacing
+from ...gen import Target
 from ...gen.options import check_choice, check_integer, check_target, check_type
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """What happens to what is too much."""
+
+
+class UDPOptions(Protocol):
+    """Options that servers and clients have."""
+
+    @property
+    def receive_buffer(self) -> int | None: ...
+    @property
+    def send_buffer(self) -> int | None: ...
+    @property
+    def send_rate(self) -> Pacing | None: ...
+    @property
+    def error_queue(self) -> bool: ...
+    @property
+    def process(self) -> Target | None: ...
+    @property
+    def high_water(self) -> int: ...
+    @property
+    def low_water(self) -> int | None: ...
+    @property
+    def receive_batch(self) -> int: ...
+    @property
+    def send_queue(self) -> int: ...
+    @property
+    def send_overflow(self) -> Overflow: ...
+    @property
+    def on_error(self) -> Target | None: ...
 
 
 class FlowLimits(NamedTuple):
@@ -19,7 +48,7 @@ class FlowLimits(NamedTuple):
     receive_batch: int
 
 
-def flow_limits(options: Any, overflow: Overflow) -> FlowLimits:
+def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
     """The limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
     return FlowLimits(options.high_water, low_water, overflow, options.receive_batch)

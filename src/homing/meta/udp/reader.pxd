@@ -7,7 +7,7 @@ cdef class Reader:
     cdef object _process
     cdef object _endpoint
     cdef object _backend
-    cdef object _lender
+    cdef object _leases
     cdef object _matcher
     cdef object _overflow
     cdef object _gone

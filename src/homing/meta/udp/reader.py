@@ -10,7 +10,7 @@ from ...datagram import Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
-from .buffer_lease import Lease, Lender
+from .buffer_lease import BufferLeases, Lease
 from .options import FlowLimits
 
 RECEIVE_LIMIT = 512
@@ -54,7 +54,7 @@ class Reader:
         "_endpoint",
         "_gone",
         "_inlet",
-        "_lender",
+        "_leases",
         "_matcher",
         "_overflow",
         "_process",
@@ -81,7 +81,7 @@ class Reader:
         gone: Callable[[OSError], None],
         *,
         id: Alias,
-        lender: Lender | None = None,
+        leases: BufferLeases | None = None,
         matcher: Matcher | None = None,
     ) -> None:
         self._process = process
@@ -95,14 +95,16 @@ class Reader:
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
         self.dropped_newest = self.dropped_oldest = 0
-        self.serve(to, limits, lender, gone)
+        self.serve(to, limits, leases, gone)
 
-    def serve(self, to: Target, limits: FlowLimits, lender: Lender | None, gone: Callable[[OSError], None]) -> None:
-        """Reads for `to`, also after `close`, with the buffers of `lender`, if any."""
+    def serve(
+        self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
+    ) -> None:
+        """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
         high, low, overflow, self._reads = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
         self._overflow = overflow
-        self._lender = lender
+        self._leases = leases
         self._gone = gone
         self.open = True
 
@@ -146,10 +148,10 @@ class Reader:
             return self._receive_too_many()
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
-        elif self._lender is None:
+        elif self._leases is None:
             received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
         else:
-            received = self._receive_pooled(self._lender, min(room, self._reads))
+            received = self._receive_pooled(self._leases, min(room, self._reads))
         self._received = received
         return bool(received)
 
@@ -157,10 +159,10 @@ class Reader:
         """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
         read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
-        if newest or batches or self._lender is None:
+        if newest or batches or self._leases is None:
             messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
         else:
-            messages = self._receive_pooled(self._lender, self._reads)
+            messages = self._receive_pooled(self._leases, self._reads)
         count = len(messages)
         if newest:
             self.dropped_newest += count
@@ -175,10 +177,10 @@ class Reader:
         self._received = messages[surplus:]
         return count > 0
 
-    def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
+    def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages = []
-        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
-            lease = Lease(buffer, length, lender.put)
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, leases.get, leases.put):
+            lease = Lease(buffer, length, leases.put)
             messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
         return messages
 

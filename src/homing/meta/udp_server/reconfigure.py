@@ -23,7 +23,7 @@ from .options import UDPServerOptions
 from .protection import protect
 
 if TYPE_CHECKING:
-    from .server import UDPServer
+    from .state import ServerState
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
@@ -85,12 +85,12 @@ class Reconfigured:
     clamped: tuple[str, ...]
 
 
-def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
+def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
     notes tell of."""
-    endpoint = server._endpoint
-    before = replace(server._options, groups=endpoint.memberships.groups)
-    now = _planned(server, before, request.changes)
+    endpoint = state.endpoint
+    before = replace(state.options, groups=endpoint.memberships.groups)
+    now = _planned(endpoint, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     with rollback_on_error() as on_error:
         if moved is not None:
@@ -104,18 +104,18 @@ def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
-    server._change(now, moved, request.grace)
-    return _answer(server._endpoint, now)
+    state.change(now, moved, request.grace)
+    return _answer(state.endpoint, now)
 
 
-def _planned(server: UDPServer, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
+def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
     """All options as they are to be. Raises `BadOption`."""
     host = changes.get("host", before.host)
     elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
     if elsewhere and host != before.host and not is_numeric(host):
         raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
     if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
-        host = server.local_address[0]
+        host = endpoint.local_address[0]
     given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
     now = replace(before, **{**changes, **given})
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
