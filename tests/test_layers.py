@@ -38,6 +38,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"policy"},
         {"sockets"},
         {"backend"},
+        {"polling", "send_queue"},
         {"endpoint"},
     ],
     "node": [
@@ -55,10 +56,6 @@ FLOORS: dict[str, list[set[str]]] = {
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
 UPWARD = {
-    ("datagram.sockets.change_options", "datagram.endpoint"),
-    ("datagram.sockets.options", "datagram.backend.error_queue"),
-    ("datagram.sockets.set_options", "datagram.backend.ancillary"),
-    ("datagram.sockets.set_options", "datagram.backend.error_queue"),
     ("node.mailbox.preserved", "node.messaging.links"),
     ("node.processes.meta_process", "node.messaging.flow"),
     ("node.processes.meta_process", "node.messaging.timers"),
@@ -234,6 +231,13 @@ def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, 
     assert upward(module_of(path), modules_imported(path, source)) == {
         ("node.scheduling.activity", "node.processes.process")
     }
+
+
+def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substitutes() -> None:
+    known_to = {
+        module_of(path) for path in SOURCES if "datagram.sockets.substitute" in modules_imported(path, path.read_text())
+    }
+    assert known_to == {"datagram.sockets.binding", "testing.network"}
 
 
 def test_the_runtime_imports_nothing_but_the_standard_library() -> None:

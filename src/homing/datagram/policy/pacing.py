@@ -11,11 +11,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..address import DUAL_STACK
 from ..failures import Failures
 from ..message import MessageUDP
 from .limits import Pacing, clock_of
 
-_HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48}
+_HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48, DUAL_STACK: 48}
 _TICK = 0.001  # the resolution of a loop's timers
 _BURST_SECONDS = 0.01  # ten ticks of such a timer
 

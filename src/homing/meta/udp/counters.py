@@ -21,14 +21,14 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
         "truncated": backend.truncated,
-        "kernel_drops": endpoint.kernel_drops,
+        "kernel_drops": endpoint.kernel.drops,
         "receive_errors": dict(endpoint.receive_errors),
         "packets_out": backend.packets_out,
         "bytes_out": backend.bytes_out,
-        "send_errors": dict(endpoint.send_errors),
-        "send_waiting": endpoint.send_waiting,
-        "dropped_send_queue": endpoint.dropped_send_queue,
-        "dropped_send_oldest": endpoint.dropped_send_oldest,
+        "send_errors": dict(endpoint.send_queue.errors),
+        "send_waiting": endpoint.send_queue.waiting,
+        "dropped_send_queue": endpoint.send_queue.dropped,
+        "dropped_send_oldest": endpoint.send_queue.dropped_oldest,
         "send_pauses": 0,
         "icmp_errors": dict(endpoint.icmp_errors),
         "dropped_errors": 0,
@@ -52,12 +52,12 @@ def _sum(one: Any, other: Any) -> Any:
 
 def _protection(endpoint: Endpoint) -> dict[str, int]:
     """What was not heard, and what was not sent or later: fields of `Statistics`."""
-    received, replies = endpoint.admission.limiter, endpoint.replies.limiter
+    received, replies = endpoint.admission.limiter, endpoint.send_queue.replies.limiter
     return {
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,
         "reply_limited": replies.limited,
         "reply_limited_dry_run": replies.limited_dry_run,
-        "send_delayed": endpoint.send_delayed,
+        "send_delayed": endpoint.send_queue.delayed,
     }

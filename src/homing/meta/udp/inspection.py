@@ -28,12 +28,12 @@ def socket_facts(
         gso=endpoint.backend.gso,
         reading=endpoint.reading,
         waiting_for=reader.waiting_for() if reader is not None else "",
-        receive_buffer=endpoint.receive_buffer,
+        receive_buffer=endpoint.kernel.receive_buffer,
         receive_buffer_asked=options.receive_buffer,
-        send_buffer=endpoint.send_buffer,
+        send_buffer=endpoint.kernel.send_buffer,
         send_buffer_asked=options.send_buffer,
         error_queue=options.error_queue,
-        groups=[str(group) for group in endpoint.memberships.groups],
+        groups=[str(group) for group in endpoint.kernel.memberships.groups],
         transfers=process.transfers,
     )
     return facts
@@ -47,7 +47,7 @@ def chosen(facts: dict[str, Any], items: tuple[str, ...]) -> dict[str, Any]:
 def warn_of_small_buffers(log: ContextAdapter, kind: str, endpoint: Endpoint, options: UDPOptions) -> None:
     """Warns if the system has granted less than was asked for."""
     for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
-        asked, granted = getattr(options, f"{name}_buffer"), getattr(endpoint, f"{name}_buffer")
+        asked, granted = getattr(options, f"{name}_buffer"), getattr(endpoint.kernel, f"{name}_buffer")
         if asked is not None and granted < asked:
             log.warning(
                 "%s %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",

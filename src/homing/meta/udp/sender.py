@@ -84,14 +84,14 @@ class Sender:
         self._may_pause = options.send_overflow == "pause"
         if self._may_pause and not process.limit:
             process.bound(options.send_queue)
-        self.endpoint.pace(options.send_rate)
+        self.endpoint.send_queue.pace(options.send_rate)
         self.adjust(options)
 
     def adjust(self, options: UDPOptions) -> None:
         """From now on bounds the send queues, and tells of what fails, as `options` say."""
         self._queue_limit = options.send_queue
         for endpoint in self._endpoints():
-            endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
+            endpoint.send_queue.set_limit(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
         self._report_to(options.on_error, options.high_water)
 
     def _report_to(self, on_error: Target | None, most: int) -> None:
@@ -99,7 +99,7 @@ class Sender:
             self._lost_reports += self._reporter.lost
         self._reporter = None if on_error is None else Reporter(self._process, on_error, most, self.warn)
         for endpoint in self._endpoints():
-            endpoint.on_sent = self.sent_later
+            endpoint.send_queue.on_sent = self.sent_later
             endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
 
     @property
@@ -128,7 +128,7 @@ class Sender:
         """Drains the main lane, many datagrams with one system call. Returns how many entries it took."""
         most = SEND_LIMIT
         if self._may_pause:
-            most = min(most, self.endpoint.send_room)
+            most = min(most, self.endpoint.send_queue.room)
             if most == 0:
                 self.pauses += 1
                 self._process.hold()
@@ -172,7 +172,7 @@ class Sender:
         return size
 
     def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self.endpoint.memberships
+        memberships = self.endpoint.kernel.memberships
         try:
             if isinstance(request, JoinGroup):
                 memberships.join(request)
@@ -221,7 +221,7 @@ class Sender:
 
     def go_on(self) -> None:
         """Takes from the mailbox again, if it has paused and the send queue has room."""
-        if self._process.held and self.endpoint.send_waiting <= self._queue_limit // 2:
+        if self._process.held and self.endpoint.send_queue.waiting <= self._queue_limit // 2:
             self._process.resume()
 
     def failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:

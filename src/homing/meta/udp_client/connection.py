@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...datagram import Address, Endpoint, Peers, asked, open_to
+from ...datagram import Address, Endpoint, Peers, open_to, wants_packet_info
 from ...gen import ConnectFailed
 from .options import UDPClientOptions
 
@@ -28,7 +28,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro,
-            info=asked(options),
+            info=wants_packet_info(options),
             groups=options.groups,
             error_queue=options.error_queue,
             connected=options.connected,

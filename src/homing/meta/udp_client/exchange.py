@@ -55,7 +55,7 @@ class Exchange:
         limits = flow_limits(options, "pause")
         self.reader = Reader(process, endpoint, to, limits, gone, id=process.id, matcher=self.requests)
         self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
-        endpoint.on_sent = self._sent_later
+        endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
 
     def open(self) -> None:
@@ -66,7 +66,7 @@ class Exchange:
     def drained(self) -> bool:
         """True if nothing is to be sent, and no request waits for its reply."""
         if not self.requests:
-            return self._endpoint.send_waiting == 0
+            return self._endpoint.send_queue.waiting == 0
         self.requests.sweep()
         return False
 
@@ -93,7 +93,7 @@ class Exchange:
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
-        self._endpoint.count_send_error(error)
+        self._endpoint.send_queue.count_error(error)
         return error
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:

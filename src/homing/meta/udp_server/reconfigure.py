@@ -89,7 +89,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
     notes tell of."""
     endpoint = state.endpoint
-    before = replace(state.options, groups=endpoint.memberships.groups)
+    before = replace(state.options, groups=endpoint.kernel.memberships.groups)
     now = _planned(endpoint, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     with rollback_on_error() as on_error:
@@ -100,7 +100,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name):
-                on_error(adjust(name, endpoint, before, now))
+                on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
@@ -132,7 +132,7 @@ def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
     return Reconfigured(
         options=options,
         local_address=endpoint.local_address,
-        receive_buffer=endpoint.receive_buffer,
-        send_buffer=endpoint.send_buffer,
-        clamped=tuple(name for name in names if getattr(endpoint, name) < (getattr(options, name) or 0)),
+        receive_buffer=endpoint.kernel.receive_buffer,
+        send_buffer=endpoint.kernel.send_buffer,
+        clamped=tuple(name for name in names if getattr(endpoint.kernel, name) < (getattr(options, name) or 0)),
     )

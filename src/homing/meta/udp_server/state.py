@@ -144,7 +144,7 @@ class ServerState:
     def drained(self) -> bool:
         """True if nothing is left to deliver or to send."""
         undelivered = any(reader.deliverable for reader in self.readers)
-        return not undelivered and not any(endpoint.send_waiting for endpoint in self.endpoints)
+        return not undelivered and not any(endpoint.send_queue.waiting for endpoint in self.endpoints)
 
     def close(self) -> None:
         """Closes all sockets."""
