@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..gen import (
     NO_REPLY,
@@ -27,6 +27,7 @@ from ..gen import (
     as_reason,
 )
 from ..gen.behavior import Result
+from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.sending import send
@@ -40,6 +41,16 @@ if TYPE_CHECKING:
     from ..node.scheduling.activity import Activity
 
 _NORMAL = MessagePriority.NORMAL
+
+
+class ActorHooks(ProcessHooks):
+    """Hooks of an actor."""
+
+    __slots__ = ()
+
+    def __init__(self, behavior: Actor, process: Process) -> None:
+        super().__init__(behavior, process)
+        behavior._process = process
 
 
 class Actor(Relating, ProcessBehavior):
@@ -56,10 +67,8 @@ class Actor(Relating, ProcessBehavior):
         `handle_message_alias` and `handle_call_alias`. Set both on the class, or `trap_exit` also later on `self`.
     """
 
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = ActorHooks
     _process: Process
-
-    def _bind(self, process: Process) -> None:
-        self._process = process
 
     # --- what it is ---------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ...gen import (
     ProcessState,
     TerminateShutdown,
 )
+from ...gen.hooks import ProcessHooks
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import Exit, Request, SplitMessage, exit_signal
 from ...node.mailbox.preserved import send_dead_letter
@@ -25,12 +26,38 @@ from ...node.messaging.distribution import idle, readdressed
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ...node.scheduling.activity import forget_frames
-from ..actor import Actor
+from ..actor import Actor, ActorHooks
 from .options import PoolOptions
 from .routing import make_route
 from .slots import Slot
 
 _TERMINATED = ProcessState.TERMINATED
+
+
+class PoolHooks(ActorHooks):
+    """Hooks of a pool."""
+
+    __slots__ = ()
+
+    behavior: Pool
+    kind: ClassVar[str] = "pool"
+    forwards: ClassVar[bool] = True
+    configures: ClassVar[bool] = True
+    succeeds: ClassVar[bool] = True
+    succeeds_orderly: ClassVar[bool] = True
+
+    def __init__(self, behavior: Pool, process: Process) -> None:
+        super().__init__(behavior, process)
+        self.take_main = behavior._take_main
+
+    async def configure(self, result: Any) -> None:
+        await self.behavior._configure(result)
+
+    def handler(self) -> Callable[[PID, Any], Any]:
+        return self.behavior._dispatch
+
+    def idle(self, again: Callable[[], None]) -> bool:
+        return self.behavior._idle(again)
 
 
 class Pool(Actor):
@@ -42,11 +69,7 @@ class Pool(Actor):
     hand, all at once, when the pool has ended.
     """
 
-    _kind: ClassVar[str] = "pool"
-    _forwards: ClassVar[bool] = True
-    _succeeds: ClassVar[bool] = True
-    _succeeds_orderly: ClassVar[bool] = True
-
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = PoolHooks
     _options: PoolOptions
 
     async def _configure(self, options: PoolOptions) -> None:
@@ -74,9 +97,6 @@ class Pool(Actor):
         self._restarts = 0
         self._pauses = 0
         await self.add_workers(options.pool_size)
-
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        return self._dispatch
 
     def handle_forward_failed(self, sender: PID, message: Any) -> None:
         """With `overflow="drop"`: there was no room, this message is dropped (and counted). A plain `def`."""

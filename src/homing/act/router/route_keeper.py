@@ -16,22 +16,41 @@ from ...gen import (
     NodeTerminated,
     TerminateShutdown,
 )
+from ...gen.hooks import ProcessHooks
 from ...gen.options import check_type
 from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
 from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
-from ..actor import Actor
+from ..actor import Actor, ActorHooks
 from .routes import Route, RouteInfo, RouteSpec, RouteUnknown, Tally
+
+
+class RouteKeeperHooks(ActorHooks):
+    """Hooks of a process that has routes."""
+
+    __slots__ = ()
+
+    behavior: RouteKeeper
+    succeeds: ClassVar[bool] = True
+
+    def __init__(self, behavior: RouteKeeper, process: Process) -> None:
+        super().__init__(behavior, process)
+        behavior._bind(process)
+
+    def handler(self) -> Callable[[PID, Any], Any]:
+        return self.behavior._dispatch
+
+    def idle(self, again: Callable[[], None]) -> bool:
+        return self.behavior._idle(again)
 
 
 class RouteKeeper(Actor):
     """A process that has routes. Those with a `behavior` have a process that it starts, starts again, and ends."""
 
-    _succeeds: ClassVar[bool] = True
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = RouteKeeperHooks
 
     def _bind(self, process: Process) -> None:
-        super()._bind(process)
         self._routes: dict[str, Route] = {}
         self._others = Tally()  # of names that are no route, or none any more
         self._owned: dict[PID, Route] = {}
@@ -43,9 +62,6 @@ class RouteKeeper(Actor):
     def _idle(self, again: Callable[[], None]) -> bool:
         own = self._process.core.processes
         return all(idle(own[pid], again) for pid in (*self._owned, *self._ending) if pid in own)
-
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        return self._dispatch
 
     # --- administration -----------------------------------------------------------------------------------
 
@@ -203,7 +219,7 @@ class RouteKeeper(Actor):
         """Starts the process of a route again: in this turn; or, if its `init` may wait, beside the router's work."""
         self._forget_timer(route)
         behavior, starting = route.spec.behavior, self._start_again(route)
-        waits = behavior is not None and (behavior._configure is not None or iscoroutinefunction(behavior.init))
+        waits = behavior is not None and (behavior._runtime_hooks.configures or iscoroutinefunction(behavior.init))
         if not waits and not route.spec.options.thread:
             return starting
         task = self._process.core.loop.create_task(starting)

@@ -21,11 +21,12 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.hooks import ProcessHooks
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.messaging.distribution import hand
 from ...node.processes.process import Process
 from ...node.scheduling.activity import Activity
-from .route_keeper import RouteKeeper
+from .route_keeper import RouteKeeper, RouteKeeperHooks
 from .routes import (
     DISCARD,
     AddRoute,
@@ -54,6 +55,24 @@ Choice: TypeAlias = str | tuple[str, ...] | None
 """What the routing callbacks return: the name of a route, several, or `DISCARD`."""
 
 
+class RouterHooks(RouteKeeperHooks):
+    """Hooks of a router."""
+
+    __slots__ = ()
+
+    behavior: Router
+    kind: ClassVar[str] = "router"
+    forwards: ClassVar[bool] = True
+    configures: ClassVar[bool] = True
+
+    def __init__(self, behavior: Router, process: Process) -> None:
+        super().__init__(behavior, process)
+        self.take_main = behavior._take_main
+
+    async def configure(self, result: Any) -> None:
+        await self.behavior._configure(result)
+
+
 class Router(RouteKeeper):
     """A process that hands each message and request of its main lane to the route that its `route_message` or
     `route_call` names, with the original sender and ref. Derive from it, define `route_message`, and return
@@ -63,8 +82,7 @@ class Router(RouteKeeper):
     router. After Ergo's `act.Router`.
     """
 
-    _forwards: ClassVar[bool] = True
-    _kind: ClassVar[str] = "router"
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = RouterHooks
 
     def _bind(self, process: Process) -> None:
         super()._bind(process)

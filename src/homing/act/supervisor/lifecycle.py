@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 from ...gen import PID, NotAllowed, TerminateRestart, TerminateShutdown, as_reason
 from ...gen.behavior import Result
+from ...gen.hooks import ProcessHooks
 from ...node.mailbox.envelope import Invoke, is_coroutine
 from ...node.processes.ending import end_and_wait
+from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ...node.scheduling.activity import forget_frames
-from ..actor import Actor
+from ..actor import Actor, ActorHooks
 from .children import Child, Children, Restart, leave_restart
 from .requests import ChildState, RestartsExceeded
 from .restart_limits import Pace, RestartWindow
@@ -25,6 +27,19 @@ from .strategies import SupervisorType, affected, shuts_down, starts_again
 _GROUPS = SupervisorType.ALL_FOR_ONE, SupervisorType.REST_FOR_ONE
 
 
+class SupervisingHooks(ActorHooks):
+    """Hooks of a process that keeps children alive."""
+
+    __slots__ = ()
+
+    behavior: Supervising
+    succeeds: ClassVar[bool] = True
+
+    def __init__(self, behavior: Supervising, process: Process) -> None:
+        super().__init__(behavior, process)
+        behavior._bind(process)
+
+
 class Supervising(Actor):
     """The part of a supervisor that keeps children alive. All of it runs within the supervisor's own callbacks.
 
@@ -32,14 +47,12 @@ class Supervising(Actor):
     which was itself ended meanwhile is no news.
     """
 
-    _succeeds: ClassVar[bool] = True
-
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = SupervisingHooks
     _settings: SupervisorSpec | None = None
     _window: RestartWindow
     _pace: Pace
 
     def _bind(self, process: Any) -> None:
-        super()._bind(process)
         self._children = Children(process.forget_estate)
         self._events: deque[Callable[[], Any]] = deque()
         self._restarts = 0

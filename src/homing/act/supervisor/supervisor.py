@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ...gen import NO_REPLY, PID, BadOption, MessageExitPID, NotAllowed, Ref
+from ...gen.hooks import ProcessHooks
 from .children import Child
-from .lifecycle import Supervising
+from .lifecycle import Supervising, SupervisingHooks
 from .requests import (
     ChildCount,
     ChildDisabled,
@@ -40,6 +41,23 @@ _Request = (
 )
 
 
+class SupervisorHooks(SupervisingHooks):
+    """Hooks of a supervisor."""
+
+    __slots__ = ()
+
+    behavior: Supervisor
+    kind: ClassVar[str] = "supervisor"
+    configures: ClassVar[bool] = True
+    terminate_timeout: ClassVar[float | None] = None  # each child has its own
+
+    async def configure(self, result: Any) -> None:
+        await self.behavior._configure(result)
+
+    def handler(self) -> Callable[[PID, Any], Any]:
+        return self.behavior._dispatch
+
+
 class Supervisor(Supervising):
     """A process that keeps others alive. Derive from it and return a `SupervisorSpec` from `init`.
 
@@ -52,8 +70,7 @@ class Supervisor(Supervising):
     """
 
     trap_exit = True
-    _kind: ClassVar[str] = "supervisor"
-    _terminate_timeout: ClassVar[float | None] = None  # each child has its own
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = SupervisorHooks
 
     def _bind(self, process: Any) -> None:
         super()._bind(process)
@@ -64,9 +81,6 @@ class Supervisor(Supervising):
         if not isinstance(spec, SupervisorSpec):
             raise BadOption("init", spec, f"{type(self).__name__}.init must return an act.SupervisorSpec")
         await self._begin(spec)
-
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        return self._dispatch
 
     def _dispatch(self, sender: PID, message: Any) -> Any:
         if isinstance(message, MessageExitPID):

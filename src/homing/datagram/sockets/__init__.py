@@ -1,6 +1,7 @@
 """Sockets: making, binding and connecting them, setting and changing their options, taking them over.
 
 options        SocketOptions; set_options: sets them on a new socket; change_options: changes them while it is in use
+rollback       undoes the steps of a change whose next step has failed
 binding        from host and port to a bound socket; connecting: to one that sends to a peer. Both raise errors that say
                what to do
 unix           Unix datagram sockets

@@ -171,4 +171,4 @@ def idle(process: Process, again: Callable[[], None]) -> bool:
     if process.main or process.state is not _SLEEP:
         process.watch(0, again)
         return False
-    return process.behavior._idle(again)
+    return process.hooks.idle(again)
