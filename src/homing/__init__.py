@@ -1,9 +1,12 @@
 """Homing: an Erlang-style actor runtime for Python whose first-class citizen is the UDP socket.
 
-gen   identifiers, messages, errors, options, behavior contracts
-act   Actor, Pool, Supervisor
-meta  the UDP server meta-process
-start_node, run   start a node from asynchronous and from synchronous programs
+gen       identifiers, messages, errors, options, behavior contracts
+datagram  UDP sockets in batches
+node      the runtime: Node, start_node, run
+act       Actor, Pool, Router, Supervisor
+meta      the UDP server and the UDP client, as meta-processes
+testing   for tests: a fake network, and an event loop in virtual time
+cli       the `homing` command
 """
 
 from importlib.metadata import PackageNotFoundError, version

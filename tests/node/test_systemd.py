@@ -204,4 +204,4 @@ async def test_a_program_that_never_says_that_it_is_ready_is_told_of_unused_sock
             await eventually(lambda: "nobody reads these sockets" in caplog.text)
             assert str(one) in caplog.text
     finally:
-        inherited.let_go([one])
+        inherited.discard([one])

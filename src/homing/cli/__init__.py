@@ -1,11 +1,13 @@
 """The command line: `homing`, also as `python -m homing`.
 
-app       the commands
-run       what `homing run` does, and its banner; target: what `module:attribute` leads to
-tree      what `homing tree` prints; snapshot: what a node tells of itself
-control   the socket by which it tells it; asking: the other end of that
-demo      what `homing demo` runs; load: real packets for it
-bench     what `homing bench` runs; bench_load: its packets; bench_homing, bench_bare: the processes that it measures
+app           the commands
+run           runs a service (`homing run`); target: loads `module:attribute`; processes: several OS processes of it
+upgrade       `homing run --takeover`: takes over the sockets of a running service, and hands them over
+tree          prints what runs on a node (`homing tree`); snapshot: collects what it prints
+control       the control socket of a node; asking: its client
+demo          `homing demo`; load: sends packets to it
+bench         `homing bench`; bench_load: sends packets; bench_homing, bench_bare: the processes that it measures
+logs          log lines on the terminal
 """
 
 import sys

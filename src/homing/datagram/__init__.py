@@ -25,8 +25,8 @@ from .policy.limits import Pacing as Pacing
 from .policy.limits import RateLimit as RateLimit
 from .sockets.binding import Existing as Existing
 from .sockets.binding import bind as bind
+from .sockets.binding import close_existing as close_existing
 from .sockets.binding import duplicate as duplicate
-from .sockets.binding import let_go as let_go
 from .sockets.binding import open_socket as open_socket
 from .sockets.connecting import Peers as Peers
 from .sockets.connecting import open_to as open_to

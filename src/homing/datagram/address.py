@@ -19,7 +19,7 @@ Address: TypeAlias = tuple[Any, ...]
 
 AF_UNIX = int(getattr(socket, "AF_UNIX", -1))
 LONGEST_PATH = 107 if sys.platform == "linux" else 103
-"""Octets of the path in a struct sockaddr_un, without the null character at its end."""
+"""Bytes of the path in a struct sockaddr_un, without the null character at its end."""
 
 
 DUAL_STACK = 0x1000 | socket.AF_INET6

@@ -56,13 +56,13 @@ class DatagramBatch:
 
     @property
     def bytes(self) -> int:
-        """Octets of all payloads together."""
+        """Bytes of all payloads together."""
         self._alive()
         return self._size
 
     @property
     def buffer(self) -> memoryview:
-        """The octets, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
+        """The bytes, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
         return self._alive()[0]
 
     @property
@@ -77,7 +77,7 @@ class DatagramBatch:
 
     @property
     def hosts(self) -> memoryview:
-        """The peers' addresses in network order: 4 octets for each datagram, 16 where the server is an IPv6 one."""
+        """The peers' addresses in network order: 4 bytes for each datagram, 16 where the server is an IPv6 one."""
         return self._alive()[3]
 
     @property

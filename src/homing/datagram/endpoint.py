@@ -54,7 +54,8 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`ancillary.asked`).
     drop_oldest: what finds the send queue full takes the place of the oldest there, which fails; else it fails itself.
     error_queue: the socket has one (`error_queue.turn_on`), which is read here from `open` on.
-    turn: until this is set another program reads from the same socket, and it must not be opened; None: nobody does.
+    handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
+        not be opened. None: no other program reads.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     """
@@ -77,10 +78,10 @@ class Endpoint:
         self.memberships = Memberships(sock, groups)
         self.admission = Admission()
         lender = lender_of(sock)
-        self.turn = None if lender is None else lender.turn
+        self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
         # Who reads now may not be able to take apart what the kernel joins.
-        gro = gro and (self.turn is None or joins_datagrams(sock))
+        gro = gro and (self.handed_over is None or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self._backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         self._pending = PendingErrors(sock) if connected and not error_queue else None
@@ -88,7 +89,7 @@ class Endpoint:
         if self._errors is not None:
             self._backend.again = self._errors.again
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
-        self._watched = True
+        self._listening = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_readable: Callable[[], None] | None = None
         self.on_sent: Sent | None = None
@@ -117,7 +118,7 @@ class Endpoint:
     @property
     def shared(self) -> bool:
         """True while another program reads from the same socket."""
-        return self.turn is not None and not self.turn.is_set()
+        return self.handed_over is not None and not self.handed_over.is_set()
 
     @property
     def sock(self) -> socket.socket:
@@ -144,23 +145,23 @@ class Endpoint:
             self._retry = None
         if self._reading:
             self._reading = False
-            if self._watched:
+            if self._listening:
                 self._watch.read(None)
 
     def resume(self) -> None:
         """Reads again, first what was read before and had no room."""
         if not self._reading and not self.closed and self._loop is not None and self._on_readable is not None:
             self._reading = True
-            if self._watched:
+            if self._listening:
                 self._watch.read(self._on_readable)
             self.read_on()
 
-    def watch(self, watched: bool) -> None:
-        """False: what comes to the socket calls nobody any more, but what was read before still does. True: as it
-        was."""
+    def listen(self, listening: bool) -> None:
+        """False: ignores what comes to the socket; `on_readable` is called only for what was read before. True: calls
+        it for both again."""
         reading = self._reading
         self.pause()
-        self._watched = watched
+        self._listening = listening
         if reading:
             self.resume()
 
@@ -185,9 +186,9 @@ class Endpoint:
         return self._reading
 
     @property
-    def watched(self) -> bool:
-        """True while what comes is read."""
-        return self._reading and self._watched
+    def listening(self) -> bool:
+        """True while reading what comes to the socket."""
+        return self._reading and self._listening
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """What is there, `limit` messages at most, from `reads` reads of the kernel's at most, as from `id`. Raises
@@ -337,8 +338,8 @@ class Endpoint:
                 write_control(message.info, message.addr)
             if len(self._queue) >= self._queue_limit and not self._drop_oldest:
                 raise SendQueueFull(self._queue_limit)
-            with memoryview(message.data) as view, view.cast("B") as octets:
-                size = octets.nbytes
+            with memoryview(message.data) as view, view.cast("B") as flat:
+                size = flat.nbytes
         except SendQueueFull:
             self.dropped_send_queue += 1
             raise

@@ -1,6 +1,6 @@
 """The runtime. Nothing here imports `act` or `meta`.
 
-node          the face: what a program holds in its hand; start and stopping are its beginning and its end
+node          Node: what a program holds in its hand; start: starts and runs a node; stopping: stops it in order
 core          holds the parts of one node together
 mailbox       lanes, envelopes, overflow
 scheduling    who runs, for how long, and in which task

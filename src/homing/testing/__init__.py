@@ -1,12 +1,12 @@
 """For tests of programs that use Homing: a network as bad as one asks for, and time that passes at once.
 
-network     FakeNetwork, as the test has it
-conditions  how bad it is; event: what it tells
-traffic     the way of each datagram; link: what becomes of it, between two addresses
-sockets     what is bound in it; hosts: addresses
-fake_socket what a server has instead of a socket of the system; fake_watch: who reads it; control: what comes with
-            a datagram beside its payload; peer: what the test has
-virtual     an event loop on which waiting takes no time
+network      FakeNetwork, as the test has it
+conditions   how bad it is; event: what happened to a datagram
+traffic      the way of each datagram; link: what becomes of it, between two addresses
+sockets      what is bound in it; hosts: addresses
+fake_socket  a socket of the fake network, for servers; fake_watch: calls its reader; control: ancillary data;
+             peer: a socket of the fake network, for tests
+virtual      an event loop on which waiting takes no time
 """
 
 from .conditions import Conditions as Conditions

@@ -11,7 +11,7 @@ from ..gen.options import check_integer, check_seconds
 Span = float | tuple[float, float]
 """Seconds: always so many, or from the first to the second number, each time anew."""
 
-_IP_HEADER = 20  # as in an IPv4 packet without options; IPv6 needs 28 octets more, which changes no test
+_IP_HEADER = 20  # as in an IPv4 packet without options; IPv6 needs 28 bytes more, which changes no test
 _UDP_HEADER = 8
 
 
@@ -25,7 +25,7 @@ class Conditions:
         that are not held back arrive in the order in which they were sent from one address to another.
     delay: seconds that a datagram is under way: a number, or (least, most).
     reorder_delay: seconds that one is held back, as `delay`.
-    mtu: octets of the largest packet. A longer datagram goes in fragments, and is lost if one of them is: `loss` is
+    mtu: bytes of the largest packet. A longer datagram goes in fragments, and is lost if one of them is: `loss` is
         then the chance of each. None: there are no fragments. 576 to 65535.
     """
 
@@ -45,12 +45,12 @@ class Conditions:
             check_integer("mtu", self.mtu, 576, 65535)
 
     def chance_of_loss(self, size: int) -> float:
-        """The chance that a datagram of `size` octets gets lost."""
+        """The chance that a datagram of `size` bytes gets lost."""
         fragments = self.fragments(size)
         return self.loss if fragments == 1 else 1.0 - (1.0 - self.loss) ** fragments
 
     def fragments(self, size: int) -> int:
-        """In how many packets a datagram of `size` octets goes."""
+        """In how many packets a datagram of `size` bytes goes."""
         if self.mtu is None or size + _UDP_HEADER + _IP_HEADER <= self.mtu:
             return 1
         return ceil((size + _UDP_HEADER) / ((self.mtu - _IP_HEADER) // 8 * 8))  # all but the last a multiple of 8

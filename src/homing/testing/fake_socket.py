@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .traffic import Traffic
 
 DEFAULT_BUFFER = 106_496
-"""Octets that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
+"""Bytes that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
 
 _OVERHEAD = 704
-"""Octets that a datagram costs beside its payload: on Linux 64 octets take up 768 of the buffer."""
+"""Bytes that a datagram costs beside its payload: on Linux 64 bytes take up 768 of the buffer."""
 
 _LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 _WHOLE = ("do", "probe")
@@ -255,9 +255,9 @@ class FakeSocket:
 
 
 def _copy(data: bytes, buffer: Any) -> int:
-    with memoryview(buffer) as view, view.cast("B") as octets:
-        length = min(len(data), octets.nbytes)
-        octets[:length] = data[:length]
+    with memoryview(buffer) as view, view.cast("B") as flat:
+        length = min(len(data), flat.nbytes)
+        flat[:length] = data[:length]
     return length
 
 

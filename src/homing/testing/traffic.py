@@ -155,7 +155,7 @@ class Traffic:
         return as_address(family, LOOPBACKS[family] if host == WILDCARDS[family] else host, to[1], to)
 
     def fragments(self, source: Address, destination: Address, size: int) -> int:
-        """In how many packets a datagram of `size` octets goes."""
+        """In how many packets a datagram of `size` bytes goes."""
         return self._conditions((source[0], destination[0])).fragments(size)
 
     def _conditions(self, way: tuple[str, str]) -> Conditions:

@@ -43,7 +43,7 @@ def addresses_near(draw: Any, networks: list[Any]) -> IPv4Address | IPv6Address:
 def holds(networks: Networks, address: object) -> bool:
     number = number_of(str(address))
     assert number is not None
-    return bool(networks.hold(*number))
+    return bool(networks.contains(*number))
 
 
 def mapped(address: IPv6Address) -> bool:

@@ -27,7 +27,7 @@ def one() -> Iterator[Inherited]:
     found = Inherited(sock.detach(), "dns")
     inherited_sockets.keep([found])
     yield found
-    inherited_sockets.let_go([found])
+    inherited_sockets.discard([found])
     assert inherited_sockets.kept() == []
 
 

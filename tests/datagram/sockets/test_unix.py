@@ -229,7 +229,7 @@ def test_a_socket_that_the_program_was_started_with_is_found_by_its_path_and_kee
             os.unlink(path + "peer")
         assert os.path.exists(path)
     finally:
-        inherited_sockets.let_go([found])
+        inherited_sockets.discard([found])
 
 
 def test_a_socket_that_a_successor_has_as_well_leaves_its_file(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_socket_that_a_successor_has_as_well_leaves_its_file(tmp_path: Path) -
     found.lent = sock
     inherited_sockets.keep([found])
     sock.close()
-    inherited_sockets.let_go([found])
+    inherited_sockets.discard([found])
     assert path.exists()
 
 

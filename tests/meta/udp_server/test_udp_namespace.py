@@ -131,7 +131,7 @@ def test_an_inherited_socket_serves_in_its_own_namespace_only(namespace: str) ->
         with create(namespace, port=port):
             assert not found.free
     finally:
-        inherited_sockets.let_go([found])
+        inherited_sockets.discard([found])
 
 
 @needs_namespaces

@@ -246,7 +246,7 @@ async def test_names_of_activation_and_sockets_by_the_hundred_go_along(
             again += [await open_server(heir, port=port) for port in ports[1:]]
         assert [server.local_address[1] for server, _ in again] == ports
         await stopped(node)
-        inherited.let_go([named])
+        inherited.discard([named])
         await eventually(lambda: [one.name for one in inherited.kept()] == ["dns"])
     assert inherited.kept() == []
 

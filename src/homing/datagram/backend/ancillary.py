@@ -33,7 +33,7 @@ IPV6_TCLASS = 67
 SO_TIMESTAMPNS = 35
 
 ROOM = 256
-"""Octets of ancillary data for a read. All that is asked for takes 176."""
+"""Bytes of ancillary data for a read. All that is asked for takes 176."""
 
 _IPV4 = socket.IPPROTO_IP
 _IPV6 = socket.IPPROTO_IPV6

@@ -8,7 +8,7 @@ cdef enum:
 
 
 ctypedef struct Told:
-    # What the kernel told of a packet but the time. Compared as octets: whoever fills it in clears it first.
+    # What the kernel told of a packet but the time. Compared as bytes: whoever fills it in clears it first.
     int family  # of the addresses; 0: there are none
     int interface
     int tos  # -1: not told
@@ -20,7 +20,7 @@ ctypedef struct Told:
 
 
 ctypedef struct Slot:
-    # What one read has brought: `length` octets at `start` from `peer`, one datagram or several of `segment` octets.
+    # What one read has brought: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes.
     Key peer
     int place  # of the peer in `peers`
     char* start

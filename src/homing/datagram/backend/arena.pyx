@@ -62,7 +62,7 @@ cdef const unsigned char* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # the beginn
 cdef enum:
     STRIDE = 65536 + 3 * 64  # an odd number of cache lines: heads of slots must not all compete for the same few places
     NAME = 32  # room for a sockaddr_in6, aligned
-    CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 octets
+    CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 bytes
     IDLE = 4  # arenas kept while nobody uses them
 
 cdef list _idle = []

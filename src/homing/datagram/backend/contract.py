@@ -24,8 +24,8 @@ Failures: TypeAlias = list[tuple[int, Exception]]
 Columns: TypeAlias = tuple[
     Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
 ]
-"""The buffer that holds datagrams, the function that gives it back; octets in all; their offsets and lengths (C int),
-hosts (4 or 16 octets) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
+"""The buffer that holds datagrams, the function that gives it back; bytes in all; their offsets and lengths (C int),
+hosts (4 or 16 bytes) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
 it (an empty list where nothing was asked for); which ones were cut."""
 
 Again: TypeAlias = Callable[[int, int], bool]

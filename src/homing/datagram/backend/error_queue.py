@@ -43,7 +43,7 @@ _MOST_TRIES = 8
 """Sends of one datagram at most, while other datagrams' errors keep coming."""
 
 _QUOTED = 2048
-"""Octets of a datagram that are kept: Linux quotes 576 at most by ICMP, 1280 by ICMPv6."""
+"""Bytes of a datagram that are kept: Linux quotes 576 at most by ICMP, 1280 by ICMPv6."""
 
 _MTUS = 64
 """Hosts of which a length that was too long is remembered until the failed send is reported."""

@@ -26,10 +26,10 @@ cdef extern from "<netinet/in.h>":
 cdef enum:
     # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
     # 5 % more, 1024 as much, and delay the others. 2048 in columns: the work of numpy's calls is shared by more; 512 cost
-    # a fifth more. A mebibyte: what it becomes still lies in the cache; four cost 10 % more (trains of 1200 octets each).
+    # a fifth more. A mebibyte: what it becomes still lies in the cache; four cost 10 % more (trains of 1200 bytes each).
     MESSAGES = 512
     COLUMNS = 2048
-    OCTETS = 1 << 20
+    MOST_BYTES = 1 << 20
     ALL_LENGTHS = 65535
     FORGET = 600  # seconds until a run is tried again that was refused: as long as Linux remembers the length of a path
 
@@ -65,7 +65,7 @@ cdef class NativeBackend:
     cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
     cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
     cdef double _gso_again  # when a refusal is forgotten
-    cdef double _train, _octets  # datagrams and octets that a read of the kernel's brought, the last time
+    cdef double _train, _read_size  # datagrams and bytes that a read of the kernel's brought, the last time
     cdef int _pooled  # buffers to take from a pool for a read
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
     cdef int _slot, _filled
@@ -83,7 +83,7 @@ cdef class NativeBackend:
         self._family = family_of(sock)
         self._size = buffer_size
         self._train = 1.0
-        self._octets = 0.0
+        self._read_size = 0.0
         self._pooled = 1
         self._teller = Teller() if info else None
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
@@ -155,13 +155,13 @@ cdef class NativeBackend:
             self._arena = None
         return messages
 
-    cdef int _read(self, Py_ssize_t reads, int turn) except -1:
-        """Fills an arena, with about `turn` datagrams if trains come. Gives how many reads that were."""
+    cdef int _read(self, Py_ssize_t reads, int wanted) except -1:
+        """Fills an arena, with about `wanted` datagrams if trains come. Gives how many reads that were."""
         cdef Arena arena = take()
         cdef int slot, got, number, count = <int> min(reads, SLOTS)
         if self._train > 1.0:
-            count = <int> max(1.0, min(count, turn / self._train, OCTETS / self._octets))
-        cdef Py_ssize_t datagrams = 0, octets = 0
+            count = <int> max(1.0, min(count, wanted / self._train, MOST_BYTES / self._read_size))
+        cdef Py_ssize_t datagrams = 0, size = 0
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro or self._teller is not None, self._teller is not None)
         number = errno
@@ -172,10 +172,10 @@ cdef class NativeBackend:
                 raise OSError(number, os.strerror(number))
             return 0
         for slot in range(got):
-            octets += arena.slots[slot].length
+            size += arena.slots[slot].length
             datagrams += _datagrams(&arena.slots[slot])
         self._train = datagrams / <double> got
-        self._octets = max(1.0, octets / <double> got)
+        self._read_size = max(1.0, size / <double> got)
         if self.admission is not None:
             datagrams = _admit(self.admission, arena, &got)
             if got == 0:

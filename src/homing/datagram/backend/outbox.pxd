@@ -18,7 +18,7 @@ ctypedef struct Entry:
     Py_ssize_t segment
     Py_ssize_t total
     bint closed
-    int marks  # octets of control messages that each of the datagrams is sent with
+    int marks  # bytes of control messages that each of the datagrams is sent with
 
 
 cdef class Outbox:

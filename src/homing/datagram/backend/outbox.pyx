@@ -48,7 +48,7 @@ cdef const unsigned char* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # the beginn
 cdef enum:
     NAME = 32
     CONTROL_WORDS = 16
-    CONTROL = 8 * CONTROL_WORDS  # octets of control messages: those of IPv6 and that of a run take 112
+    CONTROL = 8 * CONTROL_WORDS  # bytes of control messages: those of IPv6 and that of a run take 112
     RUN = 64  # UDP_MAX_SEGMENTS of kernels before 6.10
     RUN_BYTES = 65000  # with headers below the 65535 of an IP packet
 
@@ -87,7 +87,7 @@ cdef class Outbox:
 
     cdef bint add(self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit) except -1:
         """Takes the datagram `index` in, if there is room; it joins the run before it if it may: same peer, same
-        control messages, same length (the last may be shorter), `gso_limit` octets at most.
+        control messages, same length (the last may be shorter), `gso_limit` bytes at most.
 
         Raises what is wrong with address, info or data; then nothing was taken in.
         """
@@ -190,7 +190,7 @@ cdef class Outbox:
 
 cdef int _write_marks(object info, const Key* peer, char* control) except -1:
     """Writes the control messages that send a datagram with `info`, in the peer's family (whatever the socket's is), and
-    gives how many octets that are."""
+    gives how many bytes that are."""
     if not isinstance(info, PacketInfo):
         raise BadOption("info", info, "give a meta.PacketInfo, or None")
     if (peer.words[0] & 0xFFFF) == AF_INET6 and memcmp(&peer.words[1], MAPPED, 12) != 0:

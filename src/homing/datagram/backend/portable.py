@@ -126,7 +126,7 @@ class PortableBackend:
         lengths = array("i", [len(message.data) for message in messages])
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()
-        hosts = b"".join([self._octets(message.addr) for message in messages])
+        hosts = b"".join([self._raw_host(message.addr) for message in messages])
         ports = array("H", [self._port(message.addr) for message in messages])
         return (
             b"".join([message.data for message in messages]),
@@ -142,8 +142,8 @@ class PortableBackend:
             [index for index, message in enumerate(messages) if message.truncated],
         )
 
-    def _octets(self, address: Address) -> bytes:
-        """The peer's host in network order: 4 octets, or 16 on an IPv6 socket."""
+    def _raw_host(self, address: Address) -> bytes:
+        """The peer's host in network order: 4 bytes, or 16 on an IPv6 socket."""
         host = mapped(address)[0] if self._dual else address[0]
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 

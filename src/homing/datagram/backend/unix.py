@@ -25,7 +25,7 @@ class UnixBackend(PortableBackend):
         super().__init__(sock, buffer_size, False)
         self._full: dict[str, float] = {}  # peers that had no room, and since when
 
-    def _octets(self, address: Address) -> bytes:
+    def _raw_host(self, address: Address) -> bytes:
         return b""
 
     def _port(self, address: Address) -> int:

@@ -65,9 +65,9 @@ class Admission:
         return self.admit(number[0], number[1], number[2], 1) > 0
 
     def _hears(self, four: bool, high: int, low: int) -> bool:
-        if self._deny is not None and self._deny.hold(four, high, low):
+        if self._deny is not None and self._deny.contains(four, high, low):
             return False
-        return self._allow is None or self._allow.hold(four, high, low)
+        return self._allow is None or self._allow.contains(four, high, low)
 
     def _forget(self) -> None:
         """As if the last one had come from ::, which is no source."""

@@ -106,7 +106,7 @@ class Limiter:
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
         """How many of `count` datagrams of this address may pass. Counts the others."""
-        if self._exempt.hold(four, high, low):
+        if self._exempt.contains(four, high, low):
             return count
         if four:
             low = _MAPPED | (low & self._mask4)

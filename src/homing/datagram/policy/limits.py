@@ -69,8 +69,8 @@ class RateLimit:
 class Pacing:
     """How fast a socket sends at most: a token bucket. What is too much waits in the send queue, in order.
 
-    bytes_per_second: octets of IP packets, that is with 28 (IPv6: 48) for the headers of each datagram.
-    burst: octets that go out at once, after nothing was sent for a while, and at each turn of the timer: too few, and
+    bytes_per_second: bytes of IP packets, that is with 28 (IPv6: 48) for the headers of each datagram.
+    burst: bytes that go out at once, after nothing was sent for a while, and at each tick of the timer: too few, and
         the rate is not reached. None: those of 10 ms. The datagram with which the burst is used up still goes out
         whole: in t seconds, no more than `bytes_per_second * t + burst`, and one datagram.
     clock: gives the time in seconds; for tests. None: the event loop's clock.
@@ -81,7 +81,7 @@ class Pacing:
     clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
-        check_rate("bytes_per_second", self.bytes_per_second, "octets")
+        check_rate("bytes_per_second", self.bytes_per_second, "bytes")
         if self.burst is not None:
             check_integer("burst", self.burst, 0)
         if self.clock is not None:

@@ -10,7 +10,7 @@ cdef class Ranges:
     cdef uint64_t[::1] _last_low
 
     @cython.locals(left=Py_ssize_t, right=Py_ssize_t, middle=Py_ssize_t, first=uint64_t, last=uint64_t)
-    cpdef bint hold(self, uint64_t high, uint64_t low)
+    cpdef bint contains(self, uint64_t high, uint64_t low)
 
 
 cdef class Networks:
@@ -18,4 +18,4 @@ cdef class Networks:
     cdef Ranges _six
 
     @cython.locals(ranges=Ranges)
-    cpdef bint hold(self, bint four, uint64_t high, uint64_t low)
+    cpdef bint contains(self, bint four, uint64_t high, uint64_t low)

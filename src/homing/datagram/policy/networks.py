@@ -56,7 +56,7 @@ class Ranges:
         self._last_high = array("Q", [last >> 64 for _, last in ranges])
         self._last_low = array("Q", [last & _HALF for _, last in ranges])
 
-    def hold(self, high: int, low: int) -> bool:
+    def contains(self, high: int, low: int) -> bool:
         """True if a range holds this number."""
         left, right = 0, self._count
         while left < right:
@@ -91,10 +91,10 @@ class Networks:
         self._four = Ranges([_range(network) for network in collapse_addresses(four)])
         self._six = Ranges([_range(network) for network in collapse_addresses(six)])
 
-    def hold(self, four: bool, high: int, low: int) -> bool:
+    def contains(self, four: bool, high: int, low: int) -> bool:
         """True if a network of the set holds this address."""
         ranges = self._four if four else self._six
-        return ranges.hold(high, low)
+        return ranges.contains(high, low)
 
 
 def _range(network: IPv4Network | IPv6Network) -> tuple[int, int]:

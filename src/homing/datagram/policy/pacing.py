@@ -17,7 +17,7 @@ from .limits import Pacing, clock_of
 
 _HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48}
 _TICK = 0.001  # the resolution of a loop's timers
-_BURST_SECONDS = 0.01  # ten turns of such a timer
+_BURST_SECONDS = 0.01  # ten ticks of such a timer
 
 
 class Pacer:
@@ -79,15 +79,15 @@ class Pacer:
         for message in messages:
             if budget < 0:
                 break
-            costs.append(_octets(message.data) + self._headers)
+            costs.append(_size_of(message.data) + self._headers)
             budget -= costs[-1]
         return costs
 
-    def _spend(self, now: float, octets: int) -> None:
-        self._free = max(self._free, now - self._slack) + octets * self._seconds
+    def _spend(self, now: float, size: int) -> None:
+        self._free = max(self._free, now - self._slack) + size * self._seconds
 
 
-def _octets(data: Any) -> int:
+def _size_of(data: Any) -> int:
     if type(data) is bytes:
         return len(data)
     try:

@@ -128,7 +128,7 @@ def _name(number: object) -> str:
     return getattr(number, "name", str(number))
 
 
-def let_go(existing: Existing) -> None:
+def close_existing(existing: Existing) -> None:
     """Closes what `duplicate` was made of: it belongs to somebody else now."""
     if isinstance(existing, socket.socket):
         existing.close()

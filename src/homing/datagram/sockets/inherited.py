@@ -29,12 +29,12 @@ _USABLE = (socket.AF_INET, socket.AF_INET6, AF_UNIX)
 
 
 class Inherited:
-    """A socket that is kept. `descriptor` is closed by `let_go`.
+    """A socket that is kept. `descriptor` is closed by `discard`.
 
     name: by which an `activation` finds it, or "".
     network: that of the socket, as `kernel.network_of` tells it.
     lent: the duplicate that a server uses, or has used last.
-    turn: until this is set another program reads; None: nobody else does.
+    handed_over: set once the other program that reads from it has stopped; None: no other program reads.
     holders: how often it is kept.
     """
 
@@ -47,7 +47,7 @@ class Inherited:
         self.network = network_of(sock)
         self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
-        self.turn: asyncio.Event | None = None
+        self.handed_over: asyncio.Event | None = None
         self.holders = 0
         sock.detach()
 
@@ -90,7 +90,7 @@ def _take(descriptor: int, name: str) -> None:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these, until they are let go as often as they were kept."""
+    """Lets `claim` find these, until they are discarded as often as they were kept."""
     with _lock:
         for inherited in found:
             inherited.holders += 1
@@ -98,7 +98,7 @@ def keep(found: Iterable[Inherited]) -> None:
                 _kept.append(inherited)
 
 
-def let_go(gone: Iterable[Inherited]) -> None:
+def discard(gone: Iterable[Inherited]) -> None:
     """Keeps these no longer. Duplicates that are lent out stay open."""
     with _lock:
         for inherited in gone:

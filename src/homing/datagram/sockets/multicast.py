@@ -27,7 +27,7 @@ _IFREQ = struct.Struct(f"{_IFNAMSIZ}si20x")
 """struct ifreq, linux/include/uapi/linux/if.h."""
 
 _STORAGE = 128
-"""Octets of a struct sockaddr_storage."""
+"""Bytes of a struct sockaddr_storage."""
 
 _HINTS = {
     errno.ENODEV: "no interface has a route to it; name the interface",

@@ -30,7 +30,7 @@ from .ended_requests import Memory
 from .options import Plan, UDPClientOptions, UDPRequest, default_plan, plan_of
 
 _HEADERS = {2: 28, 4: 48}
-"""Octets of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
+"""Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
 
 _HINTS = {
     errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",

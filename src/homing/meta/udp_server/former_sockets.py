@@ -48,13 +48,13 @@ class Former:
         self._look()
 
     def _look(self) -> None:
-        """All was read if, from one look to the next, the socket was watched and brought nothing."""
+        """All was read if, from one look to the next, the endpoint was listening and nothing came."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
-        done = self.endpoint.watched and not self.endpoint.backend.waiting and seen == self._seen
+        done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
         if (done and not self.endpoint.send_waiting) or self._loop.time() > self._end:
             self.dry(self)
             return
-        self._seen = seen if self.endpoint.watched else -1
+        self._seen = seen if self.endpoint.listening else -1
         self._timer = self._loop.call_later(_LOOK, self._look)
 
     def counted(self) -> Statistics:

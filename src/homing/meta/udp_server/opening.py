@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...datagram import Endpoint, asked, duplicate, let_go, open_socket
+from ...datagram import Endpoint, asked, close_existing, duplicate, open_socket
 from ...gen import BindFailed
 from .options import UDPServerOptions
 
@@ -25,7 +25,7 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             error_queue=options.error_queue,
         )
         if options.socket is not None:
-            let_go(options.socket)
+            close_existing(options.socket)
         return endpoint
     except OSError as error:
         sock.close()

@@ -191,7 +191,7 @@ def _check_pool(pool: Any) -> None:
 def writable_bytes(thing: Any) -> int:
     """How long a datagram can be read into `thing`; 0 if it is no writable contiguous buffer."""
     try:
-        with memoryview(thing) as view, view.cast("B") as octets:
-            return 0 if octets.readonly else octets.nbytes
+        with memoryview(thing) as view, view.cast("B") as flat:
+            return 0 if flat.readonly else flat.nbytes
     except (TypeError, ValueError, NotImplementedError):
         return 0

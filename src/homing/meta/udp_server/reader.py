@@ -192,7 +192,7 @@ class Incoming:
     def limit(self, reads: int) -> None:
         """From here on so many reads of the kernel's at a stretch. 0: none, but what was read already is delivered."""
         self._reads = reads
-        self._endpoint.watch(reads > 0)
+        self._endpoint.listen(reads > 0)
 
     def redirect(self, to: Target) -> None:
         """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""

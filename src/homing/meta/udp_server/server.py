@@ -142,8 +142,8 @@ class UDPServer(UDPSocket):
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
         self._gone = self.process.loop.create_future()
-        if self._endpoint.turn is not None:
-            await self._endpoint.turn.wait()
+        if self._endpoint.handed_over is not None:
+            await self._endpoint.handed_over.wait()
         if self._incoming is not None:
             for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
                 endpoint.open(self.process.loop, incoming.readable)

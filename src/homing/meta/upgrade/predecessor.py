@@ -198,9 +198,9 @@ class _Sockets:
 
     def leave(self) -> None:
         """Reads no more from them, also with servers that are started from here on."""
-        turn = asyncio.Event()
+        handed_over = asyncio.Event()
         for one in self.all:
-            one.turn = turn
+            one.handed_over = handed_over
         for server in self._handed():
             server._hold(True)
 
@@ -218,16 +218,16 @@ class _Sockets:
             for server in self._handed():
                 server._hold(False)
         for one in self.all:
-            if one.turn is not None:
-                one.turn.set()
-                one.turn = None
+            if one.handed_over is not None:
+                one.handed_over.set()
+                one.handed_over = None
         self.forget()
 
     def forget(self) -> None:
         """They are kept no longer than without this. A second time does nothing."""
         if not self._forgotten:
             self._forgotten = True
-            inherited.let_go(self.all)
+            inherited.discard(self.all)
 
 
 def _entry(sock: socket.socket) -> Inherited:

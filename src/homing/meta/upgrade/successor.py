@@ -52,7 +52,7 @@ class TakeOver:
         self._path = path
         self._channel: Channel | None = None
         self._sockets: list[Inherited] = []
-        self._turn = asyncio.Event()
+        self._handed_over = asyncio.Event()
         self._parting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -110,7 +110,7 @@ class TakeOver:
             raise Refused(f"OS process {channel.pid} sent {len(descriptors)} sockets, but other names")
         found = [Inherited(descriptor, str(name)) for descriptor, name in zip(descriptors, names, strict=True)]
         for one in found:
-            one.turn = self._turn
+            one.handed_over = self._handed_over
         inherited.keep(found)
         self._sockets += found
         return bool(message.get("left"))
@@ -123,9 +123,9 @@ class TakeOver:
                 await channel.receive("stopped")
         except (EOFError, TimeoutError) as error:
             self._warn(error)
-        self._turn.set()
+        self._handed_over.set()
         for one in self._sockets:
-            one.turn = None
+            one.handed_over = None
         await asyncio.sleep(0)  # they begin at once
         self._close_unused()
         try:
@@ -145,7 +145,7 @@ class TakeOver:
         if unused:
             names = ", ".join(map(str, unused))
             self._node.log.warning("no server was made of these sockets, which are closed: %s", names)
-            self._let_go(unused)
+            self._discard(unused)
 
     async def _part(self, channel: Channel) -> None:
         """While the predecessor lives, it has the addresses too, so that a server which is started anew could not bind
@@ -157,12 +157,12 @@ class TakeOver:
             pass  # it has ended
         except Refused as error:
             self._node.log.error("both programs serve now, stop one of them: %s", error)
-        self._let_go([one for one in self._sockets if not one.name])
+        self._discard([one for one in self._sockets if not one.name])
         channel.close()
 
-    def _let_go(self, sockets: list[Inherited]) -> None:
+    def _discard(self, sockets: list[Inherited]) -> None:
         self._sockets = [one for one in self._sockets if one not in sockets]
-        inherited.let_go(sockets)
+        inherited.discard(sockets)
 
     def _give_up(self) -> None:
         """Has no more to do with the predecessor. A second time does nothing."""
@@ -170,7 +170,7 @@ class TakeOver:
             self._parting.cancel()
         if self._channel is not None:
             self._channel.close()
-        self._let_go(self._sockets)
+        self._discard(self._sockets)
 
 
 async def _say(channel: Channel, word: str, **more: Any) -> None:
