@@ -44,7 +44,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"messaging"},
         {"applications", "core", "node", "start", "stopping", "systemd", "tree"},
     ],
-    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}],
+    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
     "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],
 }
 """For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
