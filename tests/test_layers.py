@@ -63,11 +63,6 @@ UPWARD = {
     ("meta.udp.counters", "meta.udp_server.protection"),
     ("meta.udp.udp_socket", "meta.udp_server.options"),
     ("meta.udp.udp_socket", "meta.udp_server.reader"),
-    ("node.mailbox.preserved", "node.messaging.links"),
-    ("node.processes.meta_process", "node.messaging.flow"),
-    ("node.processes.meta_process", "node.messaging.timers"),
-    ("node.scheduling.scheduler", "node.messaging.waiter"),
-    ("node.scheduling.watchdog", "node.processes.process"),
 }
 """Imports that lead upwards within a layer."""
 

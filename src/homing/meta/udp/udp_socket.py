@@ -218,7 +218,7 @@ class UDPSocket(MetaBehavior):
             most = min(most, self._endpoint.send_room)
             if most == 0:
                 self._send_pauses += 1
-                self.process.hold()
+                self.process.pause()
                 return 0
         messages = self._take(main, most)
         if messages:
@@ -306,7 +306,7 @@ class UDPSocket(MetaBehavior):
             self.process.send_response_error(self.process.parent, ref, error)
 
     def _go_on_sending(self) -> None:
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+        if self.process.paused and self._endpoint.send_waiting <= self._options.send_queue // 2:
             self.process.resume()
 
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:

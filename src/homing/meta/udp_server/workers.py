@@ -59,7 +59,7 @@ async def start_workers(server: MetaRunner, options: PoolOptions) -> Process:
     """
     pid = await spawn(server.core, server.owner, UDPWorkers, (server.id, options), None, None)
     pool = server.core.processes[pid]
-    pool.watch(-1, partial(_ended, server, pool))  # no lane is ever that empty: it is called at the pool's end
+    pool.when_ended(partial(_ended, server, pool))
     return pool
 
 
