@@ -50,19 +50,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"messaging"},
         {"applications", "core", "node", "start", "stopping", "systemd", "tree"},
     ],
-    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}],
+    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
     "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],
 }
 """For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
-UPWARD = {
-    ("node.mailbox.preserved", "node.messaging.links"),
-    ("node.processes.meta_process", "node.messaging.flow"),
-    ("node.processes.meta_process", "node.messaging.timers"),
-    ("node.scheduling.scheduler", "node.messaging.waiter"),
-    ("node.scheduling.watchdog", "node.processes.process"),
-}
+UPWARD: set[tuple[str, str]] = set()
 """Imports that lead upwards within a layer."""
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd"))

@@ -13,12 +13,13 @@ PACKAGE = Path(homing.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 EXCEPTIONS = {
+    ("act.pool.forwarder", "_warn"),
+    ("act.router.route_keeper", "_runtime_hooks"),
     ("datagram.policy.reply_limit", "_lease"),
     ("meta.udp.outgoing", "_lease"),
     ("meta.udp.sender", "_lease"),
     ("node.messaging.sending", "_process"),
     ("node.processes.spawning", "_runtime_hooks"),
-    ("node.scheduling.watchdog", "_title"),
     ("node.start", "_process"),
 }
 """Uses that are still there, by module and name. `_lease` is no attribute for users, and one look-up per datagram."""

@@ -59,7 +59,7 @@ class Two(act.Pool):
 
 class OneRoute(act.Router):
     def init(self) -> act.RouterOptions:
-        return act.RouterOptions(routes=(act.RouteSpec("echo", behavior=Echo),))
+        return act.RouterOptions(routes=(act.RouteSpec(name="echo", behavior=Echo),))
 
     def route_message(self, sender: gen.PID, message: Any) -> str:
         return "echo"
@@ -67,7 +67,7 @@ class OneRoute(act.Router):
 
 class Keeper(act.Supervisor):
     def init(self) -> act.SupervisorSpec:
-        return act.SupervisorSpec(children=(act.ChildSpec("echo", Echo),))
+        return act.SupervisorSpec(children=(act.ChildSpec(name="echo", behavior=Echo),))
 
     def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
         return request
@@ -76,7 +76,7 @@ class Keeper(act.Supervisor):
 BASES = {"actor": Echo, "pool": Two, "router": OneRoute, "supervisor": Keeper}
 
 
-@pytest.mark.parametrize("kind", ["actor"])
+@pytest.mark.parametrize("kind", BASES)
 async def test_attributes_of_a_users_class_with_the_names_of_hooks_have_no_effect(kind: str, node: homing.Node) -> None:
     mine = object()
     users = type("Users", (BASES[kind],), dict.fromkeys(HOOKS, mine))

@@ -31,10 +31,10 @@ from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.sending import send
-from ..node.messaging.timers import start_timer
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
-from .links import Relating, check_address
+from . import links
+from .links import check_address
 
 if TYPE_CHECKING:
     from ..node.processes.process import Process
@@ -53,7 +53,7 @@ class ActorHooks(ProcessHooks):
         behavior._process = process
 
 
-class Actor(Relating, ProcessBehavior):
+class Actor(ProcessBehavior):
     """A process: private state, one mailbox, one message at a time.
 
     Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists
@@ -185,7 +185,7 @@ class Actor(Relating, ProcessBehavior):
         (`NodeInfo.timer_failures`). Raises `BadOption`.
         """
         self._process.require_alive()
-        return start_timer(self._process.core, self._process, to, message, seconds, periodic=False)
+        return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         """Sends `message` every `seconds`. Gives the function that cancels it.
@@ -194,7 +194,7 @@ class Actor(Relating, ProcessBehavior):
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
         self._process.require_alive()
-        return start_timer(self._process.core, self._process, to, message, seconds, periodic=True)
+        return self._process.core.timers.start(self._process, to, message, seconds, periodic=True)
 
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: that process ends for `reason`, or gets `MessageExitPID` if it traps exits.
@@ -234,7 +234,7 @@ class Actor(Relating, ProcessBehavior):
         `send_response_error` gave; `CallToSelf`; and the errors of `send`.
         """
         calls = self._process.core.calls
-        waiter = calls.begin(self._process, to, request, timeout, priority)
+        waiter = calls.start_request(self._process, to, request, timeout, priority)
         return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
@@ -304,6 +304,29 @@ class Actor(Relating, ProcessBehavior):
         meta = self._meta(alias)
         owner: Any = self._find(check_address(pid, PID, "a PID"))
         meta.transfer(self._process, owner)
+
+    # --- links and monitors -----------------------------------------------------------------------------------
+
+    link = links.link
+    monitor = links.monitor
+    unlink = links.unlink
+    demonitor = links.demonitor
+    link_pid = links.link_pid
+    link_name = links.link_name
+    link_alias = links.link_alias
+    link_event = links.link_event
+    monitor_pid = links.monitor_pid
+    monitor_name = links.monitor_name
+    monitor_alias = links.monitor_alias
+    monitor_event = links.monitor_event
+    unlink_pid = links.unlink_pid
+    unlink_name = links.unlink_name
+    unlink_alias = links.unlink_alias
+    unlink_event = links.unlink_event
+    demonitor_pid = links.demonitor_pid
+    demonitor_name = links.demonitor_name
+    demonitor_alias = links.demonitor_alias
+    demonitor_event = links.demonitor_event
 
     # --- names and aliases --------------------------------------------------------------------------------
 
