@@ -56,7 +56,7 @@ cdef bint _sets(object sock, int option, int value):
 
 
 cdef class NativeBackend:
-    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
+    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
 
     name = "native"
 

@@ -33,7 +33,7 @@ _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 class PortableBackend:
-    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
+    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
 
     name = "portable"
     gro = gso = False
