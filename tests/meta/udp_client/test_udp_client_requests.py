@@ -14,6 +14,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from .clients import PATIENT, Asker, ask, asked, by_id, check_account, counted, open_client
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 STRANGER = "127.0.0.9"
 
 

@@ -17,6 +17,8 @@ from ...datagram.traffic import linux_only
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, Echo, all_accounted, create, error_of, get_payloads, open_echo, open_server
 
+pytestmark = pytest.mark.backends
+
 PEERS = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 
 
@@ -399,6 +401,7 @@ async def test_inspect_tells_what_protects_a_server(node: homing.Node, probe: Pr
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "value"),
     [

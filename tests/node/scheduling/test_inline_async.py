@@ -21,6 +21,8 @@ from homing.node.scheduling import callback_tasks as carrier
 from ...support import Probe, eventually, in_thread
 from ..actors import QUIET, Doer, Meta
 
+pytestmark = pytest.mark.loops
+
 COLOR: ContextVar[str] = ContextVar("COLOR", default="none")
 SHADE: ContextVar[list[int]] = ContextVar("SHADE")
 
