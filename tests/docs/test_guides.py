@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import homing
-from homing import act, gen, meta, testing
+from homing import act, datagram, gen, meta, testing
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -103,12 +103,16 @@ def named(section: str) -> list[str]:
 
 
 def public(thing: object) -> set[str]:
-    """The public attributes of a class."""
+    """The public attributes of a class or module."""
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
 def exported(module: Any) -> set[str]:
-    """What a package's `__init__` imports under its own name (`from .x import Y as Y`)."""
+    """What a module lists; else what a package's `__init__` imports under its own name (`from .x import Y as Y`)."""
+    if hasattr(module, "__all__"):
+        return set(module.__all__)
+    if "__dir__" in vars(module):
+        return public(module)
     tree = ast.parse(Path(module.__file__).read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     return {alias.name for node in imports for alias in node.names if alias.asname == alias.name}
@@ -132,7 +136,9 @@ def check_all_named(section: str, names: set[str]) -> None:
     assert len(there) == len(names), "a name stands there twice"
 
 
-@pytest.mark.parametrize("module", [homing, gen, act, meta, testing], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [homing, gen, gen.errors, datagram.errors, act, meta, testing], ids=lambda module: module.__name__
+)
 def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:
     check_all_named(module.__name__, exported(module))
 

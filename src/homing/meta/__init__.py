@@ -16,6 +16,7 @@ from ..datagram import Pacing as Pacing
 from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import SocketOptions as SocketOptions
+from ..datagram import errors as errors
 from .udp.buffer_pool import BufferPool as BufferPool
 from .udp_client.client import UDPClient as UDPClient
 from .udp_client.client import create_udp_client as create_udp_client

@@ -76,7 +76,7 @@ def test_what_is_asked_for_beside_it_is_set() -> None:
     ):
         assert same.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 7
         assert same.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
-        assert server._endpoint.receive_buffer == 50_000
+        assert server._endpoint.kernel.receive_buffer == 50_000
 
 
 def test_a_server_that_is_never_started_closes_it() -> None:

@@ -91,7 +91,7 @@ async def test_the_answer_tells_what_is_in_force_now(probe: Probe) -> None:
     assert (answer.options.high_water, answer.options.low_water, answer.options.send_queue) == (10, 5, 7)
     assert answer.options.deny == ("192.0.2.0/24",)
     assert answer.local_address == server.local_address == before
-    assert (answer.receive_buffer, answer.clamped) == (server._endpoint.receive_buffer, ())
+    assert (answer.receive_buffer, answer.clamped) == (server._endpoint.kernel.receive_buffer, ())
     assert await change(probe, alias) == answer
 
 
@@ -225,7 +225,7 @@ async def test_buffers_are_resized_and_what_the_system_does_not_grant_is_told(
 ) -> None:
     monkeypatch.setattr(applying, "_LINUX", False)  # asks for no more than everybody may have
     server, alias = await open_server(probe)
-    default = server._endpoint.receive_buffer
+    default = server._endpoint.kernel.receive_buffer
     answer = await change(probe, alias, receive_buffer=50_000, send_buffer=40_000)
     assert (answer.receive_buffer, answer.send_buffer, answer.clamped) == (50_000, 40_000, ())
     assert (option(server, socket.SO_RCVBUF), option(server, socket.SO_SNDBUF)) == (100_000, 80_000)
@@ -293,7 +293,7 @@ GROUPS = [meta.MulticastGroup(f"239.255.77.{number}", "lo") for number in range(
 async def test_groups_are_joined_and_left_all_or_none(probe: Probe) -> None:
     server = in_network("ip link set lo up multicast on", lambda: create(groups=(GROUPS[0],)))
     alias = await probe.do(lambda actor: actor.spawn_meta(server))
-    memberships = server._endpoint.memberships
+    memberships = server._endpoint.kernel.memberships
     await probe.do(lambda actor: actor.call(alias, meta.JoinGroup(GROUPS[1].address, "lo")))
     assert (await change(probe, alias, ttl=5)).options.groups == (GROUPS[0], GROUPS[1])
     await change(probe, alias, groups=(GROUPS[1], GROUPS[2]))
@@ -378,7 +378,7 @@ async def test_a_plan_with_one_item_that_cannot_be_changes_nothing(
     assert error.option == culprit
     assert all_options(server) == before
     assert server._options is options
-    assert (server._endpoint.receive_buffer, server._linger) == (60_000, 0.0)
+    assert (server._endpoint.kernel.receive_buffer, server._linger) == (60_000, 0.0)
     peer.send(b"b is heard", server.local_address)
     assert (await probe.get()).data == b"b is heard"
     assert await probe.do(lambda actor: actor.call(alias, meta.MessageUDP(None, peer.address, b"x" * 100))) == 100

@@ -6,7 +6,8 @@ unix            Unix datagram sockets
 namespace       sockets in another network namespace
 multicast       groups
 inherited       sockets that the program was started with
-kernel          granted buffers, kernel drops
+packet_info     asking the kernel to tell more of each packet; icmp_errors: having it queue ICMP errors
+kernel          what the kernel tells of a socket; kernel_socket: a bound socket with what the kernel has of it
 bpf             filters and steering that the kernel runs
 substitute      a network that a test has put in the system's place
 """

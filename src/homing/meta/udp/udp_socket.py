@@ -125,7 +125,7 @@ class UDPSocket(MetaBehavior):
         self._pauses_sending = options.send_overflow == "pause"
         if self._pauses_sending and not process.limit:
             process.bound(options.send_queue)
-        self._endpoint.pace(options.send_rate)
+        self._endpoint.send_queue.pace(options.send_rate)
         self._report_to(options.on_error)
         self._warn_of_small_buffers()
 
@@ -140,12 +140,12 @@ class UDPSocket(MetaBehavior):
         high_water = self._options.high_water
         self._reporter = None if on_error is None else Reporter(self.process, on_error, high_water, self._warn)
         for endpoint in self._endpoints():
-            endpoint.on_sent = self._sent_later
+            endpoint.send_queue.on_sent = self._sent_later
             endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
 
     def _warn_of_small_buffers(self) -> None:
         for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
-            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint, f"{name}_buffer")
+            asked, granted = getattr(self._options, f"{name}_buffer"), getattr(self._endpoint.kernel, f"{name}_buffer")
             if asked is not None and granted < asked:
                 self.process.log.warning(
                     "%s %s: the system granted a %s buffer of %d bytes, not %d; raise %s (sysctl -w %s=%d)",
@@ -173,7 +173,7 @@ class UDPSocket(MetaBehavior):
             self._incoming.drain()
 
     def drained(self) -> bool:
-        return self._endpoint.send_waiting == 0
+        return self._endpoint.send_queue.waiting == 0
 
     def terminate(self, reason: Exception) -> None:
         """Closes the socket. A second time does nothing."""
@@ -198,7 +198,7 @@ class UDPSocket(MetaBehavior):
         """Drains the main lane, many datagrams with one system call. Gives how many entries it took."""
         most = TURN
         if self._pauses_sending:
-            most = min(most, self._endpoint.send_room)
+            most = min(most, self._endpoint.send_queue.room)
             if most == 0:
                 self._send_pauses += 1
                 self.process.hold()
@@ -265,7 +265,7 @@ class UDPSocket(MetaBehavior):
         return size
 
     def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self._endpoint.memberships
+        memberships = self._endpoint.kernel.memberships
         try:
             if isinstance(request, JoinGroup):
                 memberships.join(request)
@@ -289,7 +289,7 @@ class UDPSocket(MetaBehavior):
             self.process.send_response_error(self.process.parent, ref, error)
 
     def _go_on_sending(self) -> None:
-        if self.process.held and self._endpoint.send_waiting <= self._options.send_queue // 2:
+        if self.process.held and self._endpoint.send_queue.waiting <= self._options.send_queue // 2:
             self.process.resume()
 
     def _failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
@@ -344,12 +344,12 @@ class UDPSocket(MetaBehavior):
             gso=self._endpoint.backend.gso,
             reading=self._endpoint.reading,
             waiting_for=incoming.waiting_for() if incoming is not None else "",
-            receive_buffer=self._endpoint.receive_buffer,
+            receive_buffer=self._endpoint.kernel.receive_buffer,
             receive_buffer_asked=self._options.receive_buffer,
-            send_buffer=self._endpoint.send_buffer,
+            send_buffer=self._endpoint.kernel.send_buffer,
             send_buffer_asked=self._options.send_buffer,
             error_queue=self._options.error_queue,
-            groups=[str(group) for group in self._endpoint.memberships.groups],
+            groups=[str(group) for group in self._endpoint.kernel.memberships.groups],
             transfers=self.process.transfers,
         )
         return facts

@@ -14,11 +14,11 @@ from ...datagram import (
     MessageUDPError,
     Peers,
     Statistics,
-    asked,
     format_address,
     open_to,
     peers_of,
     sorted_peers,
+    wants_packet_info,
 )
 from ...gen import NO_REPLY, PID, BadAddress, BadOption, ConnectFailed, NotAllowed, Ref
 from ...gen.behavior import Result
@@ -76,7 +76,7 @@ class UDPClient(UDPSocket):
                 send_queue=options.send_queue,
                 drop_oldest=options.send_overflow == "drop_oldest",
                 gro=options.gro,
-                info=asked(options),
+                info=wants_packet_info(options),
                 groups=options.groups,
                 error_queue=options.error_queue,
                 connected=options.connected,
@@ -181,7 +181,7 @@ class UDPClient(UDPSocket):
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
-        self._endpoint.count_send_error(error)
+        self._endpoint.send_queue.count_error(error)
         return error
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ...datagram import Endpoint, MessageUDP, Statistics
-from ...datagram.sockets.change_options import refuse_all, take_in_again
+from ...datagram.sockets.change_options import accept_again, refuse_all
 from ...gen import Alias
 from ..udp.counters import add, count
 from .reader import Incoming
@@ -44,14 +44,14 @@ class Former:
         self._timer = loop.call_later(grace, self._dry_out)
 
     def _dry_out(self) -> None:
-        self._end = float("inf") if refuse_all(self.endpoint) else self._loop.time() + _PATIENCE
+        self._end = float("inf") if refuse_all(self.endpoint.sock) else self._loop.time() + _PATIENCE
         self._look()
 
     def _look(self) -> None:
         """All was read if, from one look to the next, the endpoint was listening and nothing came."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
         done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
-        if (done and not self.endpoint.send_waiting) or self._loop.time() > self._end:
+        if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
             self.dry(self)
             return
         self._seen = seen if self.endpoint.listening else -1
@@ -117,7 +117,7 @@ class Formers:
         self._formers.remove(former)
         former.close()
         if not former.endpoint.closed:
-            take_in_again(former.endpoint)
+            accept_again(former.endpoint.sock)
         self.closes(former.endpoint)
         counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

@@ -86,7 +86,7 @@ class Reconfigured:
 def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed."""
     endpoint = server._endpoint
-    before = replace(server._options, groups=endpoint.memberships.groups)
+    before = replace(server._options, groups=endpoint.kernel.memberships.groups)
     now = _planned(server, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
@@ -97,7 +97,7 @@ def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name):
-                undo.append(adjust(name, endpoint, before, now))
+                undo.append(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             protect(endpoint, now)
     except BaseException:
@@ -137,7 +137,7 @@ def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
     return Reconfigured(
         options=options,
         local_address=endpoint.local_address,
-        receive_buffer=endpoint.receive_buffer,
-        send_buffer=endpoint.send_buffer,
-        clamped=tuple(name for name in names if getattr(endpoint, name) < (getattr(options, name) or 0)),
+        receive_buffer=endpoint.kernel.receive_buffer,
+        send_buffer=endpoint.kernel.send_buffer,
+        clamped=tuple(name for name in names if getattr(endpoint.kernel, name) < (getattr(options, name) or 0)),
     )

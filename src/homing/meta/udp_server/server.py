@@ -163,7 +163,7 @@ class UDPServer(UDPSocket):
 
     def drained(self) -> bool:
         undelivered = any(incoming.deliverable for incoming in self._incomings())
-        return not undelivered and not any(endpoint.send_waiting for endpoint in self._endpoints())
+        return not undelivered and not any(endpoint.send_queue.waiting for endpoint in self._endpoints())
 
     def _hand_over(self) -> tuple[Incoming, Process | None]:
         """Another server takes over socket, counters and pool: from here on this one has none of them."""
@@ -200,7 +200,7 @@ class UDPServer(UDPSocket):
         if told or moved is not None:
             self._report_to(options.on_error)
         for endpoint in self._endpoints():
-            endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
+            endpoint.send_queue.set_limit(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
         for incoming in self._incomings():
             incoming.adjust(self._receiver(), options)
 
