@@ -14,9 +14,13 @@ from importlib.metadata import PackageNotFoundError, version
 from . import act as act
 from . import gen as gen
 from . import meta as meta
+from .datagram.sockets import inherited as _inherited
 from .node import Node as Node
 from .node import run as run
 from .node import start_node as start_node
+from .node.systemd import use_passed_sockets as _use_passed_sockets
+
+_use_passed_sockets(_inherited)
 
 try:
     __version__ = version("homing")

@@ -137,7 +137,9 @@ def check_all_named(section: str, names: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [homing, gen, gen.errors, datagram.errors, act, meta, testing], ids=lambda module: module.__name__
+    "module",
+    [homing, gen, gen.errors, datagram.errors, act, act.requests, act.errors, meta, testing],
+    ids=lambda module: module.__name__,
 )
 def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:
     check_all_named(module.__name__, exported(module))

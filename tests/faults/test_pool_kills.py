@@ -103,7 +103,7 @@ class Killer:
         self.running: list[int] = []
 
     def strike(self, chance: random.Random) -> None:
-        alive = [worker.id for worker in self.behavior._workers if worker.alive]
+        alive = [worker.id for worker in self.behavior._forwarder.workers.processes if worker.alive]
         if alive:
             self.node.kill(chance.choice(alive))
             self.kills += 1

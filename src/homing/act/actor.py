@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..gen import (
     NO_REPLY,
@@ -27,13 +27,15 @@ from ..gen import (
     as_reason,
 )
 from ..gen.behavior import Result
+from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.sending import send
 from ..node.messaging.timers import start_timer
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
-from .links import Relating, check_address
+from . import links
+from .links import check_address
 
 if TYPE_CHECKING:
     from ..node.processes.process import Process
@@ -42,7 +44,17 @@ if TYPE_CHECKING:
 _NORMAL = MessagePriority.NORMAL
 
 
-class Actor(Relating, ProcessBehavior):
+class ActorHooks(ProcessHooks):
+    """Hooks of an actor."""
+
+    __slots__ = ()
+
+    def __init__(self, behavior: Actor, process: Process) -> None:
+        super().__init__(behavior, process)
+        behavior._process = process
+
+
+class Actor(ProcessBehavior):
     """A process: private state, one mailbox, one message at a time.
 
     Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists
@@ -56,10 +68,8 @@ class Actor(Relating, ProcessBehavior):
         `handle_message_alias` and `handle_call_alias`. Set both on the class, or `trap_exit` also later on `self`.
     """
 
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = ActorHooks
     _process: Process
-
-    def _bind(self, process: Process) -> None:
-        self._process = process
 
     # --- what it is ---------------------------------------------------------------------------------------
 
@@ -295,6 +305,29 @@ class Actor(Relating, ProcessBehavior):
         meta = self._meta(alias)
         owner: Any = self._find(check_address(pid, PID, "a PID"))
         meta.transfer(self._process, owner)
+
+    # --- links and monitors -----------------------------------------------------------------------------------
+
+    link = links.link
+    monitor = links.monitor
+    unlink = links.unlink
+    demonitor = links.demonitor
+    link_pid = links.link_pid
+    link_name = links.link_name
+    link_alias = links.link_alias
+    link_event = links.link_event
+    monitor_pid = links.monitor_pid
+    monitor_name = links.monitor_name
+    monitor_alias = links.monitor_alias
+    monitor_event = links.monitor_event
+    unlink_pid = links.unlink_pid
+    unlink_name = links.unlink_name
+    unlink_alias = links.unlink_alias
+    unlink_event = links.unlink_event
+    demonitor_pid = links.demonitor_pid
+    demonitor_name = links.demonitor_name
+    demonitor_alias = links.demonitor_alias
+    demonitor_event = links.demonitor_event
 
     # --- names and aliases --------------------------------------------------------------------------------
 

@@ -153,6 +153,7 @@ class MessageUDP:
     """
 
     __slots__ = ("_lease", "addr", "data", "id", "info", "truncated")
+    _short_repr = True  # see `gen.messages.has_short_repr`
     __match_args__ = ("id", "addr", "data")
 
     def __init__(

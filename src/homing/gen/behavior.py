@@ -7,20 +7,20 @@ goes on). One callback of a process runs at a time.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from .errors import NotAllowed
+from .hooks import MetaHooks, ProcessHooks
 from .identifiers import PID, Alias, Ref, Target
 from .messages import NO_REPLY, MessageEvent, MessagePriority
 from .options import MetaOptions
 
+if TYPE_CHECKING:
+    from ..datagram.batch import DatagramBatch  # only for its type: a callback is declared with what users annotate
+
 Result: TypeAlias = Awaitable[None] | None
 """What a callback gives back: nothing, or what is to be awaited."""
-
-TERMINATE_TIMEOUT = 5.0
-"""Seconds that an asynchronous `terminate` may take: OTP's default shutdown time of a worker."""
 
 CancelTimer = Callable[[], bool]
 """Cancels a timer. True if it was still to fire."""
@@ -34,37 +34,8 @@ class ProcessBehavior:
     split_handle: bool = False
     """Messages sent by name and by alias go to callbacks of their own."""
 
-    _kind: ClassVar[str] = "actor"
-    """For behavior bases: what they are, in a word, as `process_info` tells it."""
-    _forwards: ClassVar[bool] = False
-    """For behavior bases: the main lane is drained wholesale by `_take_main`."""
-    _configure: ClassVar[Callable[..., Any] | None] = None
-    """For behavior bases: called with what `init` returned."""
-
-    _succeeds: ClassVar[bool] = False
-    """For behavior bases: starts successors of children, which get what waited at these."""
-
-    _succeeds_orderly: ClassVar[bool] = False
-    """For behavior bases: it does so for children that ended in order as well."""
-
-    _terminate_timeout: ClassVar[float | None] = TERMINATE_TIMEOUT
-    """For behavior bases: seconds that an asynchronous `terminate` may take."""
-
-    def _bind(self, process: Any) -> None:
-        """For behavior bases: takes the process that runs this behavior, before `__init__`."""
-
-    def _handler(self) -> Callable[[PID, Any], Any] | None:
-        """For behavior bases: what ordinary messages are handed to, if not to `handle_message`."""
-        return None
-
-    def _take_main(self, main: deque[Any]) -> int:
-        """For behavior bases that forward: takes from the main lane, gives how many."""
-        return 0
-
-    def _idle(self, again: Callable[[], None]) -> bool:
-        """For behavior bases that forward: nothing that went through here waits or is in hand. If False, `again` is
-        called once when that may have changed."""
-        return True
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = ProcessHooks
+    """For behavior bases only, see `gen.hooks`."""
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Runs once, before any message is handled. What it raises, `spawn` raises; `terminate` is not called then."""
@@ -93,6 +64,11 @@ class ProcessBehavior:
         """With `split_handle`: a request that was sent to one of the aliases."""
         return None
 
+    def handle_datagrams(self, batch: DatagramBatch) -> Result:
+        """All datagrams that one wake-up of a UDP server has read, as a sequence of `meta.MessageUDP`. Called only if a
+        class defines it: else each datagram comes to `handle_message`. The batch ends when this returns."""
+        return None
+
     def handle_event(self, event: MessageEvent) -> Result:
         """A publication of an event that this process is linked to or monitors."""
         return None
@@ -108,6 +84,12 @@ class ProcessBehavior:
     def terminate(self, reason: Exception) -> Result:
         """Runs once, last, whatever the reason. Its meta-processes have ended by then. What it raises is logged."""
         return None
+
+
+def takes_batches(behavior: type) -> bool:
+    """True if a behavior class defines `handle_datagrams`."""
+    method = getattr(behavior, "handle_datagrams", None)
+    return method is not None and method is not ProcessBehavior.handle_datagrams
 
 
 class MetaProcess(Protocol):
@@ -162,24 +144,8 @@ class MetaBehavior:
 
     process: MetaProcess
 
-    _forwards: ClassVar[bool] = False
-    """As in `ProcessBehavior`."""
-    _linger: float = 0.0
-    """For bases that can outlive an owner that crashed: for how many seconds."""
-
-    def _orphaned(self) -> None:
-        """For such bases: the owner has crashed. `start` was cancelled; what is sent to the alias is still handled."""
-
-    def _adopts(self) -> Any:
-        """For such bases: the meta-process without an owner that this one is to take over, or None."""
-        return None
-
-    def _transferred(self) -> None:
-        """For bases: another process owns it from now on."""
-
-    def _take_main(self, main: deque[Any]) -> int:
-        """As in `ProcessBehavior`."""
-        return 0
+    _runtime_hooks: ClassVar[type[MetaHooks]] = MetaHooks
+    """For behavior bases only, see `gen.hooks`."""
 
     def init(self, process: MetaProcess) -> Result:
         """Runs once, before `start`. Keeps `process`. What it raises, `spawn_meta` raises, after `terminate`."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
-
-from ..datagram.sockets import inherited
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,6 +21,36 @@ _BLOCKED = 0.5
 
 UNUSED_AFTER = 10.0
 """Seconds after which sockets that nobody has asked for are named, where the program does not tell that it is ready."""
+
+
+class Passed(Protocol):
+    """The sockets with which the program was started. `datagram.sockets.inherited` is one; this layer knows no
+    sockets."""
+
+    def read_environment(self) -> None:
+        """Takes the sockets that systemd has passed to this program. A second time does nothing."""
+
+    def kept(self) -> Iterable[Any]:
+        """Returns them. The `lent` of each is None until somebody has asked for it."""
+
+
+class _None:
+    """No sockets."""
+
+    def read_environment(self) -> None:
+        """There are none."""
+
+    def kept(self) -> Iterable[Any]:
+        return ()
+
+
+_passed: Passed = _None()
+
+
+def use_passed_sockets(passed: Passed) -> None:
+    """Lets each service from now on name those of these sockets that nobody uses."""
+    global _passed
+    _passed = passed
 
 
 def notify(*assignments: str) -> bool:
@@ -50,8 +79,8 @@ class Service:
         self._core = core
         self.ready = False
         self._timer: asyncio.TimerHandle | None = None
-        inherited.read_environment()
-        if inherited.kept():
+        _passed.read_environment()
+        if _passed.kept():
             self._timer = core.loop.call_later(UNUSED_AFTER, self._name_unused)
 
     def started(self, status: str) -> None:
@@ -98,7 +127,7 @@ class Service:
     def _name_unused(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        unused = [str(one) for one in inherited.kept() if one.lent is None]
+        unused = [str(one) for one in _passed.kept() if one.lent is None]
         if unused:
             self._core.log.warning(
                 "nobody reads these sockets, with which the program was started: %s; give a UDP server "

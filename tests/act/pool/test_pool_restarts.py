@@ -153,18 +153,18 @@ async def test_several_workers_are_retried_each_on_its_own_with_doubled_delay(
     node: homing.Node, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delays: list[tuple[Any, float]] = []
-    next_retry = act.pool.pool.Slot.next_retry
+    next_retry = act.pool.slots.Slot.next_retry
 
     def noted(slot: Any) -> float:
         delays.append((slot, seconds := next_retry(slot)))
         return seconds / 1000
 
-    monkeypatch.setattr(act.pool.pool.Slot, "next_retry", noted)
+    monkeypatch.setattr(act.pool.slots.Slot, "next_retry", noted)
     pool = await start(node, book, pool_size=2)
     book.sick = True
     for worker in await workers(node, pool):
         node.kill(worker)
-    slots = await do(node, pool, lambda pool: list(pool._slots))
+    slots = await do(node, pool, lambda pool: list(pool._forwarder.workers.slots))
     await eventually(lambda: all([s for s, _ in delays].count(slot) >= 8 for slot in slots))
     for slot in slots:
         assert [seconds for own, seconds in delays if own is slot][:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]

@@ -197,8 +197,7 @@ def test_every_public_method_of_an_actor_crosses_to_the_nodes_thread(name: str) 
 class Base(act.Actor):
     """A behavior base with methods that no other has."""
 
-    def _bind(self, process: Any) -> None:
-        super()._bind(process)
+    _runtime_hooks = act.Actor._runtime_hooks
 
     def where(self, *, fail: bool = False) -> str:
         if fail:

@@ -323,7 +323,7 @@ async def test_what_terminate_raises_is_logged(
 async def test_an_asynchronous_terminate_that_waits_too_long_is_cancelled(
     node: homing.Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Ending, "_terminate_timeout", 0.01)
+    monkeypatch.setattr(Ending._runtime_hooks, "terminate_timeout", 0.01)
     pid = await node.spawn(Ending, hang, options=THREAD)
     node.send_exit(pid, gen.TerminateShutdown)
     await ended(node, pid)

@@ -1,6 +1,9 @@
 """Pool: one address, many workers.
 
-pool     Pool; options: PoolOptions
-routing  which worker gets a message
-slots    the places of the workers
+pool       Pool
+options    PoolOptions
+forwarder  hands on what waits in the pool's mailbox
+routing    which worker gets a message
+workers    how the workers start, are replaced, and leave
+slots      the places of the workers
 """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
+from ...datagram import MessageUDP
 from ...gen import PID
 from ...node.messaging.distribution import deal, deal_by_key
 from ...node.processes.process import Process
@@ -64,7 +65,7 @@ class ByKey:
 
     def deal(self, main: deque[Any], workers: list[Process], most: int) -> int:
         """As `ByTurn.deal`, up to a message whose worker has no room. What was refused counts as dealt."""
-        dealt, self.stuck = deal_by_key(main, workers, self._places, self._key, most, self._refuse)
+        dealt, self.stuck = deal_by_key(main, workers, self._places, self._key, MessageUDP, most, self._refuse)
         return dealt
 
     def resize(self, size: int) -> None:

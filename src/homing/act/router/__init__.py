@@ -1,6 +1,10 @@
 """Router: one address, named routes.
 
 router        Router
-routes        a router's options, routes, requests and errors
+options       RouterOptions, RouteSpec
+requests      the requests that it answers
+errors        the reasons why a message could not be routed
+forwarder     hands on what waits in the router's mailbox
 route_keeper  the table of routes, and their processes
+routes        one route at run time
 """

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar
+from typing import Any, TypeAlias
 
 from ...gen import (
     PID,
     BadOption,
-    MessageDownPID,
     NodeTerminated,
     TerminateShutdown,
 )
@@ -21,62 +21,69 @@ from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
 from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
-from ..actor import Actor
-from .routes import Route, RouteInfo, RouteSpec, RouteUnknown, Tally
+from ..links import add_monitor
+from .errors import RouteUnknown
+from .options import RouteSpec
+from .requests import RouteInfo
+from .routes import Route, Tally
+
+Log: TypeAlias = logging.LoggerAdapter[logging.Logger]
 
 
-class RouteKeeper(Actor):
-    """A process that has routes. Those with a `behavior` have a process that it starts, starts again, and ends."""
+class RouteKeeper:
+    """The table of one router's routes. Those with a `behavior` have a process that it starts, starts again, and ends.
 
-    _succeeds: ClassVar[bool] = True
+    routes: by name. others: counters of names that are no route, or none any more.
+    ending: processes that work off what they have, and end.
+    """
 
-    def _bind(self, process: Process) -> None:
-        super()._bind(process)
-        self._routes: dict[str, Route] = {}
-        self._others = Tally()  # of names that are no route, or none any more
+    def __init__(self, process: Process, log: Callable[[], Log]) -> None:
+        self._process = process
+        self._log = log
+        self.routes: dict[str, Route] = {}
+        self.others = Tally()
+        self.ending: set[PID] = set()
         self._owned: dict[PID, Route] = {}
-        self._ending: set[PID] = set()  # processes that work off what they have, and end
         self._retiring: Exception | None = None  # the router itself ends for it once those have ended
         self._starts: set[asyncio.Task[None]] = set()
-        self._watches_end = False
+        self._cancels_starts = False
 
-    def _idle(self, again: Callable[[], None]) -> bool:
+    def idle(self, again: Callable[[], None]) -> bool:
+        """True if the processes of owned routes have nothing queued or in hand. If False, `again` is called once when
+        that may have changed."""
         own = self._process.core.processes
-        return all(idle(own[pid], again) for pid in (*self._owned, *self._ending) if pid in own)
-
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        return self._dispatch
+        return all(idle(own[pid], again) for pid in (*self._owned, *self.ending) if pid in own)
 
     # --- administration -----------------------------------------------------------------------------------
 
-    def routes(self) -> tuple[RouteInfo, ...]:
+    def infos(self) -> tuple[RouteInfo, ...]:
         """The routes as they are now, in the order in which they were added."""
-        return tuple(route.info() for route in self._routes.values())
+        return tuple(route.info() for route in self.routes.values())
 
-    async def add_route(self, spec: RouteSpec) -> None:
+    async def add(self, spec: RouteSpec) -> None:
         """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
         then there is none. Meanwhile the router's mailbox waits."""
         check_type("spec", spec, RouteSpec, "an act.RouteSpec")
-        if spec.name in self._routes:
+        if spec.name in self.routes:
             raise BadOption("name", spec.name, "there is a route of that name; use replace_route")
-        route = self._routes[spec.name] = Route(spec)
+        route = self.routes[spec.name] = Route(spec)
         try:
             process = await self._start(spec)
         except BaseException:
-            self.remove_route(spec.name)
+            self.remove(spec.name)
             raise
         self._settle(route, spec, process)
 
-    def remove_route(self, name: str) -> bool:
+    def remove(self, name: str) -> bool:
         """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
-        route = self._routes.get(name)
+        route = self.routes.get(name)
         if route is None:
             return False
         self._drop(route)
         self._retire(route)
         return True
 
-    async def replace_route(self, name: str, spec: RouteSpec) -> None:
+    async def replace(self, name: str, spec: RouteSpec) -> None:
         """Lets `spec`, of the same name, take the place of a route, which keeps its counters. What comes from now on
         goes to the new process; the old one ends after what waits there. If the route is disabled, it stays so.
 
@@ -91,14 +98,14 @@ class RouteKeeper(Actor):
         route.spec = spec
         self._settle(route, spec, process)
 
-    def disable_route(self, name: str) -> None:
+    def disable(self, name: str) -> None:
         """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
         Ergo. Raises `RouteUnknown`."""
         route = self._route(name)
         route.enabled = False
         self._retire(route)
 
-    async def enable_route(self, name: str) -> None:
+    async def enable(self, name: str) -> None:
         """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
         `init` of that process raises: then it stays disabled."""
         route = self._route(name)
@@ -108,16 +115,16 @@ class RouteKeeper(Actor):
             self._settle(route, route.spec, process)
 
     def _route(self, name: str) -> Route:
-        route = self._routes.get(name)
+        route = self.routes.get(name)
         if route is None:
             raise RouteUnknown(name)
         return route
 
     def _drop(self, route: Route) -> None:
         """Takes a route out of the table; what it has counted stays counted."""
-        del self._routes[route.spec.name]
-        self._others.forwarded += route.forwarded
-        self._others.failed += route.failed
+        del self.routes[route.spec.name]
+        self.others.forwarded += route.forwarded
+        self.others.failed += route.failed
 
     # --- their processes ----------------------------------------------------------------------------------
 
@@ -128,7 +135,7 @@ class RouteKeeper(Actor):
         options = replace(spec.options, link_parent=True, link_child=False)
         process = self._process
         pid = await spawn(process.core, process, spec.behavior, spec.args, None, options, previous=previous)
-        self.monitor(pid)
+        add_monitor(process, pid)
         return self._process.core.processes[pid]
 
     def _settle(self, route: Route, spec: RouteSpec, process: Process | None) -> None:
@@ -145,7 +152,7 @@ class RouteKeeper(Actor):
 
     def _lacks_process(self, route: Route, spec: RouteSpec) -> bool:
         """False once a route has a process, or was disabled, removed or replaced."""
-        current = self._routes.get(spec.name) is route and route.spec is spec
+        current = self.routes.get(spec.name) is route and route.spec is spec
         return current and route.enabled and route.process is None
 
     def _retire(self, route: Route) -> None:
@@ -161,8 +168,8 @@ class RouteKeeper(Actor):
         self._process.resume()
 
     def _end_in_order(self, process: Process) -> None:
-        self._ending.add(process.id)
-        process.put_runtime(exit_signal(self.pid, TerminateShutdown()), 0)
+        self.ending.add(process.id)
+        process.put_runtime(exit_signal(self._process.id, TerminateShutdown()), 0)
 
     def _forget(self, pid: PID) -> Route:
         """The process of a route has ended, or is to end."""
@@ -170,23 +177,27 @@ class RouteKeeper(Actor):
         route.process = None
         return route
 
-    def _dispatch(self, sender: PID, message: Any) -> Any:
-        if isinstance(message, MessageDownPID):
-            if message.pid in self._owned:
-                route = self._forget(message.pid)
-                route.previous = message.pid
-                return self._replace(route)
-            if message.pid in self._ending:
-                return self._has_retired(message.pid)
-        return self.handle_message(sender, message)
+    def process_ended(self, pid: PID) -> Any:
+        """Starts the process of a route again, if it was one of those."""
+        if pid in self._owned:
+            route = self._forget(pid)
+            route.previous = pid
+            return self._restart_later(route)
+        if pid in self.ending:
+            self._has_retired(pid)
+        return None
 
-    def _replace(self, route: Route) -> Coroutine[Any, Any, None] | None:
+    def minds(self, pid: PID) -> bool:
+        """True if this is, or was, the process of a route, so that its end is the router's own business."""
+        return pid in self._owned or pid in self.ending
+
+    def _restart_later(self, route: Route) -> Coroutine[Any, Any, None] | None:
         """Starts the process of a route again: at once, unless it has ended soon after its start."""
         delay = route.next_delay(self._process.core.loop.time())
         if delay == 0.0:
-            return self._begin(route)
+            return self._restart(route)
         process = self._process
-        again = Invoke(partial(self._begin, route))
+        again = Invoke(partial(self._restart, route))
         self._forget_timer(route)
         route.timer = process.core.loop.call_later(delay, process.put_runtime, again, 1)
         process.own(route.timer)
@@ -199,18 +210,18 @@ class RouteKeeper(Actor):
             (self._process.timers or set()).discard(route.timer)
             route.timer = None
 
-    def _begin(self, route: Route) -> Coroutine[Any, Any, None] | None:
+    def _restart(self, route: Route) -> Coroutine[Any, Any, None] | None:
         """Starts the process of a route again: in this turn; or, if its `init` may wait, beside the router's work."""
         self._forget_timer(route)
         behavior, starting = route.spec.behavior, self._start_again(route)
-        waits = behavior is not None and (behavior._configure is not None or iscoroutinefunction(behavior.init))
+        waits = behavior is not None and (behavior._runtime_hooks.configures or iscoroutinefunction(behavior.init))
         if not waits and not route.spec.options.thread:
             return starting
         task = self._process.core.loop.create_task(starting)
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
-        if not self._watches_end:
-            self._watches_end = True
+        if not self._cancels_starts:
+            self._cancels_starts = True
             self._process.watch(-1, self._cancel_starts)  # no lane is ever that empty: it is called at the end
         return None
 
@@ -227,23 +238,25 @@ class RouteKeeper(Actor):
         except NodeTerminated:
             return
         except Exception as error:
-            self.log.error("route %r of router %s could not be started: %r", spec.name, self.pid, error, exc_info=error)
+            self._log().error(
+                "route %r of router %s could not be started: %r", spec.name, self._process.id, error, exc_info=error
+            )
             route.since = self._process.core.loop.time()
-            self._replace(route)
+            self._restart_later(route)
             return
         route.restarts += 1
         self._settle(route, spec, process)
 
     def _has_retired(self, pid: PID) -> None:
-        self._ending.discard(pid)
+        self.ending.discard(pid)
         self._process.forget_estate(pid)
-        if self._retiring is not None and not self._ending:
+        if self._retiring is not None and not self.ending:
             raise ExitSignal(self._retiring)
 
-    def _retire_all(self, reason: Exception) -> None:
+    def retire_all(self, reason: Exception) -> None:
         """This router is itself a route that is to end after what waited there: first its own routes do."""
-        for name in tuple(self._routes):
-            self.remove_route(name)
+        for name in tuple(self.routes):
+            self.remove(name)
         self._retiring = reason
-        if not self._ending:
+        if not self.ending:
             raise ExitSignal(reason)

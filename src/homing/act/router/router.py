@@ -2,59 +2,75 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from functools import partial
+from collections import Counter
+from collections.abc import Callable
 from inspect import iscoroutinefunction
-from time import perf_counter
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-from ...gen import (
-    NO_REPLY,
-    PID,
-    Alias,
-    BadOption,
-    HomingError,
-    MailboxFull,
-    MessagePriority,
-    NotAllowed,
-    ProcessID,
-    Ref,
-    Target,
-)
-from ...node.mailbox.envelope import Exit, Request, SplitMessage
-from ...node.messaging.distribution import hand
+from ...gen import NO_REPLY, PID, BadOption, HomingError, MessageDownPID, Ref
+from ...gen.hooks import ProcessHooks
 from ...node.processes.process import Process
-from ...node.scheduling.activity import Activity
-from .route_keeper import RouteKeeper
-from .routes import (
-    DISCARD,
+from ..actor import Actor, ActorHooks
+from .forwarder import Choice, Forwarder
+from .options import DISCARD, RouterOptions, RouteSpec
+from .requests import (
     AddRoute,
     DisableRoute,
     EnableRoute,
     RemoveRoute,
     ReplaceRoute,
-    Route,
-    RouteDisabled,
-    RouteDiscarded,
-    RouteRestarting,
-    RouterOptions,
-    RouteUnknown,
-    Tally,
-    Undelivered,
+    RouteInfo,
     WhichRoutes,
 )
-
-_TURN = 256
-"""Messages routed at a stretch. A turn's worth (`NodeOptions.turn_messages`)."""
-
-_CLOCK_STEP = 8
-"""Messages between two readings of the clock at most: `route_message` may take its time."""
-
-Choice: TypeAlias = str | tuple[str, ...] | None
-"""What the routing callbacks return: the name of a route, several, or `DISCARD`."""
+from .route_keeper import RouteKeeper
+from .routes import Route, Tally
 
 
-class Router(RouteKeeper):
+class RouterHooks(ActorHooks):
+    """Hooks of a router."""
+
+    __slots__ = ()
+
+    behavior: Router
+    kind: ClassVar[str] = "router"
+    forwards: ClassVar[bool] = True
+    configures: ClassVar[bool] = True
+    succeeds: ClassVar[bool] = True
+
+    def __init__(self, behavior: Router, process: Process) -> None:
+        super().__init__(behavior, process)
+        keeper = behavior._keeper = RouteKeeper(process, lambda: behavior.log)
+        behavior._forwarder = Forwarder(process, behavior, keeper)
+        self.take_main = behavior._forwarder.take_main
+
+    async def configure(self, result: Any) -> None:
+        behavior, name = self.behavior, type(self.behavior).__name__
+        if not isinstance(result, RouterOptions):
+            raise BadOption("init", result, f"{name}.init must return act.RouterOptions")
+        for callback in ("route_message", "route_call", "handle_route_failed"):
+            if iscoroutinefunction(getattr(behavior, callback)):
+                raise BadOption(callback, "async def", f"{name}: it must be a plain def")
+        if type(behavior).route_message is Router.route_message:
+            raise BadOption("route_message", None, f"{name} must define it")
+        behavior._forwarder.options = result
+        for spec in result.routes:
+            await behavior._keeper.add(spec)
+
+    def handler(self) -> Callable[[PID, Any], Any]:
+        return self._handle_message
+
+    def _handle_message(self, sender: PID, message: Any) -> Any:
+        """In the place of `handle_message`: takes the ends of the routes' processes, passes on the rest."""
+        keeper = self.behavior._keeper
+        if isinstance(message, MessageDownPID) and keeper.minds(message.pid):
+            return keeper.process_ended(message.pid)
+        return self.behavior.handle_message(sender, message)
+
+    def idle(self, again: Callable[[], None]) -> bool:
+        return self.behavior._keeper.idle(again)
+
+
+class Router(Actor):
     """A process that hands each message and request of its main lane to the route that its `route_message` or
     `route_call` names, with the original sender and ref. Derive from it, define `route_message`, and return
     `RouterOptions` from `init`.
@@ -63,28 +79,9 @@ class Router(RouteKeeper):
     router. After Ergo's `act.Router`.
     """
 
-    _forwards: ClassVar[bool] = True
-    _kind: ClassVar[str] = "router"
-
-    def _bind(self, process: Process) -> None:
-        super()._bind(process)
-        self._options = RouterOptions()
-        self._discarded = 0
-        self._pauses = 0
-        self._chosen: tuple[str, ...] = ()  # where the head of the main lane, which waits for room, is to go
-        self._watched: set[PID | Alias] = set()
-
-    async def _configure(self, options: RouterOptions) -> None:
-        if not isinstance(options, RouterOptions):
-            raise BadOption("init", options, f"{type(self).__name__}.init must return act.RouterOptions")
-        for name in ("route_message", "route_call", "handle_route_failed"):
-            if iscoroutinefunction(getattr(self, name)):
-                raise BadOption(name, "async def", f"{type(self).__name__}: it must be a plain def")
-        if type(self).route_message is Router.route_message:
-            raise BadOption("route_message", None, f"{type(self).__name__} must define it")
-        self._options = options
-        for spec in options.routes:
-            await self.add_route(spec)
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = RouterHooks
+    _keeper: RouteKeeper
+    _forwarder: Forwarder
 
     # --- callbacks ----------------------------------------------------------------------------------------
 
@@ -126,194 +123,65 @@ class Router(RouteKeeper):
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """The counters. Each message is forwarded, discarded, failed or waiting; one to several routes counts for
         each."""
-        tallies: list[Tally] = [*self._routes.values(), self._others]
+        keeper, forwarder = self._keeper, self._forwarder
+        tallies: list[Tally] = [*keeper.routes.values(), keeper.others]
         failures: Counter[str] = sum((tally.failed for tally in tallies), Counter())
         return {
-            "overflow": self._options.overflow,
+            "overflow": forwarder.options.overflow,
             "messages_forwarded": sum(tally.forwarded for tally in tallies),
-            "messages_discarded": self._discarded,
+            "messages_discarded": forwarder.discarded,
             "messages_failed": failures.total(),
             "messages_waiting": len(self._process.main or ()),
             "failures": dict(failures),
-            "pauses": self._pauses,
-            "restarts": sum(route.restarts for route in self._routes.values()),
-            "routes_ending": len(self._ending),
-            "routes": {name: self._inspect(route) for name, route in self._routes.items()},
+            "pauses": forwarder.pauses,
+            "restarts": sum(route.restarts for route in keeper.routes.values()),
+            "routes_ending": len(keeper.ending),
+            "routes": {name: _inspect(route, forwarder) for name, route in keeper.routes.items()},
         }
 
-    def _inspect(self, route: Route) -> dict[str, Any]:
-        info = route.info()
-        process = self._local(route.spec.target) if route.process is None else route.process
-        return {
-            "state": info.state,
-            "pid": None if info.pid is None else str(info.pid),
-            "target": None if info.target is None else str(info.target),
-            "forwarded": route.forwarded,
-            "failed": dict(route.failed),
-            "waiting": 0 if process is None else process.waiting,
-            "restarts": route.restarts,
-        }
+    # --- administration -----------------------------------------------------------------------------------
 
-    # --- forwarding ---------------------------------------------------------------------------------------
+    def routes(self) -> tuple[RouteInfo, ...]:
+        """The routes as they are now, in the order in which they were added."""
+        return self._keeper.infos()
 
-    def _take_main(self, main: deque[Any]) -> int:
-        """Routes what waits in the main lane, a turn's worth at most. Gives how many."""
-        process, routes, route_message = self._process, self._routes, self.route_message
-        end = perf_counter() + process.scheduler.turn_seconds
-        taken, check = 0, 1
-        entry: Any = None
-        try:
-            if self._chosen:
-                chosen, self._chosen = self._chosen, ()
-                entry = main.popleft()
-                taken = self._distribute(main, entry, chosen)
-            while main and taken < _TURN and not process.held:
-                if taken >= check:
-                    if perf_counter() >= end:
-                        break
-                    check += min(taken, _CLOCK_STEP)
-                entry = main.popleft()
-                if type(entry) is not tuple:
-                    taken += self._take_envelope(main, entry)
-                    continue
-                choice = route_message(*entry)
-                route = routes.get(choice) if isinstance(choice, str) else None
-                if route is not None and hand(route.process, entry):
-                    route.forwarded += 1
-                    taken += 1
-                else:
-                    taken += self._distribute(main, entry, choice)
-        except BaseException:
-            process.hand = entry
-            raise
-        return taken
+    async def add_route(self, spec: RouteSpec) -> None:
+        """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
+        then there is none. Meanwhile the router's mailbox waits."""
+        await self._keeper.add(spec)
 
-    def _take_envelope(self, main: deque[Any], entry: Any) -> int:
-        """Routes what is no plain message; what is no message at all comes to the router's own callbacks."""
-        if isinstance(entry, Request):
-            return self._distribute(main, entry, self.route_call(entry.sender, entry.ref, entry.request))
-        if isinstance(entry, SplitMessage):
-            return self._distribute(main, entry, self.route_message(entry.sender, entry.message))
-        if isinstance(entry, Undelivered):
-            return self._distribute(main, entry, entry.names)
-        if isinstance(entry, Exit):
-            self._retire_all(entry.reason)
-            return 1
-        self._process.put_runtime(entry, 1)
-        return 0
+    def remove_route(self, name: str) -> bool:
+        """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        return self._keeper.remove(name)
 
-    def _distribute(self, main: deque[Any], entry: Any, choice: Choice) -> int:
-        """Delivers to all routes that were chosen. Gives 1; or 0, and the entry is at the head of the lane again, where
-        one of them is full and that is to be waited for."""
-        if not self._process.alive:
-            self._process.hand = entry  # it was killed by the code that chose
-            return 1
-        sender, message, ref = _parts(entry)
-        names = _names(choice)
-        if not names:
-            self._discard(ref)
-        elif ref is not None and len(names) > 1:
-            error = NotAllowed(f"a request goes to one route; route_call gave {names!r}")
-            self._fail(self._others, names[0], sender, message, ref, error)
-        else:
-            for number, name in enumerate(names):
-                if not self._deliver(name, sender, message, ref):
-                    main.appendleft(entry if number == 0 else Undelivered(names[number:], sender, message))
-                    self._chosen = names[number:]
-                    return 0
-        return 1
+    async def replace_route(self, name: str, spec: RouteSpec) -> None:
+        """Lets `spec`, of the same name, take the place of a route, which keeps its counters. What comes from now on
+        goes to the new process; the old one ends after what waits there. If the route is disabled, it stays so.
 
-    def _deliver(self, name: str, sender: PID, message: Any, ref: Ref | None) -> bool:
-        """Forwards to one route, or counts the failure. False: the route is full, and that is to be waited for."""
-        route = self._routes.get(name)
-        tally = self._others if route is None else route
-        try:
-            self._forward(self._address(name, route), sender, message, ref)
-        except HomingError as error:
-            if self._waits_for_room(error):
-                return False
-            self._fail(tally, name, sender, message, ref, error)
-        else:
-            tally.forwarded += 1
-        return True
+        Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
+        """
+        await self._keeper.replace(name, spec)
 
-    def _address(self, name: str, route: Route | None) -> Target:
-        """Where a route leads now."""
-        to: Target = name if route is None or route.spec.target is None else route.spec.target
-        if route is None:
-            if not (self._options.registered_names and name in self._process.routes):
-                raise RouteUnknown(name)
-        elif not route.enabled:
-            raise RouteDisabled(name)
-        elif route.spec.behavior is not None:
-            if route.process is None or not route.process.alive:
-                raise RouteRestarting(name)
-            to = route.process.id
-        return to
+    def disable_route(self, name: str) -> None:
+        """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
+        Ergo. Raises `RouteUnknown`."""
+        self._keeper.disable(name)
 
-    def _forward(self, to: Target, sender: PID, message: Any, ref: Ref | None) -> None:
-        core = self._process.core
-        if self._local(to) is self._process:
-            raise NotAllowed(f"the route leads back to the router itself, {self.pid}")
-        if ref is None:
-            core.delivery.send(sender, to, message)
-        else:
-            core.calls.forward(self._process, to, sender, ref, message, MessagePriority.NORMAL)
-
-    def _local(self, to: object) -> Activity | None:
-        """The activity behind an address, if it is on this node and alive."""
-        name = to.name if isinstance(to, ProcessID) and to.node == self.node else to
-        return self._process.routes.get(name)
-
-    def _fail(self, tally: Tally, name: str, sender: PID, message: Any, ref: Ref | None, error: HomingError) -> None:
-        tally.failed[type(error).__name__] += 1
-        error.__traceback__ = None  # it would keep the message, and with it a pooled buffer
-        if ref is None:
-            self.handle_route_failed(name, sender, message, error)
-        else:
-            self._process.core.calls.fail(ref, error)
-
-    def _discard(self, ref: Ref | None) -> None:
-        self._discarded += 1
-        if ref is not None:
-            self._process.core.calls.fail(ref, RouteDiscarded())
-
-    def _waits_for_room(self, error: HomingError) -> bool:
-        """Leaves the main lane alone until the mailbox that is full has drained to half. False if that is not what is
-        wrong, or not to be waited for."""
-        if not isinstance(error, MailboxFull) or self._options.overflow == "drop":
-            return False
-        receiver = self._local(error.target)
-        if receiver is None:
-            return False
-        self._process.hold()
-        self._pauses += 1
-        if receiver.id not in self._watched:
-            self._watched.add(receiver.id)
-            receiver.watch(receiver.limit // 2, partial(self._drained, receiver.id))
-        return True
-
-    def _drained(self, id: PID | Alias) -> None:
-        self._watched.discard(id)
-        self._process.resume()
+    async def enable_route(self, name: str) -> None:
+        """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
+        `init` of that process raises: then it stays disabled."""
+        await self._keeper.enable(name)
 
 
-def _parts(entry: Any) -> tuple[PID, Any, Ref | None]:
-    """Sender, message and, of a request, the ref of an entry."""
-    if isinstance(entry, Request):
-        return entry.sender, entry.request, entry.ref
-    if isinstance(entry, (SplitMessage, Undelivered)):
-        return entry.sender, entry.message, None
-    sender, message = entry
-    return sender, message, None
-
-
-def _names(choice: object) -> tuple[str, ...]:
-    """The names that a routing callback has chosen. Raises `BadOption`."""
-    if choice is DISCARD:
-        return ()
-    if isinstance(choice, str):
-        return (choice,)
-    if isinstance(choice, tuple) and all(isinstance(name, str) for name in choice):
-        return choice
-    raise BadOption("route_message", choice, "return the name of a route, a tuple of names, or act.DISCARD")
+def _inspect(route: Route, forwarder: Forwarder) -> dict[str, Any]:
+    info = route.info()
+    process = forwarder.local(route.spec.target) if route.process is None else route.process
+    return {
+        "state": info.state,
+        "pid": None if info.pid is None else str(info.pid),
+        "target": None if info.target is None else str(info.target),
+        "forwarded": route.forwarded,
+        "failed": dict(route.failed),
+        "waiting": 0 if process is None else process.waiting,
+        "restarts": route.restarts,
+    }

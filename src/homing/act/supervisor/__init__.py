@@ -1,9 +1,11 @@
 """Supervisor: keeps its children alive.
 
-supervisor      Supervisor; lifecycle: starts, restarts and ends the children
-spec            SupervisorSpec, ChildSpec
-requests        what a supervisor can be asked
-children        the records of the children
-strategies      who is restarted
-restart_limits  how often, and how soon
+supervisor       Supervisor
+spec             SupervisorSpec, ChildSpec
+requests         the requests that it answers; request_handler: answers them
+errors           the errors that they may end in
+lifecycle        starts, restarts and ends the children
+children         the records of the children
+strategies       which children are restarted
+restart_limits   how often, and how soon
 """

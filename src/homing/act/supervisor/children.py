@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...gen import PID
-from .requests import ChildInfo, ChildState, ChildUnknown
+from .errors import ChildUnknown
+from .requests import ChildInfo, ChildState
 from .restart_limits import Pace
 from .spec import ChildSpec
 from .strategies import RestartStrategy

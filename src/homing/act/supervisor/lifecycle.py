@@ -7,108 +7,96 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, NotAllowed, TerminateRestart, TerminateShutdown, as_reason
-from ...gen.behavior import Result
 from ...node.mailbox.envelope import Invoke, is_coroutine
 from ...node.processes.ending import end_and_wait
+from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ...node.scheduling.activity import forget_frames
-from ..actor import Actor
 from .children import Child, Children, Restart, leave_restart
-from .requests import ChildState, RestartsExceeded
+from .errors import RestartsExceeded
+from .requests import ChildState
 from .restart_limits import Pace, RestartWindow
 from .spec import ChildSpec, SupervisorSpec
 from .strategies import SupervisorType, affected, shuts_down, starts_again
 
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
 _GROUPS = SupervisorType.ALL_FOR_ONE, SupervisorType.REST_FOR_ONE
 
 
-class Supervising(Actor):
-    """The part of a supervisor that keeps children alive. All of it runs within the supervisor's own callbacks.
+class Lifecycle:
+    """Keeps the children of one supervisor alive. All of it runs within the supervisor's own callbacks.
 
     An exit signal that comes while children are being ended or started is judged afterwards. By then that of a child
     which was itself ended meanwhile is no news.
+
+    children: all that the supervisor has, running or not.
+    restarts: how many there were.
     """
 
-    _succeeds: ClassVar[bool] = True
-
-    _settings: SupervisorSpec | None = None
-    _window: RestartWindow
-    _pace: Pace
-
-    def _bind(self, process: Any) -> None:
-        super()._bind(process)
-        self._children = Children(process.forget_estate)
-        self._events: deque[Callable[[], Any]] = deque()
-        self._restarts = 0
+    def __init__(self, process: Process, supervisor: Supervisor) -> None:
+        self._process = process
+        self._supervisor = supervisor
+        self._specification: SupervisorSpec | None = None
+        self._window: RestartWindow
+        self._pace: Pace
+        self._callbacks: deque[Callable[[], Any]] = deque()
+        self.children = Children(process.forget_estate)
+        self.restarts = 0
 
     @property
-    def _spec(self) -> SupervisorSpec:
-        if self._settings is None:
+    def spec(self) -> SupervisorSpec:
+        """The supervisor's specification. Raises `NotAllowed` before `init` has returned it."""
+        if self._specification is None:
             raise NotAllowed("a supervisor has children once init has returned; name the first in the SupervisorSpec")
-        return self._settings
+        return self._specification
 
     @property
-    def _simple(self) -> bool:
-        return self._spec.type is SupervisorType.SIMPLE_ONE_FOR_ONE
+    def simple(self) -> bool:
+        """True with SIMPLE_ONE_FOR_ONE."""
+        return self.spec.type is SupervisorType.SIMPLE_ONE_FOR_ONE
 
     def _now(self) -> float:
-        return (self._spec.clock or self._process.core.loop.time)()
+        return (self.spec.clock or self._process.core.loop.time)()
 
-    # --- callbacks ----------------------------------------------------------------------------------------
-
-    def handle_child_start(self, name: str | None, pid: PID) -> Result:
-        """A child has been started, first or again. `name`: None for an instance that was given none.
-
-        May be `def` or `async def`. Runs when what started the child is done, for a group when all of it has been
-        started; at the supervisor's own start before `spawn` returns. If it raises, the supervisor crashes.
-        """
-        return None
-
-    def handle_child_terminate(self, name: str | None, pid: PID, reason: Exception) -> Result:
-        """A child has ended for `reason`, by itself or by the supervisor; not those that end with the supervisor.
-
-        May be `def` or `async def`. Runs when what followed is done: the child may have been started again by then. If
-        it raises, the supervisor crashes.
-        """
-        return None
-
-    async def _tell(self) -> None:
+    async def run_callbacks(self) -> None:
         """Runs the callbacks that are due. One that is killed runs no more of them."""
-        while self._events and self._process.alive:
-            result = self._events.popleft()()
+        while self._callbacks and self._process.alive:
+            result = self._callbacks.popleft()()
             if is_coroutine(result):
                 await result
 
     # --- starting -----------------------------------------------------------------------------------------
 
-    async def _begin(self, spec: SupervisorSpec) -> None:
+    async def start_children(self, spec: SupervisorSpec) -> None:
         """Starts the children in order. If one fails, those before it are ended in reverse order."""
-        self._settings = spec
+        self._specification = spec
         self._window = RestartWindow(spec.intensity, spec.period)
         self._pace = Pace(spec.backoff)
         try:
-            for child in () if self._simple else spec.children:
-                await self._add(child, child.name, child.args)
-            await self._tell()
+            for child in () if self.simple else spec.children:
+                await self.add(child, child.name, child.args)
+            await self.run_callbacks()
         except BaseException:
-            await self._end_all()
+            await self.end_all()
             raise
 
-    async def _add(self, spec: ChildSpec, name: str | None, args: tuple[Any, ...]) -> PID:
+    async def add(self, spec: ChildSpec, name: str | None, args: tuple[Any, ...]) -> PID:
         """Starts a child that was not there before. If that fails, it is not there afterwards."""
-        pace = self._pace if self._spec.type in _GROUPS else Pace(self._spec.backoff)
+        pace = self._pace if self.spec.type in _GROUPS else Pace(self.spec.backoff)
         child = Child(spec, name, args, pace)
-        self._children.add(child)
+        self.children.add(child)
         try:
-            return await self._start(child)
+            return await self.start(child)
         except BaseException:
-            self._children.remove(child)
+            self.children.remove(child)
             raise
 
-    async def _start(self, child: Child) -> PID:
+    async def start(self, child: Child) -> PID:
         """The one place where a child is started. If it is a restart, `child.previous` is the process before.
 
         Raises what `spawn` raises, but only exceptions, whatever `init` raised, unless the supervisor is being killed.
@@ -123,27 +111,27 @@ class Supervising(Actor):
             if isinstance(error, Exception) or _cancelled(error):
                 raise
             raise as_reason(error) from error
-        self._children.has_started(child, pid, self._now())
-        self._events.append(partial(self.handle_child_start, child.name, pid))
+        self.children.has_started(child, pid, self._now())
+        self._callbacks.append(partial(self._supervisor.handle_child_start, child.name, pid))
         return pid
 
     # --- restarting ---------------------------------------------------------------------------------------
 
-    async def _child_ended(self, child: Child, pid: PID, reason: Exception) -> None:
+    async def child_ended(self, child: Child, pid: PID, reason: Exception) -> None:
         """A child has ended by itself."""
         self._has_ended(child, pid, reason)
         try:
             await self._judge(child, reason)
         finally:
-            await self._tell()
+            await self.run_callbacks()
 
     async def _judge(self, child: Child, reason: Exception) -> None:
         if not starts_again(child.spec.restart, reason):
             self._settle(child, ChildState.TERMINATED)
-            if child.spec.significant and shuts_down(self._spec.auto_shutdown, self._significant_left()):
+            if child.spec.significant and shuts_down(self.spec.auto_shutdown, self._significant_left()):
                 raise TerminateShutdown(f"significant child {child.spec.name!r} has ended")
         elif self._process.core.stopping:
-            self._children.rest(child, ChildState.TERMINATED)  # nothing can be started any more
+            self.children.rest(child, ChildState.TERMINATED)  # nothing can be started any more
         else:
             delay = child.pace.next(self._now() - child.started)
             self._count_restart(child, reason)
@@ -155,23 +143,23 @@ class Supervising(Actor):
 
     def _significant_left(self) -> bool:
         there = ChildState.RUNNING, ChildState.RESTARTING
-        return any(child.spec.significant and child.state in there for child in self._children)
+        return any(child.spec.significant and child.state in there for child in self.children)
 
     def _count_restart(self, child: Child, reason: Exception | None) -> None:
         """Raises `RestartsExceeded` if this is one too many."""
         if not self._window.allowed(self._now()):
-            raise RestartsExceeded(child.spec.name, self._spec.intensity, self._spec.period) from reason
-        self._restarts += 1
+            raise RestartsExceeded(child.spec.name, self.spec.intensity, self.spec.period) from reason
+        self.restarts += 1
 
     async def _take_down(self, ended: Child) -> Restart:
         """Ends those who are to be started again with `ended`. Temporary ones among them are gone then, as in OTP."""
-        group = affected(self._spec.type, self._children, ended)
+        group = affected(self.spec.type, self.children, ended)
         group = [child for child in group if child.state is not ChildState.DISABLED]
         restart = Restart([child for child in group if not child.temporary])
         await self._end(group)
         for child in group:
             if child.temporary:
-                self._children.remove(child)
+                self.children.remove(child)
         return restart
 
     def _resume_later(self, restart: Restart, seconds: float) -> None:
@@ -187,7 +175,7 @@ class Supervising(Actor):
         try:
             await self._bring_back(restart)
         finally:
-            await self._tell()
+            await self.run_callbacks()
 
     async def _bring_back(self, restart: Restart) -> None:
         """Starts what a restart is to start, in order. If one fails, none of them stays, and it is tried again."""
@@ -202,9 +190,10 @@ class Supervising(Actor):
         for child in restart.members():
             reason = child.reason
             try:
-                await self._start(child)
+                await self.start(child)
             except Exception as error:
-                self.log.error("child %r could not be restarted: %r", child.spec.name, error, exc_info=error)
+                log = self._supervisor.log
+                log.error("child %r could not be restarted: %r", child.spec.name, error, exc_info=error)
                 forget_frames(error)
                 child.reason = error
                 for each in started:
@@ -212,24 +201,24 @@ class Supervising(Actor):
                 await self._end(started)
                 return child
             child.restarts += 1
-            self.log.info("child %r was restarted after %r", child.spec.name, reason)
+            self._supervisor.log.info("child %r was restarted after %r", child.spec.name, reason)
             started.append(child)
         return None
 
     # --- ending -------------------------------------------------------------------------------------------
 
     def _has_ended(self, child: Child, pid: PID, reason: Exception) -> None:
-        self._events.append(partial(self.handle_child_terminate, child.name, pid, reason))
-        self._children.has_ended(child, reason)
+        self._callbacks.append(partial(self._supervisor.handle_child_terminate, child.name, pid, reason))
+        self.children.has_ended(child, reason)
 
     def _settle(self, child: Child, state: ChildState) -> None:
         """The child has ended and is not started again. Temporary ones and instances are forgotten."""
-        if self._simple or (child.temporary and state is ChildState.TERMINATED):
-            self._children.remove(child)
+        if self.simple or (child.temporary and state is ChildState.TERMINATED):
+            self.children.remove(child)
         else:
-            self._children.rest(child, state)
+            self.children.rest(child, state)
 
-    async def _end_for_good(self, child: Child, state: ChildState) -> None:
+    async def end_for_good(self, child: Child, state: ChildState) -> None:
         """Ends a child on request. One that is disabled stays so."""
         if child.state is not ChildState.DISABLED:
             await self._end([child])
@@ -239,7 +228,7 @@ class Supervising(Actor):
         """Ends the processes of these children one after another, last started first."""
         running = [child for child in children if child.pid is not None]
         for child in running:
-            self._children.dismiss(child)
+            self.children.dismiss(child)
         for child in reversed(running):
             reason = TerminateRestart() if child.state is ChildState.RESTARTING else TerminateShutdown()
             await self._end_together([child], reason)
@@ -249,18 +238,18 @@ class Supervising(Actor):
         if not children:
             return
         pids = {child.pid: child for child in children if child.pid is not None}
-        ended = await end_and_wait(self._process.core, self.pid, pids, reason, children[0].spec.shutdown)
+        ended = await end_and_wait(self._process.core, self._process.id, pids, reason, children[0].spec.shutdown)
         for pid, child in pids.items():
             self._has_ended(child, pid, ended.get(pid, reason))
 
-    async def _end_all(self) -> None:
+    async def end_all(self) -> None:
         """Ends all children with the supervisor: in reverse order, or instances all at the same time, as OTP does."""
-        children = list(self._children)
+        children = list(self.children)
         for child in children:
             leave_restart(child)
             child.state = ChildState.TERMINATED
         running = [child for child in children if child.pid is not None]
-        if self._settings is not None and self._simple:
+        if self._specification is not None and self.simple:
             await self._end_together(running, TerminateShutdown())
         else:
             await self._end(running)

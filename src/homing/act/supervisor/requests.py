@@ -1,7 +1,7 @@
-"""What a supervisor can be asked: requests, what they are answered with, and the errors that they may end in.
+"""The requests that every supervisor answers, and the records that it answers with.
 
 Any process, or the node, sends them with `call`: `await node.call(supervisor, act.StartChild(spec))`. An error is
-raised at the caller. Inside of the supervisor the methods of the same names do the same.
+raised at the caller (`supervisor.errors`). Inside of the supervisor the methods of the same names do the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from ...gen import PID, HomingError
+from ...gen import PID
 from ...gen.options import check_name, check_type
 from .spec import ChildSpec
 from .strategies import RestartStrategy
@@ -148,59 +148,3 @@ class ChildCount:
     active: int
     supervisors: int
     workers: int
-
-
-# --- errors -----------------------------------------------------------------------------------------------
-
-
-class RestartsExceeded(HomingError):
-    """A supervisor's child ended more than `intensity` times within `period` seconds; the last reason is the cause."""
-
-    def __init__(self, child: str, intensity: int, period: float) -> None:
-        super().__init__(f"child {child!r}: more than {intensity} restarts within {period:g} s")
-        self.child = child
-
-
-class ChildError(HomingError):
-    """A supervisor cannot do with its child what it was asked to. `child` is the name or PID that it was asked for."""
-
-    def __init__(self, child: object, text: str) -> None:
-        super().__init__(f"child {child!r} {text}")
-        self.child = child
-
-
-class ChildUnknown(ChildError):
-    """The supervisor has no such child; `which_children` tells which it has."""
-
-    def __init__(self, child: object) -> None:
-        super().__init__(child, "is unknown to this supervisor; which_children tells which it has")
-
-
-class ChildExists(ChildError):
-    """The supervisor has a child of that name already."""
-
-    def __init__(self, child: object, state: ChildState) -> None:
-        super().__init__(child, f"exists and is {state.value}; give another name, or delete it first")
-        self.state = state
-
-
-class ChildRunning(ChildError):
-    """The child runs; terminate it first."""
-
-    def __init__(self, child: object, pid: PID | None) -> None:
-        super().__init__(child, f"runs as {pid}; terminate it first")
-        self.pid = pid
-
-
-class ChildRestarting(ChildError):
-    """The child waits for its restart already; terminate it to have that cancelled."""
-
-    def __init__(self, child: object) -> None:
-        super().__init__(child, "waits for its restart already; terminate it to have that cancelled")
-
-
-class ChildDisabled(ChildError):
-    """The child is disabled; enable it, and it is started."""
-
-    def __init__(self, child: object) -> None:
-        super().__init__(child, "is disabled; enable it, and it is started")

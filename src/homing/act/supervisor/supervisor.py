@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from ...gen import NO_REPLY, PID, BadOption, MessageExitPID, NotAllowed, Ref
+from ...gen import PID, BadOption, MessageExitPID
+from ...gen.behavior import Result
+from ...gen.hooks import ProcessHooks
+from ...node.processes.process import Process
+from ..actor import Actor, ActorHooks
 from .children import Child
-from .lifecycle import Supervising
+from .lifecycle import Lifecycle
+from .request_handler import Request, RequestHandler
 from .requests import (
     ChildCount,
-    ChildDisabled,
-    ChildExists,
     ChildInfo,
-    ChildRestarting,
-    ChildRunning,
-    ChildState,
     CountChildren,
     DeleteChild,
     DisableChild,
@@ -28,19 +28,51 @@ from .requests import (
 )
 from .spec import SupervisorSpec
 
-_Request = (
-    StartChild
-    | TerminateChild
-    | RestartChild
-    | DeleteChild
-    | EnableChild
-    | DisableChild
-    | WhichChildren
-    | CountChildren
-)
+
+class SupervisorHooks(ActorHooks):
+    """Hooks of a supervisor."""
+
+    __slots__ = ()
+
+    behavior: Supervisor
+    kind: ClassVar[str] = "supervisor"
+    configures: ClassVar[bool] = True
+    succeeds: ClassVar[bool] = True
+    terminate_timeout: ClassVar[float | None] = None  # each child has its own
+
+    def __init__(self, behavior: Supervisor, process: Process) -> None:
+        super().__init__(behavior, process)
+        behavior._lifecycle = Lifecycle(process, behavior)
+        behavior._requests = RequestHandler(process, behavior._lifecycle, Supervisor)
+        for name in ("handle_call", "handle_call_name", "handle_call_alias"):
+            setattr(behavior, name, partial(self._handle_call, getattr(behavior, name)))
+
+    async def configure(self, result: Any) -> None:
+        if not isinstance(result, SupervisorSpec):
+            raise BadOption("init", result, f"{type(self.behavior).__name__}.init must return an act.SupervisorSpec")
+        await self.behavior._lifecycle.start_children(result)
+
+    def handler(self) -> Callable[[PID, Any], Any]:
+        return self._handle_message
+
+    def _handle_message(self, sender: PID, message: Any) -> Any:
+        """In the place of `handle_message`: takes the exit signals of children, passes on the rest."""
+        if isinstance(message, MessageExitPID):
+            lifecycle = self.behavior._lifecycle
+            child = lifecycle.children.running(message.pid)
+            if child is not None:
+                return lifecycle.child_ended(child, message.pid, message.reason)
+            if lifecycle.children.was_dismissed(message.pid):
+                return None
+        return self.behavior.handle_message(sender, message)
+
+    def _handle_call(self, handle_call: Callable[..., Any], *args: Any) -> Any:
+        """In the place of `handle_call` and its kin: takes what every supervisor answers, passes on the rest."""
+        ref, request = args[-2:]
+        return self.behavior._requests.answer(ref, request) if isinstance(request, Request) else handle_call(*args)
 
 
-class Supervisor(Supervising):
+class Supervisor(Actor):
     """A process that keeps others alive. Derive from it and return a `SupervisorSpec` from `init`.
 
     A child that ends is judged by its own restart strategy; the type of the supervisor says who is started again with
@@ -52,46 +84,44 @@ class Supervisor(Supervising):
     """
 
     trap_exit = True
-    _kind: ClassVar[str] = "supervisor"
-    _terminate_timeout: ClassVar[float | None] = None  # each child has its own
+    _runtime_hooks: ClassVar[type[ProcessHooks]] = SupervisorHooks
+    _lifecycle: Lifecycle
+    _requests: RequestHandler
 
-    def _bind(self, process: Any) -> None:
-        super()._bind(process)
-        for name in ("handle_call", "handle_call_name", "handle_call_alias"):
-            setattr(self, name, partial(self._handle_request, getattr(self, name)))
+    # --- callbacks ----------------------------------------------------------------------------------------
 
-    async def _configure(self, spec: SupervisorSpec) -> None:
-        if not isinstance(spec, SupervisorSpec):
-            raise BadOption("init", spec, f"{type(self).__name__}.init must return an act.SupervisorSpec")
-        await self._begin(spec)
+    def handle_child_start(self, name: str | None, pid: PID) -> Result:
+        """A child has been started, first or again. `name`: None for an instance that was given none.
 
-    def _handler(self) -> Callable[[PID, Any], Any]:
-        return self._dispatch
+        May be `def` or `async def`. Runs when what started the child is done, for a group when all of it has been
+        started; at the supervisor's own start before `spawn` returns. If it raises, the supervisor crashes.
+        """
+        return None
 
-    def _dispatch(self, sender: PID, message: Any) -> Any:
-        if isinstance(message, MessageExitPID):
-            child = self._children.running(message.pid)
-            if child is not None:
-                return self._child_ended(child, message.pid, message.reason)
-            if self._children.was_dismissed(message.pid):
-                return None
-        return self.handle_message(sender, message)
+    def handle_child_terminate(self, name: str | None, pid: PID, reason: Exception) -> Result:
+        """A child has ended for `reason`, by itself or by the supervisor; not those that end with the supervisor.
+
+        May be `def` or `async def`. Runs when what followed is done: the child may have been started again by then. If
+        it raises, the supervisor crashes.
+        """
+        return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Type, limits and restarts, and the facts of each child by its name (an instance without one: by its PID)."""
-        spec = self._spec
+        lifecycle = self._lifecycle
+        spec = lifecycle.spec
         return {
             "type": spec.type.value,
             "intensity": spec.intensity,
             "period": spec.period,
-            "restarts": self._restarts,
+            "restarts": lifecycle.restarts,
             "auto_shutdown": spec.auto_shutdown.value,
-            "children": {child.name or str(child.pid or child.previous): _facts(child) for child in self._children},
+            "children": {child.name or str(child.pid or child.previous): _facts(child) for child in lifecycle.children},
         }
 
     async def terminate(self, reason: Exception) -> None:
         """Ends the children. A class that overrides it calls `await super().terminate(reason)`."""
-        await self._end_all()
+        await self._lifecycle.end_all()
 
     # --- children, while it runs --------------------------------------------------------------------------
 
@@ -101,145 +131,46 @@ class Supervisor(Supervising):
 
         Raises what `spawn` raises, and then nothing was added; `ChildExists`; `BadOption`.
         """
-        if self._simple:
+        if self._lifecycle.simple:
             request = StartChild(args=args, name=name)
         elif len(args) == 1 and name is None:
             request = StartChild(*args)
         else:
             raise BadOption("spec", args, "give one act.ChildSpec, which has the name and the arguments in it")
-        pid: PID = await self._perform(request)
+        pid: PID = await self._requests.perform(request)
         return pid
 
     async def terminate_child(self, child: str | PID) -> None:
         """Ends a child, or its waiting for a restart: see `act.TerminateChild`. Raises `ChildUnknown`."""
-        await self._perform(TerminateChild(child))
+        await self._requests.perform(TerminateChild(child))
 
     async def restart_child(self, child: str | PID) -> PID:
         """Starts a child that does not run: see `act.RestartChild`, which tells what it raises."""
-        pid: PID = await self._perform(RestartChild(child))
+        pid: PID = await self._requests.perform(RestartChild(child))
         return pid
 
     async def delete_child(self, child: str | PID) -> None:
         """Forgets a child that does not run: see `act.DeleteChild`, which tells what it raises."""
-        await self._perform(DeleteChild(child))
+        await self._requests.perform(DeleteChild(child))
 
     async def enable_child(self, child: str | PID) -> PID | None:
         """Starts a disabled child again: see `act.EnableChild`, which tells what it raises."""
-        pid: PID | None = await self._perform(EnableChild(child))
+        pid: PID | None = await self._requests.perform(EnableChild(child))
         return pid
 
     async def disable_child(self, child: str | PID) -> None:
         """Ends a child until it is enabled: see `act.DisableChild`, which tells what it raises."""
-        await self._perform(DisableChild(child))
+        await self._requests.perform(DisableChild(child))
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
         """The children, in the order of their start."""
-        children: tuple[ChildInfo, ...] = await self._perform(WhichChildren())
+        children: tuple[ChildInfo, ...] = await self._requests.perform(WhichChildren())
         return children
 
     async def count_children(self) -> ChildCount:
         """How many children there are."""
-        count: ChildCount = await self._perform(CountChildren())
+        count: ChildCount = await self._requests.perform(CountChildren())
         return count
-
-    # --- requests -----------------------------------------------------------------------------------------
-
-    def _handle_request(self, handle_call: Callable[..., Any], *args: Any) -> Any:
-        """In the place of `handle_call` and its kin: takes what every supervisor answers, passes on the rest."""
-        ref, request = args[-2:]
-        return self._answer(ref, request) if isinstance(request, _Request) else handle_call(*args)
-
-    async def _answer(self, ref: Ref, request: _Request) -> Any:
-        """What the request raises goes to the caller; what a callback raises then is the supervisor's own."""
-        try:
-            answer = await self._do(request)
-        except Exception as error:
-            await self._tell()
-            self._process.core.calls.fail(ref, error)
-            return NO_REPLY
-        await self._tell()
-        return answer
-
-    async def _perform(self, request: _Request) -> Any:
-        try:
-            return await self._do(request)
-        finally:
-            await self._tell()
-
-    async def _do(self, request: _Request) -> Any:
-        match request:
-            case WhichChildren():
-                return tuple(child.info() for child in self._children)
-            case CountChildren():
-                return self._count()
-            case StartChild():
-                return await self._start_instance(request) if self._simple else await self._start_new(request)
-            case TerminateChild():
-                return await self._end_for_good(self._children.find(request.child), ChildState.TERMINATED)
-        if self._simple:
-            raise NotAllowed(
-                f"{type(request).__name__}: with SIMPLE_ONE_FOR_ONE children are started and terminated only"
-            )
-        child = self._children.find(request.child)
-        match request:
-            case RestartChild():
-                return await self._start_ended(child)
-            case DeleteChild():
-                return self._delete(child)
-            case EnableChild():
-                return await self._enable(child)
-            case DisableChild():
-                return await self._end_for_good(child, ChildState.DISABLED)
-
-    def _count(self) -> ChildCount:
-        supervisors = sum(issubclass(child.spec.behavior, Supervisor) for child in self._children)
-        return ChildCount(
-            specs=1 if self._simple else len(self._children),
-            active=sum(child.state is ChildState.RUNNING for child in self._children),
-            supervisors=supervisors,
-            workers=len(self._children) - supervisors,
-        )
-
-    async def _start_new(self, request: StartChild) -> PID:
-        spec = request.spec
-        if spec is None or request.args or request.name is not None:
-            raise BadOption("spec", spec, "give an act.ChildSpec, which has the name and the arguments in it")
-        self._spec.check_significant(spec)
-        self._check_free(spec.name)
-        return await self._add(spec, spec.name, spec.args)
-
-    async def _start_instance(self, request: StartChild) -> PID:
-        if request.spec is not None:
-            raise BadOption("spec", request.spec, "with SIMPLE_ONE_FOR_ONE give args, and name if it is to have one")
-        if request.name is not None:
-            self._check_free(request.name)
-        template = self._spec.children[0]
-        return await self._add(template, request.name, template.args + request.args)
-
-    def _check_free(self, name: str) -> None:
-        child = self._children.named(name)
-        if child is not None:
-            raise ChildExists(name, child.state)
-
-    async def _start_ended(self, child: Child) -> PID:
-        if child.state is ChildState.RUNNING:
-            raise ChildRunning(child.spec.name, child.pid)
-        if child.state is ChildState.RESTARTING:
-            raise ChildRestarting(child.spec.name)
-        if child.state is ChildState.DISABLED:
-            raise ChildDisabled(child.spec.name)
-        return await self._start(child)
-
-    async def _enable(self, child: Child) -> PID | None:
-        if child.state is not ChildState.DISABLED:
-            return child.pid
-        child.state = ChildState.TERMINATED
-        return await self._start(child)
-
-    def _delete(self, child: Child) -> None:
-        if child.state is ChildState.RUNNING:
-            raise ChildRunning(child.spec.name, child.pid)
-        self._children.remove(child)
 
 
 def _facts(child: Child) -> dict[str, Any]:

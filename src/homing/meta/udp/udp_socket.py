@@ -37,6 +37,7 @@ from ...gen import (
     ReplyLimited,
     Target,
 )
+from ...gen.hooks import MetaHooks
 from ...node.logs import ContextAdapter, RateLimited
 from ...node.processes.meta_process import MetaRunner
 from ..udp_server.options import Overflow
@@ -70,6 +71,22 @@ class Options(Protocol):
     def on_error(self) -> Target | None: ...
 
 
+class UDPSocketHooks(MetaHooks):
+    """Hooks of a meta-process that owns a UDP socket."""
+
+    __slots__ = ()
+
+    behavior: UDPSocket
+    forwards: ClassVar[bool] = True
+
+    def __init__(self, behavior: UDPSocket) -> None:
+        super().__init__(behavior)
+        self.take_main = behavior._take_main
+
+    def transferred(self) -> None:
+        self.behavior._transferred()
+
+
 class UDPSocket(MetaBehavior):
     """A UDP socket. A `MessageUDP` sent to the alias goes out.
 
@@ -78,7 +95,7 @@ class UDPSocket(MetaBehavior):
 
     process: MetaRunner
 
-    _forwards: ClassVar[bool] = True
+    _runtime_hooks: ClassVar[type[MetaHooks]] = UDPSocketHooks
     _kind: ClassVar[str]
     _takes: ClassVar[str] = "MessageUDP"
     _endpoint: Endpoint

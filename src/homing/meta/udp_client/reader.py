@@ -37,7 +37,7 @@ class Listening:
         self._requests = requests
         self._reads = options.receive_batch
         self._delivers = options.stray == "deliver"
-        self._inlet = process.inlet(to, options.high_water, low_water, self.resume, "", "pause")
+        self._inlet = process.inlet(to, options.high_water, low_water, self.resume, "pause")
         self._gone = gone
         self._wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self._received: list[MessageUDP] = []

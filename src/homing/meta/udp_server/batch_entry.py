@@ -11,8 +11,6 @@ from ...node.mailbox.envelope import is_coroutine
 if TYPE_CHECKING:
     from ...node.scheduling.activity import Activity
 
-CALLBACK = "handle_datagrams"
-
 
 class BatchEntry:
     """A batch for a behavior that defines `handle_datagrams`.

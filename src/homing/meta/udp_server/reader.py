@@ -10,7 +10,7 @@ from ...datagram import Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...node.processes.meta_process import MetaRunner
 from ..udp.buffer_lease import Lease, Lender
-from .batch_entry import CALLBACK, BatchEntry
+from .batch_entry import BatchEntry
 from .options import UDPServerOptions
 
 TURN = 512
@@ -77,7 +77,7 @@ class Incoming:
     ) -> None:
         """Reads for `to`."""
         high, low, overflow = options.high_water, low_water(options), options.overflow
-        self._inlet = self._process.inlet(to, high, low, self.resume, CALLBACK, overflow)
+        self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
         self._overflow = overflow
         self._lender = lender
         self._reads = options.receive_batch

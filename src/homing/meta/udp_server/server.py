@@ -16,7 +16,7 @@ from ...gen.behavior import Result
 from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
 from ..udp.buffer_lease import Lender
-from ..udp.udp_socket import UDPSocket
+from ..udp.udp_socket import UDPSocket, UDPSocketHooks
 from .adoption import find, forget, linger
 from .former_sockets import Formers
 from .opening import open_endpoint
@@ -25,6 +25,24 @@ from .protection import protect, protection_facts
 from .reader import Incoming
 from .reconfigure import Reconfigure, reconfigure
 from .workers import pool_options, retire, serves, start_workers
+
+
+class UDPServerHooks(UDPSocketHooks):
+    """Hooks of a UDP server."""
+
+    __slots__ = ()
+
+    behavior: UDPServer
+
+    @property
+    def linger(self) -> float:
+        return self.behavior._linger
+
+    def adopts(self) -> MetaRunner | None:
+        return self.behavior._adopts()
+
+    def orphaned(self) -> None:
+        self.behavior._orphaned()
 
 
 class UDPServer(UDPSocket):
@@ -38,6 +56,7 @@ class UDPServer(UDPSocket):
     dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
+    _runtime_hooks = UDPServerHooks
     _kind: ClassVar[str] = "UDP server"
     _options: UDPServerOptions
     _incoming: Incoming | None

@@ -75,4 +75,4 @@ def retire(pool: Process) -> None:
 
 def serves(pool: Process, options: PoolOptions | None) -> bool:
     """True if `pool` is what `options` ask for."""
-    return isinstance(pool.behavior, Pool) and pool.alive and pool.behavior._options == options
+    return isinstance(pool.behavior, Pool) and pool.alive and pool.behavior._forwarder.options == options

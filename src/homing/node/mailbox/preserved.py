@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...datagram import MessageUDP
 from ...gen import (
     PID,
     DeliveryError,
@@ -19,6 +18,7 @@ from ...gen import (
     Ref,
     TerminateKill,
 )
+from ...gen.messages import has_short_repr
 from ..messaging.links import BROUGHT
 from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
 from .lane import make_lane
@@ -146,8 +146,9 @@ def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
 
 
 def describe(entry: Entry | None) -> str:
-    """The entry in hand at a crash, for the log: of a datagram peer and size, else the type; never the content."""
+    """The entry in hand at a crash, for the log: its repr if that is short (`gen.messages.has_short_repr`), else its
+    type; never the content."""
     if entry is None or not is_message(entry):
         return ""
     message = entry[1] if type(entry) is tuple else getattr(entry, "request", getattr(entry, "message", entry))
-    return f", handling {message!r}" if isinstance(message, MessageUDP) else f", handling a {type(message).__name__}"
+    return f", handling {message!r}" if has_short_repr(message) else f", handling a {type(message).__name__}"

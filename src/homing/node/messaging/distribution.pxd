@@ -24,4 +24,4 @@ cpdef Py_ssize_t least_loaded(list receivers, Py_ssize_t last) except? -1
 cpdef deal(Lane main, list receivers, Py_ssize_t last, Py_ssize_t most, bint by_load)
 
 @cython.locals(dealt=Py_ssize_t, number=Py_ssize_t, receiver=Process)
-cpdef deal_by_key(Lane main, list receivers, places, key, Py_ssize_t most, refuse)
+cpdef deal_by_key(Lane main, list receivers, places, key, addressed, Py_ssize_t most, refuse)

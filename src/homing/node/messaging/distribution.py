@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...datagram import MessageUDP
 from ...gen import PID, ProcessState
 from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
 from ..mailbox.mailbox import Entry
@@ -112,13 +111,15 @@ def deal_by_key(
     receivers: list[Process],
     places: Any,
     key: Callable[[PID, Any], Any] | None,
+    addressed: type[Any],
     most: int,
     refuse: Callable[[Entry, Exception], None],
 ) -> tuple[int, int]:
     """Hands the entries at the head of `main` to the receiver at the place of their key in the mapping `places`: `most`
     at most, until one finds no room, and up to an exit signal.
 
-    key: gives the key of a message; None: the address it came from.
+    key: gives the key of a message; None: the place that it came from, which of a message of the class `addressed` is
+        its `addr`, of all else the sender's PID.
     refuse: gets what has no place, and why.
 
     Gives how many, those refused among them, and whose place the entry at the head has, if that one has ended or has no
@@ -137,7 +138,7 @@ def deal_by_key(
         try:
             if key is not None:
                 number = places[key(sender, message)]
-            elif type(message) is MessageUDP:
+            elif type(message) is addressed:
                 number = places[message.addr]
             else:
                 number = places[sender]
@@ -171,4 +172,4 @@ def idle(process: Process, again: Callable[[], None]) -> bool:
     if process.main or process.state is not _SLEEP:
         process.watch(0, again)
         return False
-    return process.behavior._idle(again)
+    return process.hooks.idle(again)

@@ -17,7 +17,6 @@ cdef class Inlet:
     cdef bint _waits
     cdef bint _marks
 
-    cdef object _batches
     cdef object _kind
     cdef bint _takes_batches
 

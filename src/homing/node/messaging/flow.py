@@ -12,6 +12,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, ProcessID, Target
+from ...gen.behavior import takes_batches
 from ..mailbox.envelope import SplitMessage
 from ..mailbox.lane import COMPILED, drop_oldest
 from .delivery import split_address
@@ -25,13 +26,11 @@ class Inlet:
     """One source's way into one receiver's mailbox.
 
     ready: called once after `room()` gave 0, when it may be above 0 again.
-    batches: the callback that a receiver's class defines if it takes batches.
     overflow: "pause": the source waits while the mailbox is full. Else it does not: `room` is 0 as long as that lasts,
         and `waiting_for` empty.
     """
 
     __slots__ = (
-        "_batches",
         "_core",
         "_high",
         "_kind",
@@ -55,7 +54,6 @@ class Inlet:
         high: int,
         low: int,
         ready: Callable[[], None],
-        batches: str,
         overflow: str = "pause",
     ) -> None:
         self._core = core
@@ -64,7 +62,6 @@ class Inlet:
         self._high = high
         self._low = low
         self._ready = ready
-        self._batches = batches
         self._waits = overflow == "pause"
         self._marks = overflow == "drop_oldest"
         self._sender: PID = PID(*owner.sender) if self._marks else owner.sender
@@ -146,14 +143,14 @@ class Inlet:
         return len(messages)
 
     def takes_batches(self) -> bool:
-        """True if the receiver's class defines the callback for batches."""
+        """True if the receiver's class defines `handle_datagrams`."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return False
         kind = type(target.behavior)
         if kind is not self._kind:
             self._kind = kind
-            self._takes_batches = hasattr(kind, self._batches)
+            self._takes_batches = takes_batches(kind)
         return self._takes_batches
 
     def put_entry(self, entry: Any) -> bool:

@@ -34,7 +34,7 @@ from ...gen import (
     is_orderly,
     is_succeeded,
 )
-from ...gen.behavior import TERMINATE_TIMEOUT
+from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
 from ..logs import META_LOGGER, ContextAdapter, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
@@ -62,19 +62,22 @@ class MetaRunner(Activity):
     transfers: how often an owner has given it to another process.
     """
 
-    __slots__ = ("_expiry", "_log", "_source", "adoptions", "owner", "transfers")
+    __slots__ = ("_expiry", "_log", "_source", "adoptions", "hooks", "owner", "transfers")
 
     id: Alias
     behavior: MetaBehavior
     options: MetaOptions
 
-    def __init__(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+    def __init__(
+        self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions
+    ) -> None:
         super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
+        self.hooks = hooks
         self.options = options
         self.handler = None
-        self.forwards = behavior._forwards
+        self.forwards = hooks.forwards
         self._source: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.adoptions = self.transfers = 0
@@ -88,7 +91,7 @@ class MetaRunner(Activity):
         return Activity.take_oldest(self, min(priority, 1), may_go)
 
     def take_main(self) -> int:
-        return self.behavior._take_main(self.main) if self.main is not None else 0
+        return self.hooks.take_main(self.main) if self.main is not None else 0
 
     # --- what the behavior sees ---------------------------------------------------------------------------
 
@@ -145,9 +148,9 @@ class MetaRunner(Activity):
         self.limit = limit
         self.guarded = True
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], batches: str, overflow: str) -> Inlet:
+    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, batches, overflow)
+        return Inlet(self.core, self, to, high, low, ready, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -252,7 +255,7 @@ class MetaRunner(Activity):
         self.owner, self.sender = owner, owner.id
         self.transfers += 1
         self._log = None
-        self.behavior._transferred()
+        self.hooks.transferred()
 
     # --- without an owner ---------------------------------------------------------------------------------
 
@@ -266,7 +269,7 @@ class MetaRunner(Activity):
         only if it had another owner before: a start that fails leaves nothing behind, and ends nothing that was there
         before."""
         return (
-            self.behavior._linger > 0
+            self.hooks.linger > 0
             and is_succeeded(reason)
             and (self.adoptions + self.transfers > 0 or (owner_started and self._source is not None))
             and not self.core.stopping
@@ -279,16 +282,16 @@ class MetaRunner(Activity):
         source, self._source = self._source, None
         if source is not None:
             source.cancel()
-        seconds = self.behavior._linger
+        seconds = self.hooks.linger
         self._expiry = self.core.loop.call_later(seconds, self._expire, reason)
         self.log.info("%s %s outlives its owner: it waits %g s for a successor", self._kind, self.id, seconds)
-        self.behavior._orphaned()
+        self.hooks.orphaned()
 
     def _expire(self, reason: Exception) -> None:
         self.log.warning("%s %s ends: nobody has adopted it", self._kind, self.id)
         self.end(reason)
 
-    def adopt(self, core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions) -> None:
+    def adopt(self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions) -> None:
         """Goes on as `behavior`, owned by `owner`. Raises `NotAllowed` if it has ended or was adopted meanwhile."""
         if self._expiry is None or not self.alive:
             raise NotAllowed(f"{self.id} does not linger any more; create another one")
@@ -299,6 +302,7 @@ class MetaRunner(Activity):
         self.adoptions += 1
         self.owner, self.sender = owner, owner.id
         self.behavior = behavior
+        self.hooks = hooks
         self.options = options
         self.limit = options.mailbox_size
         self.guarded = self.main is None or self.limit > 0

@@ -19,3 +19,4 @@ cdef class Process(Activity):
     cdef public Py_ssize_t letters
     cdef public Py_ssize_t open_calls
     cdef public bint ending
+    cdef public object hooks

@@ -27,6 +27,7 @@ from ...gen import (
     is_orderly,
     is_succeeded,
 )
+from ...gen.hooks import ProcessHooks
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import Estate, describe, send_dead_letter
 from ..scheduling.activity import Activity
@@ -46,6 +47,7 @@ class Process(Activity):
     application: the name of the one that it belongs to.
     estate: what waited when it was killed, until it has ended.
     estates: what waited at children that have ended, until they have a successor.
+    hooks: what its behavior base has to say.
     letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
 
@@ -58,6 +60,7 @@ class Process(Activity):
         "estate",
         "estates",
         "events",
+        "hooks",
         "leader",
         "letters",
         "links",
@@ -71,6 +74,7 @@ class Process(Activity):
 
     id: PID
     behavior: ProcessBehavior
+    hooks: ProcessHooks
     options: ProcessOptions
 
     stuck = "swallows its cancellation"
@@ -114,7 +118,7 @@ class Process(Activity):
     def take_main(self) -> int:
         if self.main is None:
             return 0
-        return self.behavior._take_main(self.main)
+        return self.hooks.take_main(self.main)
 
     def require_alive(self) -> None:
         """Raises `NotAllowed` if the process has ended."""
@@ -219,7 +223,7 @@ class Process(Activity):
             self._terminate(reason)
 
     def _terminate(self, reason: Exception) -> None:
-        self.terminate(reason, self.behavior._terminate_timeout)
+        self.terminate(reason, self.hooks.terminate_timeout)
 
     def terminate_failed(self, error: BaseException) -> None:
         self.log_adapter.error("terminate of process %s failed: %r", self._title(), error, exc_info=error)
@@ -290,7 +294,7 @@ class Process(Activity):
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
         estate, self.estate = self.estate, None
         heir = self._heir()
-        if estate is None and self._has_estate and (is_succeeded(reason) or (heir and heir.behavior._succeeds_orderly)):
+        if estate is None and self._has_estate and (is_succeeded(reason) or (heir and heir.hooks.succeeds_orderly)):
             estate = Estate(self)
         if estate is not None:
             estate.collect()
@@ -306,7 +310,7 @@ class Process(Activity):
     def _heir(self) -> Process | None:
         """The parent, if it starts a successor that gets what waits here."""
         parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
-        return parent if parent is not None and parent.alive and parent.behavior._succeeds else None
+        return parent if parent is not None and parent.alive and parent.hooks.succeeds else None
 
     def forget_estate(self, child: PID) -> None:
         """There will be no successor of `child`: what waited there is lost."""
@@ -326,7 +330,7 @@ class Process(Activity):
             pid=self.id,
             name=self.name,
             behavior=type(self.behavior).__name__,
-            kind=self.behavior._kind,
+            kind=self.hooks.kind,
             application=self.application,
             state=self.state,
             parent=self.parent,

@@ -69,8 +69,8 @@ async def spawn(
         _link_family(core, parent, process, options)
         pending = core.scheduler.hold(process, process.run_init, args)
         result = await _bounded(process, pending, behavior, options) if is_coroutine(pending) else pending
-        if behavior._configure is not None:
-            configured = process.behavior._configure(result)  # type: ignore[misc]
+        if process.hooks.configures:
+            configured = process.hooks.configure(result)
             if is_coroutine(configured):
                 await configured
         if not process.alive:
@@ -111,11 +111,11 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
         kind, behavior = ThreadedProcess, on_node_thread(behavior)
     process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
-    instance._bind(process)
+    hooks = process.hooks = behavior._runtime_hooks(instance, process)
     instance.__init__()  # type: ignore[misc]
     process.behavior = instance
-    process.handler = instance._handler()
-    process.forwards = behavior._forwards
+    process.handler = hooks.handler()
+    process.forwards = hooks.forwards
     core.processes[process.id] = process
     core.registry.routes[process.id] = process
     core.spawned += 1
@@ -161,9 +161,10 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         raise NotAllowed(f"{type(behavior).__name__} was started before; create another one")
     if options is None:
         options = _DEFAULT_META
-    adopted: MetaRunner | None = behavior._adopts()
+    hooks = behavior._runtime_hooks(behavior)
+    adopted: MetaRunner | None = hooks.adopts()
     checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
-    meta = MetaRunner(core, owner, behavior, checked) if adopted is None else adopted
+    meta = MetaRunner(core, owner, behavior, hooks, checked) if adopted is None else adopted
     behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
     try:
         if not isinstance(options, MetaOptions):
@@ -171,7 +172,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         core.require_running()
         owner.require_alive()
         if adopted is not None:
-            adopted.adopt(core, owner, behavior, checked)
+            adopted.adopt(core, owner, behavior, hooks, checked)
         _register_meta(core, owner, meta)
         pending: Any = core.scheduler.hold(meta, behavior.init, meta)
         if is_coroutine(pending):

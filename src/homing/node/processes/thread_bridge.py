@@ -125,11 +125,11 @@ def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
     """
     derived: type[ProcessBehavior] | None = vars(behavior).get("_on_node_thread")
     if derived is None:
-        if behavior._forwards or behavior._configure is not None:
+        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
             raise BadOption(
                 "thread", True, f"{behavior.__name__} works on the runtime itself; give its workers or children threads"
             )
-        base = next(kind for kind in behavior.__mro__ if "_bind" in vars(kind))
+        base = next(kind for kind in behavior.__mro__ if "_runtime_hooks" in vars(kind))
         names = {name: getattr(behavior, name) for name in ("__module__", "__qualname__", "__doc__")}
         bases = (_Unannounced, behavior, _crossing_base(base))
         derived = new_class(behavior.__name__, bases, exec_body=lambda namespace: namespace.update(names))

@@ -1,0 +1,140 @@
+"""Forwards the main lane of a pool to its workers."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...gen import PID, MailboxFull
+from ...node.mailbox.envelope import Exit, Request, SplitMessage
+from ...node.mailbox.preserved import send_dead_letter
+from ...node.messaging.distribution import readdressed
+from ...node.processes.process import Process
+from ...node.scheduling.activity import forget_frames
+from .options import PoolOptions
+from .routing import make_route
+from .workers import Workers
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+
+class Forwarder:
+    """Hands on what waits in the main lane of one pool.
+
+    options: as `init` returned them.
+    route: decides which worker gets a message.
+    closing: the exit signal for which the pool ends once everything that came before it has been handled.
+    forwarded, dropped, refused: counters of what was taken from the main lane. pauses: how often it waited for room.
+    """
+
+    def __init__(self, process: Process, pool: Pool, options: PoolOptions) -> None:
+        self._process = process
+        self._pool = pool
+        self.options = options
+        self.workers = Workers(process, pool, options, self)
+        self.route = make_route(options.route, os.urandom(32), self._misroute)
+        self.closing: Exit | None = None
+        self.forwarded = 0
+        self.dropped = 0
+        self.refused = 0
+        self.pauses = 0
+        self._settling = False
+        self._waits_for: set[PID] = set()
+
+    def take_main(self, main: deque[Any]) -> int:
+        """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
+        processes, taken, most = self.workers.processes, 0, self.route.stretch
+        while not self._settling:
+            dealt = self.route.deal(main, processes, most - taken)
+            self.forwarded += dealt
+            taken += dealt
+            if not main or taken >= most:
+                return taken
+            entry = main.popleft()
+            if isinstance(entry, Exit):
+                self._close(entry)
+            elif not self._keep(entry):
+                main.appendleft(entry)
+                self._wait_for_room()
+                return taken
+            taken += 1
+        self._process.hold()
+        return taken
+
+    def _keep(self, entry: Any) -> bool:
+        """Does with an entry that finds no room what can be done but to wait. False: nothing."""
+        stuck = self.route.stuck
+        if stuck >= 0:
+            slot = self.workers.slots[stuck]
+            estate, limit = slot.estate, self.options.worker_mailbox_size
+            if estate is not None and (not limit or len(estate) < limit):
+                estate.append(readdressed(entry, estate.process))
+                self.forwarded += 1
+                return True
+        if self.options.overflow == "drop" and (stuck >= 0 or any(worker.alive for worker in self.workers.processes)):
+            self._drop(entry)
+            return True
+        return False
+
+    def _close(self, entry: Exit) -> None:
+        """An exit signal behind messages, from a pool whose worker this one is: it ends once they have been handled."""
+        self.closing = entry
+        self._settling = True
+        self.settle()
+
+    def _wait_for_room(self) -> None:
+        """Leaves the main lane alone until a worker that could take its head has drained to half, or has come."""
+        self._process.hold()
+        self.pauses += 1
+        processes, stuck = self.workers.processes, self.route.stuck
+        for worker in processes if stuck < 0 else (processes[stuck],):
+            if worker.alive and worker.id not in self._waits_for:
+                self._waits_for.add(worker.id)
+                worker.watch(worker.limit // 2, partial(self._drained, worker.id))
+
+    def _drained(self, pid: PID) -> None:
+        self._waits_for.discard(pid)
+        self._process.resume()
+
+    def _drop(self, entry: Any) -> None:
+        self.dropped += 1
+        if isinstance(entry, Request):
+            self._process.core.calls.fail(entry.ref, MailboxFull(self._process.id, self.options.worker_mailbox_size))
+        elif isinstance(entry, SplitMessage):
+            self._pool.handle_forward_failed(entry.sender, entry.message)
+        elif type(entry) is tuple:
+            self._pool.handle_forward_failed(*entry)
+
+    def _misroute(self, entry: Any, error: Exception) -> None:
+        """The route's function has no key for it: a dead letter."""
+        self.refused += 1
+        self.forwarded -= 1  # as which it will be counted, among those of its turn
+        process = self._process
+        self._pool._warn("route", "the route of pool %s failed, the message is a dead letter: %r", process.id, error)
+        forget_frames(error)
+        send_dead_letter(process, entry, error, in_hand=True)
+        if isinstance(entry, Request):
+            process.core.calls.fail(entry.ref, error)
+
+    def resized(self) -> None:
+        """The pool has another number of workers now."""
+        if self.route.keyed:
+            self._settling = True
+            self.settle()
+        else:
+            self._process.resume()
+
+    def settle(self) -> None:
+        """Deals again, by the new size, if everything dealt before has been handled: no message overtakes another of
+        its key on the way to another worker. Else it is called again when that may be so."""
+        if not self._settling or not self.workers.idle(self.settle):
+            return
+        if self.closing is not None:
+            self._process.put_runtime(self.closing, 2)
+            return
+        self._settling = False
+        self.route.resize(self.workers.size)
+        self._process.resume()

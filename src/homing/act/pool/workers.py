@@ -1,0 +1,200 @@
+"""The workers of a pool: how they start, are replaced, and leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown
+from ...gen.options import check_integer
+from ...node.mailbox.envelope import exit_signal
+from ...node.messaging.distribution import idle
+from ...node.processes.process import Process
+from ...node.processes.spawning import spawn
+from ..links import add_monitor
+from .options import PoolOptions
+from .slots import Slot
+
+if TYPE_CHECKING:
+    from .forwarder import Forwarder
+    from .pool import Pool
+
+_TERMINATED = ProcessState.TERMINATED
+
+
+class Workers:
+    """The workers of one pool. Each has a slot, and so have those that are leaving until they have ended.
+
+    slots, processes: the workers that get messages, and their processes at the same places.
+    letters: dead letters of workers that have left. restarts: how many workers were replaced.
+    """
+
+    def __init__(self, process: Process, pool: Pool, options: PoolOptions, forwarder: Forwarder) -> None:
+        self._process = process
+        self._pool = pool
+        self._options = options
+        self._forwarder = forwarder
+        self._spawning = replace(
+            options.worker_options,
+            mailbox_size=options.worker_mailbox_size,
+            link_parent=True,
+            preserve_mailbox=True,
+        )
+        self.slots: list[Slot] = []
+        self.processes: list[Process] = []
+        self.leaving: list[Slot] = []
+        self.letters = 0
+        self.restarts = 0
+        self._on_change: list[Callable[[], None]] = []
+
+    def __iter__(self) -> Iterator[Slot]:
+        """All slots, those that are leaving last."""
+        return iter((*self.slots, *self.leaving))
+
+    @property
+    def size(self) -> int:
+        """How many there are, without those that are leaving."""
+        return len(self.slots)
+
+    def ended(self, pid: PID) -> Slot | None:
+        """The slot whose worker was `pid`, if that has ended."""
+        for slot in self:
+            if slot.pid == pid and slot.worker.state is _TERMINATED:
+                return slot
+        return None
+
+    async def add(self, n: int) -> int:
+        """See `Pool.add_workers`."""
+        check_integer("n", n, 1)
+        for _ in range(n):
+            worker = await self._spawn_worker(None)
+            self.slots.append(Slot(self._process, worker))
+            self.processes.append(worker)
+            self._forwarder.resized()
+        return self.size
+
+    def remove(self, n: int) -> int:
+        """See `Pool.remove_workers`."""
+        check_integer("n", n, 1, len(self.slots) - 1)
+        for _ in range(n):
+            slot = self.slots.pop()
+            self.processes.pop()
+            slot.leaving = True
+            self.leaving.append(slot)
+            self._ask_to_leave(slot)
+        self._forwarder.resized()
+        return self.size
+
+    def _ask_to_leave(self, slot: Slot) -> None:
+        """Sends the worker an exit signal behind all that waits there."""
+        if slot.worker.alive:
+            slot.worker.put_runtime(exit_signal(self._process.id, TerminateShutdown()), 0)
+        elif slot.timer is not None:
+            self._forget_timer(slot)
+            self._left(slot)
+        # else it is ending, or a successor is being started: that is told when it has been
+
+    def _left(self, slot: Slot) -> None:
+        """The last worker of a leaving slot has ended. What still waits there is dealt anew."""
+        self._take_back(slot)
+        self._process.forget_estate(slot.pid)
+        self.letters += slot.letters
+        self.leaving.remove(slot)
+        self._changed()
+
+    def _take_back(self, slot: Slot) -> None:
+        """Puts what waits for a successor in `slot` back to the head of the pool's own main lane, in order."""
+        if slot.estate is not None:
+            entries = slot.estate.take_main(self._process)
+            self._forwarder.forwarded -= len(entries)
+            self._process.put_back(entries)
+
+    def idle(self, again: Callable[[], None]) -> bool:
+        """True if nothing waits at workers or is in hand. If False, `again` is called once when that may have
+        changed."""
+        for slot in self:
+            if slot.worker.state is not _TERMINATED:
+                if not idle(slot.worker, again):
+                    return False
+            elif slot.waiting:
+                self._on_change.append(again)
+                return False
+        return True
+
+    async def _spawn_worker(self, previous: PID | None) -> Process:
+        options, process = self._options, self._process
+        pid = await spawn(
+            process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
+        )
+        add_monitor(process, pid)
+        return process.core.processes[pid]
+
+    def worker_ended(self, slot: Slot) -> None:
+        """Replaces a worker that has ended, or lets it go."""
+        if slot.leaving:
+            self._left(slot)
+        elif self._forwarder.closing is None or slot.waiting:
+            self._fill(slot)
+        else:
+            self._changed()
+
+    def _fill(self, slot: Slot) -> None:
+        """Starts a successor, beside what the pool does: an `init` may take its time."""
+        process = self._process
+        task = process.core.loop.create_task(
+            self._start_successor(slot), name="pool worker", context=process.core.scheduler.context.copy()
+        )
+        process.own(task)
+        task.add_done_callback((process.timers or set()).discard)
+
+    async def _start_successor(self, slot: Slot) -> None:
+        try:
+            worker = await self._spawn_worker(slot.pid)
+        except Exception as error:
+            if self._process.alive:
+                self._not_started(slot, error)
+        else:
+            self._filled(slot, worker)
+
+    def _filled(self, slot: Slot, worker: Process) -> None:
+        slot.succeed(worker)
+        self.restarts += 1
+        if slot.leaving:
+            self._ask_to_leave(slot)
+        else:
+            self.processes[self.slots.index(slot)] = worker
+        self._changed()
+        self._process.resume()
+
+    def _changed(self) -> None:
+        """Tells those who wait for a slot that has no worker and whose mail waits."""
+        waiting, self._on_change = self._on_change, []
+        for again in waiting:
+            again()
+        self._forwarder.settle()
+
+    def _not_started(self, slot: Slot, error: Exception) -> None:
+        """Tries again later. Where any worker will do, the others take what waits here."""
+        if not isinstance(error, NodeTerminated):
+            self._pool.log.error(
+                "a worker of pool %s could not be started, trying again: %r", self._process.id, error, exc_info=error
+            )
+        if slot.leaving:
+            self._left(slot)
+            return
+        if not self._forwarder.route.keyed and any(worker.alive for worker in self.processes):
+            self._take_back(slot)
+        process = self._process
+        slot.timer = process.core.loop.call_later(slot.next_retry(), self._retry, slot)
+        process.own(slot.timer)
+
+    def _retry(self, slot: Slot) -> None:
+        self._forget_timer(slot)
+        self._fill(slot)
+
+    def _forget_timer(self, slot: Slot) -> None:
+        slot.timer.cancel()
+        if self._process.timers is not None:
+            self._process.timers.discard(slot.timer)
+        slot.timer = None

@@ -1,0 +1,41 @@
+"""The reasons why a router could not route a message."""
+
+from __future__ import annotations
+
+from ...gen import DeliveryError
+
+
+class RouteError(DeliveryError):
+    """A message or request could not be routed. `route` is the name that the router's code chose, or None."""
+
+    def __init__(self, route: str | None, text: str) -> None:
+        super().__init__(route, text)
+        self.route = route
+
+
+class RouteUnknown(RouteError):
+    """The router has no route of that name."""
+
+    def __init__(self, route: str) -> None:
+        super().__init__(route, f"no route {route!r}")
+
+
+class RouteDisabled(RouteError):
+    """The route is disabled, until `enable_route`."""
+
+    def __init__(self, route: str) -> None:
+        super().__init__(route, f"route {route!r} is disabled")
+
+
+class RouteRestarting(RouteError):
+    """The process of the route has ended and is not there again yet."""
+
+    def __init__(self, route: str) -> None:
+        super().__init__(route, f"the process of route {route!r} has ended and is being started again")
+
+
+class RouteDiscarded(RouteError):
+    """The router's code has decided to drop the request."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "the router has discarded the request")
