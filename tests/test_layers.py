@@ -53,10 +53,6 @@ FLOORS: dict[str, list[set[str]]] = {
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
 
 UPWARD = {
-    ("meta.udp.buffer_lease", "meta.udp_server.options"),
-    ("meta.udp.counters", "meta.udp_server.protection"),
-    ("meta.udp.udp_socket", "meta.udp_server.options"),
-    ("meta.udp.udp_socket", "meta.udp_server.reader"),
     ("node.mailbox.preserved", "node.messaging.links"),
     ("node.processes.meta_process", "node.messaging.flow"),
     ("node.processes.meta_process", "node.messaging.timers"),

@@ -1,13 +1,15 @@
-"""Changing what a socket has from its beginning, while it is used. Each change gives a function that undoes it.
+"""Changing the options of a socket while it is in use. Each change returns a function that undoes it.
 
-What is None is what a new socket of this system has.
+An option that is None is set to the value that a new socket of this system has. An undo of several
+steps tries all of them, and then raises what one of them raised.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -18,24 +20,24 @@ from .kernel import granted_buffer
 from .kernel_socket import KernelSocket
 from .multicast import MulticastGroup
 from .options import SocketOptions
+from .rollback import Undo, rollback_on_error
 from .set_options import NUMBERS, bind_device, numbers_of, set_buffer, set_multicast_interface
-
-Undo = Callable[[], None]
 
 _SO_BUF_LOCK = 72  # asm-generic/socket.h: which buffers were asked for, so that the kernel leaves them as they are
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 
 
 def resize(name: str, kernel: KernelSocket, size: int | None) -> Undo:
-    """Asks for another `receive_buffer` or `send_buffer`. What waits there stays, also if it is more. Raises
-    `BadOption`."""
+    """Asks for another `receive_buffer` or `send_buffer`. Datagrams that wait there stay, also if they take more.
+    Raises `BadOption`."""
     before, lock = getattr(kernel, name), _locks(kernel.sock)
     _resize(name, kernel, size)
 
     def undo() -> None:
-        _resize(name, kernel, before)
-        if lock is not None:
-            kernel.sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+        with ExitStack() as steps:
+            if lock is not None:
+                steps.callback(kernel.sock.setsockopt, socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+            steps.callback(_resize, name, kernel, before)
 
     return undo
 
@@ -67,17 +69,25 @@ def renumber(name: str, kernel: KernelSocket, value: Any) -> Undo:
     before = [(level, option, sock.getsockopt(level, option)) for level, option in pairs]
 
     def undo() -> None:
-        for level, option, old in before:
-            sock.setsockopt(level, option, old)
+        with ExitStack() as steps:
+            for level, option, old in before:
+                steps.callback(sock.setsockopt, level, option, old)
 
+    with rollback_on_error() as on_error:
+        on_error(undo)
+        _set_numbers(kernel, name, value, pairs, number)
+    return undo
+
+
+def _set_numbers(
+    kernel: KernelSocket, name: str, value: Any, pairs: Sequence[tuple[int, int]], number: int | None
+) -> None:
     try:
         with _new_like(kernel) as new:
             for level, option in pairs:
-                sock.setsockopt(level, option, new.getsockopt(level, option) if number is None else number)
+                kernel.sock.setsockopt(level, option, new.getsockopt(level, option) if number is None else number)
     except OSError as error:
-        undo()
         raise BadOption(name, value, f"the system refuses it: {error.strerror}") from None
-    return undo
 
 
 def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
@@ -88,37 +98,39 @@ def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
 
 def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
     """Sends multicast by another interface. Raises `BadOption`."""
-    set_multicast_interface(kernel.sock, interface)
-    return partial(set_multicast_interface, kernel.sock, before)
+    undo = partial(set_multicast_interface, kernel.sock, before)
+    with rollback_on_error() as on_error:
+        on_error(undo)  # of a socket that carries IPv4 and IPv6 one of the two may have been set
+        set_multicast_interface(kernel.sock, interface)
+    return undo
 
 
 def regroup(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> Undo:
     """Joins these groups, then leaves all others. Raises `BadOption`."""
-    memberships = kernel.memberships
-    before = memberships.groups
-    try:
+    memberships, before = kernel.memberships, kernel.memberships.groups
+    undo = partial(_restore, kernel, before)
+    with rollback_on_error() as on_error:
+        on_error(undo)
         for group in groups:
             memberships.join(group)
         for group in before:
             if group not in groups:
                 memberships.leave(group)
-    except BadOption:
-        _restore(kernel, before)
-        raise
-    return partial(_restore, kernel, before)
+    return undo
 
 
 def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
     memberships = kernel.memberships
-    for group in memberships.groups:
-        if group not in groups:
-            memberships.leave(group)
-    for group in groups:
-        memberships.join(group)
+    with ExitStack() as steps:
+        for group in groups:
+            steps.callback(memberships.join, group)
+        for group in memberships.groups:
+            if group not in groups:
+                steps.callback(memberships.leave, group)
 
 
 def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
-    """Lets in what `program` passes; None: everything. Raises `BadOption`."""
+    """Lets the kernel accept only what `program` passes; None: everything. Raises `BadOption`."""
     attach_filter(kernel.sock, program)
     return partial(attach_filter, kernel.sock, before)
 
@@ -157,7 +169,7 @@ ADJUSTABLE = (
     *NUMBERS,
     *("bind_device", "multicast_interface", "groups", "bpf", "reuse_port_steering"),
 )
-"""The options of a socket that can change while it is used."""
+"""The options of a socket that can change while it is in use."""
 
 
 def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOptions) -> Undo:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...datagram import Address, MessageUDP
 
 if TYPE_CHECKING:
-    from .requests import Request
+    from .request import Request
 
 SCANNED = 64
 """Requests without a key that are remembered at most: each reply that belongs to no open one is compared with all."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
 from ...gen.options import check_choice, check_integer, check_seconds, check_type
-from ..udp_server.options import Overflow, check_queues
+from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]

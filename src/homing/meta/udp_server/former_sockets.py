@@ -9,7 +9,7 @@ from ...datagram import Endpoint, MessageUDP, Statistics
 from ...datagram.sockets.change_options import accept_again, refuse_all
 from ...gen import Alias
 from ..udp.counters import add, count
-from .reader import Incoming
+from ..udp.reader import Reader
 
 _LOOK = 0.01
 """Seconds between two looks at whether all was read. Between them the loop has polled the socket at least once."""
@@ -18,7 +18,7 @@ _PATIENCE = 1.0
 """Seconds until a socket that cannot be kept from taking more in is closed although there was always more."""
 
 
-class Former:
+class FormerSocket:
     """One of them. For `grace` seconds it is read, and answered from, as before. Then it takes nothing more in, and
     when all that it had taken was read and sent, `dry` is called.
 
@@ -30,13 +30,13 @@ class Former:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
-        incoming: Incoming,
+        reader: Reader,
         grace: float,
-        dry: Callable[[Former], None],
+        dry: Callable[[FormerSocket], None],
     ) -> None:
         self.endpoint = endpoint
-        self.incoming = incoming
-        self.id: Alias = incoming.id
+        self.reader = reader
+        self.id: Alias = reader.id
         self.dry = dry
         self._loop = loop
         self._end = 0.0
@@ -48,7 +48,7 @@ class Former:
         self._look()
 
     def _look(self) -> None:
-        """All was read if, from one look to the next, the endpoint was listening and nothing came."""
+        """All was read if, from one look to the next, the socket was watched and brought nothing."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
         done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
         if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
@@ -58,66 +58,66 @@ class Former:
         self._timer = self._loop.call_later(_LOOK, self._look)
 
     def counted(self) -> Statistics:
-        """What it has counted."""
-        return Statistics(**count(self.endpoint, self.incoming))
+        """Its counters."""
+        return Statistics(**count(self.endpoint, self.reader))
 
     def close(self) -> None:
-        """Looks no more."""
+        """Stops looking and reading."""
         self._timer.cancel()
-        self.incoming.close()
+        self.reader.close()
 
 
-class Formers:
-    """All of them that a server still has, and what those have counted that it has no more.
+class FormerSockets:
+    """A server's previous sockets that are still draining, and the counters of those already closed.
 
-    closes: called with the endpoint of one that has nothing left to do.
+    close_endpoint: called with the endpoint of each that has drained.
     """
 
-    def __init__(self, closes: Callable[[Endpoint], None]) -> None:
-        self.closes = closes
-        self._formers: list[Former] = []
+    def __init__(self, close_endpoint: Callable[[Endpoint], None]) -> None:
+        self._close_endpoint = close_endpoint
+        self._sockets: list[FormerSocket] = []
         self._counted: Statistics | None = None
 
     def __len__(self) -> int:
-        return len(self._formers)
+        return len(self._sockets)
 
-    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, incoming: Incoming, grace: float) -> None:
+    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, reader: Reader, grace: float) -> None:
         """From now on this one is a former one."""
-        self._formers.append(Former(loop, endpoint, incoming, grace, self._end))
+        self._sockets.append(FormerSocket(loop, endpoint, reader, grace, self._end))
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Their sockets."""
-        return [former.endpoint for former in self._formers]
+        """Their endpoints."""
+        return [former.endpoint for former in self._sockets]
 
     @property
-    def incomings(self) -> list[Incoming]:
-        """What they read."""
-        return [former.incoming for former in self._formers]
+    def readers(self) -> list[Reader]:
+        """Their readers, in the order of `endpoints`."""
+        return [former.reader for former in self._sockets]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
         """Where a datagram goes out that is an answer to one which came to a former socket; None: it is not."""
-        for former in self._formers:
+        for former in self._sockets:
             if message.id is former.id:
                 return former.endpoint
         return None
 
     def total(self, counted: Statistics) -> Statistics:
         """These counters and theirs."""
-        for former in self._formers:
+        for former in self._sockets:
             counted = add(counted, former.counted())
         return counted if self._counted is None else add(counted, self._counted)
 
     def close(self) -> None:
-        """All of them, at once."""
-        for former in list(self._formers):
+        """Closes all of them, at once."""
+        for former in list(self._sockets):
             self._end(former)
 
-    def _end(self, former: Former) -> None:
-        self._formers.remove(former)
+    def _end(self, former: FormerSocket) -> None:
+        self._sockets.remove(former)
         former.close()
         if not former.endpoint.closed:
             accept_again(former.endpoint.sock)
-        self.closes(former.endpoint)
+        self._close_endpoint(former.endpoint)
         counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

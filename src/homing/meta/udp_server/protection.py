@@ -31,19 +31,6 @@ def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
     endpoint.send_queue.pace(options.send_rate)
 
 
-def protection_counters(endpoint: Endpoint) -> dict[str, int]:
-    """What was not heard, and what was not sent or later: fields of `Statistics`."""
-    received, replies = endpoint.admission.limiter, endpoint.send_queue.replies.limiter
-    return {
-        "denied": endpoint.admission.denied,
-        "limited": received.limited,
-        "limited_dry_run": received.limited_dry_run,
-        "reply_limited": replies.limited,
-        "reply_limited_dry_run": replies.limited_dry_run,
-        "send_delayed": endpoint.send_queue.delayed,
-    }
-
-
 def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
     """What `inspect` tells beside the counters."""
     return {
@@ -52,8 +39,8 @@ def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str,
         "rate_limit": options.rate_limit is not None,
         "rate_limit_evictions": endpoint.admission.limiter.evicted,
         "reply_limit": options.reply_limit is not None,
-        "reply_limit_slipped": endpoint.send_queue.replies.limiter.slipped,
-        "reply_limit_evictions": endpoint.send_queue.replies.limiter.evicted,
+        "reply_limit_slipped": endpoint.send_queue.reply_limit.limiter.slipped,
+        "reply_limit_evictions": endpoint.send_queue.reply_limit.limiter.evicted,
         "send_rate": None if options.send_rate is None else options.send_rate.bytes_per_second,
         "bpf": options.bpf is not None,
         "system_receive_overflows": overflows(endpoint.kernel.family),

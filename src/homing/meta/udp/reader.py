@@ -1,33 +1,52 @@
-"""Datagrams on their way from a server's socket into the receiver's mailbox."""
+"""Datagrams on their way from a socket into the receiver's mailbox."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from ...datagram import Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...node.processes.meta_process import MetaRunner
-from ..udp.buffer_lease import Lease, Lender
 from .batch_entry import BatchEntry
-from .options import UDPServerOptions
+from .buffer_lease import BufferLeases, Lease
+from .options import FlowLimits
 
-TURN = 512
-"""Messages received or sent at a stretch, at most: see the table of limits in docs/architecture.md."""
+RECEIVE_LIMIT = 512
+"""Messages received at a stretch, at most: see the table of limits in docs/architecture.md."""
 
 WAKE_SHARE = 1 / 8
 """A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
 default: timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing."""
 
 
-class Incoming:
-    """What one server reads.
+class Matcher(Protocol):
+    """Takes the replies to open requests out of what was received, before the rest is delivered.
+
+    drops_rest: nobody gets the rest; `take_replies` returns none.
+    """
+
+    drops_rest: bool
+
+    def __len__(self) -> int:
+        """How many requests are open."""
+
+    def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Takes what belongs to requests. Returns the rest."""
+
+
+class Reader:
+    """Reads one socket.
 
     gone: called with the error if the socket itself is gone.
+    matcher: takes replies out. While requests are open, everything is read, also if the mailbox is full: their callers
+        may be those whose mailbox it is. What belongs to no request and finds no room then is dropped.
     id: the alias that datagrams get as theirs.
     delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
     batch_out: a batch is at the receiver; the next is read when it has ended.
+    open: False from `drain` or `close` on. For open requests it reads after `drain` as well.
+    wake_seconds: how long it reads at a stretch.
     """
 
     __slots__ = (
@@ -35,12 +54,13 @@ class Incoming:
         "_endpoint",
         "_gone",
         "_inlet",
-        "_lender",
+        "_leases",
+        "_matcher",
         "_overflow",
         "_process",
         "_reads",
         "_received",
-        "_wake_seconds",
+        "_room",
         "batch_out",
         "delivered",
         "dropped",
@@ -49,6 +69,7 @@ class Incoming:
         "id",
         "open",
         "pauses",
+        "wake_seconds",
     )
 
     def __init__(
@@ -56,53 +77,65 @@ class Incoming:
         process: MetaRunner,
         endpoint: Endpoint,
         to: Target,
-        options: UDPServerOptions,
-        lender: Lender | None,
+        limits: FlowLimits,
         gone: Callable[[OSError], None],
+        *,
         id: Alias,
+        leases: BufferLeases | None = None,
+        matcher: Matcher | None = None,
     ) -> None:
         self._process = process
         self.id = id
         self._endpoint = endpoint
         self._backend = endpoint.backend
+        self._matcher = matcher
         self._received: Any = None
-        self._wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
+        self._room = 0
+        self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
         self.dropped_newest = self.dropped_oldest = 0
-        self.begin(to, options, lender, gone)
+        self.serve(to, limits, leases, gone)
 
-    def begin(
-        self, to: Target, options: UDPServerOptions, lender: Lender | None, gone: Callable[[OSError], None]
+    def serve(
+        self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
     ) -> None:
-        """Reads for `to`."""
-        high, low, overflow = options.high_water, low_water(options), options.overflow
+        """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
+        high, low, overflow, self._reads = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
         self._overflow = overflow
-        self._lender = lender
-        self._reads = options.receive_batch
+        self._leases = leases
         self._gone = gone
         self.open = True
 
-    def adjust(self, to: Target, options: UDPServerOptions) -> None:
-        """Reads on for `to`, with other options."""
-        self._inlet.adjust(options.high_water, low_water(options), options.overflow)
-        self._overflow = options.overflow
-        self._reads = options.receive_batch
+    def adjust(self, to: Target, limits: FlowLimits) -> None:
+        """Reads on for `to`, with other limits."""
+        high, low, self._overflow, self._reads = limits
+        self._inlet.adjust(high, low, self._overflow)
         self.redirect(to)
 
     def readable(self) -> None:
         """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
         for a bounded time: to ask costs less than to go through the loop for what came meanwhile."""
-        end = perf_counter() + self._wake_seconds
-        while self._receive() and self._process.run_with(self._deliver):
+        end = perf_counter() + self.wake_seconds
+        while self.receive() and self._process.run_with(self._deliver):
             if not self._backend.more or perf_counter() >= end:
                 break
         if self._backend.waiting:
             self._endpoint.read_on()
 
-    def _receive(self) -> bool:
+    def receive(self) -> bool:
         """Reads as many as the receiver takes, a batch at most. False: nothing was read."""
+        try:
+            if self._matcher is not None:
+                return self._receive_to_match(self._matcher)
+            return self._receive()
+        except OSError as error:
+            self._endpoint.pause()
+            self._gone(error)
+            return False
+
+    def _receive(self) -> bool:
         if not self.open:
             return False
         inlet = self._inlet
@@ -111,19 +144,14 @@ class Incoming:
             self.pauses += 1
             self._endpoint.pause()
             return False
-        try:
-            if room == 0:
-                return self._receive_too_many()
-            if inlet.takes_batches():
-                received: Any = self._endpoint.receive_batch(self._reads, self.id)
-            elif self._lender is None:
-                received = self._endpoint.receive(min(room, TURN), self._reads, self.id)
-            else:
-                received = self._receive_pooled(self._lender, min(room, self._reads))
-        except OSError as error:
-            self._endpoint.pause()
-            self._gone(error)
-            return False
+        if room == 0:
+            return self._receive_too_many()
+        if inlet.takes_batches():
+            received: Any = self._endpoint.receive_batch(self._reads, self.id)
+        elif self._leases is None:
+            received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
+        else:
+            received = self._receive_pooled(self._leases, min(room, self._reads))
         self._received = received
         return bool(received)
 
@@ -131,10 +159,10 @@ class Incoming:
         """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
         read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
-        if newest or batches or self._lender is None:
-            messages = self._endpoint.receive(TURN, self._reads, self.id)
+        if newest or batches or self._leases is None:
+            messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
         else:
-            messages = self._receive_pooled(self._lender, self._reads)
+            messages = self._receive_pooled(self._leases, self._reads)
         count = len(messages)
         if newest:
             self.dropped_newest += count
@@ -149,17 +177,41 @@ class Incoming:
         self._received = messages[surplus:]
         return count > 0
 
-    def _receive_pooled(self, lender: Lender, limit: int) -> list[MessageUDP]:
+    def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages = []
-        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, lender.get, lender.put):
-            lease = Lease(buffer, length, lender.put)
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, leases.get, leases.put):
+            lease = Lease(buffer, length, leases.put)
             messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
         return messages
 
+    def _receive_to_match(self, matcher: Matcher) -> bool:
+        """Reads whatever comes while requests are open, else as many as the receiver takes."""
+        if not self.open:
+            self._room = 0
+        elif matcher.drops_rest:
+            self._room = RECEIVE_LIMIT
+        else:
+            self._room = self._inlet.room()
+        limit = RECEIVE_LIMIT if len(matcher) else min(self._room, RECEIVE_LIMIT)
+        if limit == 0:
+            self.pauses += self.open
+            self._endpoint.pause()
+            return False
+        self._received = self._endpoint.receive(limit, self._reads, self.id)
+        return bool(self._received)
+
+    def deliver(self) -> bool:
+        """What was received goes into the receiver's mailbox, and is handled at once. True if nobody is runnable after
+        that."""
+        return self._process.run_with(self._deliver)
+
     def _deliver(self) -> None:
-        """What was received goes into the receiver's mailbox."""
         received, self._received = self._received, None
+        if self._matcher is not None:
+            received = self._take_replies(self._matcher, received)
         count = len(received)
+        if count == 0:
+            return
         if type(received) is list:
             taken = self._inlet.put(received)
         else:
@@ -167,6 +219,15 @@ class Incoming:
             taken = count if self._inlet.put_entry(BatchEntry(received, self._batch_ended)) else 0
         self.delivered += taken
         self.dropped += count - taken
+
+    def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Returns what belongs to no request, as far as there is room for it."""
+        rest = matcher.take_replies(messages)
+        surplus = len(rest) - self._room
+        if surplus <= 0:
+            return rest
+        self.dropped_newest += surplus
+        return rest[: self._room]
 
     def _batch_ended(self) -> None:
         """The receiver is done with the batch, on whatever thread: the next may come."""
@@ -180,9 +241,12 @@ class Incoming:
         self.resume()
 
     def resume(self) -> None:
-        """Reads, or reads again: the receiver has room."""
-        if self.open:
+        """Reads, or reads again: the receiver has room, or a request is open."""
+        if self.open or self._awaits_replies():
             self._endpoint.resume()
+
+    def _awaits_replies(self) -> bool:
+        return self._matcher is not None and len(self._matcher) > 0
 
     @property
     def deliverable(self) -> bool:
@@ -200,9 +264,10 @@ class Incoming:
         self.resume()
 
     def drain(self) -> None:
-        """Reads no more."""
+        """Reads no more, but for open requests."""
         self.open = False
-        self._endpoint.pause()
+        if not self._awaits_replies():
+            self._endpoint.pause()
 
     def close(self) -> None:
         """Reads no more, and waits for nobody."""
@@ -219,8 +284,3 @@ class Incoming:
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
-
-
-def low_water(options: UDPServerOptions) -> int:
-    """When few enough wait for reading to go on."""
-    return options.high_water // 4 if options.low_water is None else options.low_water
