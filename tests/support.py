@@ -39,7 +39,7 @@ async def eventually(condition: Callable[[], Any], what: str = "the condition") 
 
 def busy_tasks(node: homing.Node) -> set[asyncio.Task[Any]]:
     """All tasks of the loop but those that the node keeps for asynchronous callbacks to come."""
-    return asyncio.all_tasks() - {carrier.task for carrier in node._core.carriers._spare}
+    return asyncio.all_tasks() - {each.task for each in node._core.callback_tasks._spare}
 
 
 def in_thread(function: Callable[[], T]) -> T:

@@ -31,7 +31,6 @@ from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.sending import send
-from ..node.messaging.timers import start_timer
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
 from . import links
@@ -186,7 +185,7 @@ class Actor(ProcessBehavior):
         (`NodeInfo.timer_failures`). Raises `BadOption`.
         """
         self._process.require_alive()
-        return start_timer(self._process.core, self._process, to, message, seconds, periodic=False)
+        return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         """Sends `message` every `seconds`. Gives the function that cancels it.
@@ -195,7 +194,7 @@ class Actor(ProcessBehavior):
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
         self._process.require_alive()
-        return start_timer(self._process.core, self._process, to, message, seconds, periodic=True)
+        return self._process.core.timers.start(self._process, to, message, seconds, periodic=True)
 
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: that process ends for `reason`, or gets `MessageExitPID` if it traps exits.
@@ -235,7 +234,7 @@ class Actor(ProcessBehavior):
         `send_response_error` gave; `CallToSelf`; and the errors of `send`.
         """
         calls = self._process.core.calls
-        waiter = calls.begin(self._process, to, request, timeout, priority)
+        waiter = calls.start_request(self._process, to, request, timeout, priority)
         return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:

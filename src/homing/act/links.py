@@ -28,7 +28,7 @@ def add_link(process: Process, subject: Subject) -> list[MessageEvent]:
     _require_other(process, subject)
     if isinstance(subject, Event):
         return process.core.events.subscribe(process, subject, link=True)
-    process.core.relations.link(process, subject)
+    process.core.links.link(process, subject)
     return []
 
 
@@ -37,7 +37,7 @@ def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
     _require_other(process, subject)
     if isinstance(subject, Event):
         return process.core.events.subscribe(process, subject, link=False)
-    process.core.relations.monitor(process, subject)
+    process.core.links.monitor(process, subject)
     return []
 
 
@@ -68,12 +68,12 @@ def monitor(self: Actor, subject: Subject) -> list[MessageEvent]:
 
 def unlink(self: Actor, subject: Subject) -> bool:
     """Takes a link back. False if there was none."""
-    return self._process.core.relations.unlink(self._process, subject)
+    return self._process.core.links.unlink(self._process, subject)
 
 
 def demonitor(self: Actor, subject: Subject) -> bool:
     """Takes a monitor back. False if there was none."""
-    return self._process.core.relations.demonitor(self._process, subject)
+    return self._process.core.links.demonitor(self._process, subject)
 
 
 # --- the same for one kind of subject ------------------------------------------------------------------

@@ -141,6 +141,19 @@ class MessageDeadLetter:
     in_hand: bool
 
 
+BROUGHT_BY_LINKS = (
+    MessageExitPID,
+    MessageExitName,
+    MessageExitAlias,
+    MessageExitEvent,
+    MessageDownPID,
+    MessageDownName,
+    MessageDownAlias,
+    MessageDownEvent,
+)
+"""The messages that links and monitors bring."""
+
+
 def has_short_repr(message: object) -> bool:
     """True if a message's `repr` is short and shows no content, so that the runtime may log it. A class says so by
     `_short_repr = True`, as `meta.MessageUDP` does; of all others the runtime logs the type only."""

@@ -11,25 +11,29 @@ from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..gen import PID, HomingError, NodeOptions, NodeTerminated
+from ..gen import PID, Alias, HomingError, MetaBehavior, MetaOptions, NodeOptions, NodeTerminated, Target
 from .applications import Applications
 from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
 from .messaging.calls import Calls
 from .messaging.delivery import Delivery
 from .messaging.events import Events
-from .messaging.links import Relations
+from .messaging.flow import Inlet
+from .messaging.links import Links
 from .messaging.registry import Registry
-from .scheduling.callback_tasks import Carriers
+from .messaging.timers import Timers
+from .processes.spawning import spawn_meta
+from .scheduling.callback_tasks import CallbackTasks
 from .scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from .processes.meta_process import MetaRunner
     from .processes.process import Process
+    from .scheduling.activity import Activity
 
 
 class Core:
-    """Registry, scheduler, carriers, delivery, relations, calls, events and applications of one node, its processes and
-    its counters.
+    """Registry, scheduler, callback tasks, delivery, links, calls, events, timers and applications of one node, its
+    processes and its counters.
 
     pid: the node's own address, from which messages come that no process sent. Nobody reads its mailbox.
     stopping: no process or meta-process can be started any more.
@@ -45,11 +49,12 @@ class Core:
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
         self.scheduler = Scheduler(loop, options)
-        self.carriers = Carriers(self.scheduler)
+        self.callback_tasks = CallbackTasks(self.scheduler)
         self.delivery = Delivery(self.registry, self.scheduler)
-        self.relations = Relations(name, self.pid)
+        self.links = Links(name, self.pid)
         self.calls = Calls(self)
         self.events = Events(self)
+        self.timers = Timers(self)
         self.applications = Applications(self)
         self.processes: dict[PID, Process] = {}
         self.metas: dict[Any, MetaRunner] = {}
@@ -75,6 +80,16 @@ class Core:
         """Counts a crash, and logs it unless there are too many."""
         self.crashes += 1
         self.crash_log.error(self.loop.time(), log, text, *args, fault=fault)
+
+    async def spawn_meta(self, owner: Process, behavior: MetaBehavior, options: MetaOptions | None) -> Alias:
+        """See `spawning.spawn_meta`."""
+        return await spawn_meta(self, owner, behavior, options)
+
+    def make_inlet(
+        self, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str
+    ) -> Inlet:
+        """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
+        return Inlet(self, owner, to, high, low, ready, overflow)
 
     def require_running(self) -> None:
         """Raises `NodeTerminated` if the node is stopping or has stopped."""

@@ -51,7 +51,7 @@ class Node:
         self._watchdog = Watchdog(core, core.options.slow_callback_seconds)
         self._watchdog.start()
         self.on_stopped(self._remove_log_receivers)
-        self.on_stopped(core.carriers.close)
+        self.on_stopped(core.callback_tasks.close)
         self.on_stopped(self._watchdog.stop)
         self._service = Service(core)
         self._stopping.on_stopping.append(self._service.stopping)
@@ -137,7 +137,7 @@ class Node:
         `send_response_error` gave; and the errors of `send`.
         """
         calls = self._core.calls
-        waiter = calls.begin(None, to, request, timeout, priority)
+        waiter = calls.start_request(None, to, request, timeout, priority)
         return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def kill(self, pid: PID) -> None:
@@ -295,7 +295,7 @@ class Node:
         self.remove_log_receiver(pid)
         receiver = Receiver(self._core, pid, level)
         self._core.log_receivers[pid] = receiver
-        process.watch(-1, lambda: self._receiver_gone(receiver))  # no lane is ever that empty: when it has ended
+        process.when_ended(lambda: self._receiver_gone(receiver))
         logging.getLogger("homing").addHandler(receiver)
 
     def remove_log_receiver(self, pid: PID) -> bool:

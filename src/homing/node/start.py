@@ -119,7 +119,7 @@ async def _run_process(node: Node, behavior: type[ProcessBehavior], args: tuple[
     process = node._process(await node.spawn(behavior, *args))
     node.ready()
     ended = asyncio.Event()
-    process.watch(-1, ended.set)  # no lane is ever that empty: it is called when the process has ended
+    process.when_ended(ended.set)
     await ended.wait()
     if process.reason is not None and not is_orderly(process.reason):
         raise ProcessTerminated(process.id, process.reason)

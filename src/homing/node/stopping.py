@@ -96,7 +96,7 @@ class Stopping:
         """True while something runs, or waits to be handled or to be sent."""
         activities = (*self._core.processes.values(), *self._core.metas.values())
         return any(
-            activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.held
+            activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused
             for activity in activities
         ) or not all(self._drained(meta) for meta in self._core.metas.values())
 

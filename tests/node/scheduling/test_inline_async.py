@@ -16,7 +16,7 @@ import pytest
 
 import homing
 from homing import act, gen
-from homing.node.scheduling import callback_tasks as carrier
+from homing.node.scheduling import callback_tasks
 
 from ...support import Probe, eventually, in_thread
 from ..actors import QUIET, Doer, Meta
@@ -32,20 +32,20 @@ async def nothing(actor: Any) -> None:
 
 
 def spares(node: homing.Node) -> list[asyncio.Task[None]]:
-    return [spare.task for spare in node._core.carriers._spare]
+    return [spare.task for spare in node._core.callback_tasks._spare]
 
 
 async def warm(node: homing.Node) -> None:
-    """Lets the node have a carrier: the first callback of all begins in the loop's next iteration."""
+    """Lets the node have a callback task: the first callback of all begins in the loop's next iteration."""
     pid = await node.spawn(Doer)
     node.send(pid, nothing)
-    await eventually(lambda: spares(node), "a carrier")
+    await eventually(lambda: spares(node), "a callback task")
     await asyncio.sleep(0)
 
 
 @pytest.fixture
 async def doer(node: homing.Node) -> gen.PID:
-    """A process that runs what it is sent, on a node that has a carrier."""
+    """A process that runs what it is sent, on a node that has a callback task."""
     await warm(node)
     return await node.spawn(Doer)
 
@@ -138,7 +138,7 @@ async def test_calls_inside_of_calls_are_answered_in_the_same_iteration(node: ho
     for _ in range(5):
         pid = await node.spawn(Chain, pid, tasks)
     assert pid is not None
-    for _ in range(2):  # the first time there are not enough carriers
+    for _ in range(2):  # the first time there are not enough callback tasks
         tasks.clear()
         done = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(done.set_result, None)
@@ -653,7 +653,7 @@ async def test_a_callback_of_a_meta_process_runs_in_the_slice_too(node: homing.N
     assert [type(reason) for reason in source.reasons] == [gen.TerminateNormal]
 
 
-# --- the carriers ---------------------------------------------------------------------------------------------
+# --- the callback tasks ---------------------------------------------------------------------------------------------
 
 
 async def test_the_first_callback_of_a_node_may_be_canceled_before_it_has_begun(node: homing.Node) -> None:
@@ -676,7 +676,7 @@ async def test_the_first_callback_of_a_node_may_be_canceled_before_it_has_begun(
 async def test_many_callbacks_that_wait_at_once_leave_a_bounded_number_of_tasks(
     node: homing.Node, doer: gen.PID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(carrier, "MOST_SPARE", 4)
+    monkeypatch.setattr(callback_tasks, "MOST_SPARE", 4)
     ready: list[int] = []
     gate = asyncio.Event()
 

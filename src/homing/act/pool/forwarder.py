@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...gen import PID, MailboxFull
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.mailbox.preserved import send_dead_letter
-from ...node.messaging.distribution import readdressed
+from ...node.messaging.distribution import without_address
 from ...node.processes.process import Process
 from ...node.scheduling.activity import forget_frames
 from .options import PoolOptions
@@ -48,9 +48,9 @@ class Forwarder:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
         processes, taken, most = self.workers.processes, 0, self.route.stretch
         while not self._settling:
-            dealt = self.route.deal(main, processes, most - taken)
-            self.forwarded += dealt
-            taken += dealt
+            count = self.route.distribute(main, processes, most - taken)
+            self.forwarded += count
+            taken += count
             if not main or taken >= most:
                 return taken
             entry = main.popleft()
@@ -61,7 +61,7 @@ class Forwarder:
                 self._wait_for_room()
                 return taken
             taken += 1
-        self._process.hold()
+        self._process.pause()
         return taken
 
     def _keep(self, entry: Any) -> bool:
@@ -69,9 +69,9 @@ class Forwarder:
         stuck = self.route.stuck
         if stuck >= 0:
             slot = self.workers.slots[stuck]
-            estate, limit = slot.estate, self.options.worker_mailbox_size
-            if estate is not None and (not limit or len(estate) < limit):
-                estate.append(readdressed(entry, estate.process))
+            mailbox, limit = slot.preserved, self.options.worker_mailbox_size
+            if mailbox is not None and (not limit or len(mailbox) < limit):
+                mailbox.append(without_address(entry, mailbox.process))
                 self.forwarded += 1
                 return True
         if self.options.overflow == "drop" and (stuck >= 0 or any(worker.alive for worker in self.workers.processes)):
@@ -87,13 +87,13 @@ class Forwarder:
 
     def _wait_for_room(self) -> None:
         """Leaves the main lane alone until a worker that could take its head has drained to half, or has come."""
-        self._process.hold()
+        self._process.pause()
         self.pauses += 1
         processes, stuck = self.workers.processes, self.route.stuck
         for worker in processes if stuck < 0 else (processes[stuck],):
             if worker.alive and worker.id not in self._waits_for:
                 self._waits_for.add(worker.id)
-                worker.watch(worker.limit // 2, partial(self._drained, worker.id))
+                worker.when_drained(worker.limit // 2, partial(self._drained, worker.id))
 
     def _drained(self, pid: PID) -> None:
         self._waits_for.discard(pid)
@@ -128,8 +128,8 @@ class Forwarder:
             self._process.resume()
 
     def settle(self) -> None:
-        """Deals again, by the new size, if everything dealt before has been handled: no message overtakes another of
-        its key on the way to another worker. Else it is called again when that may be so."""
+        """Distributes again, by the new size, if everything distributed before has been handled: no message overtakes
+        another of its key on the way to another worker. Else it is called again when that may be so."""
         if not self._settling or not self.workers.idle(self.settle):
             return
         if self.closing is not None:

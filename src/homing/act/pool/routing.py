@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeAlias
 
 from ...datagram import MessageUDP
 from ...gen import PID
-from ...node.messaging.distribution import deal, deal_by_key
+from ...node.messaging.distribution import distribute, distribute_by_key
 from ...node.processes.process import Process
 
 Route: TypeAlias = Literal["round_robin", "least", "source"] | Callable[[PID, Any], Hashable]
 """`PoolOptions.route`."""
 
-TURN = 256
-"""Messages dealt at a stretch. A turn's worth (`NodeOptions.turn_messages`)."""
+STRETCH = 256
+"""Messages distributed at a stretch: as many as a process handles in a turn (`NodeOptions.turn_messages`)."""
 
 REMEMBERED = 8192
 """Keys whose worker is remembered at most: about 2 MB of addresses. A key that is not costs 2 us, one that is 0.05 us.
@@ -25,48 +25,48 @@ REMEMBERED = 8192
 Refuse = Callable[[Any, Exception], None]
 
 
-class ByTurn:
+class Unkeyed:
     """Round robin, or with `by_load` to the worker with the least to do."""
 
     keyed = False
     stuck = -1
-    stretch = TURN
+    stretch = STRETCH
 
     def __init__(self, by_load: bool) -> None:
         self._by_load = by_load
         self._last = -1  # the last worker that got a message
 
-    def deal(self, main: deque[Any], workers: list[Process], most: int) -> int:
+    def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
         """Hands on what is at the head of `main`, `most` at most, while there is room. Gives how many."""
-        dealt, self._last = deal(main, workers, self._last, most, self._by_load)
-        return dealt
+        count, self._last = distribute(main, workers, self._last, most, self._by_load)
+        return count
 
     def resize(self, size: int) -> None:
         """There are `size` workers now."""
 
 
-class ByKey:
+class Keyed:
     """Messages of one key go to one worker.
 
-    stuck: after `deal`, the worker whose lane has no room for the message at the head; -1: there is none.
-    stretch: messages dealt until the clock is looked at: a function of the user's may take its time.
+    stuck: after `distribute`, the worker whose lane has no room for the message at the head; -1: there is none.
+    stretch: messages distributed until the clock is looked at: a function of the user's may take its time.
     """
 
     keyed = True
 
     def __init__(self, key: Callable[[PID, Any], Hashable] | None, secret: bytes, refuse: Refuse) -> None:
         self._key = key
-        self.stretch = TURN if key is None else 8
+        self.stretch = STRETCH if key is None else 8
         self._octets = octets if key is not None else _octets_of_source
         self._secret = secret
         self._refuse = refuse
         self._places = Places(1, secret, self._octets)
         self.stuck = -1
 
-    def deal(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """As `ByTurn.deal`, up to a message whose worker has no room. What was refused counts as dealt."""
-        dealt, self.stuck = deal_by_key(main, workers, self._places, self._key, MessageUDP, most, self._refuse)
-        return dealt
+    def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
+        """As `Unkeyed.distribute`, up to a message whose worker has no room. What was refused counts as distributed."""
+        count, self.stuck = distribute_by_key(main, workers, self._places, self._key, MessageUDP, most, self._refuse)
+        return count
 
     def resize(self, size: int) -> None:
         """There are `size` workers now: most keys have another one."""
@@ -119,8 +119,8 @@ def _octets_of_source(source: Any) -> bytes:
     return octets(source if len(source) != 4 else (source[0], source[1], source[3]))
 
 
-def make_route(route: Route, secret: bytes, refuse: Refuse) -> ByTurn | ByKey:
-    """What deals by `route`."""
+def make_route(route: Route, secret: bytes, refuse: Refuse) -> Unkeyed | Keyed:
+    """Returns the object that distributes by `route`."""
     if callable(route):
-        return ByKey(route, secret, refuse)
-    return ByKey(None, secret, refuse) if route == "source" else ByTurn(route == "least")
+        return Keyed(route, secret, refuse)
+    return Keyed(None, secret, refuse) if route == "source" else Unkeyed(route == "least")

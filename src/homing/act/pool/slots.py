@@ -6,7 +6,7 @@ from typing import Any
 
 from ...gen import PID
 from ...node.mailbox.envelope import Exit
-from ...node.mailbox.preserved import Estate
+from ...node.mailbox.preserved import PreservedMailbox
 from ...node.processes.process import Process
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
@@ -17,7 +17,7 @@ class Slot:
     """One worker's place, and its account over all who have had it.
 
     worker: who has it now, or had it last.
-    leaving: it is out of the deal: whoever has it works off what waits there and ends.
+    leaving: it gets no more messages: whoever has it works off what waits there and ends.
     timer: starts the next try.
     """
 
@@ -39,15 +39,15 @@ class Slot:
         return self.worker.id
 
     @property
-    def estate(self) -> Estate | None:
+    def preserved(self) -> PreservedMailbox | None:
         """What waits for a successor, once the worker has ended."""
-        return (self.pool.estates or {}).get(self.pid)
+        return (self.pool.preserved_mailboxes or {}).get(self.pid)
 
     @property
     def waiting(self) -> int:
         """Messages that wait at the worker, or for its successor."""
         worker = self.worker
-        return worker.waiting - self._asked_to_leave + len(worker.estate or ()) + len(self.estate or ())
+        return worker.waiting - self._asked_to_leave + len(worker.set_aside or ()) + len(self.preserved or ())
 
     @property
     def _asked_to_leave(self) -> bool:

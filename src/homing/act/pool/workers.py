@@ -96,17 +96,17 @@ class Workers:
         # else it is ending, or a successor is being started: that is told when it has been
 
     def _left(self, slot: Slot) -> None:
-        """The last worker of a leaving slot has ended. What still waits there is dealt anew."""
+        """The last worker of a leaving slot has ended. What still waits there is distributed anew."""
         self._take_back(slot)
-        self._process.forget_estate(slot.pid)
+        self._process.forget_preserved(slot.pid)
         self.letters += slot.letters
         self.leaving.remove(slot)
         self._changed()
 
     def _take_back(self, slot: Slot) -> None:
         """Puts what waits for a successor in `slot` back to the head of the pool's own main lane, in order."""
-        if slot.estate is not None:
-            entries = slot.estate.take_main(self._process)
+        if slot.preserved is not None:
+            entries = slot.preserved.take_main(self._process)
             self._forwarder.forwarded -= len(entries)
             self._process.put_back(entries)
 

@@ -68,7 +68,7 @@ class Forwarder:
                 chosen, self._chosen = self._chosen, ()
                 entry = main.popleft()
                 taken = self._distribute(main, entry, chosen)
-            while main and taken < STRETCH and not process.held:
+            while main and taken < STRETCH and not process.paused:
                 if taken >= check:
                     if perf_counter() >= end:
                         break
@@ -187,11 +187,11 @@ class Forwarder:
         receiver = self.local(error.target)
         if receiver is None:
             return False
-        self._process.hold()
+        self._process.pause()
         self.pauses += 1
         if receiver.id not in self._waits_for:
             self._waits_for.add(receiver.id)
-            receiver.watch(receiver.limit // 2, partial(self._drained, receiver.id))
+            receiver.when_drained(receiver.limit // 2, partial(self._drained, receiver.id))
         return True
 
     def _drained(self, id: PID | Alias) -> None:

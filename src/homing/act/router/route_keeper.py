@@ -162,7 +162,7 @@ class RouteKeeper:
             self._forget(process.id)
             self._end_in_order(process)
         if route.previous is not None:
-            self._process.forget_estate(route.previous)
+            self._process.forget_preserved(route.previous)
             route.previous = None
         self._forget_timer(route)
         self._process.resume()
@@ -222,7 +222,7 @@ class RouteKeeper:
         task.add_done_callback(self._starts.discard)
         if not self._cancels_starts:
             self._cancels_starts = True
-            self._process.watch(-1, self._cancel_starts)  # no lane is ever that empty: it is called at the end
+            self._process.when_ended(self._cancel_starts)
         return None
 
     def _cancel_starts(self) -> None:
@@ -249,7 +249,7 @@ class RouteKeeper:
 
     def _has_retired(self, pid: PID) -> None:
         self.ending.discard(pid)
-        self._process.forget_estate(pid)
+        self._process.forget_preserved(pid)
         if self._retiring is not None and not self.ending:
             raise ExitSignal(self._retiring)
 

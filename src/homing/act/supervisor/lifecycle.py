@@ -45,7 +45,7 @@ class Lifecycle:
         self._window: RestartWindow
         self._pace: Pace
         self._callbacks: deque[Callable[[], Any]] = deque()
-        self.children = Children(process.forget_estate)
+        self.children = Children(process.forget_preserved)
         self.restarts = 0
 
     @property

@@ -131,7 +131,7 @@ class Sender:
             most = min(most, self.endpoint.send_queue.room)
             if most == 0:
                 self.pauses += 1
-                self._process.hold()
+                self._process.pause()
                 return 0
         messages = self._take(main, most)
         if messages:
@@ -221,7 +221,7 @@ class Sender:
 
     def go_on(self) -> None:
         """Takes from the mailbox again, if it has paused and the send queue has room."""
-        if self._process.held and self.endpoint.send_queue.waiting <= self._queue_limit // 2:
+        if self._process.paused and self.endpoint.send_queue.waiting <= self._queue_limit // 2:
             self._process.resume()
 
     def failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:

@@ -75,7 +75,7 @@ class Workers:
 
     def when_ended(self, function: Callable[[Exception], None]) -> None:
         """Calls `function` with the reason when the pool ends."""
-        self._pool.watch(-1, lambda: function(self._pool.reason or TerminateKill()))  # no lane is ever that empty
+        self._pool.when_ended(lambda: function(self._pool.reason or TerminateKill()))
 
 
 async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], Workers | None]) -> Workers:

@@ -1,4 +1,4 @@
-"""The mailbox: four lanes, a limit, watchers.
+"""The mailbox: four lanes, a limit, drain callbacks.
 
 lane       one queue
 mailbox    the four lanes of a process or meta-process

@@ -8,14 +8,14 @@ cdef class Mailbox:
     cdef public Lane system
     cdef public Lane main
     cdef public Lane logs
-    cdef public list watchers
+    cdef public list drain_callbacks
     cdef public Py_ssize_t limit
     cdef public Py_ssize_t dropped_log
     cdef public Py_ssize_t dropped_newest
     cdef public Py_ssize_t dropped_oldest
     cdef public bint split
     cdef public bint guarded
-    cdef public bint held
+    cdef public bint paused
     cdef public bint scheduled
 
     cpdef Lane main_lane(self)

@@ -26,26 +26,26 @@ class Mailbox:
 
     guarded: the sender must take the long way: the main lane is not there yet, or has a limit, or the receiver
         tells names and aliases apart.
-    held: the owner takes nothing from the main lane now (a pool whose workers are all full).
+    paused: the owner takes nothing from the main lane now (a pool whose workers are all full).
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
-    watchers: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
+    drain_callbacks: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
     """
 
     __slots__ = (
+        "drain_callbacks",
         "dropped_log",
         "dropped_newest",
         "dropped_oldest",
         "guarded",
-        "held",
         "limit",
         "logs",
         "main",
+        "paused",
         "scheduled",
         "split",
         "system",
         "urgent",
-        "watchers",
     )
 
     def __init__(self, limit: int, split: bool) -> None:
@@ -56,9 +56,9 @@ class Mailbox:
         self.limit = limit
         self.split = split
         self.guarded = True
-        self.held = False
+        self.paused = False
         self.scheduled = True
-        self.watchers: list[tuple[int, Callable[[], None]]] | None = None
+        self.drain_callbacks: list[tuple[int, Callable[[], None]]] | None = None
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -121,24 +121,28 @@ class Mailbox:
     @property
     def runnable(self) -> bool:
         """True if there is anything that the owner would take now."""
-        return bool(self.urgent or self.system or (self.main and not self.held) or self.logs)
+        return bool(self.urgent or self.system or (self.main and not self.paused) or self.logs)
 
-    def watch(self, low: int, callback: Callable[[], None]) -> None:
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Calls `callback` once when the owner has ended."""
+        self.when_drained(-1, callback)  # no lane is ever that empty
+
+    def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
-        if self.watchers is None:
-            self.watchers = []
-        self.watchers.append((low, callback))
+        if self.drain_callbacks is None:
+            self.drain_callbacks = []
+        self.drain_callbacks.append((low, callback))
 
-    def notify_watchers(self, *, ended: bool = False) -> None:
-        """Calls the watchers whose mark is reached; all of them if the owner has `ended`."""
-        watchers = self.watchers
-        if watchers is None:
+    def run_drain_callbacks(self, *, ended: bool = False) -> None:
+        """Runs the callbacks whose mark is reached; all of them if the owner has `ended`."""
+        callbacks = self.drain_callbacks
+        if callbacks is None:
             return
         waiting = len(self.main) if self.main else 0
-        due = [callback for low, callback in watchers if ended or waiting <= low]
-        self.watchers = [] if ended else [pair for pair in watchers if waiting > pair[0]]
-        if not self.watchers:
-            self.watchers = None
+        due = [callback for low, callback in callbacks if ended or waiting <= low]
+        self.drain_callbacks = [] if ended else [pair for pair in callbacks if waiting > pair[0]]
+        if not self.drain_callbacks:
+            self.drain_callbacks = None
         for callback in due:
             callback()
 

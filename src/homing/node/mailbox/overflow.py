@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, MailboxFull, MessageFallback, MessagePriority, Target
 from .envelope import Request, SplitMessage, is_message
-from .preserved import OF_RELATIONS
+from .preserved import BROUGHT
 
 if TYPE_CHECKING:
     from ..scheduling.activity import Activity
@@ -62,13 +62,13 @@ def _gives_way(target: Activity, priority: int) -> bool:
         target.dropped_oldest += 1
     elif not _oldest_fell_back(target, oldest):
         target.dropped_oldest += 1
-    if target.held and isinstance(target.id, PID):
+    if target.paused and isinstance(target.id, PID):
         target.resume()  # a pool may have waited to find room for that very message
     return True
 
 
 def _may_go(entry: Entry) -> bool:
-    return is_message(entry) and not (type(entry) is tuple and isinstance(entry[1], OF_RELATIONS))
+    return is_message(entry) and not (type(entry) is tuple and isinstance(entry[1], BROUGHT))
 
 
 def _oldest_fell_back(target: Activity, entry: Entry) -> bool:

@@ -18,8 +18,7 @@ from ...gen import (
     Ref,
     TerminateKill,
 )
-from ...gen.messages import has_short_repr
-from ..messaging.links import BROUGHT
+from ...gen.messages import BROUGHT_BY_LINKS, has_short_repr
 from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
 from .lane import make_lane
 
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
     from ..processes.process import Process
     from .mailbox import Entry
 
-OF_RELATIONS = (*BROUGHT, MessageEventStart, MessageEventStop)
+BROUGHT = (*BROUGHT_BY_LINKS, MessageEventStart, MessageEventStop)
 """What the links, monitors and events of a process brought it: a successor has made none of these."""
 
 _PERSONAL = (Exit, Invoke)
 """Envelopes that mean that one process and no other."""
 
 
-class Estate:
+class PreservedMailbox:
     """What waited at `process`, lane by lane and in order, kept by its parent for the successor."""
 
     __slots__ = ("_lanes", "process")
@@ -59,14 +58,14 @@ class Estate:
         self._lanes[2].append(entry)
 
     def take_main(self, process: Process) -> list[Entry]:
-        """Takes out what waited in the main lane, in order, to be dealt anew by `process`."""
+        """Takes out what waited in the main lane, in order, to be distributed anew by `process`."""
         entries = self._lanes[2].copy()
         self._lanes[2].clear()
         for entry in entries:
             _move(entry, process)
         return entries
 
-    def absorb(self, other: Estate) -> None:
+    def extend(self, other: PreservedMailbox) -> None:
         """Takes what waited at a successor that could not start: it came later."""
         for kept, entries in zip(self._lanes, other._lanes, strict=True):
             for entry in entries:
@@ -88,7 +87,7 @@ class Estate:
                     _move(entry, successor)
                 entries.clear()
 
-    def bury(self) -> None:
+    def give_up(self) -> None:
         """There is no successor: all of it becomes dead letters."""
         process = self.process
         reason = process.reason or TerminateKill()
@@ -101,7 +100,7 @@ class Estate:
 
 def _outlives(entry: Entry) -> bool:
     if type(entry) is tuple:
-        return not isinstance(entry[1], OF_RELATIONS)
+        return not isinstance(entry[1], BROUGHT)
     return not isinstance(entry, _PERSONAL)
 
 

@@ -15,12 +15,12 @@ cdef class Calls:
     cdef public Py_ssize_t late_responses
 
     @cython.locals(callee=Activity, waiter=Waiter)
-    cpdef begin(self, Process caller, to, request, timeout, priority)
+    cpdef start_request(self, Process caller, to, request, timeout, priority)
 
     @cython.locals(others=double)
-    cpdef _begin(self, Waiter waiter)
+    cpdef _start_waiting(self, Waiter waiter)
 
-    cpdef _end(self, Waiter waiter)
+    cpdef _stop_waiting(self, Waiter waiter)
 
     @cython.locals(callee=Activity)
     cpdef _callee(self, Process caller, to)

@@ -50,10 +50,10 @@ class Calls:
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.sender
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
-        self._begin(waiter)
+        self._start_waiting(waiter)
         return waiter.take() if waiter.done else await self.wait(waiter, timeout)
 
-    def begin(
+    def start_request(
         self, caller: Process | None, to: Target, request: Any, timeout: float, priority: MessagePriority
     ) -> Waiter:
         """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
@@ -63,33 +63,33 @@ class Calls:
         sender = self._core.pid if caller is None else caller.sender
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
-        self._begin(waiter)
+        self._start_waiting(waiter)
         return waiter
 
-    def _begin(self, waiter: Waiter) -> None:
+    def _start_waiting(self, waiter: Waiter) -> None:
         self._open[waiter.ref] = waiter
-        waiter.begin()
+        waiter.start()
         try:
             others = self._scheduler.run_inline(waiter)
         except BaseException:
-            self._end(waiter)
+            self._stop_waiting(waiter)
             raise
         if waiter.caller is not None:
             waiter.caller.running_time -= others  # they have counted it as theirs
         if waiter.done:
-            self._end(waiter)
+            self._stop_waiting(waiter)
 
     async def wait(self, waiter: Waiter, seconds: float) -> Any:
-        """The answer of a call that has begun. Waits for it `seconds` at most."""
+        """The answer to a request that was started. Waits for it `seconds` at most."""
         try:
             await waiter.wait(self._core.loop, seconds)
         finally:
-            self._end(waiter)
+            self._stop_waiting(waiter)
         return waiter.take()
 
-    def _end(self, waiter: Waiter) -> None:
+    def _stop_waiting(self, waiter: Waiter) -> None:
         self._open.pop(waiter.ref, None)
-        waiter.end()
+        waiter.stop()
 
     def _callee(self, caller: Process | None, to: Target) -> Activity:
         """The activity behind `to`, which must not be the caller itself."""

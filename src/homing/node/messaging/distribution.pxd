@@ -20,8 +20,8 @@ cpdef Py_ssize_t next_with_room(list receivers, Py_ssize_t last) except? -1
 @cython.locals(number=Py_ssize_t, found=Py_ssize_t, least=Py_ssize_t, waiting=Py_ssize_t, load=Py_ssize_t, receiver=Process)
 cpdef Py_ssize_t least_loaded(list receivers, Py_ssize_t last) except? -1
 
-@cython.locals(dealt=Py_ssize_t, number=Py_ssize_t, receiver=Process)
-cpdef deal(Lane main, list receivers, Py_ssize_t last, Py_ssize_t most, bint by_load)
+@cython.locals(count=Py_ssize_t, number=Py_ssize_t, receiver=Process)
+cpdef distribute(Lane main, list receivers, Py_ssize_t last, Py_ssize_t most, bint by_load)
 
-@cython.locals(dealt=Py_ssize_t, number=Py_ssize_t, receiver=Process)
-cpdef deal_by_key(Lane main, list receivers, places, key, addressed, Py_ssize_t most, refuse)
+@cython.locals(count=Py_ssize_t, number=Py_ssize_t, receiver=Process)
+cpdef distribute_by_key(Lane main, list receivers, places, key, addressed, Py_ssize_t most, refuse)

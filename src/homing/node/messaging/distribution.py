@@ -1,4 +1,4 @@
-"""Dealing: how what waits at one process is handed to others, for a pool and its workers, a router and its routes.
+"""Distribution: how what waits at one process is handed to others, for a pool and its workers, a router and its routes.
 
 It puts entries right into the lanes of local processes, a turn's worth at a stretch: that is what makes a pool cheap.
 Receivers on another node would be reached through `Delivery`, one message at a time.
@@ -77,8 +77,9 @@ def least_loaded(receivers: list[Process], last: int) -> int:
     return found
 
 
-def readdressed(entry: Entry, receiver: Process) -> Entry:
-    """The name or alias that an entry was sent to is that of the process that deals: to `receiver` it says nothing."""
+def without_address(entry: Entry, receiver: Process) -> Entry:
+    """Returns an entry for `receiver` without the name or alias that it was sent to, which is that of the process that
+    distributes."""
     if isinstance(entry, Request):
         entry.to = None
         receiver.core.calls.moved(entry.ref, receiver)
@@ -87,11 +88,11 @@ def readdressed(entry: Entry, receiver: Process) -> Entry:
     return entry
 
 
-def deal(main: deque[Entry], receivers: list[Process], last: int, most: int, by_load: bool) -> tuple[int, int]:
+def distribute(main: deque[Entry], receivers: list[Process], last: int, most: int, by_load: bool) -> tuple[int, int]:
     """Hands the entries at the head of `main` to `receivers`, in turn or (`by_load`) to who has the least to do: `most`
     at most, as long as somebody has room, and up to an exit signal. Gives how many, and who got the last."""
-    dealt = 0
-    while dealt < most and main:
+    count = 0
+    while count < most and main:
         number = least_loaded(receivers, last) if by_load else next_with_room(receivers, last)
         if number < 0:
             break
@@ -100,13 +101,13 @@ def deal(main: deque[Entry], receivers: list[Process], last: int, most: int, by_
             main.appendleft(entry)
             break
         receiver = receivers[number]
-        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
-        dealt += 1
+        _put(receiver, entry if type(entry) is tuple else without_address(entry, receiver))
+        count += 1
         last = number
-    return dealt, last
+    return count, last
 
 
-def deal_by_key(
+def distribute_by_key(
     main: deque[Entry],
     receivers: list[Process],
     places: Any,
@@ -125,8 +126,8 @@ def deal_by_key(
     Gives how many, those refused among them, and whose place the entry at the head has, if that one has ended or has no
     room; else -1.
     """
-    dealt = 0
-    while dealt < most and main:
+    count = 0
+    while count < most and main:
         entry = main.popleft()
         if type(entry) is tuple:
             sender, message = entry
@@ -144,15 +145,15 @@ def deal_by_key(
                 number = places[sender]
         except Exception as error:
             refuse(entry, error)
-            dealt += 1
+            count += 1
             continue
         receiver = receivers[number]
         if receiver.state is _TERMINATED or (receiver.limit and receiver.main and len(receiver.main) >= receiver.limit):
             main.appendleft(entry)
-            return dealt, number
-        _put(receiver, entry if type(entry) is tuple else readdressed(entry, receiver))
-        dealt += 1
-    return dealt, -1
+            return count, number
+        _put(receiver, entry if type(entry) is tuple else without_address(entry, receiver))
+        count += 1
+    return count, -1
 
 
 def _content(entry: Entry, receiver: Process) -> tuple[PID, Any]:
@@ -170,6 +171,6 @@ def idle(process: Process, again: Callable[[], None]) -> bool:
     """True if nothing waits in the main lane of `process`, nothing is in hand, and behind it, where it forwards, it is
     the same. If False, `again` is called once when that may have changed."""
     if process.main or process.state is not _SLEEP:
-        process.watch(0, again)
+        process.when_drained(0, again)
         return False
     return process.hooks.idle(again)

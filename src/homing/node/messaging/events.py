@@ -48,7 +48,7 @@ class Events:
         self._core = core
         self._records: dict[Event, _Record] = {}
         self.failures = 0
-        core.relations.on_unsubscribed = self._unsubscribed
+        core.links.on_unsubscribed = self._unsubscribed
 
     def __len__(self) -> int:
         return len(self._records)
@@ -91,7 +91,7 @@ class Events:
         if record.buffer is not None:
             record.buffer.append(publication)
         delivered = 0
-        for consumer in self._core.relations.consumers(event).values():
+        for consumer in self._core.links.consumers(event).values():
             if not consumer.alive:
                 continue  # it is ending
             entry = Publication(publication)
@@ -106,12 +106,12 @@ class Events:
     def subscribe(self, consumer: Process, event: Event, *, link: bool) -> list[MessageEvent]:
         """Links `consumer` to `event`, or lets it monitor it. Gives the publications in the buffer, oldest first."""
         record = self.find(event)
-        relations = self._core.relations
-        first = not relations.consumers(event)
+        links = self._core.links
+        first = not links.consumers(event)
         if link:
-            relations.link(consumer, event)
+            links.link(consumer, event)
         else:
-            relations.monitor(consumer, event)
+            links.monitor(consumer, event)
         if first and record.notify:
             record.owner.put_runtime((self._core.pid, MessageEventStart(event)), 1)
         return list(record.buffer or ())
@@ -129,7 +129,7 @@ class Events:
         del self._records[event]
         if owner.events is not None:
             owner.events.discard(event)
-        self._core.relations.subject_gone(event, owner.id, reason)
+        self._core.links.subject_gone(event, owner.id, reason)
 
     def _unsubscribed(self, event: Event) -> None:
         record = self._records.get(event)

@@ -107,7 +107,7 @@ class Inlet:
         if excess <= 0:
             return 0, 0
         went = drop_oldest(target.main, self._sender, excess, high)
-        if went and target.held:
+        if went and target.paused:
             target.resume()  # a pool may have waited to find room for the very first of them
         return went, max(0, min(count, excess - went))
 
@@ -198,7 +198,7 @@ class Inlet:
         self._waiting_for = what
         self._resume = resume
         if target is not None:
-            target.watch(low, resume)
+            target.when_drained(low, resume)
         if isinstance(self._to, str):
             self._core.registry.when_registered(self._to, resume)
 

@@ -38,11 +38,7 @@ _DOWN: dict[type, Any] = {PID: MessageDownPID, Alias: MessageDownAlias, Event: M
 """The message for each kind of subject; for all others, which are names, the one for names."""
 
 
-BROUGHT = (*_EXIT.values(), MessageExitName, *_DOWN.values(), MessageDownName)
-"""What links and monitors bring."""
-
-
-class Relations:
+class Links:
     """The links and monitors of one node, by subject. Messages name the subject as the consumer gave it.
 
     on_unsubscribed: called with an event when its last consumer has gone.

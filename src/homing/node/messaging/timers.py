@@ -76,11 +76,19 @@ class Timer:
                 self.cancel()  # that address never comes back
 
 
-def start_timer(core: Core, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> CancelTimer:
-    """Starts a timer of `owner` and gives the function that cancels it. Raises `BadOption` for a bad time or
-    address."""
-    check_seconds("seconds", seconds, zero=not periodic)
-    missing = core.registry.missing(to)
-    if isinstance(missing, ValueError):
-        raise missing
-    return Timer(core, owner, to, message, seconds, periodic).cancel
+class Timers:
+    """Starts the timers of one node."""
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def start(self, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> CancelTimer:
+        """Starts a timer of `owner` and returns the function that cancels it. Raises `BadOption` for a bad time or
+        address."""
+        check_seconds("seconds", seconds, zero=not periodic)
+        missing = self._core.registry.missing(to)
+        if isinstance(missing, ValueError):
+            raise missing
+        return Timer(self._core, owner, to, message, seconds, periodic).cancel

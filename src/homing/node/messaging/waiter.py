@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...gen import CallTimeout, ProcessState, Ref, Target
 from ..mailbox.mailbox import Entry
 from ..mailbox.overflow import request_overflows
+from ..scheduling.scheduler import InlineRequest
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _RUNNING, _WAIT = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE
 
 
-class Waiter:
+class Waiter(InlineRequest):
     """The answer may come before the caller has to wait for it: then it is `done` at once, and there is no future.
 
     caller: None if it comes from outside of all processes.
@@ -30,9 +31,7 @@ class Waiter:
         "_limited",
         "_priority",
         "answer",
-        "callee",
         "caller",
-        "done",
         "error",
         "ref",
         "target",
@@ -60,7 +59,7 @@ class Waiter:
         self._limited = limited
         self._future: asyncio.Future[None] | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """The caller waits from here on."""
         callee, caller = self.callee, self.caller
         if callee.pending is None:
@@ -88,7 +87,7 @@ class Waiter:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """The caller waits no more."""
         caller = self.caller
         if self.callee.pending is not None:

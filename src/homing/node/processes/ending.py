@@ -56,7 +56,7 @@ class _Ending:
         self.left = {process.id: process for process in processes}
         self._done = asyncio.Event()
         for pid, process in self.left.items():
-            process.watch(-1, partial(self._ended, pid))  # no lane is ever that empty: it is called at the end
+            process.when_ended(partial(self._ended, pid))
 
     def _ended(self, pid: PID) -> None:
         del self.left[pid]

@@ -38,8 +38,6 @@ from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
 from ..logs import META_LOGGER, ContextAdapter, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
-from ..messaging.flow import Inlet
-from ..messaging.timers import start_timer
 from ..scheduling.activity import Activity, forget_frames
 from ..scheduling.stepping import stepped
 
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..core import Core
+    from ..messaging.flow import Inlet
     from .process import Process
 
 _NORMAL = MessagePriority.NORMAL
@@ -122,11 +121,11 @@ class MetaRunner(Activity):
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         self._require_timer("send_after")
-        return start_timer(self.core, self, to, message, seconds, periodic=False)
+        return self.core.timers.start(self, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         self._require_timer("send_every")
-        return start_timer(self.core, self, to, message, seconds, periodic=True)
+        return self.core.timers.start(self, to, message, seconds, periodic=True)
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
         self.on_loop(self.core.calls.answer, ref, answer)
@@ -139,9 +138,7 @@ class MetaRunner(Activity):
         return self.core.calls.waits(ref)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
-        from .spawning import spawn_meta
-
-        return await spawn_meta(self.core, self.owner, behavior, options)
+        return await self.core.spawn_meta(self.owner, behavior, options)
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
@@ -150,7 +147,7 @@ class MetaRunner(Activity):
 
     def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
-        return Inlet(self.core, self, to, high, low, ready, overflow)
+        return self.core.make_inlet(self, to, high, low, ready, overflow)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -192,7 +189,7 @@ class MetaRunner(Activity):
         try:
             pending = self.behavior.start()
             if is_coroutine(pending):
-                await stepped(pending, partial(self.scheduler.hold, self))
+                await stepped(pending, partial(self.scheduler.run_for, self))
             elif pending is not None:
                 await pending
         except asyncio.CancelledError:
@@ -230,7 +227,7 @@ class MetaRunner(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashed(self.log, "meta-process %s %s crashed: %r", self.id, self._kind, reason, fault=fault)
+            self.core.crashed(self.log, "%s crashed: %r", self.title, reason, fault=fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
@@ -309,7 +306,15 @@ class MetaRunner(Activity):
         self._log = None
 
     def terminate_failed(self, error: BaseException) -> None:
-        self.log.error("terminate of meta-process %s %s failed: %r", self.id, self._kind, error, exc_info=error)
+        self.log.error("terminate of %s failed: %r", self.title, error, exc_info=error)
+
+    @property
+    def title(self) -> str:
+        return f"meta-process {self.id} {self._kind}"
+
+    @property
+    def log_adapter(self) -> ContextAdapter:
+        return self.log
 
     @property
     def _kind(self) -> str:
@@ -321,7 +326,7 @@ class MetaRunner(Activity):
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
         self.core.calls.callee_gone(self, reason)
-        self.core.relations.subject_gone(self.id, self.owner.id, reason)
+        self.core.links.subject_gone(self.id, self.owner.id, reason)
         self.release()
         self.core.changed()
 

@@ -2,12 +2,12 @@ from ..scheduling.activity cimport Activity
 
 
 cdef class Process(Activity):
-    cdef public dict estates
+    cdef public dict preserved_mailboxes
     cdef public dict metas
     cdef public object ahead
     cdef public object application
     cdef public object env
-    cdef public object estate
+    cdef public object set_aside
     cdef public object leader
     cdef public object name
     cdef public object parent

@@ -1,4 +1,4 @@
-"""The process: identity, relations, and the order in which it ends.
+"""The process: identity, links, and the order in which it ends.
 
 It ends in this order, on every path: no address leads to it any more; its meta-processes end (sockets close); its
 `terminate` runs; callers that wait for it, links and monitors are told. Whoever is told can bind the same port at once.
@@ -29,7 +29,7 @@ from ...gen import (
 )
 from ...gen.hooks import ProcessHooks
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
-from ..mailbox.preserved import Estate, describe, send_dead_letter
+from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
 from ..scheduling.activity import Activity
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Process(Activity):
 
     ahead: messages out of its main lane that a thread of its own may go on with; see `node/processes/threaded.py`.
     application: the name of the one that it belongs to.
-    estate: what waited when it was killed, until it has ended.
-    estates: what waited at children that have ended, until they have a successor.
+    set_aside: what waited when it was killed, until it has ended.
+    preserved_mailboxes: what waited at children that have ended, until they have a successor.
     hooks: what its behavior base has to say.
     letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
@@ -57,8 +57,6 @@ class Process(Activity):
         "application",
         "ending",
         "env",
-        "estate",
-        "estates",
         "events",
         "hooks",
         "leader",
@@ -69,7 +67,9 @@ class Process(Activity):
         "name",
         "open_calls",
         "parent",
+        "preserved_mailboxes",
         "reason",
+        "set_aside",
     )
 
     id: PID
@@ -91,8 +91,8 @@ class Process(Activity):
         self.options = options
         self.ahead: deque[Entry] | None = None
         self.application: str | None = None
-        self.estate: Estate | None = None
-        self.estates: dict[PID, Estate] | None = None
+        self.set_aside: PreservedMailbox | None = None
+        self.preserved_mailboxes: dict[PID, PreservedMailbox] | None = None
         self.name: str | None = None
         self.open_calls = 0
         self.letters = 0
@@ -149,14 +149,14 @@ class Process(Activity):
             raise NotAllowed(f"{alias} is not an alias of {self.id}")
         self.aliases.discard(alias)
         self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
-        self.core.relations.subject_gone(alias, self.id, Unregistered())
+        self.core.links.subject_gone(alias, self.id, Unregistered())
 
     def unregister_name(self) -> None:
         """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
         name = self.name
         if name is not None:
             self.core.registry.unregister_name(self)
-            self.core.relations.subject_gone(name, self.id, Unregistered())
+            self.core.links.subject_gone(name, self.id, Unregistered())
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Process(Activity):
         elif self.alive:
             self._leave()
             self.state = _ZOMBIE
-            self._lay_aside()  # so the turn in which it may be finds nothing more
+            self._set_aside()  # so the turn in which it may be finds nothing more
             if self.task is not None:
                 self.task.cancel()
         elif self.state is _ZOMBIE:
@@ -209,10 +209,10 @@ class Process(Activity):
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
         if fault is not None and not is_orderly(reason):
-            text = "process %s crashed%s: %r"
-            self.core.crashed(self.log_adapter, text, self._title(), describe(hand), reason, fault=fault)
+            text = "%s crashed%s: %r"
+            self.core.crashed(self.log_adapter, text, self.title, describe(hand), reason, fault=fault)
         elif not is_orderly(reason):
-            self.log_adapter.info("process %s ended: %r", self._title(), reason)
+            self.log_adapter.info("%s ended: %r", self.title, reason)
         if hand is not None and not is_orderly(reason):
             send_dead_letter(self, hand, reason, in_hand=True)
         del hand
@@ -226,11 +226,12 @@ class Process(Activity):
         self.terminate(reason, self.hooks.terminate_timeout)
 
     def terminate_failed(self, error: BaseException) -> None:
-        self.log_adapter.error("terminate of process %s failed: %r", self._title(), error, exc_info=error)
+        self.log_adapter.error("terminate of %s failed: %r", self.title, error, exc_info=error)
 
-    def _title(self) -> str:
+    @property
+    def title(self) -> str:
         name = f" ({self.name!r})" if self.name else ""
-        return f"{self.id}{name} {type(self.behavior).__name__}"
+        return f"process {self.id}{name} {type(self.behavior).__name__}"
 
     def _leave(self) -> None:
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
@@ -262,15 +263,15 @@ class Process(Activity):
         core.processes.pop(self.id, None)
         if self.name is not None:
             del core.registry.names[self.name]
-        self._leave_estate(reason)
-        relations = core.relations
-        relations.consumer_gone(self)
+        self._leave_mailbox(reason)
+        links = core.links
+        links.consumer_gone(self)
         core.events.owner_gone(self, reason)
-        relations.subject_gone(self.id, self.id, reason)
+        links.subject_gone(self.id, self.id, reason)
         if self.name is not None:
-            relations.subject_gone(self.name, self.id, reason)
+            links.subject_gone(self.name, self.id, reason)
         for alias in self.aliases or ():
-            relations.subject_gone(alias, self.id, reason)
+            links.subject_gone(alias, self.id, reason)
         self.release()
         if self.application is not None:
             core.applications.process_ended(self, reason)
@@ -279,49 +280,49 @@ class Process(Activity):
     # --- what it leaves -------------------------------------------------------------------------------------
 
     @property
-    def _has_estate(self) -> bool:
+    def _preserves(self) -> bool:
         """True if what waits at its end is somebody's."""
         return self.options.preserve_mailbox or self.options.dead_letters is not None
 
-    def _lay_aside(self) -> None:
+    def _set_aside(self) -> None:
         """Takes what waits out of the lanes, for a successor if there may be one."""
-        if self._has_estate:
-            self.estate = Estate(self)
-            self.estate.collect()
+        if self._preserves:
+            self.set_aside = PreservedMailbox(self)
+            self.set_aside.collect()
         self.discard()
 
-    def _leave_estate(self, reason: Exception) -> None:
+    def _leave_mailbox(self, reason: Exception) -> None:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
-        estate, self.estate = self.estate, None
-        heir = self._heir()
-        if estate is None and self._has_estate and (is_succeeded(reason) or (heir and heir.hooks.succeeds_orderly)):
-            estate = Estate(self)
-        if estate is not None:
-            estate.collect()
-            if heir is not None:
-                if heir.estates is None:
-                    heir.estates = {}
-                heir.estates[self.id] = estate
-                self.core.calls.callee_gone(self, reason, estate.refs())
+        mailbox, self.set_aside = self.set_aside, None
+        keeper = self._keeper()
+        if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
+            mailbox = PreservedMailbox(self)
+        if mailbox is not None:
+            mailbox.collect()
+            if keeper is not None:
+                if keeper.preserved_mailboxes is None:
+                    keeper.preserved_mailboxes = {}
+                keeper.preserved_mailboxes[self.id] = mailbox
+                self.core.calls.callee_gone(self, reason, mailbox.refs())
                 return
-            estate.bury()
+            mailbox.give_up()
         self.core.calls.callee_gone(self, reason)
 
-    def _heir(self) -> Process | None:
+    def _keeper(self) -> Process | None:
         """The parent, if it starts a successor that gets what waits here."""
         parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
         return parent if parent is not None and parent.alive and parent.hooks.succeeds else None
 
-    def forget_estate(self, child: PID) -> None:
+    def forget_preserved(self, child: PID) -> None:
         """There will be no successor of `child`: what waited there is lost."""
-        if self.estates is not None:
-            estate = self.estates.pop(child, None)
-            if estate is not None:
-                estate.bury()
+        if self.preserved_mailboxes is not None:
+            mailbox = self.preserved_mailboxes.pop(child, None)
+            if mailbox is not None:
+                mailbox.give_up()
 
     def release(self) -> None:
-        for child in tuple(self.estates or ()):
-            self.forget_estate(child)
+        for child in tuple(self.preserved_mailboxes or ()):
+            self.forget_preserved(child)
         super().release()
 
     def info(self) -> ProcessInfo:

@@ -67,7 +67,7 @@ async def spawn(
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
-        pending = core.scheduler.hold(process, process.run_init, args)
+        pending = core.scheduler.run_for(process, process.run_init, args)
         result = await _bounded(process, pending, behavior, options) if is_coroutine(pending) else pending
         if process.hooks.configures:
             configured = process.hooks.configure(result)
@@ -77,24 +77,24 @@ async def spawn(
             raise ProcessTerminated(process.id, TerminateKill())
     except BaseException as error:
         if parent is not None:
-            core.relations.unlink(parent, process.id)  # the parent is told by what is raised here
+            core.links.unlink(parent, process.id)  # the parent is told by what is raised here
         await process.fail_init(as_reason(error))
         _keep_for_next(parent, process, previous)
         raise
-    if parent is not None and parent.estates and previous in parent.estates:
-        parent.estates.pop(previous).hand_to(process)
+    if parent is not None and parent.preserved_mailboxes and previous in parent.preserved_mailboxes:
+        parent.preserved_mailboxes.pop(previous).hand_to(process)
     process.start()
     return process.id
 
 
 def _keep_for_next(parent: Process | None, failed: Process, previous: PID | None) -> None:
     """What came to a successor that could not start waits for the next one."""
-    if parent is not None and parent.estates and failed.id in parent.estates:
-        estate = parent.estates.get(previous) if previous is not None else None
-        if estate is None:
-            parent.forget_estate(failed.id)
+    if parent is not None and parent.preserved_mailboxes and failed.id in parent.preserved_mailboxes:
+        mailbox = parent.preserved_mailboxes.get(previous) if previous is not None else None
+        if mailbox is None:
+            parent.forget_preserved(failed.id)
         else:
-            estate.absorb(parent.estates.pop(failed.id))
+            mailbox.extend(parent.preserved_mailboxes.pop(failed.id))
 
 
 def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior], options: ProcessOptions) -> Process:
@@ -128,9 +128,9 @@ def _link_family(core: Core, parent: Process | None, process: Process, options: 
             raise BadOption("link_parent", True, "only a process can be the linked parent; spawn from a process")
         return
     if options.link_parent:
-        core.relations.link(process, parent.id)
+        core.links.link(process, parent.id)
     if options.link_child:
-        core.relations.link(parent, process.id)
+        core.links.link(parent, process.id)
 
 
 async def _bounded(
@@ -142,7 +142,7 @@ async def _bounded(
     """Awaits an `init` that is asynchronous, or on another thread, for `init_timeout` at most."""
     try:
         async with asyncio.timeout(options.init_timeout) as limit:
-            return await stepped(pending, partial(activity.scheduler.hold, activity))
+            return await stepped(pending, partial(activity.scheduler.run_for, activity))
     except TimeoutError:
         if limit.expired():
             raise InitTimeout(behavior.__name__, options.init_timeout) from None
@@ -174,7 +174,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         if adopted is not None:
             adopted.adopt(core, owner, behavior, hooks, checked)
         _register_meta(core, owner, meta)
-        pending: Any = core.scheduler.hold(meta, behavior.init, meta)
+        pending: Any = core.scheduler.run_for(meta, behavior.init, meta)
         if is_coroutine(pending):
             await _bounded(meta, pending, type(behavior), options)
         if not meta.alive or meta.lingering or meta.owner is not owner:

@@ -1,4 +1,4 @@
-"""Crossing from another thread to the node's: what the runtime does, it does on its own thread.
+"""The bridge from another thread to the node's: what the runtime does, it does on its own thread.
 
 `on_node_thread` makes of a behavior class one whose methods may be used on any thread: each method of the behavior's
 base (`act.Actor`, say) runs on the node's thread, and who called it on another waits for the outcome. So errors are
@@ -28,7 +28,7 @@ _LOOK_AGAIN = 1.0
 """Seconds after which a waiting thread looks whether the loop was closed without having come to it."""
 
 
-class _Crossing:
+class _BridgedCall:
     """One function on its way to the node's thread, and its outcome on the way back."""
 
     __slots__ = ("_arrived", "_function", "error", "result")
@@ -61,28 +61,28 @@ def run_on_loop(core: Core, function: Callable[[], T]) -> T:
     """
     if get_ident() == core.thread:
         return function()
-    crossing = _Crossing(function)
-    core.from_thread(crossing.run)
-    crossing.wait(core)
-    error = crossing.error
+    call = _BridgedCall(function)
+    core.from_thread(call.run)
+    call.wait(core)
+    error = call.error
     if error is None:
-        result: T = crossing.result
+        result: T = call.result
         return result
     try:
         raise error
     finally:
-        del error, crossing  # its traceback leads here, and must not lead back to it
+        del error, call  # its traceback leads here, and must not lead back to it
 
 
 async def await_on_loop(process: Process, pending: Coroutine[Any, Any, T]) -> T:
     """Awaits `pending` in a task of the node's loop, from the event loop of another thread, and charges `process` the
     time. A cancellation goes with it. Raises `NodeTerminated` if the loop is closed."""
     loop = process.core.loop
-    crossing = _outcome(process, pending)
+    outcome = _outcome(process, pending)
     try:
-        future = asyncio.run_coroutine_threadsafe(crossing, loop)
+        future = asyncio.run_coroutine_threadsafe(outcome, loop)
     except RuntimeError:
-        crossing.close()
+        outcome.close()
         pending.close()
         raise NodeTerminated(process.core.name) from None
     result, error = await asyncio.wrap_future(future)
@@ -131,17 +131,17 @@ def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
             )
         base = next(kind for kind in behavior.__mro__ if "_runtime_hooks" in vars(kind))
         names = {name: getattr(behavior, name) for name in ("__module__", "__qualname__", "__doc__")}
-        bases = (_Unannounced, behavior, _crossing_base(base))
+        bases = (_Unannounced, behavior, _bridged_base(base))
         derived = new_class(behavior.__name__, bases, exec_body=lambda namespace: namespace.update(names))
         behavior._on_node_thread = derived  # type: ignore[attr-defined]
     return derived
 
 
 @cache
-def _crossing_base(base: type[Any]) -> type[Any]:
+def _bridged_base(base: type[Any]) -> type[Any]:
     """`base`, with each of its methods, but for the callbacks, made to run on the node's thread."""
     methods = {
-        name: _crossing(getattr(base, name))
+        name: _bridged(getattr(base, name))
         for kind in base.__mro__
         for name, value in vars(kind).items()
         if callable(value) and not isinstance(value, type) and not name.startswith("__")
@@ -150,11 +150,11 @@ def _crossing_base(base: type[Any]) -> type[Any]:
     return type(base.__name__, (base,), {"__slots__": (), "__module__": base.__module__, **methods})
 
 
-def _crossing(method: Callable[..., Any]) -> Callable[..., Any]:
+def _bridged(method: Callable[..., Any]) -> Callable[..., Any]:
     if iscoroutinefunction(method):
 
         @wraps(method)
-        async def crossed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        async def bridged(self: Any, *args: Any, **kwargs: Any) -> Any:
             process: Process = self._process
             pending = method(self, *args, **kwargs)
             return await (pending if get_ident() == process.core.thread else await_on_loop(process, pending))
@@ -162,7 +162,7 @@ def _crossing(method: Callable[..., Any]) -> Callable[..., Any]:
     else:
 
         @wraps(method)
-        def crossed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def bridged(self: Any, *args: Any, **kwargs: Any) -> Any:
             return run_on_loop(self._process.core, lambda: method(self, *args, **kwargs))
 
-    return crossed
+    return bridged

@@ -1,6 +1,6 @@
 """A process on a thread of its own: its callbacks may block, and the node's loop goes on.
 
-The mailbox, the state and the relations stay on the loop, as with any process. The loop hands the next message to the
+The mailbox, the state and the links stay on the loop, as with any process. The loop hands the next message to the
 thread, and with it some that may follow, until anything comes to a higher lane: that gets ahead between any two. What
 the callbacks do with `self` crosses back to the loop (`node/processes/thread_bridge.py`).
 """
@@ -81,7 +81,7 @@ class ThreadedProcess(Process):
 
     def _hand_over(self) -> None:
         """Gives the next message to the thread, and what may follow it; without any, waits for one."""
-        main = None if self.held else self.main
+        main = None if self.paused else self.main
         lane = self.urgent or self.system or main or self.logs
         if not lane:
             self._rest()
@@ -91,8 +91,8 @@ class ThreadedProcess(Process):
         if lane is main and not self.limit:  # else more would wait than the limit allows
             self.ahead.extend(lane.popleft() for _ in range(min(len(lane), MOST_AHEAD)))
         self._job = self._worker.submit(self._entries(first), self._handled)
-        if self.watchers is not None:
-            self.notify_watchers()
+        if self.drain_callbacks is not None:
+            self.run_drain_callbacks()
 
     def _entries(self, entry: Entry) -> Iterator[Callable[[], Any]]:
         """The callbacks for `entry` and for what follows it, on the thread."""

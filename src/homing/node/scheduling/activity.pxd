@@ -30,8 +30,8 @@ cdef class Activity(Mailbox):
     cpdef turn(self, double deadline, Py_ssize_t budget)
 
     @cython.locals(count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)
-    cpdef advance(self, double deadline, Py_ssize_t budget, carrier)
+    cpdef advance(self, double deadline, Py_ssize_t budget, callback_task)
 
-    cpdef carry_on(self, pending, double deadline, Py_ssize_t budget, carrier)
+    cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, callback_task)
     cpdef turn_over(self)
     cpdef _rest(self)

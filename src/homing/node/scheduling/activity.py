@@ -1,8 +1,8 @@
 """The activity: what processes and meta-processes have in common. A mailbox, a state, and turns in which it is drained.
 
-A callback that is `def` runs inline in the scheduler's slice. Where one gives back a coroutine, the rest of the turn
-runs in the task of a carrier, still in the slice. If that callback waits for something, the activity stays `running`
-and its mailbox waits until the callback is done.
+A callback that is `def` runs inline in the scheduler's slice. If one returns a coroutine, the rest of the turn runs in
+a callback task, still in the slice. If that callback waits for something, the activity stays `running` and its mailbox
+waits until the callback is done.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from .stepping import stepped
 if TYPE_CHECKING:
     from ...gen import MetaBehavior, MetaOptions, ProcessBehavior, ProcessOptions
     from ..core import Core
+    from ..logs import ContextAdapter
     from ..messaging.timers import Cancellable
     from ..messaging.waiter import Waiter
-    from .callback_tasks import Carrier, Pending
+    from .callback_tasks import CallbackTask, Pending
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -97,6 +98,16 @@ class Activity(Mailbox):
 
     # --- what the two kinds do differently ---------------------------------------------------------------
 
+    @property
+    def title(self) -> str:
+        """Its kind, address, name and behavior, for the log."""
+        return repr(self)
+
+    @property
+    def log_adapter(self) -> ContextAdapter:
+        """Its logger."""
+        raise NotImplementedError
+
     def traps_exit(self, sender: PID) -> bool:
         """True if an exit signal from `sender` becomes a message here."""
         return False
@@ -140,7 +151,7 @@ class Activity(Mailbox):
         self.state = _RUNNING
         pending = self.advance(deadline, budget, None)
         if pending is not None:
-            self.core.carriers.carry(self, pending, deadline, budget)
+            self.core.callback_tasks.start(self, pending, deadline, budget)
             if self.task is None:
                 self.turn_over()
         elif self.state is _RUNNING:
@@ -148,11 +159,11 @@ class Activity(Mailbox):
         else:
             self.turn_over()
 
-    def advance(self, deadline: float, budget: int, carrier: Carrier | None) -> Pending | None:
+    def advance(self, deadline: float, budget: int, callback_task: CallbackTask | None) -> Pending | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
 
-        That callback's coroutine is given back: with a `carrier`, in whose task this runs, when it has begun to wait;
-        else before it has begun.
+        Returns that callback's coroutine: with a `callback_task`, in which this runs, when it has begun to wait; else
+        before it has begun.
 
         The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
         slow ones stop in time, also those that come after many quick ones.
@@ -171,7 +182,7 @@ class Activity(Mailbox):
                     lane = self.urgent
                 elif self.system:
                     lane = self.system
-                elif main and not self.held:
+                elif main and not self.paused:
                     if forwards:
                         message = None
                         count += self.take_main()
@@ -201,13 +212,13 @@ class Activity(Mailbox):
                 count += 1
                 result = message.handle(self) if sender is None else handle(sender, message)
                 if result is not None and is_coroutine(result):
-                    if carrier is None or carrier.begin(result):
+                    if callback_task is None or callback_task.start_callback(result):
                         self.handled += count
                         self.hand = message if sender is None else (sender, message)
-                        if self.watchers is not None:
-                            self.notify_watchers()  # the callback may take long, and this was taken out of the lane
+                        if self.drain_callbacks is not None:
+                            self.run_drain_callbacks()  # the callback may take long, and this was taken out of the lane
                         return result
-                    if carrier.touched:
+                    if callback_task.touched:
                         break
         except BaseException as error:
             failure = error
@@ -220,11 +231,13 @@ class Activity(Mailbox):
             self.failed(failure)
         return None
 
-    def carry_on(self, pending: Pending, deadline: float, budget: int, carrier: Carrier) -> Pending | None:
-        """Goes on with a turn in the task of `carrier`. Gives back the coroutine that has begun to wait, if any."""
+    def continue_turn(
+        self, pending: Pending, deadline: float, budget: int, callback_task: CallbackTask
+    ) -> Pending | None:
+        """Goes on with a turn in `callback_task`. Returns the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
-            if carrier.begin(pending):
+            if callback_task.start_callback(pending):
                 return pending
         except BaseException as error:
             failure = error
@@ -233,8 +246,8 @@ class Activity(Mailbox):
             self.failed(failure)
             return None
         self.hand = None
-        if not carrier.touched:
-            return self.advance(deadline, budget, carrier)
+        if not callback_task.touched:
+            return self.advance(deadline, budget, callback_task)
         return None
 
     def turn_over(self) -> None:
@@ -247,10 +260,10 @@ class Activity(Mailbox):
     def _rest(self) -> None:
         """A turn is over: back into the queue if there is more to do, else sleep."""
         self.state = _SLEEP
-        if self.watchers is not None:
-            self.notify_watchers()
+        if self.drain_callbacks is not None:
+            self.run_drain_callbacks()
         self.scheduled = False
-        if self.urgent or self.system or (self.main and not self.held) or self.logs:
+        if self.urgent or self.system or (self.main and not self.paused) or self.logs:
             self.scheduler.schedule(self)
 
     def failed(self, error: BaseException) -> None:
@@ -272,7 +285,7 @@ class Activity(Mailbox):
     def terminate(self, reason: Exception, seconds: float | None) -> None:
         """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
         try:
-            pending: Any = self.scheduler.hold(self, self.behavior.terminate, reason)
+            pending: Any = self.scheduler.run_for(self, self.behavior.terminate, reason)
         except BaseException as error:
             self.terminate_failed(error)
             pending = None
@@ -285,7 +298,7 @@ class Activity(Mailbox):
     async def _terminate_later(self, pending: Coroutine[Any, Any, None], seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await stepped(pending, partial(self.scheduler.hold, self))
+                await stepped(pending, partial(self.scheduler.run_for, self))
         except BaseException as error:
             self.terminate_failed(error)
 
@@ -304,23 +317,23 @@ class Activity(Mailbox):
         if self.task is not None:
             self.core.loop.call_soon(self.task.cancel)
 
-    # --- holding the main lane ----------------------------------------------------------------------------
+    # --- pausing the main lane ----------------------------------------------------------------------------
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Leaves the main lane alone until `resume`."""
-        self.held = True
+        self.paused = True
 
     def resume(self) -> None:
         """Takes from the main lane again."""
-        if self.held:
-            self.held = False
+        if self.paused:
+            self.paused = False
             if self.main and not self.scheduled:
                 self.scheduler.schedule(self)
 
     def put_back(self, entries: list[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
         self.main_lane().extendleft(reversed(entries))
-        self.held = False
+        self.paused = False
         if not self.scheduled:
             self.scheduler.schedule(self)
 
@@ -344,12 +357,12 @@ class Activity(Mailbox):
         super().discard()
 
     def release(self) -> None:
-        """Frees what an activity that has ended holds: timers, waiting messages, callers, watchers."""
+        """Frees what an activity that has ended holds: timers, waiting messages, callers, drain callbacks."""
         self.hand = None
         for timer in tuple(self.timers or ()):
             timer.cancel()
         self.discard()
-        self.notify_watchers(ended=True)
+        self.run_drain_callbacks(ended=True)
 
 
 def forget_frames(error: BaseException | None) -> None:

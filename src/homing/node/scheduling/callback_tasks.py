@@ -1,4 +1,4 @@
-"""Carriers: the tasks in which asynchronous callbacks run, lent before they are needed.
+"""Callback tasks: the tasks in which asynchronous callbacks run, lent before they are needed.
 
 A task that is made for a callback begins with it an iteration of the loop later, and most callbacks never wait for
 anything. So tasks that have served a callback are kept, and a slice steps one of them itself, as the loop would, for
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 MOST_SPARE = 64
-"""Carriers that wait for work at most. At work are as many as there are callbacks that have not returned."""
+"""CallbackTasks that wait for work at most. At work are as many as there are callbacks that have not returned."""
 
 _NAME = "homing callback"
 _RETURNED = object()
@@ -42,20 +42,20 @@ def _pause(gate: asyncio.Future[None]) -> Generator[Any, Any, None]:
     yield gate
 
 
-class Carriers:
-    """The carriers of one node. Each begins with a copy of the scheduler's context."""
+class CallbackTasks:
+    """The callback tasks of one node. Each begins with a copy of the scheduler's context."""
 
     __slots__ = ("_closed", "_done", "_spare", "loop", "scheduler")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.loop = scheduler.loop
-        self._spare: list[Carrier] = []
+        self._spare: list[CallbackTask] = []
         self._closed = False
         self._done: asyncio.Future[None] = self.loop.create_future()
         self._done.set_result(None)
 
-    def carry(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
+    def start(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
         """Goes on with a turn in which a callback gave back `pending`. If the turn is not over when this returns, then
         `activity.task` is the task in which it goes on."""
         if not activity.alive:
@@ -65,28 +65,28 @@ class Carriers:
             return
         spare = self._spare
         while spare:
-            carrier = spare.pop()
-            if not carrier.gate.done():  # else somebody has cancelled all tasks that there are
-                carrier.step(activity, pending, deadline, budget, self._done)
+            callback_task = spare.pop()
+            if not callback_task.gate.done():  # else somebody has cancelled all tasks that there are
+                callback_task.step(activity, pending, deadline, budget, self._done)
                 return
-        Carrier(self, activity, pending)
+        CallbackTask(self, activity, pending)
 
-    def keep(self, carrier: Carrier) -> bool:
-        """Takes a carrier that has nothing to do. False if it is not needed."""
+    def keep(self, callback_task: CallbackTask) -> bool:
+        """Takes a callback task that has nothing to do. False if it is not needed."""
         if self._closed or len(self._spare) >= MOST_SPARE:
             return False
-        self._spare.append(carrier)
+        self._spare.append(callback_task)
         return True
 
     def close(self) -> None:
         """The node has stopped: ends those that wait for work."""
         self._closed = True
-        for carrier in self._spare:
-            carrier.task.cancel()
+        for callback_task in self._spare:
+            callback_task.task.cancel()
         self._spare.clear()
 
 
-class Carrier:
+class CallbackTask:
     """One task, and what it works on.
 
     gate: what the task waits for while it has nothing to do. It never comes: `step` lets the task go on.
@@ -109,7 +109,7 @@ class Carrier:
         "touched",
     )
 
-    def __init__(self, pool: Carriers, activity: Activity, pending: Pending) -> None:
+    def __init__(self, pool: CallbackTasks, activity: Activity, pending: Pending) -> None:
         """It begins with `pending`, a callback of `activity`, in the loop's next iteration."""
         self._pool = pool
         self._activity: Activity | None = activity
@@ -148,7 +148,7 @@ class Carrier:
             if outer is not None:
                 _enter_task(loop, outer)
 
-    def begin(self, pending: Pending) -> bool:
+    def start_callback(self, pending: Pending) -> bool:
         """Begins with a callback. True if it waits for something; else it has returned, and `touched` tells whether the
         task can serve another."""
         # `send` would raise where it returns, and that takes longer than the rest
@@ -185,11 +185,11 @@ class Carrier:
             self._references = getrefcount(self.task)
             self._weak_references = getweakrefcount(self.task)
             if in_slice:
-                waiting = activity.carry_on(pending, self._deadline, self._budget, self)
+                waiting = activity.continue_turn(pending, self._deadline, self._budget, self)
             else:
-                carry_on = partial(activity.carry_on, pending, self._deadline, self._budget)
-                waiting = scheduler.hold(activity, carry_on, self, True)
-                del carry_on
+                continue_turn = partial(activity.continue_turn, pending, self._deadline, self._budget)
+                waiting = scheduler.run_for(activity, continue_turn, self, True)
+                del continue_turn
             if waiting is not None:
                 in_slice = False
                 await self._finish(activity, waiting)
@@ -220,7 +220,7 @@ class Carrier:
             self._look()
             if activity.runnable and activity.alive and not self.touched and perf_counter() < self._deadline:
                 advance = partial(activity.advance, self._deadline, self._budget)
-                pending = self._pool.scheduler.hold(activity, advance, self, True)
+                pending = self._pool.scheduler.run_for(activity, advance, self, True)
 
     def references(self) -> int:
         """How many references to the task there are, whoever has them."""
@@ -243,15 +243,15 @@ class Carrier:
 
 
 @coroutine
-def _rest_of(carrier: Carrier, activity: Activity, inner: Pending) -> Generator[Any, Any, Any]:
-    """Awaits the rest of `inner`, with which `carrier` has begun, and charges the time in which it runs (not that in
-    which it waits) to `activity`."""
+def _rest_of(callback_task: CallbackTask, activity: Activity, inner: Pending) -> Generator[Any, Any, Any]:
+    """Awaits the rest of `inner`, with which `callback_task` has begun, and charges the time in which it runs (not that
+    in which it waits) to `activity`."""
     value: Any = None
-    hold = activity.scheduler.hold
-    waits_for, carrier._waits_for = carrier._waits_for, None
+    run_for = activity.scheduler.run_for
+    waits_for, callback_task._waits_for = callback_task._waits_for, None
     while True:
         send: Callable[[Any], Any] = inner.send
-        before = carrier.references()
+        before = callback_task.references()
         try:
             value = yield waits_for
         except GeneratorExit:
@@ -259,8 +259,8 @@ def _rest_of(carrier: Carrier, activity: Activity, inner: Pending) -> Generator[
             raise
         except BaseException as error:
             send, value = inner.throw, error
-        carrier.waited(before)
+        callback_task.waited(before)
         try:
-            waits_for = hold(activity, send, value, True)
+            waits_for = run_for(activity, send, value, True)
         except StopIteration as stop:
             return stop.value

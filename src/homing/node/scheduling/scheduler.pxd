@@ -2,7 +2,13 @@ cimport cython
 
 from .activity cimport Activity
 from ..mailbox.lane cimport Lane
-from ..messaging.waiter cimport Waiter
+
+
+cdef class InlineRequest:
+    cdef public Activity callee
+    cdef public bint done
+
+    cpdef put(self)
 
 
 cdef class Scheduler:
@@ -13,7 +19,7 @@ cdef class Scheduler:
     cdef public Py_ssize_t turn_messages
     cdef public double turn_seconds
     cdef public double slice_seconds
-    cdef public Activity holder
+    cdef public Activity current
     cdef public double since
     cdef public double lent
     cdef public double stall_seconds
@@ -25,19 +31,19 @@ cdef class Scheduler:
     cpdef schedule(self, Activity activity)
 
     @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)
-    cpdef hold(self, Activity activity, function, argument, bint charged=*)
+    cpdef run_for(self, Activity activity, function, argument, bint charged=*)
 
     @cython.locals(activity=Activity, ready=Lane, now=double, later=double, end=double, outer=Activity, since=double, lent=double, entered=double)
     cpdef _slice(self)
 
     @cython.locals(now=double, end=double)
-    cpdef double run_inline(self, Waiter waiter) except? -1
+    cpdef double run_inline(self, InlineRequest request) except? -1
 
     @cython.locals(callee=Activity)
-    cpdef _deliver(self, Waiter waiter)
+    cpdef _deliver(self, InlineRequest request)
 
     @cython.locals(ready=Lane, before=double)
-    cpdef _run_nested(self, Waiter waiter, double end)
+    cpdef _run_nested(self, InlineRequest request, double end)
 
     @cython.locals(activity=Activity, ready=Lane, now=double, later=double, outer=Activity, since=double, lent=double, entered=double)
-    cpdef _run_until(self, Waiter waiter)
+    cpdef _run_until(self, InlineRequest request)

@@ -20,7 +20,6 @@ from ...gen import NodeOptions
 from ..mailbox.lane import make_lane
 
 if TYPE_CHECKING:
-    from ..messaging.waiter import Waiter
     from .activity import Activity
 
 MOST_NESTED = 8
@@ -29,16 +28,29 @@ MOST_NESTED = 8
 logger = logging.getLogger("homing.scheduler")
 
 
-def _nobody_is_told(holder: Activity, since: float, seconds: float) -> None:
+def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
     """There is no watchdog."""
+
+
+class InlineRequest:
+    """A request whose callee is to run at once. callee: receives it. done: it has been answered."""
+
+    __slots__ = ("callee", "done")
+
+    callee: Activity
+    done: bool
+
+    def put(self) -> None:
+        """Puts the request into the mailbox of the callee. Raises `MailboxFull`."""
+        raise NotImplementedError
 
 
 class Scheduler:
     """One queue of runnable activities on one event loop.
 
-    holder: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
+    current: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
         others had it, whose turns it ran inside of its own. For the watchdog.
-    stall_seconds: `on_stall(holder, since, seconds)` is called when one has held the loop that long.
+    stall_seconds: `on_stall(activity, since, seconds)` is called when one has held the loop that long.
     armed: a slice is running or will run; adding to `ready` is enough.
     context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
         a task of the user's say, lends its own to nobody.
@@ -50,7 +62,7 @@ class Scheduler:
         "_inline_end",
         "armed",
         "context",
-        "holder",
+        "current",
         "lent",
         "loop",
         "on_stall",
@@ -70,7 +82,7 @@ class Scheduler:
         self._depth = 0
         self._end = 0.0
         self._inline_end = 0.0
-        self.holder: Activity | None = None
+        self.current: Activity | None = None
         self.since = 0.0
         self.lent = 0.0
         self.stall_seconds = inf
@@ -87,14 +99,14 @@ class Scheduler:
             self.armed = True
             self.loop.call_soon(self._slice, context=self.context.copy())
 
-    def hold(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
+    def run_for(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
         """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
 
         charged: adds the time to its running time.
         """
-        outer, since, lent = self.holder, self.since, self.lent
+        outer, since, lent = self.current, self.since, self.lent
         now = perf_counter()
-        self.holder = activity
+        self.current = activity
         self.since = now
         self.lent = 0.0
         try:
@@ -105,7 +117,7 @@ class Scheduler:
                 activity.running_time += seconds
             if seconds - self.lent >= self.stall_seconds:
                 self.on_stall(activity, now, seconds - self.lent)
-            self.holder, self.since, self.lent = outer, since, lent + seconds
+            self.current, self.since, self.lent = outer, since, lent + seconds
 
     def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
@@ -120,8 +132,8 @@ class Scheduler:
             self.context.copy().run(self._slice)
         return not self.armed
 
-    def run_inline(self, waiter: Waiter) -> float:
-        """Delivers the request of `waiter` and runs what that sets going, at once: where the answer comes before the
+    def run_inline(self, request: InlineRequest) -> float:
+        """Delivers the request of `request` and runs what that sets going, at once: where the answer comes before the
         slice is over, the call need not wait at all. Gives the seconds that the others took.
 
         A task that never has to wait would never let the loop poll: outside of a slice this goes on for `slice_seconds`
@@ -133,46 +145,46 @@ class Scheduler:
             end = self._inline_end = now + self.slice_seconds
             self.loop.call_soon(self._polled, context=self.context)
         if now >= end or self._depth >= MOST_NESTED:
-            self._deliver(waiter)
+            self._deliver(request)
             return 0.0
         if self.armed:
-            self._run_nested(waiter, end)
+            self._run_nested(request, end)
         else:
             self.armed = True
             try:
-                self._deliver(waiter)
+                self._deliver(request)
             finally:
                 self.context.copy().run(self._slice)
         return perf_counter() - now
 
-    def _deliver(self, waiter: Waiter) -> None:
-        waiter.put()
-        callee = waiter.callee
+    def _deliver(self, request: InlineRequest) -> None:
+        request.put()
+        callee = request.callee
         if not callee.scheduled:
             self.schedule(callee)
 
-    def _run_nested(self, waiter: Waiter, end: float) -> None:
-        """Runs who is made runnable by the request of `waiter`, and nobody else, until that is answered."""
+    def _run_nested(self, request: InlineRequest, end: float) -> None:
+        """Runs who is made runnable by the request of `request`, and nobody else, until that is answered."""
         ready, self.ready = self.ready, make_lane()
         before, self._end = self._end, end
         self._depth += 1
         try:
-            self._deliver(waiter)
+            self._deliver(request)
             if self.ready:
-                self.context.copy().run(self._run_until, waiter)
+                self.context.copy().run(self._run_until, request)
         finally:
             self._depth -= 1
             self._end = before
             ready.extend(self.ready)
             self.ready = ready
 
-    def _run_until(self, waiter: Waiter) -> None:
+    def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready
         now = perf_counter()
-        outer, since, lent, entered = self.holder, self.since, self.lent, now
-        while ready and not waiter.done and now < self._end:
+        outer, since, lent, entered = self.current, self.since, self.lent, now
+        while ready and not request.done and now < self._end:
             activity = ready.popleft()
-            self.holder = activity
+            self.current = activity
             self.since = now
             self.lent = 0.0
             activity.turn(now + self.turn_seconds, self.turn_messages)
@@ -181,7 +193,7 @@ class Scheduler:
             if later - now - self.lent >= self.stall_seconds:
                 self.on_stall(activity, now, later - now - self.lent)
             now = later
-        self.holder, self.since, self.lent = outer, since, lent + now - entered
+        self.current, self.since, self.lent = outer, since, lent + now - entered
 
     def _polled(self) -> None:
         self._inline_end = 0.0
@@ -190,11 +202,11 @@ class Scheduler:
         ready = self.ready
         now = perf_counter()
         end = self._end = now + self.slice_seconds
-        outer, since, lent, entered = self.holder, self.since, self.lent, now
+        outer, since, lent, entered = self.current, self.since, self.lent, now
         try:
             while ready:
                 activity = ready.popleft()
-                self.holder = activity
+                self.current = activity
                 self.since = now
                 self.lent = 0.0
                 activity.turn(now + self.turn_seconds, self.turn_messages)
@@ -209,7 +221,7 @@ class Scheduler:
             logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
             raise
         finally:
-            self.holder, self.since, self.lent = outer, since, lent + now - entered
+            self.current, self.since, self.lent = outer, since, lent + now - entered
             self._end = 0.0
             if ready:
                 self.loop.call_soon(self._slice, context=self.context.copy())

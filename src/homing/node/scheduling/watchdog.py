@@ -1,8 +1,9 @@
 """The watchdog: names the callback that holds the node's loop, while it does.
 
-The scheduler notes who has the loop, and since when (`Scheduler.holder`). A thread looks at that twice in the time that
-a callback may take, and logs whoever is over it, with the loop's stack at that moment. The loop counts, when the
-callback is over; what the thread has not seen, because the callback kept the interpreter's lock, is logged then.
+The scheduler notes which activity has the loop, and since when (`Scheduler.current`). A thread looks at that twice in
+the time that a callback may take, and logs an activity that takes longer, with the loop's stack at that moment. The
+loop counts, when the callback is over; what the thread has not seen, because the callback kept the interpreter's lock,
+is logged then.
 """
 
 from __future__ import annotations
@@ -15,14 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from traceback import StackSummary
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, NamedTuple, cast
-
-from ..processes.process import Process
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..core import Core
-    from ..logs import ContextAdapter
-    from ..processes.meta_process import MetaRunner
     from .activity import Activity
 
 _RUNTIME = str(Path(__file__).parents[2])
@@ -54,48 +51,48 @@ class Watchdog:
     def start(self) -> None:
         """Begins to watch, unless that is switched off."""
         if self._limit < inf:
-            threading.Thread(target=self._watch, name=f"homing watchdog {self._core.name}", daemon=True).start()
+            threading.Thread(target=self._run, name=f"homing watchdog {self._core.name}", daemon=True).start()
 
     def stop(self) -> None:
         """Ends the thread."""
         self._over.set()
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._over.wait(self._limit / 2) and not self._core.loop.is_closed():
             self._look()
 
     def _look(self) -> None:
         scheduler = self._core.scheduler
-        since, holder = scheduler.since, scheduler.holder
-        if holder is None or (holder, since) in self._reported or self._held(since) < self._limit:
+        since, activity = scheduler.since, scheduler.current
+        if activity is None or (activity, since) in self._reported or self._seconds_on_loop(since) < self._limit:
             return
-        place = place_of(self._core.thread, type(holder.behavior))
+        place = place_of(self._core.thread, type(activity.behavior))
         with self._lock:
-            if place is None or scheduler.holder is not holder or scheduler.since != since:
+            if place is None or scheduler.current is not activity or scheduler.since != since:
                 return  # it is over, and the stack is another's
-            self._reported.add((holder, since))
-            held = self._held(since)
-        _log_stall(holder, "has held the loop for %.2f s, in %s (%s:%d)", held, place)
+            self._reported.add((activity, since))
+            held = self._seconds_on_loop(since)
+        _log_stall(activity, "has held the loop for %.2f s, in %s (%s:%d)", held, place)
 
-    def _held(self, since: float) -> float:
+    def _seconds_on_loop(self, since: float) -> float:
         return perf_counter() - since - self._core.scheduler.lent
 
-    def _ended(self, holder: Activity, since: float, seconds: float) -> None:
+    def _ended(self, activity: Activity, since: float, seconds: float) -> None:
         """On the loop: a callback is over that held it for longer than the limit."""
         with self._lock:
-            seen = (holder, since) in self._reported
-            self._reported.discard((holder, since))
-            self._core.scheduler.holder = None  # else it could be seen, and named, once more until the next has it
-        holder.stalls += 1
+            seen = (activity, since) in self._reported
+            self._reported.discard((activity, since))
+            self._core.scheduler.current = None  # else it could be seen, and named, once more until the next has it
+        activity.stalls += 1
         self.stalls += 1
         self.longest = max(self.longest, seconds)
         if not seen:
-            _log_stall(holder, "held the loop for %.2f s, and was over before it could be seen where", seconds, None)
+            _log_stall(activity, "held the loop for %.2f s, and was over before it could be seen where", seconds, None)
 
 
-def _log_stall(holder: Activity, text: str, seconds: float, place: Place | None) -> None:
+def _log_stall(activity: Activity, text: str, seconds: float, place: Place | None) -> None:
     """Logs as from the place itself, so that the record has its file, line and function."""
-    log, title = _logger_of(holder)
+    log, title = activity.log_adapter, activity.title
     if not log.isEnabledFor(logging.WARNING):
         return
     path, line, function, stack = place or Place(__file__, 0, "", "")
@@ -105,13 +102,6 @@ def _log_stall(holder: Activity, text: str, seconds: float, place: Place | None)
         log.logger.name, level, path, line, f"%s {text}", args, None, function, extra, stack or None
     )
     log.logger.handle(record)
-
-
-def _logger_of(holder: Activity) -> tuple[ContextAdapter, str]:
-    if isinstance(holder, Process):
-        return holder.log_adapter, f"process {holder._title()}"
-    meta = cast("MetaRunner", holder)
-    return meta.log, f"meta-process {meta.id} {type(meta.behavior).__name__}"
 
 
 # --- the stack ------------------------------------------------------------------------------------------------
