@@ -17,13 +17,12 @@ import pytest
 import homing
 from homing import act, gen, meta, testing
 
+from ..support import DEADLINE
+
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^#{2,3} `([\w.]+)`$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`(?:await )?(\w+)[^`]*`")
-
-DEADLINE = 15.0
-"""Seconds that a program of the guides may take. They take well below one; this only turns a hang into a failure."""
 
 
 # --- the programs of the guides ---------------------------------------------------------------------------
