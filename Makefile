@@ -6,6 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
 
+# Tests start hundreds of programs: none of them has to compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized lint bench clean
 
@@ -26,11 +29,12 @@ $(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
-# Installed once; then only what has changed is compiled again.
+# Installed once; then only what has changed is compiled again. No extension stays that setup.py does not name any more.
 $(VENV)/.dev: pyproject.toml $(COMPILED) | $(BIN)/python
 	@if [ -e $@ ] && [ ! pyproject.toml -nt $@ ] && [ ! setup.py -nt $@ ]; \
 	then $(BIN)/python setup.py --quiet build_ext --inplace; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	else find src -name '*.so' -delete; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo

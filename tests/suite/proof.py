@@ -45,7 +45,7 @@ def loaded() -> dict[str, ModuleType]:
 def faults(code: str, modules: dict[str, ModuleType], names: list[str], source: Path) -> Iterator[str]:
     """What contradicts that `modules` are the package of this code, with the extensions `names`, in `source`."""
     for name, module in sorted(modules.items()):
-        file = Path(module.__file__ or "")
+        file = Path(getattr(module, "__file__", None) or "")
         compiled = isinstance(module.__spec__ and module.__spec__.loader, ExtensionFileLoader)
         if not file.is_relative_to(source):
             yield f"{name} is {file}, not below {source}"
@@ -55,8 +55,11 @@ def faults(code: str, modules: dict[str, ModuleType], names: list[str], source: 
             yield f"{name} is {'compiled' if compiled else 'not compiled'}: {file}"
         elif code == "sanitized" and compiled and not all(symbol in file.read_bytes() for symbol in SANITIZERS):
             yield f"{name} is not sanitized: {file}"
-    if code == "interpreted":
-        yield from (f"an extension lies in {source}: {path}" for path in sorted(source.rglob("homing/**/*.so")))
+    for path in sorted(source.glob("homing/**/*.so")):
+        if code == "interpreted":
+            yield f"an extension lies in {source}: {path}"
+        elif ".".join([*path.relative_to(source).parent.parts, path.name.partition(".")[0]]) not in names:
+            yield f"an extension that setup.py does not name, remove it: {path}"
 
 
 def check(code: str) -> None:

@@ -63,6 +63,13 @@ def _lacks_native() -> bool:
         return bool(why_portable())
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The serial part imports only files with tests of its own."""
+    if config.getoption("part") != "serial" or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.serial" not in collection_path.read_text() or None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keeps the tests of this part."""
