@@ -13,22 +13,20 @@ PACKAGE = Path(homing.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 EXCEPTIONS = {
-    ("datagram.policy.reply_limit", "_lease"),
-    ("meta.udp.outgoing", "_lease"),
-    ("meta.udp.sender", "_lease"),
     ("node.messaging.sending", "_process"),
-    ("node.processes.spawning", "_runtime_hooks"),
-    ("node.scheduling.watchdog", "_title"),
     ("node.start", "_process"),
 }
-"""Uses that are still there, by module and name. `_lease` is no attribute for users, and one look-up per datagram."""
+"""Uses that are still there, by module and name."""
+
+INTERNAL = {"_lease", "_runtime_hooks"}
+"""Names that are hidden from users only, who see these objects: a datagram's pooled buffer, a behavior's hooks."""
 
 LIBRARY = {"_asdict", "_callbacks", "_asyncio_future_blocking", "_current_frames", "_exit", "_fields", "_replace"}
 """Names of the standard library's."""
 
 
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY
+    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY | INTERNAL
 
 
 def own_names(tree: ast.Module) -> set[str]:
