@@ -12,14 +12,9 @@ import homing
 PACKAGE = Path(homing.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-EXCEPTIONS = {
-    ("node.messaging.sending", "_process"),
-    ("node.start", "_process"),
-}
-"""Uses that are still there, by module and name."""
-
-INTERNAL = {"_lease", "_runtime_hooks"}
-"""Names that are hidden from users only, who see these objects: a datagram's pooled buffer, a behavior's hooks."""
+INTERNAL = {"_lease", "_process", "_runtime_hooks"}
+"""Names that are hidden from users only, who see these objects: a datagram's pooled buffer, an actor's process, a
+behavior's hooks."""
 
 LIBRARY = {"_asdict", "_callbacks", "_asyncio_future_blocking", "_current_frames", "_exit", "_fields", "_replace"}
 """Names of the standard library's."""
@@ -70,13 +65,7 @@ def module_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_of)
 def test_a_module_uses_no_private_attribute_of_another(path: Path) -> None:
-    used = {(module_of(path), name) for name in foreign_names(path.read_text())}
-    assert used <= EXCEPTIONS
-
-
-def test_each_exception_is_still_one() -> None:
-    used = {(module_of(path), name) for path in SOURCES for name in foreign_names(path.read_text())}
-    assert used == EXCEPTIONS
+    assert foreign_names(path.read_text()) == set()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 udp         the parts that server and client are composed of
 udp_server  the UDP server
 udp_client  the UDP client
-upgrade     a service goes on in another OS process
+upgrade     another OS process takes over the sockets of a running service
 """
 
 from ..datagram import DatagramBatch as DatagramBatch

@@ -1,4 +1,4 @@
-"""How a pool's buffers go to datagrams and come back, each exactly once, whatever the pool is and does."""
+"""Leases: a pool's buffer goes to a datagram and comes back exactly once, whatever the pool is and does."""
 
 from __future__ import annotations
 

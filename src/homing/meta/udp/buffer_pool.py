@@ -80,7 +80,7 @@ class BufferPool:
 
 
 def writable_bytes(thing: Any) -> int:
-    """How long a datagram can be read into `thing`; 0 if it is no writable contiguous buffer."""
+    """Returns the length of `thing` in bytes; 0 if it is no writable contiguous buffer."""
     try:
         with memoryview(thing) as view, view.cast("B") as flat:
             return 0 if flat.readonly else flat.nbytes

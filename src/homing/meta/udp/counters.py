@@ -1,4 +1,4 @@
-"""What is counted of a UDP socket, and of several together."""
+"""The counters of a UDP socket, and of several together."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _protection(endpoint: Endpoint) -> dict[str, int]:
-    """What was not heard, and what was not sent or later: fields of `Statistics`."""
+    """Counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     return {
         "denied": endpoint.admission.denied,

@@ -1,4 +1,4 @@
-"""What `inspect_meta` tells of a UDP socket, and what a user is warned of when it starts."""
+"""The answer to `inspect_meta` for a UDP socket, and the warnings when one is started."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def socket_facts(
 
 
 def chosen(facts: dict[str, Any], items: tuple[str, ...]) -> dict[str, Any]:
-    """The facts that were asked for; without `items` all."""
+    """Returns the facts named by `items`; all of them if there are no items."""
     return {key: facts[key] for key in items if key in facts} if items else facts
 
 
@@ -63,7 +63,7 @@ def warn_of_small_buffers(log: ContextAdapter, kind: str, endpoint: Endpoint, op
 
 
 def warn_of_portable_backend(log: ContextAdapter) -> None:
-    """Where the native backend could serve and does not, the user is told, once in a program."""
+    """Warns, once in a program, if the native backend could serve and does not."""
     reason = why_portable()
     if reason and reason not in _told and sys.platform == "linux" and VARIABLE not in os.environ:
         _told.add(reason)

@@ -9,7 +9,7 @@ from ...gen import Target
 from ...gen.options import check_choice, check_integer, check_target, check_type
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
-"""What happens to what is too much."""
+"""What to do when a mailbox or a queue is full: see `UDPServerOptions.overflow` and `send_overflow`."""
 
 
 class UDPOptions(Protocol):
@@ -40,7 +40,7 @@ class UDPOptions(Protocol):
 
 
 class FlowLimits(NamedTuple):
-    """How much is read at a time, and how much may wait in the receiver's mailbox: see `UDPServerOptions`."""
+    """Limits of what is read at a time, and of what may wait in the receiver's mailbox: see `UDPServerOptions`."""
 
     high_water: int
     low_water: int
@@ -55,7 +55,7 @@ def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
 
 
 def check_queues(options: Any) -> None:
-    """Raises `BadOption` for the first of these options that is wrong: who gets what, and how much may wait."""
+    """Raises `BadOption` for the first wrong one of the options about receivers, queues and their limits."""
     if options.process is not None:
         check_target("process", options.process)
     check_integer("buffer_size", options.buffer_size, 1, 65535)

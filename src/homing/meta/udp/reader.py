@@ -30,14 +30,14 @@ class Matcher(Protocol):
     drops_rest: bool
 
     def __len__(self) -> int:
-        """How many requests are open."""
+        """The number of open requests."""
 
     def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Takes what belongs to requests. Returns the rest."""
+        """Takes the replies. Returns the other messages."""
 
 
 class Reader:
-    """Reads one socket.
+    """Reads one socket, and puts what comes into the receiver's mailbox.
 
     gone: called with the error if the socket itself is gone.
     matcher: takes replies out. While requests are open, everything is read, also if the mailbox is full: their callers
@@ -115,8 +115,8 @@ class Reader:
         self.redirect(to)
 
     def readable(self) -> None:
-        """The socket has datagrams: they are delivered, and handled at once. It goes on until there is nothing more,
-        for a bounded time: to ask costs less than to go through the loop for what came meanwhile."""
+        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to ask the socket again
+        costs less than to go through the event loop for what came meanwhile."""
         end = perf_counter() + self.wake_seconds
         while self.receive() and self._process.run_with(self._deliver):
             if not self._backend.more or perf_counter() >= end:
@@ -201,8 +201,8 @@ class Reader:
         return bool(self._received)
 
     def deliver(self) -> bool:
-        """What was received goes into the receiver's mailbox, and is handled at once. True if nobody is runnable after
-        that."""
+        """Puts what was received into the receiver's mailbox, and runs the receiver. Returns True if no process is
+        runnable after that."""
         return self._process.run_with(self._deliver)
 
     def _deliver(self) -> None:
@@ -221,7 +221,7 @@ class Reader:
         self.dropped += count - taken
 
     def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Returns what belongs to no request, as far as there is room for it."""
+        """Returns the messages that belong to no request and find room."""
         rest = matcher.take_replies(messages)
         surplus = len(rest) - self._room
         if surplus <= 0:
@@ -254,12 +254,12 @@ class Reader:
         return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
 
     def limit(self, reads: int) -> None:
-        """From here on so many reads of the kernel's at a stretch. 0: none, but what was read already is delivered."""
+        """From now on makes at most `reads` reads at a stretch. 0: none, but what was read before is delivered."""
         self._reads = reads
         self._endpoint.listen(reads > 0)
 
     def redirect(self, to: Target) -> None:
-        """Reads for `to` from now on. What another was given, also a batch that is still there, stays there."""
+        """Reads for `to` from now on. What the receiver before was given stays there, also a batch."""
         self._inlet.redirect(to)
         self.resume()
 
@@ -280,7 +280,8 @@ class Reader:
         return self._inlet.receiver
 
     def waiting_for(self) -> str:
-        """What it waits for, where it does: "mailbox", "receiver", "batch"; or ""."""
+        """Returns why it does not read: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not
+        ended); "" while it reads."""
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for

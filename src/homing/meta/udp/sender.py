@@ -1,6 +1,7 @@
-"""Datagrams on their way from a meta-process's mailbox into its socket, and what becomes of those that cannot leave.
+"""Datagrams on their way from a meta-process's mailbox into its socket.
 
-Never stops for one datagram's fate: counts it, tells who asked to know, and goes on.
+One that cannot be sent never stops the meta-process: it is counted, logged at a bounded rate, and reported to the
+caller or to `on_error`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SEND_LIMIT = 512
 
 
 class OtherSockets(Protocol):
-    """Sockets beside the sender's own, by which answers to what came there leave."""
+    """Sockets beside the sender's own: answers to datagrams that came to one of them leave by it."""
 
     def __len__(self) -> int: ...
     @property
@@ -46,10 +47,10 @@ class Sender:
     """Sends for one meta-process.
 
     endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
-    kind, takes: how the meta-process and what may be sent to it are called in logs and errors.
+    kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
     take: takes datagrams from a mailbox's main lane, as `take_datagrams` does.
-    leases: its dealings with a buffer pool; None: there is none.
-    pauses: times that what was sent had to wait in the mailbox, as the send queue was full.
+    leases: of a buffer pool, if there is one.
+    pauses: times that the send queue was full and messages had to wait in the mailbox.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Sender:
         self.adjust(options)
 
     def adjust(self, options: UDPOptions) -> None:
-        """From now on bounds the send queues, and tells of what fails, as `options` say."""
+        """From now on bounds the send queues, and reports failures, as `options` say."""
         self._queue_limit = options.send_queue
         for endpoint in self._endpoints():
             endpoint.send_queue.set_limit(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
@@ -104,7 +105,7 @@ class Sender:
 
     @property
     def reporter(self) -> Reporter | None:
-        """Tells `on_error`; None: nobody is to be told."""
+        """Reports to `on_error`; None: there is no `on_error`."""
         return self._reporter
 
     def _endpoints(self) -> list[Endpoint]:
@@ -145,7 +146,7 @@ class Sender:
         return 1
 
     def handle_message(self, message: Any) -> None:
-        """What `take_main` leaves, and what comes with a higher priority."""
+        """Sends a datagram that came with a higher priority. Warns of what is no datagram."""
         if isinstance(message, MessageUDP):
             self.send([message])
         else:
@@ -242,14 +243,15 @@ class Sender:
             self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
-        """The datagram has gone out, or never will: a pooled buffer goes back."""
+        """The datagram was sent, or never will be: a pooled buffer goes back."""
         if message._lease is not None:
             message._lease.release_after(message.data)
         elif self.leases is not None:
             self.leases.put_sent(message.data)
 
     def close(self, endpoint: Endpoint) -> None:
-        """Closes one of its sockets. Who waits for a datagram by `call` is told by the runtime: `MetaTerminated`."""
+        """Closes one of its sockets, and reports what was still queued. Callers get `MetaTerminated` from the
+        runtime."""
         for message, token in endpoint.close():
             if token is None:
                 self._report(message, MetaTerminated(self._process.id))

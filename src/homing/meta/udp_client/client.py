@@ -175,7 +175,8 @@ class UDPClient(MetaBehavior):
     # --- messages -----------------------------------------------------------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> None:
-        """What is no datagram. (Those are taken from the mailbox in bulk, or come with a higher priority.)"""
+        """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
+        mailbox in bulk."""
         self._started().handle_message(message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:

@@ -30,9 +30,11 @@ _COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - 
 
 
 class Exchange:
-    """All that a started client has.
+    """The parts of a started client.
 
-    requests: those that are open. sender: sends them, and what else is sent to the alias. reader: reads.
+    requests: the open ones.
+    sender: sends them, and what is sent to the alias.
+    reader: reads the socket, and lets `requests` take the replies.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Exchange:
     # --- to the peer --------------------------------------------------------------------------------------
 
     def handle_message(self, message: Any) -> None:
-        """What the sender leaves in the mailbox, and what comes with a higher priority."""
+        """Sends a datagram that came with a higher priority, or reports why not. Warns of what is no datagram."""
         own = readdressed(message, self._peer)
         if own is None:
             self.sender.handle_message(message)
@@ -127,7 +129,7 @@ class Exchange:
         self.requests.sent(token, error)
 
     def report(self, report: MessageUDPError) -> None:
-        """An ICMP error."""
+        """Takes an ICMP error: for the requests, and for `on_error`."""
         self._reports.add(report)
         if self.sender.reporter is not None:
             self.sender.reporter.tell(report)
@@ -141,7 +143,7 @@ class Exchange:
         return UDPClientStatistics(**counted, open=len(self.requests))
 
     def facts(self) -> dict[str, Any]:
-        """What `inspect_meta` tells."""
+        """The answer to `inspect_meta`."""
         facts = socket_facts(self.statistics(), self._process, self._endpoint, self.reader, self._options)
         facts.update(
             local=format_address(self._endpoint.local_address),

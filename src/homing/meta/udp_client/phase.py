@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 
 class Phase(enum.Enum):
-    """Where a UDP client is in its life."""
+    """The phases in the life of a UDP client."""
 
     NAMED = "named"
     RESOLVING = "resolving"

@@ -22,7 +22,7 @@ class Request:
     number: requests are numbered as they are opened.
     waits: how many waits have begun. final: the last one has.
     attempts: how often it was sent. queued: it waits in the send queue.
-    replies: what has come, where more than one is wanted; seen: by peer and payload.
+    replies: those so far, if more than one is wanted; seen: the same, by peer and payload.
     """
 
     __slots__ = (
@@ -82,7 +82,7 @@ class Request:
         return match is None or bool(match(self.message.data, message))
 
     def is_met_by(self, report: MessageUDPError) -> bool:
-        """True if an ICMP error is about it: it is of the same peer, and if a datagram was too long, it is as well."""
+        """True if an ICMP error is about it: one from the same peer, and if it says "too long", of this length."""
         to = self.message.addr
         if plain(report.addr)[:2] != plain(to)[:2]:
             return False

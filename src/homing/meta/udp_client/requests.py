@@ -43,7 +43,7 @@ class Requests:
     """The open requests of one client.
 
     last: the number of the last one that was opened.
-    memory: what it knows of those that have ended.
+    memory: those that have ended.
     drops_rest: datagrams that belong to no request are dropped.
     requests and so on: see `UDPClientStatistics`.
     """

@@ -19,8 +19,8 @@ _PATIENCE = 1.0
 
 
 class FormerSocket:
-    """One of them. For `grace` seconds it is read, and answered from, as before. Then it takes nothing more in, and
-    when all that it had taken was read and sent, `dry` is called.
+    """One of them. For `grace` seconds it is read, and sends answers, as before. Then it accepts nothing more, and when
+    everything in it was read and sent, `drained` is called.
 
     id: the alias as its datagrams have it. It is equal to that which others have, but an object of its own: so an
         answer shows which socket it belongs to.
@@ -32,18 +32,18 @@ class FormerSocket:
         endpoint: Endpoint,
         reader: Reader,
         grace: float,
-        dry: Callable[[FormerSocket], None],
+        drained: Callable[[FormerSocket], None],
     ) -> None:
         self.endpoint = endpoint
         self.reader = reader
         self.id: Alias = reader.id
-        self.dry = dry
+        self._drained = drained
         self._loop = loop
         self._end = 0.0
         self._seen = -1
-        self._timer = loop.call_later(grace, self._dry_out)
+        self._timer = loop.call_later(grace, self._stop_accepting)
 
-    def _dry_out(self) -> None:
+    def _stop_accepting(self) -> None:
         self._end = float("inf") if refuse_all(self.endpoint.sock) else self._loop.time() + _PATIENCE
         self._look()
 
@@ -52,7 +52,7 @@ class FormerSocket:
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
         done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
         if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
-            self.dry(self)
+            self._drained(self)
             return
         self._seen = seen if self.endpoint.listening else -1
         self._timer = self._loop.call_later(_LOOK, self._look)
@@ -82,7 +82,7 @@ class FormerSockets:
         return len(self._sockets)
 
     def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, reader: Reader, grace: float) -> None:
-        """From now on this one is a former one."""
+        """Adds a socket that the server no longer has for its own."""
         self._sockets.append(FormerSocket(loop, endpoint, reader, grace, self._end))
 
     @property
@@ -96,7 +96,7 @@ class FormerSockets:
         return [former.reader for former in self._sockets]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
-        """Where a datagram goes out that is an answer to one which came to a former socket; None: it is not."""
+        """Returns the former socket that a datagram answers to; None: it answers to none of them."""
         for former in self._sockets:
             if message.id is former.id:
                 return former.endpoint

@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 
 class Phase(enum.Enum):
-    """Where a UDP server is in its life."""
+    """The phases in the life of a UDP server."""
 
     BOUND = "bound"
     ADOPTING = "adopting"

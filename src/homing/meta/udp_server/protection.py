@@ -1,4 +1,4 @@
-"""Protecting a server: whom it hears, how much of each, how much it answers to each, and how fast it sends."""
+"""Protection of a server: which sources it accepts, rate limits for each source and destination, and pacing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
 
 
 def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
-    """What `inspect` tells beside the counters."""
+    """Facts for `inspect_meta`, beside the counters."""
     return {
         "allow": [str(network) for network in options.allow],
         "deny": [str(network) for network in options.deny],

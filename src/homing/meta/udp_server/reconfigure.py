@@ -31,7 +31,7 @@ READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
-"""What a `Reconfigure` may name."""
+"""The options that a `Reconfigure` may name."""
 
 
 class Reconfigure:
@@ -70,7 +70,7 @@ class Reconfigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconfigured:
-    """The answer to a `Reconfigure`: what is in force now.
+    """The answer to a `Reconfigure`: the options in force now.
 
     options: all options, as if the server had been created with them.
     local_address: what the socket is bound to, with the port that the system chose where 0 was asked for.

@@ -177,7 +177,8 @@ class UDPServer(MetaBehavior):
     # --- messages -----------------------------------------------------------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> None:
-        """What is no datagram. (Those are taken from the mailbox in bulk, or come with a higher priority.)"""
+        """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
+        mailbox in bulk."""
         if not isinstance(message, Reconfigure):
             self._sender.handle_message(message)
             return

@@ -1,4 +1,4 @@
-"""The state of a UDP server: its sockets, who reads and who sends, and its counters. It moves whole to a successor."""
+"""The state of a UDP server: sockets, reader, sender, workers, counters. It moves whole to a successor."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class ServerState:
             reader.close()
 
     def suspend(self) -> None:
-        """Takes no more from the kernel, where what comes waits. What was read before is still delivered."""
+        """Reads no more from the kernel, where datagrams wait. Those that were read before are still delivered."""
         self.suspended = True
         for reader in self.readers:
             reader.limit(0)
@@ -162,7 +162,7 @@ class ServerState:
     # --- other options ------------------------------------------------------------------------------------
 
     def change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
-        """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
+        """Applies these options, and moves to another socket, if one was bound for them. Cannot fail."""
         self.options = options
         if moved is not None:
             self._move(moved, grace)
@@ -193,7 +193,7 @@ class ServerState:
         return self.former.total(Statistics(**counted))
 
     def facts(self) -> dict[str, Any]:
-        """What `inspect_meta` tells."""
+        """The answer to `inspect_meta`."""
         facts = socket_facts(self.statistics(), self.process, self.endpoint, self.reader, self.options)
         facts.update(
             listener=format_address(self.endpoint.local_address),

@@ -62,7 +62,7 @@ class Workers:
 
     @property
     def address(self) -> PID:
-        """Where datagrams go."""
+        """The pool's PID, to which datagrams are sent."""
         return self._pool.id
 
     def fit(self, options: PoolOptions | None) -> bool:

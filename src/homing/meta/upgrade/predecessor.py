@@ -166,8 +166,8 @@ class Offer:
 
 
 class _Sockets:
-    """What is handed over: the sockets of all UDP servers of a node, and those that the program was started with. They
-    are kept meanwhile, so that a server that is started anew finds its own again: its address is in use."""
+    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
+    are kept open meanwhile, so that a server that is started anew finds its own again: its address is in use."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -212,7 +212,7 @@ class _Sockets:
         return any(state.endpoint.backend.waiting for state in self._handed())
 
     def fullness(self) -> float:
-        """How much of the fullest receive buffer is taken."""
+        """The part of the fullest receive buffer that is taken, from 0 to 1."""
         return max((fullness(state.endpoint.sock) for state in self._handed()), default=0.0)
 
     def take_back(self) -> None:

@@ -1,6 +1,6 @@
 """Taking over the UDP sockets of a predecessor: another OS process, which serves until we can.
 
-This is the successor's side; the other one, and the protocol, are in `handing_over`.
+This is the successor's side; the other one, and the protocol, are in `predecessor`.
 """
 
 from __future__ import annotations
