@@ -78,7 +78,7 @@ def test_a_refused_datagram_is_counted_by_name_and_raised(
 ) -> None:
     with pytest.raises((OSError, gen.BadAddress, TypeError, BufferError)):
         send(endpoint, data, address, None)
-    assert endpoint.send_errors == {name: 1}
+    assert endpoint.send_queue.errors == {name: 1}
     assert endpoint.backend.packets_out == 0
 
 
@@ -185,7 +185,7 @@ def test_unused_buffers_go_back_whatever_ends_a_batch(endpoint: Endpoint, peer: 
 async def test_what_would_block_is_queued_in_order_bounded_and_told_of_when_it_goes_out() -> None:
     endpoint, peer = in_network(NARROW, lambda: (make(send_buffer=1), UDPPeer()))
     told: list[tuple[Any, int, Exception | None]] = []
-    endpoint.on_sent = lambda _, token, size, error: told.append((token, size, error))
+    endpoint.send_queue.on_sent = lambda _, token, size, error: told.append((token, size, error))
     with peer:
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         at_once = 0
@@ -193,10 +193,10 @@ async def test_what_would_block_is_queued_in_order_bounded_and_told_of_when_it_g
             at_once += 1
         for number in range(at_once + 1, at_once + 4):
             assert send(endpoint, b"%03d" % number + bytes(500), peer.address, number) is None
-        assert endpoint.send_waiting == 4
+        assert endpoint.send_queue.waiting == 4
         with pytest.raises(gen.SendQueueFull):
             send(endpoint, b"one too many", peer.address, None)
-        assert (endpoint.dropped_send_queue, endpoint.send_waiting) == (1, 4)
+        assert (endpoint.send_queue.dropped, endpoint.send_queue.waiting) == (1, 4)
         got = [int((await peer.receive())[0][:3]) for _ in range(at_once + 4)]
         assert got == list(range(at_once + 4))
         await eventually(lambda: len(told) == 4)
@@ -213,4 +213,4 @@ async def test_closing_gives_the_tokens_of_what_was_still_to_go() -> None:
         number += 1
     send(endpoint, bytes(500), (HOST, 9), number + 1)
     assert [token for _, token in endpoint.close()] == [number, number + 1]
-    assert endpoint.send_waiting == 0
+    assert endpoint.send_queue.waiting == 0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import homing
-from homing import act, gen, meta, testing
+from homing import act, datagram, gen, meta, testing
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -138,7 +138,7 @@ def check_all_named(section: str, names: set[str]) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    [homing, gen, act, act.requests, act.errors, meta, testing],
+    [homing, gen, gen.errors, datagram.errors, act, act.requests, act.errors, meta, testing],
     ids=lambda module: module.__name__,
 )
 def test_the_reference_has_all_public_names_of_a_module_and_no_others(module: Any) -> None:

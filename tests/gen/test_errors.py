@@ -6,14 +6,16 @@ import inspect
 
 import pytest
 
-from homing import gen
+from homing import datagram, gen
 
 PID = gen.PID("n@h", 1001, 1)
 
 
 def test_every_error_derives_from_the_one_root() -> None:
-    errors = [kind for _, kind in inspect.getmembers(gen, inspect.isclass) if issubclass(kind, BaseException)]
-    assert len(errors) > 20
+    modules = (gen.errors, datagram.errors)
+    kinds = [kind for module in modules for _, kind in inspect.getmembers(module, inspect.isclass)]
+    errors = [kind for kind in kinds if issubclass(kind, BaseException)]
+    assert len(errors) > 40
     assert all(issubclass(kind, gen.HomingError) for kind in errors)
 
 

@@ -367,7 +367,7 @@ async def test_an_endpoint_is_told_of_what_the_peer_refuses_and_goes_on() -> Non
     endpoint.send(MessageUDP(None, SERVER, b"hello"), None)
     server.send(b"hello yourself", (await server.receive())[1])
     await eventually(lambda: got == [b"hello yourself"])
-    assert endpoint.send_errors == endpoint.receive_errors == {}
+    assert endpoint.send_queue.errors == endpoint.receive_errors == {}
     endpoint.close()
 
 

@@ -15,6 +15,7 @@ from ..gen import HomingError
 from ..meta import TakeOver
 from ..meta.upgrade.predecessor import Offer
 from ..node import Node
+from ..node.node import internals
 from .control import check_directory, path_of
 
 FLAG = "--takeover"
@@ -71,7 +72,7 @@ class _Upgrade:
             arguments.append(FLAG)
         # WATCHDOG_PID names this process; the successor is the one that is to live
         env = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
-        self._node._service.reloading()
+        internals(self._node).service.reloading()
         pid = os.posix_spawn(sys.executable, arguments, env)
         self._node.log.info("SIGUSR2: OS process %d is to take over", pid)
         self._child = os.pidfd_open(pid)
@@ -82,7 +83,7 @@ class _Upgrade:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self._forget()
         self._node.log.error("OS process %d, which was to take over, has ended (%d); this one goes on", pid, code)
-        self._node._service.going_on()
+        internals(self._node).service.going_on()
 
     def _forget(self) -> None:
         if self._child >= 0:

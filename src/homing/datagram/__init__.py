@@ -2,8 +2,9 @@
 
 address     what can be bound, where a datagram may go
 message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
-endpoint    one socket on one loop: reads, sends or queues, counts, closes once
-errors      what is told of a datagram that was not sent
+endpoint    one socket on one loop: reads, sends, counts, closes once; polling: calls for what there is to read;
+            send_queue: sends, or queues what has to wait
+errors      the exceptions of UDP; failures: what is told of a datagram that was not sent, or did not arrive
 statistics  the counters, each with what to do if it grows
 sockets     sockets: made, bound or connected, set, changed and taken over
 backend     the system calls that read and send
@@ -12,13 +13,12 @@ policy      which datagrams are received and sent, how many and how fast
 
 from .address import Address as Address
 from .address import format_address as format_address
-from .backend.ancillary import asked as asked
 from .backend.contract import VARIABLE as VARIABLE
 from .backend.contract import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
 from .endpoint import Endpoint as Endpoint
-from .errors import MessageUDPError as MessageUDPError
-from .errors import name_of as name_of
+from .failures import MessageUDPError as MessageUDPError
+from .failures import name_of as name_of
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .policy.limits import Pacing as Pacing
@@ -36,4 +36,5 @@ from .sockets.multicast import JoinGroup as JoinGroup
 from .sockets.multicast import LeaveGroup as LeaveGroup
 from .sockets.multicast import MulticastGroup as MulticastGroup
 from .sockets.options import SocketOptions as SocketOptions
+from .sockets.packet_info import wants_packet_info as wants_packet_info
 from .statistics import Statistics as Statistics

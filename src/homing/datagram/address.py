@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from ..gen import BadAddress, BadOption, BindFailed
+from ..gen import BadOption
+from .errors import BadAddress, BindFailed
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, overload
 
-from ..gen import BatchEnded
 from .address import Address
-from .backend.contract import Columns
+from .errors import BatchEnded
 from .message import MessageUDP, PacketInfo
+
+Columns: TypeAlias = tuple[
+    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
+]
+"""The buffer that holds datagrams, the function that gives it back; bytes in all; their offsets and lengths (C int),
+hosts (4 or 16 bytes) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
+it (an empty list where nothing was asked for); which ones were cut."""
 
 
 class DatagramBatch:

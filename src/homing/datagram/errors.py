@@ -1,51 +1,167 @@
-"""A datagram that was not sent, or did not arrive, as a message."""
+"""Errors of UDP: of sockets, of datagrams that cannot be sent, and of a client's requests.
+
+They are also found under their old names in `gen`.
+"""
 
 from __future__ import annotations
 
-import errno
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .address import Address
+from ..gen.errors import CallTimeout, HomingError
+
+__all__ = [
+    "BadAddress",
+    "BatchEnded",
+    "BindFailed",
+    "BufferReleased",
+    "ConnectFailed",
+    "MatchFailed",
+    "PeerRefused",
+    "PeerUnreachable",
+    "ReplyLimited",
+    "RequestKeyTaken",
+    "RequestTimeout",
+    "SendQueueFull",
+    "TooManyRequests",
+]
+
+# --- sockets and datagrams ------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, repr=False)
-class MessageUDPError:
-    """One datagram of a UDP server's could not be sent, or an ICMP error came back for it. Goes to
-    `UDPServerOptions.on_error`.
+class BindFailed(HomingError, OSError):
+    """A socket could not be bound. `host` and `port` are those asked for, or `path` is; `errno` is the system's."""
 
-    id: alias of the server.
-    addr: where the datagram was to go.
-    errno: the system's number. `ENOBUFS`: it was dropped, because too many waited (or the interface's queue was full);
-        `ECANCELED`: the server ended while it waited. None: there is none, see `error` (`gen.BadAddress`, say).
-    data: the payload, as `bytes`; of a pooled buffer a copy. What is no bytes-like object is here as it was. By ICMP:
-        the part of it that was quoted, mostly the first 500 bytes (IPv6: 1200), which may be none.
-    error: the exception that a `call` would have raised; by ICMP an `OSError`.
-    origin: "local": this machine refused it, it has not left. "icmp", "icmp6": it has left, and an ICMP error came
-        back (`SocketOptions.error_queue`).
-    type, code: of the ICMP message; None: local.
-    offender: the host that sent the ICMP message; None: local.
-    mtu: with `EMSGSIZE` the longest packet that the path takes, headers included, where the system tells.
+    def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None) -> None:
+        what = error.strerror or str(error)
+        where = f"UDP {host or '*'}:{port}" if path is None else f"Unix socket {path!r}"
+        super().__init__(error.errno, f"cannot bind {where}: {what}" + (f" ({hint})" if hint else ""))
+        self.host = host
+        self.port = port
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class BadAddress(HomingError, ValueError):
+    """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
+
+    def __init__(self, address: Any, why: str) -> None:
+        super().__init__(f"cannot send to {address!r}: {why}")
+        self.address = address
+
+
+class SendQueueFull(HomingError):
+    """The socket's queue of datagrams waiting to be sent is full; this one was dropped and counted."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"send queue is full (limit {limit} datagrams); this one was dropped and counted")
+        self.limit = limit
+
+
+class ReplyLimited(HomingError):
+    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
+
+    def __init__(self, address: object) -> None:
+        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        self.address = address
+
+
+class BufferReleased(HomingError, ValueError):
+    """What was to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
+    longer.
+
+    (Reading such `data` raises the `ValueError` of a released `memoryview`.)"""
+
+    def __init__(self) -> None:
+        super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")
+
+
+class BatchEnded(HomingError, ValueError):
+    """A batch of datagrams was used after the callback that got it: its memory holds others by now."""
+
+    def __init__(self) -> None:
+        super().__init__("this batch ended with the callback that got it; keep what batch.detach() gives")
+
+
+# --- clients and their requests ---------------------------------------------------------------------------------
+
+
+class ConnectFailed(HomingError, OSError):
+    """A UDP client could not be connected. `host` and `port` are those asked for; `errno` is the system's."""
+
+    def __init__(self, host: str, port: int, error: OSError, hint: str = "") -> None:
+        what = error.strerror or str(error)
+        text = f"cannot connect UDP to {host}:{port}: {what}" + (f" ({hint})" if hint else "")
+        super().__init__(error.errno, text)
+        self.host = host
+        self.port = port
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class RequestTimeout(CallTimeout):
+    """A peer has not answered a request, however often that was sent.
+
+    attempts: how often. seconds: since it was first sent.
+    replies: what has come, where more was asked for (`UDPRequest.at_least`).
     """
 
-    id: Any
-    addr: Address
-    errno: int | None
-    data: Any
-    error: Exception
-    origin: str = "local"
-    type: int | None = None
-    code: int | None = None
-    offender: str | None = None
-    mtu: int | None = None
+    def __init__(self, target: object, attempts: int, seconds: float, replies: tuple[Any, ...] = ()) -> None:
+        super().__init__(target, seconds)
+        self.attempts = attempts
+        self.replies = replies
 
-    def __repr__(self) -> str:
-        size = f"{len(self.data)} bytes" if isinstance(self.data, bytes) else type(self.data).__name__
-        return f"MessageUDPError({self.id}, {self.addr}, {name_of(self.error)}, {size}, {self.origin})"
+    def __str__(self) -> str:
+        times = _count(self.attempts, "attempt", "attempts")
+        got = f"only {_count(len(self.replies), 'reply', 'replies')}" if self.replies else "no reply"
+        return f"{got} from {self.target} to {times} within {self.seconds:.3g} s"
 
 
-def name_of(error: Exception) -> str:
-    """As counters name an error: by its errno, else by its class."""
-    number = getattr(error, "errno", None)
-    return errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+class PeerUnreachable(HomingError, OSError):
+    """A request cannot reach its peer: this machine refused to send it, or an ICMP error came back. `errno` is the
+    system's; `address` is the peer's."""
+
+    def __init__(self, address: Any, error: OSError, hint: str = "") -> None:
+        what = error.strerror or str(error)
+        text = f"cannot reach {address}: {what}" + (f" ({hint})" if hint else "")
+        super().__init__(error.errno, text)
+        self.address = address
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class PeerRefused(PeerUnreachable, ConnectionRefusedError):
+    """The peer's machine says by ICMP that nobody has that port (`ECONNREFUSED`)."""
+
+
+class TooManyRequests(HomingError):
+    """The UDP client has as many open requests as its `max_requests` allows; this one was not sent."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests are open, as many as max_requests allows; this one was not sent")
+        self.limit = limit
+
+
+class RequestKeyTaken(HomingError):
+    """An open request of the UDP client has the same key: a reply could not be told to be of one or the other. This one
+    was not sent. Choose another id."""
+
+    def __init__(self, key: object) -> None:
+        super().__init__(f"an open request has the key {key!r} already; choose another id for this one")
+        self.key = key
+
+
+class MatchFailed(HomingError):
+    """The function that tells whose a reply is has raised, for this request. What it raised is the `__cause__`."""
+
+    def __init__(self, option: str, error: BaseException) -> None:
+        super().__init__(f"{option} raised {error!r}")
+        self.option = option
+        self.__cause__ = error

@@ -2,7 +2,7 @@
 
 identifiers  PID, Alias, Ref, ProcessID, Event
 messages     what the runtime sends, MessagePriority, NO_REPLY
-errors       HomingError and all below it, exit reasons among them; request_errors: those of a UDP client
+errors       HomingError and all below it, exit reasons among them; those of UDP live in `datagram.errors`
 options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
 application  Application, and its specification, modes and states
 state        the life of a process, as a table
@@ -11,6 +11,10 @@ behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-beha
 hooks        what the runtime asks of behavior bases, internal
 """
 
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from . import errors as errors
 from .application import Application as Application
 from .application import ApplicationInfo as ApplicationInfo
 from .application import ApplicationMember as ApplicationMember
@@ -21,46 +25,7 @@ from .behavior import CancelTimer as CancelTimer
 from .behavior import MetaBehavior as MetaBehavior
 from .behavior import MetaProcess as MetaProcess
 from .behavior import ProcessBehavior as ProcessBehavior
-from .errors import AliasUnknown as AliasUnknown
-from .errors import AlreadyLinked as AlreadyLinked
-from .errors import ApplicationDepends as ApplicationDepends
-from .errors import ApplicationRunning as ApplicationRunning
-from .errors import ApplicationTaken as ApplicationTaken
-from .errors import ApplicationTerminated as ApplicationTerminated
-from .errors import ApplicationUnknown as ApplicationUnknown
-from .errors import BadAddress as BadAddress
-from .errors import BadOption as BadOption
-from .errors import BatchEnded as BatchEnded
-from .errors import BindFailed as BindFailed
-from .errors import BufferReleased as BufferReleased
-from .errors import CallTimeout as CallTimeout
-from .errors import CallToSelf as CallToSelf
-from .errors import DeliveryError as DeliveryError
-from .errors import EventTaken as EventTaken
-from .errors import EventUnknown as EventUnknown
-from .errors import HomingError as HomingError
-from .errors import InitTimeout as InitTimeout
-from .errors import MailboxFull as MailboxFull
-from .errors import MetaTerminated as MetaTerminated
-from .errors import NameTaken as NameTaken
-from .errors import NameUnknown as NameUnknown
-from .errors import NodeTerminated as NodeTerminated
-from .errors import NodeUnknown as NodeUnknown
-from .errors import NotAllowed as NotAllowed
-from .errors import ProcessTerminated as ProcessTerminated
-from .errors import ProcessUnknown as ProcessUnknown
-from .errors import ReplyLimited as ReplyLimited
-from .errors import SendQueueFull as SendQueueFull
-from .errors import TerminateKill as TerminateKill
-from .errors import TerminateNormal as TerminateNormal
-from .errors import TerminatePanic as TerminatePanic
-from .errors import TerminateReason as TerminateReason
-from .errors import TerminateRestart as TerminateRestart
-from .errors import TerminateShutdown as TerminateShutdown
-from .errors import Unregistered as Unregistered
-from .errors import as_reason as as_reason
-from .errors import is_orderly as is_orderly
-from .errors import is_succeeded as is_succeeded
+from .errors import *  # noqa: F403 - their `__all__` is what this module offers of them
 from .identifiers import PID as PID
 from .identifiers import Alias as Alias
 from .identifiers import Event as Event
@@ -95,12 +60,14 @@ from .options import Fallback as Fallback
 from .options import MetaOptions as MetaOptions
 from .options import NodeOptions as NodeOptions
 from .options import ProcessOptions as ProcessOptions
-from .request_errors import ConnectFailed as ConnectFailed
-from .request_errors import MatchFailed as MatchFailed
-from .request_errors import PeerRefused as PeerRefused
-from .request_errors import PeerUnreachable as PeerUnreachable
-from .request_errors import RequestKeyTaken as RequestKeyTaken
-from .request_errors import RequestTimeout as RequestTimeout
-from .request_errors import TooManyRequests as TooManyRequests
 from .state import TRANSITIONS as TRANSITIONS
 from .state import ProcessState as ProcessState
+
+if not TYPE_CHECKING:
+    from .errors import __getattr__ as __getattr__
+
+    def __dir__() -> list[str]:
+        """The names to look at. Every error can be imported from here as well; `gen.errors` lists them."""
+        modules = {name for name, value in globals().items() if isinstance(value, ModuleType)} - {"errors"}
+        hidden = modules.union(errors.__all__, ("ModuleType", "TYPE_CHECKING"))
+        return sorted(name for name in globals() if name not in hidden)

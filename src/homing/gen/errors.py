@@ -9,7 +9,7 @@ is a crash. Exit reasons are exception instances; wherever one is asked for, its
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 
 class HomingError(Exception):
@@ -295,60 +295,18 @@ class ApplicationTerminated(HomingError):
         self.__cause__ = reason
 
 
-# --- sockets ---------------------------------------------------------------------------------------------
+# --- errors of UDP, under their old names -------------------------------------------------------------------
 
+if TYPE_CHECKING:
+    from ..datagram.errors import *  # noqa: F403
+else:
+    __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "") == __name__]
 
-class BindFailed(HomingError, OSError):
-    """A socket could not be bound. `host` and `port` are those asked for, or `path` is; `errno` is the system's."""
+    def __getattr__(name: str) -> object:
+        """Finds the errors of UDP, which live with the sockets: they are imported when one is first asked for."""
+        if not name.startswith("_"):  # such as `__path__`, for which every import asks
+            from ..datagram import errors as udp
 
-    def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None) -> None:
-        what = error.strerror or str(error)
-        where = f"UDP {host or '*'}:{port}" if path is None else f"Unix socket {path!r}"
-        super().__init__(error.errno, f"cannot bind {where}: {what}" + (f" ({hint})" if hint else ""))
-        self.host = host
-        self.port = port
-        self.path = path
-
-    def __str__(self) -> str:
-        return str(self.args[1])
-
-
-class BadAddress(HomingError, ValueError):
-    """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
-
-    def __init__(self, address: Any, why: str) -> None:
-        super().__init__(f"cannot send to {address!r}: {why}")
-        self.address = address
-
-
-class SendQueueFull(HomingError):
-    """The socket's queue of datagrams waiting to be sent is full; this one was dropped and counted."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"send queue is full (limit {limit} datagrams); this one was dropped and counted")
-        self.limit = limit
-
-
-class ReplyLimited(HomingError):
-    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
-
-    def __init__(self, address: object) -> None:
-        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
-        self.address = address
-
-
-class BufferReleased(HomingError, ValueError):
-    """What was to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
-    longer.
-
-    (Reading such `data` raises the `ValueError` of a released `memoryview`.)"""
-
-    def __init__(self) -> None:
-        super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")
-
-
-class BatchEnded(HomingError, ValueError):
-    """A batch of datagrams was used after the callback that got it: its memory holds others by now."""
-
-    def __init__(self) -> None:
-        super().__init__("this batch ended with the callback that got it; keep what batch.detach() gives")
+            if name in udp.__all__:
+                return getattr(udp, name)
+        raise AttributeError(f"module 'homing.gen' has no attribute {name!r}", name=name)

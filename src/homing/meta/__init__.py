@@ -1,9 +1,9 @@
 """Meta-processes that come with Homing.
 
-udp         what all meta-processes that own a UDP socket have in common
+udp         the parts that server and client are composed of
 udp_server  the UDP server
 udp_client  the UDP client
-upgrade     a service goes on in another OS process
+upgrade     another OS process takes over the sockets of a running service
 """
 
 from ..datagram import DatagramBatch as DatagramBatch
@@ -16,13 +16,14 @@ from ..datagram import Pacing as Pacing
 from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import SocketOptions as SocketOptions
+from ..datagram import errors as errors
 from .udp.buffer_pool import BufferPool as BufferPool
+from .udp.buffer_pool import Buffers as Buffers
 from .udp_client.client import UDPClient as UDPClient
 from .udp_client.client import create_udp_client as create_udp_client
 from .udp_client.options import UDPClientOptions as UDPClientOptions
 from .udp_client.options import UDPRequest as UDPRequest
 from .udp_client.statistics import UDPClientStatistics as UDPClientStatistics
-from .udp_server.options import Buffers as Buffers
 from .udp_server.options import UDPServerOptions as UDPServerOptions
 from .udp_server.reconfigure import Reconfigure as Reconfigure
 from .udp_server.reconfigure import Reconfigured as Reconfigured

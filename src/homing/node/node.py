@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from ..gen import (
     PID,
@@ -363,3 +363,16 @@ class Node:
         if not isinstance(found, Process):
             raise self._core.registry.missing(pid)
         return found
+
+
+class Internals(NamedTuple):
+    """The parts of a node."""
+
+    core: Core
+    stopping: Stopping
+    service: Service
+
+
+def internals(node: Node) -> Internals:
+    """The parts of `node`, for Homing's other packages: upgrades, the command line. Programs have its methods."""
+    return Internals(node._core, node._stopping, node._service)

@@ -7,7 +7,8 @@ import socket
 import struct
 
 from ..datagram import Address, PacketInfo, SocketOptions
-from ..datagram.backend.ancillary import SO_TIMESTAMPNS, Control, write_control
+from ..datagram.backend.ancillary import Control, write_control
+from ..datagram.sockets.packet_info import SO_TIMESTAMPNS
 
 INTERFACE = 1
 """The index of the one interface that there is."""

@@ -12,6 +12,7 @@ from ..datagram import Address, SocketOptions
 from ..datagram.sockets.substitute import enter
 from ..gen import BadOption
 from ..gen.options import check_seconds, check_type
+from ..node.processes.thread_worker import node_thread
 from .conditions import Conditions, Span
 from .event import Event, NetworkStatistics
 from .fake_socket import FakeSocket
@@ -81,7 +82,7 @@ class FakeNetwork:
         return f"FakeNetwork({', '.join(changed)})"
 
     def __enter__(self) -> Self:
-        self._leave.append(enter(self._bind))
+        self._leave.append(enter(self._bind, node_thread))
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from homing.datagram import Endpoint, MessageUDP, PacketInfo, SocketOptions, asked, bind
+from homing.datagram import Endpoint, MessageUDP, PacketInfo, SocketOptions, bind, wants_packet_info
 
 from ...support import DEADLINE
 
@@ -32,7 +32,7 @@ IP_RECVTTL, IP_RECVTOS = 12, 13  # linux/include/uapi/linux/in.h
 def asking(host: str = "0.0.0.0", **asks: bool) -> Iterator[Endpoint]:
     """An endpoint that asks for these, bound to every address of the family of `host` unless told otherwise."""
     options = SocketOptions(receive_buffer=1 << 20, **asks)  # type: ignore[arg-type]
-    endpoint = Endpoint(bind(host, 0, options), buffer_size=65535, send_queue=100, info=asked(options))
+    endpoint = Endpoint(bind(host, 0, options), buffer_size=65535, send_queue=100, info=wants_packet_info(options))
     try:
         yield endpoint
     finally:

@@ -65,7 +65,7 @@ def test_no_datagram_to_a_live_peer_fails_is_lost_or_doubled_for_one_to_a_dead_p
             assert endpoint.send_many(some) == (len(some), [])
         assert datagrams_of(received(endpoint, live)) == [m.data for m in messages if m.addr == live.address]
         pending(endpoint)
-        assert endpoint.send_errors == {}
+        assert endpoint.send_queue.errors == {}
         assert endpoint.backend.packets_out == 601
         expected = [(m.addr[:2], m.data) for m in messages if m.addr != live.address]
         assert [(one.addr[:2], one.data) for one in told] == expected
@@ -181,7 +181,7 @@ def test_the_length_that_the_path_takes_is_told_with_a_datagram_that_is_too_long
         with pytest.raises(OSError, match="too long"):
             endpoint.send(MessageUDP(None, dead_address(host), bytes(longest + 1)), None)
         assert told == []
-        assert endpoint.send_errors == {"EMSGSIZE": 1}
+        assert endpoint.send_queue.errors == {"EMSGSIZE": 1}
         assert endpoint.mtu("192.0.2.1") is None
         assert endpoint.mtu(host) in (65535, 65536)
         assert endpoint.mtu(host) is None, "it is told once"
@@ -236,13 +236,13 @@ async def test_errors_do_not_fill_the_receive_buffer(host: str) -> None:
         for number in range(5):
             peer.send(b"%d" % number, endpoint.local_address)
         assert [m.data for m in endpoint.receive(10, 10, None)] == [b"%d" % number for number in range(5)]
-        assert endpoint.kernel_drops == 0
+        assert endpoint.kernel.drops == 0
 
 
 def errno_waits(endpoint: Endpoint) -> bool:
     """Whether errors are in the queue."""
     try:
-        endpoint._sock.recvmsg(1, 1, socket.MSG_ERRQUEUE | socket.MSG_PEEK)
+        endpoint.sock.recvmsg(1, 1, socket.MSG_ERRQUEUE | socket.MSG_PEEK)
     except BlockingIOError:
         return False
     return True
@@ -281,7 +281,7 @@ async def test_a_connected_socket_has_its_errors_from_the_queue_too() -> None:
             assert endpoint.send(MessageUDP(None, address, b"%d" % number), None) == 1
         await eventually(lambda: len(told) == 10)
         assert [(one.addr, one.data) for one in told] == [(address, b"%d" % number) for number in range(10)]
-        assert (endpoint.send_errors, endpoint.receive_errors, endpoint.reading) == ({}, {}, True)
+        assert (endpoint.send_queue.errors, endpoint.receive_errors, endpoint.reading) == ({}, {}, True)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(address)
             again.sendto(b"back", endpoint.local_address)
@@ -297,7 +297,7 @@ async def test_what_waits_goes_out_in_order_amid_errors_of_others() -> None:
     endpoint, live, dead = in_network(NARROW, make)
     outcome: list[tuple[bytes, str]] = []
     told: list[MessageUDPError] = []
-    endpoint.on_sent = lambda m, _, size, error: outcome.append((m.data, name_of(error) if error else ""))
+    endpoint.send_queue.on_sent = lambda m, _, size, error: outcome.append((m.data, name_of(error) if error else ""))
     endpoint.report_errors(told.append)
     with live, contextlib.closing(endpoint):
         endpoint.open(asyncio.get_running_loop(), lambda: None)
@@ -308,7 +308,7 @@ async def test_what_waits_goes_out_in_order_amid_errors_of_others() -> None:
         done, failures = endpoint.send_many(messages)
         assert done < 150
         assert failures == []
-        await eventually(lambda: endpoint.send_waiting == 0)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert outcome == [(m.data, "") for m in messages[done:]]
         sent = [m.data for number, m in enumerate(messages) if number % 3]
         assert datagrams_of([await asyncio.to_thread(live.receive) for _ in sent]) == sent

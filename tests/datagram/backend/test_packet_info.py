@@ -13,6 +13,7 @@ import pytest
 from homing import gen
 from homing.datagram import Endpoint, PacketInfo, SocketOptions, bind
 from homing.datagram.backend import ancillary
+from homing.datagram.sockets import packet_info
 
 from ..traffic import linux_only
 from .marks import ALL, FAMILIES, HERE, SHARED, MarkingSender, Marks, asking, info_of, receive
@@ -185,7 +186,7 @@ def test_what_others_have_asked_the_kernel_to_tell_is_passed_over() -> None:
             (socket.IPPROTO_IP, 20, 1),  # IP_ORIGDSTADDR
             (socket.IPPROTO_IP, 6, 1),  # IP_RECVOPTS
         ):
-            endpoint._sock.setsockopt(level, option, value)
+            endpoint.sock.setsockopt(level, option, value)
         for number in range(3):
             sender.send(b"%d" % number, ("127.0.0.1", endpoint.local_address[1]), Marks(tos=number, ttl=5))
         messages = receive(endpoint, 3)
@@ -197,7 +198,7 @@ def test_what_others_have_asked_the_kernel_to_tell_is_passed_over() -> None:
 def test_more_than_there_is_room_for_takes_nothing_from_the_datagrams() -> None:
     """The kernel cuts the last of its messages short, and leaves the others out (MSG_CTRUNC)."""
     with asking(**ALL) as endpoint, MarkingSender("IPv4") as sender:
-        sock = endpoint._sock
+        sock = endpoint.sock
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, 0b1011000)  # software, raw: 64 octets more
         sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
         for option in (6, 7, 20, 25):
@@ -293,9 +294,9 @@ def test_another_system_says_that_it_is_linux_only(option: str, monkeypatch: pyt
 
 def test_a_socket_that_does_not_tell_is_refused_by_name() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        ancillary.ask(sock, SocketOptions(receive_timestamp=True))
+        packet_info.request_packet_info(sock, SocketOptions(receive_timestamp=True))
         with pytest.raises(gen.BadOption, match="receive_ttl"):
-            ancillary.ask(sock, SocketOptions(receive_ttl=True))
+            packet_info.request_packet_info(sock, SocketOptions(receive_ttl=True))
 
 
 @pytest.mark.parametrize("option", sorted(ALL))
@@ -303,4 +304,4 @@ def test_an_option_that_the_system_refuses_is_named(option: str) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.close()
     with pytest.raises(gen.BadOption, match=f"{option}=True: the system refuses it"):
-        ancillary._set(sock, option, 0, 0)
+        packet_info._set(sock, option, 0, 0)

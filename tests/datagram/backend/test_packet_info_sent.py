@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from homing import gen
 from homing.datagram import Endpoint, MessageUDP, PacketInfo, SocketOptions
-from homing.datagram.backend import ancillary
+from homing.datagram.sockets.packet_info import request_packet_info
 
 from ...meta.servers import in_network, needs_namespaces
 from ...support import DEADLINE
@@ -127,7 +127,7 @@ def test_what_cannot_go_with_a_datagram_is_an_error_of_that_datagram_alone(info:
         done, failures = endpoint.send_many([MessageUDP(None, peer.address, b"x", info=one) for one in infos])
         assert (done, [index for index, _ in failures]) == (6, [2, 4])
         assert [name_of(failure) for _, failure in failures] == [error] * 2
-        assert endpoint.send_errors == {error: 2}
+        assert endpoint.send_queue.errors == {error: 2}
         assert [tos for _, _, tos, _ in peer.receive(4)] == [1, 1, 1, 0]
         with pytest.raises((gen.BadOption, OSError)):
             endpoint.send(MessageUDP(None, peer.address, b"x", info=info), None)
@@ -160,7 +160,7 @@ def test_what_was_sent_to_a_group_tells_the_group_and_an_address_that_an_answer_
         with asking(**SHARED) as endpoint, MarkingSender("IPv4") as sender:
             sender.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             membership = struct.pack("4s4si", socket.inet_aton("239.1.2.3"), bytes(4), near)
-            for sock in (endpoint._sock, sender.socket):
+            for sock in (endpoint.sock, sender.socket):
                 sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
             sender.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, membership)
             sender.send(b"x", (group, endpoint.local_address[1]))
@@ -178,7 +178,7 @@ def test_what_was_sent_to_a_group_of_ipv6_tells_the_group_and_can_be_answered() 
         near, far = socket.if_nametoindex("near"), socket.if_nametoindex("far")
         with asking("::", **SHARED) as endpoint, on_link("fe80::11", near) as peer:
             membership = struct.pack("16si", socket.inet_pton(socket.AF_INET6, "ff02::1234"), far)
-            endpoint._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+            endpoint.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
             peer.sendto(b"x", ("ff02::1234", endpoint.local_address[1], 0, near))
             (message,) = receive(endpoint, 1)
             assert (message.info.local, message.info.group, message.info.interface) == (None, "ff02::1234", far)
@@ -211,8 +211,8 @@ def test_a_datagram_leaves_by_the_interface_that_it_names() -> None:
             to = ("239.1.2.3", peer.local_address[1])
             for index in (near, far):
                 membership = struct.pack("4s4si", socket.inet_aton("239.1.2.3"), bytes(4), index)
-                peer._sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-            endpoint._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+                peer.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+            endpoint.sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
             for out, came in ((near, far), (far, near)):
                 endpoint.send(MessageUDP(None, to, b"x", info=PacketInfo(interface=out, local="10.7.0.1")), None)
                 assert info_of(peer).interface == came
@@ -236,7 +236,7 @@ def of_both_families() -> Iterator[Endpoint]:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     sock.setblocking(False)
-    ancillary.ask(sock, SocketOptions(**ALL))  # type: ignore[arg-type]
+    request_packet_info(sock, SocketOptions(**ALL))  # type: ignore[arg-type]
     sock.bind(("::", 0))
     endpoint = Endpoint(sock, buffer_size=65535, send_queue=100, info=True)
     try:

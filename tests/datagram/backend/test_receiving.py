@@ -191,7 +191,7 @@ def test_any_mix_of_datagrams_is_handed_on_once_and_in_order(
             pass
         assert model.left() == model.endpoint.backend.waiting == 0
         assert len(model.handed) == model.sent
-        assert model.endpoint.kernel_drops == 0
+        assert model.endpoint.kernel.drops == 0
 
 
 class Pool:

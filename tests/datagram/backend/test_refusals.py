@@ -79,7 +79,7 @@ def test_a_run_of_datagrams_longer_than_a_packet_goes_one_by_one_and_shorter_run
             assert not go_joined(endpoint, peer, 2000, count=150)
             assert go_joined(endpoint, peer, 1400) == joins_at_first
             assert joins(endpoint) == joins_at_first
-            assert endpoint.send_errors == {}
+            assert endpoint.send_queue.errors == {}
 
     in_network(SHORT_PACKETS, body)
 
@@ -140,7 +140,7 @@ def test_a_run_that_is_refused_as_invalid_goes_one_by_one_and_shorter_ones_go_as
         sock.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 0)
         assert not go_joined(endpoint, peer, 700)
         assert go_joined(endpoint, peer, 699) == joins_at_first
-        assert (joins(endpoint), endpoint.send_errors) == (joins_at_first, {})
+        assert (joins(endpoint), endpoint.send_queue.errors) == (joins_at_first, {})
 
 
 def udplite(host: str) -> socket.socket:
@@ -165,7 +165,7 @@ def test_a_way_out_that_takes_no_runs_turns_them_off_and_the_run_goes_one_by_one
         assert not joins(endpoint)
         assert datagrams_of(received(endpoint, peer)) == contents
         assert not go_joined(endpoint, peer, 20)
-        assert (endpoint.backend.packets_out, endpoint.send_errors) == (162, {})
+        assert (endpoint.backend.packets_out, endpoint.send_queue.errors) == (162, {})
 
 
 @needs_namespaces
@@ -227,7 +227,7 @@ def test_a_run_to_where_nothing_can_be_sent_is_reported_one_by_one_and_other_run
             assert [(index, name_of(error)) for index, error in failures] == [
                 (index, REFUSED[nowhere]) for index in range(100)
             ]
-            assert endpoint.send_errors == {REFUSED[nowhere]: 100}
+            assert endpoint.send_queue.errors == {REFUSED[nowhere]: 100}
             assert endpoint.backend.packets_out == 10
             trains = received(endpoint, peer)
             assert datagrams_of(trains) == contents
@@ -279,7 +279,7 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
     endpoint, peer = narrow(
         lambda: Endpoint(bind(HOST, 0, SocketOptions(send_buffer=1)), buffer_size=100, send_queue=1000)
     )
-    endpoint.on_sent = lambda message, _, size, error: told.append(
+    endpoint.send_queue.on_sent = lambda message, _, size, error: told.append(
         (bytes(message.data), size, name_of(error) if error else "")
     )
     with peer, contextlib.closing(endpoint):
@@ -290,18 +290,18 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
         ]
         done, failures = endpoint.send_many(messages)
         assert 0 < done < 400
-        assert endpoint.send_waiting == 400 - done
+        assert endpoint.send_queue.waiting == 400 - done
         assert [index for index, _ in failures] == list(range(0, done, 40))
-        await eventually(lambda: endpoint.send_waiting == 0)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert told == [
             (message.data, len(message.data) if number % 40 else 0, "" if number % 40 else "EINVAL")
             for number, message in list(enumerate(messages))[done:]
         ]
         sent = [message.data for number, message in enumerate(messages) if number % 40]
         assert endpoint.send(MessageUDP(None, peer.address, LAST), None) in (None, len(LAST))
-        await eventually(lambda: endpoint.send_waiting == 0)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert datagrams_of(await asyncio.to_thread(peer.trains_until, LAST)) == sent
-        assert endpoint.send_errors == {"EINVAL": 10}
+        assert endpoint.send_queue.errors == {"EINVAL": 10}
 
 
 @needs_namespaces
@@ -316,7 +316,7 @@ async def test_what_finds_no_room_in_the_queue_is_reported_with_its_number() -> 
         assert [(index, name_of(error)) for index, error in failures] == [
             (index, "SendQueueFull") for index in range(done + 5, 60)
         ]
-        assert endpoint.dropped_send_queue == 55 - done > 0
+        assert endpoint.send_queue.dropped == 55 - done > 0
         assert datagrams_of([await asyncio.to_thread(peer.receive) for _ in range(done + 5)]) == [
             message.data for message in messages[: done + 5]
         ]

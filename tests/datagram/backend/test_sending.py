@@ -185,7 +185,7 @@ def test_any_mix_of_datagrams_goes_out_once_in_order_or_is_reported(
         backend = endpoint.backend
         assert (backend.packets_out, backend.bytes_out) == (len(sent), sum(map(len, sent)))
         if through == "endpoint":
-            assert endpoint.send_errors == Counter(name for _, name in model.failures)
+            assert endpoint.send_queue.errors == Counter(name for _, name in model.failures)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -225,7 +225,7 @@ def test_a_run_takes_no_more_than_a_packet_of_the_internet_protocol_holds(host: 
             trains = received(endpoint, peer)
             assert datagrams_of(trains) == contents
             assert [len(train.datagrams) for train in trains] == (lengths if joins(endpoint) else [1] * count)
-        assert endpoint.send_errors == {}
+        assert endpoint.send_queue.errors == {}
 
 
 def test_the_longest_datagrams_go_out_and_a_longer_one_is_reported() -> None:

@@ -53,7 +53,7 @@ class Buffers:
 def read_all(endpoint: Endpoint, way: str, buffers: Buffers) -> list[tuple[bytes, str]]:
     """All that waits, with its sources: until the socket has nothing more, not until a read brings nothing."""
     found: list[tuple[bytes, str]] = []
-    while endpoint.backend.waiting or select.select([endpoint._sock], [], [], 0)[0]:
+    while endpoint.backend.waiting or select.select([endpoint.sock], [], [], 0)[0]:
         found += read(endpoint, way, buffers)
     return found
 

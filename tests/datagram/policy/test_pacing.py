@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from homing import gen
 from homing.datagram import MessageUDP, Pacing
-from homing.datagram.backend.contract import Failures
 from homing.datagram.backend.watch import LoopWatch
+from homing.datagram.failures import Failures
 from homing.datagram.policy.pacing import Pacer
 
 from ...support import DEADLINE, eventually
@@ -64,7 +64,7 @@ class Sink:
 def paced(**options: Any) -> tuple[Pacer, Sink, Clock]:
     sink, clock = Sink(), Clock()
     pacing = Pacing(**{"bytes_per_second": 1000, "burst": 0, "clock": clock, **options})
-    return Pacer(sink, LoopWatch(-1), pacing, socket.AF_INET), sink, clock  # type: ignore[arg-type]
+    return Pacer(sink, LoopWatch(-1), pacing, socket.AF_INET), sink, clock
 
 
 def messages(count: int, size: int = 100 - HEADERS) -> list[MessageUDP]:
@@ -155,20 +155,20 @@ async def test_what_waits_for_its_turn_goes_out_in_order_by_the_timer(host: str)
     clock = Clock()
     with opened(host) as endpoint, Receiver(host) as receiver:
         endpoint.open(asyncio.get_running_loop(), lambda: None)
-        endpoint.pace(Pacing(bytes_per_second=1000, burst=0, clock=clock))
+        endpoint.send_queue.pace(Pacing(bytes_per_second=1000, burst=0, clock=clock))
         outcome: list[tuple[Any, int]] = []
-        endpoint.on_sent = lambda message, token, size, error: outcome.append((token, size))
+        endpoint.send_queue.on_sent = lambda message, token, size, error: outcome.append((token, size))
         payloads = [b"%d" % number for number in range(6)]
         assert endpoint.send(MessageUDP(None, receiver.address, payloads[0]), 0) == 1
         assert endpoint.send(MessageUDP(None, receiver.address, payloads[1]), 1) is None
         done, failures = endpoint.send_many([MessageUDP(None, receiver.address, data) for data in payloads[2:]])
         assert (done, failures) == (0, [])
-        assert (endpoint.send_waiting, endpoint.send_delayed) == (5, 5)
+        assert (endpoint.send_queue.waiting, endpoint.send_queue.delayed) == (5, 5)
         for gone in range(1, 6):
             clock.now += 10
-            await eventually(lambda gone=gone: endpoint.send_waiting == 5 - gone)  # type: ignore[misc]
+            await eventually(lambda gone=gone: endpoint.send_queue.waiting == 5 - gone)  # type: ignore[misc]
         assert outcome == [(1, 1), (None, 1), (None, 1), (None, 1), (None, 1)]
-        endpoint.pace(None)
+        endpoint.send_queue.pace(None)
         assert datagrams_of(received(endpoint, receiver)) == payloads
 
 
@@ -178,27 +178,27 @@ async def test_runs_stay_runs() -> None:
         if not joins(endpoint):
             pytest.skip("this backend sends one by one")
         endpoint.open(asyncio.get_running_loop(), lambda: None)
-        endpoint.pace(Pacing(bytes_per_second=1000, burst=999, clock=clock))
+        endpoint.send_queue.pace(Pacing(bytes_per_second=1000, burst=999, clock=clock))
         datagrams = messages(30)
         for message in datagrams:
             message.addr = receiver.address
         endpoint.send_many(datagrams)
         for waiting in (20, 10, 0):
-            assert endpoint.send_waiting == waiting
+            assert endpoint.send_queue.waiting == waiting
             clock.now += 10
-            await eventually(lambda waiting=waiting: endpoint.send_waiting == max(0, waiting - 10))  # type: ignore[misc]
-        endpoint.pace(None)
+            await eventually(lambda waiting=waiting: endpoint.send_queue.waiting == max(0, waiting - 10))  # type: ignore[misc]
+        endpoint.send_queue.pace(None)
         assert [len(train.datagrams) for train in received(endpoint, receiver)] == [10, 10, 10]
 
 
 async def test_a_rate_that_is_lifted_lets_out_what_waits() -> None:
     with opened() as endpoint, Receiver() as receiver:
         endpoint.open(asyncio.get_running_loop(), lambda: None)
-        endpoint.pace(Pacing(bytes_per_second=1, burst=0))
+        endpoint.send_queue.pace(Pacing(bytes_per_second=1, burst=0))
         endpoint.send_many([MessageUDP(None, receiver.address, b"%d" % number) for number in range(3)])
-        assert endpoint.send_waiting == 2
-        endpoint.pace(None)
-        await eventually(lambda: endpoint.send_waiting == 0)
+        assert endpoint.send_queue.waiting == 2
+        endpoint.send_queue.pace(None)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert datagrams_of(received(endpoint, receiver)) == [b"0", b"1", b"2"]
 
 
@@ -206,10 +206,10 @@ async def test_closing_with_datagrams_that_wait_for_their_turn_leaves_no_timer_a
     loop = asyncio.get_running_loop()
     with opened() as endpoint, Receiver() as receiver:
         endpoint.open(loop, lambda: None)
-        endpoint.pace(Pacing(bytes_per_second=1, burst=0))
+        endpoint.send_queue.pace(Pacing(bytes_per_second=1, burst=0))
         endpoint.send_many([MessageUDP(None, receiver.address, b"%d" % number) for number in range(3)])
-        assert endpoint._pacer is not None
-        timer = endpoint._pacer._timer
+        assert endpoint.send_queue._pacer is not None
+        timer = endpoint.send_queue._pacer._timer
         assert timer is not None
         assert [message.data for message, _ in endpoint.close()] == [b"1", b"2"]
         assert timer.cancelled()
@@ -231,12 +231,12 @@ async def test_by_the_clock_of_the_receiving_kernel_a_stream_takes_its_time(size
             lambda: stamps(receiver), "the kernel's stamping, which begins some time after it was asked for"
         )
         endpoint.open(asyncio.get_running_loop(), lambda: None)
-        endpoint.pace(Pacing(bytes_per_second=rate, burst=burst))
+        endpoint.send_queue.pace(Pacing(bytes_per_second=rate, burst=burst))
         endpoint.send_many([MessageUDP(None, receiver.getsockname(), bytes(size)) for _ in range(count)])
-        await eventually(lambda: endpoint.send_waiting == 0)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         times = [arrival(receiver) for _ in range(count)]
         assert times[-1] - times[0] >= (count * cost - burst - cost) / rate - 0.002
-        assert endpoint.send_delayed == endpoint.backend.packets_out - 6
+        assert endpoint.send_queue.delayed == endpoint.backend.packets_out - 6
 
 
 def stamps(receiver: socket.socket) -> bool:

@@ -47,7 +47,7 @@ def test_what_the_program_refuses_is_never_read_and_counts_as_dropped_by_the_ker
     with contextlib.closing(endpoint):
         send([b"a1", b"b1", b"", b"a2", b"ba"], endpoint.local_address)
         assert [message.data for message in endpoint.receive(64, 64, "me")] == [b"a1", b"a2"]
-        assert endpoint.kernel_drops == 3
+        assert endpoint.kernel.drops == 3
 
 
 def overflown(host: str, options: SocketOptions) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def test_the_error_of_an_earlier_datagram_is_told_and_the_next_one_goes(told: To
     assert told.got() == [b"found"]
     assert told.numbers() == [errno.ECONNREFUSED]
     assert (told.errors[0].addr, told.errors[0].origin, told.errors[0].data) == (told.peer.address, "icmp", b"")
-    assert (told.endpoint.icmp_errors, told.endpoint.send_errors) == ({"ECONNREFUSED": 1}, {})
+    assert (told.endpoint.icmp_errors, told.endpoint.send_queue.errors) == ({"ECONNREFUSED": 1}, {})
 
 
 def test_it_is_told_before_the_send_that_met_it_returns(told: Told) -> None:
@@ -107,7 +107,7 @@ def test_a_sends_own_error_is_raised_and_told_to_nobody_else(told: Told) -> None
         told.send(LONGER_THAN_ANY)
     assert caught.value.errno == errno.EMSGSIZE
     assert told.errors == []
-    assert told.endpoint.send_errors == {"EMSGSIZE": 1}
+    assert told.endpoint.send_queue.errors == {"EMSGSIZE": 1}
 
 
 def test_a_send_with_an_error_of_its_own_does_not_lose_that_of_an_earlier_one(told: Told) -> None:
@@ -119,7 +119,7 @@ def test_a_send_with_an_error_of_its_own_does_not_lose_that_of_an_earlier_one(to
     told.send(b"found")
     assert told.got() == [b"found"]
     assert told.numbers() == [errno.ECONNREFUSED]
-    assert told.endpoint.send_errors == {"EMSGSIZE": 1}
+    assert told.endpoint.send_queue.errors == {"EMSGSIZE": 1}
 
 
 def test_what_fails_amid_others_is_reported_with_its_number(told: Told) -> None:

@@ -112,8 +112,8 @@ def test_trains_of_ipv4_peers_are_taken_apart_and_runs_go_out_joined() -> None:
 async def test_what_had_to_wait_goes_to_ipv4_peers_too() -> None:
     endpoint = dual()
     with UDPPeer("127.0.0.1") as peer:
-        endpoint._enqueue(MessageUDP(None, peer.address, b"waited"), None)
+        endpoint.send_queue._enqueue(MessageUDP(None, peer.address, b"waited"), None)
         endpoint.open(asyncio.get_running_loop(), lambda: None)
-        await eventually(lambda: endpoint.send_waiting == 0)
+        await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert (await peer.receive())[0] == b"waited"
     endpoint.close()

@@ -321,7 +321,7 @@ def test_a_peer_that_has_gone_is_refused_and_counted(tmp_path: Path) -> None:
             endpoint.send(MessageUDP(None, str(tmp_path / "gone"), b"x"), None)
         with pytest.raises(FileNotFoundError):
             endpoint.send(MessageUDP(None, str(tmp_path / "never"), b"x"), None)
-        assert endpoint.send_errors == {"ECONNREFUSED": 1, "ENOENT": 1}
+        assert endpoint.send_queue.errors == {"ECONNREFUSED": 1, "ENOENT": 1}
 
 
 @linux_only
@@ -332,10 +332,10 @@ async def test_what_finds_no_room_at_its_peer_waits_and_goes_out_in_order(tmp_pa
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         more = [MessageUDP(None, str(path), b"more %d" % number) for number in range(3)]
         assert endpoint.send_many(more) == (0, [])
-        assert endpoint.send_waiting == 3
+        assert endpoint.send_queue.waiting == 3
         for number in range(count):
             assert peer.recv(100) == b"%d" % number
-        await eventually(lambda: endpoint.send_waiting == 0, "the sending of what waited")
+        await eventually(lambda: endpoint.send_queue.waiting == 0, "the sending of what waited")
         assert [peer.recv(100) for _ in more] == [b"more 0", b"more 1", b"more 2"]
 
 
@@ -354,19 +354,19 @@ async def test_a_peer_that_never_reads_holds_up_the_others_for_a_moment_only(
         socket.socket(AF_UNIX, peer.type) as other,
     ):
         fill(other, dead)
-        endpoint.on_sent = lambda message, token, size, error: told.append((message.data, error))
+        endpoint.send_queue.on_sent = lambda message, token, size, error: told.append((message.data, error))
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         messages = [MessageUDP(None, str(dead), b"one"), MessageUDP(None, str(alive), b"two")]
         assert endpoint.send_many(messages) == (0, [])
         now[0] = 1.0
-        await eventually(lambda: endpoint.send_waiting == 0, "the end of the patience")
+        await eventually(lambda: endpoint.send_queue.waiting == 0, "the end of the patience")
         assert peer.recv(100) == b"two"
         numbers = [(data, getattr(error, "errno", None)) for data, error in told]
         assert numbers == [
             (b"one", errno.ENOBUFS),
             (b"two", None),
         ]
-        assert endpoint.send_errors == {"ENOBUFS": 1}
+        assert endpoint.send_queue.errors == {"ENOBUFS": 1}
         with pytest.raises(OSError, match="does not read"):
             endpoint.send(messages[0], None)  # it had its time
         deaf.recv(100)
@@ -383,8 +383,8 @@ async def test_a_peer_without_room_does_not_make_the_loop_spin(tmp_path: Path, m
     with opened(tmp_path / "socket") as endpoint, peer_at(path) as peer, socket.socket(AF_UNIX, peer.type) as other:
         fill(other, path)
         tries: list[object] = []
-        flush = endpoint._flush
-        monkeypatch.setattr(endpoint, "_flush", lambda: (tries.append(None), flush()))
+        flush = endpoint.send_queue._flush
+        monkeypatch.setattr(endpoint.send_queue, "_flush", lambda: (tries.append(None), flush()))
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         endpoint.send(MessageUDP(None, str(path), b"waits"), None)
         for _ in range(100):

@@ -232,6 +232,26 @@ async def test_the_node_goes_on_while_a_name_is_looked_up(
     assert (await peer.receive())[0] == b"hello"
 
 
+async def test_a_client_that_is_terminated_while_its_name_is_looked_up_opens_no_socket(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        pytest.skip("uvloop's resolver cannot be held up")
+    client = create_client(("peer.example", 9))
+
+    async def resolve(host: str, port: int, **_: Any) -> Any:
+        client.terminate(gen.TerminateNormal())
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (HOST, 9))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", resolve)
+    error = await probe.do(lambda actor: error_of(actor.spawn_meta(client)))
+    assert isinstance(error, gen.NotAllowed)
+    assert "was terminated" in str(error)
+    with pytest.raises(gen.NotAllowed):
+        client.local_address  # noqa: B018 - it raises, as there is none
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 300, "with\0null"])
 async def test_a_name_that_cannot_be_resolved_is_named_and_the_owner_lives_on(host: str, probe: Probe) -> None:
     client = create_client((host, 53))

@@ -234,7 +234,7 @@ def too_long(client: meta.UDPClient, mtu: int) -> Callable[[], None]:
     """What the system tells when a router has said that packets over `mtu` octets do not pass."""
     error = OSError(errno.EMSGSIZE, "Message too long")
     report = meta.MessageUDPError(None, client.peer_address, errno.EMSGSIZE, b"", error, "icmp", mtu=mtu)
-    return lambda: client._reported(report)
+    return lambda: client._exchange.report(report)
 
 
 async def test_what_was_too_long_for_the_path_is_sent_again_at_once_and_the_rest_is_not(

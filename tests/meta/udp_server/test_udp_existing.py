@@ -74,7 +74,7 @@ def test_what_is_asked_for_beside_it_is_set() -> None:
     ):
         assert same.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 7
         assert same.getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST) == 1
-        assert server._endpoint.receive_buffer == 50_000
+        assert server._state.endpoint.kernel.receive_buffer == 50_000
 
 
 def test_a_server_that_is_never_started_closes_it() -> None:
@@ -91,7 +91,7 @@ def test_a_socket_bound_to_both_families_is_known_as_such(peer: UDPPeer) -> None
         sock.bind(("::", 0))
         with create(sock, dual_stack=True) as server:
             peer.send(b"hello", (HOST, server.local_address[1]))
-            (message,) = server._endpoint.receive(1, 1, None)
+            (message,) = server._state.endpoint.receive(1, 1, None)
             assert message.addr == peer.address
 
 

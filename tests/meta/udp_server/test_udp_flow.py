@@ -214,7 +214,7 @@ async def test_exit_signals_and_inspection_pass_a_mailbox_that_is_full_of_datagr
     gate.let()
     await eventually(lambda: receiver not in node.processes(), "the end of the receiver")
     assert len(gate.passed) == 1
-    await eventually(lambda: not server._endpoint.reading, "the next pause")
+    await eventually(lambda: not server._state.endpoint.reading, "the next pause")
     assert (await node.inspect_meta(server.process.id))["waiting_for"] == "receiver"
 
 

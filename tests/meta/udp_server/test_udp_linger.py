@@ -174,6 +174,29 @@ async def test_a_server_that_is_created_but_not_started_leaves_the_socket_linger
     assert (await open_server(await Probe.start(node), port=server.local_address[1]))[1] == alias
 
 
+async def test_a_successor_that_was_terminated_cannot_be_started_and_the_socket_lingers_on(
+    node: homing.Node, probe: Probe
+) -> None:
+    owner, server, alias = await owned(node)
+    await crash(node, owner)
+    unused = create(port=server.local_address[1])
+    unused.terminate(gen.TerminateNormal())
+    error = await probe.do(lambda actor: error_of(actor.spawn_meta(unused)))
+    assert isinstance(error, gen.NotAllowed)
+    assert "was terminated" in str(error)
+    assert (await open_server(probe, port=server.local_address[1]))[1] == alias
+
+
+async def test_a_server_without_an_owner_cannot_be_moved_to_where_no_successor_looks_for_it(
+    node: homing.Node, probe: Probe
+) -> None:
+    owner, server, alias = await owned(node)
+    await crash(node, owner)
+    with pytest.raises(gen.NotAllowed):
+        await node.call(alias, meta.Reconfigure(port=0))
+    assert (await open_server(probe, port=server.local_address[1]))[1] == alias
+
+
 async def test_only_one_of_two_successors_adopts_the_socket(node: homing.Node, probe: Probe) -> None:
     owner, server, alias = await owned(node)
     await crash(node, owner)

@@ -120,7 +120,7 @@ async def test_who_binds_the_same_address_elsewhere_adopts_nothing(node: homing.
 def test_an_inherited_socket_serves_in_its_own_namespace_only(namespace: str) -> None:
     with create(namespace) as before:
         port = before.local_address[1]
-        found = Inherited(os.dup(before._endpoint.sock.fileno()), "")
+        found = Inherited(os.dup(before._state.endpoint.sock.fileno()), "")
     inherited_sockets.keep([found])
     try:
         if found.network == 0:

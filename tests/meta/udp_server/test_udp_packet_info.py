@@ -169,7 +169,7 @@ def test_an_option_is_true_or_false(option: str, value: Any) -> None:
 
 @pytest.mark.parametrize("option", sorted(ALL))
 def test_where_the_system_does_not_tell_no_socket_is_left_open(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homing.datagram.backend.ancillary.sys.platform", "darwin")
+    monkeypatch.setattr("homing.datagram.sockets.packet_info.sys.platform", "darwin")
     with pytest.raises(gen.BadOption, match="Linux only"):
         create(**{option: True})
 

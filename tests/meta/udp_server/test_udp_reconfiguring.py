@@ -14,6 +14,7 @@ import pytest
 
 import homing
 from homing import act, gen, meta
+from homing.datagram.sockets import change_options as changing
 from homing.datagram.sockets import set_options as applying
 
 from ...datagram.sockets.test_bpf import BY_KEY, ONLY_A, PASS
@@ -89,7 +90,7 @@ async def test_the_answer_tells_what_is_in_force_now(probe: Probe) -> None:
     assert (answer.options.high_water, answer.options.low_water, answer.options.send_queue) == (10, 5, 7)
     assert answer.options.deny == ("192.0.2.0/24",)
     assert answer.local_address == server.local_address == before
-    assert (answer.receive_buffer, answer.clamped) == (server._endpoint.receive_buffer, ())
+    assert (answer.receive_buffer, answer.clamped) == (server._state.endpoint.kernel.receive_buffer, ())
     assert await change(probe, alias) == answer
 
 
@@ -223,7 +224,7 @@ async def test_buffers_are_resized_and_what_the_system_does_not_grant_is_told(
 ) -> None:
     monkeypatch.setattr(applying, "_LINUX", False)  # asks for no more than everybody may have
     server, alias = await open_server(probe)
-    default = server._endpoint.receive_buffer
+    default = server._state.endpoint.kernel.receive_buffer
     answer = await change(probe, alias, receive_buffer=50_000, send_buffer=40_000)
     assert (answer.receive_buffer, answer.send_buffer, answer.clamped) == (50_000, 40_000, ())
     assert (option(server, socket.SO_RCVBUF), option(server, socket.SO_SNDBUF)) == (100_000, 80_000)
@@ -266,7 +267,7 @@ async def test_an_option_of_the_socket_changes_and_none_is_what_a_new_socket_has
     await change(probe, alias, **{name: value})
     after = all_options(server)
     assert after.pop((level, number)) != before[level, number]
-    assert server._endpoint.sock.getsockopt(level, number) == told
+    assert server._state.endpoint.sock.getsockopt(level, number) == told
     differing = {key for key in after if after[key] != before[key]}
     assert differing <= {(socket.SOL_SOCKET, 12)}  # SO_PRIORITY, which follows IP_TOS
     await change(probe, alias, **{name: False if name == "broadcast" else None})
@@ -276,7 +277,7 @@ async def test_an_option_of_the_socket_changes_and_none_is_what_a_new_socket_has
 @linux_only
 async def test_a_socket_of_ipv6_has_the_options_of_ipv6(probe: Probe) -> None:
     server, alias = await open_server(probe, host="::1")
-    sock = server._endpoint.sock
+    sock = server._state.endpoint.sock
     hops = sock.getsockopt(IPV6, socket.IPV6_UNICAST_HOPS)
     await change(probe, alias, ttl=9, tos=8)
     assert (sock.getsockopt(IPV6, socket.IPV6_UNICAST_HOPS), sock.getsockopt(IPV6, 67)) == (9, 8)
@@ -291,7 +292,7 @@ GROUPS = [meta.MulticastGroup(f"239.255.77.{number}", "lo") for number in range(
 async def test_groups_are_joined_and_left_all_or_none(probe: Probe) -> None:
     server = in_network("ip link set lo up multicast on", lambda: create(groups=(GROUPS[0],)))
     alias = await probe.do(lambda actor: actor.spawn_meta(server))
-    memberships = server._endpoint.memberships
+    memberships = server._state.endpoint.kernel.memberships
     await probe.do(lambda actor: actor.call(alias, meta.JoinGroup(GROUPS[1].address, "lo")))
     assert (await change(probe, alias, ttl=5)).options.groups == (GROUPS[0], GROUPS[1])
     await change(probe, alias, groups=(GROUPS[1], GROUPS[2]))
@@ -300,7 +301,7 @@ async def test_groups_are_joined_and_left_all_or_none(probe: Probe) -> None:
     error = await refusal(probe, alias, groups=(GROUPS[0], bad), ttl=9)
     assert isinstance(error, gen.BadOption)
     assert set(memberships.groups) == {GROUPS[1], GROUPS[2]}
-    assert server._endpoint.sock.getsockopt(IP, socket.IP_TTL) == 5
+    assert server._state.endpoint.sock.getsockopt(IP, socket.IP_TTL) == 5
 
 
 @linux_only
@@ -353,7 +354,7 @@ async def test_a_plan_with_one_item_that_cannot_be_changes_nothing(
     changes: dict[str, Any], culprit: str, probe: Probe, peer: UDPPeer
 ) -> None:
     server, alias = await open_server(probe, receive_buffer=60_000, bpf=(PASS,), deny=("192.0.2.1",))
-    before, options = all_options(server), server._options
+    before, options = all_options(server), server._state.options
     good = {
         "receive_buffer": 50_000,
         "send_buffer": 40_000,
@@ -375,11 +376,62 @@ async def test_a_plan_with_one_item_that_cannot_be_changes_nothing(
     assert isinstance(error, gen.BadOption)
     assert error.option == culprit
     assert all_options(server) == before
-    assert server._options is options
-    assert (server._endpoint.receive_buffer, server._linger) == (60_000, 0.0)
+    assert server._state.options is options
+    assert (server._state.endpoint.kernel.receive_buffer, server._state.options.linger) == (60_000, 0.0)
     peer.send(b"b is heard", server.local_address)
     assert (await probe.get()).data == b"b is heard"
     assert await probe.do(lambda actor: actor.call(alias, meta.MessageUDP(None, peer.address, b"x" * 100))) == 100
+
+
+@linux_only
+async def test_an_undo_that_fails_keeps_no_other_from_running_and_is_told_with_the_fault(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, alias = await open_server(probe, receive_buffer=60_000)
+    before = all_options(server)
+
+    def only_there(sock: socket.socket, interface: str | int) -> None:
+        if not interface:
+            raise OSError("no way back")
+        applying.set_multicast_interface(sock, interface)
+
+    monkeypatch.setattr(changing, "set_multicast_interface", only_there)
+    changes = {"receive_buffer": 50_000, "ttl": 9, "multicast_interface": "lo", "bpf": ((0x15, 5, 5, 0),)}
+    error = await refusal(probe, alias, **changes)
+    assert isinstance(error, gen.BadOption)
+    assert error.option == "bpf"
+    assert error.__notes__ == ["not undone: OSError('no way back')"]
+    monkeypatch.undo()
+    applying.set_multicast_interface(server._state.endpoint.sock, "")
+    assert all_options(server) == before
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "no way back" in record.getMessage()
+    assert "bpf" in record.getMessage()
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["ttl", "tos"])
+async def test_a_half_set_number_is_taken_back_as_far_as_that_goes(
+    name: str, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket for IPv4 and IPv6 has the option twice: the second is refused, and the undo of the first as well."""
+    server, alias = await open_server(probe, host="::", dual_stack=True)
+    before = all_options(server)
+    level, number = (socket.IPPROTO_IP, {"ttl": socket.IP_TTL, "tos": socket.IP_TOS}[name])
+    real = socket.socket.setsockopt
+
+    def refuse(sock: socket.socket, at: int, option: int, *value: Any) -> None:
+        if (at, option) == (level, number):
+            raise OSError(1, "refused")
+        real(sock, at, option, *value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", refuse)
+    error = await refusal(probe, alias, **{name: 9})
+    monkeypatch.undo()
+    assert isinstance(error, gen.BadOption)
+    assert error.option == name
+    assert len(error.__notes__) == 1
+    assert all_options(server) == before
 
 
 @linux_only
@@ -391,7 +443,7 @@ async def test_an_address_that_cannot_be_bound_changes_nothing(probe: Probe, pee
     assert isinstance(error, gen.BindFailed)
     assert error.port == taken
     assert all_options(server) == before
-    assert server._options.high_water == 1024
+    assert server._state.options.high_water == 1024
     peer.send(b"as before", server.local_address)
     assert (await probe.get()).data == b"as before"
 
@@ -428,7 +480,7 @@ async def test_only_the_owner_and_the_node_may(node: homing.Node, probe: Probe) 
     server, alias = await open_server(probe)
     stranger = await Probe.start(node)
     assert isinstance(await refusal(stranger, alias, high_water=5), gen.NotAllowed)
-    assert server._options.high_water == 1024
+    assert server._state.options.high_water == 1024
     assert (await node.call(alias, meta.Reconfigure(high_water=5))).options.high_water == 5
 
 
@@ -437,7 +489,7 @@ async def test_who_does_not_wait_for_the_answer_may_send_it(
 ) -> None:
     server, alias = await open_server(probe)
     await probe.do(lambda actor: actor.send(alias, meta.Reconfigure(high_water=5)))
-    await eventually(lambda: server._options.high_water == 5)
+    await eventually(lambda: server._state.options.high_water == 5)
     await probe.do(lambda actor: actor.send(alias, meta.Reconfigure(high_water=0)))
     await eventually(lambda: "stays as it was" in caplog.text)
     assert "high_water" in caplog.text
@@ -610,7 +662,7 @@ async def test_a_server_that_ends_while_it_moves_closes_both_sockets(probe: Prob
     current = server.local_address
     assert is_bound(former)
     await probe.do(lambda actor: actor.send_exit_meta(alias, gen.TerminateShutdown))
-    await eventually(lambda: server._endpoint.closed)
+    await eventually(lambda: server._state.endpoint.closed)
     bind_again(former)
     bind_again(current)
 

@@ -155,7 +155,7 @@ async def test_a_filter_and_an_error_queue_that_the_successor_does_not_ask_for_a
         async with meta.TakeOver(new, path):
             again, _ = await open_server(heir, port=port)
         await stopped(node)
-        assert again._endpoint.sock.getsockopt(socket.IPPROTO_IP, 11) == 0  # IP_RECVERR
+        assert again._state.endpoint.sock.getsockopt(socket.IPPROTO_IP, 11) == 0  # IP_RECVERR
         peer.send(b"hello", server.local_address)
         assert (await heir.get()).data == b"hello"
 
@@ -194,7 +194,7 @@ async def test_a_train_that_is_half_delivered_is_delivered_before_the_successor_
     server, _ = await open_server(probe, port=free_port(), process=slow, high_water=4)
     peer.send(b"0123456789", server.local_address)
     await eventually(lambda: gate.reached and server.statistics().delivered >= 4)
-    if backend == "native" and server._endpoint.backend.gro:
+    if backend == "native" and server._state.endpoint.backend.gro:
         assert server.statistics().receive_waiting > 0
     await offered(node, path)
     async with running(node) as new:
@@ -234,8 +234,8 @@ async def test_names_of_activation_and_sockets_by_the_hundred_go_along(
 ) -> None:
     count = MOST_DESCRIPTORS + 3
     opened = [await open_server(probe, port=free_port()) for _ in range(count)]
-    named = inherited.Inherited(os.dup(opened[0][0]._endpoint.sock.fileno()), "dns")
-    named.lent = opened[0][0]._endpoint.sock
+    named = inherited.Inherited(os.dup(opened[0][0]._state.endpoint.sock.fileno()), "dns")
+    named.lent = opened[0][0]._state.endpoint.sock
     inherited.keep([named])
     await offered(node, path)
     async with running(node) as new:

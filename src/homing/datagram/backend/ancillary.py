@@ -1,17 +1,16 @@
-"""Ancillary data: what a socket is asked to tell of each packet, and how that is read and written in Python. The native
-backend reads it in `arena` and writes it in `outbox`. See cmsg(3), ip(7), ipv6(7), socket(7), RFC 3542."""
+"""Ancillary data: what comes and goes with a packet, read and written in Python. The native backend reads it in `arena`
+and writes it in `outbox`. See cmsg(3), ip(7), ipv6(7), socket(7), RFC 3542."""
 
 from __future__ import annotations
 
 import socket
 import struct
-import sys
 from typing import Any, TypeAlias
 
 from ...gen import BadOption
 from ..address import Address
 from ..message import PacketInfo, packet_info
-from ..sockets.options import SocketOptions
+from ..sockets.packet_info import IP_PKTINFO, SO_TIMESTAMPNS, check_platform
 
 Control: TypeAlias = list[tuple[int, int, bytes]]
 """Control messages as the socket module has them: level, type, data."""
@@ -19,32 +18,16 @@ Control: TypeAlias = list[tuple[int, int, bytes]]
 # linux/include/uapi/linux/in.h; the socket module names not all of them
 IP_TOS = 1
 IP_TTL = 2
-IP_PKTINFO = 8
-IP_RECVTTL = 12
-IP_RECVTOS = 13
 # linux/include/uapi/linux/ipv6.h and in6.h
-IPV6_RECVPKTINFO = 49
 IPV6_PKTINFO = 50
-IPV6_RECVHOPLIMIT = 51
 IPV6_HOPLIMIT = 52
-IPV6_RECVTCLASS = 66
 IPV6_TCLASS = 67
-# linux/include/uapi/asm-generic/socket.h
-SO_TIMESTAMPNS = 35
 
 ROOM = 256
 """Bytes of ancillary data for a read. All that is asked for takes 176."""
 
 _IPV4 = socket.IPPROTO_IP
 _IPV6 = socket.IPPROTO_IPV6
-_ASKED = {
-    "receive_local_address": {_IPV4: IP_PKTINFO, _IPV6: IPV6_RECVPKTINFO},
-    "receive_tos": {_IPV4: IP_RECVTOS, _IPV6: IPV6_RECVTCLASS},
-    "receive_ttl": {_IPV4: IP_RECVTTL, _IPV6: IPV6_RECVHOPLIMIT},
-    "receive_timestamp": {socket.SOL_SOCKET: SO_TIMESTAMPNS},
-}
-"""The options, and what is set for them, by level."""
-
 _OCTET = struct.Struct("B")
 _INTEGER = struct.Struct("i")
 _IN_PKTINFO = struct.Struct("i4s4s")
@@ -52,47 +35,6 @@ _IN6_PKTINFO = struct.Struct("16si")
 _TIMESPEC = struct.Struct("ll")
 _MAPPED = bytes(10) + b"\xff\xff"
 """How an IPv4 address begins in IPv6."""
-
-
-def asked(options: SocketOptions) -> bool:
-    """True if `options` ask for anything that comes with a packet."""
-    return any(getattr(options, name) for name in _ASKED)
-
-
-def ask(sock: socket.socket, options: SocketOptions) -> None:
-    """Sets what `options` ask for. Raises `BadOption` where the system has it not."""
-    for name, numbers in _ASKED.items():
-        if getattr(options, name):
-            _check_platform(name, True)
-            levels = _levels(sock) & numbers.keys()
-            if not levels:
-                raise BadOption(name, True, "a socket of this address family does not tell")
-            for level in levels:
-                _set(sock, name, level, numbers[level])
-
-
-def _levels(sock: socket.socket) -> set[int]:
-    """A socket that also carries IPv4 within IPv6 is told of each in its own way."""
-    levels: set[int] = {socket.SOL_SOCKET}
-    if sock.family == socket.AF_INET:
-        levels.add(_IPV4)
-    elif sock.family == socket.AF_INET6:
-        levels.add(_IPV6)
-        if not sock.getsockopt(_IPV6, socket.IPV6_V6ONLY):
-            levels.add(_IPV4)
-    return levels
-
-
-def _set(sock: socket.socket, name: str, level: int, number: int) -> None:
-    try:
-        sock.setsockopt(level, number, 1)
-    except OSError as error:
-        raise BadOption(name, True, f"the system refuses it: {error.strerror}") from None
-
-
-def _check_platform(name: str, value: object) -> None:
-    if sys.platform != "linux":
-        raise BadOption(name, value, "this is Linux only")
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -151,7 +93,7 @@ def write_control(info: Any, address: Address) -> Control:
     is. Raises `BadOption`."""
     if not isinstance(info, PacketInfo):
         raise BadOption("info", info, "give a meta.PacketInfo, or None")
-    _check_platform("info", info)
+    check_platform("info", info)
     if _is_ipv4(address[0]):
         local = _parse(socket.AF_INET, info.local)
         packet = (_IPV4, IP_PKTINFO, _IN_PKTINFO.pack(info.interface, local, bytes(4)))

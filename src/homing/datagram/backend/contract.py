@@ -11,22 +11,14 @@ from typing import Any, Protocol, TypeAlias
 
 from ...gen import BadOption
 from ..address import AF_UNIX, Address
+from ..batch import Columns
+from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 
 Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
 """The pooled buffer, the length received into it, source address, whether the datagram was longer, and what came with
 it."""
-
-Failures: TypeAlias = list[tuple[int, Exception]]
-"""Which of the datagrams given could not be sent, and why."""
-
-Columns: TypeAlias = tuple[
-    Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
-]
-"""The buffer that holds datagrams, the function that gives it back; bytes in all; their offsets and lengths (C int),
-hosts (4 or 16 bytes) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
-it (an empty list where nothing was asked for); which ones were cut."""
 
 Again: TypeAlias = Callable[[int, int], bool]
 

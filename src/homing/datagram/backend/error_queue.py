@@ -20,12 +20,10 @@ import sys
 from collections.abc import Callable
 
 from ..address import plain
-from ..errors import MessageUDPError
+from ..failures import MessageUDPError
+from ..sockets.icmp_errors import IP_RECVERR, IPV6_RECVERR
 
-# linux/include/uapi/linux/in.h, in6.h; Python's socket module names them from 3.14 on
-_IP_RECVERR = 11
-_IPV6_RECVERR = 25
-_REPORTS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
+_REPORTS = {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}
 
 # struct sock_extended_err, linux/include/uapi/linux/errqueue.h: u32 errno, u8 origin, type, code, pad, u32 info, data
 _EXTENDED = struct.Struct("=IBBBxII")
@@ -63,27 +61,6 @@ FROM_AFAR = frozenset(
     }
 )
 """What ICMP errors become: icmp_err_convert of Linux' net/ipv4/icmp.c, icmpv6_err_convert of net/ipv6/icmp.c."""
-
-
-def why_no_error_queue() -> str:
-    """Why there is no error queue here; "" if there is."""
-    return "" if sys.platform == "linux" else "ICMP errors can be read on Linux only"
-
-
-def turn_on(sock: socket.socket) -> None:
-    """Lets the kernel keep the ICMP errors of what `sock` sends. Raises `OSError`."""
-    _set(sock, 1)
-
-
-def turn_off(sock: socket.socket) -> None:
-    """Lets it keep none, and forget those that it has. Raises `OSError`."""
-    _set(sock, 0)
-
-
-def _set(sock: socket.socket, value: int) -> None:
-    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, value)
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, value)
 
 
 class ErrorQueue:

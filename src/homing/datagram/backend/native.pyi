@@ -2,9 +2,11 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from ..batch import Columns
+from ..failures import Failures
 from ..message import MessageUDP
 from ..policy.admission import Admission
-from .contract import Again, Columns, Failures, Pooled
+from .contract import Again, Pooled
 
 def probe() -> str: ...
 

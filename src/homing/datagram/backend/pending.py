@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from ..errors import MessageUDPError
+from ..failures import MessageUDPError
 from .error_queue import FROM_AFAR
 
 # linux/include/uapi/linux/in.h, in6.h

@@ -16,11 +16,13 @@ from itertools import accumulate
 from typing import Any
 
 from ..address import DUAL_STACK, TOLD, Address, check_destination, family_of, mapped
+from ..batch import Columns
+from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, write_control
-from .contract import Again, Columns, Failures, Pooled
+from .contract import Again, Pooled
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"

@@ -8,29 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from ..backend.contract import Backend, Failures
-from ..backend.watch import Callback, Watch
+from ..address import DUAL_STACK
+from ..failures import Failures
 from ..message import MessageUDP
 from .limits import Pacing, clock_of
 
-_HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48}
+_HEADERS = {int(socket.AF_INET): 28, int(socket.AF_INET6): 48, DUAL_STACK: 48}
 _TICK = 0.001  # the resolution of a loop's timers
 _BURST_SECONDS = 0.01  # ten ticks of such a timer
 
 
+class Sender(Protocol):
+    """What sends: a backend, or a pacer in front of it."""
+
+    def send(self, message: MessageUDP) -> int:
+        """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait."""
+
+    def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
+        """Sends datagrams in order and returns how many are done; the others have to wait."""
+
+
+class Writable(Protocol):
+    """What knows when sending can go on: the watch of a socket, or a pacer in front of it."""
+
+    def write(self, callback: Callable[[], None] | None) -> None:
+        """Calls `callback` whenever sending can go on; None: not any more."""
+
+
 class Pacer:
-    """Sends through a backend, no faster than it may. To who sends, it looks like the backend, and like the watch that
-    tells when to go on.
+    """Sends through `sender`, no faster than it may. Implements `Sender` and `Writable`.
 
     The bucket is one number: the time from which on nothing is owed. A datagram may go when that time has come.
     """
 
-    def __init__(self, backend: Backend, watch: Watch, pacing: Pacing, family: int) -> None:
+    def __init__(self, sender: Sender, writable: Writable, pacing: Pacing, family: int) -> None:
         burst = _BURST_SECONDS * pacing.bytes_per_second if pacing.burst is None else pacing.burst
-        self._backend = backend
-        self._watch = watch
+        self._sender = sender
+        self._writable = writable
         self._timer: asyncio.TimerHandle | None = None
         self._seconds = 1 / pacing.bytes_per_second
         self._slack = burst * self._seconds
@@ -43,33 +60,33 @@ class Pacer:
         return self._free - self._clock()
 
     def send(self, message: MessageUDP) -> int:
-        """As the backend's. Raises `BlockingIOError` if it has to wait, for whatever."""
+        """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait, for whatever."""
         now = self._clock()
         if self._free > now:
             raise BlockingIOError
-        size = self._backend.send(message)
+        size = self._sender.send(message)
         self._spend(now, size + self._headers)
         return size
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
-        """As the backend's, but those that may not go yet are left: the others go together, runs as runs."""
+        """Sends those that may go now, together, runs as runs, and returns how many are done."""
         now = self._clock()
         costs = self._affordable(messages, now)
-        done = self._backend.send_many(messages[: len(costs)], failures) if costs else 0
+        done = self._sender.send_many(messages[: len(costs)], failures) if costs else 0
         failed = {index for index, _ in failures}
         self._spend(now, sum(cost for index, cost in enumerate(costs[:done]) if index not in failed))
         return done
 
-    def write(self, callback: Callback | None) -> None:
+    def write(self, callback: Callable[[], None] | None) -> None:
         """Calls `callback` when the socket is writable, and not before something may go; None: not any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         delay = self.delay()
         if callback is None or delay <= 0:
-            self._watch.write(callback)
+            self._writable.write(callback)
         else:
-            self._watch.write(None)
+            self._writable.write(None)
             self._timer = asyncio.get_running_loop().call_later(max(delay, _TICK), callback)
 
     def _affordable(self, messages: list[MessageUDP], now: float) -> list[int]:

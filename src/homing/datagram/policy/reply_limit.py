@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...gen import ReplyLimited
-from ..backend.contract import Failures
+from ..errors import ReplyLimited
+from ..failures import Failures
 from ..message import MessageUDP
 from .limiter import Limiter
 from .limits import RateLimit

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
 
-from ...gen import BadOption, BindFailed
+from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
+from ..errors import BindFailed
 from .inherited import claim
 from .kernel import network_of
 from .namespace import within

@@ -1,41 +1,43 @@
 """Changing what a socket has from its beginning, while it is used. Each change gives a function that undoes it.
 
-What is None is what a new socket of this system has.
+What is None is what a new socket of this system has. An undo of several steps tries all of them, and then raises what
+one of them raised.
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from ...gen import BadOption
-from ..endpoint import Endpoint
 from .bpf import REFUSE_ALL, Program, Steering, attach_filter, attach_steering, detach_steering
 from .inherited import lender_of
 from .kernel import granted_buffer
+from .kernel_socket import KernelSocket
 from .multicast import MulticastGroup
 from .options import SocketOptions
+from .rollback import Undo, rollback_on_error
 from .set_options import NUMBERS, bind_device, numbers_of, set_buffer, set_multicast_interface
-
-Undo = Callable[[], None]
 
 _SO_BUF_LOCK = 72  # asm-generic/socket.h: which buffers were asked for, so that the kernel leaves them as they are
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 
 
-def resize(name: str, endpoint: Endpoint, size: int | None) -> Undo:
+def resize(name: str, kernel: KernelSocket, size: int | None) -> Undo:
     """Asks for another `receive_buffer` or `send_buffer`. What waits there stays, also if it is more. Raises
     `BadOption`."""
-    before, lock = getattr(endpoint, name), _locks(endpoint.sock)
-    _resize(name, endpoint, size)
+    before, lock = getattr(kernel, name), _locks(kernel.sock)
+    _resize(name, kernel, size)
 
     def undo() -> None:
-        _resize(name, endpoint, before)
-        if lock is not None:
-            endpoint.sock.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+        with ExitStack() as steps:
+            if lock is not None:
+                steps.callback(kernel.sock.setsockopt, socket.SOL_SOCKET, _SO_BUF_LOCK, lock)
+            steps.callback(_resize, name, kernel, before)
 
     return undo
 
@@ -47,106 +49,119 @@ def _locks(sock: socket.socket) -> int | None:
         return None  # before Linux 5.14
 
 
-def _resize(name: str, endpoint: Endpoint, size: int | None) -> None:
+def _resize(name: str, kernel: KernelSocket, size: int | None) -> None:
     option = _BUFFERS[name]
     if size is None:
-        with _new_like(endpoint) as new:
+        with _new_like(kernel) as new:
             size = granted_buffer(new, option)
-    set_buffer(endpoint.sock, option, name, size)
-    setattr(endpoint, name, granted_buffer(endpoint.sock, option))
+    set_buffer(kernel.sock, option, name, size)
+    setattr(kernel, name, granted_buffer(kernel.sock, option))
 
 
-def _new_like(endpoint: Endpoint) -> socket.socket:
-    return socket.socket(endpoint.family, socket.SOCK_DGRAM)
+def _new_like(kernel: KernelSocket) -> socket.socket:
+    return socket.socket(kernel.family, socket.SOCK_DGRAM)
 
 
-def renumber(name: str, endpoint: Endpoint, value: Any) -> Undo:
+def renumber(name: str, kernel: KernelSocket, value: Any) -> Undo:
     """Sets an option that the kernel knows as a number: broadcast, ttl, tos and so on. Raises `BadOption`."""
-    sock = endpoint.sock
+    sock = kernel.sock
     pairs, number = numbers_of(sock, name, value)
     before = [(level, option, sock.getsockopt(level, option)) for level, option in pairs]
 
     def undo() -> None:
-        for level, option, old in before:
-            sock.setsockopt(level, option, old)
+        with ExitStack() as steps:
+            for level, option, old in before:
+                steps.callback(sock.setsockopt, level, option, old)
 
-    try:
-        with _new_like(endpoint) as new:
-            for level, option in pairs:
-                sock.setsockopt(level, option, new.getsockopt(level, option) if number is None else number)
-    except OSError as error:
-        undo()
-        raise BadOption(name, value, f"the system refuses it: {error.strerror}") from None
+    with rollback_on_error() as on_error:
+        on_error(undo)
+        _set_numbers(kernel, name, value, pairs, number)
     return undo
 
 
-def attach_device(endpoint: Endpoint, device: str, before: str) -> Undo:
-    """Sends and receives by another interface; "": by any. Raises `BadOption`."""
-    bind_device(endpoint.sock, device)
-    return partial(bind_device, endpoint.sock, before)
-
-
-def multicast_by(endpoint: Endpoint, interface: str | int, before: str | int) -> Undo:
-    """Sends multicast by another interface. Raises `BadOption`."""
-    set_multicast_interface(endpoint.sock, interface)
-    return partial(set_multicast_interface, endpoint.sock, before)
-
-
-def regroup(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> Undo:
-    """Joins these groups, then leaves all others. Raises `BadOption`."""
-    memberships, before = endpoint.memberships, endpoint.memberships.groups
+def _set_numbers(
+    kernel: KernelSocket, name: str, value: Any, pairs: Sequence[tuple[int, int]], number: int | None
+) -> None:
     try:
+        with _new_like(kernel) as new:
+            for level, option in pairs:
+                kernel.sock.setsockopt(level, option, new.getsockopt(level, option) if number is None else number)
+    except OSError as error:
+        raise BadOption(name, value, f"the system refuses it: {error.strerror}") from None
+
+
+def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
+    """Sends and receives by another interface; "": by any. Raises `BadOption`."""
+    bind_device(kernel.sock, device)
+    return partial(bind_device, kernel.sock, before)
+
+
+def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
+    """Sends multicast by another interface. Raises `BadOption`."""
+    undo = partial(set_multicast_interface, kernel.sock, before)
+    with rollback_on_error() as on_error:
+        on_error(undo)  # of a socket that carries IPv4 and IPv6 one of the two may have been set
+        set_multicast_interface(kernel.sock, interface)
+    return undo
+
+
+def regroup(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> Undo:
+    """Joins these groups, then leaves all others. Raises `BadOption`."""
+    memberships, before = kernel.memberships, kernel.memberships.groups
+    undo = partial(_restore, kernel, before)
+    with rollback_on_error() as on_error:
+        on_error(undo)
         for group in groups:
             memberships.join(group)
         for group in before:
             if group not in groups:
                 memberships.leave(group)
-    except BadOption:
-        _restore(endpoint, before)
-        raise
-    return partial(_restore, endpoint, before)
+    return undo
 
 
-def _restore(endpoint: Endpoint, groups: tuple[MulticastGroup, ...]) -> None:
-    memberships = endpoint.memberships
-    for group in memberships.groups:
-        if group not in groups:
-            memberships.leave(group)
-    for group in groups:
-        memberships.join(group)
+def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
+    memberships = kernel.memberships
+    with ExitStack() as steps:
+        for group in groups:
+            steps.callback(memberships.join, group)
+        for group in memberships.groups:
+            if group not in groups:
+                steps.callback(memberships.leave, group)
 
 
-def filter_by(endpoint: Endpoint, program: Program | None, before: Program | None) -> Undo:
+def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
     """Lets in what `program` passes; None: everything. Raises `BadOption`."""
-    attach_filter(endpoint.sock, program)
-    return partial(attach_filter, endpoint.sock, before)
+    attach_filter(kernel.sock, program)
+    return partial(attach_filter, kernel.sock, before)
 
 
-def steer_by(endpoint: Endpoint, steering: Steering | None, before: Steering | None) -> Undo:
+def steer_by(kernel: KernelSocket, steering: Steering | None, before: Steering | None) -> Undo:
     """Lets `steering` choose among the sockets of this port; None: the kernel's hash. Raises `BadOption`."""
-    _steer(endpoint, steering)
-    return partial(_steer, endpoint, before)
+    _steer(kernel, steering)
+    return partial(_steer, kernel, before)
 
 
-def _steer(endpoint: Endpoint, steering: Steering | None) -> None:
+def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
     if steering is None:
-        detach_steering(endpoint.sock)
+        detach_steering(kernel.sock)
     else:
-        attach_steering(endpoint.sock, steering)
+        attach_steering(kernel.sock, steering)
 
 
-def refuse_all(endpoint: Endpoint) -> bool:
-    """Takes nothing more in; what was taken can still be read. False: this system has no way to do that."""
-    if sys.platform != "linux" or not isinstance(endpoint.sock, socket.socket):
+def refuse_all(sock: socket.socket) -> bool:
+    """Lets the kernel drop what comes from now on; what is there can still be read. Returns False if this system has no
+    way to do that."""
+    if sys.platform != "linux" or not isinstance(sock, socket.socket):
         return False
-    attach_filter(endpoint.sock, REFUSE_ALL)
+    attach_filter(sock, REFUSE_ALL)
     return True
 
 
-def take_in_again(endpoint: Endpoint) -> None:
-    """After `refuse_all`, where the socket is not closed with this endpoint: who has it next may not know."""
-    if lender_of(endpoint.sock) is not None and refuse_all(endpoint):
-        attach_filter(endpoint.sock, None)
+def accept_again(sock: socket.socket) -> None:
+    """Undoes `refuse_all` for a socket that stays open elsewhere when this one is closed: its next user may not know of
+    the filter."""
+    if lender_of(sock) is not None and refuse_all(sock):
+        attach_filter(sock, None)
 
 
 ADJUSTABLE = (
@@ -157,19 +172,19 @@ ADJUSTABLE = (
 """The options of a socket that can change while it is used."""
 
 
-def adjust(name: str, endpoint: Endpoint, before: SocketOptions, now: SocketOptions) -> Undo:
+def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOptions) -> Undo:
     """Changes one option of `ADJUSTABLE`. Raises `BadOption`; then it is as it was."""
     old, new = getattr(before, name), getattr(now, name)
     if name in _BUFFERS:
-        return resize(name, endpoint, new)
+        return resize(name, kernel, new)
     if name in NUMBERS:
-        return renumber(name, endpoint, new)
+        return renumber(name, kernel, new)
     if name == "groups":
-        return regroup(endpoint, new)
-    changes: dict[str, Callable[[Endpoint, Any, Any], Undo]] = {
+        return regroup(kernel, new)
+    changes: dict[str, Callable[[KernelSocket, Any, Any], Undo]] = {
         "bind_device": attach_device,
         "multicast_interface": multicast_by,
         "bpf": filter_by,
         "reuse_port_steering": steer_by,
     }
-    return changes[name](endpoint, new, old)
+    return changes[name](kernel, new, old)

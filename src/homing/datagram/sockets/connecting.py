@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ...gen import BadOption, ConnectFailed
+from ...gen import BadOption
 from ..address import Address
+from ..errors import ConnectFailed
 from .binding import bind
 from .options import SocketOptions
 

@@ -10,9 +10,9 @@ from typing import Literal
 from ...gen import BadOption
 from ...gen.options import check_choice, check_integer, check_type
 from ..address import AF_UNIX, why_no_path
-from ..backend.error_queue import why_no_error_queue
 from ..policy.limits import Pacing
 from .bpf import Program, Steering, check_program, check_steering
+from .icmp_errors import why_no_error_queue
 from .multicast import MulticastGroup
 
 LINUX_ONLY = "this is Linux only"

@@ -13,12 +13,12 @@ from typing import Any
 
 from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, family_of
-from ..backend.ancillary import ask
-from ..backend.error_queue import turn_off, turn_on
 from .bpf import attach_filter, attach_steering
+from .icmp_errors import disable_error_queue, enable_error_queue
 from .kernel import granted_buffer
 from .multicast import hear_own_groups_only, index_of, join
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
+from .packet_info import request_packet_info
 
 _LINUX = sys.platform == "linux"
 _SO_FORCE = {socket.SO_RCVBUF: 33, socket.SO_SNDBUF: 32}
@@ -53,11 +53,11 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
         if value is not None and (value or name != "broadcast"):
             _set_number(sock, name, value)
     _set_multicast(sock, options)
-    ask(sock, options)
+    request_packet_info(sock, options)
     if options.bpf is not None:
         attach_filter(sock, options.bpf)
     if options.error_queue:
-        turn_on(sock)
+        enable_error_queue(sock)
 
 
 def reset(sock: socket.socket, options: SocketOptions) -> None:
@@ -68,7 +68,7 @@ def reset(sock: socket.socket, options: SocketOptions) -> None:
     if options.bpf is None:
         attach_filter(sock, None)
     if not options.error_queue and sock.family != AF_UNIX:
-        turn_off(sock)
+        disable_error_queue(sock)
 
 
 def apply_bound(sock: socket.socket, options: SocketOptions) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ...gen import BindFailed
+from ..errors import BindFailed
 from .inherited import lender_of
 from .options import SocketOptions
 from .set_options import apply, apply_bound

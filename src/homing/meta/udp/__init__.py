@@ -1,8 +1,11 @@
-"""What all meta-processes that own a UDP socket have in common.
+"""The parts that the UDP server and the UDP client are composed of.
 
-udp_socket     sends, reports failures, counts, closes
-outgoing       takes what is sent to the alias from the mailbox
-counters       the counters of one socket, and of several together
-error_reports  tells `on_error` of datagrams that were not sent
-buffer_pool    BufferPool; buffer_lease: how its buffers go to datagrams and come back
+options         options that both have; how much may wait in a receiver's mailbox
+lifecycle       a state that changes only along a table
+reader          from the socket to the receiver's mailbox; batch_entry: a batch in a mailbox
+sender          from the meta-process's mailbox to the socket; outgoing: takes datagrams out of that mailbox
+error_reports   tells `on_error` of datagrams that were not sent
+counters        the counters of one socket, and of several together
+inspection      the answer to `inspect_meta`; warnings at the start
+buffer_pool     BufferPool; buffer_lease: how its buffers go to datagrams and come back
 """

@@ -1,11 +1,11 @@
-"""Lending: how a pool's buffers go to datagrams and come back, each exactly once, whatever the pool is and does."""
+"""Leases: a pool's buffer goes to a datagram and comes back exactly once, whatever the pool is and does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ..udp_server.options import Buffers, writable_bytes
+from .buffer_pool import Buffers, writable_bytes
 
 
 class Lease:
@@ -60,8 +60,9 @@ def is_view_of(data: Any, buffer: Any) -> bool:
         return False
 
 
-class Lender:
-    """One server's dealings with its buffer pool. A faulty pool loses no datagram: what fails is counted and logged.
+class BufferLeases:
+    """The buffers of one server's pool that datagrams have on loan. A faulty pool loses no datagram: what fails is
+    counted and logged.
 
     errors: times that the pool raised, or gave something that is no writable buffer or that a datagram has already.
     """
@@ -74,7 +75,7 @@ class Lender:
         self._size = 0
         self.errors = 0
 
-    def succeed(self, other: Lender) -> None:
+    def succeed(self, other: BufferLeases) -> None:
         """Goes on counting where `other` ends, and knows what that has lent."""
         self._lent = other._lent
         self.errors += other.errors

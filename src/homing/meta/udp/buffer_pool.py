@@ -1,11 +1,22 @@
-"""A pool of receive buffers."""
+"""A pool of receive buffers, and what a user's own pool has to have."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ...gen.options import check_integer
+
+
+@runtime_checkable
+class Buffers(Protocol):
+    """A pool of buffers, as `BufferPool` is one."""
+
+    def get(self) -> Any:
+        """A writable buffer."""
+
+    def put(self, buffer: Any) -> None:
+        """Takes a buffer back."""
 
 
 class BufferPool:
@@ -66,3 +77,12 @@ class BufferPool:
             self.replaced += 1
             buffer = bytearray(self.size)
         self._idle.append(buffer)
+
+
+def writable_bytes(thing: Any) -> int:
+    """Returns the length of `thing` in bytes; 0 if it is no writable contiguous buffer."""
+    try:
+        with memoryview(thing) as view, view.cast("B") as flat:
+            return 0 if flat.readonly else flat.nbytes
+    except (TypeError, ValueError, NotImplementedError):
+        return 0

@@ -1,4 +1,4 @@
-"""Telling `on_error` of datagrams that were not sent, or did not arrive."""
+"""Reports to `on_error`: datagrams that were not sent, or did not arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was sent to the alias of a UDP server, or client, on its way out of the mailbox."""
+"""Takes datagrams that were sent to the alias of a UDP server or client out of its mailbox."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def any_leased(messages: list[MessageUDP]) -> bool:
 
 
 def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> list[MessageUDP]:
-    """As `take_datagrams`, for a client: payloads alone, and datagrams without an address, go to `peer`. `only`: one to
-    another address is none."""
+    """As `take_datagrams`, for a client: payloads alone, and datagrams without an address, go to `peer`. `only`: stops
+    at a datagram to another address as well."""
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
@@ -43,7 +43,8 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
 
 
 def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
-    """The datagram that `thing` is: a payload alone, or one without an address, goes to `peer`. None: it is none."""
+    """Returns `thing` as a datagram: a payload alone, or a `MessageUDP` without an address, is addressed to `peer`.
+    None: it is no datagram."""
     if isinstance(thing, (bytes, bytearray, memoryview)):
         return MessageUDP(None, peer, thing)
     if not isinstance(thing, MessageUDP):

@@ -1,4 +1,4 @@
-"""Remembering: which requests have ended, so that a reply which comes too late, or twice, is known as such."""
+"""The last requests that have ended, so that a reply that comes late, or twice, is counted as such."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...datagram import Address, MessageUDP
 
 if TYPE_CHECKING:
-    from .requests import Request
+    from .request import Request
 
 SCANNED = 64
 """Requests without a key that are remembered at most: each reply that belongs to no open one is compared with all."""
@@ -78,7 +78,8 @@ class Memory:
     def find(
         self, key: Hashable, message: MessageUDP, from_peer: Callable[[Address, Address], bool], now: float
     ) -> bool | None:
-        """Whether the request that `message` belongs to was answered; None: it belongs to none."""
+        """Returns True if the ended request that `message` belongs to was answered, False if it was not; None: it
+        belongs to none."""
         if key is not None and key in self._keyed:
             answered, to = self._keyed[key]
             if from_peer(message.addr, to):

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
 from ...gen.options import check_choice, check_integer, check_seconds, check_type
-from ..udp_server.options import Overflow, check_queues
+from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]
@@ -174,7 +174,7 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done for a request: `UDPRequest` with all that it leaves to the options.
+    """The settings of one request: its own, and those of the options for all others.
 
     waits: seconds to wait for a reply, by the number of the wait, before chance takes its part.
     collect: replies that are enough. 0: one, which is the answer itself.
@@ -192,7 +192,7 @@ class Plan:
     within: float | None = None
 
     def seconds(self, number: int) -> float:
-        """How long the wait of that number is to last."""
+        """The seconds that the wait of that number lasts."""
         seconds = self.waits[number]
         return seconds * (1 - self.jitter * self.random()) if self.jitter else seconds
 

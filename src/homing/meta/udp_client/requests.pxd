@@ -1,26 +1,6 @@
 cimport cython
 
-
-
-cdef class Request:
-    cdef public object sender
-    cdef public object ref
-    cdef public object plan
-    cdef public object message
-    cdef public object key
-    cdef public object timer
-    cdef public object deadline
-    cdef public list replies
-    cdef public set seen
-    cdef public double started
-    cdef public long long number
-    cdef public long waits
-    cdef public long attempts
-    cdef public bint final
-    cdef public bint queued
-
-    @cython.locals(seconds=double)
-    cpdef double wait(self, double now)
+from .request cimport Request
 
 
 cdef class Requests:
@@ -35,10 +15,9 @@ cdef class Requests:
     cdef dict _keyed
     cdef dict _others
     cdef readonly object memory
-    cdef list _reports
-    cdef bint _drops
     cdef bint _checks_source
-    cdef long long _last
+    cdef readonly bint drops_rest
+    cdef readonly long long last
     cdef public long long requests, answered, timeouts, refused, failed, cancelled, rejected
     cdef public long long retransmits, replies, late, duplicate, stray, dropped_stray
 
@@ -49,7 +28,7 @@ cdef class Requests:
     cdef _set_timer(self, Request request)
     cpdef _wait_over(self, Request request)
     cdef bint _gave_up(self, Request request) except -1
-    cpdef list sort(self, list messages)
+    cpdef list take_replies(self, list messages)
     @cython.locals(request=Request)
     cdef bint _take(self, object message) except -1
     cdef _reply_key_of(self, object message)

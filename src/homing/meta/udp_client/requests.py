@@ -1,4 +1,4 @@
-"""Asking: the open requests of a UDP client, which reply belongs to which, and when one is sent again.
+"""The open requests of a UDP client: which reply belongs to which, and when one is sent again.
 
 Each request waits by one timer of the loop. Its caller is looked at when that fires and when a reply comes: one that
 waits no more has ended it.
@@ -6,7 +6,6 @@ waits no more has ended it.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -27,10 +26,8 @@ from ...gen import (
 )
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
-from .options import Plan, UDPClientOptions, UDPRequest, default_plan, plan_of
-
-_HEADERS = {2: 28, 4: 48}
-"""Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
+from .options import UDPClientOptions, UDPRequest, default_plan, plan_of
+from .request import Request
 
 _HINTS = {
     errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",
@@ -42,98 +39,34 @@ _HINTS = {
 }
 
 
-class Request:
-    """One request.
-
-    number: requests are numbered as they are opened.
-    waits: how many waits have begun. final: the last one has.
-    attempts: how often it was sent. queued: it waits in the send queue.
-    replies: what has come, where more than one is wanted; seen: by peer and payload.
-    """
-
-    __slots__ = (
-        "attempts",
-        "deadline",
-        "final",
-        "key",
-        "message",
-        "number",
-        "plan",
-        "queued",
-        "ref",
-        "replies",
-        "seen",
-        "sender",
-        "started",
-        "timer",
-        "waits",
-    )
-
-    timer: asyncio.TimerHandle
-
-    def __init__(self, sender: PID, ref: Ref, plan: Plan, message: MessageUDP, key: Hashable, now: float) -> None:
-        self.sender = sender
-        self.ref = ref
-        self.plan = plan
-        self.message = message
-        self.key = key
-        self.number = 0
-        self.started = now
-        self.deadline = None if plan.within is None else now + plan.within
-        self.waits = self.attempts = 0
-        self.final = self.queued = False
-        self.replies: list[MessageUDP] = []
-        self.seen: set[tuple[Address, Any]] = set()
-
-    def wait(self, now: float) -> float:
-        """Seconds until it is looked at again."""
-        plan = self.plan
-        left = None if self.deadline is None else max(0.0, self.deadline - now)
-        if self.waits > plan.retries and left is not None:
-            self.final = True
-            return left
-        seconds = plan.seconds(self.waits)
-        self.waits += 1
-        self.final = self.waits > plan.retries if left is None else seconds >= left
-        return min(seconds, left) if left is not None else seconds
-
-    @property
-    def lacks(self) -> bool:
-        """True if replies are missing for which it may be sent again."""
-        return self.attempts <= self.plan.retries and len(self.replies) < self.plan.at_least
-
-    def matches(self, message: MessageUDP) -> bool:
-        """True if `message` is a reply to it, as far as its payload tells. Raises what `match` raises."""
-        match = self.plan.match
-        return match is None or bool(match(self.message.data, message))
-
-
 class Requests:
     """The open requests of one client.
 
-    memory: what it knows of those that have ended. requests and so on: see `UDPClientStatistics`.
+    last: the number of the last one that was opened.
+    memory: those that have ended.
+    drops_rest: datagrams that belong to no request are dropped.
+    requests and so on: see `UDPClientStatistics`.
     """
 
     __slots__ = (
         "_checks_source",
         "_default",
-        "_drops",
         "_endpoint",
         "_key",
         "_keyed",
-        "_last",
         "_loop",
         "_options",
         "_others",
         "_peer",
         "_process",
         "_reply_key",
-        "_reports",
         "answered",
         "cancelled",
         "dropped_stray",
+        "drops_rest",
         "duplicate",
         "failed",
+        "last",
         "late",
         "memory",
         "refused",
@@ -151,7 +84,7 @@ class Requests:
         self._endpoint = endpoint
         self._options = options
         self._peer = peer
-        self._drops = options.stray == "drop"
+        self.drops_rest = options.stray == "drop"
         self._checks_source = not options.connected and not options.any_source
         self._default = default_plan(options)
         self._key = options.key
@@ -159,8 +92,7 @@ class Requests:
         self._keyed: dict[Hashable, Request] = {}
         self._others: dict[int, Request] = {}  # by their number, the oldest first
         self.memory = Memory(options.remember)
-        self._reports: list[tuple[MessageUDPError, int]] = []
-        self._last = 0
+        self.last = 0
         self.requests = self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
         self.rejected = self.retransmits = self.replies = self.late = self.duplicate = 0
         self.stray = self.dropped_stray = 0
@@ -187,12 +119,12 @@ class Requests:
         except Exception as error:
             self._count_failed(error)
             raise self._explained(request, error) from None
-        self._last += 1
-        request.number = self._last
+        self.last += 1
+        request.number = self.last
         if request.plan.keyed:
             self._keyed[request.key] = request
         else:
-            self._others[self._last] = request
+            self._others[self.last] = request
         self._set_timer(request)
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
@@ -283,12 +215,12 @@ class Requests:
 
     # --- replies ------------------------------------------------------------------------------------------
 
-    def sort(self, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Gives replies to their requests. What is left belongs to none."""
+    def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Gives replies to their requests. Returns those that belong to none, unless they are to be dropped."""
         if not self._keyed and not self._others and not self.memory and not self._checks_source:
             self.stray += len(messages)
-            self.dropped_stray += len(messages) if self._drops else 0
-            return [] if self._drops else messages
+            self.dropped_stray += len(messages) if self.drops_rest else 0
+            return [] if self.drops_rest else messages
         return [message for message in messages if not self._take(message)]
 
     def _take(self, message: MessageUDP) -> bool:
@@ -305,7 +237,7 @@ class Requests:
             self._count_again(remembered)
             return True
         self.stray += 1
-        drops = self._drops or not self._from_peer(message.addr, self._peer)
+        drops = self.drops_rest or not self._from_peer(message.addr, self._peer)
         self.dropped_stray += drops
         return drops
 
@@ -414,40 +346,18 @@ class Requests:
             self.cancelled += 1
             self._end(request, None)
 
-    # --- what the peer's machine, or one on the way, says ---------------------------------------------------
+    # --- ICMP errors --------------------------------------------------------------------------------------
 
-    def report(self, report: MessageUDPError) -> None:
-        """An ICMP error, of what was sent before. What was received before it is to be sorted before `judge`."""
-        self._reports.append((report, self._last))
-
-    @property
-    def reported(self) -> int:
-        """How many reports there are to `judge`."""
-        return len(self._reports)
-
-    def judge(self) -> None:
-        """Fails the requests that the reports are about."""
-        reports, self._reports = self._reports, []
-        for report, last in reports:
-            for request in self._open():
-                if request.number <= last and self._is_about(report, request):
-                    self._meet(request, report)
-
-    def _is_about(self, report: MessageUDPError, request: Request) -> bool:
-        to = request.message.addr
-        if plain(report.addr)[:2] != plain(to)[:2]:
-            return False
-        if report.errno != errno.EMSGSIZE or report.mtu is None:
-            return True
-        return len(request.message.data) + _HEADERS[len(to)] > report.mtu
-
-    def _meet(self, request: Request, report: MessageUDPError) -> None:
-        """One that was too long is sent again: the system knows by now what the path takes, and cuts it or refuses
-        it."""
-        if report.errno == errno.EMSGSIZE and request.lacks:
-            self._repeat(request)
-        else:
-            self._fail(request, report.error)
+    def fail_reported(self, report: MessageUDPError, last: int) -> None:
+        """An ICMP error fails the requests that it is about, of those up to number `last`. One that was too long is
+        sent again: the system knows by now what the path takes, and cuts it or refuses it."""
+        for request in self._open():
+            if request.number > last or not request.is_met_by(report):
+                continue
+            if report.errno == errno.EMSGSIZE and request.lacks:
+                self._repeat(request)
+            else:
+                self._fail(request, report.error)
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...datagram import Address, SocketOptions, format_address
 from ...datagram.sockets.binding import addresses
@@ -14,41 +14,55 @@ from ...gen import TerminateShutdown
 from ...node.processes.thread_bridge import run_on_loop
 from ...node.processes.thread_worker import node_loop
 from .options import UDPServerOptions
+from .state import ServerState
 
 if TYPE_CHECKING:
     from .server import UDPServer
 
 Key: TypeAlias = tuple[asyncio.AbstractEventLoop, str, Address | str]
 
-_lingering: dict[Key, UDPServer] = {}
+
+class Lingering(NamedTuple):
+    """A server without an owner, and its state."""
+
+    server: UDPServer
+    state: ServerState
+
+
+_lingering: dict[Key, Lingering] = {}
 """By loop, as a socket cannot leave the loop that watches it; by its network namespace; by the address that it is bound
 to."""
 
 
-def linger(server: UDPServer) -> None:
+def linger(server: UDPServer, state: ServerState) -> None:
     """From now on `find` finds `server`, until `forget`."""
-    _lingering[_key(server)] = server
+    _lingering[_key(server, state)] = Lingering(server, state)
 
 
-def forget(server: UDPServer) -> None:
+def forget(server: UDPServer, state: ServerState) -> None:
     """It was adopted, or closed."""
-    if "process" in server.__dict__ and _lingering.get(_key(server)) is server:
-        del _lingering[_key(server)]
+    key = _key(server, state)
+    found = _lingering.get(key)
+    if found is not None and found.server is server:
+        del _lingering[key]
 
 
-def find(options: UDPServerOptions) -> UDPServer | None:
+def find(options: UDPServerOptions) -> Lingering | None:
     """The server to adopt: one that lingers on this loop at the address that `options` ask for. Port 0 asks for a new
     one. One whose socket was made with other options is closed instead."""
-    server = _at(options)
-    differing = [] if server is None else _differing(server._options, options)
-    if server is None or not differing:
-        return server
-    server.process.log.warning(
+    found = _at(options)
+    if found is None:
+        return None
+    differing = _differing(found.state.options, options)
+    if not differing:
+        return found
+    process = found.server.process
+    process.log.warning(
         "UDP server %s is not adopted, but bound anew, as it had another %s: what waited there is lost",
-        format_address(server.local_address),
+        format_address(found.state.endpoint.local_address),
         " and ".join(differing),
     )
-    run_on_loop(server.process.core, partial(server.process.end, TerminateShutdown()))
+    run_on_loop(process.core, partial(process.end, TerminateShutdown()))
     return None
 
 
@@ -61,20 +75,20 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     return differing
 
 
-def _at(options: UDPServerOptions) -> UDPServer | None:
+def _at(options: UDPServerOptions) -> Lingering | None:
     loop = node_loop()
     if not _lingering or options.socket is not None or loop is None:
         return None
     namespace = _namespace(options)
     for address in addresses(options.host, options.port, options):
-        server = _lingering.get((loop, namespace, address))
-        if server is not None:
-            return server
+        found = _lingering.get((loop, namespace, address))
+        if found is not None:
+            return found
     return None
 
 
-def _key(server: UDPServer) -> Key:
-    return server.process.loop, _namespace(server._options), server.local_address
+def _key(server: UDPServer, state: ServerState) -> Key:
+    return server.process.loop, _namespace(state.options), state.endpoint.local_address
 
 
 def _namespace(options: UDPServerOptions) -> str:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from ...datagram import Endpoint, MessageUDP, Statistics
-from ...datagram.sockets.change_options import refuse_all, take_in_again
+from ...datagram.sockets.change_options import accept_again, refuse_all
 from ...gen import Alias
 from ..udp.counters import add, count
-from .reader import Incoming
+from ..udp.reader import Reader
 
 _LOOK = 0.01
 """Seconds between two looks at whether all was read. Between them the loop has polled the socket at least once."""
@@ -18,9 +18,9 @@ _PATIENCE = 1.0
 """Seconds until a socket that cannot be kept from taking more in is closed although there was always more."""
 
 
-class Former:
-    """One of them. For `grace` seconds it is read, and answered from, as before. Then it takes nothing more in, and
-    when all that it had taken was read and sent, `dry` is called.
+class FormerSocket:
+    """One of them. For `grace` seconds it is read, and sends answers, as before. Then it accepts nothing more, and when
+    everything in it was read and sent, `drained` is called.
 
     id: the alias as its datagrams have it. It is equal to that which others have, but an object of its own: so an
         answer shows which socket it belongs to.
@@ -30,94 +30,94 @@ class Former:
         self,
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
-        incoming: Incoming,
+        reader: Reader,
         grace: float,
-        dry: Callable[[Former], None],
+        drained: Callable[[FormerSocket], None],
     ) -> None:
         self.endpoint = endpoint
-        self.incoming = incoming
-        self.id: Alias = incoming.id
-        self.dry = dry
+        self.reader = reader
+        self.id: Alias = reader.id
+        self._drained = drained
         self._loop = loop
         self._end = 0.0
         self._seen = -1
-        self._timer = loop.call_later(grace, self._dry_out)
+        self._timer = loop.call_later(grace, self._stop_accepting)
 
-    def _dry_out(self) -> None:
-        self._end = float("inf") if refuse_all(self.endpoint) else self._loop.time() + _PATIENCE
+    def _stop_accepting(self) -> None:
+        self._end = float("inf") if refuse_all(self.endpoint.sock) else self._loop.time() + _PATIENCE
         self._look()
 
     def _look(self) -> None:
-        """All was read if, from one look to the next, the endpoint was listening and nothing came."""
+        """All was read if, from one look to the next, the socket was watched and brought nothing."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
         done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
-        if (done and not self.endpoint.send_waiting) or self._loop.time() > self._end:
-            self.dry(self)
+        if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
+            self._drained(self)
             return
         self._seen = seen if self.endpoint.listening else -1
         self._timer = self._loop.call_later(_LOOK, self._look)
 
     def counted(self) -> Statistics:
-        """What it has counted."""
-        return Statistics(**count(self.endpoint, self.incoming))
+        """Its counters."""
+        return Statistics(**count(self.endpoint, self.reader))
 
     def close(self) -> None:
-        """Looks no more."""
+        """Stops looking and reading."""
         self._timer.cancel()
-        self.incoming.close()
+        self.reader.close()
 
 
-class Formers:
-    """All of them that a server still has, and what those have counted that it has no more.
+class FormerSockets:
+    """A server's previous sockets that are still draining, and the counters of those already closed.
 
-    closes: called with the endpoint of one that has nothing left to do.
+    close_endpoint: called with the endpoint of each that has drained.
     """
 
-    def __init__(self, closes: Callable[[Endpoint], None]) -> None:
-        self.closes = closes
-        self._formers: list[Former] = []
+    def __init__(self, close_endpoint: Callable[[Endpoint], None]) -> None:
+        self._close_endpoint = close_endpoint
+        self._sockets: list[FormerSocket] = []
         self._counted: Statistics | None = None
 
     def __len__(self) -> int:
-        return len(self._formers)
+        return len(self._sockets)
 
-    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, incoming: Incoming, grace: float) -> None:
-        """From now on this one is a former one."""
-        self._formers.append(Former(loop, endpoint, incoming, grace, self._end))
+    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, reader: Reader, grace: float) -> None:
+        """Adds a socket that the server no longer has for its own."""
+        self._sockets.append(FormerSocket(loop, endpoint, reader, grace, self._end))
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Their sockets."""
-        return [former.endpoint for former in self._formers]
+        """Their endpoints."""
+        return [former.endpoint for former in self._sockets]
 
     @property
-    def incomings(self) -> list[Incoming]:
-        """What they read."""
-        return [former.incoming for former in self._formers]
+    def readers(self) -> list[Reader]:
+        """Their readers, in the order of `endpoints`."""
+        return [former.reader for former in self._sockets]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
-        """Where a datagram goes out that is an answer to one which came to a former socket; None: it is not."""
-        for former in self._formers:
+        """Returns the former socket that a datagram answers to; None: it answers to none of them."""
+        for former in self._sockets:
             if message.id is former.id:
                 return former.endpoint
         return None
 
     def total(self, counted: Statistics) -> Statistics:
         """These counters and theirs."""
-        for former in self._formers:
+        for former in self._sockets:
             counted = add(counted, former.counted())
         return counted if self._counted is None else add(counted, self._counted)
 
     def close(self) -> None:
-        """All of them, at once."""
-        for former in list(self._formers):
+        """Closes all of them, at once."""
+        for former in list(self._sockets):
             self._end(former)
 
-    def _end(self, former: Former) -> None:
-        self._formers.remove(former)
+    def _end(self, former: FormerSocket) -> None:
+        self._sockets.remove(former)
         former.close()
         if not former.endpoint.closed:
-            take_in_again(former.endpoint)
-        self.closes(former.endpoint)
+            accept_again(former.endpoint.sock)
+        self._close_endpoint(former.endpoint)
         counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

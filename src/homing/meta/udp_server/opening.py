@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...datagram import Endpoint, asked, close_existing, duplicate, open_socket
+from ...datagram import Endpoint, close_existing, duplicate, open_socket, wants_packet_info
 from ...gen import BindFailed
 from .options import UDPServerOptions
 
@@ -21,7 +21,7 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
             groups=options.groups,
-            info=asked(options),
+            info=wants_packet_info(options),
             error_queue=options.error_queue,
         )
         if options.socket is not None:

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, get_args
 
 from ...act.pool.routing import Route
 from ...datagram import Existing, RateLimit, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
-from ...gen.options import check_choice, check_integer, check_name, check_seconds, check_target, check_type
+from ...gen.options import check_choice, check_integer, check_name, check_seconds, check_type
+from ..udp.buffer_pool import Buffers, writable_bytes
+from ..udp.options import Overflow, check_queues
 from .protection import check_protection
 from .workers import pool_options
 
-Overflow = Literal["pause", "drop_newest", "drop_oldest"]
-"""What happens to what is too much."""
-
-
 _OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
-
-
-@runtime_checkable
-class Buffers(Protocol):
-    """A pool of buffers, as `BufferPool` is one."""
-
-    def get(self) -> Any:
-        """A writable buffer."""
-
-    def put(self, buffer: Any) -> None:
-        """Takes a buffer back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,22 +142,6 @@ class UDPServerOptions(SocketOptions):
                 raise BadOption(name, getattr(self, name), f"{why}; leave this out")
 
 
-def check_queues(options: Any) -> None:
-    """Checks what the options of all that own a UDP socket have in common: who gets what, and how much may wait."""
-    if options.process is not None:
-        check_target("process", options.process)
-    check_integer("buffer_size", options.buffer_size, 1, 65535)
-    check_integer("high_water", options.high_water, 1)
-    if options.low_water is not None:
-        check_integer("low_water", options.low_water, 0, options.high_water - 1)
-    check_integer("receive_batch", options.receive_batch, 1)
-    check_type("gro", options.gro, bool, "True or False")
-    check_integer("send_queue", options.send_queue, 1)
-    check_choice("send_overflow", options.send_overflow, get_args(Overflow))
-    if options.on_error is not None:
-        check_target("on_error", options.on_error)
-
-
 def _check_pool(pool: Any) -> None:
     """Takes one buffer out and puts it back, to see that the pool is one."""
     give, take = getattr(pool, "get", None), getattr(pool, "put", None)
@@ -186,12 +157,3 @@ def _check_pool(pool: Any) -> None:
         take(buffer)
     except Exception as error:
         raise BadOption("buffer_pool", pool, f"its put() raised {error!r}") from error
-
-
-def writable_bytes(thing: Any) -> int:
-    """How long a datagram can be read into `thing`; 0 if it is no writable contiguous buffer."""
-    try:
-        with memoryview(thing) as view, view.cast("B") as flat:
-            return 0 if flat.readonly else flat.nbytes
-    except (TypeError, ValueError, NotImplementedError):
-        return 0

@@ -1,4 +1,4 @@
-"""Protecting a server: whom it hears, how much of each, how much it answers to each, and how fast it sends."""
+"""Protection of a server: which sources it accepts, rate limits for each source and destination, and pacing."""
 
 from __future__ import annotations
 
@@ -27,34 +27,21 @@ def check_protection(options: UDPServerOptions) -> None:
 def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
     """From now on `endpoint` does what `options` say."""
     endpoint.admit(options.allow, options.deny, options.rate_limit)
-    endpoint.limit_replies(options.reply_limit)
-    endpoint.pace(options.send_rate)
-
-
-def protection_counters(endpoint: Endpoint) -> dict[str, int]:
-    """What was not heard, and what was not sent or later: fields of `Statistics`."""
-    received, replies = endpoint.admission.limiter, endpoint.replies.limiter
-    return {
-        "denied": endpoint.admission.denied,
-        "limited": received.limited,
-        "limited_dry_run": received.limited_dry_run,
-        "reply_limited": replies.limited,
-        "reply_limited_dry_run": replies.limited_dry_run,
-        "send_delayed": endpoint.send_delayed,
-    }
+    endpoint.send_queue.limit_replies(options.reply_limit)
+    endpoint.send_queue.pace(options.send_rate)
 
 
 def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
-    """What `inspect` tells beside the counters."""
+    """Facts for `inspect_meta`, beside the counters."""
     return {
         "allow": [str(network) for network in options.allow],
         "deny": [str(network) for network in options.deny],
         "rate_limit": options.rate_limit is not None,
         "rate_limit_evictions": endpoint.admission.limiter.evicted,
         "reply_limit": options.reply_limit is not None,
-        "reply_limit_slipped": endpoint.replies.limiter.slipped,
-        "reply_limit_evictions": endpoint.replies.limiter.evicted,
+        "reply_limit_slipped": endpoint.send_queue.replies.limiter.slipped,
+        "reply_limit_evictions": endpoint.send_queue.replies.limiter.evicted,
         "send_rate": None if options.send_rate is None else options.send_rate.bytes_per_second,
         "bpf": options.bpf is not None,
-        "system_receive_overflows": overflows(endpoint.family),
+        "system_receive_overflows": overflows(endpoint.kernel.family),
     }

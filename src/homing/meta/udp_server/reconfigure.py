@@ -1,6 +1,7 @@
 """Changing the options of a server that runs: all that are asked for, or none.
 
-Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail.
+Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail. If an undo fails in its turn,
+the others run all the same, and a note of the error tells of it.
 Rule 2: another address is another socket, which is bound first of all. It is made with the new options.
 """
 
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
 from ...datagram.address import is_numeric
-from ...datagram.sockets.change_options import ADJUSTABLE, Undo, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, adjust
+from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
 from ...gen.options import check_seconds
 from .opening import open_endpoint
@@ -21,7 +23,7 @@ from .options import UDPServerOptions
 from .protection import protect
 
 if TYPE_CHECKING:
-    from .server import UDPServer
+    from .state import ServerState
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
@@ -29,7 +31,7 @@ READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
-"""What a `Reconfigure` may name."""
+"""The options that a `Reconfigure` may name."""
 
 
 class Reconfigure:
@@ -68,7 +70,7 @@ class Reconfigure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconfigured:
-    """The answer to a `Reconfigure`: what is in force now.
+    """The answer to a `Reconfigure`: the options in force now.
 
     options: all options, as if the server had been created with them.
     local_address: what the socket is bound to, with the port that the system chose where 0 was asked for.
@@ -83,49 +85,42 @@ class Reconfigured:
     clamped: tuple[str, ...]
 
 
-def reconfigure(server: UDPServer, request: Reconfigure) -> Reconfigured:
-    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed."""
-    endpoint = server._endpoint
-    before = replace(server._options, groups=endpoint.memberships.groups)
-    now = _planned(server, before, request.changes)
+def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
+    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
+    notes tell of."""
+    endpoint = state.endpoint
+    before = replace(state.options, groups=endpoint.kernel.memberships.groups)
+    now = _planned(endpoint, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
-    undo: list[Undo] = [] if moved is None else [partial(_discard, moved)]
-    try:
+    with rollback_on_error() as on_error:
         if moved is not None:
+            on_error(moved.close)
             if moved.shared:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name):
-                undo.append(adjust(name, endpoint, before, now))
+                on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
+            on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
-    except BaseException:
-        protect(endpoint, before)
-        for back in reversed(undo):
-            back()
-        raise
-    server._change(now, moved, request.grace)
-    return _answer(server._endpoint, now)
+    state.change(now, moved, request.grace)
+    return _answer(state.endpoint, now)
 
 
-def _planned(server: UDPServer, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
+def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
     """All options as they are to be. Raises `BadOption`."""
     host = changes.get("host", before.host)
     elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
     if elsewhere and host != before.host and not is_numeric(host):
         raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
     if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
-        host = server.local_address[0]
+        host = endpoint.local_address[0]
     given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
     now = replace(before, **{**changes, **given})
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
         raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
     return now
-
-
-def _discard(endpoint: Endpoint) -> None:
-    endpoint.close()
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
@@ -137,7 +132,7 @@ def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:
     return Reconfigured(
         options=options,
         local_address=endpoint.local_address,
-        receive_buffer=endpoint.receive_buffer,
-        send_buffer=endpoint.send_buffer,
-        clamped=tuple(name for name in names if getattr(endpoint, name) < (getattr(options, name) or 0)),
+        receive_buffer=endpoint.kernel.receive_buffer,
+        send_buffer=endpoint.kernel.send_buffer,
+        clamped=tuple(name for name in names if getattr(endpoint.kernel, name) < (getattr(options, name) or 0)),
     )

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
-from ...datagram import (
-    Endpoint,
-    MessageUDP,
-    Statistics,
-    format_address,
-)
-from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, NotAllowed, Ref, Target
+from ...datagram import Address, Statistics, format_address
+from ...gen import NO_REPLY, PID, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
+from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
-from ...node.processes.process import Process
-from ..udp.buffer_lease import Lender
-from ..udp.udp_socket import UDPSocket, UDPSocketHooks
-from .adoption import find, forget, linger
-from .former_sockets import Formers
+from ..udp.inspection import chosen
+from ..udp.lifecycle import Lifecycle
+from ..udp.sender import Sender
+from .adoption import Lingering, find, forget, linger
 from .opening import open_endpoint
 from .options import UDPServerOptions
-from .protection import protect, protection_facts
-from .reader import Incoming
-from .reconfigure import Reconfigure, reconfigure
-from .workers import pool_options, retire, serves, start_workers
+from .phase import TRANSITIONS, Phase
+from .reconfigure import Reconfigure, Reconfigured, reconfigure
+from .state import ServerState
+from .workers import pool_options, start_workers
 
 
-class UDPServerHooks(UDPSocketHooks):
+class UDPServerHooks(MetaHooks):
     """Hooks of a UDP server."""
 
     __slots__ = ()
 
     behavior: UDPServer
+    forwards: ClassVar[bool] = True
 
     @property
     def linger(self) -> float:
-        return self.behavior._linger
+        return self.behavior._state.options.linger
 
     def adopts(self) -> MetaRunner | None:
         return self.behavior._adopts()
@@ -44,8 +41,11 @@ class UDPServerHooks(UDPSocketHooks):
     def orphaned(self) -> None:
         self.behavior._orphaned()
 
+    def transferred(self) -> None:
+        self.behavior._state.follow_owner()
 
-class UDPServer(UDPSocket):
+
+class UDPServer(MetaBehavior):
     """A bound UDP socket. Each datagram comes as a `MessageUDP` to the parent, or to `process`; a `MessageUDP` sent
     to the alias goes out to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets a
     `DatagramBatch` there instead: all that one wake-up brought.
@@ -56,192 +56,131 @@ class UDPServer(UDPSocket):
     dropped while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
-    _runtime_hooks = UDPServerHooks
-    _kind: ClassVar[str] = "UDP server"
-    _options: UDPServerOptions
-    _incoming: Incoming | None
-    _formers: Formers
+    process: MetaRunner
+
+    _runtime_hooks: ClassVar[type[MetaHooks]] = UDPServerHooks
+    _sender: Sender
 
     def __init__(self, options: UDPServerOptions) -> None:
         if not isinstance(options, UDPServerOptions):
             raise BadOption("options", options, "give meta.UDPServerOptions")
         self._options = options
-        self._linger = options.linger
-        pool = options.buffer_pool
-        self._lender = None if pool is None else Lender(pool, options.buffer_size, self._warn)
-        self._predecessor: UDPServer | None = find(options)
-        self._endpoint: Endpoint = open_endpoint(options) if self._predecessor is None else self._predecessor._endpoint
-        self._adopted = False
-        self._incoming = None
-        self._formers = Formers(self._close_one)
-        self._held = False
-        self._pool: Process | None = None
+        self._predecessor: Lingering | None = find(options)
+        if self._predecessor is None:
+            self._state = ServerState(open_endpoint(options), options)
+            self._life = Lifecycle(TRANSITIONS, Phase.BOUND)
+        else:
+            self._state = self._predecessor.state
+            self._life = Lifecycle(TRANSITIONS, Phase.ADOPTING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the socket unless it was started by `spawn_meta`: then it belongs to its parent. One that was to be
+        adopted lingers on."""
+        if self._life.state in (Phase.BOUND, Phase.ADOPTING):
+            self._close()
+
+    @property
+    def local_address(self) -> Address:
+        """The address the socket is bound to, with the port that the system chose where 0 was asked for."""
+        return self._state.endpoint.local_address
 
     # --- life ---------------------------------------------------------------------------------------------
 
     def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
-        self._own(process)
-        self._prepare()
-        options = self._options
-        inherited = None
+        self.process = process
+        if self._life.state is Phase.CLOSED:
+            raise self._terminated()
+        self._life.enter(Phase.STARTING)
+        if self._state.endpoint.closed:  # a predecessor's
+            raise self._terminated()
         if self._predecessor is not None:
-            before = self._predecessor.statistics()
-            self._send_pauses, self._lost_reports = before.send_pauses, before.dropped_errors
-            self._incoming, inherited = self._predecessor._hand_over()
-            self._formers = self._predecessor._formers
-            self._formers.closes = self._close_one
-            self._report_to(options.on_error)
-            if self._lender is not None and self._predecessor._lender is not None:
-                self._lender.succeed(self._predecessor._lender)
+            self._predecessor.server._give_away()
             self._predecessor = None
-        wanted = pool_options(options)
-        if inherited is not None and serves(inherited, wanted):
-            self._pool = inherited
-        elif inherited is not None:
-            retire(inherited)
-        if wanted is not None and self._pool is None:
-            return self._begin_with(wanted)
-        self._begin()
+        self._sender = self._state.send_for(process, self._options)
+        process.hooks.take_main = self._sender.take_main
+        wanted = pool_options(self._options)
+        if self._state.workers is not None and not self._state.workers.fit(wanted):
+            self._state.workers.retire()
+            self._state.workers = None
+        if wanted is not None and self._state.workers is None:
+            return self._start_workers(wanted)
+        self._run()
         return None
 
-    async def _begin_with(self, wanted: PoolOptions) -> None:
+    def _terminated(self) -> NotAllowed:
+        return NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
+
+    async def _start_workers(self, wanted: PoolOptions) -> None:
         """Starts workers first; meanwhile datagrams wait in the kernel."""
-        pool = await start_workers(self.process, wanted)
-        if self._adopted or self.process.lingering:
-            retire(pool)  # the owner has gone meanwhile: the socket waits for the next one, or has one
+        state = self._state
+        workers = await start_workers(self.process, wanted, lambda: state.workers)
+        if self._life.state is not Phase.STARTING:
+            workers.retire()  # the owner has gone meanwhile: the socket waits for the next one, or has one
             return
-        self._pool = pool
-        self._begin()
+        state.workers = workers
+        self._run()
 
-    def _begin(self) -> None:
-        """From `start` on, datagrams go to the pool, the process of the options, or the owner."""
-        options, to = self._options, self._receiver()
-        protect(self._endpoint, options)
-        if self._incoming is None:
-            self._incoming = self._reading(self._endpoint, self.process.id)
-        else:
-            self._incoming.begin(to, options, self._lender, self._socket_gone)
-        for incoming in self._formers.incomings:
-            incoming.begin(to, options, self._lender, self._socket_gone)
-
-    def _receiver(self) -> Target:
-        if self._pool is not None:
-            return self._pool.id
-        return self.process.parent if self._options.process is None else self._options.process
-
-    def _reading(self, endpoint: Endpoint, id: Alias) -> Incoming:
-        to, options = self._receiver(), self._options
-        return Incoming(self.process, endpoint, to, options, self._lender, self._socket_gone, id)
-
-    def _endpoints(self) -> list[Endpoint]:
-        return [self._endpoint, *self._formers.endpoints]
-
-    def _incomings(self) -> list[Incoming]:
-        return ([] if self._incoming is None else [self._incoming]) + self._formers.incomings
+    def _run(self) -> None:
+        self._state.prepare_reading()
+        self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
         """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
-        self._gone = self.process.loop.create_future()
-        if self._endpoint.handed_over is not None:
-            await self._endpoint.handed_over.wait()
-        if self._incoming is not None:
-            for endpoint, incoming in zip(self._endpoints(), self._incomings(), strict=True):
-                endpoint.open(self.process.loop, incoming.readable)
-                incoming.resume()
-        self.process.log.info("UDP server listens on %s", format_address(self.local_address))
-        await self._gone
+        await self._state.read()
 
     def _adopts(self) -> MetaRunner | None:
         if self._predecessor is None:
             return None
-        process = self._predecessor.process
-        if process.behavior is not self._predecessor:
+        if self._life.state is Phase.CLOSED:
+            raise self._terminated()
+        predecessor = self._predecessor.server
+        process = predecessor.process
+        if process.behavior is not predecessor:
             raise NotAllowed(f"{process.id} does not linger any more for this one; create another one")
         return process
 
     def _orphaned(self) -> None:
-        """Reads no more. What the kernel and the arena hold waits there for the successor."""
-        for incoming in self._incomings():
-            incoming.drain()
-            incoming.close()
-        linger(self)
+        self._life.enter(Phase.LINGERING)
+        self._state.stop_reading()
+        linger(self, self._state)
 
-    def _transferred(self) -> None:
-        if self._pool is None and self._options.process is None:
-            for incoming in self._incomings():
-                incoming.redirect(self.process.parent)
-
-    def _hold(self, hold: bool) -> None:
-        """True: what comes waits in the kernel, what was read already is still delivered. False: no more."""
-        self._held = hold
-        for incoming in self._incomings():
-            incoming.limit(0 if hold else self._options.receive_batch)
+    def _give_away(self) -> None:
+        """Another server has the state from now on."""
+        self._life.enter(Phase.ADOPTED)
+        forget(self, self._state)
 
     def drain(self) -> None:
-        self._hold(True)
+        self._state.suspend()
 
     def drained(self) -> bool:
-        undelivered = any(incoming.deliverable for incoming in self._incomings())
-        return not undelivered and not any(endpoint.send_waiting for endpoint in self._endpoints())
+        return self._state.drained()
 
-    def _hand_over(self) -> tuple[Incoming, Process | None]:
-        """Another server takes over socket, counters and pool: from here on this one has none of them."""
-        forget(self)
-        incoming, self._incoming = self._incoming, None
-        if incoming is None:
-            raise NotAllowed(f"UDP server {format_address(self.local_address)} was never started")
-        self._adopted = True
-        return incoming, self._pool
+    def terminate(self, reason: Exception) -> None:
+        """Closes the socket. A second time does nothing."""
+        self._close()
 
     def _close(self) -> None:
-        if self._adopted or self._predecessor is not None:
-            return  # the socket is, or still is, another's
-        forget(self)
-        self._formers.close()
-        super()._close()
+        before = self._life.state
+        if before in (Phase.CLOSED, Phase.ADOPTED):
+            return
+        self._life.enter(Phase.CLOSED)
+        if before is Phase.LINGERING:
+            forget(self, self._state)
+        if before is not Phase.ADOPTING:
+            self._state.close()
 
-    # --- other options ------------------------------------------------------------------------------------
-
-    def _reconfigure(self, sender: PID, request: Reconfigure) -> Any:
-        if sender not in (self.process.parent, self.process.core.pid):
-            raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
-        if self._held or self._endpoint.shared:
-            raise NotAllowed(f"{self.process.id} is about to end, or its socket to be taken over")
-        return reconfigure(self, request)
-
-    def _change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
-        """From now on with these options, and on another socket, if one was bound for them. Cannot fail."""
-        told = (self._options.on_error, self._options.high_water) != (options.on_error, options.high_water)
-        self._options = options
-        self._linger = options.linger
-        if moved is not None:
-            self._move(moved, grace)
-        if told or moved is not None:
-            self._report_to(options.on_error)
-        for endpoint in self._endpoints():
-            endpoint.bound_queue(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
-        for incoming in self._incomings():
-            incoming.adjust(self._receiver(), options)
-
-    def _move(self, endpoint: Endpoint, grace: float) -> None:
-        """Reads `endpoint` as well; the former one for a while only."""
-        if self._incoming is not None:
-            self._formers.add(self.process.loop, self._endpoint, self._incoming, grace)
-        self._endpoint = endpoint
-        self._incoming = self._reading(endpoint, Alias(*self.process.id))
-        if self._gone is not None:
-            endpoint.open(self.process.loop, self._incoming.readable)
-        self.process.log.info("UDP server listens on %s now", format_address(endpoint.local_address))
-
-    # --- to the socket ------------------------------------------------------------------------------------
-
-    def _leaves_from(self, message: MessageUDP) -> Endpoint:
-        return self._formers.endpoint_of(message) or self._endpoint
+    # --- messages -----------------------------------------------------------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> None:
-        """What is no datagram. (Those go through `_take_main`, or come with a higher priority.)"""
+        """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
+        mailbox in bulk."""
         if not isinstance(message, Reconfigure):
-            super().handle_message(sender, message)
+            self._sender.handle_message(message)
             return
         try:
             self._reconfigure(sender, message)
@@ -249,20 +188,39 @@ class UDPServer(UDPSocket):
             self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """As that of all UDP sockets. Changes options, and answers with what is in force now."""
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups. Changes options, and answers with what is in force now."""
         if not isinstance(request, Reconfigure):
-            return super().handle_call(sender, ref, request)
+            return self._sender.handle_call(sender, ref, request)
         try:
             return self._reconfigure(sender, request)
         except HomingError as error:
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
 
-    # --- what it tells ------------------------------------------------------------------------------------
+    def _reconfigure(self, sender: PID, request: Reconfigure) -> Reconfigured:
+        if sender not in (self.process.parent, self.process.core.pid):
+            raise NotAllowed(f"only its owner, {self.process.parent}, can reconfigure {self.process.id}")
+        if self._life.state is not Phase.RUNNING or self._state.suspended or self._state.endpoint.shared:
+            raise NotAllowed(f"{self.process.id} is about to end, or its socket to be taken over")
+        try:
+            return reconfigure(self._state, request)
+        except Exception as error:
+            self._log_leftovers(error)
+            raise
+
+    def _log_leftovers(self, error: Exception) -> None:
+        """Logs which parts of a change that failed could not be undone, if any."""
+        notes = getattr(error, "__notes__", None)
+        if notes:
+            text = "UDP server %s is not as it was before a change that failed (%s): %s"
+            self.process.log.error(text, format_address(self.local_address), error, "; ".join(notes))
+
+    # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
         """A snapshot of the counters, also after the end."""
-        return self._formers.total(Statistics(**self._counters()))
+        return self._state.statistics()
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
@@ -270,15 +228,12 @@ class UDPServer(UDPSocket):
         waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
         linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
         it to another process)."""
-        facts = self._facts(self.statistics())
-        facts.update(
-            listener=format_address(self.local_address),
-            buffer_pool=repr(self._options.buffer_pool) if self._lender is not None else "",
-            linger=self._linger,
-            adoptions=self.process.adoptions,
-            **protection_facts(self._endpoint, self._options),
-        )
-        return {key: facts[key] for key in items if key in facts} if items else facts
+        return chosen(self._state.facts(), items)
+
+
+def state_of(server: UDPServer) -> ServerState:
+    """The state of a server: for `meta.upgrade`, which hands sockets over."""
+    return server._state
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:

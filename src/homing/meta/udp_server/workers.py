@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ...act.pool.options import PoolOptions
 from ...act.pool.pool import Pool
-from ...gen import Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
+from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.processes.meta_process import MetaRunner
@@ -52,27 +53,43 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     )
 
 
-async def start_workers(server: MetaRunner, options: PoolOptions) -> Process:
-    """Starts the pool of a server, as a child of its owner. If it ends by itself, the server ends for that reason.
+class Workers:
+    """The pool of one server, and the options that it was started with."""
+
+    def __init__(self, pool: Process, options: PoolOptions) -> None:
+        self._pool = pool
+        self._options = options
+
+    @property
+    def address(self) -> PID:
+        """The pool's PID, to which datagrams are sent."""
+        return self._pool.id
+
+    def fit(self, options: PoolOptions | None) -> bool:
+        """True if `options` ask for these workers."""
+        return self._pool.alive and self._options == options
+
+    def retire(self) -> None:
+        """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
+        self._pool.put_runtime(exit_signal(self._pool.parent, TerminateShutdown()), 0)
+
+    def when_ended(self, function: Callable[[Exception], None]) -> None:
+        """Calls `function` with the reason when the pool ends."""
+        self._pool.when_ended(lambda: function(self._pool.reason or TerminateKill()))
+
+
+async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], Workers | None]) -> Workers:
+    """Starts the pool of a server, as a child of its owner. If it ends by itself, the server ends for that reason,
+    unless it has other workers by then (`current`).
 
     Raises what the `init` of a worker raises.
     """
     pid = await spawn(server.core, server.owner, UDPWorkers, (server.id, options), None, None)
-    pool = server.core.processes[pid]
-    pool.when_ended(partial(_ended, server, pool))
-    return pool
+    workers = Workers(server.core.processes[pid], options)
+    workers.when_ended(partial(_end_server, server, workers, current))
+    return workers
 
 
-def _ended(server: MetaRunner, pool: Process) -> None:
-    if getattr(server.behavior, "_pool", None) is pool:
-        server.end(pool.reason or TerminateKill())
-
-
-def retire(pool: Process) -> None:
-    """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
-    pool.put_runtime(exit_signal(pool.parent, TerminateShutdown()), 0)
-
-
-def serves(pool: Process, options: PoolOptions | None) -> bool:
-    """True if `pool` is what `options` ask for."""
-    return isinstance(pool.behavior, Pool) and pool.alive and pool.behavior._forwarder.options == options
+def _end_server(server: MetaRunner, workers: Workers, current: Callable[[], Workers | None], reason: Exception) -> None:
+    if current() is workers:
+        server.end(reason)

@@ -35,7 +35,7 @@ class Refused(NotAllowed):
 
 
 class Channel:
-    """One end of a connection. pid, uid: who is at the other."""
+    """One end of a connection. pid, uid: of the process at the other end."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -155,7 +155,8 @@ def connect(path: str) -> Channel | None:
 
 
 def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """What tells a file from a later one of the same name, as long as this one is open; None: there is none."""
+    """Returns a pair that differs for a later file of the same name, as long as this one is open; None: there is no
+    file."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -31,7 +31,9 @@ from ...datagram.sockets.inherited import Inherited
 from ...datagram.sockets.kernel import fullness
 from ...gen import HomingError, NotAllowed
 from ...node import Node
-from ..udp_server.server import UDPServer
+from ...node.node import internals
+from ..udp_server.server import UDPServer, state_of
+from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, PROTOCOL, Channel, identity_of, listen, require_linux
 
 ANSWER_TIMEOUT = 10.0
@@ -135,7 +137,7 @@ class Offer:
             raise
         self._identity = None  # the successor replaces the file, at this very moment: it is not ours to remove any more
         self._node.log.info("OS process %d has taken over", channel.pid)
-        self._node._service.hand_over(channel.pid)
+        internals(self._node).service.hand_over(channel.pid)
         self._node.on_stopped(sockets.forget)
         self._node.stop_soon()
         with suppress(EOFError):
@@ -157,32 +159,33 @@ class Offer:
     async def _settle(self, sockets: _Sockets) -> None:
         """Returns when all that was read is worked off, or there is no more time for it."""
         end = self._loop.time() + SETTLE_TIMEOUT
-        while self._loop.time() < end and (self._node._stopping.busy() or sockets.waiting()):
+        while self._loop.time() < end and (internals(self._node).stopping.busy() or sockets.waiting()):
             if sockets.fullness() > 0.5:
                 break
             await asyncio.sleep(_POLL)
 
 
 class _Sockets:
-    """What is handed over: the sockets of all UDP servers of a node, and those that the program was started with. They
-    are kept meanwhile, so that a server that is started anew finds its own again: its address is in use."""
+    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
+    are kept open meanwhile, so that a server that is started anew finds its own again: its address is in use."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        sockets = [server._endpoint.sock for server in self._servers()]
+        sockets = [state.endpoint.sock for state in self._servers()]
         self.all = [*inherited.kept(), *(_entry(sock) for sock in sockets if inherited.lender_of(sock) is None)]
         inherited.keep(self.all)
         self._forgotten = False
 
-    def _servers(self) -> list[UDPServer]:
+    def _servers(self) -> list[ServerState]:
         """Those that are open, but none of a test's network that only is in this program."""
-        servers = [meta.behavior for meta in self._node._core.metas.values() if isinstance(meta.behavior, UDPServer)]
-        return [one for one in servers if not one._endpoint.closed and isinstance(one._endpoint.sock, socket.socket)]
+        metas = internals(self._node).core.metas.values()
+        states = [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
+        return [one for one in states if not one.endpoint.closed and isinstance(one.endpoint.sock, socket.socket)]
 
-    def _handed(self) -> list[UDPServer]:
+    def _handed(self) -> list[ServerState]:
         """The servers that have one of these sockets now."""
         lent = [one.lent for one in self.all]
-        return [server for server in self._servers() if server._endpoint.sock in lent]
+        return [state for state in self._servers() if state.endpoint.sock in lent]
 
     async def send(self, channel: Channel) -> None:
         """Sends all of them."""
@@ -201,22 +204,22 @@ class _Sockets:
         handed_over = asyncio.Event()
         for one in self.all:
             one.handed_over = handed_over
-        for server in self._handed():
-            server._hold(True)
+        for state in self._handed():
+            state.suspend()
 
     def waiting(self) -> bool:
         """True while something that was read is still to be delivered."""
-        return any(server._endpoint.backend.waiting for server in self._handed())
+        return any(state.endpoint.backend.waiting for state in self._handed())
 
     def fullness(self) -> float:
-        """How much of the fullest receive buffer is taken."""
-        return max((fullness(server._endpoint.sock) for server in self._handed()), default=0.0)
+        """The part of the fullest receive buffer that is taken, from 0 to 1."""
+        return max((fullness(state.endpoint.sock) for state in self._handed()), default=0.0)
 
     def take_back(self) -> None:
         """Goes on as if nothing had been."""
         if self._node.info().state == "running":
-            for server in self._handed():
-                server._hold(False)
+            for state in self._handed():
+                state.resume()
         for one in self.all:
             if one.handed_over is not None:
                 one.handed_over.set()

@@ -1,6 +1,6 @@
 """Taking over the UDP sockets of a predecessor: another OS process, which serves until we can.
 
-This is the successor's side; the other one, and the protocol, are in `handing_over`.
+This is the successor's side; the other one, and the protocol, are in `predecessor`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ...datagram.sockets import inherited
 from ...datagram.sockets.inherited import Inherited
 from ...gen import BadOption, NotAllowed
 from ...node import Node
+from ...node.node import internals
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, require_linux
 from .predecessor import ANSWER_TIMEOUT, Offer
 
@@ -79,7 +80,7 @@ class TakeOver:
             return
         if self._channel is not None:
             try:
-                await self._begin(self._channel)
+                await self._let_servers_read(self._channel)
             except BaseException:
                 self._give_up()
                 raise
@@ -115,7 +116,7 @@ class TakeOver:
         self._sockets += found
         return bool(message.get("left"))
 
-    async def _begin(self, channel: Channel) -> None:
+    async def _let_servers_read(self, channel: Channel) -> None:
         """The servers read, once the predecessor does not."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
@@ -134,7 +135,7 @@ class TakeOver:
                 await channel.receive("done", "stopped")
         except (EOFError, TimeoutError) as error:
             self._warn(error)
-        self._parting = self._node._core.loop.create_task(self._part(channel))
+        self._parting = internals(self._node).core.loop.create_task(self._part(channel))
 
     def _warn(self, error: Exception) -> None:
         what = "has gone" if isinstance(error, EOFError) else "does not answer: answers may change their order"

@@ -14,7 +14,6 @@ from contextvars import Context, ContextVar
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ...datagram.sockets.substitute import home
 from ...gen import NodeTerminated
 from ..mailbox.envelope import is_coroutine
 from ..scheduling.stepping import Stopwatch, stepped
@@ -22,19 +21,27 @@ from ..scheduling.stepping import Stopwatch, stepped
 if TYPE_CHECKING:
     from ..core import Core
 
-_home: ContextVar[weakref.ref[asyncio.AbstractEventLoop]] = ContextVar("homing loop")
-"""On the thread of a process: the loop of its node. Held weakly, as an idle thread must not keep a dropped node."""
+_home: ContextVar[tuple[weakref.ref[asyncio.AbstractEventLoop], int]] = ContextVar("homing node")
+"""On the thread of a process: the loop of its node, and the thread on which that runs. The loop is held weakly, as an
+idle thread must not keep a dropped node."""
 
 
 def node_loop() -> asyncio.AbstractEventLoop | None:
     """The loop of the node whose callback calls this, on whatever thread that runs; else the running loop, if any."""
     home = _home.get(None)
     if home is not None:
-        return home()
+        return home[0]()
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
+
+
+def node_thread() -> int:
+    """The thread of the node whose callback calls this, on whatever thread that runs; else the calling thread. As
+    `threading.get_ident` tells them."""
+    home = _home.get(None)
+    return threading.get_ident() if home is None else home[1]
 
 
 class Job:
@@ -135,8 +142,7 @@ class Worker:
         job = Job(self._core, functions, done, last)
         if not self._started:
             context = self._core.scheduler.context.copy()
-            context.run(_home.set, weakref.ref(self._core.loop))
-            context.run(home.set, self._core.thread)
+            context.run(_home.set, (weakref.ref(self._core.loop), self._core.thread))
             threading.Thread(target=_work, args=(self._jobs, context), name=self._name, daemon=True).start()
             self._started = True
         self._jobs.put(job)

@@ -3,18 +3,20 @@ cimport cython
 from ...node.messaging.flow cimport Inlet
 
 
-cdef class Incoming:
+cdef class Reader:
     cdef object _process
     cdef object _endpoint
     cdef object _backend
-    cdef object _lender
+    cdef object _leases
+    cdef object _matcher
     cdef object _overflow
     cdef object _gone
     cdef public object id
     cdef object _received
-    cdef double _wake_seconds
+    cdef readonly double wake_seconds
     cdef Inlet _inlet
     cdef Py_ssize_t _reads
+    cdef Py_ssize_t _room
     cdef public bint batch_out
     cdef public bint open
     cdef public Py_ssize_t delivered
@@ -26,11 +28,21 @@ cdef class Incoming:
     @cython.locals(end=double)
     cpdef readable(self)
 
+    cpdef bint receive(self) except -1
+
     @cython.locals(room=Py_ssize_t)
     cdef bint _receive(self) except -1
 
     @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
     cdef bint _receive_too_many(self) except -1
+
+    @cython.locals(limit=Py_ssize_t)
+    cdef bint _receive_to_match(self, matcher) except -1
+
+    cdef bint _awaits_replies(self) except -1
+
+    @cython.locals(surplus=Py_ssize_t)
+    cdef list _take_replies(self, matcher, list messages)
 
     @cython.locals(count=Py_ssize_t, taken=Py_ssize_t)
     cpdef _deliver(self)

@@ -1,0 +1,91 @@
+"""Polling: calling for what there is to receive, in the kernel or left of what was read before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from .backend.watch import Watch
+
+_RETRY = 0.05
+"""Seconds until reading is tried again after the system reported an error and gave no datagram, lest the loop spin."""
+
+
+class Reads(Protocol):
+    """The part of a backend that polling looks at: datagrams that were read with others, but not handed on."""
+
+    waiting: int
+
+
+class Polling:
+    """Calls `on_readable` whenever there is something to receive, after the first `resume` and while not paused.
+
+    reading: False while paused.
+    listening: False: what comes to the socket is ignored, and calls come only for what was read before.
+    """
+
+    def __init__(self, watch: Watch, backend: Reads) -> None:
+        self._watch = watch
+        self._backend = backend
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_readable: Callable[[], None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self.reading = False
+        self.listening = True
+
+    def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
+        """Can be resumed from now on."""
+        self._loop = loop
+        self._on_readable = on_readable
+        self._watch.open(loop)
+
+    def pause(self) -> None:
+        """Calls no more until `resume`. What comes meanwhile waits in the kernel."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self.reading:
+            self.reading = False
+            if self.listening:
+                self._watch.read(None)
+
+    def resume(self) -> None:
+        """Calls again, first for what was read before and had no room. Does nothing before `open` and after `close`."""
+        if not self.reading and self._on_readable is not None:
+            self.reading = True
+            if self.listening:
+                self._watch.read(self._on_readable)
+            self.read_on()
+
+    def listen(self, listening: bool) -> None:
+        """Sets `listening`."""
+        reading = self.reading
+        self.pause()
+        self.listening = listening
+        if reading:
+            self.resume()
+
+    def read_on(self) -> None:
+        """Calls, in the loop's next iteration, for what was read already: that does not make the socket readable."""
+        if self._backend.waiting and self.reading and self._loop is not None:
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._backend.waiting and self.reading and self._on_readable is not None:
+            self._on_readable()
+
+    def rest(self) -> None:
+        """Pauses for a moment."""
+        if self._loop is not None:
+            self.pause()
+            self._retry = self._loop.call_later(_RETRY, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._retry = None
+        self.resume()
+
+    def close(self) -> None:
+        """Calls no more."""
+        self.pause()
+        self._on_readable = None

@@ -1,0 +1,249 @@
+"""Sending: at once if that can be, else from a bounded queue, in order, as soon as the socket is writable and the pace
+allows it.
+
+Send policy: a datagram's fate never ends the queue. Datagrams that the kernel refuses are counted by their errno and
+reported to their sender; those that would block wait in the queue. With an error queue, a datagram that fails for the
+ICMP error of an earlier one is sent again, and the error is reported as that one's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from .address import check_destination
+from .backend.ancillary import write_control
+from .backend.pending import PendingErrors
+from .errors import ReplyLimited, SendQueueFull
+from .failures import Failures, name_of
+from .message import MessageUDP
+from .policy.limits import Pacing, RateLimit
+from .policy.pacing import Pacer, Sender, Writable
+from .policy.reply_limit import Replies
+
+_FLUSH = 64
+"""Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
+
+Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
+
+
+class SendQueue:
+    """Sends the datagrams of one socket through `sender`, a backend, when `writable`, its watch, says so.
+
+    family: as `address.family_of` returns it.
+    limit: datagrams that may wait. drop_oldest: a datagram that finds the queue full takes the place of the oldest,
+        which fails; else it fails itself.
+    pending: the errors of a connected socket, which come to light when it sends.
+    on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
+    errors: datagrams that were refused, by errno's name or the error's class.
+    dropped: found the queue full, or were still queued at its end. dropped_oldest: gave way to others.
+    delayed: had to wait for the pace.
+    replies: limits what each destination gets, and counts what it drops.
+    """
+
+    def __init__(
+        self,
+        family: int,
+        sender: Sender,
+        writable: Writable,
+        *,
+        limit: int,
+        drop_oldest: bool = False,
+        pending: PendingErrors | None = None,
+    ) -> None:
+        self._family = family
+        self._unpaced = sender, writable
+        self._sender, self._writable = sender, writable
+        self._pending = pending
+        self._pacer: Pacer | None = None
+        self._pacing: Pacing | None = None
+        self.replies = Replies()
+        self._replies: Replies | None = None  # None: all passes
+        self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
+        self._limit = limit
+        self._drop_oldest = drop_oldest
+        self._open = False
+        self.on_sent: Sent | None = None
+        self.errors: dict[str, int] = {}
+        self.dropped = self.dropped_oldest = self.delayed = 0
+
+    def open(self) -> None:
+        """From now on waits for the socket to become writable. What was queued before goes out."""
+        self._open = True
+        self._go_on()
+
+    def send(self, message: MessageUDP, token: Any) -> int | None:
+        """Sends a datagram and returns its length; or queues it and returns None: then `on_sent` is called for it, with
+        `token`.
+
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
+        `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a
+        buffer that was released, or one with gaps).
+        """
+        if self._replies is not None:
+            message = self._pass_on(self._replies, message)
+        if not self._queue:
+            try:
+                return self._sender.send(message)
+            except BlockingIOError:
+                pass
+            except Exception as error:
+                self.count_error(error)
+                raise
+            finally:
+                if self._pending is not None:
+                    self._pending.settle()
+        self._enqueue(message, token)
+        return None
+
+    def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        """Sends datagrams in order, as `send` does each with the token None. Returns how many at the beginning are
+        done, the others being queued; and which failed, by number, with the error that `send` would have raised."""
+        if self._replies is not None:
+            return self._send_limited(self._replies, messages)
+        return self._send_in_order(messages)
+
+    def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        failures: Failures = []
+        done = 0 if self._queue else self._sender.send_many(messages, failures)
+        if self._pending is not None:
+            self._pending.settle()
+        for _, error in failures:
+            self.count_error(error)
+        if done < len(messages):
+            self._enqueue_many(messages, done, failures)
+        return done, failures
+
+    def _send_limited(self, replies: Replies, messages: list[MessageUDP]) -> tuple[int, Failures]:
+        refused: Failures = []
+        passed, numbers = replies.divide(messages, refused)
+        for _, error in refused:
+            self.count_error(error)
+        done, failures = self._send_in_order(passed)
+        refused += [(numbers[index], error) for index, error in failures]
+        return numbers[done] if done < len(passed) else len(messages), refused
+
+    def _pass_on(self, replies: Replies, message: MessageUDP) -> MessageUDP:
+        replies.limiter.look_at_clock()
+        try:
+            return replies.pass_on(message)
+        except Exception as error:
+            self.count_error(error)
+            raise
+
+    def count_error(self, error: Exception) -> None:
+        """Counts a datagram that was refused, here or before it came here."""
+        if isinstance(error, ReplyLimited):
+            return  # the limiter has counted it
+        name = name_of(error)
+        self.errors[name] = self.errors.get(name, 0) + 1
+
+    # --- limits -------------------------------------------------------------------------------------------
+
+    def limit_replies(self, limit: RateLimit | None) -> None:
+        """From now on no destination gets more than `limit`; None: each gets all."""
+        self.replies.apply(limit)
+        self._replies = None if limit is None else self.replies
+
+    def pace(self, pacing: Pacing | None) -> None:
+        """From now on sends no faster than `pacing`; None: as fast as it can. If that is as before, the bucket stays
+        what it is."""
+        if pacing == self._pacing:
+            return
+        self._pacing = pacing
+        self._writable.write(None)
+        self._sender, self._writable = self._unpaced
+        self._pacer = None
+        if pacing is not None:
+            self._pacer = self._sender = self._writable = Pacer(*self._unpaced, pacing, self._family)
+        self._go_on()
+
+    def set_limit(self, limit: int, *, drop_oldest: bool) -> None:
+        """From now on no more than `limit` datagrams may wait. Those that wait already, stay."""
+        self._limit = limit
+        self._drop_oldest = drop_oldest
+
+    # --- the queue ----------------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Datagrams that wait for the socket to become writable."""
+        return len(self._queue)
+
+    @property
+    def room(self) -> int:
+        """Datagrams that can be sent now and are neither dropped nor drop others, whatever the kernel takes."""
+        return self._limit - len(self._queue)
+
+    def _enqueue_many(self, messages: list[MessageUDP], first: int, failures: Failures) -> None:
+        for index in range(first, len(messages)):
+            try:
+                self._enqueue(messages[index], None)
+            except Exception as error:
+                failures.append((index, error))
+
+    def _enqueue(self, message: MessageUDP, token: Any) -> None:
+        """Refuses now what no system call could take later."""
+        try:
+            check_destination(self._family, message.addr)
+            if message.info is not None:
+                write_control(message.info, message.addr)
+            if len(self._queue) >= self._limit and not self._drop_oldest:
+                raise SendQueueFull(self._limit)
+            with memoryview(message.data) as view, view.cast("B") as flat:
+                size = flat.nbytes
+        except SendQueueFull:
+            self.dropped += 1
+            raise
+        except Exception as error:
+            self.count_error(error)
+            raise
+        if len(self._queue) >= self._limit:
+            self._drop_first()
+        self._queue.append((message, token, size))
+        if self._pacer is not None and self._pacer.delay() > 0:
+            self.delayed += 1
+        if len(self._queue) == 1:
+            self._go_on()
+
+    def _drop_first(self) -> None:
+        """The oldest that waits gives way."""
+        message, token, _ = self._queue.popleft()
+        self.dropped_oldest += 1
+        if self.on_sent is not None:
+            self.on_sent(message, token, 0, SendQueueFull(self._limit))
+
+    def _go_on(self) -> None:
+        if self._queue and self._open:
+            self._writable.write(self._flush)
+
+    def _flush(self) -> None:
+        first = list(islice(self._queue, _FLUSH))
+        failures: Failures = []
+        done = self._sender.send_many([message for message, _, _ in first], failures)
+        if self._pending is not None:
+            self._pending.settle()
+        for _ in range(done):
+            self._queue.popleft()
+        if not self._queue:
+            self._writable.write(None)
+        elif self._pacer is not None:
+            self._pacer.write(self._flush)
+        failed = dict(failures)
+        for index, (message, token, size) in enumerate(first[:done]):
+            error = failed.get(index)
+            if error is not None:
+                self.count_error(error)
+            if self.on_sent is not None:
+                self.on_sent(message, token, size if error is None else 0, error)
+
+    def close(self) -> list[tuple[MessageUDP, Any]]:
+        """Sends no more of what is queued. Returns those datagrams, with their tokens."""
+        if self._queue:
+            self._writable.write(None)
+        left = [(message, token) for message, token, _ in self._queue]
+        self.dropped += len(left)
+        self._queue.clear()
+        return left

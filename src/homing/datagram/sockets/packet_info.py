@@ -1,0 +1,75 @@
+"""Packet info: asking the kernel to tell more of each packet than its payload. See ip(7), ipv6(7), socket(7), RFC 3542.
+
+How that is read is told in `backend.ancillary`.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from ...gen import BadOption
+from .options import SocketOptions
+
+# linux/include/uapi/linux/in.h; the socket module names not all of them
+IP_PKTINFO = 8
+_IP_RECVTTL = 12
+_IP_RECVTOS = 13
+# linux/include/uapi/linux/ipv6.h and in6.h
+_IPV6_RECVPKTINFO = 49
+_IPV6_RECVHOPLIMIT = 51
+_IPV6_RECVTCLASS = 66
+# linux/include/uapi/asm-generic/socket.h
+SO_TIMESTAMPNS = 35
+
+_IPV4 = socket.IPPROTO_IP
+_IPV6 = socket.IPPROTO_IPV6
+_OPTIONS = {
+    "receive_local_address": {_IPV4: IP_PKTINFO, _IPV6: _IPV6_RECVPKTINFO},
+    "receive_tos": {_IPV4: _IP_RECVTOS, _IPV6: _IPV6_RECVTCLASS},
+    "receive_ttl": {_IPV4: _IP_RECVTTL, _IPV6: _IPV6_RECVHOPLIMIT},
+    "receive_timestamp": {socket.SOL_SOCKET: SO_TIMESTAMPNS},
+}
+"""For each option, the socket options that are set for it, by level."""
+
+
+def wants_packet_info(options: SocketOptions) -> bool:
+    """True if `options` ask for anything of `PacketInfo`."""
+    return any(getattr(options, name) for name in _OPTIONS)
+
+
+def request_packet_info(sock: socket.socket, options: SocketOptions) -> None:
+    """Asks the kernel for what `options` want. Raises `BadOption` if the system does not have it."""
+    for name, numbers in _OPTIONS.items():
+        if getattr(options, name):
+            check_platform(name, True)
+            levels = _levels(sock) & numbers.keys()
+            if not levels:
+                raise BadOption(name, True, "a socket of this address family does not tell")
+            for level in levels:
+                _set(sock, name, level, numbers[level])
+
+
+def _levels(sock: socket.socket) -> set[int]:
+    """A socket that also carries IPv4 within IPv6 is told of each in its own way."""
+    levels: set[int] = {socket.SOL_SOCKET}
+    if sock.family == socket.AF_INET:
+        levels.add(_IPV4)
+    elif sock.family == socket.AF_INET6:
+        levels.add(_IPV6)
+        if not sock.getsockopt(_IPV6, socket.IPV6_V6ONLY):
+            levels.add(_IPV4)
+    return levels
+
+
+def _set(sock: socket.socket, name: str, level: int, number: int) -> None:
+    try:
+        sock.setsockopt(level, number, 1)
+    except OSError as error:
+        raise BadOption(name, True, f"the system refuses it: {error.strerror}") from None
+
+
+def check_platform(name: str, value: object) -> None:
+    """Raises `BadOption` unless this is Linux."""
+    if sys.platform != "linux":
+        raise BadOption(name, value, "this is Linux only")

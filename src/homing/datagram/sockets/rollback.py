@@ -1,0 +1,29 @@
+"""Rolling back a change that has failed halfway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+Undo: TypeAlias = Callable[[], object]
+"""Undoes one step of a change."""
+
+
+@contextmanager
+def rollback_on_error() -> Iterator[Callable[[Undo], None]]:
+    """Yields a function that registers an undo step. If the block raises, all steps run, the latest first.
+
+    A step that raises keeps none of the others from running: what it raised becomes a note of the block's error, which
+    is raised in any case.
+    """
+    steps: list[Undo] = []
+    try:
+        yield steps.append
+    except BaseException as error:
+        for undo in reversed(steps):
+            try:
+                undo()
+            except Exception as failure:
+                error.add_note(f"not undone: {failure!r}")
+        raise

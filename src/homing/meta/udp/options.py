@@ -1,0 +1,70 @@
+"""Options that all meta-processes with a UDP socket have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+from ...datagram import Pacing
+from ...gen import Target
+from ...gen.options import check_choice, check_integer, check_target, check_type
+
+Overflow = Literal["pause", "drop_newest", "drop_oldest"]
+"""What to do when a mailbox or a queue is full: see `UDPServerOptions.overflow` and `send_overflow`."""
+
+
+class UDPOptions(Protocol):
+    """Options that servers and clients have."""
+
+    @property
+    def receive_buffer(self) -> int | None: ...
+    @property
+    def send_buffer(self) -> int | None: ...
+    @property
+    def send_rate(self) -> Pacing | None: ...
+    @property
+    def error_queue(self) -> bool: ...
+    @property
+    def process(self) -> Target | None: ...
+    @property
+    def high_water(self) -> int: ...
+    @property
+    def low_water(self) -> int | None: ...
+    @property
+    def receive_batch(self) -> int: ...
+    @property
+    def send_queue(self) -> int: ...
+    @property
+    def send_overflow(self) -> Overflow: ...
+    @property
+    def on_error(self) -> Target | None: ...
+
+
+class FlowLimits(NamedTuple):
+    """Limits of what is read at a time, and of what may wait in the receiver's mailbox: see `UDPServerOptions`."""
+
+    high_water: int
+    low_water: int
+    overflow: Overflow
+    receive_batch: int
+
+
+def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
+    """The limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
+    low_water = options.high_water // 4 if options.low_water is None else options.low_water
+    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch)
+
+
+def check_queues(options: Any) -> None:
+    """Raises `BadOption` for the first wrong one of the options about receivers, queues and their limits."""
+    if options.process is not None:
+        check_target("process", options.process)
+    check_integer("buffer_size", options.buffer_size, 1, 65535)
+    check_integer("high_water", options.high_water, 1)
+    if options.low_water is not None:
+        check_integer("low_water", options.low_water, 0, options.high_water - 1)
+    check_integer("receive_batch", options.receive_batch, 1)
+    check_type("gro", options.gro, bool, "True or False")
+    check_integer("send_queue", options.send_queue, 1)
+    check_choice("send_overflow", options.send_overflow, get_args(Overflow))
+    if options.on_error is not None:
+        check_target("on_error", options.on_error)

@@ -1,0 +1,287 @@
+"""Datagrams on their way from a socket into the receiver's mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Protocol
+
+from ...datagram import Endpoint, MessageUDP
+from ...gen import Alias, NodeTerminated, Target
+from ...node.processes.meta_process import MetaRunner
+from .batch_entry import BatchEntry
+from .buffer_lease import BufferLeases, Lease
+from .options import FlowLimits
+
+RECEIVE_LIMIT = 512
+"""Messages received at a stretch, at most: see the table of limits in docs/architecture.md."""
+
+WAKE_SHARE = 1 / 8
+"""A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
+default: timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing."""
+
+
+class Matcher(Protocol):
+    """Takes the replies to open requests out of what was received, before the rest is delivered.
+
+    drops_rest: nobody gets the rest; `take_replies` returns none.
+    """
+
+    drops_rest: bool
+
+    def __len__(self) -> int:
+        """The number of open requests."""
+
+    def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Takes the replies. Returns the other messages."""
+
+
+class Reader:
+    """Reads one socket, and puts what comes into the receiver's mailbox.
+
+    gone: called with the error if the socket itself is gone.
+    matcher: takes replies out. While requests are open, everything is read, also if the mailbox is full: their callers
+        may be those whose mailbox it is. What belongs to no request and finds no room then is dropped.
+    id: the alias that datagrams get as theirs.
+    delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
+    batch_out: a batch is at the receiver; the next is read when it has ended.
+    open: False from `drain` or `close` on. For open requests it reads after `drain` as well.
+    wake_seconds: how long it reads at a stretch.
+    """
+
+    __slots__ = (
+        "_backend",
+        "_endpoint",
+        "_gone",
+        "_inlet",
+        "_leases",
+        "_matcher",
+        "_overflow",
+        "_process",
+        "_reads",
+        "_received",
+        "_room",
+        "batch_out",
+        "delivered",
+        "dropped",
+        "dropped_newest",
+        "dropped_oldest",
+        "id",
+        "open",
+        "pauses",
+        "wake_seconds",
+    )
+
+    def __init__(
+        self,
+        process: MetaRunner,
+        endpoint: Endpoint,
+        to: Target,
+        limits: FlowLimits,
+        gone: Callable[[OSError], None],
+        *,
+        id: Alias,
+        leases: BufferLeases | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
+        self._process = process
+        self.id = id
+        self._endpoint = endpoint
+        self._backend = endpoint.backend
+        self._matcher = matcher
+        self._received: Any = None
+        self._room = 0
+        self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
+        self.batch_out = False
+        self.delivered = self.dropped = self.pauses = 0
+        self.dropped_newest = self.dropped_oldest = 0
+        self.serve(to, limits, leases, gone)
+
+    def serve(
+        self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
+    ) -> None:
+        """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
+        high, low, overflow, self._reads = limits
+        self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
+        self._overflow = overflow
+        self._leases = leases
+        self._gone = gone
+        self.open = True
+
+    def adjust(self, to: Target, limits: FlowLimits) -> None:
+        """Reads on for `to`, with other limits."""
+        high, low, self._overflow, self._reads = limits
+        self._inlet.adjust(high, low, self._overflow)
+        self.redirect(to)
+
+    def readable(self) -> None:
+        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to ask the socket again
+        costs less than to go through the event loop for what came meanwhile."""
+        end = perf_counter() + self.wake_seconds
+        while self.receive() and self._process.run_with(self._deliver):
+            if not self._backend.more or perf_counter() >= end:
+                break
+        if self._backend.waiting:
+            self._endpoint.read_on()
+
+    def receive(self) -> bool:
+        """Reads as many as the receiver takes, a batch at most. False: nothing was read."""
+        try:
+            if self._matcher is not None:
+                return self._receive_to_match(self._matcher)
+            return self._receive()
+        except OSError as error:
+            self._endpoint.pause()
+            self._gone(error)
+            return False
+
+    def _receive(self) -> bool:
+        if not self.open:
+            return False
+        inlet = self._inlet
+        room = inlet.room()
+        if self.batch_out or (room == 0 and (self._overflow == "pause" or inlet.waiting_for)):
+            self.pauses += 1
+            self._endpoint.pause()
+            return False
+        if room == 0:
+            return self._receive_too_many()
+        if inlet.takes_batches():
+            received: Any = self._endpoint.receive_batch(self._reads, self.id)
+        elif self._leases is None:
+            received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
+        else:
+            received = self._receive_pooled(self._leases, min(room, self._reads))
+        self._received = received
+        return bool(received)
+
+    def _receive_too_many(self) -> bool:
+        """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
+        read."""
+        newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
+        if newest or batches or self._leases is None:
+            messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
+        else:
+            messages = self._receive_pooled(self._leases, self._reads)
+        count = len(messages)
+        if newest:
+            self.dropped_newest += count
+            surplus = count
+        elif batches:  # none of this server's waits, or it would not be read: it is full of what others have sent
+            self.dropped_oldest += count
+            surplus = count
+        else:
+            went, surplus = self._inlet.make_room(count)
+            self.delivered -= went
+            self.dropped_oldest += went + surplus
+        self._received = messages[surplus:]
+        return count > 0
+
+    def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
+        messages = []
+        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, leases.get, leases.put):
+            lease = Lease(buffer, length, leases.put)
+            messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
+        return messages
+
+    def _receive_to_match(self, matcher: Matcher) -> bool:
+        """Reads whatever comes while requests are open, else as many as the receiver takes."""
+        if not self.open:
+            self._room = 0
+        elif matcher.drops_rest:
+            self._room = RECEIVE_LIMIT
+        else:
+            self._room = self._inlet.room()
+        limit = RECEIVE_LIMIT if len(matcher) else min(self._room, RECEIVE_LIMIT)
+        if limit == 0:
+            self.pauses += self.open
+            self._endpoint.pause()
+            return False
+        self._received = self._endpoint.receive(limit, self._reads, self.id)
+        return bool(self._received)
+
+    def deliver(self) -> bool:
+        """Puts what was received into the receiver's mailbox, and runs the receiver. Returns True if no process is
+        runnable after that."""
+        return self._process.run_with(self._deliver)
+
+    def _deliver(self) -> None:
+        received, self._received = self._received, None
+        if self._matcher is not None:
+            received = self._take_replies(self._matcher, received)
+        count = len(received)
+        if count == 0:
+            return
+        if type(received) is list:
+            taken = self._inlet.put(received)
+        else:
+            self.batch_out = True
+            taken = count if self._inlet.put_entry(BatchEntry(received, self._batch_ended)) else 0
+        self.delivered += taken
+        self.dropped += count - taken
+
+    def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Returns the messages that belong to no request and find room."""
+        rest = matcher.take_replies(messages)
+        surplus = len(rest) - self._room
+        if surplus <= 0:
+            return rest
+        self.dropped_newest += surplus
+        return rest[: self._room]
+
+    def _batch_ended(self) -> None:
+        """The receiver is done with the batch, on whatever thread: the next may come."""
+        try:
+            self._process.on_loop(self._read_on)
+        except NodeTerminated:
+            pass  # nobody reads any more
+
+    def _read_on(self) -> None:
+        self.batch_out = False
+        self.resume()
+
+    def resume(self) -> None:
+        """Reads, or reads again: the receiver has room, or a request is open."""
+        if self.open or self._awaits_replies():
+            self._endpoint.resume()
+
+    def _awaits_replies(self) -> bool:
+        return self._matcher is not None and len(self._matcher) > 0
+
+    @property
+    def deliverable(self) -> bool:
+        """True while something that was read is still to be delivered, and can be."""
+        return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
+
+    def limit(self, reads: int) -> None:
+        """From now on makes at most `reads` reads at a stretch. 0: none, but what was read before is delivered."""
+        self._reads = reads
+        self._endpoint.listen(reads > 0)
+
+    def redirect(self, to: Target) -> None:
+        """Reads for `to` from now on. What the receiver before was given stays there, also a batch."""
+        self._inlet.redirect(to)
+        self.resume()
+
+    def drain(self) -> None:
+        """Reads no more, but for open requests."""
+        self.open = False
+        if not self._awaits_replies():
+            self._endpoint.pause()
+
+    def close(self) -> None:
+        """Reads no more, and waits for nobody."""
+        self.open = False
+        self._inlet.close()
+
+    @property
+    def receiver(self) -> Target:
+        """The address that datagrams go to."""
+        return self._inlet.receiver
+
+    def waiting_for(self) -> str:
+        """Returns why it does not read: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not
+        ended); "" while it reads."""
+        if self._endpoint.reading:
+            return ""
+        return "batch" if self.batch_out else self._inlet.waiting_for

@@ -1,0 +1,269 @@
+"""Datagrams on their way from a meta-process's mailbox into its socket.
+
+One that cannot be sent never stops the meta-process: it is counted, logged at a bounded rate, and reported to the
+caller or to `on_error`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ...datagram import Endpoint, JoinGroup, LeaveGroup, MessageUDP, name_of
+from ...gen import (
+    NO_REPLY,
+    PID,
+    BufferReleased,
+    HomingError,
+    MetaTerminated,
+    NotAllowed,
+    Ref,
+    ReplyLimited,
+    Target,
+)
+from ...node.logs import RateLimited
+from ...node.processes.meta_process import MetaRunner
+from .buffer_lease import BufferLeases
+from .error_reports import Reporter
+from .options import UDPOptions
+from .outgoing import any_leased, take_datagrams
+
+SEND_LIMIT = 512
+"""Messages sent at a stretch, at most: see the table of limits in docs/architecture.md."""
+
+
+class OtherSockets(Protocol):
+    """Sockets beside the sender's own: answers to datagrams that came to one of them leave by it."""
+
+    def __len__(self) -> int: ...
+    @property
+    def endpoints(self) -> list[Endpoint]: ...
+    def endpoint_of(self, message: MessageUDP) -> Endpoint | None: ...
+
+
+class Sender:
+    """Sends for one meta-process.
+
+    endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
+    kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
+    take: takes datagrams from a mailbox's main lane, as `take_datagrams` does.
+    leases: of a buffer pool, if there is one.
+    pauses: times that the send queue was full and messages had to wait in the mailbox.
+    """
+
+    def __init__(
+        self,
+        process: MetaRunner,
+        endpoint: Endpoint,
+        *,
+        kind: str,
+        takes: str,
+        take: Callable[[deque[Any], int], list[MessageUDP]] = take_datagrams,
+        others: OtherSockets | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.leases: BufferLeases | None = None
+        self.pauses = 0
+        self._process = process
+        self._log = RateLimited(process.log)
+        self._kind = kind
+        self._takes = takes
+        self._take = take
+        self._others = others
+        self._may_pause = False
+        self._queue_limit = 0
+        self._reporter: Reporter | None = None
+        self._lost_reports = 0  # of reporters before this one
+
+    def serve(self, options: UDPOptions, leases: BufferLeases | None) -> None:
+        """Sends as `options` say, from the beginning of a meta-process or from its adoption on."""
+        process = self._process
+        self._log = RateLimited(process.log)
+        self.leases = leases
+        self._may_pause = options.send_overflow == "pause"
+        if self._may_pause and not process.limit:
+            process.bound(options.send_queue)
+        self.endpoint.send_queue.pace(options.send_rate)
+        self.adjust(options)
+
+    def adjust(self, options: UDPOptions) -> None:
+        """From now on bounds the send queues, and reports failures, as `options` say."""
+        self._queue_limit = options.send_queue
+        for endpoint in self._endpoints():
+            endpoint.send_queue.set_limit(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
+        self._report_to(options.on_error, options.high_water)
+
+    def _report_to(self, on_error: Target | None, most: int) -> None:
+        if self._reporter is not None:
+            self._lost_reports += self._reporter.lost
+        self._reporter = None if on_error is None else Reporter(self._process, on_error, most, self.warn)
+        for endpoint in self._endpoints():
+            endpoint.send_queue.on_sent = self.sent_later
+            endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+
+    @property
+    def reporter(self) -> Reporter | None:
+        """Reports to `on_error`; None: there is no `on_error`."""
+        return self._reporter
+
+    def _endpoints(self) -> list[Endpoint]:
+        return [self.endpoint, *self._others.endpoints] if self._others else [self.endpoint]
+
+    def counters(self) -> dict[str, int]:
+        """Fields of `Statistics` that no one socket has."""
+        return {
+            "send_pauses": self.pauses,
+            "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
+            "pool_errors": self.leases.errors if self.leases is not None else 0,
+        }
+
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        """Logs at a bounded rate for each `kind`."""
+        self._log.warning(self._process.loop.time(), kind, text, *args)
+
+    # --- from the mailbox ---------------------------------------------------------------------------------
+
+    def take_main(self, main: deque[Any]) -> int:
+        """Drains the main lane, many datagrams with one system call. Returns how many entries it took."""
+        most = SEND_LIMIT
+        if self._may_pause:
+            most = min(most, self.endpoint.send_queue.room)
+            if most == 0:
+                self.pauses += 1
+                self._process.pause()
+                return 0
+        messages = self._take(main, most)
+        if messages:
+            self.send(messages)
+            return len(messages)
+        entry = main.popleft()
+        if type(entry) is tuple:
+            self._process.behavior.handle_message(*entry)
+        else:
+            entry.handle(self._process)
+        return 1
+
+    def handle_message(self, message: Any) -> None:
+        """Sends a datagram that came with a higher priority. Warns of what is no datagram."""
+        if isinstance(message, MessageUDP):
+            self.send([message])
+        else:
+            text = "a %s was sent to a %s, which takes %s"
+            self.warn("message", text, type(message).__name__, self._kind, self._takes)
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
+        groups."""
+        if isinstance(request, (JoinGroup, LeaveGroup)):
+            return self._change_groups(sender, ref, request)
+        if not isinstance(request, MessageUDP):
+            error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {type(request).__name__}")
+            self._process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        try:
+            size = self._leaves_by(request).send(request, ref)
+        except Exception as failure:
+            self._process.send_response_error(sender, ref, self.failed(request, failure, ref))
+            return NO_REPLY
+        if size is None:
+            return NO_REPLY
+        self._finished(request)
+        return size
+
+    def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
+        memberships = self.endpoint.kernel.memberships
+        try:
+            if isinstance(request, JoinGroup):
+                memberships.join(request)
+            else:
+                memberships.leave(request)
+        except HomingError as error:
+            self._process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return memberships.groups
+
+    # --- to the socket ------------------------------------------------------------------------------------
+
+    def _leaves_by(self, message: MessageUDP) -> Endpoint:
+        """The socket by which a datagram leaves."""
+        return (self._others.endpoint_of(message) or self.endpoint) if self._others else self.endpoint
+
+    def send(self, messages: list[MessageUDP]) -> None:
+        """Sends datagrams in order."""
+        if not self._others:
+            self._send_by(self.endpoint, messages)
+            return
+        for endpoint in self._endpoints():
+            self._send_by(endpoint, [message for message in messages if self._leaves_by(message) is endpoint])
+
+    def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
+        done, failures = endpoint.send_many(messages)
+        for index, error in failures:
+            self.failed(messages[index], error, None)
+        if self.leases is not None or any_leased(messages):
+            failed = {index for index, _ in failures}
+            for index in range(done):
+                if index not in failed:
+                    self._finished(messages[index])
+
+    def sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
+        """A datagram that had to wait was sent or refused."""
+        self.go_on()
+        if error is None:
+            self._finished(message)
+        else:
+            error = self.failed(message, error, ref)
+        if ref is not None and error is None:
+            self._process.send_response(self._process.parent, ref, size)
+        elif ref is not None and error is not None:
+            self._process.send_response_error(self._process.parent, ref, error)
+
+    def go_on(self) -> None:
+        """Takes from the mailbox again, if it has paused and the send queue has room."""
+        if self._process.paused and self.endpoint.send_queue.waiting <= self._queue_limit // 2:
+            self._process.resume()
+
+    def failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
+        """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
+        `call` is (`ref`), and its buffer goes back. Returns the error to answer with."""
+        if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
+            error = BufferReleased()
+        self.warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
+        if ref is None and not isinstance(error, ReplyLimited):
+            self._report(message, error)
+        self._finished(message)
+        return error
+
+    def _report(self, message: MessageUDP, error: Exception) -> None:
+        if self._reporter is not None:
+            too_long = getattr(error, "errno", None) == errno.EMSGSIZE
+            mtu = self._leaves_by(message).mtu(message.addr[0]) if too_long else None
+            self._reporter.failed(message, error, mtu)
+
+    def _finished(self, message: MessageUDP) -> None:
+        """The datagram was sent, or never will be: a pooled buffer goes back."""
+        if message._lease is not None:
+            message._lease.release_after(message.data)
+        elif self.leases is not None:
+            self.leases.put_sent(message.data)
+
+    def close(self, endpoint: Endpoint) -> None:
+        """Closes one of its sockets, and reports what was still queued. Callers get `MetaTerminated` from the
+        runtime."""
+        for message, token in endpoint.close():
+            if token is None:
+                self._report(message, MetaTerminated(self._process.id))
+            self._finished(message)
+
+
+def _was_released(message: MessageUDP) -> bool:
+    data = message.data
+    if not isinstance(data, memoryview):
+        return False
+    try:
+        data.nbytes  # noqa: B018 - a released view raises
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,153 @@
+"""The exchange of a started client with its peer: sends, reads, and matches replies to requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
+from ...gen import NO_REPLY, PID, BadAddress, Ref
+from ...node.processes.meta_process import MetaRunner
+from ..udp.counters import count
+from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
+from ..udp.options import flow_limits
+from ..udp.outgoing import readdressed, take_payloads
+from ..udp.reader import Reader
+from ..udp.sender import Sender
+from .connection import Connection
+from .icmp_reports import ICMPReports
+from .options import UDPClientOptions, UDPRequest
+from .request import Request
+from .requests import Requests
+from .statistics import UDPClientStatistics
+
+KIND = "UDP client"
+
+_OF_SOCKET = {field.name for field in fields(Statistics)}
+_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open"}
+
+
+class Exchange:
+    """The parts of a started client.
+
+    requests: the open ones.
+    sender: sends them, and what is sent to the alias.
+    reader: reads the socket, and lets `requests` take the replies.
+    """
+
+    def __init__(
+        self,
+        process: MetaRunner,
+        connection: Connection,
+        options: UDPClientOptions,
+        gone: Callable[[OSError], None],
+    ) -> None:
+        endpoint, peer = self._endpoint, self._peer = connection
+        self._process = process
+        self._options = options
+        warn_of_portable_backend(process.log)
+        take = partial(take_payloads, peer=peer, only=options.connected)
+        self.sender = Sender(process, endpoint, kind=KIND, takes="bytes and MessageUDP", take=take)
+        self.sender.serve(options, None)
+        warn_of_small_buffers(process.log, KIND, endpoint, options)
+        self.requests = Requests(process, endpoint, peer, options)
+        to = process.parent if options.process is None else options.process
+        limits = flow_limits(options, "pause")
+        self.reader = Reader(process, endpoint, to, limits, gone, id=process.id, matcher=self.requests)
+        self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
+        endpoint.send_queue.on_sent = self._sent_later
+        endpoint.report_errors(self.report)
+
+    def open(self) -> None:
+        """Reads from now on."""
+        self._endpoint.open(self._process.loop, self._reports.readable)
+        self.reader.resume()
+
+    def drained(self) -> bool:
+        """True if nothing is to be sent, and no request waits for its reply."""
+        if not self.requests:
+            return self._endpoint.send_queue.waiting == 0
+        self.requests.sweep()
+        return False
+
+    def close(self) -> None:
+        """Ends all requests, and closes the socket."""
+        self.requests.close()
+        self.reader.close()
+        self.sender.close(self._endpoint)
+
+    # --- to the peer --------------------------------------------------------------------------------------
+
+    def handle_message(self, message: Any) -> None:
+        """Sends a datagram that came with a higher priority, or reports why not. Warns of what is no datagram."""
+        own = readdressed(message, self._peer)
+        if own is None:
+            self.sender.handle_message(message)
+        elif self._is_for_peer(own):
+            self.sender.send([own])
+        else:
+            self.sender.failed(own, self._not_the_peer(own), None)
+
+    def _is_for_peer(self, message: MessageUDP) -> bool:
+        return not self._options.connected or message.addr == self._peer
+
+    def _not_the_peer(self, message: MessageUDP) -> BadAddress:
+        error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
+        self._endpoint.send_queue.count_error(error)
+        return error
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
+        if isinstance(request, MessageUDP):
+            return self._call_to_send(sender, ref, request)
+        if not isinstance(request, (bytes, bytearray, memoryview, UDPRequest)):
+            return self.sender.handle_call(sender, ref, request)
+        try:
+            self.requests.ask(sender, ref, request)
+        except Exception as error:
+            self._process.send_response_error(sender, ref, error)
+        else:
+            if not self._endpoint.reading:
+                self.reader.resume()
+        return NO_REPLY
+
+    def _call_to_send(self, sender: PID, ref: Ref, message: MessageUDP) -> Any:
+        own = readdressed(message, self._peer)
+        if own is not None and self._is_for_peer(own):
+            return self.sender.handle_call(sender, ref, own)
+        error = self.sender.failed(message, self._not_the_peer(message), ref)
+        self._process.send_response_error(sender, ref, error)
+        return NO_REPLY
+
+    def _sent_later(self, message: MessageUDP, token: Any, size: int, error: Exception | None) -> None:
+        if not isinstance(token, Request):
+            self.sender.sent_later(message, token, size, error)
+            return
+        self.sender.go_on()
+        self.requests.sent(token, error)
+
+    def report(self, report: MessageUDPError) -> None:
+        """Takes an ICMP error: for the requests, and for `on_error`."""
+        self._reports.add(report)
+        if self.sender.reporter is not None:
+            self.sender.reporter.tell(report)
+
+    # --- facts --------------------------------------------------------------------------------------------
+
+    def statistics(self) -> UDPClientStatistics:
+        """The counters of the socket and of the requests."""
+        counted = {name: getattr(self.requests, name) for name in _COUNTED}
+        counted |= {**count(self._endpoint, self.reader), **self.sender.counters()}
+        return UDPClientStatistics(**counted, open=len(self.requests))
+
+    def facts(self) -> dict[str, Any]:
+        """The answer to `inspect_meta`."""
+        facts = socket_facts(self.statistics(), self._process, self._endpoint, self.reader, self._options)
+        facts.update(
+            local=format_address(self._endpoint.local_address),
+            peer=format_address(self._peer),
+            connected=self._options.connected,
+        )
+        return facts

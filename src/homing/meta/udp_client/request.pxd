@@ -1,0 +1,22 @@
+cimport cython
+
+
+cdef class Request:
+    cdef public object sender
+    cdef public object ref
+    cdef public object plan
+    cdef public object message
+    cdef public object key
+    cdef public object timer
+    cdef public object deadline
+    cdef public list replies
+    cdef public set seen
+    cdef public double started
+    cdef public long long number
+    cdef public long waits
+    cdef public long attempts
+    cdef public bint final
+    cdef public bint queued
+
+    @cython.locals(seconds=double)
+    cpdef double wait(self, double now)

@@ -1,0 +1,205 @@
+"""The state of a UDP server: sockets, reader, sender, workers, counters. It moves whole to a successor."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ...datagram import Endpoint, Statistics, format_address
+from ...gen import Alias, Target
+from ...node.processes.meta_process import MetaRunner
+from ..udp.buffer_lease import BufferLeases
+from ..udp.counters import count
+from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
+from ..udp.options import FlowLimits, flow_limits
+from ..udp.reader import Reader
+from ..udp.sender import Sender
+from .former_sockets import FormerSockets
+from .options import UDPServerOptions
+from .protection import protect, protection_facts
+from .workers import Workers
+
+KIND = "UDP server"
+
+
+class ServerState:
+    """All that one server has.
+
+    endpoint: the socket at its address.
+    options: those in force.
+    former: sockets that it had before.
+    sender: sends by all of them; None until the server is started.
+    reader: reads `endpoint`; None until the server is started and its workers are.
+    workers: the server's own pool, if any.
+    process: runs the server; there is none until it is started.
+    suspended: nothing is read from the kernel; what was read before is still delivered.
+    """
+
+    process: MetaRunner
+
+    def __init__(self, endpoint: Endpoint, options: UDPServerOptions) -> None:
+        self.endpoint = endpoint
+        self.options = options
+        self.former = FormerSockets(self._close_endpoint)
+        self.sender: Sender | None = None
+        self.reader: Reader | None = None
+        self.workers: Workers | None = None
+        self.suspended = False
+        self._leases: BufferLeases | None = None
+        self._gone: asyncio.Future[None] | None = None
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All its sockets, the former ones last."""
+        return [self.endpoint, *self.former.endpoints]
+
+    @property
+    def readers(self) -> list[Reader]:
+        """Their readers, in the same order."""
+        return ([] if self.reader is None else [self.reader]) + self.former.readers
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def send_for(self, process: MetaRunner, options: UDPServerOptions) -> Sender:
+        """Sends, from now on, for a meta-process that has just been started, or that was adopted, with `options`."""
+        self.process = process
+        self.options = options
+        self._gone = None
+        warn_of_portable_backend(process.log)
+        if self.sender is None:
+            self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
+        self._lease_from_pool(self.sender)
+        self.sender.serve(options, self._leases)
+        warn_of_small_buffers(process.log, KIND, self.endpoint, options)
+        return self.sender
+
+    def _lease_from_pool(self, sender: Sender) -> None:
+        before, pool = self._leases, self.options.buffer_pool
+        self._leases = None if pool is None else BufferLeases(pool, self.options.buffer_size, sender.warn)
+        if self._leases is not None and before is not None:
+            self._leases.succeed(before)
+
+    def prepare_reading(self) -> None:
+        """From `read` on, datagrams go to the workers, the process of the options, or the owner."""
+        protect(self.endpoint, self.options)
+        if self.reader is None:
+            self.reader = self._reader_of(self.endpoint, self.process.id)
+        else:
+            for reader in self.readers:
+                reader.serve(self._receiver(), self._limits(), self._leases, self._socket_gone)
+        if self.suspended:
+            self.suspend()
+
+    def _reader_of(self, endpoint: Endpoint, id: Alias) -> Reader:
+        to, limits = self._receiver(), self._limits()
+        return Reader(self.process, endpoint, to, limits, self._socket_gone, id=id, leases=self._leases)
+
+    def _receiver(self) -> Target:
+        if self.workers is not None:
+            return self.workers.address
+        return self.process.parent if self.options.process is None else self.options.process
+
+    def _limits(self) -> FlowLimits:
+        return flow_limits(self.options, self.options.overflow)
+
+    async def read(self) -> None:
+        """Reads until it is cancelled. Raises `OSError` if the socket itself is gone."""
+        gone = self._gone = self.process.loop.create_future()
+        if self.endpoint.handed_over is not None:
+            await self.endpoint.handed_over.wait()
+        for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
+            endpoint.open(self.process.loop, reader.readable)
+            reader.resume()
+        self.process.log.info("%s listens on %s", KIND, format_address(self.endpoint.local_address))
+        await gone
+
+    def _socket_gone(self, error: OSError) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_exception(error)
+
+    def stop_reading(self) -> None:
+        """Reads no more. What the kernel and the arena hold waits there for a successor."""
+        for reader in self.readers:
+            reader.drain()
+            reader.close()
+
+    def suspend(self) -> None:
+        """Reads no more from the kernel, where datagrams wait. Those that were read before are still delivered."""
+        self.suspended = True
+        for reader in self.readers:
+            reader.limit(0)
+
+    def resume(self) -> None:
+        """Reads again."""
+        self.suspended = False
+        for reader in self.readers:
+            reader.limit(self.options.receive_batch)
+
+    def follow_owner(self) -> None:
+        """Datagrams that go to the owner go to the new one."""
+        if self.workers is None and self.options.process is None:
+            for reader in self.readers:
+                reader.redirect(self.process.parent)
+
+    def drained(self) -> bool:
+        """True if nothing is left to deliver or to send."""
+        undelivered = any(reader.deliverable for reader in self.readers)
+        return not undelivered and not any(endpoint.send_queue.waiting for endpoint in self.endpoints)
+
+    def close(self) -> None:
+        """Closes all sockets."""
+        self.former.close()
+        if self.reader is not None:
+            self.reader.close()
+        self._close_endpoint(self.endpoint)
+
+    def _close_endpoint(self, endpoint: Endpoint) -> None:
+        if self.sender is None:
+            endpoint.close()
+        else:
+            self.sender.close(endpoint)
+
+    # --- other options ------------------------------------------------------------------------------------
+
+    def change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
+        """Applies these options, and moves to another socket, if one was bound for them. Cannot fail."""
+        self.options = options
+        if moved is not None:
+            self._move(moved, grace)
+        if self.sender is not None:
+            self.sender.adjust(options)
+        for reader in self.readers:
+            reader.adjust(self._receiver(), self._limits())
+
+    def _move(self, endpoint: Endpoint, grace: float) -> None:
+        """Reads `endpoint` as well; the former one for a while only."""
+        if self.reader is not None:
+            self.former.add(self.process.loop, self.endpoint, self.reader, grace)
+        self.endpoint = endpoint
+        if self.sender is not None:
+            self.sender.endpoint = endpoint
+        self.reader = self._reader_of(endpoint, Alias(*self.process.id))
+        if self._gone is not None:
+            endpoint.open(self.process.loop, self.reader.readable)
+        self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
+
+    # --- facts --------------------------------------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """The counters of all its sockets."""
+        counted = count(self.endpoint, self.reader)
+        if self.sender is not None:
+            counted.update(self.sender.counters())
+        return self.former.total(Statistics(**counted))
+
+    def facts(self) -> dict[str, Any]:
+        """The answer to `inspect_meta`."""
+        facts = socket_facts(self.statistics(), self.process, self.endpoint, self.reader, self.options)
+        facts.update(
+            listener=format_address(self.endpoint.local_address),
+            buffer_pool="" if self.options.buffer_pool is None else repr(self.options.buffer_pool),
+            linger=self.options.linger,
+            adoptions=self.process.adoptions,
+            **protection_facts(self.endpoint, self.options),
+        )
+        return facts

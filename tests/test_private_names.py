@@ -1,0 +1,105 @@
+"""A module uses no private attribute of another module's objects: those give it a method for what it needs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import homing
+
+PACKAGE = Path(homing.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+EXCEPTIONS = {
+    ("act.pool.forwarder", "_warn"),
+    ("act.router.route_keeper", "_runtime_hooks"),
+    ("datagram.policy.reply_limit", "_lease"),
+    ("meta.udp.outgoing", "_lease"),
+    ("meta.udp.sender", "_lease"),
+    ("node.messaging.sending", "_process"),
+    ("node.processes.spawning", "_runtime_hooks"),
+    ("node.start", "_process"),
+}
+"""Uses that are still there, by module and name. `_lease` is no attribute for users, and one look-up per datagram."""
+
+LIBRARY = {"_asdict", "_callbacks", "_asyncio_future_blocking", "_current_frames", "_exit", "_fields", "_replace"}
+"""Names of the standard library's."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY
+
+
+def own_names(tree: ast.Module) -> set[str]:
+    """The private names that a module's classes and functions define."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+            found |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+            found |= {one.attr for target in targets for one in ast.walk(target) if _is_of_self(one)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)  # of `__slots__`
+    return found
+
+
+def _is_of_self(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Attribute):
+        return False
+    value = node.value
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        return value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+def foreign_names(source: str) -> set[str]:
+    """The private names that a source uses of objects other than `self`, and does not define."""
+    tree = ast.parse(source)
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not _is_of_self(node)
+    }
+    return used - own_names(tree)
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_of)
+def test_a_module_uses_no_private_attribute_of_another(path: Path) -> None:
+    used = {(module_of(path), name) for name in foreign_names(path.read_text())}
+    assert used <= EXCEPTIONS
+
+
+def test_each_exception_is_still_one() -> None:
+    used = {(module_of(path), name) for path in SOURCES for name in foreign_names(path.read_text())}
+    assert used == EXCEPTIONS
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["server._endpoint.close()", "self.server._hold(True)", "async def f(x):\n    return x._y", "f()._z = 1"],
+)
+def test_a_foreign_private_attribute_is_found(source: str) -> None:
+    assert foreign_names(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "self._endpoint.close()",
+        "class A:\n    def __eq__(self, other):\n        return self._x == other._x\n    _x = 1",
+        "class A:\n    __slots__ = ('_x',)\ndef f(a):\n    a._x",
+        "super()._close()",
+        "point._replace(x=1)",
+        "x.__class__",
+    ],
+)
+def test_what_a_module_defines_itself_it_may_use(source: str) -> None:
+    assert not foreign_names(source)
