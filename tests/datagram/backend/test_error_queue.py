@@ -47,7 +47,7 @@ def dead_address(host: str = HOST) -> tuple[Any, ...]:
 
 def pending(endpoint: Endpoint) -> int:
     """Has the loopback told of all that was sent? It tells within the system call that sends."""
-    return endpoint._errors.again(errno.ECONNREFUSED, 0) if endpoint._errors is not None else 0
+    return endpoint._errors.retry(errno.ECONNREFUSED, 0) if endpoint._errors is not None else 0
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -689,7 +689,7 @@ async def test_an_owner_that_crashes_while_its_server_moves_leaves_both_sockets_
 async def test_a_node_that_stops_sends_from_both_sockets_what_waits() -> None:
     node = await homing.start_node("stopping@localhost", gen.NodeOptions(handle_signals=False))
     with UDPPeer() as peer:
-        server = await open_echo(node, send_rate=meta.Pacing(bytes_per_second=2900, burst=0))
+        server = await open_echo(node, send_rate=meta.Pacing(bytes_per_second=290, burst=0))
         former = server.local_address
         for number in range(3):
             peer.send(b"%d" % number, former)

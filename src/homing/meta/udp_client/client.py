@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...datagram import Address, format_address, peers_of, sorted_peers
-from ...gen import PID, BadOption, ConnectFailed, MetaBehavior, NotAllowed, Ref
+from ...datagram.errors import ConnectFailed
+from ...gen import PID, BadOption, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
