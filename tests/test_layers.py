@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import homing
+from homing.datagram import errors
 
 PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
     "gen": {"gen"},
     "datagram": {"gen", "datagram"},
-    "node": {"gen", "datagram", "node"},
+    "node": {"gen", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},
     "testing": {"gen", "datagram", "node", "act", "meta", "testing"},
@@ -210,6 +211,12 @@ def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, 
     assert upward(module_of(path), modules_imported(path, source)) == {
         ("node.scheduling.activity", "node.processes.process")
     }
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_takes_an_error_of_udp_from_its_old_place(path: Path) -> None:
+    old = {f"homing.{place}.{name}" for place in ("gen", "gen.errors") for name in errors.__all__}
+    assert not names_imported(path, path.read_text(), typing=True) & old
 
 
 def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substitutes() -> None:
