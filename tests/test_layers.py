@@ -17,7 +17,7 @@ PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
     "gen": {"gen"},
     "datagram": {"gen", "datagram"},
-    "node": {"gen", "datagram", "node"},
+    "node": {"gen", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},
     "testing": {"gen", "datagram", "node", "act", "meta", "testing"},

@@ -1,13 +1,14 @@
-"""Behaviors to derive from.
+"""The behaviors that users derive from.
 
-actor       Actor: a process with callbacks; links: its links and monitors
+actor       Actor: a process with callbacks; links: the methods by which it links to others and monitors them
 pool        Pool: one address, many workers
 router      Router: one address, named routes
-supervisor  Supervisor: keeps its children alive
-requests    the requests that supervisors and routers answer, and their answers
+supervisor  Supervisor: starts child processes, and starts them again when they end
+requests    the requests that supervisors and routers answer, and the records that they answer with
 errors      the errors of supervisors and routers
 
-The requests and errors can be imported from here as well; they are not listed, so that one sees what to derive from.
+All requests and errors can be imported from this package as well. They are not in its `__all__`, so that a reader sees
+first what to derive from.
 """
 
 from . import errors as errors

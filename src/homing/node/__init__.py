@@ -1,15 +1,21 @@
-"""The runtime. Nothing here imports `act` or `meta`.
+"""The runtime: mailboxes, processes, and everything between them. It knows neither actors nor sockets.
 
-node          Node: what a program holds in its hand; start: starts and runs a node; stopping: stops it in order
-core          holds the parts of one node together
-mailbox       lanes, envelopes, overflow
-scheduling    who runs, for how long, and in which task
+delivery turns an address into a mailbox; the scheduler gives the owner of the mailbox a turn; process and meta_process
+drain it. Sub-packages, the lowest first (each imports only from those above it in this list):
+
+mailbox       the four lanes of a process or meta-process, and the entries in them
+scheduling    turns: which process runs, for how long, and in which task
 processes     processes and meta-processes: how they start, run and end
-messaging     from an address to a mailbox: delivery, calls, links, events, timers
-applications  members that are started, watched and ended as one
-tree          what runs, as a tree
-logs          log records with node, pid and behavior; processes that receive them
-systemd       what a service tells systemd
+messaging     everything that is sent: delivery, calls, links, events, timers
+
+And modules:
+
+node          Node: the object that a program works with; start: starts and runs one; stopping: stops it in order
+core          the parts of one node; processes and meta-processes see the node as this
+applications  groups of processes that are started, monitored and ended together
+tree          a snapshot of all applications and processes, as a tree
+logs          log records with node, PID and behavior; processes that receive them
+systemd       notifications to systemd: ready, reloading, stopping, watchdog
 """
 
 from .node import Node as Node

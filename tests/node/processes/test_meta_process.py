@@ -268,7 +268,7 @@ async def test_a_call_to_a_meta_process_that_ends_is_told_at_once(node: homing.N
     assert (caught.value.target, caught.value.reason) == (alias, error)
 
 
-# --- relations and info ----------------------------------------------------------------------------------
+# --- links and info --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,9 @@ METHODS = [
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_public_method_of_an_actor_crosses_to_the_nodes_thread(name: str) -> None:
-    crossing, plain = getattr(on_node_thread(Doer), name), getattr(act.Actor, name)
-    assert crossing.__wrapped__ is plain
-    assert inspect.iscoroutinefunction(crossing) is inspect.iscoroutinefunction(plain)
+    bridged, plain = getattr(on_node_thread(Doer), name), getattr(act.Actor, name)
+    assert bridged.__wrapped__ is plain
+    assert inspect.iscoroutinefunction(bridged) is inspect.iscoroutinefunction(plain)
 
 
 class Base(act.Actor):

@@ -98,11 +98,13 @@ def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
 
 def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
     """Sends multicast by another interface. Raises `BadOption`."""
-    undo = partial(set_multicast_interface, kernel.sock, before)
+    sock = kernel.sock
     with rollback_on_error() as on_error:
-        on_error(undo)  # of a socket that carries IPv4 and IPv6 one of the two may have been set
-        set_multicast_interface(kernel.sock, interface)
-    return undo
+        if sock.family == socket.AF_INET6:  # if it carries IPv4 as well, that comes second and may be refused
+            six = (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
+            on_error(partial(sock.setsockopt, *six, sock.getsockopt(*six)))
+        set_multicast_interface(sock, interface)
+    return partial(set_multicast_interface, sock, before)
 
 
 def regroup(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> Undo:

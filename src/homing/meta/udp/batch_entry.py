@@ -16,7 +16,7 @@ class BatchEntry:
     """A batch for a behavior that defines `handle_datagrams`.
 
     ended: called once: after the callback, or when nobody will ever handle it.
-    callback: the user's coroutine, if there is one: see `node.envelope.close_unbegun`.
+    callback: the user's coroutine, if there is one: see `node.mailbox.envelope.close_unbegun`.
     """
 
     __slots__ = ("_batch", "_ended", "_letter", "callback")

@@ -183,7 +183,8 @@ class UDPClient(MetaBehavior):
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server. Joins
         and leaves groups."""
-        return self._started().handle_call(sender, ref, request)
+        exchange = self._exchange or self._started()
+        return exchange.handle_call(sender, ref, request)
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""The mailbox: four lanes, a limit, drain callbacks.
+"""The mailbox of a process or meta-process: four lanes, a limit, and callbacks for when it has drained.
 
 lane       one queue
-mailbox    the four lanes of a process or meta-process
-envelope   what lies in a lane besides plain messages
-overflow   what happens to what finds a mailbox full
-preserved  what a process leaves behind when it ends abnormally
+mailbox    the four lanes
+envelope   entries that are no plain messages: requests, exit signals, inspections, events, log records
+overflow   the policies for a message that finds the mailbox full
+preserved  the messages of a process that has ended, kept for its successor; dead letters
 """

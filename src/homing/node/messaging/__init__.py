@@ -1,11 +1,11 @@
-"""Messaging: from an address to a mailbox, and everything that is sent.
+"""Messaging: everything that is sent, from an address to a mailbox.
 
-registry      which address leads to which mailbox
-delivery      turns an address into a mailbox and puts the message there; sending: the short way for the common case
-flow          messages in bulk, with flow control
-distribution  how a pool or router hands on what waits in its mailbox
-calls         requests; waiter: one caller that waits for its answer
+registry      addresses and names, and the mailboxes that they lead to
+delivery      puts a message into the mailbox behind an address; sending: a shorter way for the common case
+flow          puts messages into a mailbox in bulk, with flow control
+distribution  hands on the messages of one process to others, for pools and routers
+calls         requests and their answers; waiter: one open call
 links         links and monitors
-events        publish and subscribe
-timers        messages sent later
+events        publishing and subscribing
+timers        messages sent later, once or periodically
 """

@@ -1,8 +1,8 @@
-"""Scheduling: who runs, for how long, and in which task.
+"""Scheduling: which process runs, for how long, and in which task.
 
-activity        what processes and meta-processes have in common: a mailbox, a state, and turns that drain the mailbox
+activity        common base of processes and meta-processes: a mailbox, a state, and turns that drain the mailbox
 scheduler       gives runnable activities their turns
 callback_tasks  tasks for asynchronous callbacks, made before they are needed
-stepping        awaits something, and runs code around each of its steps
-watchdog        names the callback that holds the loop
+stepping        awaits a coroutine and runs code around each of its steps
+watchdog        reports a callback that holds the event loop for too long
 """
