@@ -21,6 +21,8 @@ from homing import act, gen, meta
 from ..meta.servers import bind_again
 from ..support import UDPPeer, eventually, free_port
 
+pytestmark = pytest.mark.backends
+
 HOST = "127.0.0.1"
 STEPS = 1500
 TYPES = (act.SupervisorType.ONE_FOR_ONE, act.SupervisorType.ALL_FOR_ONE, act.SupervisorType.REST_FOR_ONE)

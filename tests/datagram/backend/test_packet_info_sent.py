@@ -21,7 +21,10 @@ from ...support import DEADLINE
 from ..traffic import linux_only, name_of
 from .marks import ALL, FAMILIES, HERE, SHARED, MarkedReceiver, MarkingSender, Marks, asking, info_of, receive
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 
 
 # --- answers ------------------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ def test_an_answer_copies_neither_tos_nor_ttl() -> None:
         ]
 
 
+@pytest.mark.once
 def test_what_a_message_without_info_is_answered_with_is_what_the_answer_is_given() -> None:
     message = MessageUDP(None, ("127.0.0.1", 9), b"x")
     assert message.reply(b"").info is None
@@ -71,6 +75,7 @@ def test_what_a_message_without_info_is_answered_with_is_what_the_answer_is_give
         received.reply(b"", 5)  # type: ignore[arg-type]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("local", "kept"), [("fe80::1", 7), ("febf::1", 7), ("2001:db8::1", 0), ("192.0.2.1", 0)])
 def test_an_answer_keeps_the_interface_of_a_link_local_address_only(local: str, kept: int) -> None:
     message = MessageUDP(None, ("::1", 9), b"x", info=PacketInfo(local=local, interface=7, tos=1))

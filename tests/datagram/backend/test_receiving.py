@@ -18,7 +18,10 @@ from homing.datagram import DatagramBatch, Endpoint
 
 from ..traffic import HOSTS, Sender, linux_only, opened, payload_of
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 SENDERS = 3
 Got = tuple[bytes, tuple[Any, ...], bool]
 """A datagram as it was received: payload, peer, and whether it was cut."""

@@ -17,6 +17,8 @@ from homing.datagram import Endpoint, MessageUDP
 
 from ..traffic import HOSTS, LAST, Receiver, datagrams_of, joins, linux_only, name_of, opened, payload_of, received
 
+pytestmark = pytest.mark.backends
+
 PEERS = 3
 AT_ONCE = 150
 """Datagrams sent before the receivers are emptied: so many find room in their buffers."""

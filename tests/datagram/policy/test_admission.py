@@ -16,6 +16,8 @@ from homing.datagram import Endpoint, RateLimit
 
 from ..traffic import Sender, linux_only, opened, payload_of
 
+pytestmark = pytest.mark.backends
+
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.130"]
 ALLOW = ("127.0.0.0/25",)
 DENY = ("127.0.0.3",)

@@ -18,6 +18,8 @@ from homing.testing import Event, FakeNetwork, Peer, run_virtual
 from ...support import Probe, UDPPeer, eventually
 from .clients import ask, by_id, check_account, open_client
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 PEER = ("10.0.0.1", 53)
 BAD = {"loss": 0.3, "duplicate": 0.3, "reorder": 0.3, "delay": (0.0, 1.2), "reorder_delay": (0.0, 3.0)}
 
@@ -55,6 +57,7 @@ async def one(node: homing.Node, client: gen.Alias, number: int, wait: float, pa
 requests = st.lists(st.tuples(st.floats(0, 5), st.sampled_from([0.4, 2.0, 100.0])), min_size=1, max_size=60)
 
 
+@pytest.mark.once
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), way=st.sampled_from(sorted(WAYS)), asked=requests)
 def test_each_caller_gets_its_own_answer_or_a_timeout_and_all_is_counted(

@@ -39,6 +39,8 @@ from ..servers import (
 )
 from .test_udp_inspect import most_buffer
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 async def change(probe: Probe, alias: gen.Alias, **changes: Any) -> meta.Reconfigured:
     """What the owner is answered."""
@@ -448,6 +450,7 @@ async def test_an_address_that_cannot_be_bound_changes_nothing(probe: Probe, pee
     assert (await probe.get()).data == b"as before"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"),
     [
