@@ -107,7 +107,7 @@ def merged(floors: dict[str, dict[str, int]], run: str, found: dict[str, int]) -
     """The text of the file of floors, once the floors of `run` are those found."""
     tables = {**floors, run: found}
     lines = [
-        "# Test functions that each run executes at least. `make test-... ARGS=--set-floors` writes what it has found."
+        "# Test functions that each run executes at least. `PYTEST_ADDOPTS=--set-floors make test` writes these numbers."
     ]
     for name, table in sorted(tables.items()):
         lines += ["", f"[{name}]", *(f"{json.dumps(area) if ' ' in area else area} = {n}" for area, n in table.items())]
