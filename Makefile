@@ -67,7 +67,7 @@ test-compiled: $(VENV)/.dev
 INTERPRETED := build/interpreted
 test-interpreted: $(VENV)/.dev
 	rm -rf $(INTERPRETED) && mkdir -p $(INTERPRETED)
-	cp -r src/homing $(INTERPRETED) && find $(INTERPRETED) -name '*.so' -delete
+	cp -rp src/homing $(INTERPRETED) && find $(INTERPRETED) -name '*.so' -delete
 	PYTHONPATH=$(abspath $(INTERPRETED)) && export PYTHONPATH && \
 	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
 
@@ -84,8 +84,9 @@ SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-
 test-sanitized: $(VENV)/.dev
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cp -rp src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	find $(SANITIZED) -name '*.so' -delete
+	mkdir $(SANITIZED)/build && cp -rp build/cython $(SANITIZED)/build # with their times: none is translated again
 	cd $(SANITIZED) && CC=gcc HOMING_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	export $(SANITIZERS) && $(call run,sanitized,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
 

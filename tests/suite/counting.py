@@ -106,9 +106,7 @@ def shortfalls(floors: dict[str, int], counts: dict[str, int], allowances: dict[
 def merged(floors: dict[str, dict[str, int]], run: str, found: dict[str, int]) -> str:
     """The text of the file of floors, once the floors of `run` are those found."""
     tables = {**floors, run: found}
-    lines = [
-        "# Test functions that each run executes at least. `make test-... ARGS=--set-floors` writes what it has found."
-    ]
+    lines = ["# Test functions that each run executes, at least. `PYTEST_ADDOPTS=--set-floors make test` counts them."]
     for name, table in sorted(tables.items()):
         lines += ["", f"[{name}]", *(f"{json.dumps(area) if ' ' in area else area} = {n}" for area, n in table.items())]
     return "\n".join(lines) + "\n"

@@ -11,8 +11,8 @@ from .runs import ROOT
 
 
 def pytest_in(folder: Path, plugins: tuple[str, ...], *arguments: str) -> tuple[int, str]:
-    """Runs pytest in `folder`, with these modules of `tests.suite`. Returns its exit code and its output."""
-    given = [word for name in plugins for word in ("-p", f"tests.suite.{name}")]
+    """Runs pytest in `folder`, with these modules of `tests` as plugins. Returns its exit code and its output."""
+    given = [word for name in plugins for word in ("-p", f"tests.{name}")]
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *given, "-p", "no:randomly", "-p", "no:cacheprovider", *arguments],

@@ -33,7 +33,7 @@ def small(tmp_path: Path) -> Path:
 
 def run(suite: Path, *arguments: str) -> tuple[int, str]:
     """Runs the small suite. Returns the exit code and the output."""
-    return pytest_in(suite, ("runs", "variants", "counting"), "tests", *arguments)
+    return pytest_in(suite, ("suite.runs", "suite.variants", "suite.counting"), "tests", *arguments)
 
 
 def test_a_run_that_executes_its_floors_passes_and_prints_functions_by_area(small: Path) -> None:

@@ -107,7 +107,9 @@ def test_what_was_loaded_from_elsewhere_by_the_last_test_fails_the_run_too(tmp_p
         "def test_that_loads_what_it_should_not():\n"
         "    sys.modules['homing.stray'] = types.ModuleType('homing.stray')\n"
     )
-    code, output = pytest_in(tmp_path, ("runs", "proof"), f"--run={'interpreted' if why_portable() else 'compiled'}")
+    code, output = pytest_in(
+        tmp_path, ("suite.runs", "suite.proof"), f"--run={'interpreted' if why_portable() else 'compiled'}"
+    )
     assert code == 1, output
     assert "homing.stray is ., not below" in output
     assert "1 passed, 1 error" in output

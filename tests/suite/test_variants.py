@@ -49,7 +49,7 @@ def test_a_test_runs_where_its_marks_say_and_this_run_can(
 ) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\nasyncio_mode = auto\n")
     (tmp_path / "test_marks.py").write_text(TEST)
-    _, output = pytest_in(tmp_path, ("runs", "variants"), f"--run={run}", "--collect-only", "-q")
+    _, output = pytest_in(tmp_path, ("suite.runs", "suite.variants"), f"--run={run}", "--collect-only", "-q")
     wanted = {"both": both, "no_loop": no_loop, "once": [""], "native": native, "portable": portable}
     found: dict[str, list[set[str]]] = {name: [] for name in wanted}
     for name, variant in re.findall(r"::test_(\w+)(?:\[(.+)\])?$", output, re.MULTILINE):

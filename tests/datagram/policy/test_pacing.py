@@ -19,7 +19,7 @@ from homing.datagram.backend.watch import LoopWatch
 from homing.datagram.failures import Failures
 from homing.datagram.policy.pacing import Pacer
 
-from ...support import DEADLINE, eventually
+from ...support import DEADLINE, eventually, examples
 from ..traffic import HOSTS, Receiver, datagrams_of, joins, opened, received
 
 HEADERS = 28
@@ -123,7 +123,8 @@ def test_what_the_kernel_does_not_take_or_refuses_costs_nothing() -> None:
     assert pacer.send_many(messages(20), []) == 10  # 1000 octets, less 100, and one datagram more
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(80, 1000), deadline=None)
 @given(
     steps=st.lists(st.tuples(st.lists(st.integers(0, 1500), max_size=20), st.floats(0, 2)), max_size=30),
     rate=st.sampled_from([100.0, 12345.6, 1e6]),

@@ -15,7 +15,7 @@ import homing
 from homing import gen, meta
 from homing.testing import Event, FakeNetwork, Peer, run_virtual
 
-from ...support import Probe, UDPPeer, eventually
+from ...support import Probe, UDPPeer, eventually, examples
 from .clients import ask, by_id, check_account, open_client
 
 pytestmark = [pytest.mark.backends, pytest.mark.loops]
@@ -58,7 +58,8 @@ requests = st.lists(st.tuples(st.floats(0, 5), st.sampled_from([0.4, 2.0, 100.0]
 
 
 @pytest.mark.once
-@settings(max_examples=40, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(seed=st.integers(0, 2**32), way=st.sampled_from(sorted(WAYS)), asked=requests)
 def test_each_caller_gets_its_own_answer_or_a_timeout_and_all_is_counted(
     seed: int, way: str, asked: list[tuple[float, float]]
@@ -99,7 +100,7 @@ def check(client: meta.UDPClient, events: list[Event], outcomes: list[str]) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 async def test_on_real_sockets_a_bad_line_changes_nothing_of_that(
     seed: int, way: str, node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
