@@ -17,6 +17,6 @@ cdef class Process(Activity):
     cdef public set links
     cdef public set monitors
     cdef public Py_ssize_t letters
-    cdef public Py_ssize_t open_calls
+    cdef public int open_calls
     cdef public bint ending
     cdef public object hooks
