@@ -44,13 +44,17 @@ _NORMAL = MessagePriority.NORMAL
 
 
 class ActorHooks(ProcessHooks):
-    """Hooks of an actor."""
+    """Hooks of an actor: one object for all. Those of a class derived from this one have an object each."""
 
     __slots__ = ()
 
-    def __init__(self, behavior: Actor, process: Process) -> None:
-        super().__init__(behavior, process)
+    @classmethod
+    def of(cls, behavior: Actor, process: Process) -> ProcessHooks:
         behavior._process = process
+        return _SHARED if cls is ActorHooks else cls(behavior, process)
+
+
+_SHARED = ActorHooks(None, None)
 
 
 class Actor(ProcessBehavior):

@@ -7,7 +7,7 @@ cdef class Process(Activity):
     cdef public object ahead
     cdef public object application
     cdef public object env
-    cdef public object set_aside
+    cdef public object hooks
     cdef public object leader
     cdef public object name
     cdef public object parent
@@ -19,4 +19,3 @@ cdef class Process(Activity):
     cdef public Py_ssize_t letters
     cdef public Py_ssize_t open_calls
     cdef public bint ending
-    cdef public object hooks

@@ -45,8 +45,8 @@ class Process(Activity):
 
     ahead: messages out of its main lane that a thread of its own may go on with; see `node/processes/threaded.py`.
     application: the name of the one that it belongs to.
-    set_aside: what waited when it was killed, until it has ended.
-    preserved_mailboxes: what waited at children that have ended, until they have a successor.
+    preserved_mailboxes: what waited at children that have ended, until they have a successor; and, under its own PID,
+        what waited here when this process was killed, until it has ended.
     hooks: what its behavior base has to say.
     letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
@@ -69,7 +69,6 @@ class Process(Activity):
         "parent",
         "preserved_mailboxes",
         "reason",
-        "set_aside",
     )
 
     id: PID
@@ -91,7 +90,6 @@ class Process(Activity):
         self.options = options
         self.ahead: deque[Entry] | None = None
         self.application: str | None = None
-        self.set_aside: PreservedMailbox | None = None
         self.preserved_mailboxes: dict[PID, PreservedMailbox] | None = None
         self.name: str | None = None
         self.open_calls = 0
@@ -284,16 +282,24 @@ class Process(Activity):
         """True if what waits at its end is somebody's."""
         return self.options.preserve_mailbox or self.options.dead_letters is not None
 
+    @property
+    def set_aside(self) -> PreservedMailbox | None:
+        """What waited when the process was killed, until it has ended."""
+        return None if self.preserved_mailboxes is None else self.preserved_mailboxes.get(self.id)
+
     def _set_aside(self) -> None:
         """Takes what waits out of the lanes, for a successor if there may be one."""
         if self._preserves:
-            self.set_aside = PreservedMailbox(self)
-            self.set_aside.collect()
+            mailbox = PreservedMailbox(self)
+            mailbox.collect()
+            if self.preserved_mailboxes is None:
+                self.preserved_mailboxes = {}
+            self.preserved_mailboxes[self.id] = mailbox
         self.discard()
 
     def _leave_mailbox(self, reason: Exception) -> None:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
-        mailbox, self.set_aside = self.set_aside, None
+        mailbox = (self.preserved_mailboxes or {}).pop(self.id, None)
         keeper = self._keeper()
         if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
             mailbox = PreservedMailbox(self)

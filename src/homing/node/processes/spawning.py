@@ -111,7 +111,7 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
         kind, behavior = ThreadedProcess, on_node_thread(behavior)
     process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
-    hooks = process.hooks = behavior._runtime_hooks(instance, process)
+    hooks = process.hooks = behavior._runtime_hooks.of(instance, process)
     instance.__init__()  # type: ignore[misc]
     process.behavior = instance
     process.handler = hooks.handler()
