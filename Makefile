@@ -4,16 +4,20 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	>/dev/null 2>&1 && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-COMPILED := setup.py $(shell find src -name "*.pyx" -o -name "*.pxd" -o -name "*.py")
+COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
+
+# Tests start hundreds of programs: none of them has to compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interpreted test-slow test-sanitized lint bench clean
+.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized lint bench clean
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
-	@echo 'make test              lint, type-check, run the tests, with the extensions and without them'
+	@echo 'make test              lint, type-check, run the tests, with the extensions and without them: some three minutes'
+	@echo 'make test-compiled     only with them (ARGS="tests/node", ARGS="-k mailbox": some of the tests)'
 	@echo 'make test-interpreted  only without them'
-	@echo 'make test-slow         run the long tests'
+	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
@@ -25,11 +29,12 @@ $(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
 	@touch $@
 
-# Installed once; then only what has changed is compiled again.
+# Installed once; then only what has changed is compiled again. No extension stays that setup.py does not name any more.
 $(VENV)/.dev: pyproject.toml $(COMPILED) | $(BIN)/python
 	@if [ -e $@ ] && [ ! pyproject.toml -nt $@ ] && [ ! setup.py -nt $@ ]; \
 	then $(BIN)/python setup.py --quiet build_ext --inplace; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	else find src -name '*.so' -delete; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo
@@ -40,34 +45,50 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/pytest $(ARGS)
-	@$(MAKE) --no-print-directory test-interpreted
+# A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
+# which need not be complete. In the first, tests run side by side, half as many again as there are processors, since many
+# wait; what minds the load of others runs in the second.
+SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
+run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
+	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
 
-# The same sources without the extensions, as they run where these cannot be built.
+test: START := $(shell date +%s)
+test: lint
+	@$(MAKE) --no-print-directory test-compiled
+	@$(MAKE) --no-print-directory test-interpreted
+	@echo "make test took $$(($$(date +%s) - $(START))) s"
+
+# Where the extensions cannot be built there is no such run: all tests then run interpreted.
+test-compiled: $(VENV)/.dev
+	@if [ -n "$$(find src -name '*.so')" ] || command -v $${CC:-cc} >/dev/null; then $(call run,compiled); \
+	else echo 'there is no C compiler: all tests run interpreted'; $(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS); fi
+
+# The same sources without the extensions, as they run where these cannot be built; of the tests those that this changes.
+INTERPRETED := build/interpreted
 test-interpreted: $(VENV)/.dev
-	rm -rf build/interpreted && mkdir -p build/interpreted
-	cp -r src/homing build/interpreted && find build/interpreted -name "*.so" -delete
-	PYTHONPATH=build/interpreted $(BIN)/pytest $(ARGS)
+	rm -rf $(INTERPRETED) && mkdir -p $(INTERPRETED)
+	cp -rp src/homing $(INTERPRETED) && find $(INTERPRETED) -name '*.so' -delete
+	PYTHONPATH=$(abspath $(INTERPRETED)) && export PYTHONPATH && \
+	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
 
 test-slow: $(VENV)/.dev
-	$(BIN)/pytest -m slow $(ARGS)
+	HOMING_THOROUGH=1 $(BIN)/pytest --run=slow -m 'slow or thorough' $(if $(ARGS),--partial $(ARGS))
 
 # A copy of the package, so that the one in use stays what it is. Python's own allocator would hide its objects from the
 # sanitizer, and what the interpreter still holds at its end is no leak of ours.
 SANITIZED := build/sanitized
 SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	PYTHONPATH=$(SANITIZED)/src
+	PYTHONPATH=$(abspath $(SANITIZED))/src
 
 test-sanitized: $(VENV)/.dev
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
-	cp -r src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cp -rp src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	find $(SANITIZED) -name '*.so' -delete
+	mkdir $(SANITIZED)/build && cp -rp build/cython $(SANITIZED)/build # with their times: none is translated again
 	cd $(SANITIZED) && CC=gcc HOMING_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	$(SANITIZERS) $(BIN)/python -c 'from homing.datagram.backend import native; assert "$(SANITIZED)" in native.__file__'
-	$(SANITIZERS) $(BIN)/pytest tests/datagram tests/meta tests/node tests/act -k 'not portable' $(ARGS)
+	export $(SANITIZERS) && $(call run,sanitized,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -7,20 +7,22 @@ import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 
 import pytest
 
 import homing
 from homing import gen
-from homing.datagram import why_portable
 
-from .faults.figures import pytest_terminal_summary as pytest_terminal_summary
 from .support import Probe, UDPPeer, eventually
+
+pytest_plugins = [
+    f"{__package__}.{name}"
+    for name in ("suite.isolation", "suite.runs", "suite.variants", "suite.proof", "suite.counting", "faults.figures")
+]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What was imported stays: the collection of garbage after each test then looks at what the test made only."""
+    """What was imported stays: no collection of garbage has to look at it again."""
     gc.collect()
     gc.freeze()
 
@@ -29,49 +31,21 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-_collected = count(1)
-
-
-def collect() -> None:
-    """Collects what the test has left; now and then, what stays (pytest's own records) is not looked at any more."""
-    gc.collect()
-    if next(_collected) % 20 == 0:
-        gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Every test closes what it opened: descriptors after it are those before it."""
+    """Every test closes what it opened: descriptors after it are those before it.
+
+    This is asked after every test, so that none can forget it: it costs a listing of /proc. Garbage is collected only
+    where something is left, which may hang on a cycle; a socket that garbage closes warns, which is an error.
+    """
     if sys.platform != "linux":
         yield
         return
     before = open_descriptors()
     yield
-    collect()
-    assert open_descriptors() <= before, "the test left descriptors open"
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every test of the datagram path runs on both backends."""
-    if metafunc.definition.path.relative_to(metafunc.config.rootpath / "tests").parts[0] in (
-        "datagram",
-        "meta",
-        "faults",
-    ):
-        metafunc.parametrize("backend", ["native", "portable"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The datagram backend that serves in this test: each in its turn, or the one that serves by itself."""
-    chosen = getattr(request, "param", None)
-    if chosen is None:
-        return ""
-    monkeypatch.delenv("HOMING_DATAGRAM", raising=False)
-    if chosen == "native" and why_portable():
-        pytest.skip(why_portable())
-    monkeypatch.setenv("HOMING_DATAGRAM", chosen)
-    return str(chosen)
+    if open_descriptors() > before:
+        gc.collect()
+        assert open_descriptors() <= before, "the test left descriptors open"
 
 
 @pytest.fixture

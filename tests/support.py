@@ -20,8 +20,13 @@ import homing
 from homing import act, gen
 
 T = TypeVar("T")
-DEADLINE = 5.0
+DEADLINE = 20.0
 """Seconds that anything awaited in a test may take. Timings decide no test: this only turns a hang into a failure."""
+
+
+def examples(few: int, many: int) -> int:
+    """Examples of a property with the mark `thorough`: a few in the suite, many in `make test-slow`."""
+    return many if os.environ.get("HOMING_THOROUGH") == "1" else few
 
 
 async def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:

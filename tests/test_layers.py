@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import homing
+from homing.datagram import errors
 
 PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
@@ -24,13 +25,10 @@ ALLOWED = {
 }
 """For each layer, those it may import from. "" is the package itself."""
 
-OLD_NAMES = {"gen/errors.py": {"homing.datagram.errors"}}
-"""Imports from a layer above, one exception to `ALLOWED`: errors of UDP were in `gen` once, and can still be imported
-from there. `gen` finds them when one is asked for, and imports nothing of `datagram` before."""
-
-TYPED = {"gen/behavior.py": {"datagram"}}
-"""Layers above its own that a module may import from for type checkers: a callback is declared with what users
-annotate."""
+DEFERRED = {"gen/behavior.py": {"datagram"}, "gen/errors.py": {"datagram"}}
+"""Layers above its own from which a module may import for type checkers, or when it is asked for a name, but not when
+it is imported itself: a callback is declared with the batch that users annotate; errors of UDP can be imported from
+`gen`, where they once were."""
 
 FLOORS: dict[str, list[set[str]]] = {
     "datagram": [
@@ -54,9 +52,6 @@ FLOORS: dict[str, list[set[str]]] = {
 }
 """For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
-
-UPWARD: set[tuple[str, str]] = set()
-"""Imports that lead upwards within a layer."""
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".pyx", ".pxd"))
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in SOURCES}
@@ -100,10 +95,7 @@ def _statements(path: Path, source: str, *, typing: bool) -> list[tuple[int, str
 def imported_layers(path: Path, source: str, *, typing: bool = True) -> set[str]:
     """The layers of `homing` that a source imports from. typing: also those for type checkers only."""
     found = set()
-    excepted = OLD_NAMES.get(path.relative_to(PACKAGE).as_posix(), set())
     for name in names_imported(path, source, typing=typing):
-        if name.removesuffix(".*") in excepted:
-            continue
         parts = name.split(".")
         if parts[0] == "homing":
             layer = parts[1] if len(parts) > 1 else ""
@@ -152,22 +144,16 @@ def upward(module: str, imported: set[str]) -> set[tuple[str, str]]:
     "path", [path for path in SOURCES if path.parent != PACKAGE], ids=lambda path: str(path.relative_to(PACKAGE))
 )
 def test_a_module_imports_only_from_its_own_layer_and_those_below(path: Path) -> None:
-    name, source = str(path.relative_to(PACKAGE)), path.read_text()
-    layer = path.relative_to(PACKAGE).parts[0]
-    assert imported_layers(path, source, typing=False) <= ALLOWED[layer]
-    assert imported_layers(path, source) <= ALLOWED[layer] | TYPED.get(name, set())
+    source = path.read_text()
+    layer, deferred = path.relative_to(PACKAGE).parts[0], DEFERRED.get(path.relative_to(PACKAGE).as_posix(), set())
+    assert imported_layers(path, source) <= ALLOWED[layer] | deferred
+    if deferred:
+        assert imported_layers(path, _without_functions(source), typing=False) <= ALLOWED[layer]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_from_its_own_floor_and_those_below(path: Path) -> None:
-    assert upward(module_of(path), modules_imported(path, path.read_text())) <= UPWARD
-
-
-def test_each_exception_is_still_one() -> None:
-    found = set()
-    for path in SOURCES:
-        found |= upward(module_of(path), modules_imported(path, path.read_text()))
-    assert found == UPWARD
+    assert upward(module_of(path), modules_imported(path, path.read_text())) == set()
 
 
 @pytest.mark.parametrize("layer", sorted(FLOORS))
@@ -225,6 +211,12 @@ def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, 
     assert upward(module_of(path), modules_imported(path, source)) == {
         ("node.scheduling.activity", "node.processes.process")
     }
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_takes_an_error_of_udp_from_its_old_place(path: Path) -> None:
+    old = {f"homing.{place}.{name}" for place in ("gen", "gen.errors") for name in errors.__all__}
+    assert not names_imported(path, path.read_text(), typing=True) & old
 
 
 def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substitutes() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -16,6 +18,8 @@ from bench import available, chart, load, native, report, suite, udp, under_test
 
 TINY = suite.Settings(rounds=1, cpu_seconds=0.001, load_seconds=0.02, processes=100)
 
+NOTHING = re.compile(r"handled no packet|(had|answered) 0 (right answers|requests rightly), 0 wrong")
+"""What a contestant failed for that answered nothing, and nothing wrongly."""
 BY_NAME = {benchmark.name: benchmark for benchmark in command.BENCHMARKS}
 
 ACTORS = ("send", "pingpong", "call", "spawn", "memory", "memory-used")
@@ -33,7 +37,12 @@ def measure(name: str, contestant: str) -> suite.Sample:
     assert contestant in benchmark.contestants
     if reason := suite.left_out(benchmark, contestant):
         pytest.skip(f"{contestant}: {reason}")
-    sample = benchmark.run(contestant, TINY)
+    try:
+        sample = benchmark.run(contestant, TINY)
+    except suite.Failed as error:  # where others keep the processors busy, so short a round may bring nothing at all
+        if not NOTHING.search(str(error)):
+            raise
+        sample = benchmark.run(contestant, replace(TINY, load_seconds=2))
     check(benchmark, sample)
     return sample
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from homing.cli import asking
-
 from .nodes import short_directory
 
 
@@ -18,10 +16,3 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with short_directory() as path:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(path))
         yield path
-
-
-@pytest.fixture
-def alone(runtime: Path) -> None:
-    """`homing tree` also sees nodes that this user has started without XDG_RUNTIME_DIR."""
-    if asking.running_nodes():
-        pytest.skip("a node of this user runs on this machine")

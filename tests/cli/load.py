@@ -10,6 +10,9 @@ from types import TracebackType
 from typing import Self
 
 HOST = "127.0.0.1"
+OUTSTANDING = 250
+"""Questions that have no answer yet, at most: a receive buffer of the system's default size holds all of them, however
+long the server gets no time on a busy machine."""
 
 
 class Load:
@@ -50,7 +53,8 @@ class Load:
         begin = last = time.perf_counter()
         while not self._over.is_set():
             now = time.perf_counter()
-            if now >= begin + self.sent * self._interval and not self.finished:
+            due = now >= begin + self.sent * self._interval and self.sent < self.answered + OUTSTANDING
+            if due and not self.finished:
                 number = self.sent
                 target = self._targets[number % len(self._targets)]
                 self._peers[number % len(self._peers)].sendto(b"%d" % number, target)

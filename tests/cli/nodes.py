@@ -80,14 +80,15 @@ async def udp_port(running: Program) -> int:
     return int(found[1])
 
 
-async def tree(runtime: Path, *arguments: str, **env: str) -> tuple[int, str, str]:
+async def tree(
+    runtime: Path, *arguments: str, program: tuple[str, ...] = ("-m", "homing"), **env: str
+) -> tuple[int, str, str]:
     """`homing tree`: its exit code and what it printed to stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "error",
-        "-m",
-        "homing",
+        *program,
         "tree",
         *arguments,
         env=environment(runtime, **env),
@@ -97,3 +98,8 @@ async def tree(runtime: Path, *arguments: str, **env: str) -> tuple[int, str, st
     async with asyncio.timeout(2 * DEADLINE):
         out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
+
+
+async def tree_alone(runtime: Path, *arguments: str) -> tuple[int, str, str]:
+    """`homing tree` as where this user runs no node but those in `runtime`."""
+    return await tree(runtime, *arguments, program=(str(HERE / "alone.py"),))

@@ -19,17 +19,16 @@ from homing.cli.tree import duration, render
 
 from ..node.actors import Meta, hang
 from ..support import Probe, UDPPeer, eventually
-from .nodes import files, run, tree, udp_port
+from .nodes import files, run, tree, tree_alone, udp_port
 from .served import Service, Top, Workers
 
 
-@pytest.mark.usefixtures("alone")
 async def test_it_shows_applications_members_children_and_meta_processes(runtime: Path, peer: UDPPeer) -> None:
     async with run(runtime, "served:Service") as running:
         port = await udp_port(running)
         for _ in range(3):
             await peer.ask(b"hello", ("127.0.0.1", port))
-        code, out, err = await tree(runtime)
+        code, out, err = await tree_alone(runtime)
     assert (code, err) == (0, "")
     title, _, header, application, *rows = out.splitlines()
     assert re.fullmatch(
@@ -85,37 +84,34 @@ async def test_a_udp_client_is_shown_with_its_peer(runtime: Path) -> None:
     assert re.search(r"UDP 127\.0\.0\.1:\d+ > 127\.0\.0\.1:9 .* UDPClient ", out)
 
 
-@pytest.mark.usefixtures("alone")
 async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
     one, two = run(runtime, "served:Workers"), run(runtime, "served:Service", "--name", "shop@host")
     async with one as first, two as second:
         await first.line_with("no UDP server")
         await udp_port(second)
-        code, out, err = await tree(runtime)
+        code, out, err = await tree_alone(runtime)
         assert (code, out) == (2, "")
         assert err == "  served@localhost\n  shop@host\nhoming tree: 2 nodes run; say which one\n"
         for name in ("shop", "shop@host"):
-            code, out, _ = await tree(runtime, name)
+            code, out, _ = await tree_alone(runtime, name)
             assert out.startswith("shop@host: running")
-        code, out, err = await tree(runtime, "nobody")
+        code, out, err = await tree_alone(runtime, "nobody")
         assert (code, out) == (2, "")
         assert err == "  served@localhost\n  shop@host\nhoming tree: no node nobody runs\n"
 
 
-@pytest.mark.usefixtures("alone")
 async def test_where_no_node_runs_it_says_how_one_is_started(runtime: Path) -> None:
-    code, out, err = await tree(runtime)
+    code, out, err = await tree_alone(runtime)
     assert (code, out) == (1, "")
-    assert f"no control socket in {runtime}/homing or /tmp/homing-" in err
+    assert f"no control socket in {runtime}/homing or {runtime}/tmp/homing-" in err
     assert "`homing run module:App` starts one" in err
 
 
-@pytest.mark.usefixtures("alone")
 async def test_what_killed_nodes_left_behind_is_removed_and_not_shown(runtime: Path) -> None:
     (runtime / "homing").mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(runtime / "homing" / "old@host.sock"))
-    code, _, err = await tree(runtime)
+    code, _, err = await tree_alone(runtime)
     assert code == 1
     assert "no node runs" in err
     assert files(runtime / "homing") == []

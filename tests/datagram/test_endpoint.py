@@ -16,6 +16,8 @@ from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind
 from ..meta.servers import HOST, NARROW, in_network, needs_namespaces
 from ..support import UDPPeer, eventually
 
+pytestmark = pytest.mark.backends
+
 
 def make(send_buffer: int | None = None) -> Endpoint:
     return Endpoint(bind(HOST, 0, SocketOptions(send_buffer=send_buffer)), buffer_size=100, send_queue=4)

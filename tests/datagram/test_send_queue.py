@@ -177,7 +177,7 @@ def test_what_the_reply_limit_refuses_has_its_number_among_those_given(line: Lin
         4,
         [(1, "ReplyLimited"), (2, "OSError"), (3, "ReplyLimited")],
     )
-    assert (line.taken, queue.errors, queue.replies.limiter.limited) == ([b"1"], {"EINVAL": 1}, 2)
+    assert (line.taken, queue.errors, queue.reply_limit.limiter.limited) == ([b"1"], {"EINVAL": 1}, 2)
     queue.limit_replies(None)
     assert queue.send(datagram(b"again"), None) == 5
 

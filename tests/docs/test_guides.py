@@ -17,13 +17,12 @@ import pytest
 import homing
 from homing import act, datagram, gen, meta, testing
 
+from ..support import DEADLINE
+
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^#{2,3} `([\w.]+)`$(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`(?:await )?(\w+)[^`]*`")
-
-DEADLINE = 15.0
-"""Seconds that a program of the guides may take. They take well below one; this only turns a hang into a failure."""
 
 
 # --- the programs of the guides ---------------------------------------------------------------------------
@@ -48,14 +47,25 @@ def programs() -> list[Any]:
 
 @pytest.mark.parametrize(("program", "printed"), programs())
 def test_a_program_runs_and_prints_what_the_guide_says(program: str, printed: str | None) -> None:
+    done = output_of(program)
+    for _ in range(2):
+        if printed is not None and done.stdout != printed:
+            done = output_of(
+                program
+            )  # some sleep for a moment in which others are to print, which a busy machine delays
+    if printed is not None:
+        assert done.stdout == printed, done.stderr
+
+
+def output_of(program: str) -> subprocess.CompletedProcess[str]:
+    """What a program has printed that ended as it should."""
     command = [sys.executable, "-W", "always", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stderr
     assert "was never awaited" not in done.stderr
     assert "never retrieved" not in done.stderr
     assert "ResourceWarning" not in done.stderr
-    if printed is not None:
-        assert done.stdout == printed, done.stderr
+    return done
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "guides").glob("*.md")), ids=lambda path: path.name)

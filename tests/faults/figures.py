@@ -9,7 +9,6 @@ The table stands at the end of pytest's output, with the cases whose tests were 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +18,32 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FAULTS = ROOT / "docs" / "faults.md"
-RESULT = ROOT / "build" / "faults.json"
+RESULT = Path("build", "faults.json")
 
+_fresh: list[tuple[int, str, str]] = []
+"""What the test that runs now has reported."""
 _figures: dict[tuple[int, str, str], str] = {}
+"""All figures, where the reports of all workers arrive: case, promise and test, with what was found."""
 
 
 def figure(case: int, promise: str, value: object) -> None:
     """Reports what the test that runs now has found of a case. Of what it reports twice, the last is kept."""
-    test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
-    _figures[case, promise, test] = str(value)
+    _fresh.append((case, promise, str(value)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Figures travel in the report of their test, which also comes from other programs than this one."""
+    item.user_properties.extend(("figure", list(found)) for found in _fresh)
+    _fresh.clear()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":
+        for name, found in report.user_properties:
+            if name == "figure":
+                case, promise, value = found  # type: ignore[misc]
+                _figures[case, promise, report.nodeid] = value
 
 
 def cases_of_tests() -> dict[str, int]:
@@ -79,23 +95,37 @@ def plain(report: pytest.TestReport) -> str:
     return report.nodeid.removeprefix("tests/").partition("[")[0]
 
 
-def write(missing: list[tuple[int, str, str]]) -> None:
-    RESULT.parent.mkdir(exist_ok=True)
+def write(result: Path, missing: list[tuple[int, str, str]]) -> None:
+    result.parent.mkdir(exist_ok=True)
     figures = [
         {"case": case, "promise": promise, "test": test, "figure": value}
         for (case, promise, test), value in sorted(_figures.items())
     ]
     absent = [{"case": case, "test": test, "reason": why} for case, test, why in missing]
-    RESULT.write_text(json.dumps({"figures": figures, "not shown": absent}, indent=1) + "\n")
+    result.write_text(json.dumps({"figures": figures, "not shown": absent}, indent=1) + "\n")
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    missing = list(unshown(terminalreporter))
-    if not _figures and not missing:
+def add_those_of_the_first_part(result: Path) -> Iterator[tuple[int, str, str]]:
+    """Adds the figures that the parallel part of this run has found. Returns the tests that showed nothing in it."""
+    if result.exists():
+        stored = json.loads(result.read_text())
+        for found in stored["figures"]:
+            _figures.setdefault((found["case"], found["promise"], found["test"]), found["figure"])
+        for absent in stored["not shown"]:
+            yield absent["case"], absent["test"], absent["reason"]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    missing, result = set(unshown(terminalreporter)), config.rootpath / RESULT
+    if config.getoption("part") == "serial":
+        missing.update(add_those_of_the_first_part(result))
+    first = config.getoption("part") == "parallel"
+    if first or _figures or missing:
+        write(result, sorted(missing))
+    if first or not (_figures or missing):
         return
     terminalreporter.section("faults: what the cases show")
     for case, promise, value in table():
         terminalreporter.write_line(f"{case:>3}  {promise}: {value}")
-    for case, test, why in missing:
+    for case, test, why in sorted(missing):
         terminalreporter.write_line(f"{case:>3}  {test} {why}", yellow=True)
-    write(missing)

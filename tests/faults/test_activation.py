@@ -21,7 +21,10 @@ from ..notified import Manager
 from ..support import DEADLINE, UDPPeer, free_port
 from .figures import figure
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux only")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux only"),
+]
 HERE = Path(__file__).parent
 PACKAGE = str(Path(homing.__file__).parents[1])
 HOST = "127.0.0.1"

@@ -14,6 +14,8 @@ from ..support import UDPPeer, eventually
 from .figures import figure
 from .networks import Network, network, open_echo_on, spoof
 
+pytestmark = pytest.mark.backends
+
 BURST = 10
 QUESTIONS = 400
 

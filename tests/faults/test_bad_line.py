@@ -19,7 +19,10 @@ from .figures import figure
 from .networks import open_echo_on
 from .relay import CLIENT, SERVER, Line, bad_line, needs_line
 
-pytestmark = needs_line
+pytestmark = [
+    pytest.mark.backends,
+    needs_line,
+]
 QUESTIONS = 200
 WINDOW = 16
 PATIENCE = 0.05

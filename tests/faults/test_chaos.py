@@ -21,8 +21,11 @@ from homing import act, gen, meta
 from ..meta.servers import bind_again
 from ..support import UDPPeer, eventually, free_port
 
+pytestmark = pytest.mark.backends
+
 HOST = "127.0.0.1"
 STEPS = 1500
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))]
 TYPES = (act.SupervisorType.ONE_FOR_ONE, act.SupervisorType.ALL_FOR_ONE, act.SupervisorType.REST_FOR_ONE)
 FATES = ("do",) * 20 + ("wait",) * 6 + ("crash", "crash late")
 LETTERS = "letters"
@@ -292,7 +295,7 @@ def start_node() -> Any:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_storm_over_a_whole_tree_loses_and_doubles_nothing(
     seed: int, peer: UDPPeer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -325,7 +328,7 @@ async def test_a_storm_over_a_whole_tree_loses_and_doubles_nothing(
     assert info.crashes > 20, "a storm that harms nobody proves nothing"
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_node_stopped_in_the_midst_of_a_storm_ends_clean(
     seed: int, peer: UDPPeer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,8 @@ from homing import act, gen, meta
 from ..support import eventually, free_port
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 HOST = "127.0.0.1"
 DATAGRAMS = 6000
 KILLS = 20

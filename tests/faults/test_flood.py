@@ -35,6 +35,7 @@ while True:
 """A program that sends without end, in trains."""
 
 pytestmark = [
+    pytest.mark.backends,
     pytest.mark.slow,
     pytest.mark.timeout(180),
     pytest.mark.skipif(sys.platform != "linux", reason="sends with UDP_SEGMENT, and reads memory from /proc"),

@@ -27,7 +27,10 @@ from .networks import (
     spoof,
 )
 
-pytestmark = needs_namespaces
+pytestmark = [
+    pytest.mark.backends,
+    needs_namespaces,
+]
 needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="nft (nftables) is not installed")
 HERE, THERE = "10.77.0.1", "10.77.0.2"
 FIREWALL = """nft add table ip f; nft 'add chain ip f out { type filter hook output priority 0; }'

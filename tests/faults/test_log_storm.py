@@ -16,6 +16,8 @@ from ..meta.servers import open_server
 from ..support import Probe, UDPPeer, eventually
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 DATAGRAMS = 3000
 
 

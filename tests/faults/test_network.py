@@ -27,6 +27,8 @@ from ..meta.servers import HOST, create, descriptor_of, error_of, open_echo, ope
 from ..support import Probe, UDPPeer, eventually
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 
 def raw_sockets_are_allowed() -> bool:
     try:

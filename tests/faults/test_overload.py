@@ -20,6 +20,8 @@ from ..support import Probe, eventually
 from .figures import figure
 from .test_soak import resident
 
+pytestmark = pytest.mark.backends
+
 FLOOD = 50_000
 SIZE = 64
 HIGH = 512

@@ -22,6 +22,8 @@ from ..support import DEADLINE, UDPPeer, eventually
 from .figures import figure
 from .networks import Network, network, open_echo_on, spoof, udp_segment
 
+pytestmark = pytest.mark.backends
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from ..meta.servers import open_server
 from ..support import Probe, eventually
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 SECONDS = 10.0
 EVERY = 0.01
 WORKERS = 8

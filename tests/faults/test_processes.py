@@ -32,6 +32,8 @@ from ..meta.servers import (
 from ..support import Probe, UDPPeer, eventually
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 ERRORS: dict[bytes, type[BaseException]] = {
     error.__name__.encode(): error
     for error in (
@@ -260,6 +262,7 @@ class Hopeless(act.Supervisor):
         return act.SupervisorSpec(children=(act.ChildSpec(name="binds", behavior=Binds, args=(HOST, port)),))
 
 
+@pytest.mark.once
 async def test_case_25_a_port_that_is_taken_fails_the_supervisor_with_its_name_instead_of_looping(
     node: homing.Node, peer: UDPPeer
 ) -> None:
@@ -316,6 +319,7 @@ async def test_case_27_what_comes_while_the_loop_is_blocked_waits_in_the_kernel_
     )
 
 
+@pytest.mark.once
 async def test_case_44_inspect_and_exit_are_handled_at_once_before_a_hundred_thousand_messages(
     node: homing.Node, probe: Probe
 ) -> None:
@@ -362,6 +366,7 @@ class Slow(Gated):
         return "late"
 
 
+@pytest.mark.once
 async def test_case_46_the_answer_for_a_caller_that_died_goes_to_nobody(node: homing.Node) -> None:
     gate = Gate()
     slow = await node.spawn(Slow, gate)

@@ -20,6 +20,8 @@ from ..conftest import open_descriptors
 from ..support import busy_tasks, eventually
 from .figures import figure
 
+pytestmark = pytest.mark.backends
+
 DATAGRAMS = 300_000
 WARM_UP = 50_000
 CRASH_EVERY = 5_000

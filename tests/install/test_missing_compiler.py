@@ -16,6 +16,8 @@ from homing.datagram import VARIABLE
 
 ROOT = Path(__file__).parents[2]
 BUILT_FROM = ["setup.py", "pyproject.toml", "README.md", "LICENSE"]
+TRANSLATED = ROOT / "build" / "cython"
+"""The C sources of the package, if it was built here."""
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nothing is built"),
@@ -38,6 +40,8 @@ def tree(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__"))
     for name in BUILT_FROM:
         shutil.copy(ROOT / name, tmp_path)
+    if TRANSLATED.exists():  # with its times: what has not changed since is not translated again
+        shutil.copytree(TRANSLATED, tmp_path / "build" / "cython")
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -194,6 +195,7 @@ def run(command: str) -> None:
     subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
 
 
+@cache
 def networks_can_be_made() -> bool:
     """True if this system and this user can have network namespaces with a token bucket."""
     if sys.platform != "linux" or not shutil.which("tc") or not shutil.which("ip"):

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ import homing
 from homing import meta
 from homing.testing import Event, FakeNetwork, run_virtual
 
+from ..support import examples
 from .networks import CLIENT, SERVER, Keeper, conserved, delivered
 
 CHANCE = st.floats(0, 1)
@@ -36,7 +38,8 @@ OTHERS = st.sampled_from([("wait",), ("partition",), ("heal",), ("clog",)])
 STEPS = st.lists(st.one_of(SEND, SEND, TO_NOBODY, OTHERS), max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(50, 600), deadline=None)
 @given(NETWORK, STEPS, st.integers(1, 20_000))
 def test_each_datagram_ends_once_and_the_receiver_sees_what_the_network_says(
     options: dict[str, Any], steps: list[tuple[Any, ...]], receive_buffer: int
@@ -86,7 +89,8 @@ async def act_on(network: FakeNetwork, peers: list[Any], step: tuple[Any, ...]) 
             network.clog("10.0.1.0", SERVER[0], 1.0)
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(NETWORK, st.integers(1, 40))
 def test_the_same_options_give_the_same_events(options: dict[str, Any], count: int) -> None:
     def events() -> list[str]:

@@ -1,14 +1,16 @@
-"""UDP sockets in batches. Knows nothing of actors.
+"""UDP sockets, many datagrams at a time. Knows nothing of actors.
 
-address     what can be bound, where a datagram may go
-message     a datagram, and what comes or goes with it; batch: all that one wake-up brought, in columns
-endpoint    one socket on one loop: reads, sends, counts, closes once; polling: calls for what there is to read;
-            send_queue: sends, or queues what has to wait
-errors      the exceptions of UDP; failures: what is told of a datagram that was not sent, or did not arrive
-statistics  the counters, each with what to do if it grows
-sockets     sockets: made, bound or connected, set, changed and taken over
+address     addresses that can be bound, and those that a datagram may go to
+message     a datagram, and the info that comes or goes with it; batch: all datagrams of one wake-up, in columns
+endpoint    one socket on one event loop; polling: says when there is something to read; send_queue: sends at once, or
+            later what has to wait
+errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
+statistics  the counters, each with advice for the case that it grows
+sockets     making sockets, binding and connecting them, setting and changing their options, taking them over
 backend     the system calls that read and send
-policy      which datagrams are received and sent, how many and how fast
+policy      limits: which datagrams are received and sent, how many, and how fast
+
+A module imports only those below it: endpoint, then polling and send_queue, backend, sockets, policy, then the rest.
 """
 
 from .address import Address as Address

@@ -1,4 +1,4 @@
-"""Addresses: what a socket is bound to, and where a datagram may go. That of a Unix socket is its path, a str.
+"""Addresses that a socket is bound to, and that a datagram may go to. That of a Unix socket is its path, a str.
 
 A destination must be numeric: a name would be resolved inside `sendto`, which blocks the whole node.
 """
@@ -45,24 +45,24 @@ def plain(address: Address) -> Address:
     return address
 
 
-def path_told(address: str | bytes | None) -> str:
-    """The path of a Unix socket, as the system has told it: "" if it has none. (The socket module gives names that are
-    no files as bytes, and for who has no name None.)"""
+def path_of(address: str | bytes | None) -> str:
+    """Returns the path of a Unix socket, of the address that the system reports; "" if it has none. (The socket module
+    has names that are no files as bytes, and None for a socket without a name.)"""
     return os.fsdecode(address) if address else ""
 
 
-TOLD: dict[int, Callable[[Any], Any]] = {DUAL_STACK: plain, AF_UNIX: path_told}
-"""For families whose addresses are not written here as the socket module has them: from that to this."""
+NORMALIZERS: dict[int, Callable[[Any], Any]] = {DUAL_STACK: plain, AF_UNIX: path_of}
+"""For families whose addresses are written here in another form than the socket module's: from that form to this."""
 
 
 def mapped(address: Address) -> Address:
-    """The opposite, for a `DUAL_STACK` socket: (host, port) of IPv4 becomes what the system takes there."""
+    """The opposite of `plain`, for a `DUAL_STACK` socket: (host, port) of IPv4 becomes the form of the system."""
     return address if ":" in address[0] else (_MAPPED + address[0], address[1])
 
 
 def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[int, Address]]:
-    """The (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::" every
-    IPv6; each is both if it is to be `dual_stack`.
+    """Returns the (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::"
+    every IPv6 one; each is both with `dual_stack`.
 
     Raises `BindFailed` if the name cannot be resolved, and `BadOption` if no other host than these can be meant. A name
     is looked up here, which may block; an address never does.
@@ -118,7 +118,7 @@ def _is_numeric(family: int, host: str) -> bool:
 
 
 def is_numeric(host: str) -> bool:
-    """True for an address, or "" for all: what needs no look-up."""
+    """True for an address, and for "", which is every address: neither needs a look-up."""
     return not host or _is_numeric(socket.AF_INET, host) or _is_numeric(socket.AF_INET6, host)
 
 
@@ -131,7 +131,7 @@ def _check_path(path: object) -> None:
 
 
 def why_no_path(path: object) -> str:
-    """Why no Unix socket can have this path; "" if one can."""
+    """Returns why no Unix socket can have this path; "" if one can."""
     if not isinstance(path, str) or not path:
         return "give the path of a Unix socket, a str"
     abstract = path[0] == "\0"

@@ -1,4 +1,4 @@
-"""The batch: all that one wake-up brought, in columns, without an object for each datagram."""
+"""The batch: all datagrams of one wake-up, in columns, without an object for each."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from .message import MessageUDP, PacketInfo
 Columns: TypeAlias = tuple[
     Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
 ]
-"""The buffer that holds datagrams, the function that gives it back; bytes in all; their offsets and lengths (C int),
-hosts (4 or 16 bytes) and ports (uint16); for each read the number of its first datagram, its peer, and what came with
-it (an empty list where nothing was asked for); which ones were cut."""
+"""A batch as a backend reads it: the buffer that holds the datagrams, and the function that returns it to its owner;
+the bytes in all; offsets and lengths of the datagrams (C int), hosts (4 or 16 bytes) and ports (uint16); for each read
+the number of its first datagram, its peer and its info (an empty list if none was asked for); the numbers of those
+cut."""
 
 
 class DatagramBatch:
-    """What `handle_datagrams(self, batch)` gets: a sequence of `MessageUDP`, each made only when it is asked for.
+    """The argument of `handle_datagrams(self, batch)`: a sequence of `MessageUDP`, each made only when it is asked for.
 
-    It ends when the callback returns (or the coroutine that it gave back has finished): from then on it and its
-    `buffer` raise. What `detach` gave is yours. An array made over the buffer keeps the memory, which nothing else is
-    read into then.
+    It ends when the callback returns (or the coroutine that it returned has finished): from then on it and its `buffer`
+    raise. A copy that `detach` returned is yours. An array made over the buffer keeps the memory, into which nothing
+    else is read then.
 
     id: alias of the UDP server that received it, to which answers are sent.
     """
@@ -73,12 +74,12 @@ class DatagramBatch:
 
     @property
     def offsets(self) -> memoryview:
-        """Where each datagram begins in `buffer`: C int (`numpy.frombuffer(batch.offsets, numpy.intc)`)."""
+        """The offset of each datagram in `buffer`: C int (`numpy.frombuffer(batch.offsets, numpy.intc)`)."""
         return self._alive()[1]
 
     @property
     def lengths(self) -> memoryview:
-        """How long each datagram is: C int."""
+        """The length of each datagram: C int."""
         return self._alive()[2]
 
     @property
@@ -102,7 +103,7 @@ class DatagramBatch:
         return self._addresses[self._read(index)]
 
     def info(self, index: int) -> PacketInfo | None:
-        """What came with a datagram, as far as `SocketOptions` ask for it; None: nothing was asked for."""
+        """The info that came with a datagram, as far as `SocketOptions` ask for it; None if they ask for none."""
         read = self._read(index)
         return self._infos[read] if self._infos else None
 
@@ -159,7 +160,7 @@ class DatagramBatch:
         return self._views
 
     def _end(self) -> None:
-        """The callback is over: the memory is read into again, unless somebody still looks into it."""
+        """Ends the batch with its callback: the memory can be read into again, unless somebody still looks into it."""
         views, self._views = self._views, None
         if views is None:
             return
@@ -172,4 +173,4 @@ class DatagramBatch:
 
 
 def _nothing() -> None:
-    """A detached batch has nothing to give back."""
+    """A detached batch has no memory to return."""

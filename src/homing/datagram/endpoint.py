@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from .address import TOLD, Address, family_of
+from .address import NORMALIZERS, Address, family_of
 from .backend.contract import Pooled, open_backend
 from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
@@ -44,9 +44,9 @@ class Endpoint:
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
 
-    sock: the socket; kernel: what the kernel has of it; local_address: where it is bound.
+    sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
     backend: makes the system calls, and counts what goes through them.
-    send_queue: what has to wait before it goes out. `send`, `send_many`: its methods.
+    send_queue: sends. `send`, `send_many`: its methods, here without the cost of a call in between.
     admission: which of the datagrams that were read become messages.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
@@ -69,8 +69,8 @@ class Endpoint:
         self.sock = sock
         self.kernel = KernelSocket(sock, groups)
         family = family_of(sock)
-        told = TOLD.get(family)
-        self.local_address: Address = sock.getsockname() if told is None else told(sock.getsockname())
+        normalize = NORMALIZERS.get(family)
+        self.local_address: Address = sock.getsockname() if normalize is None else normalize(sock.getsockname())
         self.closed = False
         self.receive_errors: dict[str, int] = {}
         self.admission = Admission()
@@ -84,7 +84,7 @@ class Endpoint:
         pending = PendingErrors(sock) if connected and not error_queue else None
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else pending
         if self._errors is not None:
-            self.backend.again = self._errors.again
+            self.backend.retry = self._errors.retry
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._polling = Polling(self._watch, self.backend)
         self.send_queue = SendQueue(
@@ -137,7 +137,7 @@ class Endpoint:
 
     def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
         """From now on only such sources become messages, and so much of each. Raises `BadOption`."""
-        self.admission.hear(allow, deny)
+        self.admission.set_sources(allow, deny)
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 
@@ -160,7 +160,7 @@ class Endpoint:
         return None if columns is None else DatagramBatch(id, columns)
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        """As `receive`, into buffers from `get`; unused ones go back by `put`."""
+        """Receives as `receive` does, into buffers from `get`; returns unused ones by `put`."""
         try:
             return self.backend.receive_pooled(limit, get, put)
         except OSError as error:
@@ -179,18 +179,18 @@ class Endpoint:
     # --- errors by ICMP -----------------------------------------------------------------------------------
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
-        """Lets `on_error` get each ICMP error, where they are known. It must not raise."""
+        """Passes each ICMP error to `on_error`, if the system reports them. It must not raise."""
         if self._errors is not None:
             self._errors.on_error = on_error
 
     @property
     def icmp_errors(self) -> dict[str, int]:
-        """ICMP errors by errno's name, where they are known."""
+        """ICMP errors by errno's name, if the system reports them."""
         return {} if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:
-        """The longest packet that the path to `host` takes, where a send to it was just refused for that and the error
-        queue told."""
+        """Returns the longest packet that the path to `host` takes, if a send there was just refused for its length and
+        the system reported it."""
         return None if self._errors is None else self._errors.mtu(host)
 
     # --- the end ------------------------------------------------------------------------------------------

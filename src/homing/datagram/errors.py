@@ -68,7 +68,7 @@ class ReplyLimited(HomingError):
 
 
 class BufferReleased(HomingError, ValueError):
-    """What was to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
+    """The data to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
     longer.
 
     (Reading such `data` raises the `ValueError` of a released `memoryview`.)"""
@@ -102,10 +102,10 @@ class ConnectFailed(HomingError, OSError):
 
 
 class RequestTimeout(CallTimeout):
-    """A peer has not answered a request, however often that was sent.
+    """A peer has not answered a request, however often the request was sent.
 
-    attempts: how often. seconds: since it was first sent.
-    replies: what has come, where more was asked for (`UDPRequest.at_least`).
+    attempts: how often it was sent. seconds: how long ago it was first sent.
+    replies: the replies that did come, if more than one was asked for (`UDPRequest.at_least`).
     """
 
     def __init__(self, target: object, attempts: int, seconds: float, replies: tuple[Any, ...] = ()) -> None:
@@ -159,7 +159,8 @@ class RequestKeyTaken(HomingError):
 
 
 class MatchFailed(HomingError):
-    """The function that tells whose a reply is has raised, for this request. What it raised is the `__cause__`."""
+    """The function that matches replies to requests (`match` or `key`) has raised for this request. Its exception is
+    the `__cause__`."""
 
     def __init__(self, option: str, error: BaseException) -> None:
         super().__init__(f"{option} raised {error!r}")

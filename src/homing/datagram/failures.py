@@ -1,4 +1,5 @@
-"""Datagrams that were not sent, or did not arrive: as a message to who wants to know, and as a counter's name."""
+"""Datagrams that were not sent, or did not arrive: the message that reports one, and the name under which it is
+counted."""
 
 from __future__ import annotations
 
@@ -10,12 +11,12 @@ if TYPE_CHECKING:
     from .address import Address
 
 Failures: TypeAlias = list[tuple[int, Exception]]
-"""Which of the datagrams given could not be sent, and why."""
+"""The datagrams of a batch that could not be sent: their numbers, and why."""
 
 
 @dataclass(slots=True, repr=False)
 class MessageUDPError:
-    """One datagram of a UDP server's could not be sent, or an ICMP error came back for it. Goes to
+    """A datagram of a UDP server could not be sent, or an ICMP error came back for it. Goes to
     `UDPServerOptions.on_error`.
 
     id: alias of the server.
@@ -49,6 +50,6 @@ class MessageUDPError:
 
 
 def name_of(error: Exception) -> str:
-    """As counters name an error: by its errno, else by its class."""
+    """Returns the name under which an error is counted: that of its errno, else of its class."""
     number = getattr(error, "errno", None)
     return errno.errorcode.get(number, type(error).__name__) if number else type(error).__name__

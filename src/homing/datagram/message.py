@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class PacketInfo:
-    """What came with a packet beside its payload, as far as `SocketOptions` ask for it; or what is to go with one, as
-    far as it differs from what the socket does by itself. It cannot be changed: datagrams share it.
+    """The info that came with a packet beside its payload, as far as `SocketOptions` ask for it; or the info to send a
+    packet with, as far as it differs from the socket's own. It cannot be changed: datagrams share it.
 
     local: the address of this machine that the datagram came to, or is to leave from: one that it has. None: not asked
         for, or sent to an IPv6 group; in sending, the one that the route prescribes.
@@ -131,7 +131,7 @@ def _check_address(name: str, address: Any) -> None:
 
 
 def packet_info(local: str | None, interface: int, group: str | None, tos: int, ttl: int, timestamp: int) -> PacketInfo:
-    """As the constructor, unchecked: what the kernel tells. -1: not told."""
+    """Makes a `PacketInfo` unchecked, of what the kernel has reported. -1: not reported."""
     info = PacketInfo.__new__(PacketInfo)
     info._local = local
     info._interface = interface
@@ -149,7 +149,7 @@ class MessageUDP:
     addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id).
     data: the payload. `bytes`; with a buffer pool a writable `memoryview` of the received length.
     truncated: the datagram was longer than the buffer; `data` is its beginning.
-    info: a `PacketInfo`: what came with it, or what is to go with it. None: nothing was asked for.
+    info: a `PacketInfo` that came with it, or to send it with. None: none was asked for.
     """
 
     __slots__ = ("_lease", "addr", "data", "id", "info", "truncated")
@@ -203,7 +203,7 @@ class MessageUDP:
         return answer
 
     def release(self) -> None:
-        """Gives a pooled buffer back now. From then on using `data` raises `ValueError`. Without a pool: does
+        """Returns a pooled buffer to its pool now. From then on using `data` raises `ValueError`. Without a pool: does
         nothing."""
         if self._lease is not None:
             self._lease.release()
@@ -213,7 +213,7 @@ _LINK_LOCAL = ("fe8", "fe9", "fea", "feb")
 
 
 def _answering(received: PacketInfo, wish: Any) -> Any:
-    """What goes with an answer: the address that was asked, and the wish."""
+    """Returns the info to answer with: from the address that was asked, and otherwise as `wish` says."""
     if wish is not None and not isinstance(wish, PacketInfo):
         raise BadOption("info", wish, "give a meta.PacketInfo, or None")
     own: Any = wish

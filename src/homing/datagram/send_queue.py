@@ -21,7 +21,7 @@ from .failures import Failures, name_of
 from .message import MessageUDP
 from .policy.limits import Pacing, RateLimit
 from .policy.pacing import Pacer, Sender, Writable
-from .policy.reply_limit import Replies
+from .policy.reply_limit import ReplyLimit
 
 _FLUSH = 64
 """Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
@@ -40,7 +40,7 @@ class SendQueue:
     errors: datagrams that were refused, by errno's name or the error's class.
     dropped: found the queue full, or were still queued at its end. dropped_oldest: gave way to others.
     delayed: had to wait for the pace.
-    replies: limits what each destination gets, and counts what it drops.
+    reply_limit: limits what each destination gets, and counts what it drops.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class SendQueue:
         self._pending = pending
         self._pacer: Pacer | None = None
         self._pacing: Pacing | None = None
-        self.replies = Replies()
-        self._replies: Replies | None = None  # None: all passes
+        self.reply_limit = ReplyLimit()
+        self._active_limit: ReplyLimit | None = None  # None: all passes
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._limit = limit
         self._drop_oldest = drop_oldest
@@ -82,8 +82,8 @@ class SendQueue:
         `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a
         buffer that was released, or one with gaps).
         """
-        if self._replies is not None:
-            message = self._pass_on(self._replies, message)
+        if self._active_limit is not None:
+            message = self._pass_on(self._active_limit, message)
         if not self._queue:
             try:
                 return self._sender.send(message)
@@ -101,8 +101,8 @@ class SendQueue:
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         """Sends datagrams in order, as `send` does each with the token None. Returns how many at the beginning are
         done, the others being queued; and which failed, by number, with the error that `send` would have raised."""
-        if self._replies is not None:
-            return self._send_limited(self._replies, messages)
+        if self._active_limit is not None:
+            return self._send_limited(self._active_limit, messages)
         return self._send_in_order(messages)
 
     def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
@@ -116,19 +116,19 @@ class SendQueue:
             self._enqueue_many(messages, done, failures)
         return done, failures
 
-    def _send_limited(self, replies: Replies, messages: list[MessageUDP]) -> tuple[int, Failures]:
+    def _send_limited(self, limit: ReplyLimit, messages: list[MessageUDP]) -> tuple[int, Failures]:
         refused: Failures = []
-        passed, numbers = replies.divide(messages, refused)
+        passed, numbers = limit.divide(messages, refused)
         for _, error in refused:
             self.count_error(error)
         done, failures = self._send_in_order(passed)
         refused += [(numbers[index], error) for index, error in failures]
         return numbers[done] if done < len(passed) else len(messages), refused
 
-    def _pass_on(self, replies: Replies, message: MessageUDP) -> MessageUDP:
-        replies.limiter.look_at_clock()
+    def _pass_on(self, limit: ReplyLimit, message: MessageUDP) -> MessageUDP:
+        limit.limiter.look_at_clock()
         try:
-            return replies.pass_on(message)
+            return limit.pass_on(message)
         except Exception as error:
             self.count_error(error)
             raise
@@ -144,8 +144,8 @@ class SendQueue:
 
     def limit_replies(self, limit: RateLimit | None) -> None:
         """From now on no destination gets more than `limit`; None: each gets all."""
-        self.replies.apply(limit)
-        self._replies = None if limit is None else self.replies
+        self.reply_limit.apply(limit)
+        self._active_limit = None if limit is None else self.reply_limit
 
     def pace(self, pacing: Pacing | None) -> None:
         """From now on sends no faster than `pacing`; None: as fast as it can. If that is as before, the bucket stays

@@ -39,15 +39,15 @@ class Statistics:
     icmp_errors: ICMP errors that came back, by errno's name (`SocketOptions.error_queue`); a datagram that was sent may
         cause none, or several. ECONNREFUSED: peers that have gone. EMSGSIZE: send less at a time. Look at the routes
         for others.
-    dropped_errors: failures of which `on_error` was not told: nobody was there, or its mailbox was full.
-    pool_errors: times that the buffer pool raised or gave something that is no writable buffer; a fresh buffer was
-    used.
+    dropped_errors: failures that were not reported to `on_error`: it does not exist, or its mailbox is full.
+    pool_errors: times that the buffer pool raised or returned something that is no writable buffer; a fresh buffer was
+        used.
     pauses: times that reading paused for the receiver.
     denied: datagrams of sources that `allow` and `deny` exclude. If it grows: somebody tries; look with `tcpdump`.
     limited: datagrams above `rate_limit`.
-    limited_dry_run: would have been, but were delivered, as `rate_limit` is a dry run.
+    limited_dry_run: above `rate_limit` too, but delivered, as it is a dry run.
     reply_limited: datagrams above `reply_limit`, not sent. If it grows: perhaps others ask in its name.
-    reply_limited_dry_run: would have been, but were sent.
+    reply_limited_dry_run: above `reply_limit` too, but sent, as it is a dry run.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeWatch:
-    """Implements `datagram.watch.Watch`. on_error: called, before the others, while there is an ICMP error to tell."""
+    """Implements `datagram.backend.watch.Watch`. on_error: called, before the others, while there is an ICMP error."""
 
     def __init__(self, sock: FakeSocket, on_error: Callback | None) -> None:
         self._socket = sock

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from ..datagram import Address
-from ..gen import BadOption, BindFailed
+from ..datagram.errors import BindFailed
+from ..gen import BadOption
 
 Place: TypeAlias = tuple[str, int]
 """Host and port, the host in its one canonical form."""

@@ -10,7 +10,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ..datagram import Address, SocketOptions
-from ..gen import BadOption, BindFailed
+from ..datagram.errors import BindFailed
+from ..gen import BadOption
 from ..gen.options import check_integer
 from .fake_socket import FakeSocket
 from .hosts import WILDCARDS, Place, as_address, resolve

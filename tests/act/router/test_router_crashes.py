@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -68,10 +69,11 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(node: homing.Node, probe: Probe) -> Scene:
+async def scene(node: homing.Node, probe: Probe) -> AsyncIterator[Scene]:
     made = Scene(node, probe)
     await made.start()
-    return made
+    yield made
+    made.gate.set()  # the node's stop need not wait for what is held
 
 
 async def test_a_message_that_waits_for_one_of_its_routes_is_not_given_to_the_others_again(scene: Scene) -> None:

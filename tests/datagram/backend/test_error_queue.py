@@ -21,7 +21,10 @@ from ...meta.servers import HOST, NARROW, in_network, needs_namespaces
 from ...support import UDPPeer, eventually
 from ..traffic import HOSTS, LAST, Receiver, datagrams_of, linux_only, name_of, payload_of, received
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 
 
 @contextlib.contextmanager
@@ -47,7 +50,7 @@ def dead_address(host: str = HOST) -> tuple[Any, ...]:
 
 def pending(endpoint: Endpoint) -> int:
     """Has the loopback told of all that was sent? It tells within the system call that sends."""
-    return endpoint._errors.again(errno.ECONNREFUSED, 0) if endpoint._errors is not None else 0
+    return endpoint._errors.retry(errno.ECONNREFUSED, 0) if endpoint._errors is not None else 0
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -316,12 +319,14 @@ async def test_what_waits_goes_out_in_order_amid_errors_of_others() -> None:
         assert [one.data for one in told] == [m.data for m in messages[::3]]
 
 
+@pytest.mark.once
 def test_it_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(gen.BadOption, match="Linux only"):
         SocketOptions(error_queue=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", [1, None, "yes"])
 def test_what_is_no_bool_is_refused(wrong: Any) -> None:
     with pytest.raises(gen.BadOption, match="error_queue"):

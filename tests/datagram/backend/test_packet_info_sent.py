@@ -17,11 +17,14 @@ from homing.datagram import Endpoint, MessageUDP, PacketInfo, SocketOptions
 from homing.datagram.sockets.packet_info import request_packet_info
 
 from ...meta.servers import in_network, needs_namespaces
-from ...support import DEADLINE
+from ...support import DEADLINE, examples
 from ..traffic import linux_only, name_of
 from .marks import ALL, FAMILIES, HERE, SHARED, MarkedReceiver, MarkingSender, Marks, asking, info_of, receive
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 
 
 # --- answers ------------------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ def test_an_answer_copies_neither_tos_nor_ttl() -> None:
         ]
 
 
+@pytest.mark.once
 def test_what_a_message_without_info_is_answered_with_is_what_the_answer_is_given() -> None:
     message = MessageUDP(None, ("127.0.0.1", 9), b"x")
     assert message.reply(b"").info is None
@@ -71,6 +75,7 @@ def test_what_a_message_without_info_is_answered_with_is_what_the_answer_is_give
         received.reply(b"", 5)  # type: ignore[arg-type]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("local", "kept"), [("fe80::1", 7), ("febf::1", 7), ("2001:db8::1", 0), ("192.0.2.1", 0)])
 def test_an_answer_keeps_the_interface_of_a_link_local_address_only(local: str, kept: int) -> None:
     message = MessageUDP(None, ("::1", 9), b"x", info=PacketInfo(local=local, interface=7, tos=1))
@@ -285,7 +290,8 @@ def kinds(family: str) -> st.SearchStrategy[list[Sent]]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(50, 600), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), shared=st.booleans())
 def test_any_mix_of_marks_arrives_as_it_was_sent_and_none_at_another_datagram(
     family: str, data: st.DataObject, shared: bool
@@ -324,7 +330,8 @@ def test_datagrams_of_the_same_marks_go_to_the_kernel_as_one_and_of_others_do_no
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(40, 400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), limits=st.lists(st.integers(1, 50), min_size=1, max_size=5), timed=st.booleans())
 def test_any_mix_of_marks_is_told_of_the_datagrams_that_had_them(
     family: str, data: st.DataObject, limits: list[int], timed: bool

@@ -8,11 +8,15 @@ import struct
 import sys
 from typing import Any
 
+import pytest
+
 from homing.datagram import Endpoint, MessageUDP
 
 from ...meta.servers import in_network, needs_namespaces, run
 from ...support import DEADLINE
 from ..traffic import Receiver, linux_only, opened
+
+pytestmark = pytest.mark.backends
 
 PEERS = 6000
 """More than the native backend keeps in mind."""

@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from homing import gen
 from homing.datagram import DatagramBatch, Endpoint
 
+from ...support import examples
 from ..traffic import HOSTS, Sender, linux_only, opened, payload_of
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 SENDERS = 3
 Got = tuple[bytes, tuple[Any, ...], bool]
 """A datagram as it was received: payload, peer, and whether it was cut."""
@@ -175,7 +179,8 @@ def of(messages: list[Any]) -> list[Got]:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(50, 600), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=steps, last=readings, buffer_size=st.sampled_from([1, 100, 100, 1000, 65535]), gro=st.booleans())
 def test_any_mix_of_datagrams_is_handed_on_once_and_in_order(
     host: str, steps: list[Burst | Reading], last: Reading, buffer_size: int, gro: bool
@@ -219,7 +224,8 @@ class Pool:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(40, 400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(st.one_of(bursts, st.integers(0, 100)), min_size=1, max_size=12),
     last=st.integers(1, 100),

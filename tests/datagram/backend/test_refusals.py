@@ -31,6 +31,8 @@ from ..traffic import (
     received,
 )
 
+pytestmark = pytest.mark.backends
+
 LOOPBACK = "ip link set lo up"
 SHORT_PACKETS = f"{LOOPBACK}; ip link set lo mtu 1500"
 BAD_ROUTES = f"""{LOOPBACK}

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from homing.datagram import Endpoint, MessageUDP
 
+from ...support import examples
 from ..traffic import HOSTS, LAST, Receiver, datagrams_of, joins, linux_only, name_of, opened, payload_of, received
+
+pytestmark = pytest.mark.backends
 
 PEERS = 3
 AT_ONCE = 150
@@ -165,7 +168,8 @@ def send_in_parts(endpoint: Endpoint, model: Model, parts: list[int], through: s
 
 
 @pytest.mark.parametrize("host", HOSTS)
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(60, 1000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     runs=mixes,
     parts=st.lists(st.integers(1, AT_ONCE), min_size=1, max_size=4),

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from homing.datagram import Endpoint, RateLimit
 
+from ...support import examples
 from ..traffic import Sender, linux_only, opened, payload_of
+
+pytestmark = pytest.mark.backends
 
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.130"]
 ALLOW = ("127.0.0.0/25",)
@@ -93,7 +96,8 @@ def send(sender: Sender, address: Any, size: int, count: int, train: bool, numbe
 
 @linux_only
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(25, 300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(bursts=bursts)
 def test_only_who_is_heard_comes_through_and_all_others_are_counted(way: str, bursts: list[Any]) -> None:
     buffers = Buffers()
@@ -114,7 +118,8 @@ def test_only_who_is_heard_comes_through_and_all_others_are_counted(way: str, bu
 
 @linux_only
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.thorough
+@settings(max_examples=examples(25, 300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(bursts=bursts, burst=st.integers(1, 20))
 def test_each_source_gets_its_first_datagrams_through_also_out_of_trains(
     way: str, bursts: list[Any], burst: int

@@ -13,6 +13,8 @@ from homing.datagram import RateLimit
 from homing.datagram.policy.limiter import Limiter
 from homing.datagram.policy.networks import number_of
 
+from ...support import examples
+
 
 class Clock:
     def __init__(self) -> None:
@@ -114,7 +116,8 @@ def test_with_a_slip_of_one_all_pass() -> None:
 steps = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 20), st.integers(0, 40)), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(100, 2000), deadline=None)
 @given(steps=steps, rate=st.sampled_from([1, 8, 64]), burst=st.integers(1, 30))
 def test_it_does_what_a_token_bucket_does(steps: list[tuple[int, int, int]], rate: int, burst: int) -> None:
     """The model counts tokens, in 1/64 of one. Times are sums of 1/64 s, which a double represents exactly."""

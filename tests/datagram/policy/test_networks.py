@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from homing import gen
 from homing.datagram.policy.networks import Networks, number_of, parse_networks
 
+from ...support import examples
+
 EDGES4 = [0, 1, 0x7F000001, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF]
 EDGES6 = [0, 1, (1 << 64) - 1, 1 << 64, (1 << 64) + 1, 1 << 127, (1 << 128) - 1, 0xFE80 << 112]
 numbers4 = st.sampled_from(EDGES4) | st.integers(0, 0xFFFFFFFF)
@@ -50,7 +52,8 @@ def mapped(address: IPv6Address) -> bool:
     return address.ipv4_mapped is not None
 
 
-@settings(max_examples=400, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(100, 2000), deadline=None)
 @given(networks=st.lists(networks4() | networks6(), max_size=12), data=st.data())
 def test_a_set_holds_what_ipaddress_says(networks: list[Any], data: st.DataObject) -> None:
     compiled = Networks(parse_networks("allow", tuple(str(network) for network in networks)))
@@ -61,7 +64,8 @@ def test_a_set_holds_what_ipaddress_says(networks: list[Any], data: st.DataObjec
         assert holds(compiled, address) == any(address in network for network in networks)
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.thorough
+@settings(max_examples=examples(60, 1000), deadline=None)
 @given(networks=st.lists(networks4(), max_size=8), data=st.data())
 def test_an_ipv4_address_that_ipv6_writes_is_held_as_what_it_is(networks: list[Any], data: st.DataObject) -> None:
     plain = Networks(networks)

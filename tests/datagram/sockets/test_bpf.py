@@ -40,6 +40,7 @@ def send(payloads: list[bytes], address: Any) -> None:
             sender.sendto(payload, address)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_the_program_refuses_is_never_read_and_counts_as_dropped_by_the_kernel(host: str) -> None:
     sock = bind(host, 0, SocketOptions(bpf=ONLY_A))

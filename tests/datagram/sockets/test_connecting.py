@@ -18,7 +18,10 @@ from ...support import UDPPeer
 
 HOST = "127.0.0.1"
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="what the system tells differs elsewhere")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="what the system tells differs elsewhere"),
+]
 LONGER_THAN_ANY = bytes(65508)
 
 
@@ -174,6 +177,7 @@ def test_what_came_before_the_socket_was_connected_does_not_get_in(monkeypatch: 
         assert [message.data for message in endpoint.receive(10, 10, None)] == [b"from the peer"]
 
 
+@pytest.mark.backends("portable")
 def test_where_a_connected_socket_takes_no_address_none_is_given(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     if backend == "native":
         pytest.skip("for systems without the native backend")
@@ -191,11 +195,13 @@ def test_where_a_connected_socket_takes_no_address_none_is_given(monkeypatch: py
         assert peer.socket.recv(10) == b"hello"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("host", ["localhost", "no-such-host.invalid", "1.2.3.4.5", "fe80::1%nowhere", "a\0b"])
 def test_a_name_is_no_address(host: str) -> None:
     assert peers_of(host, 53) is None
 
 
+@pytest.mark.once
 def test_the_first_peer_that_serves_is_taken() -> None:
     with UDPPeer(HOST) as peer:
         peers = [(socket.AF_INET, ("255.255.255.255", 9)), (socket.AF_INET, peer.address)]
@@ -204,6 +210,7 @@ def test_the_first_peer_that_serves_is_taken() -> None:
             assert address == peer.address == sock.getpeername()
 
 
+@pytest.mark.once
 def test_if_none_serves_the_error_of_the_first_is_raised() -> None:
     peers = [(socket.AF_INET, ("255.255.255.255", 9)), (socket.AF_INET, ("127.255.255.255", 9))]
     with pytest.raises(gen.ConnectFailed, match=r"peer\.example:9") as caught:

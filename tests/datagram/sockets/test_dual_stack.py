@@ -14,6 +14,8 @@ from homing.datagram import Endpoint, MessageUDP, SocketOptions, bind
 from ...support import UDPPeer, eventually
 from ..traffic import Receiver, Sender, linux_only, opened
 
+pytestmark = pytest.mark.backends
+
 
 def dual(**options: Any) -> Endpoint:
     endpoint: dict[str, Any] = {"buffer_size": 1000, "send_queue": 100, **options}

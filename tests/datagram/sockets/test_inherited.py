@@ -72,6 +72,7 @@ def _impossible() -> SocketOptions:
     return options
 
 
+@pytest.mark.backends
 @pytest.mark.skipif(sys.platform != "linux", reason="udp(7) UDP_GRO is Linux only")
 @pytest.mark.parametrize("gro", [True, False])
 async def test_a_socket_that_joined_datagrams_before_gives_each_by_itself(

@@ -16,6 +16,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, Gate, Gated, open_echo, open_server, still_answers
 
+pytestmark = pytest.mark.backends
+
 
 class Foreign:
     """A pool of somebody else's, which trusts those who use it."""

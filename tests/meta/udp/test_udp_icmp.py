@@ -17,7 +17,11 @@ from homing import meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, create, descriptor_of, error_of, in_network, needs_namespaces, open_server
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="error queues are Linux's")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.loops,
+    pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="error queues are Linux's"),
+]
 HOSTS = [HOST, "::1"]
 
 

@@ -16,6 +16,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, NARROW, create, error_of, in_network, is_bound, needs_namespaces, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 FAILURES = [
     pytest.param((HOST, 9), b"x" * 65508, errno.EMSGSIZE, OSError, id="longer than any datagram"),
     pytest.param((HOST, 0), b"port 0", errno.EINVAL, OSError, id="port 0"),
@@ -122,6 +124,7 @@ async def test_it_may_be_told_to_any_address(form: str, node: homing.Node, probe
     assert (kind, sender, told.errno) == ("message", probe.pid, errno.EINVAL)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", ["", 5, b"name", object(), ("127.0.0.1", 5)])
 def test_what_is_no_address_is_refused(wrong: Any) -> None:
     with pytest.raises(gen.BadOption, match="on_error"):
@@ -164,11 +167,13 @@ async def test_a_released_buffer_is_told_as_such(node: homing.Node, probe: Probe
     assert (told.errno, told.data) == (None, b"")
 
 
+@pytest.mark.once
 def test_a_report_shows_the_length_of_the_data_and_not_the_data() -> None:
     report = meta.MessageUDPError("me", (HOST, 9), errno.EPERM, b"secret", OSError(errno.EPERM, "no"))
     assert repr(report) == "MessageUDPError(me, ('127.0.0.1', 9), EPERM, 6 bytes, local)"
 
 
+@pytest.mark.once
 def test_a_report_may_be_matched_by_position() -> None:
     match meta.MessageUDPError("me", (HOST, 9), errno.EPERM, b"data", OSError(errno.EPERM, "no")):
         case meta.MessageUDPError(id, (host, _), errno.EPERM, data):

@@ -17,7 +17,11 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, NARROW, create, error_of, in_network, needs_namespaces
 
-pytestmark = needs_namespaces
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.loops,
+    needs_namespaces,
+]
 SIZE = 500
 QUEUE = 8
 
@@ -228,6 +232,7 @@ async def test_a_socket_that_lingers_goes_on_sending_what_waits_in_the_mailbox(n
         assert successor.statistics().packets_out == 100
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", ["", "raise", "wait", None, 0])
 def test_what_is_no_policy_is_refused(wrong: Any) -> None:
     with pytest.raises(gen.BadOption, match="send_overflow"):

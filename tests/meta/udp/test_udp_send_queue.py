@@ -20,7 +20,11 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, NARROW, create, error_of, in_network, needs_namespaces
 
-pytestmark = needs_namespaces
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.loops,
+    needs_namespaces,
+]
 SIZE = 500
 
 

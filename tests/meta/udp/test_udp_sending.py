@@ -15,6 +15,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, create, in_network, is_bound, needs_namespaces, open_echo, open_server, still_answers
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 BAD_ADDRESSES: list[Any] = [
     None,
     "127.0.0.1",

@@ -16,6 +16,8 @@ from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, Gate, Gated, error_of, is_bound
 from .clients import PATIENT, ask, asked, check_account, counted, create_client, open_client
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 # --- to the peer ------------------------------------------------------------------------------------------
 
 
@@ -279,12 +281,14 @@ async def test_the_local_address_may_be_chosen(node: homing.Node, probe: Probe, 
     assert (await peer.receive())[1] == ("127.0.0.5", port)
 
 
+@pytest.mark.once
 async def test_a_local_port_that_another_has_is_named(peer: UDPPeer) -> None:
     with pytest.raises(gen.BindFailed, match="another socket has this port") as caught:
         create_client((HOST, 9), local_host=HOST, local_port=peer.address[1])
     assert (caught.value.errno, caught.value.port) == (errno.EADDRINUSE, peer.address[1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("peer_host", "local_host", "kind"),
     [(HOST, "::1", gen.ConnectFailed), ("::1", HOST, gen.ConnectFailed), (HOST, "localhost", gen.BadOption)],
@@ -294,12 +298,14 @@ def test_a_local_host_that_cannot_serve_is_refused(peer_host: str, local_host: s
         create_client((peer_host, 9), local_host=local_host)
 
 
+@pytest.mark.once
 def test_a_peer_to_which_the_system_lets_nobody_connect_is_named_with_what_to_do() -> None:
     with pytest.raises(gen.ConnectFailed, match=r"255\.255\.255\.255:9.*broadcast") as caught:
         create_client(("255.255.255.255", 9))
     assert (caught.value.errno, caught.value.host, caught.value.port) == (errno.EACCES, "255.255.255.255", 9)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -356,11 +362,13 @@ def test_an_option_that_cannot_work_is_named(option: str, value: Any) -> None:
     assert caught.value.option in (option, "timeout")
 
 
+@pytest.mark.once
 def test_a_key_and_a_match_do_not_go_together() -> None:
     with pytest.raises(gen.BadOption, match="match"):
         meta.UDPClientOptions(host=HOST, port=9, key=bytes, match=lambda request, reply: True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -381,12 +389,14 @@ def test_a_setting_of_a_request_that_cannot_work_is_named(option: str, value: An
     assert caught.value.option == option
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("at_least", [-1, 4])
 def test_no_more_replies_can_be_necessary_than_are_collected(at_least: int) -> None:
     with pytest.raises(gen.BadOption, match="at_least"):
         meta.UDPRequest(b"question", collect=3, at_least=at_least)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("options", [None, {}, meta.UDPServerOptions()])
 def test_a_client_takes_the_options_of_clients(options: Any) -> None:
     with pytest.raises(gen.BadOption, match="UDPClientOptions"):

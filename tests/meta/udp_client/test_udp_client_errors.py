@@ -18,7 +18,11 @@ from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, in_network, needs_namespaces
 from .clients import PATIENT, ask, asked, by_id, check_account, counted, create_client, open_client
 
-pytestmark = pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="what the system tells differs elsewhere")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.loops,
+    pytest.mark.skipif(not hasattr(socket, "MSG_ERRQUEUE"), reason="what the system tells differs elsewhere"),
+]
 HOSTS = [HOST, "::1"]
 QUEUES = [False, True]
 """Without and with an error queue."""
@@ -200,6 +204,7 @@ async def test_a_network_that_is_unreachable_fails_a_request_at_once(
     await counted(client, refused=1, open=0)
 
 
+@pytest.mark.once
 @needs_namespaces
 def test_a_connected_client_to_an_unreachable_network_is_not_made() -> None:
     with pytest.raises(gen.ConnectFailed, match="no route") as caught:

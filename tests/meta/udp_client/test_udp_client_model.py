@@ -15,8 +15,10 @@ import homing
 from homing import gen, meta
 from homing.testing import Event, FakeNetwork, Peer, run_virtual
 
-from ...support import Probe, UDPPeer, eventually
+from ...support import Probe, UDPPeer, eventually, examples
 from .clients import ask, by_id, check_account, open_client
+
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
 
 PEER = ("10.0.0.1", 53)
 BAD = {"loss": 0.3, "duplicate": 0.3, "reorder": 0.3, "delay": (0.0, 1.2), "reorder_delay": (0.0, 3.0)}
@@ -55,7 +57,9 @@ async def one(node: homing.Node, client: gen.Alias, number: int, wait: float, pa
 requests = st.lists(st.tuples(st.floats(0, 5), st.sampled_from([0.4, 2.0, 100.0])), min_size=1, max_size=60)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.once
+@pytest.mark.thorough
+@settings(max_examples=examples(20, 200), deadline=None)
 @given(seed=st.integers(0, 2**32), way=st.sampled_from(sorted(WAYS)), asked=requests)
 def test_each_caller_gets_its_own_answer_or_a_timeout_and_all_is_counted(
     seed: int, way: str, asked: list[tuple[float, float]]
@@ -96,7 +100,7 @@ def check(client: meta.UDPClient, events: list[Event], outcomes: list[str]) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 async def test_on_real_sockets_a_bad_line_changes_nothing_of_that(
     seed: int, way: str, node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:

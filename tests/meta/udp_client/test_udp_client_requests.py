@@ -14,6 +14,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from .clients import PATIENT, Asker, ask, asked, by_id, check_account, counted, open_client
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 STRANGER = "127.0.0.9"
 
 
@@ -275,6 +277,7 @@ async def test_collecting_one_gives_a_list_of_one(node: homing.Node, probe: Prob
     assert [reply.data for reply in await task] == [b"answer"]
 
 
+@pytest.mark.serial
 async def test_too_few_replies_fail_a_request_which_tells_those_that_came(
     node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
@@ -287,6 +290,7 @@ async def test_too_few_replies_fail_a_request_which_tells_those_that_came(
     await counted(client, timeouts=1, replies=1)
 
 
+@pytest.mark.serial
 async def test_all_replies_of_a_time_are_collected_from_whomever_they_come(node: homing.Node, probe: Probe) -> None:
     with UDPPeer() as peer, UDPPeer(STRANGER) as second, UDPPeer("127.0.0.10") as third:
         client, alias = await open_client(probe, peer, connected=False, any_source=True, local_host="127.0.0.1")
@@ -308,6 +312,7 @@ async def test_a_broadcast_is_answered_by_all_who_hear_it(node: homing.Node, pro
         assert [reply.data for reply in await task] == [b"one", b"other"]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("at_least", "replies", "answers"), [(1, 0, False), (0, 0, True), (2, 1, False), (2, 2, True)])
 async def test_fewer_replies_than_necessary_fail_a_request_with_a_time(
     at_least: int, replies: int, answers: bool, node: homing.Node, probe: Probe, peer: UDPPeer
@@ -433,6 +438,7 @@ async def test_a_reply_for_a_caller_that_gave_up_is_late_and_goes_to_no_other(
     assert (await other).data == b"02"
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("end", ["timeout", "killed"])
 async def test_a_caller_that_waits_no_more_has_nothing_sent_again(
     end: str, node: homing.Node, probe: Probe, peer: UDPPeer

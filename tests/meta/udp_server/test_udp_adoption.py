@@ -15,6 +15,8 @@ from ..servers import HOST, create, error_of, is_bound, open_server
 from ..udp.test_udp_buffers import Foreign
 from .test_udp_linger import Crash, crash, owned
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 class Start:
     """Says how the next workers start."""

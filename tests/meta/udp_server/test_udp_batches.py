@@ -15,6 +15,8 @@ from homing.datagram import DatagramBatch
 from ...support import Probe, UDPPeer, eventually
 from ..servers import create
 
+pytestmark = pytest.mark.backends
+
 Use = Callable[[DatagramBatch], Any]
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import homing
 from homing import act, gen, meta
 
 from ...support import UDPPeer
+
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
 
 
 class Echo(act.Actor):

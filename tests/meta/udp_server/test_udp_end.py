@@ -18,6 +18,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, UVLOOP, Echo, bind_again, create, error_of, is_bound, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 # --- without a node -----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer
 from ..servers import HOST, bind_again, exists, open_echo, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 @contextlib.contextmanager
 def bound(host: str = HOST) -> Iterator[socket.socket]:

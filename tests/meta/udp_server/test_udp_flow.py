@@ -14,6 +14,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import SMALL, Gate, Gated, accounted, all_accounted, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 FLOOD = 3000
 HIGH, LOW = 64, 16
 

@@ -18,6 +18,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually, gives_up_privileges, without_privileges
 from ..servers import SMALL, create, descriptor_of, open_echo, open_server
 
+pytestmark = pytest.mark.backends
+
 COUNTERS = {
     "packets_in",
     "bytes_in",

@@ -13,6 +13,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, bind_again, create, error_of, is_bound, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 class Crash(Exception):
     """What an owner dies of."""
@@ -343,6 +345,7 @@ async def test_a_batch_that_killed_its_receiver_is_copied_for_the_dead_letter_pr
     await eventually(lambda: pid not in node.processes())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("linger", [-1, "long", float("inf")])
 def test_a_linger_that_cannot_work_is_refused_by_name(linger: Any) -> None:
     with pytest.raises(gen.BadOption, match="linger"):

@@ -6,11 +6,15 @@ import gc
 import os
 from typing import Any
 
+import pytest
+
 import homing
 from homing import act, gen, meta
 
 from ...support import Probe, UDPPeer, eventually
 from ..servers import create, is_bound
+
+pytestmark = pytest.mark.backends
 
 
 class Opens(act.Actor):

@@ -16,6 +16,8 @@ from ...support import Probe, eventually, free_port
 from ..servers import HOST, error_of, in_network, needs_namespaces, open_server
 from .test_udp_linger import crash
 
+pytestmark = pytest.mark.backends
+
 GROUP = "239.77.1.2"
 OTHER = "239.77.1.3"
 CABLE = "ip link set lo up; ip link add a0 type veth peer name a1; ip link set a0 up; ip link set a1 up"
@@ -217,6 +219,7 @@ async def test_a_group_on_an_interface_that_is_not_there_is_refused_and_the_serv
         assert await got_until(probe, b"the end") == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("wrong", "name"),
     [
@@ -233,6 +236,7 @@ def test_what_is_no_group_is_refused_by_name(wrong: dict[str, Any], name: str) -
     assert raised.value.option == name
 
 
+@pytest.mark.once
 def test_a_group_of_the_other_family_is_refused_and_no_socket_is_left() -> None:
     with pytest.raises(gen.BadOption, match="groups"):
         meta.create_udp_server(meta.UDPServerOptions(host=HOST, groups=(meta.MulticastGroup("ff15::1", "lo"),)))

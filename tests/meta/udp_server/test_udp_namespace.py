@@ -23,6 +23,8 @@ from ...support import DEADLINE, Probe, UDPPeer, free_port, gives_up_privileges,
 from ..servers import error_of, in_network, needs_namespaces, open_echo, open_server
 from .test_udp_linger import crash
 
+pytestmark = pytest.mark.backends
+
 GROUP = "239.77.9.9"
 NETWORK = """ip link set lo up; ip addr add 10.77.0.1/32 dev lo
 ip link add only-here type veth peer name other-end; ip link set only-here up; ip link set other-end up"""
@@ -142,6 +144,7 @@ async def test_a_client_may_live_there_too(node: homing.Node, probe: Probe, name
     assert (await probe.do(lambda actor: actor.call(client, b"hello"))).data == b"hello"
 
 
+@pytest.mark.once
 @needs_namespaces
 def test_a_namespace_has_a_name_or_a_file(tmp_path: Path) -> None:
     assert file_of("blue") == "/run/netns/blue"
@@ -155,6 +158,7 @@ def test_a_namespace_has_a_name_or_a_file(tmp_path: Path) -> None:
             create(wrong)
 
 
+@pytest.mark.once
 @needs_namespaces
 def test_a_failure_in_the_namespace_is_told_here(namespace: str) -> None:
     with pytest.raises(gen.BindFailed, match="ip addr"):

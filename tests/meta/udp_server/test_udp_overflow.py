@@ -16,6 +16,8 @@ from ...datagram.traffic import Sender, linux_only
 from ...support import Probe, UDPPeer, eventually
 from ..servers import Gate, Gated, all_accounted, create, open_server
 
+pytestmark = pytest.mark.backends
+
 HIGH = 32
 DROPPING = ["drop_newest", "drop_oldest"]
 
@@ -92,6 +94,7 @@ async def test_by_default_nothing_is_dropped_here(node: homing.Node, probe: Prob
     assert check(server).delivered == 301
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("wrong", ["", "raise", "drop", None, 1, ["pause"]])
 def test_what_is_no_policy_is_refused(wrong: Any) -> None:
     with pytest.raises(gen.BadOption, match="overflow"):

@@ -16,7 +16,10 @@ from ...datagram.traffic import linux_only
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, NARROW, create, error_of, in_network, needs_namespaces, open_echo, open_server
 
-pytestmark = linux_only
+pytestmark = [
+    pytest.mark.backends,
+    linux_only,
+]
 ALL: dict[str, Any] = {
     "receive_local_address": True,
     "receive_tos": True,
@@ -160,6 +163,7 @@ async def test_workers_and_batches_answer_from_the_address_that_was_asked(
     assert sorted(got) == [(b"%d" % number, (f"127.0.0.{number}", server.local_address[1])) for number in range(1, 5)]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("option", sorted(ALL))
 @pytest.mark.parametrize("value", [None, 1, "yes"])
 def test_an_option_is_true_or_false(option: str, value: Any) -> None:
@@ -167,6 +171,7 @@ def test_an_option_is_true_or_false(option: str, value: Any) -> None:
         meta.UDPServerOptions(**{option: value})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("option", sorted(ALL))
 def test_where_the_system_does_not_tell_no_socket_is_left_open(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("homing.datagram.sockets.packet_info.sys.platform", "darwin")

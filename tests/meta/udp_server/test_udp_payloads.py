@@ -14,6 +14,8 @@ from homing import gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import UVLOOP, get_payloads, open_echo, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 LONGEST, LONGEST_IPV6 = 65507, 65527
 ROOM = 120_000
 """Bytes that the kernel's buffer holds in any case, with what it needs for itself."""

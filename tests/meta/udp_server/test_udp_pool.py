@@ -13,6 +13,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import all_accounted, create
 
+pytestmark = pytest.mark.backends
+
 
 class Log:
     """What workers have handled, as (worker, port, number); `sick` workers cannot be started."""

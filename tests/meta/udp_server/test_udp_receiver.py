@@ -13,6 +13,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import SMALL, accounted, create, get_payloads, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 async def waits_for(node: homing.Node, alias: gen.Alias, what: str) -> None:
     """Waits until the server waits for its "receiver" to come, or for room in its "mailbox"."""

@@ -39,6 +39,8 @@ from ..servers import (
 )
 from .test_udp_inspect import most_buffer
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 async def change(probe: Probe, alias: gen.Alias, **changes: Any) -> meta.Reconfigured:
     """What the owner is answered."""
@@ -448,6 +450,7 @@ async def test_an_address_that_cannot_be_bound_changes_nothing(probe: Probe, pee
     assert (await probe.get()).data == b"as before"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -689,7 +692,7 @@ async def test_an_owner_that_crashes_while_its_server_moves_leaves_both_sockets_
 async def test_a_node_that_stops_sends_from_both_sockets_what_waits() -> None:
     node = await homing.start_node("stopping@localhost", gen.NodeOptions(handle_signals=False))
     with UDPPeer() as peer:
-        server = await open_echo(node, send_rate=meta.Pacing(bytes_per_second=2900, burst=0))
+        server = await open_echo(node, send_rate=meta.Pacing(bytes_per_second=290, burst=0))
         former = server.local_address
         for number in range(3):
             peer.send(b"%d" % number, former)

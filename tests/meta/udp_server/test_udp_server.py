@@ -12,6 +12,8 @@ from homing import act, gen, meta
 from ...support import Probe, UDPPeer, eventually
 from ..servers import HOST, create, get_payloads, open_server
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 
 async def test_creating_a_server_gives_a_meta_behavior() -> None:
     with create() as server:
@@ -193,6 +195,7 @@ async def test_a_message_tells_its_size_and_never_its_payload(probe: Probe, peer
     assert "secret" not in text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("data", [None, 5, object(), memoryview(b"x")])
 def test_a_message_can_be_written_whatever_its_data_are(data: Any) -> None:
     assert "MessageUDP" in repr(meta.MessageUDP(None, (HOST, 1), data))

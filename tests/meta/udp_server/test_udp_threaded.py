@@ -15,6 +15,8 @@ from homing import act, gen, meta
 from ...support import DEADLINE, UDPPeer, eventually, free_port
 from ..servers import HOST, Echo, create, open_echo
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 THREAD = gen.ProcessOptions(thread=True)
 
 

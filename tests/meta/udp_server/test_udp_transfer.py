@@ -15,6 +15,8 @@ from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import Gate, Gated, bind_again, create, error_of, get_payloads, is_bound, open_server
 from .test_udp_linger import Crash, crash, owned
 
+pytestmark = [pytest.mark.backends, pytest.mark.loops]
+
 DATAGRAMS = 2000
 TRANSFERS = 40
 

@@ -20,7 +20,10 @@ from ...support import DEADLINE, Probe, eventually
 from ..servers import error_of, exists, open_echo, open_server, status
 from .test_udp_linger import crash
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets")
+pytestmark = [
+    pytest.mark.loops,
+    pytest.mark.skipif(sys.platform == "win32", reason="Unix sockets"),
+]
 
 
 class UnixPeer:
@@ -198,6 +201,7 @@ async def test_a_path_that_is_in_use_is_named(probe: Probe, path: str) -> None:
     assert (caught.value.path, path in str(caught.value)) == (path, True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "value"),
     [
@@ -222,6 +226,7 @@ async def test_a_group_cannot_be_joined(probe: Probe, path: str) -> None:
     assert isinstance(error, gen.BadOption)
 
 
+@pytest.mark.once
 def test_a_fake_network_has_no_unix_sockets(path: str) -> None:
     with FakeNetwork(), pytest.raises(gen.BadOption, match="path"):
         meta.create_udp_server(meta.UDPServerOptions(path=path))

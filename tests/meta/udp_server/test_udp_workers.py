@@ -15,6 +15,8 @@ from ...node.processes.threads import THREAD, Block
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, Gate, Gated, bind_again, create, error_of, is_bound, open_server
 
+pytestmark = pytest.mark.backends
+
 
 class Answering(act.Actor):
     """Answers with its PID and the payload. Fails to start while `fail` holds something."""
@@ -368,6 +370,7 @@ class GatedAnswer(GatedEcho):
 # --- options ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("option", "given"),
     [

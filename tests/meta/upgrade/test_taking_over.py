@@ -30,7 +30,11 @@ from ...cli.nodes import short_directory
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, Gate, Gated, is_bound, open_server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.loops,
+    pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only"),
+]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -15,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import homing
 from homing import act, gen
 
-from ...support import eventually
+from ...support import eventually, examples
 
 NAMES = ("red", "green", "blue")
 """Of the children of a supervisor, which are restarted."""
@@ -295,6 +296,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
+TestLives.pytestmark = [pytest.mark.thorough]
 TestLives.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(40, 500), stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -23,6 +23,8 @@ from ...support import Probe, eventually
 from ..actors import QUIET, Doer, Keeper, Meta
 from .threads import THREAD, Block, ended, no_thread, threads_of
 
+pytestmark = pytest.mark.loops
+
 COLOR: ContextVar[str] = ContextVar("COLOR", default="none")
 
 

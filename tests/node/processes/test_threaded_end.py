@@ -19,6 +19,8 @@ from ...support import DEADLINE, Probe, eventually
 from ..actors import QUIET, Doer, Keeper, hang, throw, throw_later
 from .threads import THREAD, Block, bounded, ended, no_thread, threads_of
 
+pytestmark = pytest.mark.loops
+
 
 class Worker(Doer):
     """Notes the end of its `terminate` in a list of the test's."""

@@ -21,6 +21,8 @@ from homing.node.scheduling import callback_tasks
 from ...support import Probe, eventually, in_thread
 from ..actors import QUIET, Doer, Meta
 
+pytestmark = pytest.mark.loops
+
 COLOR: ContextVar[str] = ContextVar("COLOR", default="none")
 SHADE: ContextVar[list[int]] = ContextVar("SHADE")
 
@@ -309,6 +311,7 @@ async def test_what_is_awaited_may_be_anything_that_a_task_may_await(node: homin
     assert "42" in await node.call(doer, wait)
 
 
+@pytest.mark.serial
 async def test_only_the_time_in_which_it_runs_is_charged(node: homing.Node, doer: gen.PID) -> None:
     await node.call(doer, lambda actor: asyncio.sleep(0.05))
     assert 0 < node.process_info(doer).running_time < 0.04

@@ -212,6 +212,7 @@ async def test_further_messages_of_a_turn_run_in_the_task_of_the_first_asynchron
         assert len(set(tasks)) == 1
 
 
+@pytest.mark.serial
 async def test_running_time_is_the_time_in_which_it_ran_not_that_in_which_it_waited() -> None:
     async with node_of() as node:
         pid = await node.spawn(Doer)

@@ -21,6 +21,8 @@ from ...support import DEADLINE, Probe, UDPPeer, eventually, in_thread
 from ..actors import Doer, Meta
 from ..processes.threads import Block
 
+pytestmark = [pytest.mark.loops, pytest.mark.serial]  # a busy machine may stall whom nothing stalls
+
 LIMIT = 0.02
 WATCHED = gen.NodeOptions(handle_signals=False, stop_timeout=2.0, slow_callback_seconds=LIMIT)
 

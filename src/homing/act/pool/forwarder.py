@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, MailboxFull
+from ...node.logs import RateLimited
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import without_address
@@ -43,6 +44,7 @@ class Forwarder:
         self.pauses = 0
         self._settling = False
         self._waits_for: set[PID] = set()
+        self._limited_log = RateLimited(pool.log)
 
     def take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
@@ -113,7 +115,8 @@ class Forwarder:
         self.refused += 1
         self.forwarded -= 1  # as which it will be counted, among those of its turn
         process = self._process
-        self._pool._warn("route", "the route of pool %s failed, the message is a dead letter: %r", process.id, error)
+        text = "the route of pool %s failed, the message is a dead letter: %r"
+        self._limited_log.warning(process.core.loop.time(), "route", text, process.id, error)
         forget_frames(error)
         send_dead_letter(process, entry, error, in_hand=True)
         if isinstance(entry, Request):

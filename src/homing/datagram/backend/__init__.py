@@ -1,10 +1,11 @@
 """Backends: the system calls that read and send the datagrams of one socket.
 
-contract     what a backend is, and which one serves
-portable     one system call per datagram, anywhere; unix: Unix datagram sockets
-native       many datagrams per system call (Linux, compiled); arena: what they are read into; outbox: what they are
-             sent from; peers: addresses; system: the kernel's structures and constants
-ancillary    what comes and goes with a packet beside its payload, read and written in Python
-error_queue  ICMP errors, each with the datagram that it is about; pending: those of a connected socket without one
-watch        who is called when a socket can be read or written
+contract     the interface of a backend, and the choice of one for a socket
+portable     one system call per datagram, on any platform; unix: the same for Unix datagram sockets
+native       many datagrams per system call (Linux, compiled)
+arena        memory that native reads into; outbox: what it sends next; peers: its cache of addresses; system: the
+             kernel's structures and constants
+ancillary    the info that comes and goes with a packet, read and written in Python
+error_queue  ICMP errors, each with the datagram that it is about; pending: those of a connected socket without a queue
+watch        calls when a socket can be read or written
 """

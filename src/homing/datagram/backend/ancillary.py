@@ -41,7 +41,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 
 
 def read_control(control: Control) -> PacketInfo:
-    """What came with a packet. What is unknown, or has not its full length, is passed over."""
+    """Returns the info that came with a packet. Skips messages that are unknown or shorter than they should be."""
     told = {"local": None, "interface": 0, "group": None, "tos": -1, "ttl": -1, "timestamp": -1}
     for level, kind, data in control:
         reader = _READERS.get((level, kind))
@@ -69,7 +69,7 @@ def _read_ipv4(told: dict[str, Any], interface: int, local: bytes, destination: 
 
 
 def _read_ipv6(told: dict[str, Any], destination: bytes, interface: int) -> None:
-    if not destination.startswith(_MAPPED):  # of an IPv4 packet IP_PKTINFO tells more
+    if not destination.startswith(_MAPPED):  # of an IPv4 packet IP_PKTINFO reports more
         told["interface"] = interface
         told["group" if destination[0] == 0xFF else "local"] = socket.inet_ntop(socket.AF_INET6, destination)
 
@@ -89,8 +89,8 @@ _READERS: dict[tuple[int, int], tuple[struct.Struct, Any]] = {
 
 
 def write_control(info: Any, address: Address) -> Control:
-    """The control messages that send a datagram to `address` with `info`, in the peer's family, whatever the socket's
-    is. Raises `BadOption`."""
+    """Returns the control messages that send a datagram to `address` with `info`, in the peer's family, whatever the
+    socket's is. Raises `BadOption`."""
     if not isinstance(info, PacketInfo):
         raise BadOption("info", info, "give a meta.PacketInfo, or None")
     check_platform("info", info)
@@ -117,7 +117,7 @@ def _is_ipv4(host: str) -> bool:
 
 
 def _parse(family: int, local: str | None) -> bytes:
-    """None is the unspecified address: the route prescribes one."""
+    """Returns a packed address; for None the unspecified one, which leaves the choice to the route."""
     six = family == socket.AF_INET6
     try:
         return bytes(16 if six else 4) if local is None else socket.inet_pton(family, local)

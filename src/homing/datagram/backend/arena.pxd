@@ -7,8 +7,8 @@ cdef enum:
     SLOT_SIZE = 65536
 
 
-ctypedef struct Told:
-    # What the kernel told of a packet but the time. Compared as bytes: whoever fills it in clears it first.
+ctypedef struct PacketFields:
+    # The fields of a packet that the kernel has told, except the time. Compared as bytes: clear it before filling it in.
     int family  # of the addresses; 0: there are none
     int interface
     int tos  # -1: not told
@@ -20,14 +20,14 @@ ctypedef struct Told:
 
 
 ctypedef struct Slot:
-    # What one read has brought: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes.
+    # The result of one read: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes.
     Key peer
     int place  # of the peer in `peers`
     char* start
     Py_ssize_t length
     Py_ssize_t segment
     bint truncated
-    Told told  # where that was asked for
+    PacketFields fields  # if they were asked for
     long long timestamp  # nanoseconds; -1: not told
 
 
@@ -49,8 +49,8 @@ cdef class Arena:
     cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept
 
 
-cdef class Teller:
-    cdef Told _told
+cdef class InfoReader:
+    cdef PacketFields _fields
     cdef long long _timestamp
     cdef PacketInfo _last
 

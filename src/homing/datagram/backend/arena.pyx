@@ -69,7 +69,7 @@ cdef list _idle = []
 
 
 cdef Arena take():
-    """An arena that nobody uses."""
+    """Returns an arena that is not in use."""
     if _idle:
         return _idle.pop()
     return Arena()
@@ -120,17 +120,17 @@ cdef class Arena:
         self.exports -= 1
 
     def done(self):
-        """Nobody needs what was read any more."""
+        """Ends the use of what was read."""
         give_back(self)
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept:
-        """What the next read brings for `slot` goes there."""
+        """Lets the next read put its result for `slot` there."""
         self._inside = min(self._inside, slot)
         self._vectors[slot].iov_base = memory
         self._vectors[slot].iov_len = size
 
     cdef int aim_inside(self, int count) except -1:
-        """What the next read brings goes into the arena's own memory."""
+        """Lets the next read put its results into the arena's own memory."""
         cdef void* memory
         cdef int slot
         if self._memory == NULL:
@@ -147,9 +147,9 @@ cdef class Arena:
         return 0
 
     cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept:
-        """Reads what is there into up to `count` slots, and gives how many; or -1, and `errno`. Never waits.
+        """Reads what is there into up to `count` slots, and returns how many; or -1, with `errno`. Never waits.
 
-        ancillary: there may be ancillary data. info: it is wanted in `Slot.told`.
+        ancillary: there may be ancillary data. info: it is wanted in `Slot.fields`.
         """
         cdef int slot, got
         cdef msghdr* header
@@ -185,8 +185,8 @@ cdef class Arena:
 
 
 cdef void _tell_nothing(Slot* slot) noexcept nogil:
-    memset(&slot.told, 0, sizeof(Told))
-    slot.told.tos = slot.told.ttl = -1
+    memset(&slot.fields, 0, sizeof(PacketFields))
+    slot.fields.tos = slot.fields.ttl = -1
     slot.timestamp = -1
 
 
@@ -197,9 +197,9 @@ cdef void _take_ancillary(msghdr* header, Slot* slot) noexcept nogil:
     cdef int segment
     while entry != NULL:
         if entry.cmsg_level == IPPROTO_IP:
-            _take_ipv4(entry, &slot.told)
+            _take_ipv4(entry, &slot.fields)
         elif entry.cmsg_level == IPPROTO_IPV6:
-            _take_ipv6(entry, &slot.told)
+            _take_ipv6(entry, &slot.fields)
         elif entry.cmsg_level == SOL_UDP and entry.cmsg_type == UDP_GRO:
             segment = _integer(entry, 0)
             if segment > 0:
@@ -220,37 +220,37 @@ cdef int _integer(cmsghdr* entry, int otherwise) noexcept nogil:
     return value
 
 
-cdef void _take_ipv4(cmsghdr* entry, Told* told) noexcept nogil:
+cdef void _take_ipv4(cmsghdr* entry, PacketFields* fields) noexcept nogil:
     cdef in_pktinfo packet
     if entry.cmsg_type == IP_TOS and _holds(entry, 1):
-        told.tos = CMSG_DATA(entry)[0]
+        fields.tos = CMSG_DATA(entry)[0]
     elif entry.cmsg_type == IP_TTL:
-        told.ttl = _integer(entry, -1)
+        fields.ttl = _integer(entry, -1)
     elif entry.cmsg_type == IP_PKTINFO and _holds(entry, sizeof(in_pktinfo)):
         memcpy(&packet, CMSG_DATA(entry), sizeof(in_pktinfo))
-        told.family = AF_INET
-        told.interface = packet.ipi_ifindex
-        memcpy(told.local, &packet.ipi_spec_dst, 4)
-        memcpy(told.group, &packet.ipi_addr, 4)
-        told.has_local = memcmp(told.local, NOWHERE, 4) != 0
-        told.has_group = memcmp(told.group, told.local, 4) != 0
+        fields.family = AF_INET
+        fields.interface = packet.ipi_ifindex
+        memcpy(fields.local, &packet.ipi_spec_dst, 4)
+        memcpy(fields.group, &packet.ipi_addr, 4)
+        fields.has_local = memcmp(fields.local, NOWHERE, 4) != 0
+        fields.has_group = memcmp(fields.group, fields.local, 4) != 0
 
 
-cdef void _take_ipv6(cmsghdr* entry, Told* told) noexcept nogil:
+cdef void _take_ipv6(cmsghdr* entry, PacketFields* fields) noexcept nogil:
     cdef in6_pktinfo packet
     if entry.cmsg_type == IPV6_TCLASS:
-        told.tos = _integer(entry, -1)
+        fields.tos = _integer(entry, -1)
     elif entry.cmsg_type == IPV6_HOPLIMIT:
-        told.ttl = _integer(entry, -1)
+        fields.ttl = _integer(entry, -1)
     elif entry.cmsg_type == IPV6_PKTINFO and _holds(entry, sizeof(in6_pktinfo)):
         memcpy(&packet, CMSG_DATA(entry), sizeof(in6_pktinfo))
         if memcmp(&packet.ipi6_addr, MAPPED, 12) == 0:
-            return  # of an IPv4 packet IP_PKTINFO tells more
-        told.family = AF_INET6
-        told.interface = packet.ipi6_ifindex
-        told.has_group = (<unsigned char*> &packet.ipi6_addr)[0] == 0xFF
-        told.has_local = not told.has_group
-        memcpy(<unsigned char*> told.group if told.has_group else <unsigned char*> told.local, &packet.ipi6_addr, 16)
+            return  # of an IPv4 packet IP_PKTINFO reports more
+        fields.family = AF_INET6
+        fields.interface = packet.ipi6_ifindex
+        fields.has_group = (<unsigned char*> &packet.ipi6_addr)[0] == 0xFF
+        fields.has_local = not fields.has_group
+        memcpy(<unsigned char*> fields.group if fields.has_group else <unsigned char*> fields.local, &packet.ipi6_addr, 16)
 
 
 cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
@@ -260,20 +260,20 @@ cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
         slot.timestamp = <long long> time.tv_sec * 1000000000 + time.tv_nsec
 
 
-cdef class Teller:
-    """Makes the `PacketInfo` of a read. What is as with the read before is shared with it: mostly all but the time."""
+cdef class InfoReader:
+    """Makes the `PacketInfo` of a read. Shares with the last one the fields that are the same: mostly all but the time."""
 
     cdef PacketInfo info(self, const Slot* slot):
-        cdef const Told* told = &slot.told
-        if self._last is None or memcmp(told, &self._told, sizeof(Told)) != 0:
-            self._told = told[0]
+        cdef const PacketFields* fields = &slot.fields
+        if self._last is None or memcmp(fields, &self._fields, sizeof(PacketFields)) != 0:
+            self._fields = fields[0]
             self._last = packet_info(
-                _text(told.family, told.local) if told.has_local else None, told.interface,
-                _text(told.family, told.group) if told.has_group else None, told.tos, told.ttl, slot.timestamp,
+                _text(fields.family, fields.local) if fields.has_local else None, fields.interface,
+                _text(fields.family, fields.group) if fields.has_group else None, fields.tos, fields.ttl, slot.timestamp,
             )
         elif slot.timestamp != self._timestamp:
             self._last = packet_info(
-                self._last._local, told.interface, self._last._group, told.tos, told.ttl, slot.timestamp
+                self._last._local, fields.interface, self._last._group, fields.tos, fields.ttl, slot.timestamp
             )
         self._timestamp = slot.timestamp
         return self._last

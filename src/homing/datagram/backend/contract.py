@@ -1,4 +1,4 @@
-"""What a backend is, and which one serves a socket: the native one where it can, else the portable one."""
+"""The interface of a backend, and the choice of one for a socket: native if it can serve, else portable."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 
 Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
-"""The pooled buffer, the length received into it, source address, whether the datagram was longer, and what came with
-it."""
+"""The pooled buffer, the length received into it, the source address, whether the datagram was longer, and its
+info."""
 
-Again: TypeAlias = Callable[[int, int], bool]
+Retry: TypeAlias = Callable[[int, int], bool]
 
 VARIABLE = "HOMING_DATAGRAM"
 
@@ -32,9 +32,9 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
-    admission: what decides which datagrams become messages. None: all.
-    again: asked, where it is set, when a datagram could not be sent: with the errno, and how often it was tried again.
-        True: it is tried again.
+    admission: decides which datagrams become messages. None: all.
+    retry: called when a datagram could not be sent, with the errno and the number of retries so far. True: it is sent
+        again. None: never.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Backend(Protocol):
     truncated: int
     packets_out: int
     bytes_out: int
-    again: Again | None
+    retry: Retry | None
 
     @property
     def gro(self) -> bool: ...
@@ -54,26 +54,27 @@ class Backend(Protocol):
     def gso(self) -> bool: ...
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
-        """Up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none: nothing is
+        """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none if nothing is
         there, or nothing of it was admitted.
 
         Raises `OSError` if the system reports an error, once all that came before was handed on.
         """
 
     def receive_columns(self, reads: int) -> Columns | None:
-        """All that up to `reads` reads bring, without making messages; None: nothing is there. Raises `OSError`."""
+        """Returns all that up to `reads` reads bring, without making messages; None if nothing is there. Raises
+        `OSError`."""
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        """As `receive`, each datagram into a buffer of its own from `get`. Buffers that stay unused go back by
+        """Receives as `receive` does, each datagram into a buffer of its own from `get`. Returns unused buffers by
         `put`."""
 
     def send(self, message: MessageUDP) -> int:
-        """Sends one datagram and gives its length. Raises `BlockingIOError` if it has to wait, `OSError` if it fails,
+        """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait, `OSError` if it fails,
         and what is wrong with its address or data."""
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
-        """Sends `messages` in order and gives how many are done; the others have to wait. Of those that are done,
-        `failures` gets those that failed."""
+        """Sends `messages` in order and returns how many are done; the others have to wait. Adds those of them that
+        failed to `failures`."""
 
     def join(self, sock: socket.socket) -> None:
         """Lets the kernel join datagrams, where it can."""
@@ -85,9 +86,9 @@ class Backend(Protocol):
 def open_backend(
     sock: socket.socket, buffer_size: int, *, gro: bool = True, gso: bool = True, info: bool = False
 ) -> Backend:
-    """The backend for `sock`; a portable one for Unix sockets and for what is no socket of the system.
+    """Returns the backend for `sock`; a portable one for Unix sockets and for a test's fake sockets.
 
-    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read what comes with them.
+    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read the info of each packet.
     """
     if sock.family == AF_UNIX:
         from .unix import UnixBackend
@@ -103,7 +104,7 @@ def open_backend(
 
 
 def why_portable() -> str:
-    """Why the native backend does not serve here; "" if it does.
+    """Returns why the native backend does not serve here; "" if it does.
 
     Raises `BadOption` if HOMING_DATAGRAM is set to what is no backend, or to `native` where there is none.
     """

@@ -35,7 +35,7 @@ PORTION = 64
 
 _ALL = 4096
 """Errors that are read before a send at most: more than a receive buffer of 2 MiB holds. A flood of forged ones must
-not hold the loop."""
+not block the loop."""
 
 _MOST_TRIES = 8
 """Sends of one datagram at most, while other datagrams' errors keep coming."""
@@ -60,7 +60,8 @@ FROM_AFAR = frozenset(
         getattr(errno, "ENONET", errno.EHOSTUNREACH),
     }
 )
-"""What ICMP errors become: icmp_err_convert of Linux' net/ipv4/icmp.c, icmpv6_err_convert of net/ipv6/icmp.c."""
+"""The errnos that ICMP errors become: icmp_err_convert of Linux' net/ipv4/icmp.c, icmpv6_err_convert of
+net/ipv6/icmp.c."""
 
 
 class ErrorQueue:
@@ -85,15 +86,15 @@ class ErrorQueue:
                 self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def is_stale(self, error: OSError) -> bool:
-        """Reading failed: true if it did so for a datagram that was sent before, which is reported here."""
+        """True if reading failed because of a datagram that was sent before; that one is reported here."""
         if error.errno not in FROM_AFAR:
             return False
         self._read(PORTION)
         return True
 
-    def again(self, number: int, tries: int) -> bool:
-        """Sending has failed with the errno `number`, after `tries` tries before: reports all errors that there are.
-        True if it is to be tried once more, because it may have failed for another datagram's error."""
+    def retry(self, number: int, tries: int) -> bool:
+        """Reports all queued errors, after a send has failed with the errno `number`, and `tries` tries before. True if
+        it is to be tried once more: it may have failed for another datagram's error."""
         if number not in FROM_AFAR:
             return False
         _, from_afar = self._read(_ALL)
@@ -104,7 +105,7 @@ class ErrorQueue:
         return self._mtus.pop(host, None)
 
     def _read(self, most: int) -> tuple[int, int]:
-        """Reads up to `most` errors. Gives how many that were, and how many of them by ICMP."""
+        """Reads up to `most` errors. Returns how many there were, and how many of them came by ICMP."""
         count = from_afar = 0
         while count < most:
             try:
@@ -118,7 +119,7 @@ class ErrorQueue:
         return count, from_afar
 
     def _take(self, addr: tuple[object, ...], data: bytes, report: bytes) -> bool:
-        """One report. True if it came by ICMP."""
+        """Takes one report. True if it came by ICMP."""
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
         mtu = info if number == errno.EMSGSIZE and info else None
         addr = plain(addr)

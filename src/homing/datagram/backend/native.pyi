@@ -6,7 +6,7 @@ from ..batch import Columns
 from ..failures import Failures
 from ..message import MessageUDP
 from ..policy.admission import Admission
-from .contract import Again, Pooled
+from .contract import Pooled, Retry
 
 def probe() -> str: ...
 
@@ -20,7 +20,7 @@ class NativeBackend:
     truncated: int
     packets_out: int
     bytes_out: int
-    again: Again | None
+    retry: Retry | None
     def __init__(self, sock: socket.socket, buffer_size: int, gro: bool, gso: bool, info: bool) -> None: ...
     @property
     def gro(self) -> bool: ...

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 
 from ..address import family_of
 from ..policy.admission cimport Admission
-from .arena cimport SLOTS, Arena, Slot, Teller, give_back, take
+from .arena cimport SLOTS, Arena, Slot, InfoReader, give_back, take
 from ..message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, number_of, same
@@ -56,7 +56,7 @@ cdef bint _sets(object sock, int option, int value):
 
 
 cdef class NativeBackend:
-    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
+    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
 
     name = "native"
 
@@ -72,11 +72,11 @@ cdef class NativeBackend:
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
     cdef public Admission admission  # None: whatever comes becomes a message
-    cdef Teller _teller  # None: nothing is asked for but the datagrams
+    cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
-    cdef public object again
+    cdef public object retry
 
     def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
@@ -85,7 +85,7 @@ cdef class NativeBackend:
         self._train = 1.0
         self._read_size = 0.0
         self._pooled = 1
-        self._teller = Teller() if info else None
+        self._info_reader = InfoReader() if info else None
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
@@ -123,8 +123,8 @@ cdef class NativeBackend:
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
-            if self._teller is not None:
-                info = self._teller.info(slot)
+            if self._info_reader is not None:
+                info = self._info_reader.info(slot)
             while limit > 0:
                 left = slot.length - self._offset
                 length = slot.segment if slot.segment < left else left
@@ -156,14 +156,14 @@ cdef class NativeBackend:
         return messages
 
     cdef int _read(self, Py_ssize_t reads, int wanted) except -1:
-        """Fills an arena, with about `wanted` datagrams if trains come. Gives how many reads that were."""
+        """Fills an arena, with about `wanted` datagrams if trains come. Returns how many reads that were."""
         cdef Arena arena = take()
         cdef int slot, got, number, count = <int> min(reads, SLOTS)
         if self._train > 1.0:
             count = <int> max(1.0, min(count, wanted / self._train, MOST_BYTES / self._read_size))
         cdef Py_ssize_t datagrams = 0, size = 0
         arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro or self._teller is not None, self._teller is not None)
+        got = arena.read(self._fd, count, self.gro or self._info_reader is not None, self._info_reader is not None)
         number = errno
         self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
         if got <= 0:
@@ -216,8 +216,8 @@ cdef class NativeBackend:
             slot = &arena.slots[self._slot]
             firsts.append(index)
             addresses.append(PEERS.address(&slot.peer, slot.place))
-            if self._teller is not None:
-                infos.append(self._teller.info(slot))
+            if self._info_reader is not None:
+                infos.append(self._info_reader.info(slot))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
             while True:
@@ -259,7 +259,7 @@ cdef class NativeBackend:
                 PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
                 aimed += 1
                 arena.aim(slot, views[slot].buf, views[slot].len)
-            got = arena.read(self._fd, count, self._teller is not None, self._teller is not None)
+            got = arena.read(self._fd, count, self._info_reader is not None, self._info_reader is not None)
             number = errno
         finally:
             for slot in range(aimed):
@@ -279,7 +279,7 @@ cdef class NativeBackend:
                 continue
             received.append((
                 buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
-                arena.slots[slot].truncated, None if self._teller is None else self._teller.info(&arena.slots[slot]),
+                arena.slots[slot].truncated, None if self._info_reader is None else self._info_reader.info(&arena.slots[slot]),
             ))
             self.bytes_in += arena.slots[slot].length
             self.truncated += arena.slots[slot].truncated
@@ -336,7 +336,7 @@ cdef class NativeBackend:
             if sent < 0 and number == EAGAIN:
                 outbox.clear()
                 break
-            if sent < 0 and self.again is not None and self.again(number, tries):
+            if sent < 0 and self.retry is not None and self.retry(number, tries):
                 tries += 1
                 outbox.clear()
                 continue
@@ -361,8 +361,8 @@ cdef class NativeBackend:
 
 
 cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
-    """Takes out of an arena, the first `got` slots of which were read, what is not to become a message. Gives the number
-    of datagrams that are left."""
+    """Removes the datagrams that are not admitted from an arena, the first `got` slots of which were read. Returns the
+    number of datagrams that are left."""
     cdef int slot, kept = 0
     cdef Py_ssize_t count, datagrams = 0
     admission.look_at_clock()

@@ -54,7 +54,7 @@ cdef enum:
 
 
 cdef class Outbox:
-    """What the next system call sends. `entries` tell which of the datagrams each of its messages holds."""
+    """The datagrams that the next system call sends. `entries` say which of them each of its messages has."""
 
     def __cinit__(self):
         cdef int entry
@@ -156,7 +156,7 @@ cdef class Outbox:
             PyBuffer_Release(&self._buffers[place])
 
     cdef int send(self, int fd) noexcept:
-        """Gives all to the kernel. How many messages it took, or -1, and `errno`. Never waits."""
+        """Hands all to the kernel. Returns how many messages it took; or -1, with `errno`. Never waits."""
         cdef int index, sent
         cdef msghdr* header
         cdef char* control
@@ -179,7 +179,7 @@ cdef class Outbox:
         return sent
 
     cdef void clear(self) noexcept:
-        """Lets go of all datagrams."""
+        """Releases all datagrams."""
         cdef int place
         for place in range(self._filled):
             self._give_up(place)
@@ -190,7 +190,7 @@ cdef class Outbox:
 
 cdef int _write_marks(object info, const Key* peer, char* control) except -1:
     """Writes the control messages that send a datagram with `info`, in the peer's family (whatever the socket's is), and
-    gives how many bytes that are."""
+    returns their length in bytes."""
     if not isinstance(info, PacketInfo):
         raise BadOption("info", info, "give a meta.PacketInfo, or None")
     if (peer.words[0] & 0xFFFF) == AF_INET6 and memcmp(&peer.words[1], MAPPED, 12) != 0:
@@ -229,14 +229,14 @@ cdef int _write_ipv6(PacketInfo info, char* control) except -1:
 
 
 cdef int _parse(int family, object local, void* out) except -1:
-    """None is the unspecified address: the route prescribes one."""
+    """Writes a packed address; for None the unspecified one, which leaves the choice to the route."""
     if local is not None and inet_pton(family, (<str> local).encode("ascii"), out) != 1:
         raise BadOption("local", local, f"to this peer, give an {'IPv6' if family == AF_INET6 else 'IPv4'} address")
     return 0
 
 
 cdef size_t _write(char* place, int level, int kind, const void* value, size_t size) noexcept nogil:
-    """Writes a control message, see cmsg(3), and gives the room that it takes. All of that is set, as it is compared."""
+    """Writes a control message, see cmsg(3), and returns the room that it takes. All of it is set, as it is compared."""
     cdef cmsghdr* entry = <cmsghdr*> place
     memset(place, 0, CMSG_SPACE(size))
     entry.cmsg_level = level

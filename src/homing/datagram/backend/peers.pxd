@@ -5,7 +5,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 
 ctypedef struct Key:
-    # What tells one peer from another, whatever its family.
+    # Identifies a peer, whatever its family.
     uint64_t words[4]
 
 

@@ -1,8 +1,8 @@
 """Peers: from the kernel's addresses to the socket module's tuples, and back. A bounded cache in both directions.
 
 Each table holds 4096 peers at most, in 4 places for each hash: a thousand of them fit without a conflict. All peers of
-one read are looked up together, so that the memory's latencies overlap. A peer that finds no place takes another's, and costs what it costs without a
-cache: 0.3 us in, 1 us out. The hash has a seed that no peer knows.
+one read are looked up together, so that the memory's latencies overlap. A peer that finds no place takes another's, and
+costs as much as without a cache: 0.3 us in, 1 us out. The hash has a seed that no peer knows.
 """
 
 import os
@@ -119,7 +119,7 @@ cdef class Peers:
         free(tuples)
 
     cdef int place(self, const Key* key) noexcept nogil:
-        """Where in the cache a peer is, or is to be. What is there comes nearer meanwhile."""
+        """Returns the place of a peer in the cache, and prefetches it."""
         cdef uint64_t hash = (
             key.words[0] ^ (key.words[1] * 0x9E3779B97F4A7C15ULL) ^ (key.words[2] * 0xC2B2AE3D27D4EB4FULL) ^ key.words[3]
         ) * self._seed
@@ -128,7 +128,7 @@ cdef class Peers:
         return place
 
     cdef void expect(self, int place) noexcept nogil:
-        """Lets the tuples at a place come nearer, once the place is near."""
+        """Prefetches the tuple at a place, once the place itself was fetched."""
         cdef PyObject* address = (<Known*> self._known)[place].address
         if address != NULL:
             prefetch(address)
@@ -157,9 +157,9 @@ cdef class Peers:
         return address
 
     cdef int raw(self, int family, object address, Key* key, char* out) except -1:
-        """Writes the `sockaddr` of `address`, a tuple, to `out`, and its key; gives its length.
+        """Writes the `sockaddr` of `address`, a tuple, to `out`, and its key; returns its length.
 
-        Raises `BadAddress`, or `OSError` where IPv6 has an unknown scope.
+        Raises `BadAddress`, or `OSError` if IPv6 has an unknown scope.
         """
         cdef Tuple* place = (<Tuple*> self._tuples) + _place(<PyObject*> address)
         if (
@@ -176,7 +176,7 @@ cdef class Peers:
         return _sockaddr(key, out)
 
     cdef void _remember(self, object address, const Key* key) noexcept:
-        """Keeps the way back from a tuple, which is found by its identity: hence it is kept alive."""
+        """Remembers the key of a tuple by the tuple's identity: hence keeps it alive."""
         cdef Tuple* place = (<Tuple*> self._tuples) + _place(<PyObject*> address)
         cdef PyObject* old = place.address
         Py_INCREF(address)
@@ -190,7 +190,7 @@ cdef inline Py_ssize_t _place(PyObject* address) noexcept nogil:
 
 
 cdef tuple _tuple(const Key* key):
-    """As the socket module makes it: (host, port) or (host, port, flowinfo, scope_id)."""
+    """Makes the socket module's tuple: (host, port) or (host, port, flowinfo, scope_id)."""
     cdef char text[64]
     cdef int family = key.words[0] & 0xFFFF
     cdef int port = ntohs((key.words[0] >> 16) & 0xFFFF)

@@ -1,8 +1,8 @@
-"""The pending error of a connected socket: by it the system tells of the ICMP error of an earlier datagram.
+"""The pending error of a connected socket: with it the system reports the ICMP error of an earlier datagram.
 
-It is told once, by whatever comes first: reading, or the next send, which then has failed for nothing. On Linux it
-tells of a port or a protocol that the peer does not have, of a firewall that says so, and of a datagram that is too
-long for the path; that a host or a network cannot be reached is told only by an error queue.
+It is reported once, to whatever comes first: reading, or the next send, which then fails for nothing. Linux reports a
+port or a protocol that the peer does not have, a firewall that refuses, and a datagram that is too long for the path;
+that a host or a network cannot be reached is reported only in an error queue.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _IPV6_MTU = 24
 
 
 class PendingErrors:
-    """Tells the errors that the peer of `sock` has caused from those of a send of its own. As `ErrorQueue`, for a
-    connected socket that has none.
+    """Separates the errors that the peer of `sock` has caused from those of a send itself. As `ErrorQueue`, for a
+    connected socket that has no error queue.
 
     counts: errors by errno's name.
     on_error: gets each as a `MessageUDPError`, whose `data` is empty: it is not known which datagram it is about. Must
@@ -43,15 +43,15 @@ class PendingErrors:
             self._tell(number)
 
     def is_stale(self, error: OSError) -> bool:
-        """Reading failed: true if it did so for a datagram that was sent before, which is reported here."""
+        """True if reading failed because of a datagram that was sent before; that one is reported here."""
         if error.errno is None or error.errno not in FROM_AFAR:
             return False
         self._tell(error.errno)
         return True
 
-    def again(self, number: int, tries: int) -> bool:
-        """Sending has failed with the errno `number`. True if it is to be tried once more: if that goes well, or fails
-        with another error, this was the pending one (`settle`)."""
+    def retry(self, number: int, tries: int) -> bool:
+        """True if a send that has failed with the errno `number` is to be tried once more: if that succeeds, or fails
+        with another error, this was the pending error (`settle`)."""
         if tries == 0:
             self.settle()
             self._suspect = number if number in FROM_AFAR else 0
@@ -62,7 +62,7 @@ class PendingErrors:
         return False
 
     def settle(self) -> None:
-        """No more is tried: what one failed with and went well the second time is reported."""
+        """Ends the tries: the error of a send that succeeded the second time is reported."""
         number, self._suspect = self._suspect, 0
         if number:
             self._tell(number)

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from ..address import DUAL_STACK, TOLD, Address, check_destination, family_of, mapped
+from ..address import DUAL_STACK, NORMALIZERS, Address, check_destination, family_of, mapped
 from ..batch import Columns
 from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, write_control
-from .contract import Again, Pooled
+from .contract import Pooled, Retry
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
@@ -33,7 +33,7 @@ _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 class PortableBackend:
-    """Receives and sends on one non-blocking socket. Implements `backend.Backend`."""
+    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
 
     name = "portable"
     gro = gso = False
@@ -43,7 +43,7 @@ class PortableBackend:
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
-        self._told = TOLD.get(self._family)
+        self._normalize = NORMALIZERS.get(self._family)
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
@@ -57,7 +57,7 @@ class PortableBackend:
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
-        self.again: Again | None = None
+        self.retry: Retry | None = None
         self.packets_in = self.bytes_in = self.truncated = 0
         self.packets_out = self.bytes_out = 0
 
@@ -79,7 +79,7 @@ class PortableBackend:
         """Nothing to free: closing the socket is enough."""
 
     def join(self, sock: socket.socket) -> None:
-        """It cannot take trains apart."""
+        """Does nothing: this backend cannot take trains apart."""
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -110,13 +110,13 @@ class PortableBackend:
             for message, info in zip(messages, self._infos, strict=True):
                 message.info = info
             self._infos.clear()
-        if self._told is not None:
+        if self._normalize is not None:
             for message in messages:
-                message.addr = self._told(message.addr)
+                message.addr = self._normalize(message.addr)
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
-        """As `recvfrom_into`."""
+        """Receives as `recvfrom_into` does, and keeps the info."""
         length, control, _, address = self._sock.recvmsg_into([arena], ROOM)
         self._infos.append(read_control(control))
         return length, address
@@ -167,8 +167,8 @@ class PortableBackend:
                     raise
                 self._keep(error, nothing=not batch)
                 break
-            if self._told is not None:
-                address = self._told(address)
+            if self._normalize is not None:
+                address = self._normalize(address)
             batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
@@ -196,9 +196,9 @@ class PortableBackend:
         try:
             size = self._transmit(message)
         except OSError as error:
-            if self.again is None or error.errno in _WOULD_BLOCK:
+            if self.retry is None or error.errno in _WOULD_BLOCK:
                 raise
-            size = self._send_again(message, error, self.again)
+            size = self._send_retrying(message, error, self.retry)
         self.packets_out += 1
         self.bytes_out += size
         return size
@@ -213,9 +213,9 @@ class PortableBackend:
     def _send_to_peer(self, data: Any, address: Address) -> int:
         return self._sock.send(data)
 
-    def _send_again(self, message: MessageUDP, error: OSError, again: Again) -> int:
+    def _send_retrying(self, message: MessageUDP, error: OSError, retry: Retry) -> int:
         tries = 0
-        while again(error.errno or 0, tries):
+        while retry(error.errno or 0, tries):
             tries += 1
             try:
                 return self._transmit(message)
@@ -245,12 +245,12 @@ def _is_connected(sock: socket.socket) -> bool:
 
 
 def _nothing() -> None:
-    """Where nothing is shared, nothing is given back."""
+    """The columns are copies: there is no memory to return."""
 
 
 def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
-    """`receive`, passing over what is not admitted, and its info: so many at a stretch at most, then it is as
-    if nothing were there, and the loop has its turn."""
+    """Returns a function that receives as `receive` does, but skips datagrams that are not admitted, and their info.
+    After many at a stretch it reports that nothing is there, so that the event loop goes on."""
 
     def receive_admitted(*arguments: Any) -> Any:
         for _ in range(_PASSED_OVER):

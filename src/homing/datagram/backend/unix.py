@@ -12,7 +12,7 @@ from .portable import PortableBackend
 
 PATIENCE = 0.05
 """Seconds for which what is to be sent waits for a peer that has no room. All the others wait behind it, so it must not
-be long; a peer that is alive makes room in one turn of its loop."""
+be long; a peer that is alive makes room in one iteration of its loop."""
 
 _REMEMBERED = 1024
 

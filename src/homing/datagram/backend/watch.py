@@ -1,4 +1,4 @@
-"""Watching a socket: who is called when it can be read or written, or has an error to tell."""
+"""Watching a socket: calls when it can be read or written, or has an error."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Watch(Protocol):
 
 
 def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
-    """The watch for `sock`; for what is no socket of the system, its own. on_error: as for `EpollWatch`; elsewhere than
-    on Linux only reading and sending tell of errors."""
+    """Returns the watch for `sock`; a test's fake socket has its own. on_error: as for `EpollWatch`; elsewhere than on
+    Linux only reading and sending report errors."""
     if not isinstance(sock, socket.socket):
         return sock.watch(on_error)
     if sock.family == AF_UNIX:
@@ -67,7 +67,7 @@ class LoopWatch:
             self._loop.remove_writer(self._descriptor)
 
     def close(self) -> None:
-        """Whoever has asked to read and write has said that it wants no more."""
+        """Does nothing: its users have ended `read` and `write` before."""
 
 
 class RetryWatch(LoopWatch):
@@ -94,7 +94,7 @@ class EpollWatch:
     """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue, or is connected.
     Implements `Watch`.
 
-    epoll tells of errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
+    epoll reports errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
     asyncio's calls the reader over and over until the queue is empty, and uvloop's never again once there was an error.
 
     on_error: called, before the others, while the socket has an error.

@@ -16,4 +16,4 @@ cdef class Admission:
 
     cpdef look_at_clock(self)
     cpdef Py_ssize_t admit(self, bint four, uint64_t high, uint64_t low, Py_ssize_t count) except -1
-    cdef bint _hears(self, bint four, uint64_t high, uint64_t low) except -1
+    cdef bint _allows(self, bint four, uint64_t high, uint64_t low) except -1

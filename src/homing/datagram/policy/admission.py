@@ -8,10 +8,10 @@ from .networks import Network, Networks, number_of, parse_networks
 
 
 class Admission:
-    """The sources that one socket hears, and how much of each.
+    """Admits datagrams of one socket: by their source, and by how many of each.
 
-    limiter: how much.
-    denied: datagrams of sources that are not heard.
+    limiter: how many.
+    denied: datagrams of sources that are not allowed.
     """
 
     __slots__ = ("_admitted", "_allow", "_deny", "_four", "_high", "_low", "denied", "limiter")
@@ -23,8 +23,8 @@ class Admission:
         self.denied = 0
         self._four, self._high, self._low, self._admitted = False, 0, 0, True
 
-    def hear(self, allow: tuple[Network, ...], deny: tuple[Network, ...]) -> None:
-        """From now on hears `allow` alone, if that is not empty, and of them none of `deny`. Raises `BadOption`."""
+    def set_sources(self, allow: tuple[Network, ...], deny: tuple[Network, ...]) -> None:
+        """From now on admits `allow` alone, if that is not empty, and none of `deny`. Raises `BadOption`."""
         admitted, refused = parse_networks("allow", allow), parse_networks("deny", deny)
         self._allow = Networks(admitted) if admitted else None
         self._deny = Networks(refused) if refused else None
@@ -32,7 +32,7 @@ class Admission:
 
     @property
     def needed(self) -> bool:
-        """False: all that comes is heard."""
+        """False if every datagram is admitted."""
         return self._allow is not None or self._deny is not None or self.limiter.active
 
     @property
@@ -41,14 +41,14 @@ class Admission:
         return self.denied + self.limiter.limited
 
     def look_at_clock(self) -> None:
-        """To be called before `admit`, once for all that came together."""
+        """Reads the clock: to be called before `admit`, once for all datagrams that came together."""
         if self.limiter.active:
             self.limiter.look_at_clock()
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
-        """How many of `count` datagrams of an address pass. Counts the others."""
+        """Returns how many of `count` datagrams of an address are admitted. Counts the others."""
         if low != self._low or high != self._high or four != self._four:
-            self._admitted = self._hears(four, high, low)
+            self._admitted = self._allows(four, high, low)
             self._four, self._high, self._low = four, high, low
         if not self._admitted:
             self.denied += count
@@ -56,7 +56,7 @@ class Admission:
         return self.limiter.admit(four, high, low, count) if self.limiter.active else count
 
     def admits(self, address: Address) -> bool:
-        """Whether one datagram of `address` passes. Where it came from nobody knows: it does not."""
+        """True if one datagram of `address` is admitted. An unknown address is not."""
         number = number_of(address[0])
         if number is None:
             self.denied += 1
@@ -64,12 +64,12 @@ class Admission:
         self.look_at_clock()
         return self.admit(number[0], number[1], number[2], 1) > 0
 
-    def _hears(self, four: bool, high: int, low: int) -> bool:
+    def _allows(self, four: bool, high: int, low: int) -> bool:
         if self._deny is not None and self._deny.contains(four, high, low):
             return False
         return self._allow is None or self._allow.contains(four, high, low)
 
     def _forget(self) -> None:
-        """As if the last one had come from ::, which is no source."""
+        """Sets the last source to ::, which no datagram comes from."""
         self._four, self._high, self._low = False, 0, 0
-        self._admitted = self._hears(False, 0, 0)
+        self._admitted = self._allows(False, 0, 0)

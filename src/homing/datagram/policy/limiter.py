@@ -101,11 +101,11 @@ class Limiter:
         self._over = array("I", bytes(4 * entries))
 
     def look_at_clock(self) -> None:
-        """It is now; until it looks again."""
+        """Reads the clock; until the next time, that is now."""
         self._time = self._clock() * self._rate
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
-        """How many of `count` datagrams of this address may pass. Counts the others."""
+        """Returns how many of `count` datagrams of this address may pass. Counts the others."""
         if self._exempt.contains(four, high, low):
             return count
         if four:
@@ -136,7 +136,7 @@ class Limiter:
         return room
 
     def _slipping(self, place: int, over: int) -> int:
-        """How many of those above the limit pass all the same."""
+        """Returns how many of those above the limit pass all the same."""
         if self._slip == 0:
             return 0
         over += self._over[place]
@@ -145,7 +145,8 @@ class Limiter:
         return over // self._slip
 
     def _place(self, high: int, low: int) -> int:
-        """Where the bucket of a source is: of 8 places, one that it has, or the one that is (nearest to) full."""
+        """Returns the place of a source's bucket: of 8 places the one that it has, or else the one that is full, or
+        nearest to it."""
         first = self._set(high, low) * _WAYS
         fullest = first
         for place in range(first, first + _WAYS):

@@ -27,10 +27,10 @@ class RateLimit:
     exempt: networks without a limit. The default, this machine itself, is that of Knot and NSD.
     slip: each slip-th of those above the limit passes all the same: who is limited because another has forged his
         address gets through now and then. 0: none; 1: all. (RRL of DNS servers.)
-    shorten: a function that gives what is sent instead of a reply that slips: of a DNS server, the header with the bit
-        TC, for example. None: the reply as it is. Only for `reply_limit`.
+    shorten: a function that returns the data to send instead of a reply that slips: for a DNS server, the header with
+        the bit TC, for example. None: the reply as it is. Only for `reply_limit`.
     dry_run: drops nothing, and only counts what would be dropped.
-    clock: gives the time in seconds; for tests. None: the event loop's clock.
+    clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
     rate: float
@@ -54,10 +54,10 @@ class RateLimit:
         parse_networks("exempt", self.exempt)
         check_integer("slip", self.slip, 0, 1 << 20)
         if self.shorten is not None:
-            check_callable("shorten", self.shorten, "a function that takes the data of a reply and gives other data")
+            check_callable("shorten", self.shorten, "a function that takes the data of a reply and returns other data")
         check_type("dry_run", self.dry_run, bool, "True or False")
         if self.clock is not None:
-            check_callable("clock", self.clock, "a function that gives seconds, or None")
+            check_callable("clock", self.clock, "a function that returns seconds, or None")
 
     @property
     def bucket(self) -> int:
@@ -73,7 +73,7 @@ class Pacing:
     burst: bytes that go out at once, after nothing was sent for a while, and at each tick of the timer: too few, and
         the rate is not reached. None: those of 10 ms. The datagram with which the burst is used up still goes out
         whole: in t seconds, no more than `bytes_per_second * t + burst`, and one datagram.
-    clock: gives the time in seconds; for tests. None: the event loop's clock.
+    clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
     bytes_per_second: float
@@ -85,7 +85,7 @@ class Pacing:
         if self.burst is not None:
             check_integer("burst", self.burst, 0)
         if self.clock is not None:
-            check_callable("clock", self.clock, "a function that gives seconds, or None")
+            check_callable("clock", self.clock, "a function that returns seconds, or None")
 
 
 def clock_of(options: RateLimit | Pacing) -> Callable[[], float]:

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""Networks: which sources a socket hears, and which ones no limit concerns.
+"""Networks: sets of addresses, from which a socket accepts datagrams, or to which no limit applies.
 
 An address is (four, high, low): whether it is an IPv4 address, and its number in two halves of 64 bits. An IPv4 address
 that an IPv6 socket writes as `::ffff:a.b.c.d` is an IPv4 address.
@@ -17,7 +17,7 @@ from typing import TypeAlias
 from ...gen import BadOption
 
 Network: TypeAlias = str | IPv4Network | IPv6Network
-"""As an option takes it: "192.0.2.0/24", "2001:db8::/32", an address alone, or what `ipaddress.ip_network` gives."""
+"""As an option takes it: "192.0.2.0/24", "2001:db8::/32", an address alone, or a network of `ipaddress`."""
 
 Number: TypeAlias = tuple[bool, int, int]
 
@@ -57,7 +57,7 @@ class Ranges:
         self._last_low = array("Q", [last & _HALF for _, last in ranges])
 
     def contains(self, high: int, low: int) -> bool:
-        """True if a range holds this number."""
+        """True if this number is in one of the ranges."""
         left, right = 0, self._count
         while left < right:
             middle = (left + right) >> 1
@@ -73,7 +73,7 @@ class Ranges:
 
 
 class Networks:
-    """A set of networks, compiled: to ask whether it holds an address costs one binary search."""
+    """A set of networks, prepared so that finding an address in it costs one binary search."""
 
     __slots__ = ("_four", "_six")
 
@@ -92,7 +92,7 @@ class Networks:
         self._six = Ranges([_range(network) for network in collapse_addresses(six)])
 
     def contains(self, four: bool, high: int, low: int) -> bool:
-        """True if a network of the set holds this address."""
+        """True if this address is in one of the networks."""
         ranges = self._four if four else self._six
         return ranges.contains(high, low)
 

@@ -22,7 +22,7 @@ _BURST_SECONDS = 0.01  # ten ticks of such a timer
 
 
 class Sender(Protocol):
-    """What sends: a backend, or a pacer in front of it."""
+    """Sends datagrams: a backend, or a pacer in front of it."""
 
     def send(self, message: MessageUDP) -> int:
         """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait."""
@@ -32,7 +32,7 @@ class Sender(Protocol):
 
 
 class Writable(Protocol):
-    """What knows when sending can go on: the watch of a socket, or a pacer in front of it."""
+    """Calls when sending can go on: the watch of a socket, or a pacer in front of it."""
 
     def write(self, callback: Callable[[], None] | None) -> None:
         """Calls `callback` whenever sending can go on; None: not any more."""
@@ -90,7 +90,7 @@ class Pacer:
             self._timer = asyncio.get_running_loop().call_later(max(delay, _TICK), callback)
 
     def _affordable(self, messages: list[MessageUDP], now: float) -> list[int]:
-        """What those cost that may go now."""
+        """Returns the costs, in bytes of packets, of those that may go now."""
         costs: list[int] = []
         budget = (now - max(self._free, now - self._slack)) / self._seconds
         for message in messages:
@@ -110,4 +110,4 @@ def _size_of(data: Any) -> int:
     try:
         return memoryview(data).nbytes
     except (TypeError, ValueError):
-        return 0  # the backend will tell what is wrong with it
+        return 0  # the backend will say what is wrong with it

@@ -13,8 +13,8 @@ from .limits import RateLimit
 from .networks import number_of
 
 
-class Replies:
-    """What passes of the datagrams that one socket is to send. `limiter` has the counters."""
+class ReplyLimit:
+    """Limits the datagrams that one socket sends to each destination. `limiter` has the counters."""
 
     def __init__(self) -> None:
         self.limiter = Limiter()
@@ -26,13 +26,13 @@ class Replies:
         self._shorten = None if limit is None else limit.shorten
 
     def pass_on(self, message: MessageUDP) -> MessageUDP:
-        """The datagram that goes out: this one, or, where it slips, it may be a shorter one.
+        """Returns the datagram to send: `message`, or its shortened form if the limiter lets it slip.
 
         Raises `ReplyLimited`, or what `shorten` raises: then none goes out.
         """
         number = _number(message.addr)
         if number is None:
-            return message  # the backend will tell what is wrong with it
+            return message  # the backend will say what is wrong with it
         slipped = self.limiter.slipped
         if not self.limiter.admit(number[0], number[1], number[2], 1):
             raise ReplyLimited(message.addr)
@@ -41,7 +41,7 @@ class Replies:
         return MessageUDP(message.id, message.addr, self._shorten(message.data), False, message._lease, message.info)
 
     def divide(self, messages: list[MessageUDP], failures: Failures) -> tuple[list[MessageUDP], list[int]]:
-        """Those that go out, and their numbers among `messages`; `failures` gets the others."""
+        """Returns the datagrams to send, and their numbers among `messages`; adds the others to `failures`."""
         passed: list[MessageUDP] = []
         numbers: list[int] = []
         self.limiter.look_at_clock()

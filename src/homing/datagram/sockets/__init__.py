@@ -1,14 +1,16 @@
-"""Sockets: made, bound or connected, set, changed and taken over.
+"""Sockets: making, binding and connecting them, setting and changing their options, taking them over.
 
-options         SocketOptions; set_options: set on a new socket; change_options: changed while it is used
-rollback        undoes the first steps of a change whose next step has failed
-binding         from host and port to a bound socket, or an error that says what to do; connecting: to a connected one
-unix            Unix datagram sockets
-namespace       sockets in another network namespace
-multicast       groups
-inherited       sockets that the program was started with
-packet_info     asking the kernel to tell more of each packet; icmp_errors: having it queue ICMP errors
-kernel          what the kernel tells of a socket; kernel_socket: a bound socket with what the kernel has of it
-bpf             filters and steering that the kernel runs
-substitute      a network that a test has put in the system's place
+options        SocketOptions; set_options: sets them on a new socket; change_options: changes them while it is in use
+rollback       undoes the steps of a change whose next step has failed
+binding        from host and port to a bound socket; connecting: to one that sends to a peer. Both raise errors that say
+               what to do
+unix           Unix datagram sockets
+namespace      sockets in another network namespace
+multicast      joining and leaving groups
+packet_info    asking the kernel to report more of each packet; icmp_errors: having it queue ICMP errors
+bpf            filters and steering that the kernel runs
+kernel         buffers that the kernel granted, datagrams that it dropped, and the like; kernel_socket: a bound socket
+               with these
+inherited      sockets that the program was started with
+substitute     a network that a test has put in the place of the system's
 """

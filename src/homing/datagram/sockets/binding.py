@@ -130,7 +130,7 @@ def _name(number: object) -> str:
 
 
 def close_existing(existing: Existing) -> None:
-    """Closes what `duplicate` was made of: it belongs to somebody else now."""
+    """Closes the socket that `duplicate` has duplicated."""
     if isinstance(existing, socket.socket):
         existing.close()
     else:

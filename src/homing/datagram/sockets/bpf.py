@@ -42,7 +42,7 @@ REFUSE_ALL: Program = ((0x06, 0, 0, 0),)  # ret 0
 
 
 def check_program(option: str, program: object) -> None:
-    """Raises `BadOption` unless `program` has the form of one. Whether it is one, the kernel tells."""
+    """Raises `BadOption` unless `program` has the form of one. The kernel checks more when it is attached."""
     if sys.platform != "linux":
         raise BadOption(option, program, "classic BPF is for sockets of Linux only; leave it None")
     words = "give a tuple of instructions (code, jt, jf, k), as `tcpdump -dd` prints them"

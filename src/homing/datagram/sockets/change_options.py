@@ -1,7 +1,7 @@
-"""Changing what a socket has from its beginning, while it is used. Each change gives a function that undoes it.
+"""Changing the options of a socket while it is in use. Each change returns a function that undoes it.
 
-What is None is what a new socket of this system has. An undo of several steps tries all of them, and then raises what
-one of them raised.
+An option that is None is set to the value that a new socket of this system has. An undo of several
+steps tries all of them, and then raises what one of them raised.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 
 
 def resize(name: str, kernel: KernelSocket, size: int | None) -> Undo:
-    """Asks for another `receive_buffer` or `send_buffer`. What waits there stays, also if it is more. Raises
-    `BadOption`."""
+    """Asks for another `receive_buffer` or `send_buffer`. Datagrams that wait there stay, also if they take more.
+    Raises `BadOption`."""
     before, lock = getattr(kernel, name), _locks(kernel.sock)
     _resize(name, kernel, size)
 
@@ -98,11 +98,13 @@ def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
 
 def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
     """Sends multicast by another interface. Raises `BadOption`."""
-    undo = partial(set_multicast_interface, kernel.sock, before)
+    sock = kernel.sock
     with rollback_on_error() as on_error:
-        on_error(undo)  # of a socket that carries IPv4 and IPv6 one of the two may have been set
-        set_multicast_interface(kernel.sock, interface)
-    return undo
+        if sock.family == socket.AF_INET6:  # if it carries IPv4 as well, that comes second and may be refused
+            six = (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
+            on_error(partial(sock.setsockopt, *six, sock.getsockopt(*six)))
+        set_multicast_interface(sock, interface)
+    return partial(set_multicast_interface, sock, before)
 
 
 def regroup(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> Undo:
@@ -130,7 +132,7 @@ def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
 
 
 def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
-    """Lets in what `program` passes; None: everything. Raises `BadOption`."""
+    """Lets the kernel accept only what `program` passes; None: everything. Raises `BadOption`."""
     attach_filter(kernel.sock, program)
     return partial(attach_filter, kernel.sock, before)
 
@@ -169,7 +171,7 @@ ADJUSTABLE = (
     *NUMBERS,
     *("bind_device", "multicast_interface", "groups", "bpf", "reuse_port_steering"),
 )
-"""The options of a socket that can change while it is used."""
+"""The options of a socket that can change while it is in use."""
 
 
 def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOptions) -> Undo:

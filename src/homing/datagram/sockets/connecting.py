@@ -26,7 +26,7 @@ _HINTS = {
 
 
 def peers_of(host: str, port: int) -> Peers | None:
-    """The address that `host` is; None if it is a name. Never blocks."""
+    """Returns the address that `host` is; None if it is a name. Never blocks."""
     try:
         return sorted_peers(
             socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
@@ -36,7 +36,8 @@ def peers_of(host: str, port: int) -> Peers | None:
 
 
 def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
-    """What getaddrinfo(3) has found, IPv4 first: a server with a name of both kinds is bound to the IPv4 address."""
+    """Returns the results of getaddrinfo(3), IPv4 first: a server with a name of both kinds is bound to the IPv4
+    address."""
     pairs = [(int(family), address) for family, _, _, _, address in found if family in _WILDCARDS]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
 
@@ -74,7 +75,7 @@ def open_to(
 
 
 def _connect(sock: socket.socket, address: Address) -> None:
-    """What has come before the socket was connected may be anybody's: it goes."""
+    """Connects `sock`, and drops what came before: it may be anybody's."""
     sock.connect(address)
     nothing = bytearray(1)
     with suppress(OSError):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from ...gen import BadOption
-from ..address import AF_UNIX, Address, format_address, path_told
+from ..address import AF_UNIX, Address, format_address, path_of
 from .kernel import network_of
 
 _FIRST = 3
@@ -32,7 +32,7 @@ class Inherited:
     """A socket that is kept. `descriptor` is closed by `discard`.
 
     name: by which an `activation` finds it, or "".
-    network: that of the socket, as `kernel.network_of` tells it.
+    network: that of the socket, as `kernel.network_of` returns it.
     lent: the duplicate that a server uses, or has used last.
     handed_over: set once the other program that reads from it has stopped; None: no other program reads.
     holders: how often it is kept.
@@ -43,7 +43,7 @@ class Inherited:
         self.descriptor = descriptor
         self.name = name
         told = sock.getsockname()
-        self.address: Address | str = told if isinstance(told, tuple) else path_told(told)
+        self.address: Address | str = told if isinstance(told, tuple) else path_of(told)
         self.network = network_of(sock)
         self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
@@ -61,7 +61,7 @@ class Inherited:
         return self.lent is None or self.lent.fileno() < 0
 
     def lend(self) -> socket.socket:
-        """A duplicate, to be closed by who gets it."""
+        """Returns a duplicate, to be closed by the caller."""
         self.lent = socket.socket(fileno=os.dup(self.descriptor))
         return self.lent
 
@@ -90,7 +90,7 @@ def _take(descriptor: int, name: str) -> None:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these, until they are discarded as often as they were kept."""
+    """Lets `claim` find these sockets, until they are discarded as often as they were kept."""
     with _lock:
         for inherited in found:
             inherited.holders += 1
@@ -99,7 +99,7 @@ def keep(found: Iterable[Inherited]) -> None:
 
 
 def discard(gone: Iterable[Inherited]) -> None:
-    """Keeps these no longer. Duplicates that are lent out stay open."""
+    """Undoes one `keep` of each; closes those that are kept no longer. Duplicates that are lent out stay open."""
     with _lock:
         for inherited in gone:
             inherited.holders -= 1
@@ -109,22 +109,22 @@ def discard(gone: Iterable[Inherited]) -> None:
 
 
 def kept() -> list[Inherited]:
-    """All of them."""
+    """Returns all sockets that are kept."""
     with _lock:
         return _kept.copy()
 
 
 def lender_of(sock: socket.socket) -> Inherited | None:
-    """Whose duplicate `sock` is, if any's."""
+    """Returns the inherited socket that `sock` is a duplicate of; None if it is none."""
     return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
 Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
-"""Gives the addresses of which a server wants one, and its network as `kernel.network_of` tells it."""
+"""Returns the addresses of which a server wants one, and its network as `kernel.network_of` returns it."""
 
 
 def claim(activation: str | None, wanted: Wanted) -> socket.socket | None:
-    """The socket that a server which asks for this is to use; None: it binds one of its own.
+    """Returns a duplicate of the inherited socket that a server is to use; None: the server binds a socket of its own.
 
     Raises `BadOption` if the program was activated, but there is none of that name that could be used.
     """

@@ -1,4 +1,4 @@
-"""What the kernel tells about a socket: the buffers it granted, and the datagrams it dropped because we were slow."""
+"""Facts about a socket that the kernel reports: buffers it granted, datagrams it dropped because we were slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TAKEN, _GRANTED, _DROPS = 0, 1, 8  # SK_MEMINFO_RMEM_ALLOC and others, linux/in
 def kernel_drops(sock: socket.socket) -> int | None:
     """Datagrams that the kernel dropped at this socket so far, its receive buffer being full. None: not Linux.
 
-    SO_MEMINFO tells at once; SO_RXQ_OVFL would tell only with the next datagram, and so miss the tail of a burst.
+    SO_MEMINFO reports them at once; SO_RXQ_OVFL only with the next datagram, and so misses the tail of a burst.
     """
     if sys.platform != "linux":
         return None
@@ -28,7 +28,7 @@ def kernel_drops(sock: socket.socket) -> int | None:
 
 
 def network_of(sock: socket.socket) -> int:
-    """What tells the network namespace of `sock` from others; 0 where the system does not (Linux before 5.14)."""
+    """Returns a number that identifies the network namespace of `sock`; 0 if there is none (Linux before 5.14)."""
     try:
         told = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8) if sys.platform == "linux" else b""
     except OSError:
@@ -50,7 +50,7 @@ def overflows(family: int) -> int | None:
 
 
 def fullness(sock: socket.socket) -> float:
-    """How much of the receive buffer is taken by what waits there, 0 to 1. 0 where the system does not tell."""
+    """Returns the part of the receive buffer that is taken, 0 to 1; 0 if the system does not report it."""
     try:
         values = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
     except (OSError, struct.error):

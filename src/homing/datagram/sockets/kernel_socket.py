@@ -1,4 +1,4 @@
-"""A bound socket, and what the kernel has of it: granted buffers, joined groups, dropped datagrams."""
+"""A bound socket with its state in the kernel: granted buffers, joined groups, dropped datagrams."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class MulticastGroup:
 
 @dataclass(frozen=True, slots=True)
 class JoinGroup(MulticastGroup):
-    """A request to a UDP server: join this group. Joined already, it stays so. Answered with all groups that are
+    """A request to a UDP server: join this group, unless it is joined already. Answered with all groups that are
     joined."""
 
 
@@ -102,9 +102,9 @@ def _index_linux(sock: socket.socket, interface: str) -> int:
     return int(_IFREQ.unpack(answer)[1])
 
 
-def hear_own_groups_only(sock: socket.socket) -> None:
-    """What comes for groups that other sockets of this machine have joined is not for this one (Linux would hand it
-    over as well)."""
+def receive_own_groups_only(sock: socket.socket) -> None:
+    """Keeps out what is sent to groups that only other sockets of this machine have joined (by default Linux delivers
+    it as well)."""
     if _LINUX and sock.family in (socket.AF_INET, socket.AF_INET6):
         for level, option in ((socket.IPPROTO_IP, _IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)):
             if level == socket.IPPROTO_IP or sock.family == socket.AF_INET6:
@@ -143,7 +143,7 @@ class Memberships:
 
 
 def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:
-    """Joins `group`. again: which is no error if it is joined already. Raises `BadOption`."""
+    """Joins `group`. again: it may be joined already. Raises `BadOption`."""
     _change(sock, group, True, again)
 
 

@@ -1,4 +1,4 @@
-"""Options of a socket, whatever it is used for."""
+"""The options that every kind of socket has, a server's and a client's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OF_UNIX = frozenset({"path", "path_mode", "network_namespace", "receive_buffer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketOptions:
-    """How a socket is made. What is None is left as the system has it.
+    """How a socket is made. An option that is None stays as the system has it.
 
     path: bind a Unix datagram socket (unix(7)) to this file, or on Linux to a name that is no file and begins with a
         null character. `addr` of a message is then the path of the peer; "" if it has none, and cannot be answered. The
@@ -48,7 +48,7 @@ class SocketOptions:
         /proc/42/ns/net (Erlang's `{netns, _}`). Takes CAP_SYS_ADMIN. Scopes of IPv6 addresses are then to be written as
         numbers. Linux.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
-        datagrams. The system may grant less: `inspect` tells, and a warning is logged.
+        datagrams. The system may grant less: `inspect` shows it, and a warning is logged.
     reuse_port: several sockets, of several OS processes, may be bound to the same address if all ask for it: the kernel
         spreads the peers over them, and all that one peer sends meets the same one (socket(7) SO_REUSEPORT).
     broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); else that fails with EACCES.
@@ -73,15 +73,15 @@ class SocketOptions:
         offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
     reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
         order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
-        gives the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
-        a group give the same; the last one bound decides. Linux. None: by a hash of both addresses.
-    receive_local_address: `message.info` tells the address of this machine that a datagram came to, and the interface;
+        returns the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
+        a group give the same option; the last one bound decides. Linux. None: by a hash of both addresses.
+    receive_local_address: `message.info` has the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.
-    receive_tos: `message.info` tells the type of service (IPv6: traffic class): DSCP and ECN. Linux.
-    receive_ttl: `message.info` tells the time to live (IPv6: hop limit) that was left on arrival. Linux.
-    receive_timestamp: `message.info` tells when the kernel received it, in nanoseconds. Each datagram then has a
-        `PacketInfo` of its own. Linux.
+    receive_tos: `message.info` has the type of service (IPv6: traffic class): DSCP and ECN. Linux.
+    receive_ttl: `message.info` has the time to live (IPv6: hop limit) that was left on arrival. Linux.
+    receive_timestamp: `message.info` has the time at which the kernel received it, in nanoseconds. Each datagram then
+        has a `PacketInfo` of its own. Linux.
     error_queue: ICMP errors (a peer has no such port, no such host is there, too long for the path) are read, each with
         the datagram that it is about (ip(7) IP_RECVERR). Else the system keeps them from a socket that is not
         connected. Datagrams to one peer do not go out joined then, so that each error tells of one datagram; and what

@@ -1,7 +1,5 @@
-"""Packet info: asking the kernel to tell more of each packet than its payload. See ip(7), ipv6(7), socket(7), RFC 3542.
-
-How that is read is told in `backend.ancillary`.
-"""
+"""Packet info: asking the kernel to report more of each packet than its payload. See ip(7), ipv6(7), socket(7), RFC
+3542. It is read in `backend.ancillary`."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ def request_packet_info(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def _levels(sock: socket.socket) -> set[int]:
-    """A socket that also carries IPv4 within IPv6 is told of each in its own way."""
+    """Returns the levels of a socket's options; one that carries both IPv4 and IPv6 has those of both."""
     levels: set[int] = {socket.SOL_SOCKET}
     if sock.family == socket.AF_INET:
         levels.add(_IPV4)

@@ -1,4 +1,4 @@
-"""Setting what `SocketOptions` ask for: each option by its own system call, whose failure names the option.
+"""Setting `SocketOptions` on a socket: each option by its own system call, whose failure names the option.
 
 Numbers that the socket module does not name are of Linux, from include/uapi/linux/in.h and in6.h, asm-generic/socket.h.
 """
@@ -16,7 +16,7 @@ from ..address import AF_UNIX, DUAL_STACK, family_of
 from .bpf import attach_filter, attach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
 from .kernel import granted_buffer
-from .multicast import hear_own_groups_only, index_of, join
+from .multicast import index_of, join, receive_own_groups_only
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
 from .packet_info import request_packet_info
 
@@ -85,8 +85,8 @@ def _set(sock: socket.socket, name: str, value: object, level: int, option: int,
 
 
 def numbers_of(sock: socket.socket, name: str, value: Any) -> tuple[list[tuple[int, int]], int | None]:
-    """Where setsockopt(2) has an option of `NUMBERS` for this socket, as (level, option), and the number for `value`. A
-    socket that carries both IPv4 and IPv6 has both."""
+    """Returns the (level, option) pairs by which setsockopt(2) sets an option of `NUMBERS` on this socket, and the
+    number for `value`. A socket that carries both IPv4 and IPv6 has a pair for each."""
     number = MTU_DISCOVERY[value] if isinstance(value, str) else None if value is None else int(value)
     if name == "broadcast":
         return [(socket.SOL_SOCKET, socket.SO_BROADCAST)], number
@@ -103,7 +103,8 @@ def _set_number(sock: socket.socket, name: str, value: Any) -> None:
 
 
 def set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
-    """Where the system would grant less, it is asked again with the right of an administrator, if we have that."""
+    """Asks for a buffer of `size`; if the system grants less, asks again with the rights of an administrator, if we
+    have them."""
     if size is None:
         return
     _set(sock, name, size, socket.SOL_SOCKET, option, size)
@@ -111,11 +112,11 @@ def set_buffer(sock: socket.socket, option: int, name: str, size: int | None) ->
         try:
             sock.setsockopt(socket.SOL_SOCKET, _SO_FORCE[option], size)
         except PermissionError:
-            pass  # what was granted is told
+            pass  # `inspect` shows the size that was granted
 
 
 def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
-    hear_own_groups_only(sock)
+    receive_own_groups_only(sock)
     if options.multicast_interface:
         set_multicast_interface(sock, options.multicast_interface)
     bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0

@@ -15,7 +15,7 @@ from .options import SocketOptions
 Bind: TypeAlias = Callable[[str, int, SocketOptions], Any]
 """Takes host, port and options, and returns a bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for what
 this network does not have. The socket has what the endpoint, the portable backend and the error queue use of
-`socket.socket`, and a method `watch(on_error)`, which returns a `watch.Watch`: no loop knows such a socket."""
+`socket.socket`, and a method `watch(on_error)`, which returns a `backend.watch.Watch`: no loop knows such a socket."""
 
 
 class _Substitute(NamedTuple):

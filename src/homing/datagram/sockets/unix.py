@@ -42,7 +42,7 @@ class UnixSocket(socket.socket):
 
     def close(self) -> None:
         file, self._file = self._file, None
-        if file is not None and lender_of(self) is None:  # else a successor has it as well: see `meta.handing_over`
+        if file is not None and lender_of(self) is None:  # else a successor has it too
             _remove(*file)
         super().close()
 

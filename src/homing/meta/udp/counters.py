@@ -52,7 +52,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 def _protection(endpoint: Endpoint) -> dict[str, int]:
     """Counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
-    received, replies = endpoint.admission.limiter, endpoint.send_queue.replies.limiter
+    received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     return {
         "denied": endpoint.admission.denied,
         "limited": received.limited,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError
-from ...gen import DeliveryError, MailboxFull, MetaTerminated, ProcessID, SendQueueFull, Target
+from ...datagram.errors import SendQueueFull
+from ...gen import DeliveryError, MailboxFull, MetaTerminated, ProcessID, Target
 from ...node.processes.meta_process import MetaRunner
 from ...node.scheduling.activity import forget_frames
 

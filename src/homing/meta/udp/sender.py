@@ -12,17 +12,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...datagram import Endpoint, JoinGroup, LeaveGroup, MessageUDP, name_of
-from ...gen import (
-    NO_REPLY,
-    PID,
-    BufferReleased,
-    HomingError,
-    MetaTerminated,
-    NotAllowed,
-    Ref,
-    ReplyLimited,
-    Target,
-)
+from ...datagram.errors import BufferReleased, ReplyLimited
+from ...gen import NO_REPLY, PID, HomingError, MetaTerminated, NotAllowed, Ref, Target
 from ...node.logs import RateLimited
 from ...node.processes.meta_process import MetaRunner
 from .buffer_lease import BufferLeases

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...datagram import Address, format_address, peers_of, sorted_peers
-from ...gen import PID, BadOption, ConnectFailed, MetaBehavior, NotAllowed, Ref
+from ...datagram.errors import ConnectFailed
+from ...gen import PID, BadOption, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
@@ -182,7 +183,8 @@ class UDPClient(MetaBehavior):
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server. Joins
         and leaves groups."""
-        return self._started().handle_call(sender, ref, request)
+        exchange = self._exchange or self._started()
+        return exchange.handle_call(sender, ref, request)
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...datagram import Address, Endpoint, Peers, open_to, wants_packet_info
-from ...gen import ConnectFailed
+from ...datagram.errors import ConnectFailed
 from .options import UDPClientOptions
 
 

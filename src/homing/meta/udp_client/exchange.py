@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
-from ...gen import NO_REPLY, PID, BadAddress, Ref
+from ...datagram.errors import BadAddress
+from ...gen import NO_REPLY, PID, Ref
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers

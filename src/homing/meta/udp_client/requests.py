@@ -12,18 +12,15 @@ from typing import Any
 
 from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError, format_address
 from ...datagram.address import plain
-from ...gen import (
-    PID,
-    BadOption,
+from ...datagram.errors import (
     MatchFailed,
-    NotAllowed,
     PeerRefused,
     PeerUnreachable,
-    Ref,
     RequestKeyTaken,
     RequestTimeout,
     TooManyRequests,
 )
+from ...gen import PID, BadOption, NotAllowed, Ref
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
 from .options import UDPClientOptions, UDPRequest, default_plan, plan_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...datagram import Endpoint, close_existing, duplicate, open_socket, wants_packet_info
-from ...gen import BindFailed
+from ...datagram.errors import BindFailed
 from .options import UDPServerOptions
 
 

@@ -48,7 +48,9 @@ class Reconfigure:
         closed. 5: a client that is told the new address needs one round trip.
 
     Raises `BadOption` for what is no option, or cannot be changed while the server runs. What else is wrong, the caller
-    is told: `BadOption`, or `BindFailed` if the new address cannot be bound; then nothing has changed.
+    is told: `BadOption`, or `BindFailed` if the new address cannot be bound; then nothing has changed. If the system
+    refuses to undo a step that was done before, the other steps are undone all the same; a note of the error
+    (`__notes__`) and a line in the log name the one that was not.
     """
 
     __slots__ = ("changes", "grace")

@@ -179,8 +179,7 @@ class ServerState:
         if self.sender is not None:
             self.sender.endpoint = endpoint
         self.reader = self._reader_of(endpoint, Alias(*self.process.id))
-        if self._gone is not None:
-            endpoint.open(self.process.loop, self.reader.readable)
+        endpoint.open(self.process.loop, self.reader.readable)
         self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
 
     # --- facts --------------------------------------------------------------------------------------------

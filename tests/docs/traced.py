@@ -1,0 +1,75 @@
+"""Traces one datagram through an echo server and prints each function of Homing that is called, in order.
+
+Run as a program. It imports the sources even if they are compiled, since a profiler does not see compiled functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.machinery as machinery
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(sys.argv[1]).resolve()
+"""The folder that has the package `homing`."""
+
+
+def sources_only(path: str) -> machinery.FileFinder:
+    """A path hook for the package's folders: finds sources and no extensions."""
+    if not Path(path).is_relative_to(ROOT / "homing"):
+        raise ImportError
+    return machinery.FileFinder(path, (machinery.SourceFileLoader, machinery.SOURCE_SUFFIXES))
+
+
+def tracer(calls: list[str]) -> Callable[[FrameType, str, Any], None]:
+    def trace(frame: FrameType, event: str, argument: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.is_relative_to(ROOT / "homing"):
+            module = ".".join(path.relative_to(ROOT / "homing").with_suffix("").parts)
+            calls.append(f"{module}.{frame.f_code.co_qualname}")
+
+    return trace
+
+
+async def main() -> list[str]:
+    import homing
+    from homing import act, gen, meta
+
+    calls: list[str] = []
+
+    class Echo(act.Actor):
+        async def init(self) -> None:
+            self.server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=0))
+            await self.spawn_meta(self.server)
+
+        def handle_message(self, sender: gen.PID, message: Any) -> None:
+            calls.append("handle_message")
+            self.send(message.id, message.reply(message.data))
+
+        def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
+            return self.server.local_address
+
+    async with homing.start_node("road@localhost", gen.NodeOptions(slow_callback_seconds=None)) as node:
+        address = await node.call(await node.spawn(Echo), "address")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.setblocking(False)
+            for profiler in (None, tracer(calls)):  # the first datagram has made what is made only once
+                calls.clear()
+                sys.setprofile(profiler)
+                peer.sendto(b"hello", address)
+                await asyncio.get_running_loop().sock_recv(peer, 64)
+                sys.setprofile(None)
+    return calls
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.path_hooks.insert(0, sources_only)
+    sys.path_importer_cache.clear()
+    os.environ["HOMING_DATAGRAM"] = "portable"
+    print("\n".join(asyncio.run(main())))
