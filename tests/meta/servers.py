@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.util import find_spec
@@ -193,6 +194,22 @@ def in_network(command: str, function: Callable[[], T]) -> T:
 def run(command: str) -> None:
     """Runs `command` in a shell, in the network of this thread. Raises if it fails."""
     subprocess.run(["sh", "-ec", command], check=True, timeout=DEADLINE, capture_output=True)
+    if " up" in command:
+        until_links_work()
+
+
+def until_links_work() -> None:
+    """Waits until nothing is dropped any more that is sent on links which were just set up.
+
+    The kernel begins to send on them a moment later; if links come and go elsewhere on this machine, up to a second.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        links = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout.splitlines()
+        if all("state UP" in link or "state UNKNOWN" in link for link in links if "LOWER_UP" in link):
+            return
+        time.sleep(0.002)
+    raise AssertionError("links that were set up do not work")
 
 
 @cache
