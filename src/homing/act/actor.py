@@ -1,4 +1,4 @@
-"""Actor: the behavior that users derive from. What it can do, each in a line or two over the runtime's parts."""
+"""Actor: the behavior that users derive from. Each of its methods is a line or two over the parts of the runtime."""
 
 from __future__ import annotations
 
@@ -61,11 +61,9 @@ _SHARED = ActorHooks(None, None)
 class Actor(ProcessBehavior):
     """A process: private state, one mailbox, one message at a time.
 
-    Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists
-    them). Each
-    may be `def` or `async def`. To stop, raise `gen.TerminateNormal` or `gen.TerminateShutdown`; any other
-    exception is a
-    crash: logged once with its traceback, told to links and monitors.
+    Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists them).
+    Each may be `def` or `async def`. To stop, raise `gen.TerminateNormal` or `gen.TerminateShutdown`; any other
+    exception is a crash: logged once with its traceback, told to links and monitors.
 
     trap_exit: exit signals come to `handle_message` as `gen.MessageExitPID` and its kin, but for the parent's.
     split_handle: what is sent by name comes to `handle_message_name` and `handle_call_name`, what is sent by alias to

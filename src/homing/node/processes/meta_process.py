@@ -1,9 +1,7 @@
 """The meta-process at run time: `start` on one side, the mailbox on the other, one alias, one end.
 
-`start` runs as a task if it is `async def`, else in a thread of its own. What it sends from that thread is handed
-to the
-loop. The behavior's `terminate` runs exactly once, whichever side ends first; a blocking `start` is to be unblocked
-by it.
+`start` runs as a task if it is `async def`, else in a thread of its own; messages sent from that thread are handed to
+the loop. The behavior's `terminate` runs exactly once, whichever side ends first; it has to unblock a blocking `start`.
 """
 
 from __future__ import annotations
