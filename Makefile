@@ -58,10 +58,11 @@ test: lint
 	@$(MAKE) --no-print-directory test-interpreted
 	@echo "make test took $$(($$(date +%s) - $(START))) s"
 
-# Where the extensions cannot be built there is no such run: all tests then run interpreted.
+# Without a compiler or the headers there is no such run: all tests then run interpreted.
+HEADER = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 test-compiled: $(VENV)/.dev
-	@if [ -n "$$(find src -name '*.so')" ] || command -v $${CC:-cc} >/dev/null; then $(call run,compiled); \
-	else echo 'there is no C compiler: all tests run interpreted'; $(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS); fi
+	@if [ -e "$(HEADER)" ] && command -v $${CC:-cc} >/dev/null; then $(call run,compiled); \
+	else echo 'no C compiler or Python headers: all tests run interpreted'; $(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS); fi
 
 # The same sources without the extensions, as they run where these cannot be built; of the tests those that this changes.
 INTERPRETED := build/interpreted

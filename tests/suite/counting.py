@@ -30,11 +30,11 @@ TOP = "top"
 
 
 class Record:
-    """Functions executed and excused, with the variants of each; cases; seconds. Goes from part to part as JSON."""
+    """Functions executed, with the variants of each, and skipped; cases; seconds. Goes from part to part as JSON."""
 
     def __init__(self) -> None:
         self.executed: dict[str, set[str]] = {}
-        self.excused: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
         self.cases = 0
         self.seconds = 0.0
 
@@ -43,9 +43,7 @@ class Record:
         function = report.nodeid.partition("[")[0]
         if report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            reason = reason.removeprefix("Skipped: ")
-            if is_excused(reason):
-                self.excused[function] = reason
+            self.skipped[function] = reason.removeprefix("Skipped: ")
         elif report.when == "call":
             self.cases += 1
             variants = [str(value) for name, value in report.user_properties if name == "variant"]
@@ -62,19 +60,24 @@ class Record:
     def allowances(self) -> dict[str, int]:
         """Functions by area that this machine has not what they need for."""
         found: dict[str, int] = {}
-        for function in self.excused.keys() - self.executed.keys():
-            found[area_of(function)] = found.get(area_of(function), 0) + 1
+        for function, reason in self.not_executed():
+            if is_excused(reason):
+                found[area_of(function)] = found.get(area_of(function), 0) + 1
         return found
+
+    def not_executed(self) -> list[tuple[str, str]]:
+        """Functions of which each variant was skipped, and why."""
+        return sorted((function, why) for function, why in self.skipped.items() if function not in self.executed)
 
     def dump(self) -> dict[str, Any]:
         executed = {function: sorted(variants) for function, variants in self.executed.items()}
-        return {"executed": executed, "excused": self.excused, "cases": self.cases, "seconds": self.seconds}
+        return {"executed": executed, "skipped": self.skipped, "cases": self.cases, "seconds": self.seconds}
 
     def load(self, stored: dict[str, Any]) -> None:
         """Adds what an earlier part has counted."""
         for function, variants in stored["executed"].items():
             self.executed.setdefault(function, set()).update(variants)
-        self.excused = {**stored["excused"], **self.excused}
+        self.skipped = {**stored["skipped"], **self.skipped}
         self.cases += stored["cases"]
         self.seconds += stored["seconds"]
 
@@ -168,9 +171,8 @@ class Counting:
         terminalreporter.write_line(
             f"{sum(areas.values())} functions in {self.record.cases} cases, {self.record.seconds:.0f} s"
         )
-        for function, reason in sorted(self.record.excused.items()):
-            if function not in self.record.executed:
-                terminalreporter.write_line(f"not executed: {function}: {reason}", yellow=True)
+        for function, reason in self.record.not_executed():
+            terminalreporter.write_line(f"not executed: {function}: {reason}", yellow=True)
         for line in self.wrong:
             terminalreporter.write_line(f"too few: {line}; see {FLOORS}", red=True)
 

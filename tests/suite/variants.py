@@ -6,6 +6,9 @@
 `loops`: an asynchronous test, on asyncio's loop and on uvloop.
 `once`: in a module with these marks, a test that meets neither.
 
+A test has `backends` if datagrams go through a backend in it, and `loops` if the loop has a part in what it shows: the
+watching of a socket begins, rests or ends; there are timers, threads, or names to be resolved.
+
 A test with both marks runs three times, not four: native on asyncio, portable on asyncio, native on uvloop. A backend
 never meets the loop. What does is the watch of a socket's descriptor, which is the same for both; and the loops do not
 know what reads the socket. So a fault of a backend shows on either loop, and one in how a loop watches with either
