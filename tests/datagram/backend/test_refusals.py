@@ -98,12 +98,9 @@ def test_the_length_that_was_refused_as_a_run_is_remembered() -> None:
     in_network(SHORT_PACKETS, body)
 
 
+@pytest.mark.backends("native")  # the other sends no runs
 @needs_namespaces
-def test_a_refusal_is_forgotten_after_ten_minutes_for_ways_change(
-    backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if backend == "portable":
-        pytest.skip("sends no runs")
+def test_a_refusal_is_forgotten_after_ten_minutes_for_ways_change(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("homing.datagram.backend.native.monotonic", lambda: now[0])
 

@@ -20,7 +20,7 @@ from homing.datagram.failures import Failures
 from homing.datagram.policy.pacing import Pacer
 
 from ...support import DEADLINE, eventually, examples
-from ..traffic import HOSTS, Receiver, datagrams_of, joins, opened, received
+from ..traffic import HOSTS, Receiver, datagrams_of, opened, received
 
 HEADERS = 28
 
@@ -178,8 +178,6 @@ async def test_what_waits_for_its_turn_goes_out_in_order_by_the_timer(host: str)
 async def test_runs_stay_runs() -> None:
     clock = Clock()
     with opened() as endpoint, Receiver() as receiver:
-        if not joins(endpoint):
-            pytest.skip("this backend sends one by one")
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         endpoint.send_queue.pace(Pacing(bytes_per_second=1000, burst=999, clock=clock))
         datagrams = messages(30)
