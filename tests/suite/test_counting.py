@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from . import counting
 from .counting import Record, area_of, merged, shortfalls, with_allowances
 from .inner import pytest_in
+from .runs import ROOT, RUNS
 
 TESTS = {
     "one/test_one.py": "def test_a(): pass\ndef test_b(): pass",
@@ -166,6 +168,12 @@ def test_less_than_a_floor_is_found(
     floors: dict[str, int], counts: dict[str, int], allowances: dict[str, int], wrong: list[str]
 ) -> None:
     assert list(shortfalls(floors, counts, allowances)) == wrong
+
+
+def test_every_run_has_floors() -> None:
+    floors = tomllib.loads((ROOT / counting.FLOORS).read_text())
+    assert floors.keys() == RUNS.keys()
+    assert all(min(table.values()) > 0 for table in floors.values())
 
 
 def test_floors_are_those_of_a_machine_that_lacks_nothing() -> None:
