@@ -51,8 +51,10 @@ def nothing_is_left_behind() -> Iterator[None]:
 @pytest.fixture
 async def node() -> AsyncIterator[homing.Node]:
     """A running node. After the test it stops, and no process, meta-process or task of it is left."""
-    # no watchdog, which a busy machine could rouse
-    options = gen.NodeOptions(handle_signals=False, stop_timeout=2.0, slow_callback_seconds=None)
+    # No watchdog, which a busy machine could rouse; and slices that are not over before what was just sent is handled.
+    options = gen.NodeOptions(
+        handle_signals=False, stop_timeout=2.0, slow_callback_seconds=None, turn_seconds=0.02, slice_seconds=0.05
+    )
     async with homing.start_node("test@localhost", options) as running:
         yield running
     info = running.info()

@@ -48,6 +48,7 @@ async def test_a_meta_process_is_reached_by_its_alias_and_answers(node: homing.N
     parent, alias = await start(node, source)
     assert (source.process.id, source.process.parent) == (alias, parent)
     await probe.do(lambda actor: (actor.send(alias, "one"), actor.send_alias(alias, "two")))
+    await eventually(lambda: len(source.got) == 2, "the second message")
     assert source.got == [(probe.pid, "one"), (probe.pid, "two")]
     assert await node.call(alias, "what?") == ("answer", "what?")
     assert await probe.do(lambda actor: actor.call(alias, "what?")) == ("answer", "what?")
