@@ -6,10 +6,12 @@ import enum
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from ...gen import HomingError
+
 State = TypeVar("State", bound=enum.Enum)
 
 
-class IllegalTransition(RuntimeError):
+class IllegalTransition(HomingError, RuntimeError):
     """A state was to be followed by one that must not follow it: a fault of Homing's."""
 
 
