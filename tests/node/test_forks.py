@@ -318,9 +318,10 @@ async def inner(node):
 child = fork.Process(target=lambda: homing.run(inner, name="inner@localhost", uvloop={uvloop}))
 child.start()
 await asyncio.to_thread(child.join)
+say("code", child.exitcode)
 """
     with program(body, uvloop=uvloop) as running:
-        assert [running.line() for _ in range(2)] == ["inner inner@localhost True", "inner stopped"]
+        assert [running.line() for _ in range(3)] == ["inner inner@localhost True", "inner stopped", "code 0"]
         assert running.answers()
         assert running.stop() == ("stopped", 0)
 

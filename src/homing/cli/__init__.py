@@ -12,9 +12,12 @@ logs          log lines on the terminal
 
 import sys
 
+from ..node.output import secure_standard_streams
+
 
 def main() -> None:
     """Runs the command line. Without the extra `cli` it says how to get it."""
+    secure_standard_streams()
     try:
         from .app import app
     except ModuleNotFoundError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from ..node.output import tell
+
 
 class PlainFormatter(logging.Formatter):
     """Escapes what would steer a terminal, and indents each line of a record but the first. An exception's text may
@@ -25,8 +27,18 @@ def escaped(line: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
+class StderrHandler(logging.Handler):
+    """Writes records to stderr. What nobody there takes is lost, and counted: see `node.output`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tell(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
 def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
     """Has the log printed. Does nothing where logging has been set up."""
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setFormatter(PlainFormatter(text, prefix))
     logging.basicConfig(level=level, handlers=[handler])
