@@ -91,7 +91,7 @@ cdef class Outbox:
 
         Raises what is wrong with address, info or data; then nothing was taken in.
         """
-        cdef object data = message.data
+        cdef object data
         cdef Py_ssize_t length
         cdef void* memory
         cdef Entry* entry = NULL
@@ -101,8 +101,11 @@ cdef class Outbox:
         cdef uint64_t aligned[CONTROL_WORDS]  # as a `cmsghdr` is to be
         cdef char* marks = <char*> aligned
         cdef int name_length, marked = 0, filled = self._filled
+        if message is None:
+            raise TypeError("None is no datagram: give a MessageUDP")
         if filled == VECTORS:
             return False
+        data = message.data
         name_length = PEERS.raw(family, message.addr, &peer, name)
         if message.info is not None:
             marked = _write_marks(message.info, &peer, marks)
