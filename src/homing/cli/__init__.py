@@ -5,7 +5,7 @@ run           runs a service (`homing run`); target: loads `module:attribute`; p
 upgrade       `homing run --takeover`: takes over the sockets of a running service, and hands them over;
               upgrade_signal: SIGUSR2, which asks for it
 tree          prints what runs on a node (`homing tree`); snapshot: collects what it prints
-control       the control socket of a node; asking: its client
+control       the control socket of a node; asking: its client; directory: where the sockets are
 demo          `homing demo`; load: sends packets to it
 bench         `homing bench`; bench_load: sends packets; bench_homing, bench_bare: the processes that it measures
 logs          log lines on the terminal

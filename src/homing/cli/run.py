@@ -8,7 +8,8 @@ import traceback
 
 from .. import gen
 from ..node import Node
-from .control import Control, ControlError, NameInUse, open_control
+from .control import Control, NameInUse, open_control
+from .directory import ControlError
 from .snapshot import Snapshot, look
 from .tree import count, number, printable
 from .upgrade import Upgrade, offer, take_over

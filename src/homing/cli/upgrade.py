@@ -17,7 +17,8 @@ from ..meta.upgrade.predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 from ..node import Node
 from ..node.node import internals
 from . import upgrade_signal
-from .control import check_directory, path_of
+from .control import require_unix_sockets
+from .directory import ControlError, path_of
 
 FLAG = "--takeover"
 
@@ -31,15 +32,16 @@ descriptor, of which there may be none left."""
 
 
 def take_over(node: Node) -> TakeOver:
-    """The node of this name that runs on this machine, to be taken over from. Raises `ControlError`, `OSError`."""
+    """The node of this name that runs on this machine, to be taken over from. Raises `ControlError`."""
     return TakeOver(node, _path(node))
 
 
 def _path(node: Node) -> str:
-    path = path_of(node.name, "takeover")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    check_directory(path.parent)
-    return str(path)
+    require_unix_sockets()
+    try:
+        return str(path_of(node.name, "takeover"))
+    except OSError as error:
+        raise ControlError(f"there is no place for the sockets of {node.name}: {error}; set XDG_RUNTIME_DIR") from None
 
 
 def offer(node: Node) -> str:
