@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
 from ...datagram.address import is_numeric
-from ...datagram.sockets.change_options import ADJUSTABLE, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
 from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
 from ...gen.options import check_seconds
@@ -91,7 +91,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
     notes tell of."""
     endpoint = state.endpoint
-    before = replace(state.options, groups=endpoint.kernel.memberships.groups)
+    before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     with rollback_on_error() as on_error:
@@ -101,7 +101,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
-            if _differ(before, now, name):
+            if _differ(before, now, name) or (name in BY_INTERFACE and name in request.changes):
                 on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
