@@ -102,6 +102,7 @@ class Pool(Actor):
         With a keyed route they get their share once all that waits at workers and is in hand has been handled; what
         comes meanwhile waits.
         """
+        self._process.core.require_thread()
         return await self._forwarder.workers.add(n)
 
     def remove_workers(self, n: int) -> int:
@@ -110,4 +111,5 @@ class Pool(Actor):
         Gives the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get their
         share as in `add_workers`.
         """
+        self._process.core.require_thread()
         return self._forwarder.workers.remove(n)

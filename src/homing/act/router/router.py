@@ -143,15 +143,18 @@ class Router(Actor):
 
     def routes(self) -> tuple[RouteInfo, ...]:
         """The routes as they are now, in the order in which they were added."""
+        self._process.core.require_thread()
         return self._keeper.infos()
 
     async def add_route(self, spec: RouteSpec) -> None:
         """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
         then there is none. Meanwhile the router's mailbox waits."""
+        self._process.core.require_thread()
         await self._keeper.add(spec)
 
     def remove_route(self, name: str) -> bool:
         """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        self._process.core.require_thread()
         return self._keeper.remove(name)
 
     async def replace_route(self, name: str, spec: RouteSpec) -> None:
@@ -160,16 +163,19 @@ class Router(Actor):
 
         Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
         """
+        self._process.core.require_thread()
         await self._keeper.replace(name, spec)
 
     def disable_route(self, name: str) -> None:
         """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
         Ergo. Raises `RouteUnknown`."""
+        self._process.core.require_thread()
         self._keeper.disable(name)
 
     async def enable_route(self, name: str) -> None:
         """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
         `init` of that process raises: then it stays disabled."""
+        self._process.core.require_thread()
         await self._keeper.enable(name)
 
 

@@ -9,6 +9,7 @@ import struct
 import sys
 
 from ...gen import BadOption
+from .forks import close_in_forks
 from .namespace import in_network_of
 
 # linux/include/uapi/linux/netlink.h, rtnetlink.h, if_link.h
@@ -42,6 +43,7 @@ def open_links(sock: socket.socket) -> Links | None:
 
 def _open() -> socket.socket:
     links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    close_in_forks(links, socket.socket.close)
     try:
         links.bind((0, _RTMGRP_LINK))
     except BaseException:

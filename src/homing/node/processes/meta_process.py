@@ -140,11 +140,13 @@ class MetaRunner(Activity):
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.core.require_thread()
         self.limit = limit
         self.guarded = True
 
     def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        self.core.require_thread()
         return self.core.make_inlet(self, to, high, low, ready, overflow)
 
     @property
