@@ -42,8 +42,8 @@ def open_links(sock: socket.socket) -> Links | None:
 
 
 def _open() -> socket.socket:
-    links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-    close_in_forks(links, socket.socket.close)
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+    links = close_in_forks(socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE), socket.socket.close)
     try:
         links.bind((0, _RTMGRP_LINK))
     except BaseException:
