@@ -5,11 +5,13 @@ They are also found under their old names in `gen`.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..gen.errors import CallTimeout, HomingError
 
 __all__ = [
+    "AddressRefused",
     "BadAddress",
     "BatchEnded",
     "BindFailed",
@@ -49,6 +51,19 @@ class BadAddress(HomingError, ValueError):
     def __init__(self, address: Any, why: str) -> None:
         super().__init__(f"cannot send to {address!r}: {why}")
         self.address = address
+
+
+class AddressRefused(BadAddress, OSError):
+    """A `BadAddress` for which the system has a number as well, its `errno`: port 0, or a broadcast address that the
+    socket may not send to."""
+
+    def __init__(self, address: Any, why: str, number: int) -> None:
+        super().__init__(address, why)
+        self.errno = number
+        self.strerror = os.strerror(number)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class SendQueueFull(HomingError):

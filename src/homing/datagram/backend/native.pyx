@@ -11,11 +11,12 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
-from ..address import family_of
+from ..address import family_of, send_refused
 from ..policy.admission cimport Admission
 from .arena cimport SLOTS, Arena, Slot, InfoReader, give_back, take
 from ..message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
+from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
@@ -71,6 +72,8 @@ cdef class NativeBackend:
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef Outbox _outbox
+    cdef object _own  # recognizes the socket's own address
+    cdef int _own_port  # as it is on the wire
     cdef public Admission admission  # None: whatever comes becomes a message
     cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
@@ -81,6 +84,8 @@ cdef class NativeBackend:
     def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         self._fd = sock.fileno()
         self._family = family_of(sock)
+        self._own = OwnAddress(sock)
+        self._own_port = socket.htons(self._own.port)
         self._size = buffer_size
         self._train = 1.0
         self._read_size = 0.0
@@ -314,7 +319,9 @@ cdef class NativeBackend:
             try:
                 while index < count:
                     message = messages[index]
-                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
+                    if not outbox.add(
+                        self._family, message, index, 0 if index < alone else self._gso_limit, self._own, self._own_port
+                    ):
                         break
                     index += 1
             except Exception as error:
@@ -345,7 +352,7 @@ cdef class NativeBackend:
                 suspect = outbox.entries[0].segment
                 refusal = number
             elif sent < 0:
-                failures.append((start, OSError(number, os.strerror(number))))
+                failures.append((start, send_refused(number, (<MessageUDP> messages[start]).addr)))
                 start += 1
                 suspect = tries = 0
             outbox.clear()
