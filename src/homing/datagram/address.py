@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..gen import BadOption
-from .errors import AddressRefused, BadAddress, BindFailed
+from .errors import AddressRefused, BadAddress, BindFailed, BroadcastRefused
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
@@ -122,7 +122,7 @@ _UNSPECIFIED = frozenset({bytes(4), bytes(16), bytes(10) + b"\xff\xff" + bytes(4
 def send_refused(number: int, address: Any) -> OSError:
     """Returns the error for a datagram to `address` that the system has refused with the errno `number`."""
     if number == errno.EACCES and isinstance(address, tuple) and address[0] == "255.255.255.255":
-        return AddressRefused(address, "it is a broadcast address; give broadcast=True", number)
+        return BroadcastRefused(address, "it is a broadcast address; give broadcast=True", number)
     return OSError(number, os.strerror(number))
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "BadAddress",
     "BatchEnded",
     "BindFailed",
+    "BroadcastRefused",
     "BufferReleased",
     "ConnectFailed",
     "MatchFailed",
@@ -54,16 +55,19 @@ class BadAddress(HomingError, ValueError):
 
 
 class AddressRefused(BadAddress, OSError):
-    """A `BadAddress` for which the system has a number as well, its `errno`: port 0, or a broadcast address that the
-    socket may not send to."""
+    """A `BadAddress` for which the system has a number as well, its `errno`: that of port 0 is `EINVAL`."""
 
     def __init__(self, address: Any, why: str, number: int) -> None:
-        super().__init__(address, why)
+        super().__init__(address, f"{os.strerror(number)} ({why})")
         self.errno = number
         self.strerror = os.strerror(number)
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class BroadcastRefused(AddressRefused, PermissionError):
+    """255.255.255.255, to which the socket may not send (`EACCES`)."""
 
 
 class SendQueueFull(HomingError):
