@@ -5,14 +5,17 @@ They are also found under their old names in `gen`.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..gen.errors import CallTimeout, HomingError
 
 __all__ = [
+    "AddressRefused",
     "BadAddress",
     "BatchEnded",
     "BindFailed",
+    "BroadcastRefused",
     "BufferReleased",
     "ConnectFailed",
     "MatchFailed",
@@ -49,6 +52,22 @@ class BadAddress(HomingError, ValueError):
     def __init__(self, address: Any, why: str) -> None:
         super().__init__(f"cannot send to {address!r}: {why}")
         self.address = address
+
+
+class AddressRefused(BadAddress, OSError):
+    """A `BadAddress` for which the system has a number as well, its `errno`: that of port 0 is `EINVAL`."""
+
+    def __init__(self, address: Any, why: str, number: int) -> None:
+        super().__init__(address, f"{os.strerror(number)} ({why})")
+        self.errno = number
+        self.strerror = os.strerror(number)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BroadcastRefused(AddressRefused, PermissionError):
+    """255.255.255.255, to which the socket may not send (`EACCES`)."""
 
 
 class SendQueueFull(HomingError):

@@ -1,4 +1,4 @@
-"""Events of the network interfaces that a socket can use, and the routes there: rtnetlink(7). Linux."""
+"""The network interfaces that a socket can use: their events, addresses and routes. Linux: rtnetlink(7)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import socket
 import struct
 import sys
+from collections.abc import Iterator
 
 from ...gen import BadOption
 from .forks import close_in_forks
@@ -24,7 +25,12 @@ _IFINFOMSG = struct.Struct("=BxHiII")
 _RTMSG = struct.Struct("=8BI")
 _RTATTR = struct.Struct("=HH")
 _RTA_DST, _RTA_OIF = 1, 4
+_NLM_F_DUMP = 0x300
+_RTM_NEWADDR, _RTM_GETADDR = 20, 22
+_IFADDRMSG = struct.Struct("=BxxxI")
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
 
+_NO_ROUTE = b"none"
 _ROOM = 65536
 _AT_A_STRETCH = 64
 """Reads at most that one call makes: where many interfaces come and go, the loop calls again."""
@@ -105,11 +111,12 @@ class Links:
             return 0
         while (answer := self._read(self._sequence)) == b"":
             pass  # events that came before the answer, which the kernel gives while it is asked
-        return 0 if answer is None else _outgoing(answer)
+        route = b"" if answer is None else answer[_RTMSG.size :]
+        return int.from_bytes(dict(_attributes(route)).get(_RTA_OIF, b""), sys.byteorder)
 
     def _read(self, sequence: int = -1) -> bytes | None:
-        """Reads once. Returns the answer of that sequence number, b"" if there is none, and None if there is nothing to
-        read."""
+        """Reads once. Returns the body of the answer of that sequence number, b"" if there is none, and None if there
+        is nothing to read."""
         try:
             data = self._sock.recv(_ROOM)
         except OSError as error:
@@ -118,15 +125,11 @@ class Links:
                 return b""
             return None
         answer = b""
-        while len(data) >= _NLMSGHDR.size:
-            size, kind, _, number, _ = _NLMSGHDR.unpack_from(data)
-            if size < _NLMSGHDR.size:
-                break
+        for kind, number, body in _messages(data):
             if number == sequence:
-                answer = data[:size]
+                answer = body if kind == _RTM_NEWROUTE else _NO_ROUTE
             elif kind == _RTM_DELLINK:
-                self._note_end(data[_NLMSGHDR.size : size])
-            data = data[(size + 3) & ~3 :]
+                self._note_end(body)
         return answer
 
     def _note_end(self, body: bytes) -> None:
@@ -135,17 +138,47 @@ class Links:
             self._ended.add(index)
 
 
-def _outgoing(answer: bytes) -> int:
-    """The index of the interface, of an answer to RTM_GETROUTE."""
-    _, kind, _, _, _ = _NLMSGHDR.unpack_from(answer)
-    if kind != _RTM_NEWROUTE:
-        return 0  # NLMSG_ERROR: there is no route
-    place = _NLMSGHDR.size + _RTMSG.size
-    while place + _RTATTR.size <= len(answer):
-        size, name = _RTATTR.unpack_from(answer, place)
+def local_addresses(sock: socket.socket) -> frozenset[tuple[bytes, int]]:
+    """Returns the addresses of this machine in the network namespace of `sock`, packed, each with the index of its
+    interface. Those of interfaces only: 127.0.0.0/8 has more. None where the system does not tell."""
+    if sys.platform != "linux":
+        return frozenset()
+    try:
+        return in_network_of(sock, _addresses)
+    except (OSError, BadOption):
+        return frozenset()
+
+
+def _addresses() -> frozenset[tuple[bytes, int]]:
+    found: set[tuple[bytes, int]] = set()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as links:
+        links.settimeout(1.0)
+        body = _IFADDRMSG.pack(socket.AF_UNSPEC, 0)
+        links.send(_NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETADDR, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0) + body)
+        while True:
+            for kind, _, message in _messages(links.recv(_ROOM)):
+                if kind != _RTM_NEWADDR:
+                    return frozenset(found)  # NLMSG_DONE, or NLMSG_ERROR
+                _, index = _IFADDRMSG.unpack_from(message)
+                values = dict(_attributes(message[_IFADDRMSG.size :]))
+                found.add((values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS, b""), index))
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The messages of a read: kind, sequence number, body."""
+    while len(data) >= _NLMSGHDR.size:
+        size, kind, _, number, _ = _NLMSGHDR.unpack_from(data)
+        if size < _NLMSGHDR.size:
+            break
+        yield kind, number, data[_NLMSGHDR.size : size]
+        data = data[(size + 3) & ~3 :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes of a message: name, value."""
+    while len(data) >= _RTATTR.size:
+        size, name = _RTATTR.unpack_from(data)
         if size < _RTATTR.size:
             break
-        if name == _RTA_OIF:
-            return int.from_bytes(answer[place + _RTATTR.size : place + size], sys.byteorder)
-        place += (size + 3) & ~3
-    return 0
+        yield name, data[_RTATTR.size : size]
+        data = data[(size + 3) & ~3 :]
