@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
-    PID,
     Alias,
     CallToSelf,
     MessagePriority,
@@ -48,7 +47,7 @@ class Calls:
         check_seconds("timeout", timeout)
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
         self._start_waiting(waiter)
         return waiter.take() if waiter.done else await self.wait(waiter, timeout)
@@ -60,7 +59,7 @@ class Calls:
         check_seconds("timeout", timeout)
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
         self._start_waiting(waiter)
@@ -125,7 +124,7 @@ class Calls:
         waiter.finish(None, error)
 
     def forward(
-        self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
+        self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
         callee = self._callee(process, to)
