@@ -31,7 +31,7 @@ class Announcer(act.Actor):
 
     def handle_message(self, sender, message):
         if isinstance(message, meta.MessageUDP):
-            if len(self.listeners) >= MOST_LISTENERS:
+            if len(self.listeners) >= MOST_LISTENERS or message.addr in self.listeners:
                 return
             self.listeners[message.addr] = None
             print(len(self.listeners), "listening", flush=True)
@@ -40,4 +40,5 @@ class Announcer(act.Actor):
                 self.send(self.udp, meta.MessageUDP(None, addr, message))
 
 
-homing.run(Announcer, int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+if __name__ == "__main__":
+    homing.run(Announcer, int(sys.argv[1]) if len(sys.argv) > 1 else 4000)

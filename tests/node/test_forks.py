@@ -250,7 +250,7 @@ if child == 0:
     {leave}
 code = os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
 say("code", code)
-await asyncio.to_thread(say, "woken by a thread")
+say(await asyncio.to_thread(lambda: "woken by a thread"))
 """
     with program(body, uvloop=uvloop) as running:
         code = {"sys.exit(3)": 3, "os._exit(3)": 3, "raise ValueError": 1, "return": 0}[leave]

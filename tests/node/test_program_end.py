@@ -160,8 +160,7 @@ LEFT = {
 }
 
 
-@loops
-@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize(("left", "uvloop"), [(left, number % 2 == 1) for number, left in enumerate(LEFT)])
 def test_what_a_handler_has_left_behind_does_not_hold_the_program(left: str, uvloop: bool) -> None:
     body = f"""
 THREAD = gen.ProcessOptions(thread=True)
@@ -213,8 +212,7 @@ async def main(node):
 # --- a second signal ---------------------------------------------------------------------------------------------
 
 
-@loops
-@pytest.mark.parametrize("delay", [0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.4])
+@pytest.mark.parametrize(("delay", "uvloop"), [(0.0, False), (0.01, True), (0.05, False), (0.1, True), (0.2, False)])
 @pytest.mark.parametrize("body", [LOOPS, LOOPS.replace("await asyncio.sleep(0.01)", "await node.wait(); break")])
 def test_two_signals_shortly_after_each_other_stop_an_idle_program_in_order(
     delay: float, body: str, uvloop: bool

@@ -128,17 +128,17 @@ class Actor(ProcessBehavior):
 
     # --- callbacks: what happens where a class does not define them -----------------------------------------
 
-    def handle_message(self, sender: PID, message: Any) -> Result:
+    def handle_message(self, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
         self._warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
-    def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
+    def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
         self._warn(f"{kind} by name", "unhandled message of type %s to %r from %s", kind, name, sender)
         return None
 
-    def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
+    def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
         self._warn(f"{kind} by alias", "unhandled message of type %s to %s from %s", kind, alias, sender)
         return None
@@ -259,7 +259,13 @@ class Actor(ProcessBehavior):
         self._process.messages_out += 1
 
     def forward(
-        self, to: Target, message: Any, *, sender: PID, ref: Ref | None = None, priority: MessagePriority = _NORMAL
+        self,
+        to: Target,
+        message: Any,
+        *,
+        sender: PID | Alias,
+        ref: Ref | None = None,
+        priority: MessagePriority = _NORMAL,
     ) -> None:
         """Passes on a message, or with `ref` a request, as if `sender` had sent it to `to`: the answer goes to the
         original caller, who is told at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.

@@ -17,8 +17,8 @@ from ..node import run as run_node
 from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
-from .control import ControlError
 from .demo import demo as run_demo
+from .directory import ControlError
 from .logs import log_to_stderr
 from .processes import Processes
 from .run import say, serve

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..node.signals import Late, ignore_late_signals_at_exit, replace_handlers
+from . import upgrade_signal
 
 Say = Callable[[str], None]
 
@@ -50,7 +51,7 @@ class Processes:
         before: dict[int, Any] = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_DFL)
         for number in before:
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGUSR2, self._no_upgrade)
+        upgrade_signal.call(self._no_upgrade)
         code = max(await asyncio.gather(*[self._keep(command) for command in self._commands]))
         ignore_late_signals_at_exit()
         late = Late(self._stopped_at, before)

@@ -35,7 +35,7 @@ class PoolHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of workers, passes on the rest."""
         if isinstance(message, MessageDownPID):
             workers = self.behavior._forwarder.workers
@@ -60,7 +60,7 @@ class Pool(Actor):
     _runtime_hooks: ClassVar[type[ProcessHooks]] = PoolHooks
     _forwarder: Forwarder
 
-    def handle_forward_failed(self, sender: PID, message: Any) -> None:
+    def handle_forward_failed(self, sender: Any, message: Any) -> None:
         """With `overflow="drop"`: there was no room, this message is dropped (and counted). A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:

@@ -59,7 +59,7 @@ class RouterHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of the routes' processes, passes on the rest."""
         keeper = self.behavior._keeper
         if isinstance(message, MessageDownPID) and keeper.minds(message.pid):
@@ -85,7 +85,7 @@ class Router(Actor):
 
     # --- callbacks ----------------------------------------------------------------------------------------
 
-    def route_message(self, sender: PID, message: Any) -> Choice:
+    def route_message(self, sender: Any, message: Any) -> Choice:
         """Where a message goes: the name of a route, a tuple of names (each gets it), or `act.DISCARD`. A plain `def`.
         Raising ends the router."""
         return DISCARD
@@ -94,7 +94,7 @@ class Router(Actor):
         """Where a request goes: the name of one route, or `act.DISCARD`. A plain `def`. By default as a message."""
         return self.route_message(sender, request)
 
-    def handle_route_failed(self, route: str, sender: PID, message: Any, error: HomingError) -> None:
+    def handle_route_failed(self, route: str, sender: Any, message: Any, error: HomingError) -> None:
         """A message could not be routed: it is counted, and dropped. A plain `def`. By default it is logged, at a
         bounded rate. Requests do not come here: their callers get the error."""
         self._warn(type(error).__name__, "message from %s to route %r failed: %s", sender, route, error)

@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
-    PID,
     Alias,
     CallToSelf,
     MessagePriority,
@@ -49,7 +48,7 @@ class Calls:
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
         self._start_waiting(waiter)
         return waiter.take() if waiter.done else await self.wait(waiter, timeout)
@@ -62,7 +61,7 @@ class Calls:
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
         self._start_waiting(waiter)
@@ -129,7 +128,7 @@ class Calls:
         waiter.finish(None, error)
 
     def forward(
-        self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
+        self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
         self._scheduler.require_thread()

@@ -41,7 +41,7 @@ class Delivery:
         self._registry = registry
         self._scheduler = scheduler
 
-    def send(self, sender: PID, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
+    def send(self, sender: PID | Alias, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
 
         Raises the errors of `Registry.missing`, `MailboxFull`, `BadOption` for a wrong priority, and those of

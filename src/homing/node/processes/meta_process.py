@@ -68,7 +68,8 @@ class MetaRunner(Activity):
     def __init__(
         self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions
     ) -> None:
-        super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
+        alias = core.registry.make_alias()
+        super().__init__(core, alias, alias, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
@@ -249,7 +250,7 @@ class MetaRunner(Activity):
         if owner.metas is None:
             owner.metas = {}
         owner.metas[self.id] = self
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.transfers += 1
         self._log = None
         self.hooks.transferred()
@@ -297,7 +298,7 @@ class MetaRunner(Activity):
         self._expiry.cancel()
         self._expiry = None
         self.adoptions += 1
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
         self.options = options
