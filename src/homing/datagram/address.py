@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..gen import BadOption
+from ..gen.foreign import safe_repr
 from .errors import BadAddress, BindFailed
 
 Address: TypeAlias = tuple[Any, ...]
@@ -68,7 +69,9 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
     is looked up here, which may block; an address never does.
     """
     if dual_stack and host not in ("", "::"):
-        raise BadOption("dual_stack", True, f'one address is of one family; give host "" or "::", not {host!r}')
+        raise BadOption(
+            "dual_stack", True, f'one address is of one family; give host "" or "::", not {safe_repr(host)}'
+        )
     if dual_stack:
         return [(int(socket.AF_INET6), ("::", port, 0, 0))]
     try:
@@ -105,7 +108,7 @@ def check_destination(family: int, address: Any) -> None:
             raise BadAddress(address, "flowinfo must be an integer below 2**20, scope_id one below 2**32")
     if not _is_numeric(family, host):
         kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
-        raise BadAddress(address, f"{host!r} is no {kind} address; resolve names before sending")
+        raise BadAddress(address, f"{safe_repr(host)} is no {kind} address; resolve names before sending")
 
 
 @lru_cache(maxsize=4096)  # not measured: the peers of a busy second; a miss costs about 2 us

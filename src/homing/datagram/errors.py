@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..gen.errors import CallTimeout, HomingError
+from ..gen.foreign import safe_repr
 
 __all__ = [
     "BadAddress",
@@ -47,7 +48,7 @@ class BadAddress(HomingError, ValueError):
     """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
 
     def __init__(self, address: Any, why: str) -> None:
-        super().__init__(f"cannot send to {address!r}: {why}")
+        super().__init__(f"cannot send to {safe_repr(address)}: {why}")
         self.address = address
 
 
@@ -63,7 +64,7 @@ class ReplyLimited(HomingError):
     """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
 
     def __init__(self, address: object) -> None:
-        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        super().__init__(f"{safe_repr(address)} has had what reply_limit allows; this datagram was dropped and counted")
         self.address = address
 
 
@@ -154,7 +155,7 @@ class RequestKeyTaken(HomingError):
     was not sent. Choose another id."""
 
     def __init__(self, key: object) -> None:
-        super().__init__(f"an open request has the key {key!r} already; choose another id for this one")
+        super().__init__(f"an open request has the key {safe_repr(key)} already; choose another id for this one")
         self.key = key
 
 
@@ -163,6 +164,6 @@ class MatchFailed(HomingError):
     the `__cause__`."""
 
     def __init__(self, option: str, error: BaseException) -> None:
-        super().__init__(f"{option} raised {error!r}")
+        super().__init__(f"{option} raised {safe_repr(error)}")
         self.option = option
         self.__cause__ = error

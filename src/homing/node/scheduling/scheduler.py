@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import NodeOptions
+from ..logs import hand_out
 from ..mailbox.lane import make_lane
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 MOST_NESTED = 8
 """Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
 
-logger = logging.getLogger("homing.scheduler")
+_LOG = logging.LoggerAdapter(logging.getLogger("homing.scheduler"))
+
+
+def _log_fault(activity: Activity, error: BaseException) -> None:
+    hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
 
 
 def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
@@ -217,8 +222,8 @@ class Scheduler:
                 now = later
                 if now >= end:
                     break
-        except BaseException:
-            logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
+        except BaseException as error:
+            _log_fault(activity, error)
             raise
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
