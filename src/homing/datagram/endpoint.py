@@ -16,7 +16,7 @@ from .backend.contract import Pooled, open_backend
 from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
 from .backend.watch import open_watch
-from .batch import DatagramBatch
+from .batch import Columns, DatagramBatch
 from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
@@ -32,6 +32,9 @@ from .sockets.multicast import MulticastGroup
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
+
+_OFFSET = 4
+"""Bytes of an offset in a batch's columns."""
 
 
 class Endpoint:
@@ -51,7 +54,8 @@ class Endpoint:
     admission: which of the datagrams that were read become messages.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
-    receive_errors: errors that the system reported on reading, by name.
+    receive_errors: errors that the system reported on reading, and others that kept from reading (`MemoryError`), by
+        name.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Endpoint:
         self.local_address: Address = sock.getsockname() if normalize is None else normalize(sock.getsockname())
         self.closed = False
         self.receive_errors: dict[str, int] = {}
+        self._lost = 0
         self.admission = Admission()
         self._guard: Guard | None = None
         lender = lender_of(sock)
@@ -156,49 +161,81 @@ class Endpoint:
         Raises `OSError` only if the socket is gone."""
         try:
             messages = self.backend.receive(limit, reads, id)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
         if self._guard is not None:
-            for message in messages:
-                self._guard.heard(message.addr, len(message.data))
+            try:
+                for message in messages:
+                    self._guard.heard(message.addr, len(message.data))
+            except MemoryError as error:
+                self._count(error)
         return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns what is there, as one object. It must `_end` before the next can be received."""
         try:
             columns = self.backend.receive_columns(reads)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return None
         if columns is None:
             return None
-        batch = DatagramBatch(id, columns)
-        if self._guard is not None:
-            for number, size in enumerate(batch.lengths):
-                self._guard.heard(batch.address(number), size)
+        batch = self._batch(id, columns)
+        if self._guard is not None and batch is not None:
+            try:
+                for number, size in enumerate(batch.lengths):
+                    self._guard.heard(batch.address(number), size)
+            except MemoryError as error:
+                self._count(error)
         return batch
+
+    def _batch(self, id: Any, columns: Columns) -> DatagramBatch | None:
+        try:
+            return DatagramBatch(id, columns)
+        except MemoryError as error:
+            columns[1]()  # the backend's memory is its own again
+            self._lost += len(columns[3]) // _OFFSET
+            self._receive_failed(error)
+            return None
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         """Receives as `receive` does, into buffers from `get`; returns unused ones by `put`."""
         try:
             received = self.backend.receive_pooled(limit, get, put)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
         if self._guard is not None:
-            for _, size, address, *_ in received:
-                self._guard.heard(address, size)
+            try:
+                for _, size, address, *_ in received:
+                    self._guard.heard(address, size)
+            except MemoryError as error:
+                self._count(error)
         return received
 
-    def _receive_failed(self, error: OSError) -> None:
-        if self._errors is not None and self._errors.is_stale(error):
-            return
+    @property
+    def lost(self) -> int:
+        """Datagrams that were read, but there was no memory for them."""
+        return self._lost + int(getattr(self.backend, "lost", 0))
+
+    def _receive_failed(self, error: OSError | MemoryError) -> None:
+        if isinstance(error, OSError):
+            if self._errors is not None and self._errors.is_stale(error):
+                return
+            if error.errno in _GONE:
+                self._count(error)
+                raise error
+        self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Counts an error of reading, and reads again after a moment."""
+        self._count(error)
+        self._polling.rest()
+
+    def _count(self, error: Exception) -> None:
         name = name_of(error)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
-        if error.errno in _GONE:
-            raise error
-        self._polling.rest()
 
     # --- errors by ICMP -----------------------------------------------------------------------------------
 

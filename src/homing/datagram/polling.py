@@ -53,9 +53,9 @@ class Polling:
     def resume(self) -> None:
         """Calls again, first for what was read before and had no room. Does nothing before `open` and after `close`."""
         if not self.reading and self._on_readable is not None:
-            self.reading = True
             if self.listening:
                 self._watch.read(self._on_readable)
+            self.reading = True
             self.read_on()
 
     def listen(self, listening: bool) -> None:
@@ -78,12 +78,16 @@ class Polling:
     def rest(self) -> None:
         """Pauses for a moment."""
         if self._loop is not None:
+            retry = self._loop.call_later(_RETRY, self._end_rest)  # first: nobody else ends the pause
             self.pause()
-            self._retry = self._loop.call_later(_RETRY, self._end_rest)
+            self._retry = retry
 
     def _end_rest(self) -> None:
         self._retry = None
-        self.resume()
+        try:
+            self.resume()
+        except MemoryError:
+            self.rest()
 
     def close(self) -> None:
         """Calls no more."""

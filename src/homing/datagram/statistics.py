@@ -22,8 +22,8 @@ class Statistics:
     delivered: put into a receiver's mailbox, and not dropped from there.
     dropped_newest, dropped_oldest: dropped because the receiver's mailbox was full, as `overflow` asks. If it grows:
         the receiver is too slow.
-    dropped_no_receiver: taken, but the receiver was gone in that instant. Stays 0 unless a receiver ends inside the
-        runtime's own step; if it grows, report it.
+    dropped_no_receiver: taken, but the receiver was gone in that instant, or there was no memory for it. Stays 0 unless
+        a receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
     truncated: were longer than the buffer. If it grows: raise `buffer_size`.
     cut_trains: datagrams that the kernel handed over joined (`gro`), but of which a program that is attached to the
         socket had left no more than the first, or its beginning: that one is delivered, flagged as `truncated`. The
@@ -32,7 +32,8 @@ class Statistics:
     kernel_drops: dropped by the kernel, its receive buffer being full; None where the system does not tell. Datagrams
         that came joined (`gro`) are dropped joined, and Linux counts them as one: then it is a lower bound. If it
         grows: the receiver is too slow, or `receive_buffer` too small for the bursts.
-    receive_errors: errors that the system reported on reading, by name.
+    receive_errors: errors that the system reported on reading, by name. MemoryError: there was no memory for what was
+        read; reading went on after a moment.
     packets_out, bytes_out: datagrams that the kernel took to send.
     send_errors: datagrams that it refused, by errno's name or the error's class. Look at the peers and their routes.
     send_waiting: datagrams that wait now because the kernel's send buffer is full.

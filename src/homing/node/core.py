@@ -173,11 +173,20 @@ class Core:
         if not self._wake_posted:
             self._wake_posted = True
             try:
-                self.loop.call_soon_threadsafe(self._run_posted)
+                self._wake()
             except RuntimeError:
                 self._wake_posted = False
                 self._posted.clear()
                 raise NodeTerminated(self.name) from None
+            except BaseException:
+                self._wake_posted = False  # who posts next wakes the loop for this one too
+                raise
+
+    def _wake(self) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self._run_posted)
+        except MemoryError:  # which may be over
+            self.loop.call_soon_threadsafe(self._run_posted)
 
     def _run_posted(self) -> None:
         self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again

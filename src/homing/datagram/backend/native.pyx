@@ -260,6 +260,7 @@ cdef class NativeBackend:
         cdef uint16_t* port
         cdef uint16_t swapped
         cdef list firsts = [], addresses = [], infos = [], cut = []
+        cdef tuple columns
         for number in range(self._slot, self._filled):
             count += datagrams_from(&arena.slots[number], start if number == self._slot else 0)
         offsets = PyBytes_FromStringAndSize(NULL, count * sizeof(int))
@@ -295,12 +296,13 @@ cdef class NativeBackend:
                 index += 1
                 start += length
             start = 0
+        columns = (arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut)
         self.packets_in += index
         self.bytes_in += total
         self.truncated += len(cut)
         self.waiting = 0
         self._arena = None
-        return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
+        return columns
 
     def receive_pooled(self, Py_ssize_t limit, get, put):
         cdef list buffers = [], received = []

@@ -60,6 +60,7 @@ class PortableBackend:
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.retry: Retry | None = None
+        self.lost = 0  # datagrams that were read, but there was no memory for them
         self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
 
@@ -88,6 +89,7 @@ class PortableBackend:
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []
+        taken = 0
         self._raise_pending()
         self.more = True
         try:
@@ -98,6 +100,7 @@ class PortableBackend:
                     if error.errno != _WSAEMSGSIZE:
                         raise
                     length, address = size + 1, ("", 0)  # Windows does not tell whose it was
+                taken += 1
                 if length > size:
                     self.truncated += 1
                     messages.append(MessageUDP(id, address, view[:size].tobytes(), True))
@@ -107,7 +110,12 @@ class PortableBackend:
                     self.bytes_in += length
         except OSError as error:
             self._keep(error, nothing=not messages)
-        self.packets_in += len(messages)
+        except MemoryError:
+            if not taken:
+                raise
+            self.lost += taken - len(messages)
+            del self._infos[len(messages) :]
+        self.packets_in += taken
         if self._info:
             for message, info in zip(messages, self._infos, strict=True):
                 message.info = info
@@ -127,6 +135,13 @@ class PortableBackend:
         messages = self.receive(reads, reads, None)
         if not messages:
             return None
+        try:
+            return self._columns(messages)
+        except MemoryError:
+            self.lost += len(messages)
+            raise
+
+    def _columns(self, messages: list[MessageUDP]) -> Columns:
         lengths = array("i", [len(message.data) for message in messages])
         offsets = array("i", accumulate(lengths, initial=0))
         offsets.pop()

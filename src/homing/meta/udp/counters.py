@@ -17,7 +17,7 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "bytes_in": backend.bytes_in,
         "receive_waiting": backend.waiting,
         "delivered": reader.delivered if reader is not None else 0,
-        "dropped_no_receiver": reader.dropped if reader is not None else 0,
+        "dropped_no_receiver": (reader.dropped if reader is not None else 0) + endpoint.lost,
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
         "truncated": backend.truncated,

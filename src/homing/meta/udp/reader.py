@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
-from ...datagram import Endpoint, MessageUDP
+from ...datagram import DatagramBatch, Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
@@ -117,12 +117,24 @@ class Reader:
     def readable(self) -> None:
         """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to ask the socket again
         costs less than to go through the event loop for what came meanwhile."""
-        end = perf_counter() + self.wake_seconds
-        while self.receive() and self._process.run_with(self._deliver):
-            if not self._backend.more or perf_counter() >= end:
-                break
-        if self._backend.waiting:
-            self._endpoint.read_on()
+        try:
+            end = perf_counter() + self.wake_seconds
+            while self.receive() and self._process.run_with(self._deliver):
+                if not self._backend.more or perf_counter() >= end:
+                    break
+            if self._backend.waiting:
+                self._endpoint.read_on()
+        except Exception as error:  # mostly for want of memory: not the fault of any datagram
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """Reads again after a moment, and delivers what is in hand."""
+        self._endpoint.failed(error)
+        try:
+            self._process.core.log_failure(self._process.log, "reading failed and goes on: %r", error, fault=error)
+        finally:
+            if self._received is not None:
+                self.deliver()
 
     def receive(self) -> bool:
         """Reads as many as the receiver takes, a batch at most. False: nothing was read."""
@@ -178,10 +190,19 @@ class Reader:
         return count > 0
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
-        messages = []
-        for buffer, length, addr, cut, info in self._endpoint.receive_pooled(limit, leases.get, leases.put):
-            lease = Lease(buffer, length, leases.put)
-            messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
+        messages: list[MessageUDP] = []
+        lease: Lease | None = None
+        received = self._endpoint.receive_pooled(limit, leases.get, leases.put)
+        try:
+            for buffer, length, addr, cut, info in received:
+                lease = Lease(buffer, length, leases.put)
+                messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
+        except MemoryError:
+            lease = None
+            rest = received[len(messages) :]
+            self.dropped += len(rest)
+            for buffer, *_ in rest:
+                leases.put(buffer)
         return messages
 
     def _receive_to_match(self, matcher: Matcher) -> bool:
@@ -207,18 +228,24 @@ class Reader:
 
     def _deliver(self) -> None:
         received, self._received = self._received, None
+        if received is None:
+            return
         if self._matcher is not None:
             received = self._take_replies(self._matcher, received)
         count = len(received)
         if count == 0:
             return
-        if type(received) is list:
-            taken = self._inlet.put(received)
-        else:
-            self.batch_out = True
-            taken = count if self._inlet.put_entry(BatchEntry(received, self._batch_ended)) else 0
-        self.delivered += taken
-        self.dropped += count - taken
+        taken = 0
+        try:
+            taken = self._inlet.put(received) if type(received) is list else self._put_batch(received)
+        finally:
+            self.delivered += taken
+            self.dropped += count - taken
+
+    def _put_batch(self, batch: DatagramBatch) -> int:
+        entry = BatchEntry(batch, self._batch_ended)
+        self.batch_out = True  # from here on the end of the entry ends it
+        return len(batch) if self._inlet.put_entry(entry) else 0
 
     def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
         """Returns the messages that belong to no request and find room."""

@@ -23,7 +23,7 @@ cdef class Inlet:
     @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
     cpdef room(self)
 
-    @cython.locals(target=Activity, lane=Lane)
+    @cython.locals(target=Activity, lane=Lane, before=Py_ssize_t, count=Py_ssize_t)
     cpdef put(self, list messages)
 
     @cython.locals(target=Activity)

@@ -64,7 +64,7 @@ class Timer:
             # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
             now = self._core.loop.time()
             self._ticks = max(self._ticks, floor((now - self._start) / self._period + _ROUNDING)) + 1
-            self._handle = self._core.loop.call_at(self._start + self._ticks * self._period, self._fire)
+            self._handle = self._next()
         else:
             self._forget()
         try:
@@ -74,6 +74,13 @@ class Timer:
             self._core.timer_failures += 1
             if isinstance(error, (ProcessTerminated, MetaTerminated)):
                 self.cancel()  # that address never comes back
+
+    def _next(self) -> asyncio.TimerHandle:
+        when = self._start + self._ticks * self._period
+        try:
+            return self._core.loop.call_at(when, self._fire)
+        except MemoryError:  # it would never tick again
+            return self._core.loop.call_at(when, self._fire)
 
 
 class Timers:

@@ -35,3 +35,4 @@ cdef class Activity(Mailbox):
     cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, callback_task)
     cpdef turn_over(self)
     cpdef _rest(self)
+    cpdef _wait(self)

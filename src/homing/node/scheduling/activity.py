@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
-from ..mailbox.envelope import ExitSignal, is_coroutine, is_message
+from ..mailbox.envelope import ExitSignal, close_unbegun, is_coroutine, is_message
 from ..mailbox.lane import COMPILED
 from ..mailbox.mailbox import Entry, Mailbox
 from .stepping import stepped
@@ -151,15 +151,29 @@ class Activity(Mailbox):
         if self.state is not _SLEEP:
             return  # ended while it stood in the queue
         self.state = _RUNNING
-        pending = self.advance(deadline, budget, None)
-        if pending is not None:
-            self.core.callback_tasks.start(self, pending, deadline, budget)
-            if self.task is None:
+        pending = None
+        try:
+            pending = self.advance(deadline, budget, None)
+            if pending is not None:
+                self.core.callback_tasks.start(self, pending, deadline, budget)
+                if self.task is None:
+                    self.turn_over()
+            elif self.state is _RUNNING:
+                self._rest()
+            else:
                 self.turn_over()
-        elif self.state is _RUNNING:
+        except BaseException as error:
+            self._turn_failed(pending, error)
+            raise
+
+    def _turn_failed(self, pending: Pending | None, error: BaseException) -> None:
+        """The runtime itself has failed in a turn, mostly for want of memory: the activity ends if a callback was to go
+        on, else it has another turn."""
+        if pending is not None and self.hand is not None and self.task is None:
+            close_unbegun(pending, self.hand)
+            self.failed(error)
+        if self.task is None and self.alive:
             self._rest()
-        else:
-            self.turn_over()
 
     def advance(self, deadline: float, budget: int, callback_task: CallbackTask | None) -> Pending | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
@@ -262,8 +276,14 @@ class Activity(Mailbox):
     def _rest(self) -> None:
         """A turn is over: back into the queue if there is more to do, else sleep."""
         self.state = _SLEEP
-        if self.drain_callbacks is not None:
-            self.run_drain_callbacks()
+        try:
+            if self.drain_callbacks is not None:
+                self.run_drain_callbacks()
+        finally:
+            self._wait()
+
+    def _wait(self) -> None:
+        """It sleeps: into the queue if there is something to do."""
         self.scheduled = False
         if self.urgent or self.system or (self.main and not self.paused) or self.logs:
             self.scheduler.schedule(self)

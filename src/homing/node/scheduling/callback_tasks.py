@@ -134,19 +134,34 @@ class CallbackTask:
         self._deadline = deadline
         self._budget = budget
         activity.task = self.task
-        wakeup = self._wakeup
-        if wakeup is None:
-            wakeup = self._wakeup = self.gate._callbacks[0][0]
         loop = self._pool.loop
-        outer = asyncio.current_task(loop)
-        if outer is not None:
-            _leave_task(loop, outer)
+        outer = None
         try:
+            wakeup = self._wakeup
+            if wakeup is None:
+                wakeup = self._wakeup = self.gate._callbacks[0][0]
+            current = asyncio.current_task(loop)
+            if current is not None:
+                _leave_task(loop, current)
+                outer = current
             self.gate.remove_done_callback(wakeup)
             self._context.run(wakeup, done)
+        except BaseException as error:
+            self._not_stepped(activity, pending, error)
+            raise
         finally:
             if outer is not None:
                 _enter_task(loop, outer)
+
+    def _not_stepped(self, activity: Activity, pending: Pending, error: BaseException) -> None:
+        """There was no memory to step the task, or for what it was to wait for: it will never go on."""
+        if activity.task is self.task:
+            activity.task = None
+        if self._pending is pending:
+            self._activity = self._pending = None
+            self.task.cancel()
+        elif activity.alive:
+            activity.failed(error)
 
     def start_callback(self, pending: Pending) -> bool:
         """Begins with a callback. True if it waits for something; else it has returned, and `touched` tells whether the
@@ -184,24 +199,36 @@ class CallbackTask:
             self._activity = self._pending = None
             self._references = getrefcount(self.task)
             self._weak_references = getweakrefcount(self.task)
-            if in_slice:
-                waiting = activity.continue_turn(pending, self._deadline, self._budget, self)
-            else:
-                continue_turn = partial(activity.continue_turn, pending, self._deadline, self._budget)
-                waiting = scheduler.run_for(activity, continue_turn, self, True)
-                del continue_turn
-            if waiting is not None:
-                in_slice = False
-                await self._finish(activity, waiting)
-            self._look()
-            if activity.task is self.task:  # else it is that of an asynchronous `terminate` by now
-                activity.task = None
-            if not in_slice and activity.task is None:
-                activity.turn_over()
+            try:
+                if in_slice:
+                    waiting = activity.continue_turn(pending, self._deadline, self._budget, self)
+                else:
+                    continue_turn = partial(activity.continue_turn, pending, self._deadline, self._budget)
+                    waiting = scheduler.run_for(activity, continue_turn, self, True)
+                    del continue_turn
+                if waiting is not None:
+                    in_slice = False
+                    await self._finish(activity, waiting)
+                self._look()
+                if activity.task is self.task:  # else it is that of an asynchronous `terminate` by now
+                    activity.task = None
+                if not in_slice and activity.task is None:
+                    activity.turn_over()
+            except BaseException as error:
+                self._failed(activity, pending, error)
+                raise
             del activity, pending, waiting
             if not self.touched and self._pool.keep(self):
                 await _pause(self.gate)
                 in_slice = True
+
+    def _failed(self, activity: Activity, pending: Pending, error: BaseException) -> None:
+        """The runtime itself has failed, mostly for want of memory: the activity ends, as its callback cannot go on."""
+        if activity.task is self.task:
+            activity.task = None
+        if activity.alive:
+            close_unbegun(pending, activity.hand)
+            activity.failed(error)
 
     async def _finish(self, activity: Activity, waiting: Pending) -> None:
         """Goes on with a turn in which a callback waits for something."""

@@ -31,6 +31,7 @@ cdef class Scheduler:
     cdef public double stall_seconds
     cdef public object on_stall
     cdef Py_ssize_t _depth
+    cdef Py_ssize_t _slices
     cdef double _end
     cdef double _inline_end
 
@@ -50,7 +51,12 @@ cdef class Scheduler:
     @cython.locals(callee=Activity)
     cpdef _deliver(self, InlineRequest request)
 
-    @cython.locals(ready=Lane, before=double)
+    cpdef _arm(self)
+
+    @cython.locals(before=Py_ssize_t)
+    cpdef _run_now(self)
+
+    @cython.locals(ready=Lane, nested=Lane, activity=Activity, before=double)
     cpdef _run_nested(self, InlineRequest request, double end)
 
     @cython.locals(activity=Activity, ready=Lane, now=double, later=double, outer=Activity, since=double, lent=double, entered=double)

@@ -3,6 +3,9 @@
 It runs them in slices. Whoever is made runnable during a slice runs in it, before the event loop is polled again: a
 message costs no loop iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends
 after `turn_messages` or `turn_seconds`; then the next in the queue has its turn (promise 6).
+
+Rule: whatever fails here, mostly for want of memory, who is queued is in the queue, and a slice is due unless that is
+empty. So state changes after what may fail, and what must not fail is tried twice.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ MOST_NESTED = 8
 _LOG = logging.LoggerAdapter(logging.getLogger("homing.scheduler"))
 
 
-def _log_fault(activity: Activity, error: BaseException) -> None:
+def _log_fault(activity: Activity | None, error: BaseException) -> None:
     hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
 
 
@@ -72,6 +75,7 @@ class Scheduler:
         "_depth",
         "_end",
         "_inline_end",
+        "_slices",
         "armed",
         "context",
         "current",
@@ -96,6 +100,7 @@ class Scheduler:
         self.armed = False
         self.context = copy_context()
         self._depth = 0
+        self._slices = 0
         self._end = 0.0
         self._inline_end = 0.0
         self.current: Activity | None = None
@@ -128,11 +133,29 @@ class Scheduler:
 
     def schedule(self, activity: Activity) -> None:
         """Queues `activity`, which must not be scheduled yet."""
-        activity.scheduled = True
         self.ready.append(activity)
+        activity.scheduled = True
         if not self.armed:
-            self.armed = True
+            self._arm()
+
+    def _arm(self) -> None:
+        """Has a slice run in the loop's next iteration."""
+        try:
             self.loop.call_soon(self._slice, context=self.context.copy())
+        except MemoryError:
+            self.loop.call_soon(self._slice, context=self.context.copy())
+        self.armed = True
+
+    def _run_now(self) -> None:
+        """Runs a slice, which counts as armed."""
+        before = self._slices
+        try:
+            self.context.copy().run(self._slice)
+        finally:
+            if self._slices == before:  # it has not begun
+                self.armed = False
+                if self.ready:
+                    self._arm()
 
     def run_for(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
         """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
@@ -165,7 +188,7 @@ class Scheduler:
         try:
             source()
         finally:
-            self.context.copy().run(self._slice)
+            self._run_now()
         return not self.armed
 
     def run_inline(self, request: InlineRequest) -> float:
@@ -190,7 +213,7 @@ class Scheduler:
             try:
                 self._deliver(request)
             finally:
-                self.context.copy().run(self._slice)
+                self._run_now()
         return perf_counter() - now
 
     def _deliver(self, request: InlineRequest) -> None:
@@ -211,31 +234,40 @@ class Scheduler:
         finally:
             self._depth -= 1
             self._end = before
-            ready.extend(self.ready)
-            self.ready = ready
+            nested, self.ready = self.ready, ready
+            while nested:
+                activity = nested.popleft()
+                try:
+                    ready.append(activity)
+                except MemoryError:
+                    ready.append(activity)
 
     def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready
         now = perf_counter()
         outer, since, lent, entered = self.current, self.since, self.lent, now
-        while ready and not request.done and now < self._end:
-            activity = ready.popleft()
-            self.current = activity
-            self.since = now
-            self.lent = 0.0
-            activity.turn(now + self.turn_seconds, self.turn_messages)
-            later = perf_counter()
-            activity.running_time += later - now
-            if later - now - self.lent >= self.stall_seconds:
-                self.on_stall(activity, now, later - now - self.lent)
-            now = later
-        self.current, self.since, self.lent = outer, since, lent + now - entered
+        try:
+            while ready and not request.done and now < self._end:
+                activity = ready.popleft()
+                self.current = activity
+                self.since = now
+                self.lent = 0.0
+                activity.turn(now + self.turn_seconds, self.turn_messages)
+                later = perf_counter()
+                activity.running_time += later - now
+                if later - now - self.lent >= self.stall_seconds:
+                    self.on_stall(activity, now, later - now - self.lent)
+                now = later
+        finally:
+            self.current, self.since, self.lent = outer, since, lent + now - entered
 
     def _polled(self) -> None:
         self._inline_end = 0.0
 
     def _slice(self) -> None:
+        self._slices += 1
         ready = self.ready
+        activity = None
         now = perf_counter()
         end = self._end = now + self.slice_seconds
         outer, since, lent, entered = self.current, self.since, self.lent, now
@@ -259,7 +291,6 @@ class Scheduler:
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
             self._end = 0.0
+            self.armed = False
             if ready:
-                self.loop.call_soon(self._slice, context=self.context.copy())
-            else:
-                self.armed = False
+                self._arm()

@@ -1,0 +1,31 @@
+"""A failed allocation: one that fails at any place in a wake-up leaves no process unscheduled and no datagram
+uncounted."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from ..examples.test_examples import ROOT
+from ..support import DEADLINE, examples
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="Python has no _testcapi")
+
+SERVICES = [
+    *("echo", "waiting", "coroutine", "calling", "batches"),
+    *("pooled", "narrow", "workers", "ticking", "threaded"),
+]
+
+
+@pytest.mark.thorough
+@pytest.mark.backends
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_allocation_of_a_wake_up_may_fail_once(service: str, backend: str) -> None:
+    most = examples(30, 250)
+    command = [sys.executable, "-m", "tests.faults.starved", service, backend, str(most)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10 * DEADLINE, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("survived, ")
