@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...gen import Target
+from ..mailbox.lane import COMPILED
+
+_COMPILED = COMPILED
 
 
 def send(behavior: Any, to: Target, message: Any) -> None:
@@ -21,7 +24,13 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
     else:
-        target.main.append((process.sender, message))
+        lane = target.main
+        if _COMPILED:
+            lane.put(process.sender, message)
+        else:
+            lane.append((process.sender, message))
+        if lane is not target.main:
+            target.settle(lane)  # it has ended while this was put into its mailbox
         if not target.scheduled:
             process.scheduler.schedule(target)
     process.messages_out += 1

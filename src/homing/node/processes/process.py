@@ -138,8 +138,9 @@ class Process(Activity):
         self.require_alive()
         alias = self.core.registry.make_alias()
         self.core.registry.routes[alias] = self
+        aliases = self.aliases or set()
         if self.aliases is None:
-            self.aliases = set()
+            self.aliases = aliases
         self.aliases.add(alias)
         return alias
 
@@ -237,7 +238,7 @@ class Process(Activity):
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
         routes = self.core.registry.routes
         if routes.pop(self.id, None) is not None:
-            for alias in self.aliases or ():
+            for alias in tuple(self.aliases or ()):
                 del routes[alias]
             if self.name is not None:
                 del routes[self.name]
@@ -270,7 +271,7 @@ class Process(Activity):
         links.subject_gone(self.id, self.id, reason)
         if self.name is not None:
             links.subject_gone(self.name, self.id, reason)
-        for alias in self.aliases or ():
+        for alias in tuple(self.aliases or ()):
             links.subject_gone(alias, self.id, reason)
         self.release()
         if self.application is not None:
@@ -300,8 +301,9 @@ class Process(Activity):
         if mailbox is not None:
             mailbox.collect()
             if keeper is not None:
+                kept = keeper.preserved_mailboxes or {}
                 if keeper.preserved_mailboxes is None:
-                    keeper.preserved_mailboxes = {}
+                    keeper.preserved_mailboxes = kept
                 keeper.preserved_mailboxes[self.id] = mailbox
                 self.core.calls.callee_gone(self, reason, mailbox.refs())
                 return
