@@ -88,7 +88,7 @@ def extensions() -> list[Extension]:
         ],
         build_dir="build/cython",
         nthreads=os.cpu_count() or 1,
-        compiler_directives={"language_level": 3, "annotation_typing": False},
+        compiler_directives={"language_level": 3, "annotation_typing": False, "auto_pickle": False},
     )
 
 

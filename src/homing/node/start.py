@@ -185,7 +185,7 @@ class _Signals:
         return True
 
     def _received(self) -> None:
-        for node in self._nodes:
+        for node in tuple(self._nodes):
             node.stop_soon()
 
     def _remove(self, node: Node) -> None:

@@ -251,8 +251,9 @@ class MetaRunner(Activity):
             return
         if giver.metas is not None:
             giver.metas.pop(self.id, None)
+        metas = owner.metas or {}
         if owner.metas is None:
-            owner.metas = {}
+            owner.metas = metas
         owner.metas[self.id] = self
         self.owner = owner
         self.transfers += 1
