@@ -23,6 +23,7 @@ from ..gen import (
     is_orderly,
 )
 from .core import Core
+from .logs import logging_configured
 from .node import Node
 
 _NAME = re.compile(r"[^@\s]{1,255}@[^@\s]{1,255}")
@@ -92,6 +93,8 @@ def run(
         spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
         or its class: likewise, with `load(node, *args)`.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
+
+    While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
     """
     starter = start_node(name, options)
 
@@ -111,7 +114,7 @@ def run(
                 )
             return cast(T, await result)
 
-    with asyncio.Runner(loop_factory=_loop_factory(uvloop)) as runner:
+    with logging_configured(), asyncio.Runner(loop_factory=_loop_factory(uvloop)) as runner:
         return runner.run(body())
 
 
