@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from ..node.logs import PlainFormatter as PlainFormatter
+from ..node.logs import StderrHandler as StderrHandler
 from ..node.logs import escaped as escaped
 
 
 def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
     """Has the log printed. Does nothing where logging has been set up."""
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setFormatter(PlainFormatter(text, prefix))
     logging.basicConfig(level=level, handlers=[handler])

@@ -12,11 +12,12 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from time import monotonic
 from traceback import format_exception, format_tb, walk_tb
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..gen import PID, NodeTerminated
 from ..gen.foreign import clipped, safe_repr, safe_str, same
 from .mailbox.envelope import LogEntry
+from .output import tell
 
 if TYPE_CHECKING:
     from ..gen import Alias
@@ -53,7 +54,17 @@ def escaped(line: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
-class _Unconfigured(logging.StreamHandler[TextIO]):
+class StderrHandler(logging.Handler):
+    """Writes records to stderr. What nobody there takes is lost, and counted: see `node.output`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tell(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class _Unconfigured(StderrHandler):
     """Prints to stderr as long as nobody else has set up logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
