@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..node.logs import PlainFormatter as PlainFormatter
-from ..node.logs import StderrHandler as StderrHandler
-from ..node.logs import escaped as escaped
+from ..node.logs import PlainFormatter, StderrHandler
 
 
 def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
