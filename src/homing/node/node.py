@@ -387,7 +387,7 @@ class Node:
         else:  # the `start` of a meta-process is cancelled when that ends
             waits = application is None and process is not None and process.task is asyncio.current_task()
         if waits and process is not None:
-            raise NotAllowed(f"{what} was awaited in a callback of {process!r}, which would wait for itself; {instead}")
+            raise NotAllowed(f"{what} was awaited in a callback of {process}, which would wait for itself; {instead}")
 
     def _remove_log_receivers(self) -> None:
         for pid in tuple(self._core.log_receivers):

@@ -29,6 +29,7 @@ from ..gen import (
     ProcessTerminated,
     is_orderly,
 )
+from ..gen.foreign import safe_repr
 from .executor import BoundedExecutor
 from .logs import logging_configured
 from .node import Node, internals
@@ -215,7 +216,9 @@ class _Program(Generic[T]):
             _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
             for task in pending:
                 if self._node is not None:
-                    self._node.log.error("%r does not end, also when it is cancelled; it is left behind", task)
+                    self._node.log.error(
+                        "%s does not end, also when it is cancelled; it is left behind", safe_repr(task)
+                    )
                 _unregister_task(task)
 
 
