@@ -75,11 +75,15 @@ class BuildAllOrNothing(build_ext):
         self.parallel = self.parallel or os.cpu_count()
         self.lock = threading.Lock()
         self.built = 0
+        self.in_place = self.inplace
+        self.force = self.force or not self.inplace  # what was built in place has symbols
 
     def build_extensions(self) -> None:
         """The compiler's flags are set here, not in the extensions: what Cython has translated stays the same."""
-        compiled, linked = [*HARDENED, QUIET, f"-ffile-prefix-map={Path.cwd()}=."], LINKED_HARDENED
-        if not self.inplace:
+        places = {sys.base_prefix: "python", sys.prefix: "python", str(Path.cwd()): "."}  # the last one counts
+        mapped = [f"-ffile-prefix-map={place}={name}" for place, name in places.items()]
+        compiled, linked = [*HARDENED, QUIET, *mapped], LINKED_HARDENED
+        if not self.in_place:
             compiled, linked = compiled + STRIPPED, linked + LINKED_STRIPPED
         if os.environ.get("HOMING_SANITIZE") != "1":
             for extension in self.extensions:
@@ -91,14 +95,17 @@ class BuildAllOrNothing(build_ext):
         super().build_extensions()
 
     def build_extension(self, extension: Extension) -> None:
+        path = Path(self.get_ext_fullpath(extension.name))
+        before = path.stat().st_mtime_ns if path.exists() else None
         super().build_extension(extension)
         with self.lock:
             self.built += 1
-            sys.stderr.write(f"homing: compiled {self.built} of {len(self.extensions)}: {extension.name}\n")
-            sys.stderr.flush()
+            if path.stat().st_mtime_ns != before:  # else it was up to date
+                sys.stderr.write(f"homing: compiled {self.built} of {len(self.extensions)}: {extension.name}\n")
+                sys.stderr.flush()
 
     def run(self) -> None:
-        in_place = self.inplace  # which `run` resets, and an error leaves so
+        in_place = self.in_place = self.inplace  # which `run` resets, and an error leaves so
         try:
             super().run()
         except (BaseError, CCompilerError, OSError) as error:
