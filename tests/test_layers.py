@@ -45,7 +45,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scheduling"},
         {"processes"},
         {"messaging"},
-        {"applications", "core", "node", "start", "stopping", "systemd", "tree"},
+        {"applications", "core", "forks", "node", "start", "stopping", "systemd", "tree"},
     ],
     "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
     "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],

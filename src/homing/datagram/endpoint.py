@@ -40,7 +40,7 @@ class Endpoint:
     buffer_size: the longest datagram that is accepted.
     send_queue, drop_oldest: the limits of the send queue, see `SendQueue`.
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
-    groups: the multicast groups that the socket has joined.
+    groups, multicast_interface, bind_device: what the socket was asked for by the names of interfaces.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
@@ -64,11 +64,13 @@ class Endpoint:
         gro: bool = True,
         info: bool = False,
         groups: tuple[MulticastGroup, ...] = (),
+        multicast_interface: str | int = "",
+        bind_device: str = "",
         error_queue: bool = False,
         connected: bool = False,
     ) -> None:
         self.sock = sock
-        self.kernel = KernelSocket(sock, groups)
+        self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device)
         family = family_of(sock)
         normalize = NORMALIZERS.get(family)
         self.local_address: Address = sock.getsockname() if normalize is None else normalize(sock.getsockname())
@@ -101,6 +103,7 @@ class Endpoint:
             self.backend.join(self.sock)
         self._polling.open(loop, on_readable)
         self.send_queue.open()
+        self.kernel.interfaces.follow(loop)
 
     @property
     def shared(self) -> bool:

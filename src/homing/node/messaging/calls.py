@@ -45,6 +45,7 @@ class Calls:
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
         check_seconds("timeout", timeout)
+        self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.id
@@ -57,6 +58,7 @@ class Calls:
     ) -> Waiter:
         """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
         check_seconds("timeout", timeout)
+        self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.id
@@ -104,6 +106,7 @@ class Calls:
 
     def answer(self, ref: Ref, answer: Any) -> None:
         """Gives the caller its answer, or counts it as late."""
+        self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
             self.late_responses += 1
@@ -112,6 +115,7 @@ class Calls:
 
     def fail(self, ref: Ref, error: Exception) -> None:
         """Lets the call raise `error` at the caller, or counts it as late."""
+        self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
             self.late_responses += 1
@@ -127,6 +131,7 @@ class Calls:
         self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
+        self._scheduler.require_thread()
         callee = self._callee(process, to)
         self._core.delivery.request(sender, callee, to, ref, request, priority)
         self.moved(ref, callee)

@@ -44,8 +44,10 @@ class Delivery:
     def send(self, sender: PID | Alias, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
 
-        Raises the errors of `Registry.missing`, `MailboxFull`, and `BadOption` for a wrong priority.
+        Raises the errors of `Registry.missing`, `MailboxFull`, `BadOption` for a wrong priority, and those of
+        `Scheduler.require_thread`.
         """
+        self._scheduler.require_thread()
         target = self._registry.find(to)
         address = split_address(target, to)
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
