@@ -48,6 +48,7 @@ def build(folder: Path, kind: str, **more: str) -> Path:
     command = [sys.executable, "-c", BUILD, kind]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    (folder / "build.log").write_text(done.stderr)
     return next((folder / "dist").glob("*.whl" if kind == "wheel" else "*.tar.gz"))
 
 
@@ -158,6 +159,28 @@ LINUX = pytest.mark.skipif(
 def test_two_wheels_built_in_two_folders_are_the_same_byte_by_byte(wheels: list[Path]) -> None:
     assert wheels[0].name == wheels[1].name
     assert wheels[0].read_bytes() == wheels[1].read_bytes()
+
+
+@LINUX
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_build_says_how_far_it_is(wheels: list[Path]) -> None:
+    log = (wheels[0].parents[1] / "build.log").read_text()
+    told = re.findall(r"^homing: compiled (\d+) of (\d+): homing\.", log, re.MULTILINE)
+    assert [int(number) for number, _ in told] == list(range(1, len(told) + 1))
+    assert {int(all_) for _, all_ in told} == {len(told)}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_a_set_up_begins_with_what_it_will_do_and_compiles_where_one_sees_it() -> None:
+    """Not inside of pip, which keeps to itself how far it is."""
+    command = ["make", "--dry-run", "--always-make", "venv", "EXTRA=cli"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    said = next(number for number, line in enumerate(lines) if "two minutes" in line)
+    pip = next(number for number, line in enumerate(lines) if "--editable" in line)
+    compiled = next(number for number, line in enumerate(lines) if "build_ext --inplace" in line)
+    assert said < pip < compiled
+    assert "HOMING_EXTENSIONS=0" in lines[pip]
 
 
 @LINUX
