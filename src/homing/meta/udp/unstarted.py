@@ -7,7 +7,9 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from ...node.logs import META_LOGGER
+from ...node.logs import META_LOGGER, ContextAdapter
+
+_LOG = ContextAdapter(META_LOGGER, {})
 
 PATIENCE = 1.0
 """Seconds from the creation until the log says that something was not started. It takes a step of the loop, mostly."""
@@ -22,7 +24,7 @@ class Unstarted:
     __slots__ = ("_cancel", "_dropped")
 
     def __init__(self, thing: object, title: str) -> None:
-        self._dropped = weakref.finalize(thing, META_LOGGER.warning, _DROPPED, title)
+        self._dropped = weakref.finalize(thing, _LOG.warning, _DROPPED, title)
         self._dropped.atexit = False  # the program ends: then nobody waits for it
         self._cancel: Callable[[], None] = _call_later(PATIENCE, _warn, self._dropped, title)
 
@@ -34,7 +36,7 @@ class Unstarted:
 
 def _warn(dropped: weakref.finalize[..., object], title: str) -> None:
     if dropped.alive:
-        META_LOGGER.warning(_WAITS, title)
+        _LOG.warning(_WAITS, title)
 
 
 def _call_later(seconds: float, function: Callable[..., None], *args: object) -> Callable[[], None]:
