@@ -50,7 +50,8 @@ class Statistics:
     denied: datagrams of sources that `allow` and `deny` exclude. If it grows: somebody tries; look with `tcpdump`.
     limited: datagrams above `rate_limit`.
     limited_dry_run: above `rate_limit` too, but delivered, as it is a dry run.
-    reply_limited: datagrams above `reply_limit`, not sent. If it grows: perhaps others ask in its name.
+    reply_limited: datagrams above `reply_limit` or held back by `reply_guard`, not sent. If it grows: perhaps others
+        ask in the destination's name, or it is a server that answers answers.
     reply_limited_dry_run: above `reply_limit` too, but sent, as it is a dry run.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """

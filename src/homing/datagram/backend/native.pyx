@@ -12,11 +12,12 @@ from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from ...gen import BadOption
-from ..address import family_of
+from ..address import family_of, send_refused
 from ..policy.admission cimport Admission
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from ..message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
+from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
@@ -73,6 +74,8 @@ cdef class NativeBackend:
     cdef Py_ssize_t _offset
     cdef bint _handing_out  # `receive` or `receive_columns` is at work on `_arena`
     cdef Outbox _outbox
+    cdef object _own  # recognizes the socket's own address
+    cdef int _own_port  # as it is on the wire
     cdef public Admission admission  # None: whatever comes becomes a message
     cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
@@ -92,6 +95,8 @@ cdef class NativeBackend:
         if buffer_size < 0:
             raise BadOption("buffer_size", buffer_size, "give a number of bytes, 0 or more")
         self._family = family_of(sock)
+        self._own = OwnAddress(sock)
+        self._own_port = socket.htons(self._own.port)
         self._size = buffer_size
         self._info_reader = InfoReader() if info else None
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
@@ -405,7 +410,9 @@ cdef class NativeBackend:
             try:
                 while index < len(messages):
                     message = messages[index]
-                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
+                    if not outbox.add(
+                        self._family, message, index, 0 if index < alone else self._gso_limit, self._own, self._own_port
+                    ):
                         break
                     index += 1
             except Exception as error:
@@ -435,7 +442,7 @@ cdef class NativeBackend:
                 suspect = outbox.entries[0].segment
                 refusal = number
             elif sent < 0:
-                failures.append((start, OSError(number, os.strerror(number))))
+                failures.append((start, send_refused(number, (<MessageUDP> messages[start]).addr)))
                 start += 1
                 suspect = tries = 0
             outbox.clear()

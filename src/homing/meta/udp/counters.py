@@ -58,7 +58,7 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,
-        "reply_limited": replies.limited,
+        "reply_limited": endpoint.send_queue.reply_limit.refused,
         "reply_limited_dry_run": replies.limited_dry_run,
         "send_delayed": endpoint.send_queue.delayed,
     }

@@ -3,7 +3,7 @@ cimport cython
 from ..scheduling.activity cimport Activity
 from ..mailbox.lane cimport Lane
 from ..mailbox.mailbox cimport Mailbox
-from ..scheduling.scheduler cimport Scheduler
+from ..scheduling.scheduler cimport Scheduler, thread_ident
 
 cdef bint _COMPILED
 
