@@ -15,6 +15,7 @@ from ..address import family_of, send_refused
 from ..policy.admission cimport Admission
 from .arena cimport SLOTS, Arena, Slot, InfoReader, give_back, take
 from ..message cimport MessageUDP, PacketInfo
+from ..sockets.kernel import stop_joining
 from .outbox cimport Outbox
 from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
@@ -71,6 +72,8 @@ cdef class NativeBackend:
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
+    cdef Py_ssize_t _in_arena  # datagrams there; `waiting` counts those of `_behind` as well
+    cdef list _behind  # of `drain`: what was read after it, as (arena, slots filled, datagrams)
     cdef Outbox _outbox
     cdef object _own  # recognizes the socket's own address
     cdef int _own_port  # as it is on the wire
@@ -91,6 +94,7 @@ cdef class NativeBackend:
         self._read_size = 0.0
         self._pooled = 1
         self._info_reader = InfoReader() if info else None
+        self._behind = []
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
 
@@ -101,13 +105,45 @@ cdef class NativeBackend:
 
     def close(self):
         self._fd = -1  # a descriptor of this number may soon be somebody else's
-        self.waiting = 0
+        self.waiting = self._in_arena = 0
         if self._arena is not None:
             give_back(self._arena)
             self._arena = None
+        for arena, _, _ in self._behind:
+            give_back(arena)
+        self._behind.clear()
 
     def join(self, sock):
         self.gro = _sets(sock, UDP_GRO, 1)
+
+    def split(self, sock):
+        if self.gro and stop_joining(sock):
+            self.gro = False
+        return not self.gro
+
+    def drain(self, int reads):
+        cdef Arena first = self._arena
+        cdef int slot = self._slot, filled = self._filled
+        cdef Py_ssize_t offset = self._offset, in_arena = self._in_arena
+        try:
+            while reads > 0 and self._read(SLOTS, COLUMNS):
+                self._behind.append((self._arena, self._filled, self._in_arena))
+                reads -= self._filled
+        finally:
+            self._arena, self._slot, self._filled, self._offset, self._in_arena = first, slot, filled, offset, in_arena
+        if self._arena is None:
+            self._next_arena()
+        return reads > 0
+
+    cdef bint _next_arena(self) except -1:
+        """Goes on with what `drain` has read. False: there is nothing more of it."""
+        if not self._behind:
+            self._arena = None
+            return False
+        self._arena, self._filled, self._in_arena = self._behind.pop(0)
+        self._slot = 0
+        self._offset = 0
+        return True
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -155,9 +191,10 @@ cdef class NativeBackend:
                     break
         self.packets_in += len(messages)
         self.waiting -= len(messages)
+        self._in_arena -= len(messages)
         if self._slot == self._filled:
             give_back(self._arena)
-            self._arena = None
+            self._next_arena()
         return messages
 
     cdef int _read(self, Py_ssize_t reads, int wanted) except -1:
@@ -190,7 +227,8 @@ cdef class NativeBackend:
         self._filled = got
         self._slot = 0
         self._offset = 0
-        self.waiting = datagrams
+        self._in_arena = datagrams
+        self.waiting += datagrams
         return got
 
     def receive_columns(self, int reads):
@@ -209,10 +247,10 @@ cdef class NativeBackend:
         if self._arena is None and not self._read(reads, COLUMNS):
             return None
         arena = self._arena
-        offsets = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
-        lengths = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
-        hosts = PyBytes_FromStringAndSize(NULL, self.waiting * host_size)
-        ports = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(uint16_t))
+        offsets = PyBytes_FromStringAndSize(NULL, self._in_arena * sizeof(int))
+        lengths = PyBytes_FromStringAndSize(NULL, self._in_arena * sizeof(int))
+        hosts = PyBytes_FromStringAndSize(NULL, self._in_arena * host_size)
+        ports = PyBytes_FromStringAndSize(NULL, self._in_arena * sizeof(uint16_t))
         offset = <int*> PyBytes_AS_STRING(offsets)
         size = <int*> PyBytes_AS_STRING(lengths)
         host = PyBytes_AS_STRING(hosts)
@@ -247,8 +285,9 @@ cdef class NativeBackend:
         self.packets_in += index
         self.bytes_in += total
         self.truncated += len(cut)
-        self.waiting = 0
-        self._arena = None
+        self.waiting -= index
+        self._in_arena = 0
+        self._next_arena()
         return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):

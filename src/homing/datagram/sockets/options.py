@@ -70,11 +70,14 @@ class SocketOptions:
         fast as it can.
     bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
         each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
-        offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
+        offset 8. `kernel_drops` counts what it refuses too. While there is one, the kernel joins no datagrams
+        (`UDPServerOptions.gro`): it would ask about the first of a train only. Linux. None: all pass.
     reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
         order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
         returns the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
-        a group give the same option; the last one bound decides. Linux. None: by a hash of both addresses.
+        a group give the same option; the last one bound decides. With a program the kernel joins no datagrams; but what
+        a sender on this machine has joined (UDP_SEGMENT) goes whole to the socket of its first. Linux. None: by a hash
+        of both addresses.
     receive_local_address: `message.info` has the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.

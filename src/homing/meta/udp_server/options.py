@@ -67,7 +67,8 @@ class UDPServerOptions(SocketOptions):
         measurable and delay the others on the loop.
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
-        backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
+        backend, no `buffer_pool`, and while the kernel runs no program (`bpf`, `reuse_port_steering`), which would be
+        asked about the first of them only. False: `kernel_drops` is then exact also for these.
     send_queue: datagrams that wait at most while the kernel's send buffer is full.
     send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": those
         that have waited longest are dropped in their place (`dropped_send_oldest`). Who has called is told by
