@@ -145,9 +145,8 @@ async def test_a_socket_that_the_program_was_started_with_is_filtered_datagram_b
             inherited.discard([kept])
 
 
-async def test_trains_that_wait_in_a_socket_that_is_given_come_as_their_datagrams(probe: Probe, backend: str) -> None:
-    if backend == "portable":
-        pytest.skip("the portable backend takes no trains apart")
+@pytest.mark.backends("native")  # the other one never gets trains
+async def test_trains_that_wait_in_a_socket_that_is_given_come_as_their_datagrams(probe: Probe) -> None:
     with joining() as sock, Sender() as sender:
         before = train("ab" * 30)
         send(sender, before, sock.getsockname())
@@ -180,12 +179,11 @@ async def test_a_filter_goes_with_a_socket_that_is_adopted(node: homing.Node, pr
     await check_filtered(server, probe)
 
 
+@pytest.mark.backends("native")  # the other one never gets trains
 async def test_under_a_flood_of_trains_a_filter_takes_effect_and_the_account_tells_what_that_cost(
-    probe: Probe, backend: str, monkeypatch: pytest.MonkeyPatch
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is never a moment in which nothing waits: then the kernel drops, and counts, for a moment."""
-    if backend == "portable":
-        pytest.skip("the portable backend never gets trains")
     server, alias = await open_server(probe, receive_buffer=1 << 20)
     endpoint = server._state.endpoint
     with Sender() as sender:
@@ -211,9 +209,8 @@ async def test_under_a_flood_of_trains_a_filter_takes_effect_and_the_account_tel
     assert await get_payloads(probe, 20) == wanted(datagrams)
 
 
-async def test_a_batch_of_what_was_read_ahead_has_all_of_it_in_order(node: homing.Node, backend: str) -> None:
-    if backend == "portable":
-        pytest.skip("the portable backend never gets trains")
+@pytest.mark.backends("native")  # the other one never gets trains
+async def test_a_batch_of_what_was_read_ahead_has_all_of_it_in_order(node: homing.Node) -> None:
     got: list[bytes] = []
 
     class Batches(act.Actor):
