@@ -21,7 +21,8 @@ from .batch import DatagramBatch
 from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
-from .policy.limits import RateLimit
+from .policy.guard import Guard
+from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
@@ -84,6 +85,7 @@ class Endpoint:
         self.closed = False
         self.receive_errors: dict[str, int] = {}
         self.admission = Admission()
+        self._guard: Guard | None = None
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
@@ -182,14 +184,23 @@ class Endpoint:
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 
+    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
+        """From now on no destination gets more than these allow."""
+        self.send_queue.limit_replies(limit, guard)
+        self._guard = self.send_queue.reply_limit.guard if guard is not None else None
+
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's, as from `id`.
         Raises `OSError` only if the socket is gone."""
         try:
-            return self.backend.receive(limit, reads, id)
+            messages = self.backend.receive(limit, reads, id)
         except OSError as error:
             self._receive_failed(error)
             return []
+        if self._guard is not None:
+            for message in messages:
+                self._guard.heard(message.addr, len(message.data))
+        return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns what is there, as one object. It must `_end` before the next can be received."""
@@ -198,15 +209,25 @@ class Endpoint:
         except OSError as error:
             self._receive_failed(error)
             return None
-        return None if columns is None else DatagramBatch(id, columns)
+        if columns is None:
+            return None
+        batch = DatagramBatch(id, columns)
+        if self._guard is not None:
+            for number, size in enumerate(batch.lengths):
+                self._guard.heard(batch.address(number), size)
+        return batch
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         """Receives as `receive` does, into buffers from `get`; returns unused ones by `put`."""
         try:
-            return self.backend.receive_pooled(limit, get, put)
+            received = self.backend.receive_pooled(limit, get, put)
         except OSError as error:
             self._receive_failed(error)
             return []
+        if self._guard is not None:
+            for _, size, address, *_ in received:
+                self._guard.heard(address, size)
+        return received
 
     def _receive_failed(self, error: OSError) -> None:
         if self._errors is not None and self._errors.is_stale(error):

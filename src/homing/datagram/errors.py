@@ -79,10 +79,13 @@ class SendQueueFull(HomingError):
 
 
 class ReplyLimited(HomingError):
-    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
+    """The destination has had as many datagrams as `reply_limit` or `reply_guard` allow, or nothing came from it for
+    which `reply_guard` would let it have this one; it was dropped and counted."""
 
     def __init__(self, address: object) -> None:
-        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        super().__init__(
+            f"{address!r} has had what reply_limit or reply_guard allows; this datagram was dropped and counted"
+        )
         self.address = address
 
 

@@ -94,7 +94,7 @@ cdef class Outbox:
         own, own_port: an `OwnAddress`, and its port as it is on the wire.
         Raises what is wrong with address, info or data; then nothing was taken in.
         """
-        cdef object data = message.data
+        cdef object data
         cdef Py_ssize_t length
         cdef void* memory
         cdef Entry* entry = NULL
@@ -104,8 +104,11 @@ cdef class Outbox:
         cdef uint64_t aligned[CONTROL_WORDS]  # as a `cmsghdr` is to be
         cdef char* marks = <char*> aligned
         cdef int name_length, marked = 0, filled = self._filled
+        if message is None:
+            raise TypeError("None is no datagram: give a MessageUDP")
         if filled == VECTORS:
             return False
+        data = message.data
         name_length = PEERS.raw(family, message.addr, &peer, name)
         if <int> ((peer.words[0] >> 16) & 0xFFFF) == own_port and (
             self.count == 0 or not same(&self.entries[self.count - 1].peer, &peer)

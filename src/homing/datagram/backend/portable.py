@@ -60,7 +60,7 @@ class PortableBackend:
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.retry: Retry | None = None
-        self.packets_in = self.bytes_in = self.truncated = 0
+        self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
 
     @property

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
 from ..errors import BindFailed
+from .forks import close_in_forks
 from .inherited import claim
 from .kernel import network_of
 from .namespace import within
@@ -81,7 +82,8 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 
 @contextmanager
 def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
-    """`sock`, which does not block from here on; closed if the block raises."""
+    """`sock`, which does not block from here on and which no forked child keeps; closed if the block raises."""
+    close_in_forks(sock, socket.socket.close)
     try:
         sock.setblocking(False)
         yield sock

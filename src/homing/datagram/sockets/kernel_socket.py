@@ -58,7 +58,8 @@ class KernelSocket:
     def close(self) -> None:
         """Closes the socket. A second time does nothing."""
         if not self._closed:
-            self._last_drops = kernel_drops(self.sock)
             self._closed = True
             self.interfaces.close()
+            if self.sock.fileno() >= 0:  # else this is a fork of the program that has it
+                self._last_drops = kernel_drops(self.sock)
             self.sock.close()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from ...gen import BadOption
+from .forks import close_in_forks
 from .namespace import in_network_of
 
 # linux/include/uapi/linux/netlink.h, rtnetlink.h, if_link.h
@@ -47,7 +48,8 @@ def open_links(sock: socket.socket) -> Links | None:
 
 
 def _open() -> socket.socket:
-    links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+    links = close_in_forks(socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE), socket.socket.close)
     try:
         links.bind((0, _RTMGRP_LINK))
     except BaseException:
