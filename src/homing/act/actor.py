@@ -135,7 +135,7 @@ class Actor(ProcessBehavior):
 
     def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
-        self._warn(f"{kind} by name", "unhandled message of type %s to %r from %s", kind, name, sender)
+        self._warn(f"{kind} by name", "unhandled message of type %s to %s from %s", kind, repr(name), sender)
         return None
 
     def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
@@ -214,12 +214,12 @@ class Actor(ProcessBehavior):
         `ProcessTerminated`.
         """
         process = self._here
-        if pid in (process.id, process.parent):
+        if check_address(pid, PID, "a PID") in (process.id, process.parent):
             raise NotAllowed(
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(check_address(pid, PID, "a PID")).put_runtime(exit_signal(process.id, cause), 2)
+        self._find(pid).put_runtime(exit_signal(process.id, cause), 2)
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
@@ -273,6 +273,7 @@ class Actor(ProcessBehavior):
         Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
         """
         core = self._process.core
+        check_address(sender, PID, "the PID of the sender")
         if ref is None:
             core.delivery.send(sender, to, message, priority)
         else:

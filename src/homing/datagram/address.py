@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..gen import BadOption
+from ..gen.foreign import safe_repr
 from .errors import AddressRefused, BadAddress, BindFailed, BroadcastRefused
 
 Address: TypeAlias = tuple[Any, ...]
@@ -70,7 +71,9 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
     is looked up here, which may block; an address never does.
     """
     if dual_stack and host not in ("", "::"):
-        raise BadOption("dual_stack", True, f'one address is of one family; give host "" or "::", not {host!r}')
+        raise BadOption(
+            "dual_stack", True, f'one address is of one family; give host "" or "::", not {safe_repr(host)}'
+        )
     if dual_stack:
         return [(int(socket.AF_INET6), ("::", port, 0, 0)) if has_ipv6() else (int(socket.AF_INET), (_ALL_IPV4, port))]
     try:
@@ -120,7 +123,7 @@ def check_destination(family: int, address: Any) -> None:
     packed = _packed(family, host)
     if packed is None:
         kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
-        raise BadAddress(address, f"{host!r} is no {kind} address; resolve names before sending")
+        raise BadAddress(address, f"{safe_repr(host)} is no {kind} address; resolve names before sending")
     if packed in _UNSPECIFIED:
         raise BadAddress(address, "it is nobody's; the system would deliver it to this machine itself")
     if port == 0:

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from ..gen.errors import CallTimeout, HomingError
+from ..gen.foreign import safe_repr
 
 __all__ = [
     "AddressRefused",
@@ -50,7 +51,7 @@ class BadAddress(HomingError, ValueError):
     """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
 
     def __init__(self, address: Any, why: str) -> None:
-        super().__init__(f"cannot send to {address!r}: {why}")
+        super().__init__(f"cannot send to {safe_repr(address)}: {why}")
         self.address = address
 
 
@@ -84,7 +85,7 @@ class ReplyLimited(HomingError):
 
     def __init__(self, address: object) -> None:
         super().__init__(
-            f"{address!r} has had what reply_limit or reply_guard allows; this datagram was dropped and counted"
+            f"{safe_repr(address)} has had what reply_limit or reply_guard allow; it was dropped and counted"
         )
         self.address = address
 
@@ -176,7 +177,7 @@ class RequestKeyTaken(HomingError):
     was not sent. Choose another id."""
 
     def __init__(self, key: object) -> None:
-        super().__init__(f"an open request has the key {key!r} already; choose another id for this one")
+        super().__init__(f"an open request has the key {safe_repr(key)} already; choose another id for this one")
         self.key = key
 
 
@@ -185,6 +186,6 @@ class MatchFailed(HomingError):
     the `__cause__`."""
 
     def __init__(self, option: str, error: BaseException) -> None:
-        super().__init__(f"{option} raised {error!r}")
+        super().__init__(f"{option} raised {safe_repr(error)}")
         self.option = option
         self.__cause__ = error

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from ..gen import BadOption, NotAllowed
+from ..gen.foreign import safe_repr
 from ..gen.options import check_integer
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class MessageUDP:
         Raises `NotAllowed` if this is an answer itself: it was sent to a process instead of the server.
         """
         if self._is_answer:
-            raise NotAllowed(f"{self!r} is an answer already; send it to its id, {self.id}, not to a process")
+            raise NotAllowed(f"{safe_repr(self)} is an answer already; send it to its id, not to a process")
         if self.info is not None:
             info = _answering(self.info, info)
         answer = MessageUDP.__new__(MessageUDP)  # compiled, it costs less than the constructor

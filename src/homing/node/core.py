@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from time import perf_counter, time_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..gen import (
     PID,
     Alias,
-    HomingError,
     MetaBehavior,
     MetaOptions,
     NodeForked,
@@ -22,6 +21,7 @@ from ..gen import (
     NodeTerminated,
     Target,
 )
+from ..gen.foreign import class_name, forget_frames, safe_repr
 from .applications import Applications
 from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
 from .messaging.calls import Calls
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .processes.meta_process import MetaRunner
     from .processes.process import Process
     from .scheduling.activity import Activity
+
+T = TypeVar("T")
 
 
 class Core:
@@ -89,7 +91,31 @@ class Core:
     ) -> None:
         """Counts a crash, and logs it unless there are too many."""
         self.crashes += 1
+        self.log_failure(log, text, *args, fault=fault)
+
+    def log_failure(
+        self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
+    ) -> None:
+        """Logs a failure with the traceback of `fault`, unless there are too many."""
         self.crash_log.error(self.loop.time(), log, text, *args, fault=fault)
+
+    def log_end(self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object) -> None:
+        """Logs an end that is nobody's fault here, or what follows from one, unless there are too many."""
+        self.crash_log.write(self.loop.time(), log, logging.INFO, text, args)
+
+    def attempt(self, step: Callable[..., T], *args: Any) -> T | None:
+        """Takes one step of an end, whatever it raises: the steps after it are taken all the same. Gives what it gives,
+        or None."""
+        try:
+            return step(*args)
+        except BaseException as error:
+            try:
+                text = "fault in the runtime itself, in a step of an end: %s"
+                self.log_failure(self.log, text, safe_repr(error), fault=error)
+            except BaseException as failure:
+                forget_frames(failure)  # not even that can be told: what is left of the end matters more
+            forget_frames(error)
+            return None
 
     async def spawn_meta(self, owner: Process, behavior: MetaBehavior, options: MetaOptions | None) -> Alias:
         """See `spawning.spawn_meta`."""
@@ -160,7 +186,8 @@ class Core:
             function, args = posted.popleft()
             try:
                 function(*args)
-            except HomingError as error:
+            except Exception as error:
                 self.threadsafe_failures += 1
-                kind = type(error).__name__
+                kind = class_name(error)
                 self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)
+                forget_frames(error)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...gen import PID, BadOption, MessageDownPID
+from ...gen.foreign import is_a
 from ...gen.hooks import ProcessHooks
 from ..actor import Actor, ActorHooks
 from .forwarder import Forwarder
@@ -26,7 +27,7 @@ class PoolHooks(ActorHooks):
 
     async def configure(self, result: Any) -> None:
         behavior = self.behavior
-        if not isinstance(result, PoolOptions):
+        if not is_a(result, PoolOptions):
             raise BadOption("init", result, f"{type(behavior).__name__}.init must return act.PoolOptions")
         forwarder = behavior._forwarder = Forwarder(self.process, behavior, result)
         self.take_main = forwarder.take_main
@@ -37,7 +38,7 @@ class PoolHooks(ActorHooks):
 
     def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of workers, passes on the rest."""
-        if isinstance(message, MessageDownPID):
+        if is_a(message, MessageDownPID):
             workers = self.behavior._forwarder.workers
             slot = workers.ended(message.pid)
             if slot is not None:

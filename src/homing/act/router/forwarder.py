@@ -19,6 +19,7 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.foreign import forget_frames, safe_repr
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.messaging.distribution import hand
 from ...node.processes.process import Process
@@ -114,7 +115,7 @@ class Forwarder:
         if not names:
             self._discard(ref)
         elif ref is not None and len(names) > 1:
-            error = NotAllowed(f"a request goes to one route; route_call gave {names!r}")
+            error = NotAllowed(f"a request goes to one route; route_call gave {safe_repr(names)}")
             self._fail(self._keeper.others, names[0], sender, message, ref, error)
         else:
             for number, name in enumerate(names):
@@ -170,7 +171,7 @@ class Forwarder:
         self, tally: Tally, name: str, sender: PID | Alias, message: Any, ref: Ref | None, error: HomingError
     ) -> None:
         tally.failed[type(error).__name__] += 1
-        error.__traceback__ = None  # it would keep the message, and with it a pooled buffer
+        forget_frames(error)  # they would keep the message, and with it a pooled buffer
         if ref is None:
             self._router.handle_route_failed(name, sender, message, error)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from ...gen import NO_REPLY, PID, BadOption, NotAllowed, Ref
 from ...node.processes.process import Process
@@ -32,6 +32,7 @@ Request: TypeAlias = (
     | WhichChildren
     | CountChildren
 )
+REQUESTS: tuple[type, ...] = get_args(Request)
 
 
 class RequestHandler:

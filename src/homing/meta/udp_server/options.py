@@ -10,6 +10,7 @@ from ...act.pool.routing import Route
 from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
+from ...gen.foreign import safe_repr
 from ...gen.options import check_choice, check_integer, check_name, check_seconds, check_type
 from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.options import Overflow, check_queues
@@ -155,10 +156,10 @@ def _check_pool(pool: Any) -> None:
     try:
         buffer = give()
     except Exception as error:
-        raise BadOption("buffer_pool", pool, f"its get() raised {error!r}") from error
+        raise BadOption("buffer_pool", pool, f"its get() raised {safe_repr(error)}") from error
     if not writable_bytes(buffer):
         raise BadOption("buffer_pool", pool, f"get() gave {type(buffer).__name__}; it must give a writable buffer")
     try:
         take(buffer)
     except Exception as error:
-        raise BadOption("buffer_pool", pool, f"its put() raised {error!r}") from error
+        raise BadOption("buffer_pool", pool, f"its put() raised {safe_repr(error)}") from error

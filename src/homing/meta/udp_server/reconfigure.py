@@ -17,6 +17,7 @@ from ...datagram.address import is_numeric
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
 from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
+from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
 from .opening import open_endpoint
 from .options import UDPServerOptions
@@ -68,7 +69,7 @@ class Reconfigure:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f"Reconfigure({', '.join(f'{name}={value!r}' for name, value in self.changes.items())})"
+        return f"Reconfigure({', '.join(f'{name}={safe_repr(value)}' for name, value in self.changes.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str,
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
-    return any(getattr(before, name) != getattr(now, name) for name in names)
+    return not all(same(getattr(before, name), getattr(now, name)) for name in names)
 
 
 def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:

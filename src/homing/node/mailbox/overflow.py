@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, MailboxFull, MessageFallback, MessagePriority, Target
+from ...gen.foreign import is_a
 from .envelope import Request, SplitMessage, is_message
 from .preserved import BROUGHT
 
@@ -70,7 +71,7 @@ def _gives_way(target: Activity, priority: int) -> bool:
 
 
 def _may_go(entry: Entry) -> bool:
-    return is_message(entry) and not (type(entry) is tuple and isinstance(entry[1], BROUGHT))
+    return is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT))
 
 
 def _oldest_fell_back(target: Activity, entry: Entry) -> bool:

@@ -29,8 +29,8 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         scheduler.refuse_thread()
     try:
         target = process.routes.get(to)
-    except TypeError:
-        target = None  # it cannot be hashed, so it is no address
+    except Exception:
+        target = None  # it cannot be hashed or compared, so it is no address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
     else:

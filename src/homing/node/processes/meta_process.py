@@ -32,11 +32,12 @@ from ...gen import (
     is_orderly,
     is_succeeded,
 )
+from ...gen.foreign import class_name, forget_frames, safe_repr
 from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
 from ..logs import META_LOGGER, ContextAdapter, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
-from ..scheduling.activity import Activity, forget_frames
+from ..scheduling.activity import Activity
 from ..scheduling.stepping import stepped
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class MetaRunner(Activity):
         if self.state is ProcessState.INIT:  # else it was adopted
             super().start()
         if self.core.stopping:
-            self.behavior.drain()  # it was there when all others were asked to, but not ready
+            self.core.attempt(self.behavior.drain)  # it was there when all others were asked to, but not ready
         if inspect.iscoroutinefunction(self.behavior.start):
             self._source = self.core.loop.create_task(self._run_source())
             self._source.add_done_callback(self._source_done)
@@ -228,12 +229,15 @@ class MetaRunner(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashed(self.log, "%s crashed: %r", self.title, reason, fault=fault)
+            self.core.attempt(self._log_crash, reason, fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
                 task.cancel()
         self.terminate(reason, TERMINATE_TIMEOUT)
+
+    def _log_crash(self, reason: Exception, fault: BaseException) -> None:
+        self.core.crashed(self.log, "%s crashed: %s", self.title, safe_repr(reason), fault=fault)
 
     # --- another owner --------------------------------------------------------------------------------------
 
@@ -307,7 +311,7 @@ class MetaRunner(Activity):
         self._log = None
 
     def terminate_failed(self, error: BaseException) -> None:
-        self.log.error("terminate of %s failed: %r", self.title, error, exc_info=error)
+        self.core.log_failure(self.log, "terminate of %s failed: %s", self.title, safe_repr(error), fault=error)
 
     @property
     def title(self) -> str:
@@ -319,17 +323,18 @@ class MetaRunner(Activity):
 
     @property
     def _kind(self) -> str:
-        return type(self.behavior).__name__
+        return class_name(self.behavior)
 
     def ended(self, reason: Exception) -> None:
         self.state = ProcessState.TERMINATED
         self.core.metas.pop(self.id, None)
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
-        self.core.calls.callee_gone(self, reason)
-        self.core.links.subject_gone(self.id, self.owner.id, reason)
-        self.release()
-        self.core.changed()
+        attempt = self.core.attempt
+        attempt(self.core.calls.callee_gone, self, reason)
+        attempt(self.core.links.subject_gone, self.id, self.owner.id, reason)
+        attempt(self.release)
+        attempt(self.core.changed)
 
     def info(self) -> MetaInfo:
         """A snapshot."""

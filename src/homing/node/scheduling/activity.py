@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
+from ...gen.foreign import class_name, forget_frames
 from ..mailbox.envelope import ExitSignal, is_coroutine, is_message
 from ..mailbox.lane import COMPILED
 from ..mailbox.mailbox import Entry, Mailbox
@@ -95,14 +96,14 @@ class Activity(Mailbox):
         self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
-        return f"{type(self.behavior).__name__} {self.id} ({self.state.value})"
+        return f"{class_name(self.behavior)} {self.id} ({self.state.value})"
 
     # --- what the two kinds do differently ---------------------------------------------------------------
 
     @property
     def title(self) -> str:
         """Its kind, address, name and behavior, for the log."""
-        return repr(self)
+        return str(self)
 
     @property
     def log_adapter(self) -> ContextAdapter:
@@ -360,21 +361,8 @@ class Activity(Mailbox):
     def release(self) -> None:
         """Frees what an activity that has ended holds: timers, waiting messages, callers, drain callbacks."""
         self.hand = None
+        attempt = self.core.attempt
         for timer in tuple(self.timers or ()):
-            timer.cancel()
-        self.discard()
+            attempt(timer.cancel)
+        attempt(self.discard)
         self.run_drain_callbacks(ended=True)
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Drops the traceback, which has been logged: a reason that is kept must not keep messages and their buffers."""
-    seen: set[int] = set()
-    rest = [error]
-    while rest:
-        error = rest.pop()
-        if error is not None and id(error) not in seen:
-            seen.add(id(error))
-            error.__traceback__ = None
-            rest += (error.__cause__, error.__context__)
-            if isinstance(error, BaseExceptionGroup):
-                rest += error.exceptions

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import NodeForked, NodeOptions, NotAllowed
+from ..logs import hand_out
 from ..mailbox.lane import COMPILED, make_lane
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ if not COMPILED:
 MOST_NESTED = 8
 """Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
 
-logger = logging.getLogger("homing.scheduler")
+_LOG = logging.LoggerAdapter(logging.getLogger("homing.scheduler"))
+
+
+def _log_fault(activity: Activity, error: BaseException) -> None:
+    hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
 
 
 def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
@@ -248,8 +253,8 @@ class Scheduler:
                 now = later
                 if now >= end:
                     break
-        except BaseException:
-            logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
+        except BaseException as error:
+            _log_fault(activity, error)
             raise
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
