@@ -13,7 +13,7 @@ from ..address import AF_UNIX, why_no_path
 from ..policy.limits import Pacing
 from .bpf import Program, Steering, check_program, check_steering
 from .icmp_errors import why_no_error_queue
-from .multicast import MulticastGroup
+from .multicast import MulticastGroup, check_interface
 
 LINUX_ONLY = "this is Linux only"
 
@@ -180,8 +180,7 @@ class SocketOptions:
     def _check_multicast(self) -> None:
         if not isinstance(self.groups, tuple) or not all(isinstance(group, MulticastGroup) for group in self.groups):
             raise BadOption("groups", self.groups, "give a tuple of meta.MulticastGroup")
-        if isinstance(self.multicast_interface, bool) or not isinstance(self.multicast_interface, (str, int)):
-            raise BadOption("multicast_interface", self.multicast_interface, "give the name or index of an interface")
+        check_interface("multicast_interface", self.multicast_interface)
         if self.multicast_ttl is not None:
             check_integer("multicast_ttl", self.multicast_ttl, 0, 255)
         if self.multicast_loop is not None:

@@ -67,8 +67,8 @@ class UDPServerOptions(SocketOptions):
         receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
         router has handed on. While nobody has the name `process`, or a batch (`handle_datagrams`) has not ended,
         reading pauses in any case.
-    receive_batch: datagrams read at a stretch (the native backend takes 64 at most). 64: larger ones gain nothing
-        measurable and delay the others on the loop.
+    receive_batch: datagrams read at a stretch, 1 to 4096 (the native backend takes 64 at most). 64: larger ones gain
+        nothing measurable and delay the others on the loop.
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
         backend, no `buffer_pool`, and while the kernel runs no program (`bpf`, `reuse_port_steering`), which would be
@@ -138,6 +138,8 @@ class UDPServerOptions(SocketOptions):
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
             raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
+        if isinstance(self.socket, int):
+            check_integer("socket", self.socket, 0)
         self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
 
     def _check_without(self, why: str, names: tuple[str, ...]) -> None:
