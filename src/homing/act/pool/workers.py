@@ -14,7 +14,7 @@ from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ..links import add_monitor
-from .options import PoolOptions
+from .options import MOST_WORKERS, PoolOptions
 from .slots import Slot
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Workers:
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
-        check_integer("n", n, 1)
+        check_integer("n", n, 1, MOST_WORKERS)
         for _ in range(n):
             worker = await self._spawn_worker(None)
             self.slots.append(Slot(self._process, worker))

@@ -84,6 +84,12 @@ class PortableBackend:
     def join(self, sock: socket.socket) -> None:
         """Does nothing: this backend cannot take trains apart."""
 
+    def split(self, sock: socket.socket) -> bool:
+        return True
+
+    def drain(self, reads: int) -> bool:
+        return True
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
