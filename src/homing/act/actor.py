@@ -182,7 +182,8 @@ class Actor(ProcessBehavior):
         self._process.messages_out += 1
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, `seconds` from now. Gives the function that cancels it (True if it was still to fire).
+        """Sends `message` once, `seconds` from now. Gives the function that cancels it: True if it was still to fire,
+        or its message still waited in a mailbox, from which it is taken back; False if that was handled or has gone.
 
         The timer ends with this process. If the receiver is gone or full by then, that is counted
         (`NodeInfo.timer_failures`). Raises `BadOption`.
@@ -191,9 +192,10 @@ class Actor(ProcessBehavior):
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`. Gives the function that cancels it.
+        """Sends `message` every `seconds`. Gives the function that cancels it, and takes back the tick that waits.
 
-        Ticks are due at start + n * seconds; those missed while the loop was busy are dropped. Ends with this process,
+        Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped; so are those that find
+        the one before still waiting to be handled, which are counted (`NodeInfo.timer_skips`). Ends with this process,
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
         self._process.require_alive()

@@ -23,7 +23,7 @@ Result: TypeAlias = Awaitable[None] | None
 """What a callback gives back: nothing, or what is to be awaited."""
 
 CancelTimer = Callable[[], bool]
-"""Cancels a timer. True if it was still to fire."""
+"""Cancels a timer. True if its message will not be handled: it was still to fire, or its message still waited."""
 
 
 class ProcessBehavior:

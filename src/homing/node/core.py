@@ -72,6 +72,7 @@ class Core:
         self.discarded = 0
         self.dead_letters = 0
         self.timer_failures = 0
+        self.timer_skips = 0
         self.threadsafe_failures = 0
         self.on_change: Callable[[], None] | None = None
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()

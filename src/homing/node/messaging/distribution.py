@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...gen import PID, ProcessState
-from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
+from ..mailbox.envelope import Exit, Publication, Request, SplitMessage, Tick
 from ..mailbox.mailbox import Entry
 from ..processes.process import Process
 
@@ -83,6 +83,8 @@ def without_address(entry: Entry, receiver: Process) -> Entry:
     if isinstance(entry, Request):
         entry.to = None
         receiver.core.calls.moved(entry.ref, receiver)
+    elif isinstance(entry, Tick):
+        entry.to = None  # it stays one object: its timer looks whether it waits
     elif isinstance(entry, SplitMessage):
         return (entry.sender, entry.message)
     return entry
