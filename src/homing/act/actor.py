@@ -113,7 +113,7 @@ class Actor(ProcessBehavior):
     @cached_property
     def _limited_log(self) -> RateLimited:
         """For what others make it log: how often they do is theirs to say."""
-        return RateLimited(self.log)
+        return RateLimited(self.log, self._process.core.bounded_log)
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         self._limited_log.warning(self._process.core.loop.time(), kind, text, *args)

@@ -44,7 +44,7 @@ class Forwarder:
         self.pauses = 0
         self._settling = False
         self._waits_for: set[PID] = set()
-        self._limited_log = RateLimited(pool.log)
+        self._limited_log = RateLimited(pool.log, process.core.bounded_log)
 
     def take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""

@@ -22,6 +22,7 @@ from ...gen import (
     MetaBehavior,
     MetaInfo,
     MetaOptions,
+    NodeTerminated,
     NotAllowed,
     ProcessState,
     Ref,
@@ -34,7 +35,7 @@ from ...gen import (
 )
 from ...gen.foreign import class_name, forget_frames, safe_repr
 from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
-from ..logs import META_LOGGER, ContextAdapter, context
+from ..logs import META_LOGGER, ContextAdapter, RateLimited, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
 from ..scheduling.activity import Activity
@@ -60,7 +61,7 @@ class MetaRunner(Activity):
     transfers: how often an owner has given it to another process.
     """
 
-    __slots__ = ("_expiry", "_log", "_source", "adoptions", "hooks", "owner", "transfers")
+    __slots__ = ("_expiry", "_limited_log", "_log", "_source", "adoptions", "hooks", "owner", "transfers")
 
     id: Alias
     behavior: MetaBehavior
@@ -80,6 +81,7 @@ class MetaRunner(Activity):
         self._expiry: asyncio.TimerHandle | None = None
         self.adoptions = self.transfers = 0
         self._log: ContextAdapter | None = None
+        self._limited_log: RateLimited | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
@@ -107,6 +109,17 @@ class MetaRunner(Activity):
             extra = context(self.core.name, self.owner.id, type(self.behavior).__name__, alias=self.id)
             self._log = ContextAdapter(META_LOGGER, extra)
         return self._log
+
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        try:
+            self.on_loop(self._warn, kind, text, args)
+        except NodeTerminated:
+            pass  # the loop is closed, and nobody waits to be warned
+
+    def _warn(self, kind: str, text: str, args: tuple[object, ...]) -> None:
+        if self._limited_log is None:
+            self._limited_log = RateLimited(self.log, self.core.bounded_log)
+        self._limited_log.warning(self.core.loop.time(), kind, text, *args)
 
     def send(self, to: Target, message: Any) -> None:
         self.send_with_priority(to, message, _NORMAL)
@@ -253,7 +266,7 @@ class MetaRunner(Activity):
         owner.metas[self.id] = self
         self.owner, self.sender = owner, owner.id
         self.transfers += 1
-        self._log = None
+        self._log = self._limited_log = None
         self.hooks.transferred()
 
     # --- without an owner ---------------------------------------------------------------------------------
@@ -283,7 +296,8 @@ class MetaRunner(Activity):
             source.cancel()
         seconds = self.hooks.linger
         self._expiry = self.core.loop.call_later(seconds, self._expire, reason)
-        self.log.info("%s %s outlives its owner: it waits %g s for a successor", self._kind, self.id, seconds)
+        text = "%s %s outlives its owner: it waits %g s for a successor"
+        self.core.note(self.log, text, self._kind, self.id, seconds)
         self.hooks.orphaned()
 
     def _expire(self, reason: Exception) -> None:
@@ -305,7 +319,7 @@ class MetaRunner(Activity):
         self.options = options
         self.limit = options.mailbox_size
         self.guarded = self.main is None or self.limit > 0
-        self._log = None
+        self._log = self._limited_log = None
 
     def terminate_failed(self, error: BaseException) -> None:
         self.core.log_failure(self.log, "terminate of %s failed: %s", self.title, safe_repr(error), fault=error)
