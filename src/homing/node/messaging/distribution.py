@@ -169,10 +169,15 @@ def _content(entry: Entry, receiver: Process) -> tuple[PID, Any]:
     return receiver.parent, entry
 
 
-def idle(process: Process, again: Callable[[], None]) -> bool:
-    """True if nothing waits in the main lane of `process`, nothing is in hand, and behind it, where it forwards, it is
-    the same. If False, `again` is called once when that may have changed."""
-    if process.main or process.state is not _SLEEP:
-        process.when_drained(0, again)
-        return False
-    return process.hooks.idle(again)
+def idle(processes: list[Process], again: Callable[[], None]) -> bool:
+    """True if nothing waits in the main lanes of `processes`, nothing is in hand, and behind them, if they forward, it
+    is the same. If False, `again` is called once when that may have changed. Takes them out of the list. Without
+    recursion: pools may stand behind pools however deep."""
+    while processes:
+        process = processes.pop()
+        if process.main or process.state is not _SLEEP:
+            process.when_drained(0, again)
+            return False
+        if not process.hooks.idle(again, processes):
+            return False
+    return True

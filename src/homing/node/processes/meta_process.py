@@ -39,7 +39,7 @@ from ..logs import META_LOGGER, ContextAdapter, RateLimited, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
 from ..scheduling.activity import Activity
-from ..scheduling.stepping import stepped
+from ..scheduling.stepping import in_own_task, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,7 +150,9 @@ class MetaRunner(Activity):
         return self.core.calls.waits(ref)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
-        return await self.core.spawn_meta(self.owner, behavior, options)
+        start = self.core.spawn_meta(self.owner, behavior, options)
+        # one that is a part of this one's own start may have such a part itself, and so on
+        return await (in_own_task(self.core.loop, start) if self.state is ProcessState.INIT else start)
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
