@@ -234,9 +234,10 @@ class LoadedApplication:
             raise NotAllowed(f"application {self.spec.name!r} is {self.state.value}; wait for it when it runs")
         return self.reason
 
-    async def settled(self) -> None:
-        """Returns when it is `loaded` or `running`."""
+    async def settled(self) -> ApplicationState:
+        """Returns its state when that is `loaded` or `running`."""
         await self._until(lambda: self.state in (_LOADED, _RUNNING), None)
+        return self.state
 
     async def _until(self, condition: Callable[[], bool], deadline: float | None) -> None:
         """Returns when `condition` is true, or the loop's time is `deadline`."""
@@ -357,9 +358,13 @@ class Applications:
     async def _start_dependency(self, name: str, dependency: str) -> None:
         try:
             other = self.find(dependency)
-            await other.settled()
-            if other.state is _LOADED:
-                await in_own_task(self._core.loop, self.start(dependency, None))
+            while await other.settled() is _LOADED:
+                try:
+                    await in_own_task(self._core.loop, self.start(dependency, None))
+                    return
+                except ApplicationRunning:
+                    if other.state is _LOADED:
+                        raise  # else somebody was first to start it
         except Exception as error:
             why = f"depends on {dependency!r}, which could not be started: {safe_repr(error)}"
             raise ApplicationDepends(name, (dependency,), why) from error
