@@ -58,23 +58,23 @@ def link(self: Actor, subject: Subject) -> list[MessageEvent]:
 
     Raises `AlreadyLinked`, `NotAllowed` for itself, and the errors of an address that leads nowhere.
     """
-    return add_link(self._process, subject)
+    return add_link(self._here, subject)
 
 
 def monitor(self: Actor, subject: Subject) -> list[MessageEvent]:
     """Monitors a PID, name, alias or event: when that ends, this process gets `gen.MessageDownPID` or its kin.
     For an event: gives what its buffer holds. Raises as `link` does."""
-    return add_monitor(self._process, subject)
+    return add_monitor(self._here, subject)
 
 
 def unlink(self: Actor, subject: Subject) -> bool:
     """Takes a link back. False if there was none."""
-    return self._process.core.links.unlink(self._process, subject)
+    return self._here.core.links.unlink(self._here, subject)
 
 
 def demonitor(self: Actor, subject: Subject) -> bool:
     """Takes a monitor back. False if there was none."""
-    return self._process.core.links.demonitor(self._process, subject)
+    return self._here.core.links.demonitor(self._here, subject)
 
 
 # --- the same for one kind of subject ------------------------------------------------------------------

@@ -258,6 +258,19 @@ class NodeTerminated(HomingError):
         self.node = node
 
 
+class NodeForked(NodeTerminated):
+    """This OS process is a fork of the one in which the node runs. Nothing of the node works here: its sockets are
+    closed, its mailboxes are empty, and signals do what they do by default."""
+
+    def __init__(self, node: str) -> None:
+        HomingError.__init__(
+            self,
+            f"node {node!r} runs in the OS process that was forked; start a node of its own in the child, "
+            "or make the child by multiprocessing's method 'spawn'",
+        )
+        self.node = node
+
+
 # --- applications ------------------------------------------------------------------------------------------
 
 

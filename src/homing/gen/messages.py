@@ -135,7 +135,7 @@ class MessageDeadLetter:
 
     pid: PID
     name: str | None
-    sender: PID
+    sender: PID | Alias
     message: Any
     reason: Exception
     in_hand: bool

@@ -11,7 +11,16 @@ from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..gen import PID, Alias, MetaBehavior, MetaOptions, NodeOptions, NodeTerminated, Target
+from ..gen import (
+    PID,
+    Alias,
+    MetaBehavior,
+    MetaOptions,
+    NodeForked,
+    NodeOptions,
+    NodeTerminated,
+    Target,
+)
 from ..gen.foreign import class_name, forget_frames, safe_repr
 from .applications import Applications
 from .logs import NODE_LOGGER, BoundedLog, ContextAdapter, RateLimited, Receiver, context
@@ -51,7 +60,7 @@ class Core:
         self.pid = PID(name, 1, creation)
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
-        self.scheduler = Scheduler(loop, options)
+        self.scheduler = Scheduler(name, loop, options)
         self.callback_tasks = CallbackTasks(self.scheduler)
         self.delivery = Delivery(self.registry, self.scheduler)
         self.links = Links(name, self.pid)
@@ -119,8 +128,33 @@ class Core:
         """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
         return Inlet(self, owner, to, high, low, ready, overflow)
 
+    def require_thread(self) -> None:
+        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
+        if threading.get_ident() != self.thread:
+            self.scheduler.refuse_thread()
+
+    @property
+    def is_fork(self) -> bool:
+        """True in a fork of the OS process in which the node runs."""
+        return self.thread == 0
+
+    def forked(self) -> None:
+        """This is a fork of the OS process in which the node runs: empties all mailboxes, and lets nothing lead to
+        them."""
+        self.thread = 0
+        self.scheduler.forked()
+        self.stopping = True
+        self._posted.clear()
+        self.registry.routes.clear()
+        for activity in (*self.processes.values(), *self.metas.values()):
+            activity.discard()
+        for process in self.processes.values():
+            if process.ahead:
+                process.ahead.clear()
+
     def require_running(self) -> None:
-        """Raises `NodeTerminated` if the node is stopping or has stopped."""
+        """Raises `NodeTerminated` if the node is stopping or has stopped, and what `require_thread` does."""
+        self.require_thread()
         if self.stopping:
             raise NodeTerminated(self.name)
 
@@ -132,8 +166,10 @@ class Core:
     def from_thread(self, function: Callable[..., None], *args: Any) -> None:
         """Runs `function(*args)` on the loop's thread, in order of the calls. One wake-up serves all that came since.
 
-        Raises `NodeTerminated` if the loop is closed.
+        Raises `NodeTerminated` if the loop is closed, `NodeForked` in a fork.
         """
+        if self.is_fork:
+            raise NodeForked(self.name)
         self._posted.append((function, args))
         if not self._wake_posted:
             self._wake_posted = True

@@ -60,7 +60,7 @@ class RouterHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of the routes' processes, passes on the rest."""
         keeper = self.behavior._keeper
         if is_a(message, MessageDownPID) and keeper.minds(message.pid):
@@ -87,7 +87,7 @@ class Router(Actor):
 
     # --- callbacks ----------------------------------------------------------------------------------------
 
-    def route_message(self, sender: PID, message: Any) -> Choice:
+    def route_message(self, sender: Any, message: Any) -> Choice:
         """Where a message goes: the name of a route, a tuple of names (each gets it), or `act.DISCARD`. A plain `def`.
         Raising ends the router."""
         return DISCARD
@@ -96,7 +96,7 @@ class Router(Actor):
         """Where a request goes: the name of one route, or `act.DISCARD`. A plain `def`. By default as a message."""
         return self.route_message(sender, request)
 
-    def handle_route_failed(self, route: str, sender: PID, message: Any, error: HomingError) -> None:
+    def handle_route_failed(self, route: str, sender: Any, message: Any, error: HomingError) -> None:
         """A message could not be routed: it is counted, and dropped. A plain `def`. By default it is logged, at a
         bounded rate. Requests do not come here: their callers get the error."""
         self._warn(type(error).__name__, "message from %s to route %s failed: %s", sender, safe_repr(route), error)
@@ -146,15 +146,18 @@ class Router(Actor):
 
     def routes(self) -> tuple[RouteInfo, ...]:
         """The routes as they are now, in the order in which they were added."""
+        self._process.core.require_thread()
         return self._keeper.infos()
 
     async def add_route(self, spec: RouteSpec) -> None:
         """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
         then there is none. Meanwhile the router's mailbox waits."""
+        self._process.core.require_thread()
         await self._keeper.add(spec)
 
     def remove_route(self, name: str) -> bool:
         """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        self._process.core.require_thread()
         return self._keeper.remove(name)
 
     async def replace_route(self, name: str, spec: RouteSpec) -> None:
@@ -163,16 +166,19 @@ class Router(Actor):
 
         Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
         """
+        self._process.core.require_thread()
         await self._keeper.replace(name, spec)
 
     def disable_route(self, name: str) -> None:
         """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
         Ergo. Raises `RouteUnknown`."""
+        self._process.core.require_thread()
         self._keeper.disable(name)
 
     async def enable_route(self, name: str) -> None:
         """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
         `init` of that process raises: then it stays disabled."""
+        self._process.core.require_thread()
         await self._keeper.enable(name)
 
 

@@ -62,6 +62,7 @@ class RequestHandler:
 
     async def perform(self, request: Request) -> Any:
         """Performs a request of the supervisor's own callbacks. Raises what the request raises."""
+        self._process.core.require_thread()
         try:
             return await self._do(request)
         finally:

@@ -56,7 +56,7 @@ class SupervisorHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the exit signals of children, passes on the rest."""
         if is_a(message, MessageExitPID):
             lifecycle = self.behavior._lifecycle

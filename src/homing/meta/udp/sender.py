@@ -94,6 +94,7 @@ class Sender:
         for endpoint in self._endpoints():
             endpoint.send_queue.on_sent = self.sent_later
             endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+            endpoint.kernel.interfaces.on_failure = self._interface_lost
 
     @property
     def reporter(self) -> Reporter | None:
@@ -114,6 +115,9 @@ class Sender:
     def warn(self, kind: str, text: str, *args: object) -> None:
         """Logs at a bounded rate for each `kind`."""
         self._log.warning(self._process.loop.time(), kind, text, *args)
+
+    def _interface_lost(self, error: Exception) -> None:
+        self.warn("interface", "an interface was made again, but the socket could not be told to use it: %s", error)
 
     # --- from the mailbox ---------------------------------------------------------------------------------
 
@@ -165,16 +169,16 @@ class Sender:
         return size
 
     def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self.endpoint.kernel.memberships
+        interfaces = self.endpoint.kernel.interfaces
         try:
             if isinstance(request, JoinGroup):
-                memberships.join(request)
+                interfaces.join(request)
             else:
-                memberships.leave(request)
+                interfaces.leave(request)
         except HomingError as error:
             self._process.send_response_error(sender, ref, error)
             return NO_REPLY
-        return memberships.groups
+        return interfaces.groups
 
     # --- to the socket ------------------------------------------------------------------------------------
 

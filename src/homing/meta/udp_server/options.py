@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, RateLimit, SocketOptions
+from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
@@ -54,6 +54,9 @@ class UDPServerOptions(SocketOptions):
         `limited`. None: all.
     reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
         addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
+    reply_guard: for a server that answers whatever comes: a `meta.ReplyGuard`, so that it neither answers another
+        server for ever nor floods anybody in whose name it is asked. What is held back is counted: `reply_limited`.
+        None: answers are not guarded.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -102,6 +105,7 @@ class UDPServerOptions(SocketOptions):
     deny: tuple[Network, ...] = ()
     rate_limit: RateLimit | None = None
     reply_limit: RateLimit | None = None
+    reply_guard: ReplyGuard | None = None
     high_water: int = 1024
     low_water: int | None = None
     overflow: Overflow = "pause"

@@ -52,7 +52,7 @@ class SplitMessage:
 
     __slots__ = ("message", "sender", "to")
 
-    def __init__(self, to: str | Alias | None, sender: PID, message: Any) -> None:
+    def __init__(self, to: str | Alias | None, sender: PID | Alias, message: Any) -> None:
         self.to = to
         self.sender = sender
         self.message = message
@@ -76,7 +76,7 @@ class Tick(SplitMessage):
 
     __slots__ = ("__weakref__", "_claims", "taken_back")
 
-    def __init__(self, sender: PID, message: Any) -> None:
+    def __init__(self, sender: PID | Alias, message: Any) -> None:
         super().__init__(None, sender, message)
         self._claims = [None]
         self.taken_back = False
@@ -104,7 +104,7 @@ class Tick(SplitMessage):
             return None  # it was taken back
         if self.to is not None:
             return super().handle(activity)
-        handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
+        handle: Callable[[Any, Any], Any] = activity.handler or activity.behavior.handle_message
         result = handle(self.sender, self.message)
         return result if is_coroutine(result) else None
 

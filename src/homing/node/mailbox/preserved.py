@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import (
     PID,
+    Alias,
     MessageDeadLetter,
     MessageEventStart,
     MessageEventStop,
@@ -132,7 +133,7 @@ def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_ha
         core.discarded += 1
 
 
-def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
+def _unpack(entry: Entry, process: Process) -> tuple[PID | Alias, Any]:
     if type(entry) is tuple:
         return entry
     if isinstance(entry, Request):

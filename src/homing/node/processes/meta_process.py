@@ -70,7 +70,8 @@ class MetaRunner(Activity):
     def __init__(
         self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions
     ) -> None:
-        super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
+        alias = core.registry.make_alias()
+        super().__init__(core, alias, alias, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
@@ -156,11 +157,13 @@ class MetaRunner(Activity):
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.core.require_thread()
         self.limit = limit
         self.guarded = True
 
     def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        self.core.require_thread()
         return self.core.make_inlet(self, to, high, low, ready, overflow)
 
     @property
@@ -266,7 +269,7 @@ class MetaRunner(Activity):
         if owner.metas is None:
             owner.metas = {}
         owner.metas[self.id] = self
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.transfers += 1
         self._log = self._limited_log = None
         self.hooks.transferred()
@@ -315,7 +318,7 @@ class MetaRunner(Activity):
         self._expiry.cancel()
         self._expiry = None
         self.adoptions += 1
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
         self.options = options

@@ -44,6 +44,7 @@ class Activity(Mailbox):
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
     routes, scheduler: the core's, at hand for what each message needs.
+    sender: the address that its messages come from, to which an answer can be sent: its own.
     stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
     timers: what is cancelled when it ends.
@@ -73,9 +74,9 @@ class Activity(Mailbox):
 
     behavior: ProcessBehavior | MetaBehavior
     options: ProcessOptions | MetaOptions
-    handler: Callable[[PID, Any], Any] | None
+    handler: Callable[[Any, Any], Any] | None
 
-    def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
+    def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(limit, split)
         self.core = core
         self.routes = core.registry.routes
