@@ -287,6 +287,7 @@ class Node:
             open_calls=len(core.calls),
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,
+            timer_skips=core.timer_skips,
             event_failures=core.events.failures,
             threadsafe_failures=core.threadsafe_failures,
             stalls=self._watchdog.stalls,
