@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from ...datagram import Address, MessageUDP
+from ...datagram.address import is_same
 
 
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
@@ -35,7 +36,7 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
     while main and len(messages) < limit:
         entry = main.popleft()
         message = readdressed(entry[1], peer) if type(entry) is tuple else None
-        if message is None or (only and message.addr != peer):
+        if message is None or (only and message.addr is not peer and not is_same(message.addr, peer)):
             main.appendleft(entry)
             break
         messages.append(message)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
+from ...datagram.address import is_same
 from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref
 from ...node.processes.meta_process import MetaRunner
@@ -92,7 +93,7 @@ class Exchange:
             self.sender.failed(own, self._not_the_peer(own), None)
 
     def _is_for_peer(self, message: MessageUDP) -> bool:
-        return not self._options.connected or message.addr == self._peer
+        return not self._options.connected or is_same(message.addr, self._peer)
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")

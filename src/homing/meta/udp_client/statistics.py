@@ -27,6 +27,7 @@ class UDPClientStatistics(Statistics):
     rejected: were not sent at all: too many were open, their key was taken, or something was wrong with them.
     retransmits: times that a request was sent again.
     replies: datagrams that were given to requests, several to one that collects.
+    heard: of these, those by which a peer said that it will answer later (`HEARD`).
     late: replies to requests that had ended without an answer. If it grows: `timeout` or `retries` is too small.
     duplicate: replies to requests that had been answered, or equal ones to one that collects.
     stray: datagrams that belong to no request.
@@ -43,6 +44,7 @@ class UDPClientStatistics(Statistics):
     rejected: int
     retransmits: int
     replies: int
+    heard: int
     late: int
     duplicate: int
     stray: int
