@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import socket
 import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import homing
 from homing import gen
 from homing.datagram import format_address
-from homing.datagram.address import canonical, canonical_host, check_destination, is_from, is_same
+from homing.datagram.address import DUAL_STACK, canonical, canonical_host, check_destination, is_from, is_same
 
 anything = st.recursive(
     st.none()
@@ -132,7 +133,7 @@ def test_what_is_no_ipv6_address_is_refused(address: Any) -> None:
 @pytest.mark.parametrize(
     ("family", "address"),
     [
-        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET, ("127.0.0.1", 1)),
         (socket.AF_INET, ("127.0.0.1", 65535)),
         (socket.AF_INET6, ("::1", 53)),
         (socket.AF_INET6, ("::1", 53, 0)),
@@ -142,6 +143,27 @@ def test_what_is_no_ipv6_address_is_refused(address: Any) -> None:
 )
 def test_what_the_socket_module_writes_is_accepted(family: int, address: Any) -> None:
     check_destination(family, address)
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [
+        (socket.AF_INET, ("0.0.0.0", 53)),
+        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET6, ("::", 53)),
+        (socket.AF_INET6, ("0:0::0%lo", 53)),
+        (socket.AF_INET6, ("::ffff:0.0.0.0", 53)),
+        (socket.AF_INET6, ("fe80::1%lo", 0)),
+        (DUAL_STACK, ("::", 53, 0, 0)),
+        (DUAL_STACK, ("0.0.0.0", 53)),
+        (DUAL_STACK, ("::1", 0, 0, 0)),
+    ],
+)
+def test_an_address_that_nobody_can_have_is_refused(family: int, address: Any) -> None:
+    with pytest.raises(gen.BadAddress) as caught:
+        check_destination(family, address)
+    assert caught.value.address == address
+    assert getattr(caught.value, "errno", None) == (None if address[1] else errno.EINVAL)
 
 
 @pytest.mark.parametrize("port", [1.0, True])

@@ -21,11 +21,13 @@ from .clients import PATIENT, ask, asked, by_id, check_account, counted, create_
 pytestmark = [pytest.mark.backends, pytest.mark.loops]
 
 WAYS = {
-    HOST: [(HOST,), ("::ffff:127.0.0.1",), ("::FFFF:7f00:1",), ("0.0.0.0",)],
-    "::1": [("::1",), ("0:0::1",), ("0:0:0:0:0:0:0:1",), ("::0001",), ("::",)],
+    HOST: [HOST, "::ffff:127.0.0.1", "::FFFF:7f00:1"],
+    "::1": ["::1", "0:0::1", "0:0:0:0:0:0:0:1", "::0001"],
 }
 """For each host, the ways to write it."""
-WRITTEN = [(host, way[0]) for host, ways in WAYS.items() for way in ways]
+WRITTEN = [(host, way) for host, ways in WAYS.items() for way in ways]
+UNSPECIFIED = [(HOST, "0.0.0.0"), ("::1", "::")]
+"""Connecting there leads to this machine."""
 MORE = [("::1", (0, 1)), ("::1", (77, 0)), ("0::1", (1048575, 3))]
 """A flow label, and a scope of an address that has none, are not the peer's."""
 
@@ -64,7 +66,7 @@ async def test_a_flow_label_and_a_scope_that_means_nothing_are_no_part_of_the_pe
 
 
 @pytest.mark.parametrize("connected", [True, False])
-@pytest.mark.parametrize(("host", "way"), WRITTEN)
+@pytest.mark.parametrize(("host", "way"), [*WRITTEN, *UNSPECIFIED])
 async def test_a_client_is_made_for_a_peer_however_it_is_written(
     host: str, way: str, connected: bool, node: homing.Node, probe: Probe
 ) -> None:

@@ -7,6 +7,12 @@ from typing import Any
 
 from ...datagram import Address, MessageUDP
 from ...datagram.address import is_same
+from ...gen.foreign import is_a
+
+
+def is_datagram(thing: Any) -> bool:
+    """True for a `MessageUDP`. By its type alone, as `foreign.is_a`."""
+    return type(thing) is MessageUDP or issubclass(type(thing), MessageUDP)
 
 
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
@@ -14,7 +20,7 @@ def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
-        if type(entry) is not tuple or not isinstance(entry[1], MessageUDP):
+        if type(entry) is not tuple or not is_datagram(entry[1]):
             main.appendleft(entry)
             break
         messages.append(entry[1])
@@ -46,10 +52,11 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
 def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
     """Returns `thing` as a datagram: a payload alone, or a `MessageUDP` without an address, is addressed to `peer`.
     None: it is no datagram."""
-    if isinstance(thing, (bytes, bytearray, memoryview)):
+    if is_a(thing, (bytes, bytearray, memoryview)):
         return MessageUDP(None, peer, thing)
-    if not isinstance(thing, MessageUDP):
+    if not is_datagram(thing):
         return None
-    if thing.addr is None:
-        return MessageUDP(None, peer, thing.data, False, thing._lease, thing.info)
-    return thing
+    message: MessageUDP = thing
+    if message.addr is None:
+        return MessageUDP(None, peer, message.data, False, message._lease, message.info)
+    return message

@@ -11,6 +11,7 @@ from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.address import is_same
 from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref
+from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
@@ -102,9 +103,9 @@ class Exchange:
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
-        if isinstance(request, MessageUDP):
+        if is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if not isinstance(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
             return self.sender.handle_call(sender, ref, request)
         try:
             self.requests.ask(sender, ref, request)

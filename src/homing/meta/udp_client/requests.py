@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError, format_address
-from ...datagram.address import canonical, is_from, reached_by, unscoped
+from ...datagram.address import canonical_untrusted, is_from, unscoped
 from ...datagram.errors import (
     MatchFailed,
     PeerRefused,
@@ -23,7 +23,8 @@ from ...datagram.errors import (
     RequestTimeout,
     TooManyRequests,
 )
-from ...gen import PID, BadOption, NotAllowed, Ref
+from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
+from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
 from .open_requests import SHORT, OpenRequests, Table
@@ -149,7 +150,7 @@ class Requests:
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
         plan, data = self._default, wanted
         to = peer = self._peer
-        if isinstance(wanted, UDPRequest):
+        if is_a(wanted, UDPRequest):
             plan, data = plan_of(wanted, self._options, self._default), wanted.data
             if wanted.to is not None:
                 to, peer = self._destination(wanted.to)
@@ -162,27 +163,25 @@ class Requests:
         if plan.keyed:
             same = self._open.same_key(peer, key)
             if same is not None and not self._gave_up(same):
-                raise RequestKeyTaken(key)
+                raise RequestKeyTaken(inner_key(key))
         return Request(sender, ref, plan, MessageUDP(None, to, data), peer, key, self._loop.time())
 
     def _destination(self, to: Address) -> tuple[Address, Address]:
         """Returns where the request goes, and that in the form in which a reply names it."""
         if self._options.connected:
             raise BadOption("to", to, f"the client is connected to {self._peer}; set connected=False")
-        try:
-            peer = reached_by(canonical(to), self._endpoint.local_address)
-            return (*peer[:2], to[2], peer[3]) if len(peer) == 4 and len(to) > 2 and to[2] else peer, peer
-        except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        peer = canonical_untrusted(to)
+        if peer is None:
             return to, to  # sending will say what is wrong with it
+        return (*peer[:2], to[2], peer[3]) if len(peer) == 4 and len(to) > 2 and to[2] else peer, peer
 
     def _key_of(self, data: bytes) -> Hashable:
         try:
-            key = self._key(data)  # type: ignore[misc]
-            hash(key)
+            key: Hashable = safe_key(self._key(data))  # type: ignore[misc]
             if key is None:
                 raise ValueError("a request needs a key, not None")
-        except Exception as error:
-            raise MatchFailed("key", error) from error
+        except BaseException as error:
+            raise MatchFailed("key", as_reason(error)) from error
         return key
 
     def _transmit(self, request: Request) -> None:
@@ -304,9 +303,8 @@ class Requests:
         if self._reply_key is None:
             return None
         try:
-            key = self._reply_key(message.data)
-            hash(key)
-        except Exception:
+            key: Hashable = safe_key(self._reply_key(message.data))
+        except BaseException:
             return None  # whatever a network brings: it belongs to no request
         return key
 
@@ -325,8 +323,8 @@ class Requests:
                 if said:
                     found = request
                     break
-            except Exception as error:
-                broken.append((request, MatchFailed("match", error)))
+            except BaseException as error:
+                broken.append((request, MatchFailed("match", as_reason(error))))
         for request, failure in broken:
             self._fail(request, failure)
         if found is None:
@@ -454,8 +452,8 @@ class Requests:
     def _quoted(self, table: Table, data: bytes) -> Request | None:
         """The open request that the beginning of a payload is of."""
         try:
-            request: Request | None = table.keyed.get(self._key(data))  # type: ignore[misc]
-        except Exception:
+            request: Request | None = table.keyed.get(safe_key(self._key(data)))  # type: ignore[misc]
+        except BaseException:
             return None  # whatever a network brings
         return request if request is not None and request.message.data.startswith(data) else None
 
@@ -479,6 +477,6 @@ def _as_bytes(data: Any) -> bytes:
     """A copy, which nobody changes until it is sent again."""
     if type(data) is bytes:
         return data
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {type(data).__name__}")
+    if not is_a(data, (bytes, bytearray, memoryview)):
+        raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {class_name(data)}")
     return bytes(data)
