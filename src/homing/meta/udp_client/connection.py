@@ -34,6 +34,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             bind_device=options.bind_device,
             error_queue=options.error_queue,
             connected=options.connected,
+            movable=options.connected and not options.local_host,
         )
     except OSError as error:
         sock.close()

@@ -32,6 +32,7 @@ class UDPClientStatistics(Statistics):
     duplicate: replies to requests that had been answered, or equal ones to one that collects.
     stray: datagrams that belong to no request.
     dropped_stray: of these, those that nobody gets, as `stray` asks or because they came from somebody else.
+    reconnects: times that the address of this machine has changed, and the socket was connected anew.
     """
 
     requests: int
@@ -49,3 +50,4 @@ class UDPClientStatistics(Statistics):
     duplicate: int
     stray: int
     dropped_stray: int
+    reconnects: int
