@@ -36,6 +36,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             steering=options.reuse_port_steering,
             error_queue=options.error_queue,
             connected=options.connected,
+            movable=options.connected and not options.local_host,
         )
     except OSError as error:
         sock.close()
