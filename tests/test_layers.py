@@ -40,13 +40,13 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"mailbox"},
+        {"mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},
         {"messaging"},
         {
-            *("applications", "core", "executor", "forks", "node", "output", "program", "signals", "start"),
+            *("applications", "core", "executor", "forks", "node", "program", "signals", "start"),
             *("stopping", "systemd", "tree"),
         },
     ],

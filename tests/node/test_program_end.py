@@ -49,11 +49,12 @@ def program(body: str, *, timeout: float = 3.0, uvloop: bool = False) -> Iterato
 
 
 def end(process: subprocess.Popen[str], *numbers: signal.Signals) -> tuple[str, str, int]:
-    """What it says from here on, its errors, and its exit code."""
+    """What it says from here on, its errors (the log is none), and its exit code."""
     for number in numbers:
         process.send_signal(number)
     out, errors = process.communicate(timeout=2 * DEADLINE)
-    return out, errors, process.returncode
+    lines = [line for line in errors.splitlines(keepends=True) if not line.startswith("INFO homing")]
+    return out, "".join(lines), process.returncode
 
 
 LOOPS = """

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__, gen
+from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
 from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
@@ -72,7 +73,7 @@ def run(
     ] = LogLevel.INFO,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
     stop_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
         bool,
@@ -182,7 +183,9 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65534, help="UDP port of the echo server; the pool's is the next. 0: any two.")
     ] = 2345,
-    seconds: Annotated[float, typer.Option(min=0, help="Stop after so many seconds; 0: run until Ctrl-C.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Stop after so many seconds; 0: run until Ctrl-C.")
+    ] = 0,
     load: Annotated[
         bool, typer.Option("--load", help="Send packets to both servers and show what comes back.")
     ] = False,

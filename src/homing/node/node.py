@@ -287,6 +287,7 @@ class Node:
             open_calls=len(core.calls),
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,
+            timer_skips=core.timer_skips,
             event_failures=core.events.failures,
             threadsafe_failures=core.threadsafe_failures,
             stalls=self._watchdog.stalls,
@@ -387,7 +388,7 @@ class Node:
         else:  # the `start` of a meta-process is cancelled when that ends
             waits = application is None and process is not None and process.task is asyncio.current_task()
         if waits and process is not None:
-            raise NotAllowed(f"{what} was awaited in a callback of {process!r}, which would wait for itself; {instead}")
+            raise NotAllowed(f"{what} was awaited in a callback of {process}, which would wait for itself; {instead}")
 
     def _remove_log_receivers(self) -> None:
         for pid in tuple(self._core.log_receivers):

@@ -29,7 +29,9 @@ from ..gen import (
     ProcessTerminated,
     is_orderly,
 )
+from ..gen.foreign import safe_repr
 from .executor import BoundedExecutor
+from .logs import logging_configured
 from .node import Node, internals
 from .output import secure_standard_streams, tell
 from .signals import Late, Signals, ignore_late_signals_at_exit
@@ -52,6 +54,8 @@ def run(
         or its class: likewise, with `load(node, *args)`.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
 
+    While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
+
     When a signal has stopped the node, `main` is cancelled unless it awaits `node.wait()` or `node.stop()`; then it has
     the rest of `stop_timeout` to end, and so have jobs in the event loop's executor. A `main` that was cancelled so
     gives None.
@@ -68,7 +72,8 @@ def run(
     factory = _loop_factory(uvloop)
     secure_standard_streams()
     ignore_late_signals_at_exit()
-    return _Program(starter, main, args).run(factory)
+    with logging_configured():
+        return _Program(starter, main, args).run(factory)
 
 
 def _require_no_loop() -> None:
@@ -211,7 +216,9 @@ class _Program(Generic[T]):
             _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
             for task in pending:
                 if self._node is not None:
-                    self._node.log.error("%r does not end, also when it is cancelled; it is left behind", task)
+                    self._node.log.error(
+                        "%s does not end, also when it is cancelled; it is left behind", safe_repr(task)
+                    )
                 _unregister_task(task)
 
 

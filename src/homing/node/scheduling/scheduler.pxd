@@ -56,7 +56,7 @@ cdef class Scheduler:
     @cython.locals(before=Py_ssize_t)
     cpdef _run_now(self)
 
-    @cython.locals(ready=Lane, nested=Lane, activity=Activity, before=double)
+    @cython.locals(ready=Lane, fresh=Lane, rest=Lane, activity=Activity, before=double)
     cpdef _run_nested(self, InlineRequest request, double end)
 
     @cython.locals(activity=Activity, ready=Lane, now=double, later=double, outer=Activity, since=double, lent=double, entered=double)
