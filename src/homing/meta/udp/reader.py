@@ -239,8 +239,16 @@ class Reader:
         try:
             taken = self._inlet.put(received) if type(received) is list else self._put_batch(received)
         finally:
-            self.delivered += taken
-            self.dropped += count - taken
+            try:
+                self._account(taken, count - taken)
+            except MemoryError:  # interpreted, even a counter takes memory
+                self._account(taken, count - taken)
+
+    def _account(self, delivered: int, dropped: int) -> None:
+        if delivered:
+            self.delivered += delivered
+        if dropped:
+            self.dropped += dropped
 
     def _put_batch(self, batch: DatagramBatch) -> int:
         entry = BatchEntry(batch, self._batch_ended)
