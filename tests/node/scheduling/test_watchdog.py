@@ -418,16 +418,11 @@ class FakeClock:
     def ready(self) -> bool:
         return self.cpu + (self.waited or 0.0) >= 1.0
 
-    def close(self) -> None:
-        """Nothing is open."""
-
 
 def with_clock(node: homing.Node, cpu: float, waited: float | None) -> None:
     """From now on the watchdog of `node` reads a clock of the test's."""
     watchdog = node._watchdog
     with watchdog._lock:
-        assert watchdog._clock is not None
-        watchdog._clock.close()
         watchdog._clock = FakeClock(cpu, waited)  # type: ignore[assignment]
         watchdog._last = watchdog._before = watchdog._clock.read()
         watchdog._inside = None

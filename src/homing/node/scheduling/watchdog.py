@@ -61,15 +61,10 @@ class Watchdog:
     def stop(self) -> None:
         """Ends the thread."""
         self._over.set()
-        with self._lock:
-            clock, self._clock = self._clock, None
-            if clock is not None:
-                clock.close()
 
     def _run(self) -> None:
         while not self._over.wait(self._limit / 2) and not self._core.loop.is_closed():
             self._look()
-        self.stop()
 
     def _look(self) -> None:
         scheduler = self._core.scheduler
