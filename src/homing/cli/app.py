@@ -6,14 +6,15 @@ import asyncio
 import enum
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__, gen
+from ..gen.foreign import safe_repr
 from ..node import run as run_node
+from ..node.logs import traceback_text
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .demo import demo as run_demo
@@ -135,8 +136,8 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        traceback.print_exception(error)
-        _fail("run", f"{target} cannot be imported: {error!r}", 1)
+        print(traceback_text(error), file=sys.stderr)
+        _fail("run", f"{target} cannot be imported: {safe_repr(error)}", 1)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

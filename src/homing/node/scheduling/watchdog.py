@@ -19,12 +19,16 @@ from traceback import StackSummary
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING
 
+from ...gen.foreign import safe_repr
 from ..logs import Place
 from .processor_time import ProcessorClock, Reading
 
 if TYPE_CHECKING:
     from ..core import Core
     from .activity import Activity
+
+MOST_WRAPPED = 20
+"""Decorators around a method that are looked through. A class may say that a thing wraps itself."""
 
 _RUNTIME = str(Path(__file__).parents[2])
 
@@ -64,7 +68,10 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._over.wait(self._limit / 2) and not self._core.loop.is_closed():
-            self._look()
+            try:
+                self._look()
+            except Exception as error:  # attributes of the program's classes may be code, and so may loaders of sources
+                self._core.attempt(self._failed, error)
 
     def _look(self) -> None:
         scheduler = self._core.scheduler
@@ -87,6 +94,11 @@ class Watchdog:
             self._reported.add((activity, since))
             held = self._seconds_on_loop(since)
         self._log(activity, "%s has held the loop for %.2f s%s, in %s (%s:%d)", held, span, place)
+
+    def _failed(self, error: Exception) -> None:
+        """It goes on: the next turn may be another's."""
+        text = "the watchdog could not look at what holds the loop: %s"
+        self._core.limited_log.warning(self._core.loop.time(), "watchdog", text, safe_repr(error))
 
     def _read(self, clock: ProcessorClock, since: float) -> Reading | None:
         """Reads the clock, and returns the span since the last time that it was read within this turn, which began at
@@ -184,7 +196,9 @@ def _frames_of(thread: int) -> list[tuple[FrameType, int]]:
 def _is_method(kind: type, code: CodeType) -> bool:
     """True if `code` is that of a method of `kind`, or of what a decorator has made one from."""
     method = getattr(kind, code.co_name, None)
-    while method is not None:
+    for _ in range(MOST_WRAPPED):
+        if method is None:
+            break
         if getattr(method, "__code__", None) is code:
             return True
         method = getattr(method, "__wrapped__", None)
