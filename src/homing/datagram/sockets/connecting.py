@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ...gen import BadOption
-from ..address import Address
-from ..errors import ConnectFailed
+from ..address import Address, check_destination
+from ..errors import BadAddress, ConnectFailed
 from .binding import bind
 from .options import SocketOptions
 
@@ -57,6 +57,12 @@ def open_to(
     failure: ConnectFailed | None = None
     for family, address in peers:
         if own and own[0][0] != family:
+            continue
+        try:
+            check_destination(family, address)
+        except BadAddress as error:
+            nobody = OSError(errno.EADDRNOTAVAIL, "nobody can have this address")
+            failure = failure or ConnectFailed(host, port, nobody, str(error))
             continue
         sock = bind(local[0] or _WILDCARDS[socket.AddressFamily(family)], local[1], options)
         try:

@@ -10,10 +10,11 @@ from .options import UDPClientOptions
 
 
 class Connection(NamedTuple):
-    """endpoint: the socket. peer: the peer's address."""
+    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet."""
 
     endpoint: Endpoint
     peer: Address
+    others: Peers
 
 
 def connect(options: UDPClientOptions, peers: Peers) -> Connection:
@@ -43,4 +44,5 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     except BaseException:
         sock.close()
         raise
-    return Connection(endpoint, peer)
+    tried = [address for _, address in peers].index(peer)
+    return Connection(endpoint, peer, peers[tried + 1 :])

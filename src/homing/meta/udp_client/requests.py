@@ -342,6 +342,20 @@ class Requests:
             self.cancelled += 1
             self._end(request, None)
 
+    def move(self, endpoint: Endpoint, peer: Address) -> None:
+        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts."""
+        before, self._peer, self._endpoint = self._peer, peer, endpoint
+        for request in self._open():
+            request.queued = False
+            if request.message.addr != before:
+                continue
+            request.message = MessageUDP(None, peer, request.message.data)
+            request.attempts = request.waits = 0
+            request.final = False
+            request.timer.cancel()
+            if self._repeat(request):
+                self._set_timer(request)
+
     # --- ICMP errors --------------------------------------------------------------------------------------
 
     def fail_reported(self, report: MessageUDPError, last: int) -> None:
