@@ -15,6 +15,7 @@ import typer
 from .. import __version__, gen
 from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
+from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .demo import demo as run_demo
@@ -111,10 +112,11 @@ def run(
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         name = name or _default_name(target)
-        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop) or 0
     except gen.BadOption as error:
         _fail("run", str(error), 2)
-    raise typer.Exit(code or 0)
+    exit_code.value = code
+    raise typer.Exit(code)
 
 
 def _default_name(target: str) -> str:
@@ -139,7 +141,7 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
         _fail("run", f"{target} cannot be imported: {error!r}", 1)
 
 
@@ -151,7 +153,7 @@ def _key_and_value(text: str) -> tuple[str, str]:
 
 
 def _fail(command: str, text: str, code: int) -> NoReturn:
-    typer.echo(f"homing {command}: {text}", err=True)
+    say(f"homing {command}: {text}")
     raise typer.Exit(code)
 
 
@@ -171,7 +173,7 @@ def tree(
         snapshot = ask(name, path, {"what": "tree", "children": None if everything else MOST_CHILDREN})
     except NotOneNode as error:
         for known in error.running:
-            typer.echo(f"  {known}", err=True)
+            say(f"  {known}")
         _fail("tree", str(error), 2 if error.running else 1)
     except ControlError as error:
         _fail("tree", str(error), 1)
@@ -199,7 +201,7 @@ def demo(
     try:
         clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:
-        typer.echo(f"homing demo: {error}", err=True)
+        say(f"homing demo: {error}")
         raise typer.Exit(1) from None
     raise typer.Exit(0 if clean else 1)
 

@@ -26,6 +26,7 @@ from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
+from .sockets.association import Association, can_move
 from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
 from .sockets.inherited import lender_of
 from .sockets.kernel import joins_datagrams
@@ -50,10 +51,12 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
+    movable: the system may give the socket another address and port of this machine, where it can.
 
     sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
     backend: makes the system calls, and counts what goes through them.
     send_queue: sends. `send`, `send_many`: its methods, here without the cost of a call in between.
+    association: by which a `movable` socket gets another address or port of this machine; None: it is none.
     admission: which of the datagrams that were read become messages.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
@@ -76,6 +79,7 @@ class Endpoint:
         steering: Steering | None = None,
         error_queue: bool = False,
         connected: bool = False,
+        movable: bool = False,
     ) -> None:
         self.sock = sock
         self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device, bpf, steering)
@@ -97,6 +101,11 @@ class Endpoint:
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else pending
         if self._errors is not None:
             self.backend.retry = self._errors.retry
+        self._pending = pending
+        self.association = Association(sock, bind_device) if movable and can_move(sock) else None
+        if self.association is not None:
+            self.association.on_change = self._moved
+            self.backend.retry = self._retry
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._polling = Polling(self._watch, self.backend)
         self.send_queue = SendQueue(
@@ -142,6 +151,26 @@ class Endpoint:
             yield
         finally:
             attach_filter(self.sock, self.kernel.bpf)
+
+    def _retry(self, number: int, tries: int) -> bool:
+        """As `Backend.retry`, of a movable socket."""
+        if self._errors is not None and self._errors.retry(number, tries):
+            return True
+        return self.association is not None and self.association.has_failed(number)
+
+    def _moved(self) -> None:
+        """The socket has another address, or none of its own until it is connected again."""
+        association = self.association
+        if association is not None:
+            self.send_queue.pending = self if association.is_dissolved else self._pending
+            self.local_address = self.sock.getsockname()
+
+    def settle(self) -> None:
+        """Ends a send of a socket that is to be connected again. For the send queue."""
+        if self._pending is not None:
+            self._pending.settle()
+        if self.association is not None:
+            self.association.settle()
 
     @property
     def shared(self) -> bool:

@@ -114,10 +114,15 @@ class Workers:
     def idle(self, again: Callable[[], None]) -> bool:
         """True if nothing waits at workers or is in hand. If False, `again` is called once when that may have
         changed."""
+        rest: list[Process] = []
+        return self.collect(again, rest) and idle(rest, again)
+
+    def collect(self, again: Callable[[], None], rest: list[Process]) -> bool:
+        """Adds the workers' processes to `rest`. False if messages wait for one that is not there: then `again` is
+        called once when that may have changed."""
         for slot in self:
             if slot.worker.state is not _TERMINATED:
-                if not idle(slot.worker, again):
-                    return False
+                rest.append(slot.worker)
             elif slot.waiting:
                 self._on_change.append(again)
                 return False

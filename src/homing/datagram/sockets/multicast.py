@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ...gen import BadOption
 from ...gen.options import check_integer
+from ..address import canonical_host
 
 _LINUX = sys.platform == "linux"
 # linux/include/uapi/linux/in.h and in6.h
@@ -61,6 +62,10 @@ class MulticastGroup:
                 raise BadOption("source", self.source, f"give an IPv{group.version} address, as the group's is")
             if not _LINUX:
                 raise BadOption("source", self.source, "this is Linux only")
+        for name in ("address", "source"):  # one group is one, however it is written
+            written = getattr(self, name)
+            if "%" not in written:
+                object.__setattr__(self, name, canonical_host(written))
 
 
 @dataclass(frozen=True, slots=True)

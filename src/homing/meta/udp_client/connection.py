@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...datagram import Address, Endpoint, Peers, open_to, wants_packet_info
+from ...datagram import Address, Endpoint, Peers, open_to_first, wants_packet_info
 from ...datagram.errors import ConnectFailed
 from .options import UDPClientOptions
 
@@ -21,7 +21,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     """Opens a socket to the first of `peers` that this system has a route to. Raises `ConnectFailed`, `BindFailed`,
     `BadOption`."""
     local = options.local_host, options.local_port
-    sock, peer = open_to(peers, options.host, options.port, local, options, connected=options.connected)
+    sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
         endpoint = Endpoint(
             sock,
@@ -37,6 +37,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             steering=options.reuse_port_steering,
             error_queue=options.error_queue,
             connected=options.connected,
+            movable=options.connected and not options.local_host,
         )
     except OSError as error:
         sock.close()
@@ -44,5 +45,4 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     except BaseException:
         sock.close()
         raise
-    tried = [address for _, address in peers].index(peer)
-    return Connection(endpoint, peer, peers[tried + 1 :])
+    return Connection(endpoint, peer, others)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
@@ -15,6 +16,20 @@ from ..udp.options import Overflow, check_queues
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]
 Stray: TypeAlias = Literal["deliver", "drop"]
+
+
+class Heard(enum.Enum):
+    """The type of `HEARD`."""
+
+    HEARD = "heard"
+
+    def __repr__(self) -> str:
+        return "HEARD"
+
+
+HEARD: Final = Heard.HEARD
+"""What a `match` returns for a datagram by which the peer says that it has the request and will answer later, as the
+empty acknowledgement of CoAP does (RFC 7252, section 5.2.2): the request waits on, and is not sent again."""
 
 MOST_REPLIES = 1024
 """Replies that are collected at most where nobody says how many: a flood of them must not fill the memory."""
@@ -46,8 +61,9 @@ class UDPClientOptions(SocketOptions):
         many are open. If it raises for a reply, that belongs to none.
     reply_key: as `key`, for replies, where the id is somewhere else in those. None: `key`.
     match: tells whether a reply belongs to a request: a function of the request's payload and the reply's `MessageUDP`,
-        asked for each open request, the oldest first. If it raises, that request fails with `gen.MatchFailed`. Not
-        together with `key`. None, without a `key`: any reply belongs to the oldest request that is open.
+        asked for each open request, the oldest first. `HEARD`: the peer says that it will answer later. If it raises,
+        that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any reply belongs to
+        the oldest request that is open.
     max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
     remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
         without a key it is 64 at most.

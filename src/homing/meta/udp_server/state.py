@@ -112,7 +112,7 @@ class ServerState:
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
-        self.process.log.info("%s listens on %s", KIND, format_address(self.endpoint.local_address))
+        self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.endpoint.local_address))
         await gone
 
     def _socket_gone(self, error: OSError) -> None:
