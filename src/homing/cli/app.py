@@ -6,15 +6,16 @@ import asyncio
 import enum
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__, gen
+from ..gen.foreign import safe_repr
 from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
+from ..node.logs import traceback_text
 from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
@@ -141,8 +142,8 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        say("".join(traceback.format_exception(error)).rstrip())
-        _fail("run", f"{target} cannot be imported: {error!r}", 1)
+        say(traceback_text(error))
+        _fail("run", f"{target} cannot be imported: {safe_repr(error)}", 1)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

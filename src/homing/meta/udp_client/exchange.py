@@ -137,9 +137,9 @@ class Exchange:
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
-        if is_a(request, MessageUDP):
+        if type(request) is not bytes and is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if type(request) is not bytes and not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
             return self.sender.handle_call(sender, ref, request)
         try:
             self.requests.ask(sender, ref, request)
