@@ -154,7 +154,7 @@ ARGUMENTS: list[tuple[str, Callable[[Any], Any]]] = [
 
 @pytest.mark.parametrize(("name", "make"), ARGUMENTS, ids=lambda value: value if isinstance(value, str) else "")
 def test_an_argument_that_nothing_can_hold_is_refused_by_its_name(name: str, make: Callable[[Any], Any]) -> None:
-    for value in (10**400, -(10**400), 10**5000, 2**64, float("inf"), float("nan"), True):
+    for value in (10**400, -(10**400), 10**5000, float("inf"), float("nan"), True):
         with pytest.raises(gen.BadOption) as caught:
             make(value)
         assert caught.value.option == name
