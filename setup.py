@@ -30,6 +30,7 @@ EXTENSIONS = {
     "homing.datagram.backend.native": "src/homing/datagram/backend/native.pyx",
     "homing.meta.udp_client.request": "src/homing/meta/udp_client/request.py",
     "homing.meta.udp_client.requests": "src/homing/meta/udp_client/requests.py",
+    "homing.meta.udp_client.open_requests": "src/homing/meta/udp_client/open_requests.py",
     "homing.meta.udp.reader": "src/homing/meta/udp/reader.py",
     "homing.meta.udp.outgoing": "src/homing/meta/udp/outgoing.py",
     "homing.meta.udp_client.ended_requests": "src/homing/meta/udp_client/ended_requests.py",
@@ -135,7 +136,7 @@ def extensions() -> list[Extension]:
         ],
         build_dir="build/cython",
         nthreads=os.cpu_count() or 1,
-        compiler_directives={"language_level": 3, "annotation_typing": False},
+        compiler_directives={"language_level": 3, "annotation_typing": False, "auto_pickle": False},
     )
 
 

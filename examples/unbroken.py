@@ -82,4 +82,5 @@ async def main(node, port):
     print(f"none twice: {len({*answers, *sorry}) == QUESTIONS}, dropped by the kernel: {facts['kernel_drops']}")
 
 
-homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)
+if __name__ == "__main__":
+    homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)

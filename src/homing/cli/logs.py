@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from ..node.logs import PlainFormatter as PlainFormatter
-from ..node.logs import escaped as escaped
+from ..node.logs import PlainFormatter, StderrHandler
 
 
 def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
     """Has the log printed. Does nothing where logging has been set up."""
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setFormatter(PlainFormatter(text, prefix))
     logging.basicConfig(level=level, handlers=[handler])

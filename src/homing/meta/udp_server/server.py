@@ -190,7 +190,8 @@ class UDPServer(MetaBehavior):
         try:
             self._reconfigure(sender, message)
         except HomingError as error:
-            self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
+            text = "UDP server %s stays as it was: %s"
+            self.process.warn("reconfigure", text, format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
