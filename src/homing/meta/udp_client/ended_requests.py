@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from ...datagram import Address, MessageUDP
+from ...gen.copying import refuse_copy
 
 if TYPE_CHECKING:
     from .request import Request
@@ -27,6 +28,8 @@ class Ended:
     """
 
     __slots__ = ("answer", "left", "request", "until")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, request: Request, answer: MessageUDP | None, now: float) -> None:
         self.request = request
@@ -56,6 +59,8 @@ class Memory:
     """The last requests that have ended, of those with a key `limit` at most; `others`: those without."""
 
     __slots__ = ("_keyed", "_limit", "others")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -10,6 +10,7 @@ from typing import Any
 from ...datagram import Address, MessageUDP, MessageUDPError
 from ...datagram.address import plain
 from ...gen import PID, Ref
+from ...gen.copying import refuse_copy
 from .options import Plan
 
 _HEADERS = {2: 28, 4: 48}
@@ -44,6 +45,8 @@ class Request:
     )
 
     timer: asyncio.TimerHandle
+
+    __reduce__ = refuse_copy
 
     def __init__(self, sender: PID, ref: Ref, plan: Plan, message: MessageUDP, key: Hashable, now: float) -> None:
         self.sender = sender
