@@ -164,6 +164,7 @@ cdef class Arena:
         ancillary: there may be ancillary data. info: it is wanted in `Slot.fields`.
         """
         cdef int slot, got
+        cdef size_t length
         cdef msghdr* header
         count = max(0, min(count, SLOTS))
         for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed

@@ -99,7 +99,7 @@ class Calls:
     def _callee(self, caller: Process | None, to: Target) -> Activity:
         """The activity behind `to`, which must not be the caller itself."""
         callee = self._registry.find(to)
-        if callee is caller:
+        if callee is caller or (caller is None and callee is self._scheduler.current):  # by `node.call`
             raise CallToSelf(callee.id)
         return callee
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...gen import PID, Alias, ProcessState
-from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
+from ..mailbox.envelope import Exit, Publication, Request, SplitMessage, Tick
 from ..mailbox.mailbox import Entry
 from ..processes.process import Process
 
@@ -86,6 +86,8 @@ def without_address(entry: Entry, receiver: Process) -> Entry:
     if isinstance(entry, Request):
         entry.to = None
         receiver.core.calls.moved(entry.ref, receiver)
+    elif isinstance(entry, Tick):
+        entry.to = None  # it stays one object: its timer looks whether it waits
     elif isinstance(entry, SplitMessage):
         return (entry.sender, entry.message)
     return entry
@@ -170,10 +172,15 @@ def _content(entry: Entry, receiver: Process) -> tuple[PID | Alias, Any]:
     return receiver.parent, entry
 
 
-def idle(process: Process, again: Callable[[], None]) -> bool:
-    """True if nothing waits in the main lane of `process`, nothing is in hand, and behind it, where it forwards, it is
-    the same. If False, `again` is called once when that may have changed."""
-    if process.main or process.state is not _SLEEP:
-        process.when_drained(0, again)
-        return False
-    return process.hooks.idle(again)
+def idle(processes: list[Process], again: Callable[[], None]) -> bool:
+    """True if nothing waits in the main lanes of `processes`, nothing is in hand, and behind them, if they forward, it
+    is the same. If False, `again` is called once when that may have changed. Takes them out of the list. Without
+    recursion: pools may stand behind pools however deep."""
+    while processes:
+        process = processes.pop()
+        if process.main or process.state is not _SLEEP:
+            process.when_drained(0, again)
+            return False
+        if not process.hooks.idle(again, processes):
+            return False
+    return True

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 
+_PATIENCE = 1.0
+"""Seconds without a receiver after which the log says so: a restart takes much less."""
+
+
 class Inlet:
     """One source's way into one receiver's mailbox.
 
@@ -207,6 +211,8 @@ class Inlet:
             self._core.registry.when_registered(self._to, resume)
         if self._may_go_on(target, low):
             self._core.loop.call_soon(resume)
+        if what == "receiver":
+            self._core.loop.call_later(_PATIENCE, self._warn_of_absence, resume)
 
     def _may_go_on(self, target: Activity | None, low: int) -> bool:
         """True if what it waits for has come before anybody knew that it waits: what was allocated meanwhile may have
@@ -214,6 +220,15 @@ class Inlet:
         if self._owner.routes.get(self._to) is not target:
             return True
         return target is not None and (len(target.main) if target.main else 0) <= low
+
+    def _warn_of_absence(self, resume: Callable[[], None]) -> None:
+        """Logs that nobody is there, if that has not changed since the wait began."""
+        if self._resume is not resume:
+            return
+        what = "nobody has the name" if isinstance(self._to, str) else "there is no longer a process or alias"
+        text = "%s reads nothing: %s %s, to which it delivers; what comes waits where it came in"
+        now, owner = self._core.loop.time(), self._owner
+        self._core.limited_log.warning(now, f"absent {self._to}", text, owner.title, what, self._to)
 
     def _stop_waiting(self) -> None:
         if isinstance(self._to, str):

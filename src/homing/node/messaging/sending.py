@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ...gen import Target
 from ..mailbox.lane import COMPILED
 
-_COMPILED = COMPILED
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
 
 if not COMPILED:
     globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
+
+_COMPILED = COMPILED
 
 
 def send(behavior: Any, to: Target, message: Any) -> None:

@@ -11,6 +11,7 @@ cdef class Waiter(InlineRequest):
     cdef public object error
     cdef object _entry
     cdef object _future
+    cdef object _timer
     cdef int _priority
     cdef bint _limited
 

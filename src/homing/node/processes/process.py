@@ -232,7 +232,7 @@ class Process(Activity):
     def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
         why = safe_repr(reason)
         if fault is None:
-            self.core.log_end(self.log_adapter, "%s ended: %s", self.title, why)
+            self.core.note(self.log_adapter, "%s ended: %s", self.title, why)
         else:
             self.core.crashed(self.log_adapter, "%s crashed%s: %s", self.title, describe(hand), why, fault=fault)
 
