@@ -49,6 +49,14 @@ EXTENSIONS = {
     "homing.node.messaging.waiter": "src/homing/node/messaging/waiter.py",
 }
 
+GENERATED = "build/cython"
+DIRECTIVES = {
+    "language_level": 3,
+    "annotation_typing": False,
+    "nonecheck": True,  # an object whose `__init__` never ran raises errors, as an interpreted one does; it costs 1 %
+    "auto_pickle": False,  # nobody restores an object of the runtime from bytes
+}
+
 LOST = """
 homing: the extensions were not built: {reason}
 homing: the install goes on without them. Everything works, on the portable datagram backend: a datagram costs three
@@ -134,9 +142,10 @@ def extensions() -> list[Extension]:
             Extension(name, [source], extra_compile_args=arguments, extra_link_args=arguments)
             for name, source in EXTENSIONS.items()
         ],
-        build_dir="build/cython",
+        build_dir=GENERATED,
+        force=any(c.stat().st_mtime < Path(__file__).stat().st_mtime for c in Path(GENERATED).rglob("*.c")),
         nthreads=os.cpu_count() or 1,
-        compiler_directives={"language_level": 3, "annotation_typing": False, "auto_pickle": False},
+        compiler_directives=DIRECTIVES,
     )
 
 

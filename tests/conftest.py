@@ -18,7 +18,15 @@ from .support import Probe, UDPPeer, eventually
 
 pytest_plugins = [
     f"{__package__}.{name}"
-    for name in ("suite.isolation", "suite.runs", "suite.variants", "suite.proof", "suite.counting", "faults.figures")
+    for name in (
+        "suite.isolation",
+        "suite.runs",
+        "suite.variants",
+        "suite.proof",
+        "suite.counting",
+        "suite.littering",
+        "faults.figures",
+    )
 ]
 
 

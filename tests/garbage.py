@@ -21,8 +21,9 @@ class Litter:
     collections: how often. errors: what it has raised.
     """
 
-    def __init__(self, action: Callable[[], object], seed: int) -> None:
+    def __init__(self, action: Callable[[], object], seed: int, most: int) -> None:
         self.action = action
+        self.most = most
         self.collections = 0
         self.errors: list[BaseException] = []
         self.active = True
@@ -30,7 +31,7 @@ class Litter:
 
     def drop(self) -> None:
         """Drops an object that only the collector can find, and has it look soon: at the youngest objects only."""
-        gc.set_threshold(self._random.randint(1, MOST), NEVER, NEVER)
+        gc.set_threshold(self._random.randint(1, self.most), NEVER, NEVER)
         _Cycle(self)
 
     def collected(self) -> None:
@@ -54,9 +55,9 @@ class _Cycle:
 
 
 @contextlib.contextmanager
-def littered(action: Callable[[], object], seed: int = 0) -> Iterator[Litter]:
-    """Lets `action`, which must not raise, run whenever a few objects were made."""
-    litter = Litter(action, seed)
+def littered(action: Callable[[], object], seed: int = 0, most: int = MOST) -> Iterator[Litter]:
+    """Lets `action`, which must not raise, run whenever a few objects were made, up to `most`."""
+    litter = Litter(action, seed, most)
     before = gc.get_threshold()
     litter.drop()
     try:

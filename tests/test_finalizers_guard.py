@@ -4,6 +4,7 @@ looked at before is looked at again, and what is walked over is a copy."""
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +22,11 @@ ONLY_FOR_READING = {"self._log = ContextAdapter(META_LOGGER, extra)"}
 ONCE = {
     "self.sender = Sender(process, self.endpoint, kind=KIND, takes='MessageUDP', others=self.former)",
     "self.reader = self._reader_of(self.endpoint, self.process.id)",
-    "self._failure = self._failure or ProcessTerminated(process.id, reason)",
+    "self._failure = ProcessTerminated(process.id, reason)",
     "self._task = self._core.loop.create_task(self._stop())",
 }
 """Nothing leads to the object yet, a state that was set before keeps others out, or it may be either."""
-MAKES_NONE = (ast.Name, ast.Constant, ast.Attribute)
+MAKES_NONE = (ast.Name, ast.Constant, ast.Attribute, ast.Compare)
 
 
 def name_of(source: Path) -> str:
@@ -95,3 +96,16 @@ def test_who_does_without_checks_of_indexes_is_known() -> None:
     unchecked = {name_of(source) for source in SOURCES if "boundscheck=False" in source.read_text()}
     assert unchecked == UNCHECKED
     assert not [source for source in PACKAGE.rglob("*.pyx") if "boundscheck" in source.read_text()]
+
+
+def test_no_object_is_taken_for_one_of_a_class_unseen() -> None:
+    """`<Class?> thing` and a typed variable look; `<Class> thing` does not."""
+    cast = re.compile(r"<([A-Z]\w+|str|bytes|list|dict|tuple|set)> *[\w(]")
+    structures = {"Known", "Tuple", "PyObject", "Py_ssize_t", "Py_buffer"}
+    casts = [
+        f"{name_of(source)}: {found.group()}"
+        for source in sorted(PACKAGE.rglob("*.pyx"))
+        for found in cast.finditer(source.read_text())
+        if found.group(1) not in structures
+    ]
+    assert casts == []

@@ -207,3 +207,55 @@ async def test_what_is_sent_to_a_process_that_a_finalizer_kills_is_handled_or_co
         await asyncio.sleep(0)
     await eventually(lambda: sum(map(len, handled.values())) + node.info().discarded >= sent, "all messages")
     assert sum(map(len, handled.values())) + node.info().discarded == sent
+
+
+class Watcher(act.Actor):
+    """Links to and monitors whom it is told to, and keeps what it heard of their ends."""
+
+    trap_exit = True
+
+    def init(self, heard: dict[str, int]) -> None:
+        self.heard = heard
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        kind = type(message).__name__
+        if kind not in ("MessageExitPID", "MessageDownPID"):
+            method, subject = message
+            try:
+                getattr(self, method)(subject)
+            except gen.HomingError:
+                kind = "refused"
+            else:
+                kind = "linked"
+        self.heard[kind] = self.heard.get(kind, 0) + 1
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5, 8])
+async def test_whoever_links_to_a_process_that_a_finalizer_kills_is_told_or_refused(
+    node: homing.Node, every: int
+) -> None:
+    heard: dict[str, int] = {}
+    watcher = await node.spawn(Watcher, heard)
+    victims: list[gen.PID] = []
+    turn = itertools.count(1)
+
+    def kill() -> None:
+        if victims and next(turn) % every == 0:
+            node.kill(victims.pop())
+
+    count = examples(60, 2000)
+    for number in range(count):
+        pid = await node.spawn(Counter, {})
+        with littered(kill, number):
+            node.send(watcher, ("link_pid", pid))
+            node.send(watcher, ("monitor_pid", pid))
+            victims.append(pid)
+            await asyncio.sleep(0)
+        if victims:
+            node.kill(victims.pop())
+
+    def told() -> tuple[int, int]:
+        ends = heard.get("MessageExitPID", 0) + heard.get("MessageDownPID", 0)
+        return heard.get("linked", 0) + heard.get("refused", 0), heard.get("linked", 0) - ends
+
+    await eventually(lambda: told() == (2 * count, 0), "the end of all")

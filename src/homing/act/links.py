@@ -5,9 +5,10 @@ Each function here is a method of `Actor`, which names it in its class body.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ..gen import PID, Alias, BadOption, Event, MessageEvent, NotAllowed, ProcessID, Subject
+from ..gen import PID, Alias, BadOption, Event, HomingError, MessageEvent, NotAllowed, ProcessID, Subject, Target
 from ..gen.foreign import is_a
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def add_link(process: Process, subject: Subject) -> list[MessageEvent]:
     _require_other(process, subject)
     if is_a(subject, Event):
         return process.core.events.subscribe(process, subject, link=True)
-    process.core.links.link(process, subject)
+    links = process.core.links
+    links.link(process, subject)
+    _hold(process, subject, links.unlink)
     return []
 
 
@@ -38,7 +41,9 @@ def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
     _require_other(process, subject)
     if is_a(subject, Event):
         return process.core.events.subscribe(process, subject, link=False)
-    process.core.links.monitor(process, subject)
+    links = process.core.links
+    links.monitor(process, subject)
+    _hold(process, subject, links.demonitor)
     return []
 
 
@@ -47,6 +52,16 @@ def _require_other(process: Process, subject: Subject) -> None:
     process.require_alive()
     if not is_a(subject, Event) and process.core.registry.find(subject) is process:
         raise NotAllowed(f"{process.id} cannot link to or monitor itself")
+
+
+def _hold(process: Process, subject: Target, undo: Callable[[Process, Subject], bool]) -> None:
+    """Takes a link back, and raises, if its subject had ended before anybody could tell it so: what was allocated since
+    it was found may have run a finalizer."""
+    try:
+        process.core.registry.find(subject)
+    except HomingError:
+        if undo(process, subject):
+            raise
 
 
 # --- methods of an actor ----------------------------------------------------------------------------------------

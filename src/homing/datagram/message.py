@@ -102,6 +102,10 @@ class PacketInfo:
         """Nanoseconds since 1970 at which the kernel received it."""
         return None if self._timestamp < 0 else self._timestamp
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = (self._local, self._interface, self._group, self._tos, self._ttl, self._timestamp)
+        return packet_info, fields
+
     def __eq__(self, other: object) -> bool:
         return _fields(self) == _fields(other) if isinstance(other, PacketInfo) else NotImplemented
 
@@ -173,6 +177,12 @@ class MessageUDP:
         self._is_answer = False
         self._lease = lease
         self.info = info
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `copy` and `pickle`. Raises `TypeError` if it holds a pooled buffer, which has one owner."""
+        if self._lease is not None:
+            raise TypeError("a datagram in a pooled buffer cannot be copied or pickled: take bytes(message.data)")
+        return MessageUDP, (self.id, self.addr, self.data, self.truncated, None, self.info)
 
     def __repr__(self) -> str:
         if self._lease is not None and self._lease.released:

@@ -10,6 +10,7 @@ info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
 foreign      what may be done with objects of the program, whose methods may raise, internal
 hooks        what the runtime asks of behavior bases, internal
+copying      what cannot be copied, internal
 """
 
 from types import ModuleType

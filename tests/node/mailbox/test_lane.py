@@ -20,7 +20,7 @@ from homing.node.mailbox import lane as installed
 def interpreted() -> ModuleType:
     """`homing.node.mailbox.lane` from its source, whether or not it is compiled here."""
     source = Path(installed.__file__).with_name("lane.py")
-    spec = importlib.util.spec_from_file_location("interpreted_lane", source)
+    spec = importlib.util.spec_from_file_location("homing.node.mailbox.interpreted_lane", source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -33,6 +33,8 @@ _INTEGER = struct.Struct("i")
 _IN_PKTINFO = struct.Struct("i4s4s")
 _IN6_PKTINFO = struct.Struct("16si")
 _TIMESPEC = struct.Struct("ll")
+_OCTETS = range(256)
+_LAST_SECOND = 9_223_372_036  # nanoseconds since 1970 fit into 64 bits until then
 _MAPPED = bytes(10) + b"\xff\xff"
 """How an IPv4 address begins in IPv6."""
 
@@ -51,26 +53,27 @@ def read_control(control: Control) -> PacketInfo:
 
 
 def _read_tos(told: dict[str, Any], value: int) -> None:
-    told["tos"] = value
+    told["tos"] = value if value in _OCTETS else -1
 
 
 def _read_ttl(told: dict[str, Any], value: int) -> None:
-    told["ttl"] = value
+    told["ttl"] = value if value in _OCTETS else -1
 
 
 def _read_time(told: dict[str, Any], seconds: int, nanoseconds: int) -> None:
-    told["timestamp"] = seconds * 1_000_000_000 + nanoseconds
+    if 0 <= seconds < _LAST_SECOND and 0 <= nanoseconds < 1_000_000_000:
+        told["timestamp"] = seconds * 1_000_000_000 + nanoseconds
 
 
 def _read_ipv4(told: dict[str, Any], interface: int, local: bytes, destination: bytes) -> None:
-    told["interface"] = interface
+    told["interface"] = max(0, interface)
     told["local"] = socket.inet_ntop(socket.AF_INET, local) if any(local) else None
     told["group"] = socket.inet_ntop(socket.AF_INET, destination) if destination != local else None
 
 
 def _read_ipv6(told: dict[str, Any], destination: bytes, interface: int) -> None:
     if not destination.startswith(_MAPPED):  # of an IPv4 packet IP_PKTINFO reports more
-        told["interface"] = interface
+        told["interface"] = max(0, interface)
         told["group" if destination[0] == 0xFF else "local"] = socket.inet_ntop(socket.AF_INET6, destination)
 
 

@@ -106,9 +106,6 @@ cdef class NativeBackend:
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
         self._fd = sock.fileno()
 
-    def __reduce__(self):
-        raise TypeError("a backend cannot be copied or pickled: it has a socket")
-
     @property
     def gso(self):
         """False once the kernel has refused to take runs."""
@@ -485,7 +482,7 @@ cdef class NativeBackend:
                 suspect = outbox.entries[0].segment
                 refusal = number
             elif sent < 0:
-                failures.append((start, send_refused(number, (<MessageUDP> messages[start]).addr)))
+                failures.append((start, send_refused(number, _address_of(messages, start))))
                 start += 1
                 suspect = tries = 0
             outbox.clear()
@@ -498,6 +495,11 @@ cdef class NativeBackend:
             self._gso_limit = 0  # the way out cannot split it
         elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
+
+
+cdef object _address_of(list messages, Py_ssize_t index):
+    """Where a message goes; None, if `retry` has put something else into its place."""
+    return getattr(messages[index], "addr", None) if index < len(messages) else None
 
 
 cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:

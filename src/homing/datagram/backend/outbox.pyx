@@ -240,7 +240,7 @@ cdef int _write_ipv6(PacketInfo info, char* control) except -1:
 
 cdef int _parse(int family, object local, void* out) except -1:
     """Writes a packed address; for None the unspecified one, which leaves the choice to the route."""
-    if local is not None and inet_pton(family, (<str> local).encode("ascii"), out) != 1:
+    if local is not None and inet_pton(family, (<str?> local).encode("ascii"), out) != 1:
         raise BadOption("local", local, f"to this peer, give an {'IPv6' if family == AF_INET6 else 'IPv4'} address")
     return 0
 

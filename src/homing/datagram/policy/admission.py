@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...gen.copying import refuse_copy
 from ..address import Address
 from .limiter import Limiter
 from .networks import Network, Networks, number_of, parse_networks
@@ -15,6 +16,8 @@ class Admission:
     """
 
     __slots__ = ("_admitted", "_allow", "_deny", "_four", "_high", "_low", "denied", "limiter")
+
+    __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         self._allow: Networks | None = None

@@ -9,6 +9,7 @@ cdef uint64_t _MASK
 cdef uint64_t _WORD
 cdef uint64_t _MAPPED
 cdef uint64_t _SCATTER
+cdef double _FOREVER
 cdef double _ROUNDING
 
 
@@ -40,6 +41,7 @@ cdef class Limiter:
     cdef public long long slipped
     cdef public long long evicted
 
+    @cython.locals(now=double)
     cpdef look_at_clock(self)
 
     @cython.locals(place=Py_ssize_t, room=Py_ssize_t)

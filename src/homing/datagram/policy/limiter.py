@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from array import array
 
+from ...gen.copying import refuse_copy
 from .limits import RateLimit, clock_of
 from .networks import Networks, parse_networks
 
@@ -19,6 +20,7 @@ _MASK = (1 << 64) - 1
 _WORD = (1 << 32) - 1
 _MAPPED = 0xFFFF << 32  # keys of IPv4 lie where no IPv6 source can be
 _SCATTER = 0xD6E8FEB86659FD93  # the multiplier of Degski's mixer for 64 bits
+_FOREVER = 1e300
 _ROUNDING = 1e-6  # of a datagram: times are floating-point numbers
 
 
@@ -61,6 +63,8 @@ class Limiter:
         "slipped",
     )
 
+    __reduce__ = refuse_copy
+
     def __init__(self) -> None:
         self.active = False
         self._limit: RateLimit | None = None
@@ -71,41 +75,52 @@ class Limiter:
         limited. The counters go on."""
         if self.active and limit == self._limit:
             return  # an owner that crashed and came again gives nobody a new burst
-        self._limit = limit
-        self.active = limit is not None
         if limit is None:
-            self._forget(0)
+            self.active = False
+            self._limit = None
+            self._set_table(0)
             return
+        exempt = Networks(parse_networks("exempt", limit.exempt))
+        clock = clock_of(limit)
+        sets = 1 << max(0, (limit.capacity - 1).bit_length() - 3)
+        mask6 = (1 << 128) - (1 << (128 - limit.prefix6))
+        secret = os.urandom(40)
+        self.active = False  # until all of it is changed: what is allocated may run a finalizer that asks for admission
+        self._limit = limit
         self._rate = float(limit.rate)
         self._burst = limit.bucket
         self._slip = limit.slip
         self._dry_run = limit.dry_run
-        self._clock = clock_of(limit)
-        self._exempt = Networks(parse_networks("exempt", limit.exempt))
+        self._clock = clock
+        self._exempt = exempt
         self._mask4 = (1 << 32) - (1 << (32 - limit.prefix4))
-        mask6 = (1 << 128) - (1 << (128 - limit.prefix6))
         self._mask6_high, self._mask6_low = mask6 >> 64, mask6 & _MASK
-        self._sets = 1 << max(0, (limit.capacity - 1).bit_length() - 3)
-        self._forget(self._sets * _WAYS)
+        self._set_table(sets)
         self._time = 0.0
-        secret = os.urandom(40)
         self._key0, self._key1, self._key2, self._key3, self._key4 = (
             int.from_bytes(secret[start : start + 8], "little") for start in range(0, 40, 8)
         )
+        self.active = True
 
-    def _forget(self, entries: int) -> None:
-        """A table in which nobody is known yet."""
+    def _set_table(self, sets: int) -> None:
+        """Makes a table in which nobody is known yet. To be called while no limit is active."""
+        entries = sets * _WAYS
+        self._sets = sets
         self._high = array("Q", bytes(8 * entries))
         self._low = array("Q", bytes(8 * entries))
         self._full = array("d", [float("-inf")]) * entries
         self._over = array("I", bytes(4 * entries))
 
     def look_at_clock(self) -> None:
-        """Reads the clock; until the next time, that is now."""
-        self._time = self._clock() * self._rate
+        """Reads the clock; until the next time, that is now. A clock that tells no time leaves it at what it was."""
+        now = self._clock() * self._rate
+        if -_FOREVER < now < _FOREVER:
+            self._time = now
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
         """Returns how many of `count` datagrams of this address may pass. Counts the others."""
+        if not self.active:
+            return count
         if self._exempt.contains(four, high, low):
             return count
         if four:
@@ -131,7 +146,7 @@ class Limiter:
         if start + count <= end:
             self._full[place] = start + count
             return count
-        room = 0 if start + 1 > end else int(end - start)
+        room = 0 if start + 1 > end else min(count, int(end - start))
         self._full[place] = start + room
         return room
 

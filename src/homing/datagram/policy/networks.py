@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collap
 from typing import TypeAlias
 
 from ...gen import BadOption
+from ...gen.copying import refuse_copy
 
 Network: TypeAlias = str | IPv4Network | IPv6Network
 """As an option takes it: "192.0.2.0/24", "2001:db8::/32", an address alone, or a network of `ipaddress`."""
@@ -49,12 +50,16 @@ class Ranges:
 
     __slots__ = ("_count", "_first_high", "_first_low", "_last_high", "_last_low")
 
+    __reduce__ = refuse_copy
+
     def __init__(self, ranges: list[tuple[int, int]]) -> None:
-        self._count = len(ranges)
-        self._first_high = array("Q", [first >> 64 for first, _ in ranges])
-        self._first_low = array("Q", [first & _HALF for first, _ in ranges])
-        self._last_high = array("Q", [last >> 64 for _, last in ranges])
-        self._last_low = array("Q", [last & _HALF for _, last in ranges])
+        fixed = tuple(ranges)
+        self._count = 0  # until all of them are there
+        self._first_high = array("Q", [first >> 64 for first, _ in fixed])
+        self._first_low = array("Q", [first & _HALF for first, _ in fixed])
+        self._last_high = array("Q", [last >> 64 for _, last in fixed])
+        self._last_low = array("Q", [last & _HALF for _, last in fixed])
+        self._count = len(fixed)
 
     def contains(self, high: int, low: int) -> bool:
         """True if this number is in one of the ranges."""
@@ -76,6 +81,8 @@ class Networks:
     """A set of networks, prepared so that finding an address in it costs one binary search."""
 
     __slots__ = ("_four", "_six")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
         four: list[IPv4Network] = []

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ...datagram import DatagramBatch, Endpoint, MessageUDP
 from ...gen import Alias, NodeTerminated, Target
+from ...gen.copying import refuse_copy
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
@@ -71,6 +72,8 @@ class Reader:
         "pauses",
         "wake_seconds",
     )
+
+    __reduce__ = refuse_copy
 
     def __init__(
         self,

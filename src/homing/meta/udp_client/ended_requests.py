@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...datagram import MessageUDP
 from ...datagram.address import is_from, unscoped
+from ...gen.copying import refuse_copy
 
 if TYPE_CHECKING:
     from .request import Request
@@ -28,6 +29,8 @@ class Ended:
     """
 
     __slots__ = ("answer", "left", "request", "until")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, request: Request, answer: MessageUDP | None, now: float) -> None:
         self.request = request
@@ -60,6 +63,8 @@ class Memory:
     """
 
     __slots__ = ("_keyed", "_limit", "_per_peer", "others")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, limit: int, *, per_peer: bool) -> None:
         self._limit = limit

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...datagram import Address, MessageUDP
 from ...gen import PID, Ref
+from ...gen.copying import refuse_copy
 from .options import Plan
 
 
@@ -47,6 +48,8 @@ class Request:
     )
 
     timer: asyncio.Handle
+
+    __reduce__ = refuse_copy
 
     def __init__(
         self, sender: PID, ref: Ref, plan: Plan, message: MessageUDP, peer: Address, key: Hashable, now: float

@@ -24,6 +24,7 @@ from ...datagram.errors import (
     TooManyRequests,
 )
 from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
+from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
@@ -95,6 +96,8 @@ class Requests:
     )
 
     read_all: Callable[[], bool]
+
+    __reduce__ = refuse_copy
 
     def __init__(self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
         self._process = process

@@ -11,6 +11,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ...gen import NO_REPLY, PID, Alias, MessageEvent, MessageExitPID, Ref
+from ...gen.copying import refuse_copy
 
 if TYPE_CHECKING:
     from ..scheduling.activity import Activity
@@ -51,6 +52,8 @@ class SplitMessage:
     """A message for a process with `split_handle`, with the name or alias it was sent to."""
 
     __slots__ = ("message", "sender", "to")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, to: str | Alias | None, sender: PID | Alias, message: Any) -> None:
         self.to = to
@@ -121,6 +124,8 @@ class Request:
     """
 
     __slots__ = ("callback", "ref", "request", "sender", "to")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, sender: PID, ref: Ref, request: Any, to: str | Alias | None) -> None:
         self.callback: Pending = None

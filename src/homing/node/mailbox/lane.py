@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NoReturn, cast
+from typing import Any, cast
+
+from ...gen.copying import refuse_copy
 
 _FIRST = 4
 """Entries for which there is room at first."""
@@ -37,6 +39,8 @@ class Lane:
     sender: Any
     """Of the message that `take` has given; None: that was an envelope."""
 
+    __reduce__ = refuse_copy
+
     def __init__(self) -> None:
         self._ring: list[Any] = _NO_ROOM
         self._size = 0  # or a power of two
@@ -49,9 +53,6 @@ class Lane:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._entries())
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a lane cannot be copied or pickled: it belongs to a mailbox")
 
     def append(self, entry: Any) -> None:
         """Puts `entry` at the end."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...gen import MailboxInfo
+from ...gen.copying import refuse_copy
 from .lane import make_lane
 
 LOG_LANE_LIMIT = 10_000
@@ -49,6 +50,8 @@ class Mailbox:
         "system",
         "urgent",
     )
+
+    __reduce__ = refuse_copy
 
     def __init__(self, limit: int, split: bool) -> None:
         self.urgent: deque[Entry] | None = None

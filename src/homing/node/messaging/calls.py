@@ -15,6 +15,7 @@ from ...gen import (
     Target,
     TerminateKill,
 )
+from ...gen.copying import refuse_copy
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
 from .delivery import checked, split_address
@@ -32,6 +33,8 @@ class Calls:
     """The open calls of one node, by their reference. Answers that nobody waits for any more are counted, not kept."""
 
     __slots__ = ("_core", "_open", "_registry", "_scheduler", "late_responses")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, core: Core) -> None:
         self._core = core

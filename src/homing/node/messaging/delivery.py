@@ -14,6 +14,7 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.copying import refuse_copy
 from ..mailbox.envelope import Request, SplitMessage, Tick
 from ..mailbox.overflow import message_overflows, request_overflows
 
@@ -36,6 +37,8 @@ class Delivery:
     """Sends on one node."""
 
     __slots__ = ("_registry", "_scheduler")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
         self._registry = registry

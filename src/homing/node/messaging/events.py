@@ -59,13 +59,15 @@ class Events:
         check_name("name", name)
         check_type("options", options, EventOptions, "gen.EventOptions")
         event = Event(str.__str__(name), self._core.name)  # as `Registry.register_name` does
+        token = self._core.registry.make_ref()
+        record = _Record(owner, token, options)
+        events = owner.events or set()
+        owner.require_alive()  # once all is made: that may have run a finalizer that has ended it
         taken = self._records.get(event)
         if taken is not None:
             raise EventTaken(event, taken.owner.id)
-        token = self._core.registry.make_ref()
-        self._records[event] = _Record(owner, token, options)
-        events = owner.events or set()
-        if owner.events is None:  # as it is now: to make a set may run a finalizer
+        self._records[event] = record
+        if owner.events is None:
             owner.events = events
         owner.events.add(event)
         return token
@@ -114,6 +116,8 @@ class Events:
             links.link(consumer, event)
         else:
             links.monitor(consumer, event)
+        if event not in self._records and (links.unlink if link else links.demonitor)(consumer, event):
+            self.find(event)  # a finalizer has taken it back meanwhile: raises
         if first and record.notify:
             record.owner.put_runtime((self._core.pid, MessageEventStart(event)), 1)
         return list(record.buffer or ())

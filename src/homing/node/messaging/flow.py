@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessID, Target
 from ...gen.behavior import takes_batches
+from ...gen.copying import refuse_copy
 from ..mailbox.envelope import SplitMessage
 from ..mailbox.lane import COMPILED, drop_oldest
 from .delivery import split_address
@@ -49,6 +50,8 @@ class Inlet:
         "_waiting_for",
         "_waits",
     )
+
+    __reduce__ = refuse_copy
 
     def __init__(
         self,

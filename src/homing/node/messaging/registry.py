@@ -26,6 +26,7 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.copying import refuse_copy
 from ...gen.foreign import is_a
 from ...gen.options import check_name
 
@@ -42,6 +43,8 @@ class Registry:
     """Addresses of one node. `routes` leads from each to its activity; zombies and the dead are in it no more."""
 
     __slots__ = ("_last", "_name_waiters", "creation", "names", "node", "routes")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, node: str, creation: int) -> None:
         self.node = node

@@ -143,10 +143,10 @@ class Process(Activity):
 
     def create_alias(self) -> Alias:
         """Gives the process one more address."""
-        self.require_alive()
         alias = self.core.registry.make_alias()
-        self.core.registry.routes[alias] = self
         aliases = self.aliases or set()
+        self.require_alive()  # once all is made: that may have run a finalizer that has ended it
+        self.core.registry.routes[alias] = self
         if self.aliases is None:
             self.aliases = aliases
         self.aliases.add(alias)

@@ -21,6 +21,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import NodeForked, NodeOptions, NotAllowed
+from ...gen.copying import refuse_copy
 from ..logs import hand_out
 from ..mailbox.lane import COMPILED, make_lane
 
@@ -53,6 +54,8 @@ class InlineRequest:
 
     callee: Activity
     done: bool
+
+    __reduce__ = refuse_copy
 
     def put(self) -> None:
         """Puts the request into the mailbox of the callee. Raises `MailboxFull`."""
@@ -91,6 +94,8 @@ class Scheduler:
         "turn_messages",
         "turn_seconds",
     )
+
+    __reduce__ = refuse_copy
 
     def __init__(self, node: str, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
         self.node = node
