@@ -275,7 +275,7 @@ class Actor(ProcessBehavior):
         Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
         """
         core = self._process.core
-        check_address(sender, (PID, Alias), "the address of the sender")
+        check_address(sender, (PID, Alias), "the PID of the sender, or the alias of the meta-process")
         if ref is None:
             core.delivery.send(sender, to, message, priority)
         else:

@@ -9,6 +9,7 @@ from .. import gen
 from ..gen.foreign import safe_repr
 from ..node import Node
 from ..node.logs import traceback_text
+from ..node.output import tell
 from .control import Control, NameInUse, open_control
 from .directory import ControlError
 from .snapshot import Snapshot, look
@@ -93,7 +94,7 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
         say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
-        print(traceback_text(error), file=sys.stderr)
+        say(traceback_text(error))
     say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else safe_repr(error)}")
     return 1
 
@@ -108,8 +109,9 @@ def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
 
 def say(text: str) -> None:
     """Tells the user, on stderr, where no character of `text` steers the terminal."""
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     for line in text.split("\n"):
-        print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
+        tell(printable(line, encoding))
 
 
 # --- the banner -------------------------------------------------------------------------------------------

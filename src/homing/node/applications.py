@@ -149,8 +149,9 @@ class LoadedApplication:
 
     def _member_forbidden(self, process: Process, reason: Exception) -> None:
         if self.state is _STARTING:
+            failure = ProcessTerminated(process.id, reason)
             if self._failure is None:
-                self._failure = ProcessTerminated(process.id, reason)
+                self._failure = failure
         elif self.state is _RUNNING:
             title = f"{self.spec.name} ({self.mode.value})"
             who = f"{type(process.behavior).__name__} {process.id}"

@@ -148,7 +148,7 @@ class Core:
         self.registry.routes.clear()
         for activity in (*self.processes.values(), *self.metas.values()):
             activity.discard()
-        for process in self.processes.values():
+        for process in tuple(self.processes.values()):
             if process.ahead:
                 process.ahead.clear()
 

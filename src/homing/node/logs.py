@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from time import monotonic
 from traceback import format_exception, format_tb, walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..gen import PID, NodeTerminated
 from ..gen.foreign import clipped, safe_repr, safe_str, same
 from .mailbox.envelope import LogEntry
+from .output import tell
 
 if TYPE_CHECKING:
     from ..gen import Alias
@@ -33,6 +35,63 @@ _PREFIX = 100
 
 _COMPLAINT_INTERVAL = 5.0
 """Seconds between two lines on standard error about handlers that raise."""
+
+
+class PlainFormatter(logging.Formatter):
+    """Escapes what would steer a terminal, and indents each line of a record but the first. An exception's text may
+    have come from the network: it shall not look like another record.
+
+    prefix: is put before each record, as it is.
+    """
+
+    def __init__(self, text: str, prefix: str = "") -> None:
+        super().__init__(text)
+        self._prefix = prefix
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._prefix + "\n  ".join(escaped(line) for line in super().format(record).split("\n"))
+
+
+def escaped(line: str) -> str:
+    """`line` with what is not printable written as in Python."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+class StderrHandler(logging.Handler):
+    """Writes records to stderr. What nobody there takes is lost, and counted: see `node.output`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tell(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class _Unconfigured(StderrHandler):
+    """Prints to stderr as long as nobody else has set up logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            super().emit(record)
+
+
+@contextmanager
+def logging_configured() -> Iterator[None]:
+    """Within it, what Homing logs at level INFO or above goes to stderr, unless the program has set up logging; if it
+    does so later, from then on what it has set up holds."""
+    logger = logging.getLogger("homing")
+    if logger.hasHandlers() or logger.level != logging.NOTSET or logging.getLogger().level != logging.WARNING:
+        yield
+        return
+    handler = _Unconfigured()
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeHandler(handler)
 
 
 class ContextAdapter(logging.LoggerAdapter[logging.Logger]):

@@ -15,7 +15,7 @@ from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
-from .options import PoolOptions
+from .options import MOST_WORKERS, PoolOptions
 from .slots import Slot
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Workers:
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
-        check_integer("n", n, 1)
+        check_integer("n", n, 1, MOST_WORKERS)
         for _ in range(n):
             worker = await self._spawn_worker(None)
             self.slots.append(Slot(self._process, worker))

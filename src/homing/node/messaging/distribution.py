@@ -34,7 +34,10 @@ def hand(receiver: Process | None, entry: Entry) -> bool:
 def _put(receiver: Process, entry: Entry) -> None:
     """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
     successor."""
-    receiver.main_lane().append(entry)
+    lane = receiver.main_lane()
+    lane.append(entry)
+    if lane is not receiver.main:
+        receiver.settle(lane)
     if not receiver.scheduled:
         scheduler = receiver.scheduler
         scheduler.schedule(receiver)
@@ -98,11 +101,11 @@ def distribute(main: deque[Entry], receivers: list[Process], last: int, most: in
         number = least_loaded(receivers, last) if by_load else next_with_room(receivers, last)
         if number < 0:
             break
+        receiver = receivers[number]
         entry = main.popleft()
         if type(entry) is not tuple and isinstance(entry, Exit):
             main.appendleft(entry)
             break
-        receiver = receivers[number]
         _put(receiver, entry if type(entry) is tuple else without_address(entry, receiver))
         count += 1
         last = number

@@ -118,9 +118,9 @@ class MetaRunner(Activity):
             pass  # the loop is closed, and nobody waits to be warned
 
     def _warn(self, kind: str, text: str, args: tuple[object, ...]) -> None:
-        if self._limited_log is None:
-            self._limited_log = RateLimited(self.log, self.core.bounded_log)
-        self._limited_log.warning(self.core.loop.time(), kind, text, *args)
+        limited = self._limited_log or RateLimited(self.log, self.core.bounded_log)
+        self._limited_log = limited
+        limited.warning(self.core.loop.time(), kind, text, *args)
 
     def send(self, to: Target, message: Any) -> None:
         self.send_with_priority(to, message, _NORMAL)
@@ -266,8 +266,9 @@ class MetaRunner(Activity):
             return
         if giver.metas is not None:
             giver.metas.pop(self.id, None)
+        metas = owner.metas or {}
         if owner.metas is None:
-            owner.metas = {}
+            owner.metas = metas
         owner.metas[self.id] = self
         self.owner = owner
         self.transfers += 1

@@ -228,8 +228,9 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
 
 
 def _register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
-    if owner.metas is None:
-        owner.metas = {}
+    metas = owner.metas or {}
+    if owner.metas is None:  # as it is now: to make a dictionary may run a finalizer
+        owner.metas = metas
     owner.metas[meta.id] = meta
     core.metas[meta.id] = meta
     core.registry.routes[meta.id] = meta

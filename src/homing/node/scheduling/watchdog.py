@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MOST_WRAPPED = 20
 """Decorators around a method that are looked through. A class may say that a thing wraps itself."""
 
+_SHORTEST = 0.0005
+"""Seconds between two looks at least: to look all the time would hold the loop itself."""
+
 _RUNTIME = str(Path(__file__).parents[2])
 
 
@@ -67,7 +70,8 @@ class Watchdog:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(self._limit / 2) and not self._core.loop.is_closed():
+        seconds = min(max(self._limit / 2, _SHORTEST), threading.TIMEOUT_MAX)
+        while not self._over.wait(seconds) and not self._core.loop.is_closed():
             try:
                 self._look()
             except Exception as error:  # attributes of the program's classes may be code, and so may loaders of sources
