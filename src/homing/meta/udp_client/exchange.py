@@ -10,7 +10,7 @@ from typing import Any
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.address import is_same
 from ...datagram.errors import BadAddress
-from ...gen import NO_REPLY, PID, Ref
+from ...gen import NO_REPLY, PID, Ref, Target
 from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import count
@@ -20,6 +20,7 @@ from ..udp.outgoing import readdressed, take_payloads
 from ..udp.reader import Reader
 from ..udp.sender import Sender
 from .connection import Connection
+from .guesses import Guesses
 from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
 from .request import Request
@@ -29,7 +30,13 @@ from .statistics import UDPClientStatistics
 KIND = "UDP client"
 
 _OF_SOCKET = {field.name for field in fields(Statistics)}
-_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open", "reconnects"}
+_ELSEWHERE = {"open", "reconnects", "guesses", "alarms"}
+_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - _ELSEWHERE
+
+
+def is_request(thing: Any) -> bool:
+    """True for what a client asks its peer with."""
+    return is_a(thing, (bytes, bytearray, memoryview, UDPRequest))
 
 
 class Exchange:
@@ -46,16 +53,20 @@ class Exchange:
         connection: Connection,
         options: UDPClientOptions,
         gone: Callable[[OSError], None],
+        guesses: Guesses,
     ) -> None:
-        endpoint, peer = self._endpoint, self._peer = connection
+        endpoint, peer = self._endpoint, self._peer = connection.endpoint, connection.peer
         self._process = process
+        self._changes = 0
         self._options = options
         warn_of_portable_backend(process.log)
         take = partial(take_payloads, peer=peer, only=options.connected)
         self.sender = Sender(process, endpoint, kind=KIND, takes="bytes and MessageUDP", take=take)
         self.sender.serve(options, None)
         warn_of_small_buffers(process.log, KIND, endpoint, options)
-        self.requests = Requests(process, endpoint, peer, options)
+        self.requests = Requests(process, endpoint, peer, options, guesses)
+        self.take_main = self.sender.take_main
+        self._guesses = guesses
         to = process.parent if options.process is None else options.process
         limits = flow_limits(options, "pause")
         self.reader = Reader(process, endpoint, to, limits, gone, id=process.id, matcher=self.requests)
@@ -76,6 +87,9 @@ class Exchange:
             if update is not None:
                 update()
             self.requests.check_source()
+            if association.changes == self._changes:
+                return
+            self._changes = association.changes
             local = format_address(self._endpoint.local_address)
             self.sender.warn("address", "the address of this machine has changed: %s goes on from %s", KIND, local)
 
@@ -85,6 +99,29 @@ class Exchange:
         """Reads from now on."""
         self._endpoint.open(self._process.loop, self._reports.readable)
         self.reader.resume()
+
+    def move(self) -> bool:
+        """Goes on by another local port, which the system draws. False: requests are open, or what has come was not
+        read yet. Does nothing where a socket cannot be moved."""
+        association = self._endpoint.association
+        if len(self.requests):
+            return False
+        if association is None:
+            return True
+        return self._endpoint.send_queue.waiting == 0 and self._reports.read_all() and association.move()
+
+    def redirect(self, to: Target) -> None:
+        """What answers no request goes to `to`."""
+        self.reader.redirect(to)
+
+    def drain(self) -> None:
+        """Reads for open requests only."""
+        self.reader.drain()
+
+    def warn_of_guesses(self) -> None:
+        """Logs that there were as many wrong guesses as `guess_alarm`, at a bounded rate."""
+        text = "%d replies from %s within a minute answer nothing that was asked: somebody may be guessing (RFC 5452)"
+        self.sender.warn("guesses", text, self._options.guess_alarm, format_address(self._peer))
 
     def drained(self) -> bool:
         """True if nothing is to be sent, and no request waits for its reply."""
@@ -123,16 +160,19 @@ class Exchange:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
         if is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if not is_request(request):
             return self.sender.handle_call(sender, ref, request)
         try:
-            self.requests.ask(sender, ref, request)
+            self.ask(sender, ref, request)
         except Exception as error:
             self._process.send_response_error(sender, ref, error)
-        else:
-            if not self._endpoint.reading:
-                self.reader.resume()
         return NO_REPLY
+
+    def ask(self, sender: PID, ref: Ref, request: Any) -> None:
+        """Asks. Raises what is wrong with the request."""
+        self.requests.ask(sender, ref, request)
+        if not self._endpoint.reading:
+            self.reader.resume()
 
     def _call_to_send(self, sender: PID, ref: Ref, message: MessageUDP) -> Any:
         own = readdressed(message, self._peer)
@@ -163,7 +203,14 @@ class Exchange:
         counted |= {**count(self._endpoint, self.reader), **self.sender.counters()}
         association = self._endpoint.association
         reconnects = 0 if association is None else association.changes
-        return UDPClientStatistics(**counted, open=len(self.requests), reconnects=reconnects)
+        guesses = self._guesses
+        return UDPClientStatistics(
+            **counted,
+            open=len(self.requests),
+            reconnects=reconnects,
+            guesses=guesses.total,
+            alarms=guesses.alarms,
+        )
 
     def facts(self) -> dict[str, Any]:
         """The answer to `inspect_meta`."""
