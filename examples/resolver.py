@@ -102,4 +102,5 @@ async def main(node, host, port, *names):
         print("wrong guesses", facts["guesses"])
 
 
-homing.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    homing.run(main, *sys.argv[1:])

@@ -142,7 +142,7 @@ def mapped(address: Address) -> Address:
 
 def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[int, Address]]:
     """Returns the (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::"
-    every IPv6 one; each is both with `dual_stack`.
+    every IPv6 one; each is both with `dual_stack`, as far as the system has IPv6.
 
     Raises `BindFailed` if the name cannot be resolved, and `BadOption` if no other host than these can be meant. A name
     is looked up here, which may block; an address never does.
@@ -152,7 +152,7 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
             "dual_stack", True, f'one address is of one family; give host "" or "::", not {safe_repr(host)}'
         )
     if dual_stack:
-        return [(int(socket.AF_INET6), ("::", port, 0, 0))]
+        return [(int(socket.AF_INET6), ("::", port, 0, 0)) if has_ipv6() else (int(socket.AF_INET), (_ALL_IPV4, port))]
     try:
         found = socket.getaddrinfo(
             host or None, port, socket.AF_UNSPEC if host else socket.AF_INET, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -163,6 +163,18 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
         raise BindFailed(host, port, OSError(0, str(error)), "the host is not a valid name") from None
     pairs = [(int(family), address) for family, _, _, _, address in found]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
+
+
+_ALL_IPV4 = "0.0.0.0"  # noqa: S104 - where it was asked for
+
+
+def has_ipv6() -> bool:
+    """True if this system has IPv6. Linux may be started without (ipv6.disable=1), and a sandbox may forbid it."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM):
+            return True
+    except OSError as error:
+        return error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 def check_destination(family: int, address: Any) -> None:

@@ -60,6 +60,7 @@ class PortableBackend:
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
+        self._receiving = False
         self._info = info
         self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
         self._receive_into: Callable[[bytearray], tuple[int, Address]]
@@ -93,9 +94,24 @@ class PortableBackend:
     def join(self, sock: socket.socket) -> None:
         """Does nothing: this backend cannot take trains apart."""
 
+    def split(self, sock: socket.socket) -> bool:
+        return True
+
+    def drain(self, reads: int) -> bool:
+        return True
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+        if self._receiving:
+            return []  # by a finalizer that runs in the midst of this: the arena is in use
+        self._receiving = True
+        try:
+            return self._receive(limit, reads, id)
+        finally:
+            self._receiving = False
+
+    def _receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []
         self._raise_pending()

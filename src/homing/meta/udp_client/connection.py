@@ -55,6 +55,8 @@ def _connect(options: UDPClientOptions, peers: Peers) -> Connection:
             groups=options.groups,
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
+            bpf=options.bpf,
+            steering=options.reuse_port_steering,
             error_queue=options.error_queue,
             connected=options.connected,
             movable=_movable(options),

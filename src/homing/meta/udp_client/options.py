@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
-from ...gen.options import check_choice, check_integer, check_seconds, check_type
+from ...gen.options import check_choice, check_integer, check_number, check_seconds, check_type
 from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
@@ -133,7 +133,7 @@ class UDPClientOptions(SocketOptions):
             if self.key is None:
                 raise BadOption("guess_alarm", self.guess_alarm, "give key: without one no reply is known to be wrong")
         check_integer("max_requests", self.max_requests, 1)
-        check_integer("remember", self.remember, 0)
+        check_integer("remember", self.remember, 0, 1 << 24)
         self._check_functions()
         check_seconds("max_timeout", self.max_timeout)
         if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
@@ -202,8 +202,7 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
         value = getattr(options, name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise BadOption(name, value, f"give a number of {low} to {high}")
+        check_number(name, value, low, high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,12 +102,17 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
             if moved.shared:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
+        if moved is None:
+            on_error(endpoint.fit_joining)
+            endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name) or (name in BY_INTERFACE and name in request.changes):
                 on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
+    if moved is None:
+        endpoint.fit_joining()
     state.change(now, moved, request.grace)
     return _answer(state.endpoint, now)
 

@@ -16,6 +16,7 @@ cdef class Waiter(InlineRequest):
     cdef bint _limited
 
     cpdef start(self)
+    cdef _wait_at(self, Activity callee)
     cpdef finish(self, answer, error)
     cpdef stop(self)
     cpdef take(self)

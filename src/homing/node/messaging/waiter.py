@@ -71,10 +71,8 @@ class Waiter(InlineRequest):
 
     def start(self) -> None:
         """The caller waits from here on."""
-        callee, caller = self.callee, self.caller
-        if callee.pending is None:
-            callee.pending = set()
-        callee.pending.add(self)
+        caller = self.caller
+        self._wait_at(self.callee)
         if caller is not None:
             caller.open_calls += 1
             if caller.state is _RUNNING:
@@ -90,7 +88,9 @@ class Waiter(InlineRequest):
             self.caller.messages_out += 1
 
     def finish(self, answer: Any, error: Exception | None) -> None:
-        """Takes the answer or the error, once, and wakes the caller if it waits."""
+        """Takes the answer or the error, the first that comes, and wakes the caller if it waits."""
+        if self.done:
+            return
         self.done = True
         self.answer = answer
         self.error = error
@@ -112,8 +112,14 @@ class Waiter(InlineRequest):
         if self.callee.pending is not None:
             self.callee.pending.discard(self)
         self.callee = callee
+        self._wait_at(callee)
+
+    def _wait_at(self, callee: Activity) -> None:
+        """From now on it fails if `callee` ends."""
         if callee.pending is None:
-            callee.pending = set()
+            fresh: set[Waiter] = set()
+            if callee.pending is None:  # still: to make a set may run a finalizer, which calls too
+                callee.pending = fresh
         callee.pending.add(self)
 
     def take(self) -> Any:
@@ -124,10 +130,12 @@ class Waiter(InlineRequest):
 
     async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         """Waits until it is done, for `seconds` at most; a moment longer if the program could not run meanwhile."""
-        self._future = loop.create_future()
+        future = loop.create_future()
         self._timer = loop.call_later(seconds, self._expire, loop, loop.time() + seconds, seconds)
         try:
-            await self._future
+            if not self.done:  # by now: what the two lines above allocate may run a finalizer that ends the callee
+                self._future = future
+                await future
         finally:
             self._timer.cancel()
 
