@@ -93,6 +93,8 @@ class UDPClient(MetaBehavior):
         return self._connected().peer
 
     def _connected(self) -> Connection:
+        if self._exchange is not None:
+            return self._exchange.connection
         if self._connection is None:
             raise NotAllowed(f"the name {self._options.host!r} was not looked up yet; start the client by spawn_meta")
         return self._connection
@@ -138,9 +140,9 @@ class UDPClient(MetaBehavior):
             lambda: exchanges[0].warn_of_guesses(),
         )
         for each in connection.each():
-            exchanges.append(Exchange(process, each, options, self._socket_gone, guesses))
+            leads = not exchanges
+            exchanges.append(Exchange(process, each, options, self._socket_gone, guesses, leads=leads))
         self._exchange = exchanges[0] if len(exchanges) == 1 else Ports(process, exchanges, options, guesses)
-        process.hooks.take_main = self._exchange.take_main
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:

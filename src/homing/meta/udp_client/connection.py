@@ -4,46 +4,49 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...datagram import Address, Endpoint, Peers, open_to, wants_packet_info
+from ...datagram import Address, Endpoint, Peers, open_to_first, wants_packet_info
 from ...datagram.errors import ConnectFailed
 from ...datagram.sockets.association import Movable
 from .options import UDPClientOptions
 
 
 class Connection(NamedTuple):
-    """endpoint: the socket. peer: the peer's address. others: more sockets, each with a port of its own."""
+    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet. more: sockets
+    beside that, each with a port of its own."""
 
     endpoint: Endpoint
     peer: Address
-    others: tuple[Endpoint, ...] = ()
+    others: Peers
+    more: tuple[Endpoint, ...] = ()
 
     def close(self) -> None:
         """Closes the sockets."""
-        for endpoint in (self.endpoint, *self.others):
+        for endpoint in (self.endpoint, *self.more):
             endpoint.close()
 
     def each(self) -> list[Connection]:
         """Returns one for each socket."""
-        return [Connection(endpoint, self.peer) for endpoint in (self.endpoint, *self.others)]
+        return [Connection(endpoint, self.peer, self.others) for endpoint in (self.endpoint, *self.more)]
 
 
 def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     """Opens as many sockets as `ports` says, to the first of `peers` that this system has a route to. Raises
     `ConnectFailed`, `BindFailed`, `BadOption`; then none is left open."""
-    first = _connect(options, peers)
-    others: list[Endpoint] = []
+    first = connect_one(options, peers)
+    more: list[Endpoint] = []
     try:
         for _ in range(options.ports - 1):
-            others.append(_connect(options, [(first.endpoint.kernel.family, first.peer)]).endpoint)
+            more.append(connect_one(options, [(first.endpoint.kernel.family, first.peer)]).endpoint)
     except BaseException:
-        Connection(first.endpoint, first.peer, tuple(others)).close()
+        first._replace(more=tuple(more)).close()
         raise
-    return Connection(first.endpoint, first.peer, tuple(others))
+    return first._replace(more=tuple(more))
 
 
-def _connect(options: UDPClientOptions, peers: Peers) -> Connection:
+def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
+    """As `connect`, but opens one socket only."""
     local = options.local_host, options.local_port
-    sock, peer = open_to(peers, options.host, options.port, local, options, connected=options.connected)
+    sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
         endpoint = Endpoint(
             sock,
@@ -67,7 +70,7 @@ def _connect(options: UDPClientOptions, peers: Peers) -> Connection:
     except BaseException:
         sock.close()
         raise
-    return Connection(endpoint, peer)
+    return Connection(endpoint, peer, others)
 
 
 def _movable(options: UDPClientOptions) -> Movable | None:

@@ -13,6 +13,7 @@ from ...datagram.errors import RequestKeyTaken, TooManyRequests
 from ...gen import NO_REPLY, PID, Ref, Target
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import add
+from .connection import Connection
 from .exchange import Exchange, is_request
 from .guesses import Guesses
 from .options import UDPClientOptions
@@ -47,8 +48,12 @@ class Ports:
         self._resting = 0
         # A function of the options is for tests that are to go the same way again.
         self._chance = secrets.SystemRandom().random if options.random is random.random else options.random
-        self.take_main = self._first.sender.take_main
         self._guesses = guesses
+
+    @property
+    def connection(self) -> Connection:
+        """That of the first."""
+        return self._first.connection
 
     # --- a request ----------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from ...gen import (
     ProcessID,
     Subject,
 )
+from ...gen.foreign import safe_str
 from ..mailbox.envelope import Exit
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Links:
         self, table: _Table, consumer: Process, own: set[Subject], key: Subject, subject: Subject, word: str
     ) -> None:
         if key in own:
-            raise AlreadyLinked(f"{consumer.id} is {word} {subject} already")
+            raise AlreadyLinked(f"{consumer.id} is {word} {safe_str(subject)} already")
         own.add(key)
         table.setdefault(key, {})[consumer.id] = (consumer, subject)
 
