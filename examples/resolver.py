@@ -1,23 +1,25 @@
 """A stub resolver: asks a DNS server for the IPv4 addresses of names.
 
 python examples/resolver.py 9.9.9.9 53 example.com example.org
+
+Who wants to forge an answer has to guess the id, the port and the question (RFC 5452).
 """
 
 import asyncio
-import random
+import secrets
 import struct
 import sys
 
 import homing
 from homing import act, gen, meta
 
-A, IN, RECURSION_DESIRED = 1, 1, 0x0100
+A, IN, RECURSION_DESIRED, RESPONSE, TRUNCATED = 1, 1, 0x0100, 0x8000, 0x0200
 
 
 def query(name):
-    """A question for the addresses of `name` (RFC 1035), with an id by which its answer is known."""
+    """A question for the addresses of `name` (RFC 1035), with an id that nobody can foresee."""
     labels = b"".join(bytes([len(label)]) + label for label in name.encode("idna").split(b".")) + b"\0"
-    header = struct.pack("!6H", random.getrandbits(16), RECURSION_DESIRED, 1, 0, 0, 0)
+    header = struct.pack("!6H", secrets.randbits(16), RECURSION_DESIRED, 1, 0, 0, 0)
     return header + labels + struct.pack("!2H", A, IN)
 
 
@@ -27,10 +29,23 @@ def skip_name(data, place):
     return place + (2 if data[place] else 1)
 
 
+def key(data):
+    """The id and the question, which an answer repeats."""
+    return bytes(data[:2] + data[4:6] + data[12 : skip_name(data, 12) + 4])
+
+
+def reply_key(data):
+    if not data[2] & RESPONSE >> 8:
+        raise ValueError("a question")
+    return key(data)
+
+
 def addresses(data):
     """The addresses in an answer. Raises `ValueError` if it is none."""
     try:
         _, flags, questions, answers, _, _ = struct.unpack_from("!6H", data)
+        if flags & TRUNCATED:
+            raise ValueError("too long for UDP; ask by TCP")
         if flags & 15:
             return []
         place, found = 12, []
@@ -48,21 +63,31 @@ def addresses(data):
 
 
 class Resolver(act.Actor):
-    """Owns the client, through which anybody may ask. It knows by the id, the first two octets, whose an answer is."""
+    """Owns the client, through which anybody may ask."""
 
     async def init(self, host, port):
-        options = meta.UDPClientOptions(host=host, port=port, key=lambda data: bytes(data[:2]), stray="drop")
+        options = meta.UDPClientOptions(
+            host=host, port=port, key=key, reply_key=reply_key, stray="drop", ports=16, guess_alarm=100
+        )
         self.client = await self.spawn_meta(meta.create_udp_client(options))
 
     def handle_call(self, sender, ref, request):
         return self.client
 
 
+async def ask(node, client, name):
+    while True:
+        try:
+            return await node.call(client, query(name))
+        except gen.RequestKeyTaken:
+            pass  # the same question with the same id is open, at each port: draw another id
+
+
 async def resolve(node, client, name):
     try:
-        reply = await node.call(client, query(name))
+        reply = await ask(node, client, name)
         return " ".join(addresses(reply.data)) or "no address"
-    except (gen.RequestTimeout, gen.PeerUnreachable, ValueError) as error:
+    except (gen.RequestTimeout, gen.PeerUnreachable, gen.SpoofingSuspected, ValueError) as error:
         return f"failed: {error}"
 
 
@@ -73,6 +98,8 @@ async def main(node, host, port, *names):
         print(name, outcome)
     facts = await node.inspect_meta(client)
     print("asked", facts["requests"], "answered", facts["answered"], "sent again", facts["retransmits"])
+    if facts["guesses"]:
+        print("wrong guesses", facts["guesses"])
 
 
 if __name__ == "__main__":

@@ -184,6 +184,38 @@ async def test_resolver_finds_the_addresses_of_names_although_answers_are_lost_f
         assert await running.end() == 0
 
 
+async def test_resolver_is_not_poisoned_by_answers_to_another_port_with_another_id_or_to_another_question(
+    peer: UDPPeer,
+) -> None:
+    host, port = peer.address
+    async with program("examples/resolver.py", host, str(port), "one.example", "two.example") as running:
+        (one, first), (two, second) = sorted([await peer.receive() for _ in range(2)], key=lambda asked: asked[0][12:])
+        evil = bytes([6, 6, 6, 6])
+        for number in range(60):
+            wrong = (int.from_bytes(one[:2]) + 1 + number) % 65536
+            peer.send(wrong.to_bytes(2) + dns_answer(one, evil)[2:], first)
+        peer.send(dns_answer(one[:2] + two[2:], evil), first)  # the right id, and another question
+        peer.send(one, first)  # the question itself
+        peer.send(dns_answer(one, bytes([192, 0, 2, 1])), first)
+        peer.send(dns_answer(two, bytes([192, 0, 2, 2])), second)
+        assert await running.line_with("one.example") == "one.example 192.0.2.1\n"
+        assert await running.line_with("two.example") == "two.example 192.0.2.2\n"
+        assert await running.line_with("wrong guesses") == "wrong guesses 62\n"
+        assert await running.end() == 0
+
+
+async def test_resolver_takes_no_answer_after_a_hundred_wrong_ones(peer: UDPPeer) -> None:
+    host, port = peer.address
+    async with program("examples/resolver.py", host, str(port), "one.example") as running:
+        question, source = await peer.receive()
+        for number in range(100):
+            wrong = (int.from_bytes(question[:2]) + 1 + number) % 65536
+            peer.send(wrong.to_bytes(2) + dns_answer(question, bytes([6, 6, 6, 6]))[2:], source)
+        peer.send(dns_answer(question, bytes([6, 6, 6, 6])), source)
+        assert "100 wrong replies" in await running.line_with("one.example failed")
+        assert await running.end() == 0
+
+
 async def test_resolver_says_at_once_that_no_server_is_there() -> None:
     async with program("examples/resolver.py", "127.0.0.1", str(free_port()), "one.example") as running:
         assert "Connection refused" in await running.line_with("one.example failed")

@@ -26,7 +26,7 @@ from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
-from .sockets.association import Association, can_move
+from .sockets.association import Association, Movable, can_move
 from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
 from .sockets.inherited import lender_of
 from .sockets.kernel import joins_datagrams
@@ -54,7 +54,7 @@ class Endpoint:
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
-    movable: the system may give the socket another address and port of this machine, where it can.
+    movable: how the system may give the socket another address and port of this machine, where it can.
 
     sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
     backend: makes the system calls, and counts what goes through them.
@@ -83,7 +83,7 @@ class Endpoint:
         steering: Steering | None = None,
         error_queue: bool = False,
         connected: bool = False,
-        movable: bool = False,
+        movable: Movable | None = None,
     ) -> None:
         self.sock = sock
         self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device, bpf, steering)
@@ -107,7 +107,7 @@ class Endpoint:
         if self._errors is not None:
             self.backend.retry = self._errors.retry
         self._pending = pending
-        self.association = Association(sock, bind_device) if movable and can_move(sock) else None
+        self.association = Association(sock, bind_device, movable) if movable is not None and can_move(sock) else None
         if self.association is not None:
             self.association.on_change = self._moved
             self.backend.retry = self._retry

@@ -26,6 +26,7 @@ __all__ = [
     "RequestKeyTaken",
     "RequestTimeout",
     "SendQueueFull",
+    "SpoofingSuspected",
     "TooManyRequests",
 ]
 
@@ -179,6 +180,16 @@ class RequestKeyTaken(HomingError):
     def __init__(self, key: object) -> None:
         super().__init__(f"an open request has the key {safe_repr(key)} already; choose another id for this one")
         self.key = key
+
+
+class SpoofingSuspected(HomingError):
+    """So many wrong replies came while a request of the UDP client was open that a right one may be a guess: it was not
+    taken (`guess_alarm`). Ask again, or by TCP. `guesses` is their number."""
+
+    def __init__(self, address: object, guesses: int) -> None:
+        super().__init__(f"{guesses} wrong replies from {address} came before this one, which may be a guess as well")
+        self.address = address
+        self.guesses = guesses
 
 
 class MatchFailed(HomingError):

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
+from typing import NamedTuple
 
 from ...gen import BadOption
 from ..address import Address
@@ -47,18 +48,27 @@ def can_move(sock: socket.socket) -> bool:
     return sys.platform == "linux" and isinstance(sock, socket.socket) and sock.family in _UNSPECIFIED
 
 
+class Movable(NamedTuple):
+    """follows_address: where the pinned address ends, another is taken. keeps_port: with the same port."""
+
+    follows_address: bool
+    keeps_port: bool
+
+
 class Association:
     """The association of `sock`, for which `can_move` is true, with the peer that it is connected to, if any.
 
+    movable: what may change.
     device: as `SocketOptions.bind_device`, which dissolving takes back.
     is_dissolved: it could not be made anew yet.
     changes: times that the address of this machine has changed.
     on_change: called when the association was dissolved, or made anew. Must not raise.
     """
 
-    def __init__(self, sock: socket.socket, device: str) -> None:
+    def __init__(self, sock: socket.socket, device: str, movable: Movable) -> None:
         self._sock = sock
         self._device = device
+        self._follows, self._keeps_port = movable
         try:
             self._peer: Address | None = sock.getpeername()
         except OSError:
@@ -72,14 +82,14 @@ class Association:
     def has_failed(self, number: int) -> bool:
         """A send has failed with that errno. True if it is to be tried once more: the socket has another address
         now."""
-        if number not in _LOST or self.is_dissolved or monotonic() < self._again:
+        if number not in _LOST or not self._follows or self.is_dissolved or monotonic() < self._again:
             return False
         self._again = monotonic() + _AGAIN
         return self._is_outdated(failed=True) and self._renew()
 
     def is_silent(self) -> None:
         """No answer has come in time."""
-        if not self.is_dissolved and monotonic() >= self._look:
+        if self._follows and not self.is_dissolved and monotonic() >= self._look:
             self._look = monotonic() + _LOOK
             if self._is_outdated(failed=False):
                 self._renew()
@@ -92,12 +102,13 @@ class Association:
 
     def move(self) -> bool:
         """Gives the socket another port, which the system draws. False: it could not; it may be dissolved then."""
+        name = self._sock.getsockname()
         if not self._dissolve():
             return False
         if self._peer is not None:
             return self._connect()
         with suppress(OSError):
-            self._sock.bind((_UNSPECIFIED[self._sock.family], 0))
+            self._sock.bind((name[0], 0, *name[2:]))
         self._changed()
         return True
 
@@ -133,8 +144,9 @@ class Association:
         port = self._sock.getsockname()[1]
         if not self._dissolve():
             return False
-        with suppress(OSError):  # it was bound by the user: it has kept its port. Or somebody was faster: any will do
-            self._sock.bind((_UNSPECIFIED[self._sock.family], port))
+        if self._keeps_port:
+            with suppress(OSError):  # the user has asked for it, so it is kept. Or somebody was faster: any will do
+                self._sock.bind((_UNSPECIFIED[self._sock.family], port))
         self._connect()
         return True
 

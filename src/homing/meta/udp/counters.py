@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from ...datagram import Endpoint, Statistics
 from .reader import Reader
+
+S = TypeVar("S", bound=Statistics)
 
 
 def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
@@ -39,10 +41,10 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
     }
 
 
-def add(one: Statistics, other: Statistics) -> Statistics:
+def add(one: S, other: S) -> S:
     """The counters of two sockets together."""
     names = [field.name for field in fields(one)]
-    return Statistics(**{name: _sum(getattr(one, name), getattr(other, name)) for name in names})
+    return type(one)(**{name: _sum(getattr(one, name), getattr(other, name)) for name in names})
 
 
 def _sum(one: Any, other: Any) -> Any:

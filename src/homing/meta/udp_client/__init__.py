@@ -5,6 +5,7 @@ phase           the life of a client, as one table
 connection      its socket, and the peer's address
 exchange        all that a started client has: sender, reader, requests
 request         one request; requests: which is sent again, and which reply answers which
+ports           several exchanges, each by a local port of its own; guesses: wrong replies, and the alarm
 open_requests   those that are open, by peer and key
 ended_requests  those that have ended, so that late and double replies are known
 icmp_reports    ICMP errors, which fail requests when all datagrams before them were read

@@ -18,8 +18,10 @@ from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
 from .connection import Connection, connect
 from .exchange import Exchange
+from .guesses import Guesses
 from .options import UDPClientOptions
 from .phase import TRANSITIONS, Phase
+from .ports import Ports
 from .statistics import UDPClientStatistics
 
 
@@ -54,7 +56,7 @@ class UDPClient(MetaBehavior):
     process: MetaRunner
 
     _runtime_hooks: ClassVar[type[MetaHooks]] = UDPClientHooks
-    _exchange: Exchange | None = None
+    _exchange: Exchange | Ports | None = None
     _connection: Connection | None = None
     _gone: asyncio.Future[None] | None = None
 
@@ -130,7 +132,17 @@ class UDPClient(MetaBehavior):
         self._run(connection)
 
     def _run(self, connection: Connection) -> None:
-        self._exchange = Exchange(self.process, connection, self._options, self._socket_gone)
+        process, options = self.process, self._options
+        exchanges: list[Exchange] = []
+        guesses = Guesses(
+            options.guess_alarm,
+            lambda: any(len(exchange.requests) > 0 for exchange in exchanges),
+            lambda: exchanges[0].warn_of_guesses(),
+        )
+        for each in connection.each():
+            leads = not exchanges
+            exchanges.append(Exchange(process, each, options, self._socket_gone, guesses, leads=leads))
+        self._exchange = exchanges[0] if len(exchanges) == 1 else Ports(process, exchanges, options, guesses)
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
@@ -141,7 +153,7 @@ class UDPClient(MetaBehavior):
         self.process.log.info("UDP client %s speaks with %s", local, peer)
         await self._gone
 
-    def _started(self) -> Exchange:
+    def _started(self) -> Exchange | Ports:
         if self._exchange is None:
             raise NotAllowed("the client has not been started yet: it has counted nothing")
         return self._exchange
@@ -153,12 +165,12 @@ class UDPClient(MetaBehavior):
     def _transferred(self) -> None:
         """Datagrams that go to the owner go to the new one."""
         if self._options.process is None and self._exchange is not None:
-            self._exchange.reader.redirect(self.process.parent)
+            self._exchange.redirect(self.process.parent)
 
     def drain(self) -> None:
         """Reads for open requests only."""
         if self._exchange is not None:
-            self._exchange.reader.drain()
+            self._exchange.drain()
 
     def drained(self) -> bool:
         """True once open requests have had their answers."""
@@ -176,7 +188,7 @@ class UDPClient(MetaBehavior):
         if self._exchange is not None:
             self._exchange.close()
         elif self._connection is not None:
-            self._connection.endpoint.close()
+            self._connection.close()
 
     # --- messages -----------------------------------------------------------------------------------------
 

@@ -6,20 +6,45 @@ from typing import NamedTuple
 
 from ...datagram import Address, Endpoint, Peers, open_to_first, wants_packet_info
 from ...datagram.errors import ConnectFailed
+from ...datagram.sockets.association import Movable
 from .options import UDPClientOptions
 
 
 class Connection(NamedTuple):
-    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet."""
+    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet. more: sockets
+    beside that, each with a port of its own."""
 
     endpoint: Endpoint
     peer: Address
     others: Peers
+    more: tuple[Endpoint, ...] = ()
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        for endpoint in (self.endpoint, *self.more):
+            endpoint.close()
+
+    def each(self) -> list[Connection]:
+        """Returns one for each socket."""
+        return [Connection(endpoint, self.peer, self.others) for endpoint in (self.endpoint, *self.more)]
 
 
 def connect(options: UDPClientOptions, peers: Peers) -> Connection:
-    """Opens a socket to the first of `peers` that this system has a route to. Raises `ConnectFailed`, `BindFailed`,
-    `BadOption`."""
+    """Opens as many sockets as `ports` says, to the first of `peers` that this system has a route to. Raises
+    `ConnectFailed`, `BindFailed`, `BadOption`; then none is left open."""
+    first = connect_one(options, peers)
+    more: list[Endpoint] = []
+    try:
+        for _ in range(options.ports - 1):
+            more.append(connect_one(options, [(first.endpoint.kernel.family, first.peer)]).endpoint)
+    except BaseException:
+        first._replace(more=tuple(more)).close()
+        raise
+    return first._replace(more=tuple(more))
+
+
+def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
+    """As `connect`, but opens one socket only."""
     local = options.local_host, options.local_port
     sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
@@ -37,7 +62,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             steering=options.reuse_port_steering,
             error_queue=options.error_queue,
             connected=options.connected,
-            movable=options.connected and not options.local_host,
+            movable=_movable(options),
         )
     except OSError as error:
         sock.close()
@@ -46,3 +71,11 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
         sock.close()
         raise
     return Connection(endpoint, peer, others)
+
+
+def _movable(options: UDPClientOptions) -> Movable | None:
+    """In which way a socket changes its address or port of this machine; None: it does not."""
+    follows = options.connected and not options.local_host
+    if not follows and options.ports == 1:
+        return None
+    return Movable(follows_address=follows, keeps_port=options.ports == 1)

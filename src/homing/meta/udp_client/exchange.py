@@ -11,7 +11,7 @@ from typing import Any
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.address import is_same
 from ...datagram.errors import BadAddress, BindFailed, ConnectFailed
-from ...gen import NO_REPLY, PID, Ref
+from ...gen import NO_REPLY, PID, Ref, Target
 from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import add, count
@@ -20,7 +20,8 @@ from ..udp.options import flow_limits
 from ..udp.outgoing import readdressed, take_payloads
 from ..udp.reader import Reader
 from ..udp.sender import Sender
-from .connection import Connection, connect
+from .connection import Connection, connect_one
+from .guesses import Guesses
 from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
 from .request import Request
@@ -30,7 +31,13 @@ from .statistics import UDPClientStatistics
 KIND = "UDP client"
 
 _OF_SOCKET = {field.name for field in fields(Statistics)}
-_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open", "reconnects"}
+_ELSEWHERE = {"open", "reconnects", "guesses", "alarms"}
+_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - _ELSEWHERE
+
+
+def is_request(thing: Any) -> bool:
+    """True for what a client asks its peer with."""
+    return is_a(thing, (bytes, bytearray, memoryview, UDPRequest))
 
 
 _NOT_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT})
@@ -39,6 +46,7 @@ _NOT_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREAC
 class Exchange:
     """The parts of a started client.
 
+    leads: takes what is sent to the alias from the mailbox.
     connection: the socket, and the address of the peer that it speaks with.
     requests: the open ones.
     sender: sends them, and what is sent to the alias.
@@ -51,20 +59,26 @@ class Exchange:
         connection: Connection,
         options: UDPClientOptions,
         gone: Callable[[OSError], None],
+        guesses: Guesses,
+        *,
+        leads: bool = True,
     ) -> None:
         self._process = process
+        self._changes = 0
+        self._guesses = guesses
+        self._leads = leads
         self._options = options
         self._gone = gone
         self._refusal: MessageUDPError | None = None
         self._former: Statistics | None = None  # of the sockets to addresses that have refused
         warn_of_portable_backend(process.log)
-        self.requests = Requests(process, connection.endpoint, connection.peer, options)
+        self.requests = Requests(process, connection.endpoint, connection.peer, options, guesses)
         self._use(connection)
 
     def _use(self, connection: Connection) -> None:
         """Speaks by this socket, with this address of the peer."""
         self.connection = connection
-        endpoint, peer, _ = connection
+        endpoint, peer = connection.endpoint, connection.peer
         process, options = self._process, self._options
         self._endpoint, self._peer = endpoint, peer
         take = partial(take_payloads, peer=peer, only=options.connected)
@@ -78,10 +92,12 @@ class Exchange:
         self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
-        process.hooks.take_main = self.sender.take_main
+        if self._leads:
+            process.hooks.take_main = self.sender.take_main
 
     def _follow_address(self) -> None:
         """Goes on from another address of this machine, where the one that the socket has pinned ends."""
+        self._changes = 0
         association = self._endpoint.association
         self.requests.unanswered = None if association is None else association.is_silent
         if association is None:
@@ -92,6 +108,9 @@ class Exchange:
             if update is not None:
                 update()
             self.requests.check_source()
+            if association.changes == self._changes:
+                return
+            self._changes = association.changes
             local = format_address(self._endpoint.local_address)
             self.sender.warn("address", "the address of this machine has changed: %s goes on from %s", KIND, local)
 
@@ -101,6 +120,29 @@ class Exchange:
         """Reads from now on."""
         self._endpoint.open(self._process.loop, self._reports.readable)
         self.reader.resume()
+
+    def move(self) -> bool:
+        """Goes on by another local port, which the system draws. False: requests are open, or what has come was not
+        read yet. Does nothing where a socket cannot be moved."""
+        association = self._endpoint.association
+        if len(self.requests):
+            return False
+        if association is None:
+            return True
+        return self._endpoint.send_queue.waiting == 0 and self._reports.read_all() and association.move()
+
+    def redirect(self, to: Target) -> None:
+        """What answers no request goes to `to`."""
+        self.reader.redirect(to)
+
+    def drain(self) -> None:
+        """Reads for open requests only."""
+        self.reader.drain()
+
+    def warn_of_guesses(self) -> None:
+        """Logs that there were as many wrong guesses as `guess_alarm`, at a bounded rate."""
+        text = "%d replies from %s within a minute answer nothing that was asked: somebody may be guessing (RFC 5452)"
+        self.sender.warn("guesses", text, self._options.guess_alarm, format_address(self._peer))
 
     def drained(self) -> bool:
         """True if nothing is to be sent, and no request waits for its reply."""
@@ -139,16 +181,19 @@ class Exchange:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
         if type(request) is not bytes and is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if type(request) is not bytes and not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if type(request) is not bytes and not is_request(request):
             return self.sender.handle_call(sender, ref, request)
         try:
-            self.requests.ask(sender, ref, request)
+            self.ask(sender, ref, request)
         except Exception as error:
             self._process.send_response_error(sender, ref, error)
-        else:
-            if not self._endpoint.reading:
-                self.reader.resume()
         return NO_REPLY
+
+    def ask(self, sender: PID, ref: Ref, request: Any) -> None:
+        """Asks. Raises what is wrong with the request."""
+        self.requests.ask(sender, ref, request)
+        if not self._endpoint.reading:
+            self.reader.resume()
 
     def _call_to_send(self, sender: PID, ref: Ref, message: MessageUDP) -> Any:
         own = readdressed(message, self._peer)
@@ -201,7 +246,7 @@ class Exchange:
         """False: none of the other addresses can be connected to."""
         before, sender, reader = self.connection, self.sender, self.reader
         try:
-            connection = connect(self._options, before.others)
+            connection = connect_one(self._options, before.others)
         except (BindFailed, ConnectFailed) as error:
             self._process.log.info("%s: no other address of the peer can be tried: %s", KIND, error)
             self.connection = before._replace(others=[])
@@ -227,7 +272,14 @@ class Exchange:
         counted |= {field.name: getattr(self._of_socket(), field.name) for field in fields(Statistics)}
         association = self._endpoint.association
         reconnects = 0 if association is None else association.changes
-        return UDPClientStatistics(**counted, open=len(self.requests), reconnects=reconnects)
+        guesses = self._guesses
+        return UDPClientStatistics(
+            **counted,
+            open=len(self.requests),
+            reconnects=reconnects,
+            guesses=guesses.total,
+            alarms=guesses.alarms,
+        )
 
     def _of_socket(self) -> Statistics:
         """The counters of the socket, and of those before it."""

@@ -64,6 +64,14 @@ class UDPClientOptions(SocketOptions):
         asked for each open request, the oldest first. `HEARD`: the peer says that it will answer later. If it raises,
         that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any reply belongs to
         the oldest request that is open.
+    ports: local ports, each a socket of its own, by which requests leave: for each one is drawn by chance, and only a
+        reply that comes to it is an answer. A port that has served for a second moves to another number as soon as no
+        request is open there (Linux): who cannot see the requests has to guess it (RFC 5452). A key has to be
+        different only for requests of one port: one that is taken there goes by another.
+    guess_alarm: with a `key`: replies that answer nothing, while requests are open. As many within a minute are logged
+        and counted (`alarms`); and a request during which as many came does not take any reply, but fails with
+        `gen.SpoofingSuspected` when one comes: it may be the guess that was right. None: they are counted only
+        (`guesses`).
     max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
     remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
         without a key it is 64 at most.
@@ -89,6 +97,8 @@ class UDPClientOptions(SocketOptions):
     key: Key | None = None
     reply_key: Key | None = None
     match: Match | None = None
+    ports: int = 1
+    guess_alarm: int | None = None
     max_requests: int = 1024
     remember: int = 1024
     buffer_size: int = 65535
@@ -115,6 +125,14 @@ class UDPClientOptions(SocketOptions):
             raise BadOption("dual_stack", True, "it is for servers; a client has the address family of its peer")
         check_queues(self)
         check_choice("stray", self.stray, get_args(Stray))
+        check_integer("ports", self.ports, 1, 1024)
+        if self.ports > 1 and (self.local_port or self.groups):
+            name = "local_port" if self.local_port else "groups"
+            raise BadOption(name, getattr(self, name), "it is for one socket; leave ports=1")
+        if self.guess_alarm is not None:
+            check_integer("guess_alarm", self.guess_alarm, 1)
+            if self.key is None:
+                raise BadOption("guess_alarm", self.guess_alarm, "give key: without one no reply is known to be wrong")
         check_integer("max_requests", self.max_requests, 1)
         check_integer("remember", self.remember, 0, 1 << 24)
         self._check_functions()

@@ -16,6 +16,7 @@ cdef class Request:
     cdef public double due
     cdef public long long number
     cdef public long waits
+    cdef public long long guesses
     cdef public long attempts
     cdef public bint final
     cdef public bint queued

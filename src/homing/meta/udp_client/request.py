@@ -19,6 +19,7 @@ class Request:
     number: requests are numbered as they are opened.
     due: when its wait is over, by the loop's clock.
     is_open: False once it has ended.
+    guesses: wrong ones that had come to the client when it was opened.
     heard: the peer has said that it has it, and will answer later.
     waits: how many waits have begun. final: the last one has.
     attempts: how often it was sent. queued: it waits in the send queue.
@@ -30,6 +31,7 @@ class Request:
         "deadline",
         "due",
         "final",
+        "guesses",
         "heard",
         "is_open",
         "key",
@@ -65,6 +67,7 @@ class Request:
         self.deadline = None if plan.within is None else now + plan.within
         self.waits = self.attempts = 0
         self.due = now
+        self.guesses = 0
         self.final = self.queued = self.heard = False
         self.is_open = False
         self.replies: list[MessageUDP] = []

@@ -19,6 +19,9 @@ cdef class Requests:
     cdef public object unanswered
     cdef bint _checks_source
     cdef bint _guards
+    cdef bint _suspicious
+    cdef bint _counts_guesses
+    cdef object _guesses
     cdef double _read_at
     cdef double _unread_since
     cdef readonly bint drops_rest
@@ -40,7 +43,7 @@ cdef class Requests:
     cdef bint _take(self, object message) except -1
     @cython.locals(request=Request)
     cdef bint _offer(self, Table table, key, object message) except -1
-    @cython.locals(drops=bint)
+    @cython.locals(drops=bint, foreign=bint)
     cdef bint _stray(self, object message) except -1
     cdef _reply_key_of(self, object message)
     cdef bint _is_from_peer(self, source) except -1

@@ -21,6 +21,7 @@ from ...datagram.errors import (
     PeerUnreachable,
     RequestKeyTaken,
     RequestTimeout,
+    SpoofingSuspected,
     TooManyRequests,
 )
 from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
@@ -28,6 +29,7 @@ from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
+from .guesses import Guesses
 from .open_requests import SHORT, OpenRequests, Table
 from .options import HEARD, UDPClientOptions, UDPRequest, default_plan, plan_of
 from .request import Request
@@ -62,9 +64,11 @@ class Requests:
 
     __slots__ = (
         "_checks_source",
+        "_counts_guesses",
         "_default",
         "_endpoint",
         "_guards",
+        "_guesses",
         "_key",
         "_loop",
         "_open",
@@ -73,6 +77,7 @@ class Requests:
         "_process",
         "_read_at",
         "_reply_key",
+        "_suspicious",
         "_unread_since",
         "answered",
         "cancelled",
@@ -99,7 +104,9 @@ class Requests:
 
     __reduce__ = refuse_copy
 
-    def __init__(self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
+    def __init__(
+        self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions, guesses: Guesses
+    ) -> None:
         self._process = process
         self._loop = process.loop
         self._endpoint = endpoint
@@ -108,6 +115,9 @@ class Requests:
         self.drops_rest = options.stray == "drop"
         self._checks_source = not options.connected and not options.any_source
         self._guards = False
+        self._guesses = guesses
+        self._suspicious = guesses.limit is not None
+        self._counts_guesses = options.key is not None and (options.ports > 1 or self._suspicious)
         self._default = default_plan(options)
         self._key = options.key
         self._reply_key = options.reply_key or options.key
@@ -147,6 +157,8 @@ class Requests:
         self.last += 1
         request.number = self.last
         request.is_open = True
+        if self._suspicious:
+            request.guesses = self._guesses.total
         self._open.add(request)
         self._set_timer(request)
 
@@ -264,7 +276,7 @@ class Requests:
 
     def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
         """Gives replies to their requests. Returns those that belong to none, unless they are to be dropped."""
-        if not self._open.count and not self.memory and not self._checks_source:
+        if not self._open.count and not self.memory and not self._checks_source and not self._counts_guesses:
             self.stray += len(messages)
             self.dropped_stray += len(messages) if self.drops_rest else 0
             return [] if self.drops_rest else messages
@@ -299,7 +311,10 @@ class Requests:
     def _stray(self, message: MessageUDP) -> bool:
         """Counts what belongs to no request. True if it is dropped."""
         self.stray += 1
-        drops = self.drops_rest or (self._checks_source and not self._is_from_peer(message.addr))
+        foreign = self._checks_source and not self._is_from_peer(message.addr)
+        if self._key is not None and not (foreign and self._open.answered_by(message.addr) is None):
+            self._guesses.count(self._loop.time())
+        drops = self.drops_rest or foreign
         self.dropped_stray += drops
         return drops
 
@@ -356,6 +371,10 @@ class Requests:
     def _give(self, request: Request, message: MessageUDP) -> None:
         if self._gave_up(request):
             self.late += 1
+        elif self._suspicious and self._guesses.suspects(request.guesses):
+            self.replies += 1
+            peer = format_address(request.message.addr)
+            self._fail(request, SpoofingSuspected(peer, self._guesses.total - request.guesses))
         elif not request.plan.collect:
             self.replies += 1
             self._answer(request, message, message)
@@ -431,7 +450,7 @@ class Requests:
         for request in moved:
             request.message = MessageUDP(None, peer, request.message.data)
             request.attempts = request.waits = 0
-            request.final = request.queued = False
+            request.final = request.queued = request.heard = False
             request.timer.cancel()
         for request in moved:
             if request.is_open and self._repeat(request):

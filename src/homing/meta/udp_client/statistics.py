@@ -32,6 +32,9 @@ class UDPClientStatistics(Statistics):
     duplicate: replies to requests that had been answered, or equal ones to one that collects.
     stray: datagrams that belong to no request.
     dropped_stray: of these, those that nobody gets, as `stray` asks or because they came from somebody else.
+    guesses: of the strays, those that came from a peer while requests with a `key` were open: wrong ids, or the wrong
+        port. If it grows: somebody may be guessing; see `guess_alarm`.
+    alarms: times that there were as many as `guess_alarm` within a minute.
     reconnects: times that the address of this machine has changed, and the socket was connected anew.
     """
 
@@ -50,4 +53,6 @@ class UDPClientStatistics(Statistics):
     duplicate: int
     stray: int
     dropped_stray: int
+    guesses: int
+    alarms: int
     reconnects: int
