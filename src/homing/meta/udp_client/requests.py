@@ -421,6 +421,19 @@ class Requests:
             self.cancelled += 1
             self._end(request, None)
 
+    def move(self, endpoint: Endpoint, peer: Address) -> None:
+        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts."""
+        before, self._peer, self._endpoint = self._peer, peer, endpoint
+        moved = self._open.move(before, peer)
+        for request in moved:
+            request.message = MessageUDP(None, peer, request.message.data)
+            request.attempts = request.waits = 0
+            request.final = request.queued = False
+            request.timer.cancel()
+        for request in moved:
+            if request.is_open and self._repeat(request):
+                self._set_timer(request)
+
     # --- ICMP errors --------------------------------------------------------------------------------------
 
     def fail_reported(self, report: MessageUDPError, last: int) -> None:

@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from ..core import Core
     from .activity import Activity
 
-MOST_WRAPPED = 20
-"""Decorators around a method that are looked through. A class may say that a thing wraps itself."""
-
 _SHORTEST = 0.0005
 """Seconds between two looks at least: to look all the time would hold the loop itself."""
+MOST_WRAPPED = 20
+"""Decorators around a method that are looked through. A class may say that a thing wraps itself."""
 
 _RUNTIME = str(Path(__file__).parents[2])
 
