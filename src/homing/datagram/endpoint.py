@@ -105,6 +105,11 @@ class Endpoint:
         """True while another program reads from the same socket."""
         return self.handed_over is not None and not self.handed_over.is_set()
 
+    def join_again(self) -> None:
+        """Lets the kernel join datagrams again, if another program that has the same socket has ended that."""
+        if self.backend.gro and not joins_datagrams(self.sock):
+            self.backend.join(self.sock)
+
     # --- reading ------------------------------------------------------------------------------------------
 
     def pause(self) -> None:

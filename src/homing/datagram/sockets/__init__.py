@@ -11,6 +11,6 @@ packet_info    asking the kernel to report more of each packet; icmp_errors: hav
 bpf            filters and steering that the kernel runs
 kernel         buffers that the kernel granted, datagrams that it dropped, and the like; kernel_socket: a bound socket
                with these
-inherited      sockets that the program was started with
+inherited      sockets that the program was started with; snapshot: restores what another program has set on one
 substitute     a network that a test has put in the place of the system's
 """

@@ -14,7 +14,8 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from ...gen import BadOption
@@ -35,21 +36,30 @@ class Inherited:
     network: that of the socket, as `kernel.network_of` returns it.
     lent: the duplicate that a server uses, or has used last.
     handed_over: set once the other program that reads from it has stopped; None: no other program reads.
+    held_back: changes of the socket that the server which has it asks for, and that must wait for `handed_over`: the
+        other program has the same socket.
+    counted: datagrams dropped by the kernel that those who had it before have counted.
     holders: how often it is kept.
+
+    Raises `OSError` if the descriptor is no socket's; it stays open then.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
         sock = socket.socket(fileno=descriptor)
+        try:
+            told = sock.getsockname()
+            self.network = network_of(sock)
+            self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
+        finally:
+            sock.detach()
         self.descriptor = descriptor
         self.name = name
-        told = sock.getsockname()
         self.address: Address | str = told if isinstance(told, tuple) else path_of(told)
-        self.network = network_of(sock)
-        self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
         self.handed_over: asyncio.Event | None = None
+        self.held_back: list[Callable[[], object]] = []
+        self.counted = 0
         self.holders = 0
-        sock.detach()
 
     def __str__(self) -> str:
         where = format_address(self.address)
@@ -62,8 +72,30 @@ class Inherited:
 
     def lend(self) -> socket.socket:
         """Returns a duplicate, to be closed by the caller."""
+        self.held_back.clear()
         self.lent = socket.socket(fileno=os.dup(self.descriptor))
         return self.lent
+
+    @contextmanager
+    def borrowed(self) -> Iterator[socket.socket]:
+        """Yields the socket itself, which stays open."""
+        sock = socket.socket(fileno=self.descriptor)
+        try:
+            yield sock
+        finally:
+            sock.detach()
+
+    @property
+    def shared(self) -> bool:
+        """True while another program reads from it."""
+        return self.handed_over is not None and not self.handed_over.is_set()
+
+    def take_effect(self) -> None:
+        """Makes the changes that were held back, if the server that asked for them still has the socket. Raises what
+        they raise."""
+        changes, self.held_back = self.held_back, []
+        for change in () if self.free else changes:
+            change()
 
 
 _kept: list[Inherited] = []

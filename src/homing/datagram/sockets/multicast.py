@@ -18,8 +18,8 @@ _MCAST_JOIN_GROUP = 42
 _MCAST_LEAVE_GROUP = 45
 _MCAST_JOIN_SOURCE_GROUP = 46
 _MCAST_LEAVE_SOURCE_GROUP = 47
-_IP_MULTICAST_ALL = 49
-_IPV6_MULTICAST_ALL = 29
+IP_MULTICAST_ALL = 49
+IPV6_MULTICAST_ALL = 29
 
 _SIOCGIFINDEX = 0x8933  # linux/include/uapi/linux/sockios.h
 _IFNAMSIZ = 16
@@ -106,7 +106,7 @@ def receive_own_groups_only(sock: socket.socket) -> None:
     """Keeps out what is sent to groups that only other sockets of this machine have joined (by default Linux delivers
     it as well)."""
     if _LINUX and sock.family in (socket.AF_INET, socket.AF_INET6):
-        for level, option in ((socket.IPPROTO_IP, _IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)):
+        for level, option in ((socket.IPPROTO_IP, IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL)):
             if level == socket.IPPROTO_IP or sock.family == socket.AF_INET6:
                 _try(sock, level, option)
 
@@ -119,17 +119,32 @@ def _try(sock: socket.socket, level: int, option: int) -> None:
 
 
 class Memberships:
-    """The groups that one socket has joined. The kernel leaves them when the socket is closed."""
+    """The groups that one socket has joined. The kernel leaves them when the socket is closed.
 
-    def __init__(self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = ()) -> None:
+    held_back: the socket is still another program's; it joins and leaves only when they `take_effect`.
+    """
+
+    def __init__(
+        self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = (), *, held_back: bool = False
+    ) -> None:
         self._sock = sock
+        self._held_back = held_back
         self.groups = groups
+
+    def take_effect(self) -> None:
+        """Joins what was held back. Raises `BadOption`."""
+        for group in self.groups:
+            join(self._sock, group, again=True)
+        self._held_back = False
 
     def join(self, group: MulticastGroup) -> None:
         """Joins `group`, if it is not joined already. Raises `BadOption`."""
         group = MulticastGroup(group.address, group.interface, group.source)
         if group not in self.groups:
-            join(self._sock, group)
+            if self._held_back:
+                _check(self._sock, group)
+            else:
+                join(self._sock, group)
             self.groups = (*self.groups, group)
 
     def leave(self, group: MulticastGroup) -> None:
@@ -138,8 +153,15 @@ class Memberships:
         if group not in self.groups:
             joined = ", ".join(map(str, self.groups)) or "none"
             raise NotAllowed(f"{group} is not joined; joined: {joined}")
-        _change(self._sock, group, False)
+        if not self._held_back:
+            _change(self._sock, group, False)
         self.groups = tuple(one for one in self.groups if one != group)
+
+
+def _check(sock: socket.socket, group: MulticastGroup) -> None:
+    """Raises `BadOption` if `sock` could not join `group`: a new socket of its kind tries."""
+    with socket.socket(sock.family, socket.SOCK_DGRAM) as trial:
+        join(trial, group)
 
 
 def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:

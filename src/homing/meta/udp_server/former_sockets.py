@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ...datagram import Endpoint, MessageUDP, Statistics
-from ...datagram.sockets.change_options import accept_again, refuse_all
+from ...datagram.sockets.change_options import refuse_all
 from ...gen import Alias
 from ..udp.counters import add, count
 from ..udp.reader import Reader
@@ -116,8 +116,6 @@ class FormerSockets:
     def _end(self, former: FormerSocket) -> None:
         self._sockets.remove(former)
         former.close()
-        if not former.endpoint.closed:
-            accept_again(former.endpoint.sock)
         self._close_endpoint(former.endpoint)
         counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

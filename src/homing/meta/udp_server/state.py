@@ -70,8 +70,12 @@ class ServerState:
             self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
         self._lease_from_pool(self.sender)
         self.sender.serve(options, self._leases)
-        warn_of_small_buffers(process.log, KIND, self.endpoint, options)
+        if not self.endpoint.shared:
+            self._warn_of_buffers()
         return self.sender
+
+    def _warn_of_buffers(self) -> None:
+        warn_of_small_buffers(self.process.log, KIND, self.endpoint, self.options)
 
     def _lease_from_pool(self, sender: Sender) -> None:
         before, pool = self._leases, self.options.buffer_pool
@@ -105,8 +109,9 @@ class ServerState:
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is gone."""
         gone = self._gone = self.process.loop.create_future()
-        if self.endpoint.handed_over is not None:
+        if self.endpoint.shared and self.endpoint.handed_over is not None:
             await self.endpoint.handed_over.wait()
+            self._warn_of_buffers()
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
