@@ -152,6 +152,7 @@ cdef class Arena:
         ancillary: there may be ancillary data. info: it is wanted in `Slot.fields`.
         """
         cdef int slot, got
+        cdef size_t length
         cdef msghdr* header
         for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
             header = &self._headers[slot].msg_hdr
@@ -162,22 +163,26 @@ cdef class Arena:
             got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
             while got < 0 and errno == EINTR:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+        got = min(got, count)
         self._ancillary = ancillary
         self._used = max(got, 0)
         for slot in range(got):
             header = &self._headers[slot].msg_hdr
+            # No number of the system's leads out of the memory that it was given.
+            length = min(<size_t> self._headers[slot].msg_len, self._vectors[slot].iov_len)
+            header.msg_controllen = min(header.msg_controllen, <size_t> CONTROL)
             self.slots[slot].peer = key_of(<char*> header.msg_name)
             if slot > 0 and same(&self.slots[slot].peer, &self.slots[slot - 1].peer):
                 self.slots[slot].place = self.slots[slot - 1].place
             else:
                 self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
             self.slots[slot].start = <char*> self._vectors[slot].iov_base
-            self.slots[slot].length = self._headers[slot].msg_len
-            self.slots[slot].segment = self._headers[slot].msg_len
-            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0
+            self.slots[slot].length = length
+            self.slots[slot].segment = length
+            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0 or length < self._headers[slot].msg_len
             if info:
                 _tell_nothing(&self.slots[slot])
-            if header.msg_controllen:
+            if ancillary and header.msg_controllen:
                 _take_ancillary(header, &self.slots[slot])
         for slot in range(got):
             PEERS.expect(self.slots[slot].place)
@@ -191,11 +196,11 @@ cdef void _tell_nothing(Slot* slot) noexcept nogil:
 
 
 cdef void _take_ancillary(msghdr* header, Slot* slot) noexcept nogil:
-    """The one place where ancillary data is read, see cmsg(3). What is unknown, or has not its full length (MSG_CTRUNC),
-    is passed over."""
+    """The one place where ancillary data is read, see cmsg(3). Skips entries that are unknown or shorter than they should
+    be (MSG_CTRUNC), and stops at one that would lead out of the buffer."""
     cdef cmsghdr* entry = CMSG_FIRSTHDR(header)
     cdef int segment
-    while entry != NULL:
+    while entry != NULL and entry.cmsg_len <= <size_t> (<char*> header.msg_control + header.msg_controllen - <char*> entry):
         if entry.cmsg_level == IPPROTO_IP:
             _take_ipv4(entry, &slot.fields)
         elif entry.cmsg_level == IPPROTO_IPV6:
@@ -257,6 +262,9 @@ cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
     cdef timespec time
     if _holds(entry, sizeof(timespec)):
         memcpy(&time, CMSG_DATA(entry), sizeof(timespec))
+    else:
+        return
+    if time.tv_sec >> 33 == 0 and 0 <= time.tv_nsec < 1000000000:  # to the year 2242; as nanoseconds it has 64 bits
         slot.timestamp = <long long> time.tv_sec * 1000000000 + time.tv_nsec
 
 

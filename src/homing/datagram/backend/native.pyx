@@ -387,4 +387,4 @@ cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot) except -1:
 
 
 cdef inline Py_ssize_t _datagrams(Slot* slot) noexcept nogil:
-    return (slot.length + slot.segment - 1) // slot.segment if slot.segment else 1
+    return (slot.length + slot.segment - 1) // slot.segment if slot.length and slot.segment else 1

@@ -176,7 +176,7 @@ cdef class Outbox:
             sent = sendmmsg(fd, self._headers, self.count, MSG_DONTWAIT)
             while sent < 0 and errno == EINTR:
                 sent = sendmmsg(fd, self._headers, self.count, MSG_DONTWAIT)
-        return sent
+        return min(sent, self.count)
 
     cdef void clear(self) noexcept:
         """Releases all datagrams."""
