@@ -14,7 +14,7 @@ from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_sma
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
-from .former_sockets import FormerSockets
+from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
 from .protection import protect, protection_facts
 from .workers import Workers
@@ -166,11 +166,14 @@ class ServerState:
 
     # --- other options ------------------------------------------------------------------------------------
 
-    def change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
-        """Applies these options, and moves to another socket, if one was bound for them. Cannot fail."""
+    def change(self, options: UDPServerOptions, to: Endpoint | FormerSocket | None, grace: float) -> None:
+        """Applies these options, and moves to another socket: a new one that was bound for them, or one that the server
+        had before. None: to none. Cannot fail."""
+        if isinstance(to, FormerSocket):
+            self.return_to(to, grace)
+        elif to is not None:
+            self._move(to, grace)
         self.options = options
-        if moved is not None:
-            self._move(moved, grace)
         if self.sender is not None:
             self.sender.adjust(options)
         for reader in self.readers:
@@ -179,13 +182,23 @@ class ServerState:
     def _move(self, endpoint: Endpoint, grace: float) -> None:
         """Reads `endpoint` as well; the former one for a while only."""
         if self.reader is not None:
-            self.former.add(self.process.loop, self.endpoint, self.reader, grace)
+            self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
         self.endpoint = endpoint
         if self.sender is not None:
             self.sender.endpoint = endpoint
         self.reader = self._reader_of(endpoint, Alias(*self.process.id))
         endpoint.open(self.process.loop, self.reader.readable)
         self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
+
+    def return_to(self, former: FormerSocket, grace: float) -> None:
+        """Has one of its former sockets for its own again; the present one is a former one for `grace` seconds."""
+        self.former.remove(former)
+        if self.reader is not None:
+            self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
+        self.endpoint, self.reader, self.options = former.endpoint, former.reader, former.options
+        if self.sender is not None:
+            self.sender.endpoint = self.endpoint
+        self.process.log.info("%s listens on %s again", KIND, format_address(self.endpoint.local_address))
 
     # --- facts --------------------------------------------------------------------------------------------
 
