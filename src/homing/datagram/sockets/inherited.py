@@ -146,6 +146,13 @@ def kept() -> list[Inherited]:
         return _kept.copy()
 
 
+def hands_over(addresses: Iterable[Address | str]) -> bool:
+    """True if another program, or another node of this one, hands a socket over that has one of these addresses, and
+    that no server has yet."""
+    wanted = list(addresses)
+    return any(inherited.free and inherited.shared and inherited.address in wanted for inherited in kept())
+
+
 def lender_of(sock: socket.socket) -> Inherited | None:
     """Returns the inherited socket that `sock` is a duplicate of; None if it is none."""
     return next((inherited for inherited in kept() if inherited.lent is sock), None)

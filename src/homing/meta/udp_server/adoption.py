@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...datagram import Endpoint, SocketOptions, format_address
 from ...datagram.sockets.binding import addresses
+from ...datagram.sockets.inherited import hands_over
 from ...datagram.sockets.namespace import file_of
 from ...gen import TerminateShutdown
 from ...node.processes.thread_bridge import run_on_loop
@@ -85,6 +86,8 @@ def _at(options: UDPServerOptions) -> Lingering | None:
         return None
     here = _lingering.get((loop, _namespace(options)), ())
     wanted = addresses(options.host, options.port, options) if here else []
+    if hands_over(wanted):  # what lingers there is the predecessor's, a node of the same program
+        return None
     for one in here:
         if one.endpoint.local_address in wanted:
             return one
