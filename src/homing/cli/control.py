@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ..datagram.sockets.forks import close_in_forks
 from ..meta.upgrade.channel import identity_of
 from ..node import Node
 from .directory import ControlError, locked, locked_if_free, locked_on_loop, path_of
@@ -186,7 +187,7 @@ def _listen(path: Path, name: str, replace: bool) -> socket.socket:
     if not replace and path.exists() and is_listening(path):
         raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
     path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), socket.socket.close)
     try:
         sock.bind(str(path))
         path.chmod(0o600)

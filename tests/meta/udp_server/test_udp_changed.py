@@ -29,6 +29,7 @@ CHANGES: dict[str, Any] = {
     "deny": ("192.0.2.0/24",),
     "rate_limit": meta.RateLimit(rate=1_000_000),
     "reply_limit": meta.RateLimit(rate=1_000_000),
+    "reply_guard": meta.ReplyGuard(),
     "send_rate": meta.Pacing(bytes_per_second=1_000_000_000),
     "process": "somebody",
     "high_water": 7,

@@ -1,28 +1,35 @@
-"""A bound socket with its state in the kernel: granted buffers, joined groups, dropped datagrams."""
+"""A bound socket with its state in the kernel: granted buffers, interfaces and groups, dropped datagrams."""
 
 from __future__ import annotations
 
 import socket
 
 from .inherited import lender_of
+from .interfaces import Interfaces
 from .kernel import granted_buffer, kernel_drops
-from .multicast import Memberships, MulticastGroup
+from .multicast import MulticastGroup
 
 
 class KernelSocket:
     """One bound socket, from its binding to its end.
 
     family: AF_INET, AF_INET6 or AF_UNIX.
-    memberships: the multicast groups that it has joined.
+    interfaces: the multicast groups that it has joined, and the interfaces that it was asked to use.
     receive_buffer, send_buffer: bytes that the kernel has granted.
     """
 
-    def __init__(self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = ()) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        groups: tuple[MulticastGroup, ...] = (),
+        multicast_interface: str | int = "",
+        bind_device: str = "",
+    ) -> None:
         self.sock = sock
         self.family = int(sock.family)
         lender = lender_of(sock)
         self._shared = lender is not None and lender.shared
-        self.memberships = Memberships(sock, groups, held_back=self._shared)
+        self.interfaces = Interfaces(sock, groups, multicast_interface, bind_device, held_back=self._shared)
         self._read_buffers()
         self._closed = False
         self._others = 0 if lender is None else lender.counted
@@ -37,7 +44,7 @@ class KernelSocket:
 
     def _take_effect(self) -> None:
         """The other program that has had the socket does not read any more. Raises `BadOption`."""
-        self.memberships.take_effect()
+        self.interfaces.take_effect()
         self._read_buffers()
         self._shared = False
         lender = lender_of(self.sock)
@@ -67,8 +74,9 @@ class KernelSocket:
     def close(self) -> None:
         """Closes the socket. A second time does nothing."""
         if not self._closed:
-            total = self.total_drops()
+            total = self.total_drops() if self.sock.fileno() >= 0 else None  # else this is a fork of the program
             self._closed = True
+            self.interfaces.close()
             lender = lender_of(self.sock)
             if lender is not None and total is not None and not self._shared:
                 lender.counted = total  # who has it next counts from there

@@ -16,8 +16,9 @@ from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, family_of
 from .bpf import attach_filter, attach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
+from .inherited import lender_of
 from .kernel import granted_buffer, network_of
-from .multicast import index_of, join, receive_own_groups_only
+from .multicast import MulticastGroup, index_of, join, leave, receive_own_groups_only
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
 from .packet_info import request_packet_info
 
@@ -133,7 +134,20 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
         set_multicast_interface(sock, options.multicast_interface)
     bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
     for group in options.groups:
-        join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+        _join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+
+
+def _join(sock: socket.socket, group: MulticastGroup, *, again: bool) -> None:
+    index = index_of(sock, group.interface)
+    if not join(sock, group, index, again=again) and not _is_handed_over(sock):
+        leave(sock, group, index)  # perhaps on an interface that has ended and was made again
+        join(sock, group, index)
+
+
+def _is_handed_over(sock: socket.socket) -> bool:
+    """True if a predecessor has it still, which follows the interfaces."""
+    lender = lender_of(sock)
+    return lender is not None and lender.handed_over is not None
 
 
 def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
@@ -150,17 +164,12 @@ def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
         raise BadOption("multicast_interface", interface, hint) from None
 
 
-def device_of(sock: socket.socket) -> str:
-    """The interface that `sock` is bound to; "": none. Raises `OSError`. Linux."""
-    return os.fsdecode(sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0"))
-
-
 def bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
+    if device_of(sock) == device:
+        return  # to bind it once more would take the capability
     try:
-        if device_of(sock) == device:
-            return  # to bind it once more would take the capability
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
     except OSError as error:
         hint = {
@@ -168,3 +177,11 @@ def bind_device(sock: socket.socket, device: str) -> None:
             errno.EPERM: "it takes the capability CAP_NET_RAW",
         }.get(error.errno or 0, f"the system refuses it: {error.strerror}")
         raise BadOption("bind_device", device, hint) from None
+
+
+def device_of(sock: socket.socket) -> str | None:
+    """The name of the interface that `sock` is bound to; "": none; None: that one has ended. Linux."""
+    try:
+        return os.fsdecode(sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0"))
+    except OSError:
+        return None

@@ -53,7 +53,7 @@ class Snapshot:
             for name, size in self._buffers.items():
                 if granted_buffer(sock, _BUFFERS[name]) != size:
                     steps.callback(set_buffer, sock, _BUFFERS[name], name, size)
-            if device_of(sock) != self._device:
+            if self._device is not None and device_of(sock) != self._device:
                 steps.callback(bind_device, sock, self._device)
             if self._options is not None:
                 _restore_options(steps, sock, self._options)

@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...datagram import Endpoint, SocketOptions, format_address
-from ...datagram.sockets.binding import addresses
+from ...datagram.sockets.binding import addresses, network
 from ...datagram.sockets.inherited import hands_over
+from ...datagram.sockets.kernel import network_of
 from ...datagram.sockets.namespace import file_of
 from ...gen import TerminateShutdown
+from ...gen.foreign import same
 from ...node.processes.thread_bridge import run_on_loop
 from ...node.processes.thread_worker import node_loop
 from .options import UDPServerOptions
@@ -59,6 +61,8 @@ def find(options: UDPServerOptions) -> Lingering | None:
     if found is None:
         return None
     differing = _differing(found.state.options, options)
+    if _is_elsewhere(found.state, options):
+        differing.append("network_namespace")
     if not differing:
         return found
     process = found.server.process
@@ -74,10 +78,15 @@ def find(options: UDPServerOptions) -> Lingering | None:
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     """The options that a socket has from its beginning to its end, and that are not the same."""
     names = ["buffer_size", "gro", *(field.name for field in fields(SocketOptions) if field.name not in CHANGEABLE)]
-    differing = [name for name in names if getattr(before, name) != getattr(now, name)]
+    differing = [name for name in names if not same(getattr(before, name), getattr(now, name))]
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")
     return differing
+
+
+def _is_elsewhere(state: ServerState, options: UDPServerOptions) -> bool:
+    """True if the network namespace that has this name now is another one than that of the socket."""
+    return bool(options.network_namespace) and network(options) not in (network_of(state.endpoint.sock), -1)
 
 
 def _at(options: UDPServerOptions) -> Lingering | None:

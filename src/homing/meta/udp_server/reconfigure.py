@@ -8,6 +8,7 @@ Rule 2: another address is another socket, which is bound first of all. It is ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from ...datagram import Address, Endpoint
 from ...datagram.address import is_numeric
 from ...datagram.sockets.binding import addresses
 from ...datagram.sockets.bpf import attach_filter
-from ...datagram.sockets.change_options import ADJUSTABLE, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
 from ...datagram.sockets.inherited import lender_of
 from ...datagram.sockets.rollback import Undo, rollback_on_error
 from ...gen import BadOption, NotAllowed
+from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
 from .opening import open_endpoint
 from .options import UDPServerOptions
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from .state import ServerState
 
 ADDRESS = ("host", "port")
-PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
+PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
 READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
@@ -46,10 +48,11 @@ class Reconfigure:
 
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
-    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, send_rate, process,
-        high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger, receive_buffer,
-        send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl,
-        multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that are joined.
+    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, send_rate,
+        process, high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger,
+        receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface,
+        multicast_ttl, multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that
+        are joined.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
         to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
         closed. Until then the server can also move back to it. 5: a client that is told the new address needs one round
@@ -75,7 +78,7 @@ class Reconfigure:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f"Reconfigure({', '.join(f'{name}={value!r}' for name, value in self.changes.items())})"
+        return f"Reconfigure({', '.join(f'{name}={safe_repr(value)}' for name, value in self.changes.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +102,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
     notes tell of."""
     endpoint = state.endpoint
-    before = replace(state.options, groups=endpoint.kernel.memberships.groups)
+    before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
     moves = _differ(before, now, *ADDRESS)
     back = state.former.at(addresses(now.host, now.port, now)) if moves else None
@@ -113,7 +116,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
         elif back is not None:
             _refit(back, now, on_error)
         else:
-            _adjust(endpoint, before, now, on_error)
+            _adjust(endpoint, before, now, on_error, BY_INTERFACE & request.changes.keys())
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
@@ -148,21 +151,30 @@ def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo
 
 
 def _adjust(
-    endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions, on_error: Callable[[Undo], None]
+    endpoint: Endpoint,
+    before: UDPServerOptions,
+    now: UDPServerOptions,
+    on_error: Callable[[Undo], None],
+    again: AbstractSet[str] = frozenset(),
 ) -> None:
-    """Changes what is set on a socket. While another program reads from it, that is held back."""
+    """Changes what is set on a socket. While another program reads from it, that is held back. again: set in any
+    case."""
     lender = lender_of(endpoint.sock) if endpoint.shared else None
     if lender is not None:
-        lender.held_back.append(partial(_adjust_now, endpoint, before, now, _forget))
+        lender.held_back.append(partial(_adjust_now, endpoint, before, now, _forget, again))
     else:
-        _adjust_now(endpoint, before, now, on_error)
+        _adjust_now(endpoint, before, now, on_error, again)
 
 
 def _adjust_now(
-    endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions, on_error: Callable[[Undo], None]
+    endpoint: Endpoint,
+    before: UDPServerOptions,
+    now: UDPServerOptions,
+    on_error: Callable[[Undo], None],
+    again: AbstractSet[str],
 ) -> None:
     for name in ADJUSTABLE:
-        if _differ(before, now, name):
+        if name in again or _differ(before, now, name):
             on_error(adjust(name, endpoint.kernel, before, now))
 
 
@@ -186,7 +198,7 @@ def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str,
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
-    return any(getattr(before, name) != getattr(now, name) for name in names)
+    return not all(same(getattr(before, name), getattr(now, name)) for name in names)
 
 
 def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ...datagram.sockets.forks import close_in_forks
 from ...gen import NotAllowed
 
 PROTOCOL = 1
@@ -48,7 +49,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         try:
             sock.setblocking(False)
-            self._sock = sock
+            self._sock = close_in_forks(sock, socket.socket.close)
             self._loop = asyncio.get_running_loop()
             credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
@@ -206,7 +207,7 @@ def listen(path: str) -> socket.socket:
 
     Raises `OSError`.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socket.close)
     beside = f"{path}.{secrets.token_hex(4)}"  # others may be able to make files there, too
     try:
         sock.bind(beside)

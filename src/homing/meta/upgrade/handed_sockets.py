@@ -150,6 +150,6 @@ def _entries(sockets: list[socket.socket]) -> list[Inherited]:
             found[-1].lent = sock
     except OSError:
         for one in found:
-            os.close(one.descriptor)
+            one.close()
         raise
     return found

@@ -134,7 +134,8 @@ class Mailbox:
         self.drain_callbacks.append((low, callback))
 
     def run_drain_callbacks(self, *, ended: bool = False) -> None:
-        """Runs the callbacks whose mark is reached; all of them if the owner has `ended`."""
+        """Runs the callbacks whose mark is reached; all of them if the owner has `ended`. Raises what the first of them
+        raised, when all have run."""
         callbacks = self.drain_callbacks
         if callbacks is None:
             return
@@ -143,8 +144,15 @@ class Mailbox:
         self.drain_callbacks = [] if ended else [pair for pair in callbacks if waiting > pair[0]]
         if not self.drain_callbacks:
             self.drain_callbacks = None
+        failure: BaseException | None = None
         for callback in due:
-            callback()
+            try:
+                callback()
+            except BaseException as error:
+                if failure is None:
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def discard(self) -> None:
         """Drops all that waits, also from a turn that is going on. Pooled buffers in it go back to their pool with the

@@ -38,13 +38,13 @@ async def end_and_wait(
             process.put_runtime(exit_signal(sender, reason), 2)
         await ending.wait(timeout)
         for process in ending.left.values():
-            core.log.warning("%r did not end within %g s and is killed", process, timeout)
+            core.log.warning("%s did not end within %g s and is killed", process, timeout)
     for _ in range(2):  # the second time it cancels a `terminate` that does not end
         for process in tuple(ending.left.values()):
             process.kill()
         await ending.wait(KILL_TIMEOUT)
     for process in tuple(ending.left.values()):
-        core.log.error("%r %s; it is left behind", process, process.stuck)
+        core.log.error("%s %s; it is left behind", process, process.stuck)
         process.abandon()
     return {process.id: process.reason for process in processes if process.reason is not None}
 

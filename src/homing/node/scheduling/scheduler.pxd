@@ -4,6 +4,10 @@ from .activity cimport Activity
 from ..mailbox.lane cimport Lane
 
 
+cdef extern from "pythread.h" nogil:
+    unsigned long thread_ident "PyThread_get_thread_ident"()
+
+
 cdef class InlineRequest:
     cdef public Activity callee
     cdef public bint done
@@ -13,6 +17,8 @@ cdef class InlineRequest:
 
 cdef class Scheduler:
     cdef public object loop
+    cdef public object node
+    cdef public unsigned long thread
     cdef public Lane ready
     cdef public object context
     cdef public bint armed
@@ -27,6 +33,8 @@ cdef class Scheduler:
     cdef Py_ssize_t _depth
     cdef double _end
     cdef double _inline_end
+
+    cpdef require_thread(self)
 
     cpdef schedule(self, Activity activity)
 
