@@ -6,14 +6,17 @@ import asyncio
 import enum
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__, gen
+from ..gen.foreign import safe_repr
+from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
+from ..node.logs import traceback_text
+from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .demo import demo as run_demo
@@ -99,18 +102,22 @@ def run(
     if takeover and not control:
         _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
+    try:
+        options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
+    except gen.BadOption as error:
+        _fail("run", str(error), 2)
     if processes > 1:
         commands = list(_commands(sys.argv[1:], name or _default_name(target), processes))
         raise typer.Exit(asyncio.run(_run_processes(commands, stop_timeout)))
     # does nothing where the module has set logging up itself
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or _default_name(target)
-        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop) or 0
     except gen.BadOption as error:
         _fail("run", str(error), 2)
-    raise typer.Exit(code or 0)
+    exit_code.value = code
+    raise typer.Exit(code)
 
 
 def _default_name(target: str) -> str:
@@ -135,8 +142,8 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        traceback.print_exception(error)
-        _fail("run", f"{target} cannot be imported: {error!r}", 1)
+        say(traceback_text(error))
+        _fail("run", f"{target} cannot be imported: {safe_repr(error)}", 1)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:
@@ -147,7 +154,7 @@ def _key_and_value(text: str) -> tuple[str, str]:
 
 
 def _fail(command: str, text: str, code: int) -> NoReturn:
-    typer.echo(f"homing {command}: {text}", err=True)
+    say(f"homing {command}: {text}")
     raise typer.Exit(code)
 
 
@@ -167,7 +174,7 @@ def tree(
         snapshot = ask(name, path, {"what": "tree", "children": None if everything else MOST_CHILDREN})
     except NotOneNode as error:
         for known in error.running:
-            typer.echo(f"  {known}", err=True)
+            say(f"  {known}")
         _fail("tree", str(error), 2 if error.running else 1)
     except ControlError as error:
         _fail("tree", str(error), 1)
@@ -180,7 +187,9 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65534, help="UDP port of the echo server; the pool's is the next. 0: any two.")
     ] = 2345,
-    seconds: Annotated[float, typer.Option(min=0, help="Stop after so many seconds; 0: run until Ctrl-C.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Stop after so many seconds; 0: run until Ctrl-C.")
+    ] = 0,
     load: Annotated[
         bool, typer.Option("--load", help="Send packets to both servers and show what comes back.")
     ] = False,
@@ -193,7 +202,7 @@ def demo(
     try:
         clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:
-        typer.echo(f"homing demo: {error}", err=True)
+        say(f"homing demo: {error}")
         raise typer.Exit(1) from None
     raise typer.Exit(0 if clean else 1)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import traceback
 
 from .. import gen
+from ..gen.foreign import safe_repr
 from ..node import Node
+from ..node.logs import traceback_text
+from ..node.output import tell
 from .control import Control, NameInUse, open_control
 from .directory import ControlError
 from .snapshot import Snapshot, look
@@ -92,23 +94,24 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
         say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
-        traceback.print_exception(error)
-    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
+        say(traceback_text(error))
+    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else safe_repr(error)}")
     return 1
 
 
 def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
     orderly = gen.is_orderly(reason)
     if by_itself or not orderly:
-        say(f"application {name} ended: {reason!r}")
+        say(f"application {name} ended: {safe_repr(reason)}")
     say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
     return 0 if orderly and clean else 1
 
 
 def say(text: str) -> None:
     """Tells the user, on stderr, where no character of `text` steers the terminal."""
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     for line in text.split("\n"):
-        print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
+        tell(printable(line, encoding))
 
 
 # --- the banner -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..gen import ProcessState, TerminateShutdown
 from ..gen.foreign import safe_repr
@@ -35,11 +35,16 @@ _AT_WORK = (ProcessState.RUNNING, ProcessState.WAIT_RESPONSE)
 
 
 class Stopping:
-    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`."""
+    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`.
+
+    waiters: how many wait until the node has stopped. stoppers: the tasks that have stopped it.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.state = "running"
+        self.waiters = 0
+        self.stoppers: set[asyncio.Task[Any]] = set()
         self.on_stopping: list[Callable[[], None]] = []
         self.on_stopped: list[Callable[[], None]] = []
         self._stopped = asyncio.Event()
@@ -52,7 +57,11 @@ class Stopping:
 
     async def wait(self) -> None:
         """Returns when the node has stopped."""
-        await self._stopped.wait()
+        self.waiters += 1
+        try:
+            await self._stopped.wait()
+        finally:
+            self.waiters -= 1
 
     async def stop(self, timeout: float) -> bool:
         """Stops within `timeout` seconds; a later call can only shorten that. True if nothing had to be killed."""
@@ -62,7 +71,7 @@ class Stopping:
             self._core.stopping = True
             self.state = "stopping"
             for callback in self.on_stopping:
-                callback()
+                self._core.attempt(callback)
             self._task = self._core.loop.create_task(self._stop())
         elif deadline < self._deadline:
             self._deadline = deadline
@@ -76,14 +85,14 @@ class Stopping:
                 self._drain(meta)
             if any(process.preserved_mailboxes for process in core.processes.values()):
                 await asyncio.sleep(_POLL)  # pools let other workers have it
-            started, half = core.loop.time(), self._time_left() / 2
+            started, half = core.loop.time(), self.time_left() / 2
             while (
                 (self._give_up_mailboxes() or self.busy())
-                and self._time_left() > 0
+                and self.time_left() > 0
                 and core.loop.time() - started < half
             ):
                 await asyncio.sleep(_POLL)
-            soft = core.loop.time() + self._time_left() * 3 / 4
+            soft = core.loop.time() + self.time_left() * 3 / 4
             for application in core.applications.last_started_first():
                 application.begin_stop(TerminateShutdown())
                 for process in reversed(tuple(application.members.values())):
@@ -97,7 +106,7 @@ class Stopping:
         finally:
             self.state = "stopped"
             for callback in self.on_stopped:
-                callback()
+                self._core.attempt(callback)
             self._stopped.set()
 
     def _give_up_mailboxes(self) -> bool:
@@ -137,7 +146,8 @@ class Stopping:
         pid = self._core.pid
         return [process for process in reversed(tuple(self._core.processes.values())) if process.parent == pid]
 
-    def _time_left(self) -> float:
+    def time_left(self) -> float:
+        """Seconds until what has not ended is killed."""
         return self._deadline - self._core.loop.time()
 
     async def _end(self, process: Process, soft: float) -> None:
@@ -151,7 +161,7 @@ class Stopping:
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
     async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
-        while not condition() and (left := min(soft - self._core.loop.time(), self._time_left())) > 0:
+        while not condition() and (left := min(soft - self._core.loop.time(), self.time_left())) > 0:
             self._changed.clear()
             try:
                 async with asyncio.timeout(left):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...gen import PID, MailboxFull
 from ...gen.foreign import forget_frames, safe_repr
 from ...node.logs import RateLimited
-from ...node.mailbox.envelope import Exit, Request, SplitMessage
+from ...node.mailbox.envelope import Exit, Request, SplitMessage, is_taken_back
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import without_address
 from ...node.processes.process import Process
@@ -44,7 +44,7 @@ class Forwarder:
         self.pauses = 0
         self._settling = False
         self._waits_for: set[PID] = set()
-        self._limited_log = RateLimited(pool.log)
+        self._limited_log = RateLimited(pool.log, process.core.bounded_log)
 
     def take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
@@ -102,6 +102,8 @@ class Forwarder:
         self._process.resume()
 
     def _drop(self, entry: Any) -> None:
+        if is_taken_back(entry):
+            return
         self.dropped += 1
         if isinstance(entry, Request):
             self._process.core.calls.fail(entry.ref, MailboxFull(self._process.id, self.options.worker_mailbox_size))

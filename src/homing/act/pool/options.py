@@ -11,6 +11,9 @@ from ...gen.foreign import is_instance
 from ...gen.options import check_choice, check_integer, check_type
 from .routing import Route
 
+MOST_WORKERS = 65536
+"""Workers that are started at a time, each a process of some KB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
@@ -45,7 +48,7 @@ class PoolOptions:
         if not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
             raise BadOption("worker", self.worker, "give a class derived from act.Actor")
         check_type("worker_args", self.worker_args, tuple, "a tuple")
-        check_integer("pool_size", self.pool_size, 1)
+        check_integer("pool_size", self.pool_size, 1, MOST_WORKERS)
         check_integer("worker_mailbox_size", self.worker_mailbox_size, 0)
         check_type("worker_options", self.worker_options, ProcessOptions, "gen.ProcessOptions")
         if self.worker_options.mailbox_size:

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown
+from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown, as_reason
 from ...gen.foreign import forget_frames, safe_repr
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
-from .options import PoolOptions
+from .options import MOST_WORKERS, PoolOptions
 from .slots import Slot
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Workers:
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
-        check_integer("n", n, 1)
+        check_integer("n", n, 1, MOST_WORKERS)
         for _ in range(n):
             worker = await self._spawn_worker(None)
             self.slots.append(Slot(self._process, worker))
@@ -114,10 +115,15 @@ class Workers:
     def idle(self, again: Callable[[], None]) -> bool:
         """True if nothing waits at workers or is in hand. If False, `again` is called once when that may have
         changed."""
+        rest: list[Process] = []
+        return self.collect(again, rest) and idle(rest, again)
+
+    def collect(self, again: Callable[[], None], rest: list[Process]) -> bool:
+        """Adds the workers' processes to `rest`. False if messages wait for one that is not there: then `again` is
+        called once when that may have changed."""
         for slot in self:
             if slot.worker.state is not _TERMINATED:
-                if not idle(slot.worker, again):
-                    return False
+                rest.append(slot.worker)
             elif slot.waiting:
                 self._on_change.append(again)
                 return False
@@ -152,9 +158,11 @@ class Workers:
     async def _start_successor(self, slot: Slot) -> None:
         try:
             worker = await self._spawn_worker(slot.pid)
-        except Exception as error:
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
             if self._process.alive:
-                self._not_started(slot, error)
+                self._not_started(slot, as_reason(error))
         else:
             self._filled(slot, worker)
 

@@ -19,9 +19,9 @@ from ...gen import (
 from ...gen.foreign import safe_repr
 from ...gen.options import check_type
 from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
-from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
 from .errors import RouteUnknown
 from .options import RouteSpec
@@ -49,11 +49,10 @@ class RouteKeeper:
         self._starts: set[asyncio.Task[None]] = set()
         self._cancels_starts = False
 
-    def idle(self, again: Callable[[], None]) -> bool:
-        """True if the processes of owned routes have nothing queued or in hand. If False, `again` is called once when
-        that may have changed."""
+    def processes(self) -> list[Process]:
+        """The processes of owned routes, and those that are ending."""
         own = self._process.core.processes
-        return all(idle(own[pid], again) for pid in (*self._owned, *self.ending) if pid in own)
+        return [own[pid] for pid in (*self._owned, *self.ending) if pid in own]
 
     # --- administration -----------------------------------------------------------------------------------
 
@@ -238,7 +237,9 @@ class RouteKeeper:
             process = await self._start(spec, route.previous)
         except NodeTerminated:
             return
-        except Exception as error:
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
             text, process = "route %s of router %s could not be started: %s", self._process
             told = repr(spec.name), process.id, safe_repr(error)
             process.core.log_failure(process.log_adapter, text, *told, fault=error)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ...gen import BadOption
-from ..address import Address
+from ..address import Address, canonical, reached_by
 from ..errors import ConnectFailed
 from .binding import bind
 from .options import SocketOptions
@@ -37,8 +37,9 @@ def peers_of(host: str, port: int) -> Peers | None:
 
 def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
     """Returns the results of getaddrinfo(3), IPv4 first: a server with a name of both kinds is bound to the IPv4
-    address."""
-    pairs = [(int(family), address) for family, _, _, _, address in found if family in _WILDCARDS]
+    address. A mapped IPv4 address is one of IPv4."""
+    addresses = [canonical(address) for family, _, _, _, address in found if family in _WILDCARDS]
+    pairs = [(int(socket.AF_INET if len(address) == 2 else socket.AF_INET6), address) for address in addresses]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
 
 
@@ -51,18 +52,26 @@ def open_to(
     Raises `ConnectFailed` with host, port, errno and what to do, `BindFailed` for `local`, and `BadOption`. No socket
     is left open then.
     """
+    return open_to_first(peers, host, port, local, options, connected=connected)[:2]
+
+
+def open_to_first(
+    peers: Peers, host: str, port: int, local: tuple[str, int], options: SocketOptions, *, connected: bool
+) -> tuple[socket.socket, Address, Peers]:
+    """As `open_to`; returns the rest of `peers` as well, which were not tried."""
     own = peers_of(*local) if local[0] else None
     if local[0] and not own:
         raise BadOption("local_host", local[0], "give a numeric address of this machine")
     failure: ConnectFailed | None = None
-    for family, address in peers:
+    for number, (family, address) in enumerate(peers, 1):
         if own and own[0][0] != family:
             continue
         sock = bind(local[0] or _WILDCARDS[socket.AddressFamily(family)], local[1], options)
         try:
             if connected:
                 _connect(sock, address)
-            return sock, address
+                return sock, canonical(sock.getpeername()), peers[number:]
+            return sock, reached_by(address, sock.getsockname()), peers[number:]
         except OSError as error:
             sock.close()
             failure = failure or ConnectFailed(host, port, error, _HINTS.get(error.errno or 0, ""))

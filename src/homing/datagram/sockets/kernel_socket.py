@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from .bpf import Program, Steering, has_filter
 from .inherited import lender_of
 from .interfaces import Interfaces
 from .kernel import granted_buffer, kernel_drops
@@ -15,6 +16,7 @@ class KernelSocket:
 
     family: AF_INET, AF_INET6 or AF_UNIX.
     interfaces: the multicast groups that it has joined, and the interfaces that it was asked to use.
+    bpf, steering: programs that it was given.
     receive_buffer, send_buffer: bytes that the kernel has granted.
     """
 
@@ -24,12 +26,16 @@ class KernelSocket:
         groups: tuple[MulticastGroup, ...] = (),
         multicast_interface: str | int = "",
         bind_device: str = "",
+        bpf: Program | None = None,
+        steering: Steering | None = None,
     ) -> None:
         self.sock = sock
         self.family = int(sock.family)
         lender = lender_of(sock)
         self._shared = lender is not None and lender.shared
         self.interfaces = Interfaces(sock, groups, multicast_interface, bind_device, held_back=self._shared)
+        self.bpf = bpf
+        self.steering = steering
         self._read_buffers()
         self._closed = False
         self._others = 0 if lender is None else lender.counted
@@ -70,6 +76,16 @@ class KernelSocket:
         """True: another program counts what is dropped from now on. False: no other does."""
         self.total_drops()
         self._frozen = frozen
+
+    @property
+    def runs_programs(self) -> bool:
+        """True if the kernel runs a program that looks at datagrams. For those that come joined it would run once."""
+        return has_filter(self.sock) or isinstance(self.steering, tuple)
+
+    @property
+    def filter_is_known(self) -> bool:
+        """False if the socket has a filter that somebody else has attached."""
+        return self.bpf is not None or not has_filter(self.sock)
 
     def close(self) -> None:
         """Closes the socket. A second time does nothing."""

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
-from ...gen.options import check_choice, check_integer, check_seconds, check_type
+from ...gen.options import check_choice, check_integer, check_number, check_seconds, check_type
 from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]
 Stray: TypeAlias = Literal["deliver", "drop"]
+
+
+class Heard(enum.Enum):
+    """The type of `HEARD`."""
+
+    HEARD = "heard"
+
+    def __repr__(self) -> str:
+        return "HEARD"
+
+
+HEARD: Final = Heard.HEARD
+"""What a `match` returns for a datagram by which the peer says that it has the request and will answer later, as the
+empty acknowledgement of CoAP does (RFC 7252, section 5.2.2): the request waits on, and is not sent again."""
 
 MOST_REPLIES = 1024
 """Replies that are collected at most where nobody says how many: a flood of them must not fill the memory."""
@@ -25,7 +40,8 @@ class UDPClientOptions(SocketOptions):
     """How a UDP client is made, and its requests where they do not say otherwise.
 
     host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
-        one with both kinds of address the IPv4 one is taken.
+        one with several addresses they are tried in order, the IPv4 ones first: the next one if this machine has no
+        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered.
     port: of the peer.
     local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
     connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer
@@ -45,8 +61,9 @@ class UDPClientOptions(SocketOptions):
         many are open. If it raises for a reply, that belongs to none.
     reply_key: as `key`, for replies, where the id is somewhere else in those. None: `key`.
     match: tells whether a reply belongs to a request: a function of the request's payload and the reply's `MessageUDP`,
-        asked for each open request, the oldest first. If it raises, that request fails with `gen.MatchFailed`. Not
-        together with `key`. None, without a `key`: any reply belongs to the oldest request that is open.
+        asked for each open request, the oldest first. `HEARD`: the peer says that it will answer later. If it raises,
+        that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any reply belongs to
+        the oldest request that is open.
     max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
     remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
         without a key it is 64 at most.
@@ -99,7 +116,7 @@ class UDPClientOptions(SocketOptions):
         check_queues(self)
         check_choice("stray", self.stray, get_args(Stray))
         check_integer("max_requests", self.max_requests, 1)
-        check_integer("remember", self.remember, 0)
+        check_integer("remember", self.remember, 0, 1 << 24)
         self._check_functions()
         check_seconds("max_timeout", self.max_timeout)
         if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
@@ -168,8 +185,7 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
         value = getattr(options, name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise BadOption(name, value, f"give a number of {low} to {high}")
+        check_number(name, value, low, high)
 
 
 @dataclass(frozen=True, slots=True)

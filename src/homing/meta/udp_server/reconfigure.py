@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
-from ...datagram.address import is_numeric
+from ...datagram.address import canonical_host, is_numeric
 from ...datagram.sockets.binding import addresses
 from ...datagram.sockets.bpf import attach_filter
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
@@ -148,6 +148,7 @@ def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo
     protect(endpoint, now)
     if former.refusing:
         attach_filter(endpoint.sock, now.bpf)
+        endpoint.fit_joining()
 
 
 def _adjust(
@@ -173,9 +174,12 @@ def _adjust_now(
     on_error: Callable[[Undo], None],
     again: AbstractSet[str],
 ) -> None:
+    on_error(endpoint.fit_joining)
+    endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
     for name in ADJUSTABLE:
         if name in again or _differ(before, now, name):
             on_error(adjust(name, endpoint.kernel, before, now))
+    endpoint.fit_joining()
 
 
 def _forget(undo: Undo) -> None:
@@ -185,12 +189,13 @@ def _forget(undo: Undo) -> None:
 def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
     """All options as they are to be. Raises `BadOption`."""
     host = changes.get("host", before.host)
-    elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
-    if elsewhere and host != before.host and not is_numeric(host):
+    moves = canonical_host(host) != canonical_host(before.host)
+    elsewhere = moves or changes.get("port", before.port) != before.port
+    if moves and not is_numeric(host):
         raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
     if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
         host = endpoint.local_address[0]
-    given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
+    given = {"socket": None, "activation": None, "host": host} if elsewhere else {"host": before.host}
     now = replace(before, **{**changes, **given})
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
         raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')

@@ -11,7 +11,7 @@ from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from ..udp.buffer_lease import BufferLeases
 from ..udp.counters import count
-from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
+from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portable_backend, warn_of_small_buffers
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
@@ -73,6 +73,7 @@ class ServerState:
         self.sender.serve(options, self._leases)
         if not self.endpoint.shared:
             self._warn_of_buffers()
+        warn_of_missing_ipv6(process.log, KIND, self.endpoint, options)
         return self.sender
 
     def _warn_of_buffers(self) -> None:
@@ -116,7 +117,7 @@ class ServerState:
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
-        self.process.log.info("%s listens on %s", KIND, format_address(self.endpoint.local_address))
+        self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.endpoint.local_address))
         await gone
 
     def _socket_gone(self, error: OSError) -> None:
@@ -190,6 +191,7 @@ class ServerState:
         self.reader = self._reader_of(endpoint, Alias(*self.process.id))
         endpoint.open(self.process.loop, self.reader.readable)
         self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
+        warn_of_missing_ipv6(self.process.log, KIND, endpoint, self.options)
 
     def return_to(self, former: FormerSocket, grace: float) -> None:
         """Has one of its former sockets for its own again; the present one is a former one for `grace` seconds."""

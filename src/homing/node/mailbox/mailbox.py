@@ -27,12 +27,14 @@ class Mailbox:
     guarded: the sender must take the long way: the main lane is not there yet, or has a limit, or the receiver
         tells names and aliases apart.
     paused: the owner takes nothing from the main lane now (a pool whose workers are all full).
+    closed: the owner has ended for good: what is put now is dropped.
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
     drain_callbacks: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
     """
 
     __slots__ = (
+        "closed",
         "drain_callbacks",
         "dropped_log",
         "dropped_newest",
@@ -58,6 +60,7 @@ class Mailbox:
         self.guarded = True
         self.paused = False
         self.scheduled = True
+        self.closed = False
         self.drain_callbacks: list[tuple[int, Callable[[], None]]] | None = None
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
@@ -66,19 +69,54 @@ class Mailbox:
         are waiting there."""
         lane: deque[Entry] | None
         if priority == 0:
-            lane = self.main or self.main_lane()
+            lane = self.main
+            if lane is None:
+                lane = self.main_lane()
         elif priority == 1:
             lane = self.system
             if lane is None:
-                lane = self.system = make_lane()
+                lane = self._attached("system")
         else:
             lane = self.urgent
             if lane is None:
-                lane = self.urgent = make_lane()
+                lane = self._attached("urgent")
         if 0 < limit <= len(lane):
             return False
         lane.append(entry)
+        if lane is not self.main:
+            self.settle(lane)
         return True
+
+    def _attached(self, name: str) -> deque[Entry]:
+        """Returns the lane of that name, made if there is none yet. The lane of a mailbox that is closed is not kept.
+
+        To make a lane may run finalizers, and so may putting an entry into it: these may put something there too, and
+        end the owner.
+        """
+        fresh = make_lane()
+        lane: deque[Entry] | None = getattr(self, name)
+        if lane is None:
+            lane = fresh
+            if not self.closed:
+                setattr(self, name, lane)
+        return lane
+
+    def put_first(self, name: str, entries: list[Entry]) -> None:
+        """Puts `entries` at the head of the lane of that name, in order."""
+        lane = self.main_lane() if name == "main" else self._attached(name)
+        lane.extendleft(reversed(entries))
+        if lane is not getattr(self, name):
+            self.drop(lane)
+
+    def settle(self, lane: deque[Entry]) -> None:
+        """To be called when something was put into `lane`, unless that is the main lane: drops it, as `discard` would
+        have done, if the owner has ended meanwhile."""
+        if lane is not self.main and lane is not self.system and lane is not self.urgent:
+            self.drop(lane)
+
+    def drop(self, lane: deque[Entry]) -> None:
+        """Drops all that waits in a lane."""
+        lane.clear()
 
     def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
         """Takes the first entry of which `may_go` is true out of the lane of a `MessagePriority`. None: there is
@@ -94,20 +132,23 @@ class Mailbox:
                 kept.append(entry)
         if lane is not None:
             lane.extendleft(reversed(kept))
+            self.settle(lane)
         return found
 
     def main_lane(self) -> deque[Entry]:
         """The main lane, made if there is none yet."""
-        if self.main is None:
-            self.main = make_lane()
-            self.guarded = self.split or self.limit > 0
-        return self.main
+        lane = self.main
+        if lane is None:
+            lane = self._attached("main")
+            if not self.closed:
+                self.guarded = self.split or self.limit > 0
+        return lane
 
     def put_log(self, entry: Entry) -> None:
         """Puts a log entry into the log lane, or drops and counts it."""
         lane = self.logs
         if lane is None:
-            lane = self.logs = make_lane()
+            lane = self._attached("logs")
         if len(lane) >= LOG_LANE_LIMIT:
             self.dropped_log += 1
         else:
@@ -129,21 +170,26 @@ class Mailbox:
 
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
+        pair = (low, callback)
+        fresh = [pair]
         if self.drain_callbacks is None:
-            self.drain_callbacks = []
-        self.drain_callbacks.append((low, callback))
+            self.drain_callbacks = fresh
+        else:
+            self.drain_callbacks.append(pair)
 
     def run_drain_callbacks(self, *, ended: bool = False) -> None:
         """Runs the callbacks whose mark is reached; all of them if the owner has `ended`. Raises what the first of them
         raised, when all have run."""
-        callbacks = self.drain_callbacks
+        callbacks, self.drain_callbacks = self.drain_callbacks, None
         if callbacks is None:
             return
         waiting = len(self.main) if self.main else 0
-        due = [callback for low, callback in callbacks if ended or waiting <= low]
-        self.drain_callbacks = [] if ended else [pair for pair in callbacks if waiting > pair[0]]
-        if not self.drain_callbacks:
-            self.drain_callbacks = None
+        due = []
+        for low, callback in callbacks:
+            if ended or waiting <= low:
+                due.append(callback)
+            else:
+                self.when_drained(low, callback)
         failure: BaseException | None = None
         for callback in due:
             try:
@@ -157,11 +203,12 @@ class Mailbox:
     def discard(self) -> None:
         """Drops all that waits, also from a turn that is going on. Pooled buffers in it go back to their pool with the
         messages."""
-        for lane in (self.urgent, self.system, self.main, self.logs):
-            if lane is not None:
-                lane.clear()
-        self.urgent = self.system = self.main = self.logs = None
         self.guarded = True
+        for name in ("urgent", "system", "main", "logs"):
+            lane = getattr(self, name)
+            if lane is not None:
+                setattr(self, name, None)  # first: what goes with its messages may have finalizers
+                self.drop(lane)
 
     def mailbox_info(self) -> MailboxInfo:
         """How many messages wait in each lane."""

@@ -13,6 +13,7 @@ from ...gen import (
     ProcessTerminated,
     Ref,
     Target,
+    TerminateKill,
 )
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
@@ -95,7 +96,7 @@ class Calls:
     def _callee(self, caller: Process | None, to: Target) -> Activity:
         """The activity behind `to`, which must not be the caller itself."""
         callee = self._registry.find(to)
-        if callee is caller:
+        if callee is caller or (caller is None and callee is self._scheduler.current):  # by `node.call`
             raise CallToSelf(callee.id)
         return callee
 
@@ -133,8 +134,12 @@ class Calls:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
         self._scheduler.require_thread()
         callee = self._callee(process, to)
-        self._core.delivery.request(sender, callee, to, ref, request, priority)
-        self.moved(ref, callee)
+        self.moved(ref, callee)  # first, so that it fails if the callee ends meanwhile
+        try:
+            self._core.delivery.request(sender, callee, to, ref, request, priority)
+        except BaseException:
+            self.moved(ref, process)
+            raise
 
     def moved(self, ref: Ref, callee: Activity) -> None:
         """The request was forwarded: from now on it fails if `callee` ends."""
@@ -142,12 +147,24 @@ class Calls:
         if waiter is not None:
             waiter.move(callee)
 
+    def lost(self, ref: Ref, callee: Activity) -> None:
+        """Fails a call whose request came to `callee` when that had ended."""
+        waiter = self._open.pop(ref, None)
+        if waiter is not None:
+            reason = getattr(callee, "reason", None)
+            waiter.finish(None, _gone(callee)(waiter.target, TerminateKill() if reason is None else reason))
+
     def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
         """Fails every open call to `callee`, at once, the oldest first; but those `spared` go to a successor."""
-        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
+        gone = _gone(callee)
         waiters, callee.pending = callee.pending, None
         for waiter in sorted(waiters or (), key=_NUMBER):
             if spared and waiter.ref in spared:
                 waiter.move(callee)
             elif self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))
+
+
+def _gone(callee: Activity) -> type[MetaTerminated | ProcessTerminated]:
+    """The error of a call to `callee`, which has ended."""
+    return MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 if not COMPILED:
     globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
 
+_COMPILED = COMPILED
+
 
 def send(behavior: Any, to: Target, message: Any) -> None:
     """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
@@ -34,7 +36,13 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
     else:
-        target.main.append((process.sender, message))
+        lane = target.main
+        if _COMPILED:
+            lane.put(process.sender, message)
+        else:
+            lane.append((process.sender, message))
+        if lane is not target.main:
+            target.settle(lane)  # it has ended while this was put into its mailbox
         if not target.scheduled:
             scheduler.schedule(target)
     process.messages_out += 1

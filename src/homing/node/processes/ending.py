@@ -37,7 +37,7 @@ async def end_and_wait(
         for process in processes:
             process.put_runtime(exit_signal(sender, reason), 2)
         await ending.wait(timeout)
-        for process in ending.left.values():
+        for process in tuple(ending.left.values()):
             core.log.warning("%s did not end within %g s and is killed", process, timeout)
     for _ in range(2):  # the second time it cancels a `terminate` that does not end
         for process in tuple(ending.left.values()):
@@ -55,11 +55,11 @@ class _Ending:
     def __init__(self, processes: Iterable[Process]) -> None:
         self.left = {process.id: process for process in processes}
         self._done = asyncio.Event()
-        for pid, process in self.left.items():
+        for pid, process in tuple(self.left.items()):
             process.when_ended(partial(self._ended, pid))
 
     def _ended(self, pid: PID) -> None:
-        del self.left[pid]
+        self.left.pop(pid, None)
         self._done.set()
 
     async def wait(self, seconds: float | None) -> None:

@@ -146,8 +146,9 @@ class Process(Activity):
         self.require_alive()
         alias = self.core.registry.make_alias()
         self.core.registry.routes[alias] = self
+        aliases = self.aliases or set()
         if self.aliases is None:
-            self.aliases = set()
+            self.aliases = aliases
         self.aliases.add(alias)
         return alias
 
@@ -231,7 +232,7 @@ class Process(Activity):
     def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
         why = safe_repr(reason)
         if fault is None:
-            self.core.log_end(self.log_adapter, "%s ended: %s", self.title, why)
+            self.core.note(self.log_adapter, "%s ended: %s", self.title, why)
         else:
             self.core.crashed(self.log_adapter, "%s crashed%s: %s", self.title, describe(hand), why, fault=fault)
 
@@ -251,7 +252,7 @@ class Process(Activity):
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
         routes = self.core.registry.routes
         if routes.pop(self.id, None) is not None:
-            for alias in self.aliases or ():
+            for alias in tuple(self.aliases or ()):
                 routes.pop(alias, None)
             if self.name is not None:
                 routes.pop(self.name, None)
@@ -287,7 +288,7 @@ class Process(Activity):
         attempt(links.subject_gone, self.id, self.id, reason)
         if self.name is not None:
             attempt(links.subject_gone, self.name, self.id, reason)
-        for alias in self.aliases or ():
+        for alias in tuple(self.aliases or ()):
             attempt(links.subject_gone, alias, self.id, reason)
         attempt(self.release)
         if self.application is not None:
@@ -317,8 +318,9 @@ class Process(Activity):
         if mailbox is not None:
             mailbox.collect()
             if keeper is not None:
+                kept = keeper.preserved_mailboxes or {}
                 if keeper.preserved_mailboxes is None:
-                    keeper.preserved_mailboxes = {}
+                    keeper.preserved_mailboxes = kept
                 keeper.preserved_mailboxes[self.id] = mailbox
                 self.core.calls.callee_gone(self, reason, mailbox.refs())
                 return

@@ -8,6 +8,7 @@ waits until the callback is done.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
-from ..mailbox.envelope import ExitSignal, is_coroutine, is_message
+from ..mailbox.envelope import ExitSignal, Inspection, Request, is_coroutine, is_message
 from ..mailbox.lane import COMPILED
 from ..mailbox.mailbox import Entry, Mailbox
 from .stepping import stepped
@@ -170,7 +171,6 @@ class Activity(Mailbox):
         The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
         slow ones stop in time, also those that come after many quick ones.
         """
-        handle = self.handler or self.behavior.handle_message
         sender: Any = None
         message: Any = None
         result: Any
@@ -179,6 +179,7 @@ class Activity(Mailbox):
         count, check = 0, 1
         failure: BaseException | None = None
         try:
+            handle = self.handler or self.behavior.handle_message
             while True:
                 if self.urgent:
                     lane = self.urgent
@@ -264,6 +265,8 @@ class Activity(Mailbox):
         self.state = _SLEEP
         if self.drain_callbacks is not None:
             self.run_drain_callbacks()
+            if self.state is not _SLEEP:
+                return  # a callback has ended it
         self.scheduled = False
         if self.urgent or self.system or (self.main and not self.paused) or self.logs:
             self.scheduler.schedule(self)
@@ -334,10 +337,15 @@ class Activity(Mailbox):
 
     def put_back(self, entries: list[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
-        self.main_lane().extendleft(reversed(entries))
+        self.put_first("main", entries)
         self.paused = False
         if not self.scheduled:
             self.scheduler.schedule(self)
+
+    def when_drained(self, low: int, callback: Callable[[], None]) -> None:
+        super().when_drained(low, callback)
+        if self.closed:  # it was found alive; nobody else would call any more
+            self.core.loop.call_soon(partial(self.run_drain_callbacks, ended=True))
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
         """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
@@ -348,18 +356,23 @@ class Activity(Mailbox):
 
     def own(self, timer: Cancellable) -> None:
         """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
-        if self.timers is None:
-            self.timers = set()
+        timers = self.timers or set()
+        if self.timers is None:  # as it is now: to make a set may run a finalizer, which has made one
+            self.timers = timers
         self.timers.add(timer)
 
-    def discard(self) -> None:
-        for lane in (self.urgent, self.system, self.main):
-            if lane:
-                self.core.discarded += sum(map(is_message, lane))
-        super().discard()
+    def drop(self, lane: deque[Entry]) -> None:
+        count = sum(map(is_message, lane))
+        self.core.discarded += count
+        if self.closed:  # a caller that found it alive, and called after that
+            for entry in tuple(lane):
+                if isinstance(entry, (Request, Inspection)):
+                    self.core.calls.lost(entry.ref, self)
+        super().drop(lane)
 
     def release(self) -> None:
         """Frees what an activity that has ended holds: timers, waiting messages, callers, drain callbacks."""
+        self.closed = True
         self.hand = None
         attempt = self.core.attempt
         for timer in tuple(self.timers or ()):
