@@ -77,6 +77,15 @@ class Waiting(Echo):
             await asyncio.sleep(0.01)
 
 
+class Leaving(Echo):
+    """Has its sockets, and ends when the file is there that its environment names."""
+
+    async def terminate(self, reason: Exception) -> None:
+        print("is leaving", flush=True)
+        while not os.access(self.env["file"], os.F_OK):
+            await asyncio.sleep(0.01)
+
+
 class Dying(Echo):
     """Is gone at once, once it has its sockets."""
 

@@ -268,6 +268,43 @@ async def test_what_waits_for_an_old_one_that_is_killed_is_answered_by_the_succe
             ]
 
 
+async def test_where_the_old_one_is_killed_before_it_answers_the_new_one_serves(runtime: Path, peer: UDPPeer) -> None:
+    port = free_port()
+    async with run(runtime, *arguments("Service", port)) as old:
+        await serves(old)
+        old.process.send_signal(signal.SIGSTOP)
+        async with run(runtime, *arguments("Service", port), "--takeover") as new:
+            await eventually(lambda: has_connected(runtime))
+            old.process.kill()
+            await old.end()
+            await new.line_with("which was to hand over, has ended")
+            await serves(new)
+            assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % new.process.pid
+            assert await terminate(new) == 0
+
+
+def has_connected(runtime: Path) -> bool:
+    """True if somebody waits to be accepted at the socket by which the old one hands over."""
+    sockets = Path("/proc/net/unix").read_text().splitlines()
+    return sum(f"{runtime}/homing/taken@localhost.takeover." in line for line in sockets) > 1
+
+
+async def test_an_old_one_that_is_stopping_is_waited_for(runtime: Path, peer: UDPPeer) -> None:
+    port = free_port()
+    async with run(runtime, *arguments("Leaving", port, file=f"{runtime}/go")) as old:
+        await serves(old)
+        old.process.send_signal(signal.SIGTERM)
+        await old.line_with("is leaving")
+        async with run(runtime, *arguments("Service", port), "--takeover") as new:
+            await new.line_with("is stopping: its end is waited for")
+            (runtime / "go").touch()
+            await serves(new)
+            assert await the_end(old) == 0
+            assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % new.process.pid
+            assert await terminate(new) == 0
+    assert files(runtime / "homing") == []
+
+
 # --- addresses, names, the service manager ----------------------------------------------------------------
 
 

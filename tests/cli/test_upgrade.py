@@ -77,11 +77,12 @@ async def test_a_rain_of_it_from_the_import_of_the_program_to_its_end_ends_nothi
         pytest.importorskip("uvloop")
     async with run(runtime, "rained_on:Done", "--no-control", "--log-level=error", *more) as running:
         await running.line_with("imported")
-        while running.process.returncode is None:
+        ending = asyncio.create_task(the_end(running))  # which reads what it says
+        while not ending.done():
             with suppress(ProcessLookupError):
                 os.kill(running.process.pid, signal.SIGUSR2)
             await asyncio.sleep(0.0005)
-        assert running.process.returncode == 0
+        assert await ending == 0
 
 
 def test_no_handler_of_it_is_taken_back_by_an_event_loop() -> None:

@@ -29,7 +29,7 @@ from .send_queue import SendQueue
 from .sockets.association import Association, Movable, can_move
 from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
 from .sockets.inherited import lender_of
-from .sockets.kernel import joins_datagrams
+from .sockets.kernel import join_no_datagrams, joins_datagrams
 from .sockets.kernel_socket import KernelSocket
 from .sockets.multicast import MulticastGroup
 
@@ -181,6 +181,15 @@ class Endpoint:
     def shared(self) -> bool:
         """True while another program reads from the same socket."""
         return self.handed_over is not None and not self.handed_over.is_set()
+
+    def join_again(self) -> None:
+        """Lets the kernel join datagrams again, or no more, if another program that has the same socket has changed
+        that."""
+        if joins_datagrams(self.sock) != self.backend.gro:
+            self.backend.join(self.sock)
+            if not self.backend.gro:  # this backend takes none apart
+                join_no_datagrams(self.sock)
+            self.fit_joining()
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Stopping a node: drain, end, and only then kill.
 
 1. Nothing new is started. Meta-processes are asked to `drain`: sockets are read no more, but still send.
-2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have.
+2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have. What
+   waits for the restart of a process becomes dead letters: it is not started any more.
 3. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, last started
    first; then the node's other children, last started first, each with what it supervises; then what is left.
    When three quarters of the time are up, the signal goes to all that have not had it.
@@ -82,8 +83,14 @@ class Stopping:
         try:
             for meta in tuple(core.metas.values()):
                 self._drain(meta)
+            if any(process.preserved_mailboxes for process in core.processes.values()):
+                await asyncio.sleep(_POLL)  # pools let other workers have it
             started, half = core.loop.time(), self.time_left() / 2
-            while self.busy() and self.time_left() > 0 and core.loop.time() - started < half:
+            while (
+                (self._give_up_mailboxes() or self.busy())
+                and self.time_left() > 0
+                and core.loop.time() - started < half
+            ):
                 await asyncio.sleep(_POLL)
             soft = core.loop.time() + self.time_left() * 3 / 4
             for application in core.applications.last_started_first():
@@ -101,6 +108,12 @@ class Stopping:
             for callback in self.on_stopped:
                 self._core.attempt(callback)
             self._stopped.set()
+
+    def _give_up_mailboxes(self) -> bool:
+        """What waits for the restart of a process that is not started any more becomes dead letters, while those who
+        get them still work. Returns True if something did."""
+        gave_up = [process.forget_unclaimed() for process in tuple(self._core.processes.values())]
+        return any(gave_up)
 
     def busy(self) -> bool:
         """True while something runs, or waits to be handled or to be sent."""

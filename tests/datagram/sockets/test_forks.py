@@ -22,7 +22,8 @@ TAKEN = {
     ("datagram/sockets/inherited.py", "lend"),  # the descriptor inside of what is closed in forks
     ("datagram/backend/watch.py", "__init__"),  # the watch closes it in forks
     ("meta/upgrade/channel.py", "connect"),  # by its `Channel`
-    ("meta/upgrade/predecessor.py", "_entry"),  # by its `Inherited`
+    ("datagram/sockets/inherited.py", "borrowed"),  # `detach` follows
+    ("meta/upgrade/handed_sockets.py", "_entries"),  # by their `Inherited`
     ("node/output.py", "secure_standard_streams"),  # the standard streams belong to children as well
     ("node/output.py", "_discard_what_cannot_be_written"),
     ("datagram/sockets/change_options.py", "_new_like"),  # a block of its caller's closes it

@@ -12,8 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +22,17 @@ from homing import gen, meta
 from homing.datagram.sockets import inherited
 from homing.meta.upgrade import predecessor as handing_over
 from homing.meta.upgrade import successor as taking_over
-from homing.meta.upgrade.channel import MOST_DESCRIPTORS, Channel, connect
+from homing.meta.upgrade.channel import MOST_DESCRIPTORS
 
-from ...cli.nodes import short_directory
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, Gate, Gated, is_bound, open_server
+from .generations import connected, enter, offered, running, stopped, successor
 
 pytestmark = [
     pytest.mark.backends,
     pytest.mark.loops,
     pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only"),
 ]
-
-
-@pytest.fixture
-def path() -> Iterator[str]:
-    with short_directory() as directory:
-        yield str(directory / "takeover")
-        assert list(directory.iterdir()) == []
-    assert inherited.kept() == []
-
-
-@pytest.fixture
-def node(path: str, node: homing.Node) -> homing.Node:
-    """Made after `path`, and stopped before that is looked at."""
-    return node
-
-
-@asynccontextmanager
-async def running(node: homing.Node) -> AsyncIterator[homing.Node]:
-    """Another node of the same name."""
-    options = gen.NodeOptions(handle_signals=False, stop_timeout=2.0, slow_callback_seconds=None)
-    async with homing.start_node(node.name, options) as other:
-        yield other
-
-
-async def offered(node: homing.Node, path: str) -> None:
-    """The node can be taken over from."""
-    async with meta.TakeOver(node, path) as taken:
-        assert taken.predecessor is None
-
-
-async def stopped(node: homing.Node) -> None:
-    await eventually(lambda: node.info().state == "stopped")
 
 
 async def test_the_successor_has_the_sockets_and_the_predecessor_stops(
@@ -292,11 +258,6 @@ async def test_another_name_is_refused(node: homing.Node, path: str) -> None:
             await enter(other, path)
 
 
-async def enter(node: homing.Node, path: str) -> None:
-    async with meta.TakeOver(node, path):
-        raise AssertionError("it was not refused")
-
-
 async def test_another_protocol_is_refused(node: homing.Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     await offered(node, path)
     monkeypatch.setattr(taking_over, "PROTOCOL", 99)
@@ -348,7 +309,7 @@ async def test_who_speaks_otherwise_is_refused(node: homing.Node, path: str, dat
 
 async def test_descriptors_that_nobody_asked_for_are_closed(node: homing.Node, path: str) -> None:
     await offered(node, path)
-    channel = connected(path)
+    channel = await connected(path)
     here, there = socket.socketpair()
     with here:
         with there:
@@ -357,12 +318,6 @@ async def test_descriptors_that_nobody_asked_for_are_closed(node: homing.Node, p
             await channel.receive("sockets")
         assert here.recv(1) == b""
     channel.close()
-
-
-def connected(path: str) -> Channel:
-    channel = connect(path)
-    assert channel is not None
-    return channel
 
 
 async def test_a_path_at_which_nothing_can_be_is_named(node: homing.Node) -> None:
@@ -402,21 +357,6 @@ async def test_without_a_descriptor_left_a_successor_waits_and_the_loop_does_not
 # --- who does not answer ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (handing_over, taking_over):
-        monkeypatch.setattr(module, "ANSWER_TIMEOUT", 0.2)
-
-
-async def successor(node: homing.Node, path: str) -> Channel:
-    """A successor made by hand, which has got the sockets."""
-    channel = connected(path)
-    await channel.send("hello", protocol=1, node=node.name)
-    for descriptor in (await channel.receive("sockets"))[1]:
-        os.close(descriptor)
-    return channel
-
-
 async def test_a_successor_that_is_ready_and_then_silent_is_left_and_the_predecessor_reads_on(
     node: homing.Node, probe: Probe, peer: UDPPeer, path: str, impatient: None
 ) -> None:
@@ -436,7 +376,7 @@ async def test_a_successor_that_says_nothing_at_all_does_not_keep_others_out(
     node: homing.Node, path: str, impatient: None
 ) -> None:
     await offered(node, path)
-    channel = connected(path)
+    channel = await connected(path)
     with pytest.raises(gen.NotAllowed, match="it took too long"):
         await channel.receive("sockets")
     channel.close()
@@ -506,20 +446,6 @@ async def test_a_predecessor_that_stops_meanwhile_leaves_the_sockets_to_the_succ
         assert "has gone" in caplog.text
 
 
-async def test_a_node_that_is_stopping_is_not_taken_over(node: homing.Node, path: str) -> None:
-    gate = Gate()
-    node.send(await node.spawn(Gated, gate), "work")
-    await eventually(lambda: gate.reached)
-    await offered(node, path)
-    node.stop_soon()
-    await eventually(lambda: node.info().state == "stopping")
-    async with running(node) as new:
-        with pytest.raises(gen.NotAllowed, match="this node is stopping"):
-            await enter(new, path)
-    gate.let()
-    await stopped(node)
-
-
 async def test_a_successor_whose_node_stops_meanwhile_changes_nothing(
     node: homing.Node, probe: Probe, peer: UDPPeer, path: str
 ) -> None:
@@ -538,6 +464,6 @@ async def test_a_file_that_a_killed_program_left_is_replaced(node: homing.Node, 
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.bind(path)
     await offered(node, path)
-    channel = connected(path)
+    channel = await connected(path)
     assert channel.pid == os.getpid()
     channel.close()

@@ -195,6 +195,9 @@ class Workers:
         if not self._forwarder.route.keyed and any(worker.alive for worker in self.processes):
             self._take_back(slot)
         process = self._process
+        if process.core.stopping:
+            process.forget_preserved(slot.pid)
+            return
         slot.timer = process.core.loop.call_later(slot.next_retry(), self._retry, slot)
         process.own(slot.timer)
 

@@ -184,6 +184,10 @@ class Lifecycle:
 
     async def _bring_back(self, restart: Restart) -> None:
         """Starts what a restart is to start, in order. If one fails, none of them stays, and it is tried again."""
+        if self._process.core.stopping:
+            for child in restart.members():
+                self.children.rest(child, ChildState.TERMINATED)
+            return
         failed = await self._start_all(restart)
         if failed is not None and not self._process.core.stopping:
             self._count_restart(failed, failed.reason)

@@ -13,6 +13,7 @@ packet_info    asking the kernel to report more of each packet; icmp_errors: hav
 bpf            filters and steering that the kernel runs
 kernel         buffers that the kernel granted, datagrams that it dropped, and the like; kernel_socket: a bound socket
                with these
-inherited      sockets that the program was started with; forks: sockets that a forked child must not keep
+inherited      sockets that the program was started with; forks: sockets that a forked child must not keep; snapshot:
+               restores what another program has set on a socket
 substitute     a network that a test has put in the place of the system's
 """

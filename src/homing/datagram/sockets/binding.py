@@ -14,11 +14,11 @@ from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
 from ..errors import BindFailed
 from .forks import close_in_forks
-from .inherited import claim
+from .inherited import claim, lender_of
 from .kernel import network_of
 from .namespace import within
 from .options import SocketOptions, check_unix
-from .set_options import apply, apply_bound, reset
+from .set_options import apply, apply_bound, check, reset
 from .substitute import current
 
 _HINTS = {
@@ -150,10 +150,19 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     if sock is None:
         return bind(host, port, options) if options.path is None else _open_path(options.path, options)
     with _closed_on_failure(sock):
-        reset(sock, options)
-        apply(sock, options)
-        apply_bound(sock, options)
+        lender = lender_of(sock)
+        if lender is not None and lender.shared:
+            check(sock, options)
+            lender.held_back.append(partial(_take_for, sock, options))
+        else:
+            _take_for(sock, options)
     return sock
+
+
+def _take_for(sock: socket.socket, options: SocketOptions) -> None:
+    reset(sock, options)
+    apply(sock, options)
+    apply_bound(sock, options)
 
 
 def network(options: SocketOptions) -> int:

@@ -159,18 +159,11 @@ def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
 
 def refuse_all(sock: socket.socket) -> bool:
     """Lets the kernel drop what comes from now on; what is there can still be read. Returns False if this system has no
-    way to do that."""
-    if sys.platform != "linux" or not isinstance(sock, socket.socket):
+    way to do that, or the socket is somebody else's too, who reads on."""
+    if sys.platform != "linux" or not isinstance(sock, socket.socket) or lender_of(sock) is not None:
         return False
     attach_filter(sock, REFUSE_ALL)
     return True
-
-
-def accept_again(sock: socket.socket) -> None:
-    """Undoes `refuse_all` for a socket that stays open elsewhere when this one is closed: its next user may not know of
-    the filter."""
-    if lender_of(sock) is not None and refuse_all(sock):
-        attach_filter(sock, None)
 
 
 BY_INTERFACE = frozenset({"bind_device", "multicast_interface", "groups"})

@@ -14,7 +14,8 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from ...gen import BadOption
@@ -37,21 +38,30 @@ class Inherited:
     network: that of the socket, as `kernel.network_of` returns it.
     lent: the duplicate that a server uses, or has used last.
     handed_over: set once the other program that reads from it has stopped; None: no other program reads.
+    held_back: changes of the socket that the server which has it asks for, and that must wait for `handed_over`: the
+        other program has the same socket.
+    counted: datagrams dropped by the kernel that those who had it before have counted.
     holders: how often it is kept.
+
+    Raises `OSError` if the descriptor is no socket's; it stays open then.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
         sock = socket.socket(fileno=descriptor)
+        try:
+            told = sock.getsockname()
+            self.network = network_of(sock)
+            self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
+        finally:
+            sock.detach()
         self.descriptor = descriptor
         self.name = name
-        told = sock.getsockname()
         self.address: Address | str = told if isinstance(told, tuple) else path_of(told)
-        self.network = network_of(sock)
-        self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
         self.lent: socket.socket | None = None
         self.handed_over: asyncio.Event | None = None
+        self.held_back: list[Callable[[], object]] = []
+        self.counted = 0
         self.holders = 0
-        sock.detach()
         close_in_forks(self, Inherited.close_in_fork)
 
     def __str__(self) -> str:
@@ -65,8 +75,35 @@ class Inherited:
 
     def lend(self) -> socket.socket:
         """Returns a duplicate, to be closed by the caller."""
+        self.held_back.clear()
         self.lent = close_in_forks(socket.socket(fileno=os.dup(self.descriptor)), socket.socket.close)
         return self.lent
+
+    @contextmanager
+    def borrowed(self) -> Iterator[socket.socket]:
+        """Yields the socket itself, which stays open."""
+        sock = socket.socket(fileno=self.descriptor)
+        try:
+            yield sock
+        finally:
+            sock.detach()
+
+    @property
+    def shared(self) -> bool:
+        """True while another program reads from it."""
+        return self.handed_over is not None and not self.handed_over.is_set()
+
+    def take_effect(self) -> None:
+        """Makes the changes that were held back, if the server that asked for them still has the socket. Raises what
+        they raise."""
+        changes, self.held_back = self.held_back, []
+        for change in () if self.free else changes:
+            change()
+
+    def close(self) -> None:
+        """Closes it, here and in no fork: there its number may be another's by then."""
+        descriptor, self.descriptor = self.descriptor, -1
+        os.close(descriptor)
 
     def close_in_fork(self) -> None:
         """Closes the duplicate that a forked child has."""
@@ -118,7 +155,7 @@ def discard(gone: Iterable[Inherited]) -> None:
             inherited.holders -= 1
             if inherited.holders == 0 and inherited in _kept:  # not in a fork of the program that keeps it
                 _kept.remove(inherited)
-                os.close(inherited.descriptor)
+                inherited.close()
 
 
 def _forget_in_fork() -> None:
@@ -136,6 +173,13 @@ def kept() -> list[Inherited]:
     """Returns all sockets that are kept."""
     with _lock:
         return _kept.copy()
+
+
+def hands_over(addresses: Iterable[Address | str]) -> bool:
+    """True if another program, or another node of this one, hands a socket over that has one of these addresses, and
+    that no server has yet."""
+    wanted = list(addresses)
+    return any(inherited.free and inherited.shared and inherited.address in wanted for inherited in kept())
 
 
 def lender_of(sock: socket.socket) -> Inherited | None:

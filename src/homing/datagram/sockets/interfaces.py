@@ -39,6 +39,7 @@ class Interfaces:
     """What one socket was asked for by the names of interfaces, as it is in force.
 
     multicast_interface, bind_device: as in `SocketOptions`.
+    held_back: the socket is still another program's. Groups are joined and left when that `take_effect`s.
     on_failure: called with a `BadOption` if something could not be asked for again after an interface has changed. Must
         not raise.
     """
@@ -49,8 +50,11 @@ class Interfaces:
         groups: tuple[MulticastGroup, ...] = (),
         multicast_interface: str | int = "",
         bind_device: str = "",
+        *,
+        held_back: bool = False,
     ) -> None:
         self._sock = sock
+        self._held_back = held_back
         self.on_failure: Callable[[BadOption], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._links: Links | None = None
@@ -69,14 +73,30 @@ class Interfaces:
         """The groups that are joined."""
         return tuple(self._joined)
 
+    def take_effect(self) -> None:
+        """The socket is no other program's any more: joins what was held back. Raises `BadOption`."""
+        self._held_back = False
+        for group, use in self._joined.items():
+            join(self._sock, group, use.index, again=True)
+
     # --- explicit requests --------------------------------------------------------------------------------
 
     def join(self, group: MulticastGroup) -> None:
         """Joins `group` on the interface that has this name now, whether it was joined before or not. Raises
         `BadOption`; then what was joined before stays so."""
+        if self._held_back:
+            self._hold_back(MulticastGroup(group.address, group.interface, group.source))
+            return
         self._open()
         self._note_ended()
         self._join(MulticastGroup(group.address, group.interface, group.source))
+
+    def _hold_back(self, group: MulticastGroup) -> None:
+        """Joins later. A new socket tries now whether it can."""
+        with socket.socket(self._sock.family, socket.SOCK_DGRAM) as trial:
+            join(trial, group, index_of(trial, group.interface))
+        self._joined[group] = _Use(self._index(group))
+        self._left.pop(group, None)
 
     def _join(self, group: MulticastGroup) -> None:
         index, before = self._index(group), self._joined.get(group)
@@ -100,7 +120,9 @@ class Interfaces:
         if group not in self._joined:
             joined = ", ".join(map(str, self.groups)) or "none"
             raise NotAllowed(f"{group} is not joined; joined: {joined}")
-        leave(self._sock, group, self._joined.pop(group).index)
+        index = self._joined.pop(group).index
+        if not self._held_back:
+            leave(self._sock, group, index)
         self._left[group] = None
         if len(self._left) > _LEFT:
             del self._left[next(iter(self._left))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from .bpf import Program, Steering, has_filter
+from .inherited import lender_of
 from .interfaces import Interfaces
 from .kernel import granted_buffer, kernel_drops
 from .multicast import MulticastGroup
@@ -30,20 +31,51 @@ class KernelSocket:
     ) -> None:
         self.sock = sock
         self.family = int(sock.family)
-        self.interfaces = Interfaces(sock, groups, multicast_interface, bind_device)
+        lender = lender_of(sock)
+        self._shared = lender is not None and lender.shared
+        self.interfaces = Interfaces(sock, groups, multicast_interface, bind_device, held_back=self._shared)
         self.bpf = bpf
         self.steering = steering
-        self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
-        self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
+        self._read_buffers()
         self._closed = False
-        self._last_drops: int | None = None
+        self._others = 0 if lender is None else lender.counted
+        self._total: int | None = None
+        self._frozen = False
+        if lender is not None and self._shared:
+            lender.held_back.append(self._take_effect)
+
+    def _read_buffers(self) -> None:
+        self.receive_buffer = granted_buffer(self.sock, socket.SO_RCVBUF)
+        self.send_buffer = granted_buffer(self.sock, socket.SO_SNDBUF)
+
+    def _take_effect(self) -> None:
+        """The other program that has had the socket does not read any more. Raises `BadOption`."""
+        self.interfaces.take_effect()
+        self._read_buffers()
+        self._shared = False
+        lender = lender_of(self.sock)
+        self._others = 0 if lender is None else lender.counted
 
     @property
     def drops(self) -> int | None:
-        """Datagrams that the kernel dropped at this socket, closed or not; None if the system does not tell."""
-        if not self._closed:
-            self._last_drops = kernel_drops(self.sock)
-        return self._last_drops
+        """Datagrams that the kernel dropped at this socket, closed or not, and that none who had it before has counted;
+        None if the system does not tell."""
+        total = self.total_drops()
+        if total is None:
+            return None
+        return 0 if self._shared else max(0, total - self._others)
+
+    def total_drops(self) -> int | None:
+        """Datagrams that the kernel dropped from the beginning of the socket until it is closed, or until
+        `freeze`; None if the system does not tell."""
+        if not self._closed and not self._frozen:
+            self._total = kernel_drops(self.sock)
+        return self._total
+
+    def freeze(self, frozen: bool) -> None:
+        """True: another program counts what is dropped from now on. False: no other does."""
+        self.total_drops()
+        self._frozen = frozen
 
     @property
     def runs_programs(self) -> bool:
@@ -58,8 +90,10 @@ class KernelSocket:
     def close(self) -> None:
         """Closes the socket. A second time does nothing."""
         if not self._closed:
+            total = self.total_drops() if self.sock.fileno() >= 0 else None  # else this is a fork of the program
             self._closed = True
             self.interfaces.close()
-            if self.sock.fileno() >= 0:  # else this is a fork of the program that has it
-                self._last_drops = kernel_drops(self.sock)
+            lender = lender_of(self.sock)
+            if lender is not None and total is not None and not self._shared:
+                lender.counted = total  # who has it next counts from there
             self.sock.close()

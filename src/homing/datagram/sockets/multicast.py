@@ -21,8 +21,8 @@ _MCAST_JOIN_GROUP = 42
 _MCAST_LEAVE_GROUP = 45
 _MCAST_JOIN_SOURCE_GROUP = 46
 _MCAST_LEAVE_SOURCE_GROUP = 47
-_IP_MULTICAST_ALL = 49
-_IPV6_MULTICAST_ALL = 29
+IP_MULTICAST_ALL = 49
+IPV6_MULTICAST_ALL = 29
 
 _SIOCGIFINDEX = 0x8933  # linux/include/uapi/linux/sockios.h
 _IFNAMSIZ = 16
@@ -120,7 +120,7 @@ def receive_own_groups_only(sock: socket.socket) -> None:
     """Keeps out what is sent to groups that only other sockets of this machine have joined (by default Linux delivers
     it as well)."""
     if _LINUX and sock.family in (socket.AF_INET, socket.AF_INET6):
-        for level, option in ((socket.IPPROTO_IP, _IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)):
+        for level, option in ((socket.IPPROTO_IP, IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL)):
             if level == socket.IPPROTO_IP or sock.family == socket.AF_INET6:
                 _try(sock, level, option)
 

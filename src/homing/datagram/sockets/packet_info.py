@@ -30,6 +30,9 @@ _OPTIONS = {
 }
 """For each option, the socket options that are set for it, by level."""
 
+NUMBERS = [(level, number) for numbers in _OPTIONS.values() for level, number in numbers.items()]
+"""All of them, as (level, option)."""
+
 
 def wants_packet_info(options: SocketOptions) -> bool:
     """True if `options` ask for anything of `PacketInfo`."""

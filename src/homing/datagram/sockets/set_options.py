@@ -6,6 +6,7 @@ Numbers that the socket module does not name are of Linux, from include/uapi/lin
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import sys
@@ -16,7 +17,7 @@ from ..address import AF_UNIX, DUAL_STACK, family_of
 from .bpf import attach_filter, attach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
 from .inherited import lender_of
-from .kernel import granted_buffer
+from .kernel import granted_buffer, network_of
 from .multicast import MulticastGroup, index_of, join, leave, receive_own_groups_only
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
 from .packet_info import request_packet_info
@@ -73,6 +74,17 @@ def reset(sock: socket.socket, options: SocketOptions) -> None:
         attach_filter(sock, None)
     if not options.error_queue and sock.family != AF_UNIX:
         disable_error_queue(sock)
+
+
+def check(sock: socket.socket, options: SocketOptions) -> None:
+    """Raises `BadOption` for what the system would refuse to set on `sock`, which stays as it is: the options are tried
+    on a new socket of its kind."""
+    with socket.socket(sock.family, socket.SOCK_DGRAM) as trial:
+        if sock.family == socket.AF_INET6:
+            trial.setsockopt(_IPV6, socket.IPV6_V6ONLY, sock.getsockopt(_IPV6, socket.IPV6_V6ONLY))
+        if network_of(trial) == network_of(sock):  # else it would have other interfaces
+            apply(trial, options)
+            apply_bound(trial, options)
 
 
 def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
@@ -158,7 +170,7 @@ def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
 def bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
-    if _bound_device(sock) == device.encode():
+    if device_of(sock) == device:
         return  # to bind it once more would take the capability
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
@@ -170,9 +182,9 @@ def bind_device(sock: socket.socket, device: str) -> None:
         raise BadOption("bind_device", device, hint) from None
 
 
-def _bound_device(sock: socket.socket) -> bytes | None:
-    """The name of the interface that `sock` is bound to; None: that one has ended."""
+def device_of(sock: socket.socket) -> str | None:
+    """The name of the interface that `sock` is bound to; "": none; None: that one has ended. Linux."""
     try:
-        return sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0")
+        return os.fsdecode(sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0"))
     except OSError:
         return None

@@ -7,50 +7,56 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ...datagram import Address, SocketOptions, format_address
+from ...datagram import Endpoint, SocketOptions, format_address
 from ...datagram.sockets.binding import addresses, network
+from ...datagram.sockets.inherited import hands_over
 from ...datagram.sockets.kernel import network_of
 from ...datagram.sockets.namespace import file_of
 from ...gen import TerminateShutdown
+from ...gen.foreign import same
 from ...node.processes.thread_bridge import run_on_loop
 from ...node.processes.thread_worker import node_loop
 from .options import UDPServerOptions
+from .reconfigure import CHANGEABLE
 from .state import ServerState
 
 if TYPE_CHECKING:
     from .server import UDPServer
 
-Key: TypeAlias = tuple[asyncio.AbstractEventLoop, str, Address | str]
+Place: TypeAlias = tuple[asyncio.AbstractEventLoop, str]
 
 
 class Lingering(NamedTuple):
-    """A server without an owner, and its state."""
+    """A server without an owner, and its state. endpoint: the one of its sockets that a successor asks for."""
 
     server: UDPServer
     state: ServerState
+    endpoint: Endpoint
 
 
-_lingering: dict[Key, Lingering] = {}
-"""By loop, as a socket cannot leave the loop that watches it; by its network namespace; by the address that it is bound
-to."""
+_lingering: dict[Place, list[Lingering]] = {}
+"""By loop, as a socket cannot leave the loop that watches it, and by network namespace."""
 
 
 def linger(server: UDPServer, state: ServerState) -> None:
     """From now on `find` finds `server`, until `forget`."""
-    _lingering[_key(server, state)] = Lingering(server, state)
+    _lingering.setdefault(_place(server, state), []).append(Lingering(server, state, state.endpoint))
 
 
 def forget(server: UDPServer, state: ServerState) -> None:
     """It was adopted, or closed."""
-    key = _key(server, state)
-    found = _lingering.get(key)
-    if found is not None and found.server is server:
-        del _lingering[key]
+    place = _place(server, state)
+    others = [one for one in _lingering.get(place, ()) if one.server is not server]
+    if others:
+        _lingering[place] = others
+    else:
+        _lingering.pop(place, None)
 
 
 def find(options: UDPServerOptions) -> Lingering | None:
-    """The server to adopt: one that lingers on this loop at the address that `options` ask for. Port 0 asks for a new
-    one. One whose socket was made with other options is closed instead."""
+    """The server to adopt: one that lingers on this loop at the address that `options` ask for, or that was there
+    before it was given another, and still has that socket. Port 0 asks for a new one. One whose socket was made in
+    another way, which cannot be changed, is closed instead."""
     found = _at(options)
     if found is None:
         return None
@@ -62,7 +68,7 @@ def find(options: UDPServerOptions) -> Lingering | None:
     process = found.server.process
     process.log.warning(
         "UDP server %s is not adopted, but bound anew, as it had another %s: what waited there is lost",
-        format_address(found.state.endpoint.local_address),
+        format_address(found.endpoint.local_address),
         " and ".join(differing),
     )
     run_on_loop(process.core, partial(process.end, TerminateShutdown()))
@@ -70,9 +76,9 @@ def find(options: UDPServerOptions) -> Lingering | None:
 
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
-    """The options that a socket has from its beginning and that are not the same."""
-    names = ["buffer_size", *(field.name for field in fields(SocketOptions)), "gro", "send_queue", "send_overflow"]
-    differing = [name for name in names if getattr(before, name) != getattr(now, name)]
+    """The options that a socket has from its beginning to its end, and that are not the same."""
+    names = ["buffer_size", "gro", *(field.name for field in fields(SocketOptions) if field.name not in CHANGEABLE)]
+    differing = [name for name in names if not same(getattr(before, name), getattr(now, name))]
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")
     return differing
@@ -87,16 +93,22 @@ def _at(options: UDPServerOptions) -> Lingering | None:
     loop = node_loop()
     if not _lingering or options.socket is not None or loop is None:
         return None
-    namespace = _namespace(options)
-    for address in addresses(options.host, options.port, options):
-        found = _lingering.get((loop, namespace, address))
-        if found is not None:
-            return found
+    here = _lingering.get((loop, _namespace(options)), ())
+    wanted = addresses(options.host, options.port, options) if here else []
+    if hands_over(wanted):  # what lingers there is the predecessor's, a node of the same program
+        return None
+    for one in here:
+        if one.endpoint.local_address in wanted:
+            return one
+    for one in here:
+        former = one.state.former.at(wanted)
+        if former is not None:
+            return one._replace(endpoint=former.endpoint)
     return None
 
 
-def _key(server: UDPServer, state: ServerState) -> Key:
-    return server.process.loop, _namespace(state.options), state.endpoint.local_address
+def _place(server: UDPServer, state: ServerState) -> Place:
+    return server.process.loop, _namespace(state.options)
 
 
 def _namespace(options: UDPServerOptions) -> str:

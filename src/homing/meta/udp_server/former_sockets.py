@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ...datagram import Endpoint, MessageUDP, Statistics
-from ...datagram.sockets.change_options import accept_again, refuse_all
+from ...datagram import Address, Endpoint, MessageUDP, Statistics
+from ...datagram.sockets.change_options import refuse_all
 from ...gen import Alias
 from ..udp.counters import add, count
 from ..udp.reader import Reader
+from .options import UDPServerOptions
 
 _LOOK = 0.01
 """Seconds between two looks at whether all was read. Between them the loop has polled the socket at least once."""
@@ -22,6 +23,8 @@ class FormerSocket:
     """One of them. For `grace` seconds it is read, and sends answers, as before. Then it accepts nothing more, and when
     everything in it was read and sent, `drained` is called.
 
+    options: of the server, when it had this socket for its own.
+    refusing: it accepts nothing more.
     id: the alias as its datagrams have it. It is equal to that which others have, but an object of its own: so an
         answer shows which socket it belongs to.
     """
@@ -31,11 +34,14 @@ class FormerSocket:
         loop: asyncio.AbstractEventLoop,
         endpoint: Endpoint,
         reader: Reader,
+        options: UDPServerOptions,
         grace: float,
         drained: Callable[[FormerSocket], None],
     ) -> None:
         self.endpoint = endpoint
         self.reader = reader
+        self.options = options
+        self.refusing = False
         self.id: Alias = reader.id
         self._drained = drained
         self._loop = loop
@@ -44,7 +50,8 @@ class FormerSocket:
         self._timer = loop.call_later(grace, self._stop_accepting)
 
     def _stop_accepting(self) -> None:
-        self._end = float("inf") if refuse_all(self.endpoint.sock) else self._loop.time() + _PATIENCE
+        self.refusing = refuse_all(self.endpoint.sock)
+        self._end = float("inf") if self.refusing else self._loop.time() + _PATIENCE
         self._look()
 
     def _look(self) -> None:
@@ -60,6 +67,10 @@ class FormerSocket:
     def counted(self) -> Statistics:
         """Its counters."""
         return Statistics(**count(self.endpoint, self.reader))
+
+    def stay(self) -> None:
+        """It will not be closed: it is the server's own again."""
+        self._timer.cancel()
 
     def close(self) -> None:
         """Stops looking and reading."""
@@ -81,9 +92,26 @@ class FormerSockets:
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def add(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, reader: Reader, grace: float) -> None:
+    def add(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint,
+        reader: Reader,
+        options: UDPServerOptions,
+        grace: float,
+    ) -> None:
         """Adds a socket that the server no longer has for its own."""
-        self._sockets.append(FormerSocket(loop, endpoint, reader, grace, self._end))
+        self._sockets.append(FormerSocket(loop, endpoint, reader, options, grace, self._end))
+
+    def at(self, addresses: Iterable[Address | str]) -> FormerSocket | None:
+        """Returns the one that is bound to one of these addresses, if any."""
+        wanted = list(addresses)
+        return next((former for former in self._sockets if former.endpoint.local_address in wanted), None)
+
+    def remove(self, former: FormerSocket) -> None:
+        """Lets go of one that the server has for its own again."""
+        former.stay()
+        self._sockets.remove(former)
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -116,8 +144,6 @@ class FormerSockets:
     def _end(self, former: FormerSocket) -> None:
         self._sockets.remove(former)
         former.close()
-        if not former.endpoint.closed:
-            accept_again(former.endpoint.sock)
         self._close_endpoint(former.endpoint)
         counted = former.counted()
         self._counted = counted if self._counted is None else add(self._counted, counted)

@@ -7,15 +7,19 @@ Rule 2: another address is another socket, which is bound first of all. It is ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
 from ...datagram.address import canonical_host, is_numeric
+from ...datagram.sockets.binding import addresses
+from ...datagram.sockets.bpf import attach_filter
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
-from ...datagram.sockets.rollback import rollback_on_error
+from ...datagram.sockets.inherited import lender_of
+from ...datagram.sockets.rollback import Undo, rollback_on_error
 from ...gen import BadOption, NotAllowed
 from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
@@ -24,12 +28,16 @@ from .options import UDPServerOptions
 from .protection import protect
 
 if TYPE_CHECKING:
+    from .former_sockets import FormerSocket
     from .state import ServerState
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
 READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
+
+DEFAULT_GRACE = 5.0
+"""Seconds. A client that is told the new address needs one round trip."""
 
 CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
 """The options that a `Reconfigure` may name."""
@@ -47,7 +55,8 @@ class Reconfigure:
         are joined.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
         to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
-        closed. 5: a client that is told the new address needs one round trip.
+        closed. Until then the server can also move back to it. 5: a client that is told the new address needs one round
+        trip.
 
     Raises `BadOption` for what is no option, or cannot be changed while the server runs. What else is wrong, the caller
     is told: `BadOption`, or `BindFailed` if the new address cannot be bound; then nothing has changed. If the system
@@ -58,7 +67,7 @@ class Reconfigure:
     __slots__ = ("changes", "grace")
     __match_args__ = ("changes",)
 
-    def __init__(self, *, grace: float = 5.0, **changes: Any) -> None:
+    def __init__(self, *, grace: float = DEFAULT_GRACE, **changes: Any) -> None:
         check_seconds("grace", grace, zero=True)
         for name, value in changes.items():
             if name not in UDPServerOptions.__dataclass_fields__:
@@ -95,26 +104,86 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     endpoint = state.endpoint
     before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
-    moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
+    moves = _differ(before, now, *ADDRESS)
+    back = state.former.at(addresses(now.host, now.port, now)) if moves else None
+    moved = open_endpoint(now) if moves and back is None else None
     with rollback_on_error() as on_error:
         if moved is not None:
             on_error(moved.close)
             if moved.shared:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
-        if moved is None:
-            on_error(endpoint.fit_joining)
-            endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
-        for name in ADJUSTABLE if moved is None else ():
-            if _differ(before, now, name) or (name in BY_INTERFACE and name in request.changes):
-                on_error(adjust(name, endpoint.kernel, before, now))
+        elif back is not None:
+            _refit(back, now, on_error)
+        else:
+            _adjust(endpoint, before, now, on_error, BY_INTERFACE & request.changes.keys())
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
-    if moved is None:
-        endpoint.fit_joining()
-    state.change(now, moved, request.grace)
+    state.change(now, moved or back, request.grace)
     return _answer(state.endpoint, now)
+
+
+def refit(state: ServerState, endpoint: Endpoint, options: UDPServerOptions) -> None:
+    """Makes a server that is adopted for `options` fit them, whatever it was changed to before: it is to have
+    `endpoint`, its present socket or a former one, for its own, with all that `options` ask for.
+
+    Raises `BadOption`; then nothing has changed, but what the error's notes tell of.
+    """
+    back = state.former.at([endpoint.local_address])
+    with rollback_on_error() as on_error:
+        if back is not None:
+            _refit(back, options, on_error)
+        else:
+            _adjust(endpoint, state.options, options, on_error)
+    if back is not None:
+        state.return_to(back, DEFAULT_GRACE)
+
+
+def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo], None]) -> None:
+    """Readies a former socket of a server for being its own again."""
+    endpoint, before = former.endpoint, former.options
+    _adjust(endpoint, before, now, on_error)
+    on_error(partial(protect, endpoint, before))
+    protect(endpoint, now)
+    if former.refusing:
+        attach_filter(endpoint.sock, now.bpf)
+        endpoint.fit_joining()
+
+
+def _adjust(
+    endpoint: Endpoint,
+    before: UDPServerOptions,
+    now: UDPServerOptions,
+    on_error: Callable[[Undo], None],
+    again: AbstractSet[str] = frozenset(),
+) -> None:
+    """Changes what is set on a socket. While another program reads from it, that is held back. again: set in any
+    case."""
+    lender = lender_of(endpoint.sock) if endpoint.shared else None
+    if lender is not None:
+        lender.held_back.append(partial(_adjust_now, endpoint, before, now, _forget, again))
+    else:
+        _adjust_now(endpoint, before, now, on_error, again)
+
+
+def _adjust_now(
+    endpoint: Endpoint,
+    before: UDPServerOptions,
+    now: UDPServerOptions,
+    on_error: Callable[[Undo], None],
+    again: AbstractSet[str],
+) -> None:
+    on_error(endpoint.fit_joining)
+    endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
+    for name in ADJUSTABLE:
+        if name in again or _differ(before, now, name):
+            on_error(adjust(name, endpoint.kernel, before, now))
+    endpoint.fit_joining()
+
+
+def _forget(undo: Undo) -> None:
+    """Whoever hands the socket over restores it if the hand-over fails."""
 
 
 def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:

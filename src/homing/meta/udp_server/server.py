@@ -20,7 +20,7 @@ from .adoption import Lingering, find, forget, linger
 from .opening import open_endpoint
 from .options import UDPServerOptions
 from .phase import TRANSITIONS, Phase
-from .reconfigure import Reconfigure, Reconfigured, reconfigure
+from .reconfigure import Reconfigure, Reconfigured, reconfigure, refit
 from .state import ServerState
 from .workers import pool_options, start_workers
 
@@ -102,9 +102,12 @@ class UDPServer(MetaBehavior):
         self._life.enter(Phase.STARTING)
         if self._state.endpoint.closed:  # a predecessor's
             raise self._terminated()
-        if self._predecessor is not None:
-            self._predecessor.server._give_away()
-            self._predecessor = None
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is not None:
+            predecessor.server._give_away()
+            if predecessor.endpoint.closed:  # a former one, that has drained since
+                raise self._terminated()
+            refit(self._state, predecessor.endpoint, self._options)
         self._sender = self._state.send_for(process, self._options)
         process.hooks.take_main = self._sender.take_main
         wanted = pool_options(self._options)

@@ -15,7 +15,7 @@ from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portabl
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
-from .former_sockets import FormerSockets
+from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
 from .protection import protect, protection_facts
 from .workers import Workers
@@ -71,9 +71,13 @@ class ServerState:
             self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
         self._lease_from_pool(self.sender)
         self.sender.serve(options, self._leases)
-        warn_of_small_buffers(process.log, KIND, self.endpoint, options)
+        if not self.endpoint.shared:
+            self._warn_of_buffers()
         warn_of_missing_ipv6(process.log, KIND, self.endpoint, options)
         return self.sender
+
+    def _warn_of_buffers(self) -> None:
+        warn_of_small_buffers(self.process.log, KIND, self.endpoint, self.options)
 
     def _lease_from_pool(self, sender: Sender) -> None:
         before, pool = self._leases, self.options.buffer_pool
@@ -107,8 +111,9 @@ class ServerState:
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is gone."""
         gone = self._gone = self.process.loop.create_future()
-        if self.endpoint.handed_over is not None:
+        if self.endpoint.shared and self.endpoint.handed_over is not None:
             await self.endpoint.handed_over.wait()
+            self._warn_of_buffers()
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
@@ -163,11 +168,14 @@ class ServerState:
 
     # --- other options ------------------------------------------------------------------------------------
 
-    def change(self, options: UDPServerOptions, moved: Endpoint | None, grace: float) -> None:
-        """Applies these options, and moves to another socket, if one was bound for them. Cannot fail."""
+    def change(self, options: UDPServerOptions, to: Endpoint | FormerSocket | None, grace: float) -> None:
+        """Applies these options, and moves to another socket: a new one that was bound for them, or one that the server
+        had before. None: to none. Cannot fail."""
+        if isinstance(to, FormerSocket):
+            self.return_to(to, grace)
+        elif to is not None:
+            self._move(to, grace)
         self.options = options
-        if moved is not None:
-            self._move(moved, grace)
         if self.sender is not None:
             self.sender.adjust(options)
         for reader in self.readers:
@@ -176,7 +184,7 @@ class ServerState:
     def _move(self, endpoint: Endpoint, grace: float) -> None:
         """Reads `endpoint` as well; the former one for a while only."""
         if self.reader is not None:
-            self.former.add(self.process.loop, self.endpoint, self.reader, grace)
+            self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
         self.endpoint = endpoint
         if self.sender is not None:
             self.sender.endpoint = endpoint
@@ -184,6 +192,16 @@ class ServerState:
         endpoint.open(self.process.loop, self.reader.readable)
         self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
         warn_of_missing_ipv6(self.process.log, KIND, endpoint, self.options)
+
+    def return_to(self, former: FormerSocket, grace: float) -> None:
+        """Has one of its former sockets for its own again; the present one is a former one for `grace` seconds."""
+        self.former.remove(former)
+        if self.reader is not None:
+            self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
+        self.endpoint, self.reader, self.options = former.endpoint, former.reader, former.options
+        if self.sender is not None:
+            self.sender.endpoint = self.endpoint
+        self.process.log.info("%s listens on %s again", KIND, format_address(self.endpoint.local_address))
 
     # --- facts --------------------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 """Upgrades: another OS process takes over the UDP sockets of a running service, without losing a datagram.
 
 channel      messages and file descriptors between the two programs
-predecessor  the side of the program that hands over, and the protocol between the two
+descriptors  whether there are enough of them
+predecessor  the side of the program that hands over, and the protocol between the two; handed_sockets: what it hands
+             over, and takes back if the successor fails
 successor    the side of the program that takes over: TakeOver
 """

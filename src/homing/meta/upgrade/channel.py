@@ -10,10 +10,12 @@ import array
 import asyncio
 import json
 import os
+import secrets
 import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ...datagram.sockets.forks import close_in_forks
@@ -28,6 +30,12 @@ _LONGEST = 64 * 1024
 MOST_DESCRIPTORS = 64
 """In one message. Linux takes 253 (SCM_MAX_FD)."""
 
+MOST_CONNECTIONS = 8
+"""Connections that wait to be accepted, and those that are served at once."""
+
+_CONNECT_AGAIN = 0.01
+"""Seconds until connecting is tried again. (A loop cannot wait for room in the queue of another socket.)"""
+
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, linux/include/linux/socket.h
 
 
@@ -36,14 +44,18 @@ class Refused(NotAllowed):
 
 
 class Channel:
-    """One end of a connection. pid, uid: of the process at the other end."""
+    """One end of a connection, by `sock`, which it closes. pid, uid: of the process at the other end."""
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = close_in_forks(sock, socket.socket.close)
-        self._loop = asyncio.get_running_loop()
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
+        try:
+            sock.setblocking(False)
+            self._sock = close_in_forks(sock, socket.socket.close)
+            self._loop = asyncio.get_running_loop()
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
+        except BaseException:
+            sock.close()
+            raise
 
     def close(self) -> None:
         """A second time does nothing."""
@@ -65,36 +77,51 @@ class Channel:
         except ConnectionError:
             raise EOFError from None
 
-    async def receive(self, *expected: str) -> tuple[dict[str, Any], list[int]]:
-        """The next message, which must say something that is expected, and the descriptors that came with it.
+    async def receive(self, *expected: str) -> dict[str, Any]:
+        """The next message, which must say something that is expected. Descriptors that come with it are closed.
 
         Raises `EOFError` if the other end is closed, `Refused` if it says so or says something else.
         """
+        message, descriptors = await self.receive_descriptors(*expected)
+        close_all(descriptors)
+        return message
+
+    async def receive_descriptors(self, *expected: str) -> tuple[dict[str, Any], list[int]]:
+        """The next message as by `receive`, and the descriptors that came with it, to be closed by the caller."""
         message, descriptors = await _when_ready(
             self._loop.add_reader, self._loop.remove_reader, self._sock, self._receive_untrusted
         )
         if message.get("say") in expected:
             return message, descriptors
         close_all(descriptors)
-        why = message.get("why") if message.get("say") == "refused" else f"it said {message.get('say')!r}"
-        raise Refused(f"OS process {self.pid}: {why}")
+        if message.get("say") == "refused":
+            raise Refused(f"OS process {self.pid}: {message.get('why')}")
+        raise Refused(f"OS process {self.pid}: it said {message.get('say')!r}")
 
     def _receive_untrusted(self) -> tuple[dict[str, Any], list[int]]:
         space = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
         try:
             data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:  # it was closed before it had read all; what it has said before comes all the same
-            data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+            try:
+                data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+            except ConnectionError:
+                raise EOFError from None
         descriptors = _descriptors(passed)
         try:
-            if not data:
+            if not data and not passed:
                 raise EOFError
             message = json.loads(data)
             if not isinstance(message, dict) or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise ValueError
         except (ValueError, RecursionError):
             close_all(descriptors)
-            raise Refused(f"OS process {self.pid} sent what is no message, or more sockets than fit here") from None
+            raise Refused(
+                f"OS process {self.pid} sent what is no message, or more sockets than this one can open"
+            ) from None
+        except BaseException:
+            close_all(descriptors)
+            raise
         return message, descriptors
 
 
@@ -141,18 +168,28 @@ def require_linux() -> None:
         raise NotAllowed("sockets are handed over to another program on Linux only")
 
 
-def connect(path: str) -> Channel | None:
-    """A channel to the program that listens at `path`; None if there is none. Raises `OSError`."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        sock.connect(path)  # does not wait: a queue that is full is an error
-        return Channel(sock)
-    except (FileNotFoundError, ConnectionRefusedError):
-        sock.close()
-        return None
-    except BaseException:
-        sock.close()
-        raise
+async def connect(path: str, seconds: float) -> Channel | None:
+    """A channel to the program that listens at `path`; None if there is none. Never blocks the loop.
+
+    Raises `OSError`; `TimeoutError` if that program has accepted nobody for so long.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                sock.setblocking(False)
+                sock.connect(path)
+            except BlockingIOError:  # its queue is full
+                sock.close()
+                await asyncio.sleep(_CONNECT_AGAIN)
+            except (FileNotFoundError, ConnectionRefusedError):
+                sock.close()
+                return None
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return Channel(sock)
 
 
 def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -171,12 +208,12 @@ def listen(path: str) -> socket.socket:
     Raises `OSError`.
     """
     sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socket.close)
-    beside = f"{path}.{os.getpid()}"
+    beside = f"{path}.{secrets.token_hex(4)}"  # others may be able to make files there, too
     try:
         sock.bind(beside)
         try:
             os.chmod(beside, 0o600)
-            sock.listen(8)
+            sock.listen(MOST_CONNECTIONS)
             sock.setblocking(False)
             os.rename(beside, path)
         except BaseException:
@@ -186,3 +223,24 @@ def listen(path: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def ended(pid: int, seconds: float) -> None:
+    """Returns when an OS process has ended, and so has closed its sockets; after `seconds` if it goes on; at once if it
+    is this one, or the system does not tell."""
+    if pid == os.getpid():
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return  # mostly that it has ended
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    loop.add_reader(descriptor, over.set)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await over.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

@@ -2,12 +2,12 @@
 
     successor              predecessor
     hello            ->
-                     <-    sockets       duplicates of all, with the names they were activated by
+                     <-    sockets       duplicates of all, with the names they were activated by, and how many they are
     starts                 reads and serves on
     ready            ->
                            reads no more; what it has read is worked off
-                     <-    stopped
-    reads
+                     <-    stopped       with what the kernel has dropped at each so far
+    sets its options, reads
     reading          ->
                      <-    done
     serves                 stops
@@ -15,7 +15,11 @@
 Rule 1: until it has heard "reading", the predecessor can go on as if nothing had been: it does so if the successor
 ends, gives up, or takes too long, and then says "refused".
 Rule 2: a channel that is closed without "refused" means that the program at the other end is gone.
-Rule 3: between "ready" and "reading" nobody reads; what comes waits in the kernel. So the predecessor waits for its own
+Rule 3: a predecessor that is stopping already says "stopping" in the place of "sockets", and closes the channel when it
+has stopped. A channel that is closed before all sockets have come, or after "stopping": there is no predecessor.
+Rule 4: both have the same sockets, so what is set on one is set for both. The successor changes nothing before
+"stopped". If it then fails, the predecessor restores what was set.
+Rule 5: between "ready" and "reading" nobody reads; what comes waits in the kernel. So the predecessor waits for its own
 work only while there is room for what comes.
 """
 
@@ -23,18 +27,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from contextlib import suppress
 
-from ...datagram.sockets import inherited
-from ...datagram.sockets.inherited import Inherited
-from ...datagram.sockets.kernel import fullness
 from ...gen import HomingError, NotAllowed
 from ...node import Node
 from ...node.node import internals
-from ..udp_server.server import UDPServer, state_of
-from ..udp_server.state import ServerState
-from .channel import MOST_DESCRIPTORS, PROTOCOL, Channel, identity_of, listen, require_linux
+from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
+from .handed_sockets import HandedSockets
 
 ANSWER_TIMEOUT = 10.0
 """Seconds that either side waits for what the other one does at once, unless its loop is blocked."""
@@ -101,8 +100,15 @@ class Offer:
         try:
             if channel.uid != os.geteuid():
                 raise NotAllowed(f"it belongs to user {channel.uid}")
+            if len(self._tasks) > MOST_CONNECTIONS:
+                raise NotAllowed("too many programs ask for it at once")
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._check(channel)
             if self._busy:
                 raise NotAllowed("another one is taking over already")
+            if self._node.info().state != "running":
+                await self._let_wait(channel)
+                return
             self._busy = True
             try:
                 await self._hand_over(channel)
@@ -117,10 +123,15 @@ class Offer:
         finally:
             channel.close()
 
-    async def _hand_over(self, channel: Channel) -> None:
+    async def _let_wait(self, channel: Channel) -> None:
+        """This node is stopping. When it has, the channel is closed, and then the addresses are free."""
         async with asyncio.timeout(ANSWER_TIMEOUT):
-            await self._check(channel)
-        sockets = _Sockets(self._node)
+            await channel.send("stopping")
+        with suppress(EOFError):
+            await channel.receive("nothing")
+
+    async def _hand_over(self, channel: Channel) -> None:
+        sockets = HandedSockets(self._node)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await sockets.send(channel)
@@ -130,7 +141,7 @@ class Offer:
             sockets.leave()
             await self._settle(sockets)
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await channel.send("stopped")
+                await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
         except BaseException:
             sockets.take_back()
@@ -145,7 +156,7 @@ class Offer:
             await asyncio.Event().wait()  # the channel stays open as long as this program may have the sockets
 
     async def _check(self, channel: Channel) -> None:
-        hello, _ = await channel.receive("hello")
+        hello = await channel.receive("hello")
         if hello.get("protocol") != PROTOCOL:
             raise NotAllowed(
                 f"it speaks protocol {hello.get('protocol')!r}, not {PROTOCOL}; "
@@ -153,87 +164,11 @@ class Offer:
             )
         if hello.get("node") != self._node.name:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
-        if self._node.info().state != "running":
-            raise NotAllowed("this node is stopping")
 
-    async def _settle(self, sockets: _Sockets) -> None:
+    async def _settle(self, sockets: HandedSockets) -> None:
         """Returns when all that was read is worked off, or there is no more time for it."""
         end = self._loop.time() + SETTLE_TIMEOUT
         while self._loop.time() < end and (internals(self._node).stopping.busy() or sockets.waiting()):
             if sockets.fullness() > 0.5:
                 break
             await asyncio.sleep(_POLL)
-
-
-class _Sockets:
-    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
-    are kept open meanwhile, so that a server that is started anew finds its own again: its address is in use."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        sockets = [state.endpoint.sock for state in self._servers()]
-        self.all = [*inherited.kept(), *(_entry(sock) for sock in sockets if inherited.lender_of(sock) is None)]
-        inherited.keep(self.all)
-        self._forgotten = False
-
-    def _servers(self) -> list[ServerState]:
-        """Those that are open, but none of a test's network that only is in this program."""
-        metas = internals(self._node).core.metas.values()
-        states = [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
-        return [one for one in states if not one.endpoint.closed and isinstance(one.endpoint.sock, socket.socket)]
-
-    def _handed(self) -> list[ServerState]:
-        """The servers that have one of these sockets now."""
-        lent = [one.lent for one in self.all]
-        return [state for state in self._servers() if state.endpoint.sock in lent]
-
-    async def send(self, channel: Channel) -> None:
-        """Sends all of them."""
-        for start in range(0, max(1, len(self.all)), MOST_DESCRIPTORS):
-            part = self.all[start : start + MOST_DESCRIPTORS]
-            left = len(self.all) - start - len(part)
-            await channel.send(
-                "sockets",
-                names=[one.name for one in part],
-                left=left,
-                descriptors=[one.descriptor for one in part],
-            )
-
-    def leave(self) -> None:
-        """Reads no more from them, also with servers that are started from here on."""
-        handed_over = asyncio.Event()
-        for one in self.all:
-            one.handed_over = handed_over
-        for state in self._handed():
-            state.suspend()
-
-    def waiting(self) -> bool:
-        """True while something that was read is still to be delivered."""
-        return any(state.endpoint.backend.waiting for state in self._handed())
-
-    def fullness(self) -> float:
-        """The part of the fullest receive buffer that is taken, from 0 to 1."""
-        return max((fullness(state.endpoint.sock) for state in self._handed()), default=0.0)
-
-    def take_back(self) -> None:
-        """Goes on as if nothing had been."""
-        if self._node.info().state == "running":
-            for state in self._handed():
-                state.resume()
-        for one in self.all:
-            if one.handed_over is not None:
-                one.handed_over.set()
-                one.handed_over = None
-        self.forget()
-
-    def forget(self) -> None:
-        """They are kept no longer than without this. A second time does nothing."""
-        if not self._forgotten:
-            self._forgotten = True
-            inherited.discard(self.all)
-
-
-def _entry(sock: socket.socket) -> Inherited:
-    found = Inherited(os.dup(sock.fileno()), "")
-    found.lent = sock
-    return found

@@ -34,12 +34,16 @@ _PERSONAL = (Exit, Invoke)
 
 
 class PreservedMailbox:
-    """What waited at `process`, lane by lane and in order, kept by its parent for the successor."""
+    """What waited at `process`, lane by lane and in order, kept by its parent for the successor.
 
-    __slots__ = ("_lanes", "process")
+    claimed: the successor is being started.
+    """
+
+    __slots__ = ("_lanes", "claimed", "process")
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self.claimed = False
         self._lanes: tuple[list[Entry], ...] = ([], [], [], [])
 
     def __len__(self) -> int:

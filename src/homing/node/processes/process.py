@@ -339,6 +339,14 @@ class Process(Activity):
             if mailbox is not None:
                 mailbox.give_up()
 
+    def forget_unclaimed(self) -> bool:
+        """The node stops: no child that has ended gets a successor, but for those that are being started already.
+        Returns True if something waited for one."""
+        unclaimed = [child for child, mailbox in (self.preserved_mailboxes or {}).items() if not mailbox.claimed]
+        for child in unclaimed:
+            self.forget_preserved(child)
+        return bool(unclaimed)
+
     def release(self) -> None:
         for child in tuple(self.preserved_mailboxes or ()):
             self.forget_preserved(child)

@@ -92,6 +92,9 @@ async def _spawn(
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
     process.application = application if parent is None else parent.application
+    kept = (parent.preserved_mailboxes or {}).get(previous) if parent is not None and previous is not None else None
+    if kept is not None:
+        kept.claimed = True
     try:
         if name is not None:
             core.registry.register_name(name, process)
@@ -109,6 +112,8 @@ async def _spawn(
             core.links.unlink(parent, process.id)  # the parent is told by what is raised here
         await process.fail_init(as_reason(error))
         _keep_for_next(parent, process, previous)
+        if kept is not None:
+            kept.claimed = False
         raise
     if parent is not None and parent.preserved_mailboxes and previous in parent.preserved_mailboxes:
         parent.preserved_mailboxes.pop(previous).hand_to(process)

@@ -1,0 +1,155 @@
+"""The sockets that a predecessor hands over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+from ...datagram import Endpoint
+from ...datagram.sockets import inherited
+from ...datagram.sockets.inherited import Inherited
+from ...datagram.sockets.kernel import fullness
+from ...datagram.sockets.snapshot import Snapshot
+from ...gen import BadOption
+from ...node import Node
+from ...node.node import internals
+from ..udp_server.server import UDPServer, state_of
+from ..udp_server.state import ServerState
+from .channel import MOST_DESCRIPTORS, Channel
+from .descriptors import check_room
+
+_MOST_DROPS = 1000
+"""Sockets of which the successor can be told how many datagrams the kernel has dropped: a message holds no more. If it
+is more of them, it looks itself, some moments later."""
+
+
+class HandedSockets:
+    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
+    are kept open meanwhile, so that a server that is started anew finds its own again: its address is in use.
+
+    Raises `NotAllowed` if there are not enough descriptors for that.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        own = [endpoint.sock for endpoint in self._open() if inherited.lender_of(endpoint.sock) is None]
+        kept = inherited.kept()
+        check_room(len(kept) + len(own), len(own), "handing over")
+        self.all = [*kept, *_entries(own)]
+        inherited.keep(self.all)
+        self._snapshots: dict[Inherited, Snapshot] = {}
+        self._forgotten = False
+
+    def _servers(self) -> list[ServerState]:
+        metas = internals(self._node).core.metas.values()
+        return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
+
+    def _open(self) -> list[Endpoint]:
+        """Those of the servers that are open, but none of a test's network that only is in this program."""
+        endpoints = [endpoint for state in self._servers() for endpoint in state.endpoints]
+        return [one for one in endpoints if not one.closed and isinstance(one.sock, socket.socket)]
+
+    def _handed(self) -> list[Endpoint]:
+        """Those that have one of these sockets now."""
+        lent = [one.lent for one in self.all]
+        return [endpoint for endpoint in self._open() if endpoint.sock in lent]
+
+    def _handed_servers(self) -> list[ServerState]:
+        handed = self._handed()
+        return [state for state in self._servers() if any(endpoint in handed for endpoint in state.endpoints)]
+
+    async def send(self, channel: Channel) -> None:
+        """Sends all of them."""
+        for start in range(0, max(1, len(self.all)), MOST_DESCRIPTORS):
+            part = self.all[start : start + MOST_DESCRIPTORS]
+            await channel.send(
+                "sockets",
+                names=[one.name for one in part],
+                left=len(self.all) - start - len(part),
+                descriptors=[one.descriptor for one in part],
+            )
+
+    def leave(self) -> None:
+        """Reads no more from them, also with servers that are started from here on."""
+        options = {endpoint.sock: state.options for state in self._servers() for endpoint in state.endpoints}
+        for one in self.all:
+            with one.borrowed() as sock:
+                self._snapshots[one] = Snapshot(sock, None if one.lent is None else options.get(one.lent))
+        handed_over = asyncio.Event()
+        for one in self.all:
+            one.handed_over = handed_over
+        for state in self._handed_servers():
+            state.suspend()
+
+    def freeze(self) -> dict[str, int] | None:
+        """Counts no more of what the kernel drops. Returns how many datagrams it has dropped at each socket so far, by
+        the number of the socket, where it is more than none; None if these are too many to tell."""
+        totals = {}
+        for endpoint in self._handed():
+            endpoint.kernel.freeze(True)
+            totals[endpoint.sock] = endpoint.kernel.total_drops() or 0
+        drops = [one.counted if one.lent is None else totals.get(one.lent, one.counted) for one in self.all]
+        found = {str(number): dropped for number, dropped in enumerate(drops) if dropped}
+        return found if len(found) <= _MOST_DROPS else None
+
+    def waiting(self) -> bool:
+        """True while something that was read is still to be delivered."""
+        return any(endpoint.backend.waiting for endpoint in self._handed())
+
+    def fullness(self) -> float:
+        """The part of the fullest receive buffer that is taken, from 0 to 1."""
+        return max((fullness(endpoint.sock) for endpoint in self._handed()), default=0.0)
+
+    def take_back(self) -> None:
+        """Goes on as if nothing had been. What the successor has set is restored."""
+        for one in self.all:
+            self._restore(one)
+        for endpoint in self._handed():
+            endpoint.kernel.freeze(False)
+            endpoint.join_again()
+        for one in self.all:
+            if one.handed_over is not None:
+                self._take_effect(one)
+                one.handed_over.set()
+                one.handed_over = None
+        if self._node.info().state == "running":
+            for state in self._handed_servers():
+                state.resume()
+        self.forget()
+
+    def _restore(self, one: Inherited) -> None:
+        snapshot = self._snapshots.pop(one, None)
+        if snapshot is not None:
+            try:
+                with one.borrowed() as sock:
+                    snapshot.restore(sock)
+            except (OSError, BadOption) as error:
+                self._node.log.error("%s is not as it was before a successor has changed it: %s", one, error)
+
+    def _take_effect(self, one: Inherited) -> None:
+        """A server that was started meanwhile has the socket."""
+        try:
+            one.take_effect()
+        except (OSError, BadOption) as error:
+            self._node.log.error("%s is not as its server asks for: %s", one, error)
+
+    def forget(self) -> None:
+        """They are kept no longer than without this. A second time does nothing."""
+        if not self._forgotten:
+            self._forgotten = True
+            inherited.discard(self.all)
+
+
+def _entries(sockets: list[socket.socket]) -> list[Inherited]:
+    """Duplicates of these. Raises `OSError`; then none is left open."""
+    found: list[Inherited] = []
+    try:
+        for sock in sockets:
+            found.append(Inherited(os.dup(sock.fileno()), ""))
+            found[-1].lent = sock
+    except OSError:
+        for one in found:
+            one.close()
+        raise
+    return found
