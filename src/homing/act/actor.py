@@ -211,13 +211,13 @@ class Actor(ProcessBehavior):
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(check_address(pid, PID, "a PID")).put_runtime(exit_signal(process.id, cause), 2)
+        self._find(check_address(pid, PID, "a PID")).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
         `MetaTerminated`."""
         cause = as_reason(reason)
-        self._meta(alias).put_runtime(Exit(self._process.id, cause, None), 1)
+        self._meta(alias).put_exit(Exit(self._process.id, cause, None), 1)
 
     def _meta(self, alias: Alias) -> MetaRunner:
         target = self._find(check_address(alias, Alias, "an Alias"))

@@ -120,6 +120,10 @@ class Core:
         self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again
         posted = self._posted
         for _ in range(len(posted)):
+            if not self.scheduler.may_go_on():  # what comes from threads must not hold the loop either
+                self._wake_posted = True
+                self.loop.call_soon(self._run_posted)
+                return
             function, args = posted.popleft()
             try:
                 function(*args)

@@ -73,7 +73,7 @@ class Stopping:
             for meta in tuple(core.metas.values()):
                 self._drain(meta)
             started, half = core.loop.time(), self._time_left() / 2
-            while self.busy() and self._time_left() > 0 and core.loop.time() - started < half:
+            while await self.busy() and self._time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
             soft = core.loop.time() + self._time_left() * 3 / 4
             for application in core.applications.last_started_first():
@@ -85,20 +85,23 @@ class Stopping:
             await self._until(lambda: not core.processes)
             for meta in tuple(core.metas.values()):
                 meta.end(TerminateShutdown())  # it has outlived its owner
-            return not await self._kill_rest()
+            killed = await self._kill_rest()
+            while core.scheduler.works:
+                await asyncio.sleep(0)  # everybody is told before it has stopped
+            return not killed
         finally:
             self.state = "stopped"
             for callback in self.on_stopped:
                 callback()
             self._stopped.set()
 
-    def busy(self) -> bool:
+    async def busy(self) -> bool:
         """True while something runs, or waits to be handled or to be sent."""
-        activities = (*self._core.processes.values(), *self._core.metas.values())
-        return any(
-            activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused
-            for activity in activities
-        ) or not all(self._drained(meta) for meta in self._core.metas.values())
+        for activity in (*self._core.processes.values(), *self._core.metas.values()):
+            if activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused:
+                return True
+            await self._core.scheduler.breathe()
+        return not all(self._drained(meta) for meta in tuple(self._core.metas.values()))
 
     def _drain(self, meta: MetaRunner) -> None:
         try:
@@ -132,7 +135,7 @@ class Stopping:
             return
         self._told.add(process)
         # it is sent in the parent's name: an exit signal of the parent cannot be trapped
-        process.put_runtime(exit_signal(process.parent, TerminateShutdown()), 2)
+        process.put_exit(exit_signal(process.parent, TerminateShutdown()))
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
     async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
@@ -151,6 +154,7 @@ class Stopping:
         for process in rest:
             core.log.warning("stop: %r did not end in time and is killed", process)
             process.kill()
+            await core.scheduler.breathe(wakes=True)
         if core.processes or core.metas:
             self._deadline = core.loop.time() + KILL_TIMEOUT
             await self._until(lambda: not core.processes and not core.metas)

@@ -16,15 +16,17 @@ RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 class Slot:
     """One worker's place, and its account over all who have had it.
 
+    number: its place among those that get messages, which stays the same: the last added leaves first.
     worker: who has it now, or had it last.
     leaving: it gets no more messages: whoever has it works off what waits there and ends.
     timer: starts the next try.
     """
 
-    __slots__ = ("_handled", "_letters", "_retry", "leaving", "pool", "restarts", "timer", "worker")
+    __slots__ = ("_handled", "_letters", "_retry", "leaving", "number", "pool", "restarts", "timer", "worker")
 
-    def __init__(self, pool: Process, worker: Process) -> None:
+    def __init__(self, pool: Process, worker: Process, number: int) -> None:
         self.pool = pool
+        self.number = number
         self.worker = worker
         self.leaving = False
         self.timer: Any = None

@@ -26,6 +26,9 @@ cdef class Lane:
     cpdef extend(self, entries)
     cpdef clear(self)
 
+    @cython.locals(taken=Lane)
+    cpdef take_all(self)
+
     @cython.locals(at=Py_ssize_t)
     cdef _store(self, Py_ssize_t place, entry)
 

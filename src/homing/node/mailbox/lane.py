@@ -101,6 +101,13 @@ class Lane:
         self._size = _FIRST
         self._ring = [None] * (2 * _FIRST)
 
+    def take_all(self) -> Lane:
+        """Takes all entries out, as a lane of their own."""
+        taken = Lane()
+        taken._ring, taken._size, taken._head, taken._count = self._ring, self._size, self._head, self._count
+        self.clear()
+        return taken
+
     def _store(self, place: int, entry: Any) -> None:
         at = 2 * place
         if type(entry) is tuple:
@@ -137,6 +144,15 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
             kept.append(entry)
     lane.extendleft(reversed(kept))
     return dropped
+
+
+def take_all(lane: Any) -> Any:
+    """Takes all entries out of `lane`, as a lane of their own."""
+    if COMPILED:
+        return lane.take_all()
+    taken = lane.copy()
+    lane.clear()
+    return taken
 
 
 COMPILED = not __file__.endswith(".py")

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from ...gen import MailboxInfo
-from .lane import make_lane
+from .lane import make_lane, take_all
 
 LOG_LANE_LIMIT = 10_000
 """Log records that wait for a log receiver at most; more are dropped and counted (`dropped_log`). Not measured:
 a burst of a second at the rate at which a Python program can log."""
+
+_number = count()
+"""Tells drain callbacks of the same mark apart: the first to wait is called first."""
 
 Entry = Any
 """What lies in a lane: the plain tuple (sender, message), or an envelope with a `handle` method."""
@@ -29,7 +34,9 @@ class Mailbox:
     paused: the owner takes nothing from the main lane now (a pool whose workers are all full).
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
-    drain_callbacks: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
+    drain_callbacks: a heap of (minus the low-water mark, number, callback), each called once when the main lane has
+        drained to its mark: the first in it is due first.
+    end_callbacks: each is called once when the owner has ended.
     """
 
     __slots__ = (
@@ -37,6 +44,7 @@ class Mailbox:
         "dropped_log",
         "dropped_newest",
         "dropped_oldest",
+        "end_callbacks",
         "guarded",
         "limit",
         "logs",
@@ -58,7 +66,8 @@ class Mailbox:
         self.guarded = True
         self.paused = False
         self.scheduled = True
-        self.drain_callbacks: list[tuple[int, Callable[[], None]]] | None = None
+        self.drain_callbacks: list[tuple[int, int, Callable[[], None]]] | None = None
+        self.end_callbacks: list[Callable[[], None]] | None = None
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -125,35 +134,39 @@ class Mailbox:
 
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once when the owner has ended."""
-        self.when_drained(-1, callback)  # no lane is ever that empty
+        if self.end_callbacks is None:
+            self.end_callbacks = []
+        self.end_callbacks.append(callback)
 
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
         if self.drain_callbacks is None:
             self.drain_callbacks = []
-        self.drain_callbacks.append((low, callback))
+        heappush(self.drain_callbacks, (-low, next(_number), callback))
 
-    def run_drain_callbacks(self, *, ended: bool = False) -> None:
-        """Runs the callbacks whose mark is reached; all of them if the owner has `ended`."""
+    def run_drain_callbacks(self) -> None:
+        """Runs the callbacks whose mark is reached. The others cost nothing, however many they are."""
         callbacks = self.drain_callbacks
         if callbacks is None:
             return
         waiting = len(self.main) if self.main else 0
-        due = [callback for low, callback in callbacks if ended or waiting <= low]
-        self.drain_callbacks = [] if ended else [pair for pair in callbacks if waiting > pair[0]]
-        if not self.drain_callbacks:
+        due = []
+        while callbacks and waiting <= -callbacks[0][0]:
+            due.append(heappop(callbacks)[2])
+        if not callbacks:
             self.drain_callbacks = None
         for callback in due:
             callback()
 
-    def discard(self) -> None:
-        """Drops all that waits, also from a turn that is going on. Pooled buffers in it go back to their pool with the
-        messages."""
+    def take_lanes(self) -> list[deque[Entry]]:
+        """Takes all that waits, also from a turn that is going on."""
+        taken = []
         for lane in (self.urgent, self.system, self.main, self.logs):
-            if lane is not None:
-                lane.clear()
+            if lane:
+                taken.append(take_all(lane))
         self.urgent = self.system = self.main = self.logs = None
         self.guarded = True
+        return taken
 
     def mailbox_info(self) -> MailboxInfo:
         """How many messages wait in each lane."""

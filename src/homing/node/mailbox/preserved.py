@@ -7,6 +7,7 @@ gets is a dead letter: counted, and sent to `ProcessOptions.dead_letters`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -87,15 +88,17 @@ class PreservedMailbox:
                     _move(entry, successor)
                 entries.clear()
 
-    def give_up(self) -> None:
-        """There is no successor: all of it becomes dead letters."""
+    def give_up(self) -> Iterator[object]:
+        """There is no successor: all of it becomes dead letters, step by step."""
         process = self.process
         reason = process.reason or TerminateKill()
-        for lane in self._lanes:
-            for entry in lane:
-                send_dead_letter(process, entry, reason, in_hand=False)
-            lane.clear()
-        process.core.calls.callee_gone(process, reason)
+        lanes, self._lanes = self._lanes, ([], [], [], [])
+        for lane in lanes:
+            lane.reverse()
+            while lane:
+                send_dead_letter(process, lane.pop(), reason, in_hand=False)
+                yield None
+        yield from process.core.calls.callee_gone(process, reason)
 
 
 def _outlives(entry: Entry) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -17,10 +17,9 @@ from ...gen import (
 )
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
+from ..scheduling.scheduler import WAKES
 from .delivery import checked, split_address
 from .waiter import Waiter
-
-_NUMBER = attrgetter("ref")
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -138,12 +137,20 @@ class Calls:
         if waiter is not None:
             waiter.move(callee)
 
-    def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
-        """Fails every open call to `callee`, at once, the oldest first; but those `spared` go to a successor."""
-        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
+    def callee_gone(self, callee: Activity, reason: Exception, spared: Iterable[Ref] | None = None) -> Iterator[object]:
+        """Fails every open call to `callee`, at once, step by step, the oldest first; but those `spared` go to a
+        successor."""
         waiters, callee.pending = callee.pending, None
-        for waiter in sorted(waiters or (), key=_NUMBER):
-            if spared and waiter.ref in spared:
-                waiter.move(callee)
-            elif self._open.pop(waiter.ref, None) is not None:
+        if waiters and spared is not None:
+            callee.pending = {
+                waiter: waiters.pop(waiter) for ref in spared if (waiter := self._open.get(ref)) in waiters
+            }
+        return self._fail_all(callee, waiters, reason) if waiters else iter(())
+
+    def _fail_all(self, callee: Activity, waiters: dict[Waiter, None], reason: Exception) -> Iterator[object]:
+        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
+        for waiter in waiters:
+            # else it was forwarded, or has timed out, while the others were told
+            if waiter.callee is callee and self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))
+                yield WAKES

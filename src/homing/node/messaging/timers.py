@@ -6,7 +6,7 @@ import asyncio
 from math import floor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...gen import CancelTimer, DeliveryError, MetaTerminated, ProcessTerminated, Target
+from ...gen import CancelTimer, DeliveryError, MetaTerminated, ProcessState, ProcessTerminated, Target
 from ...gen.options import check_seconds
 from ..processes.thread_bridge import run_on_loop
 
@@ -60,6 +60,8 @@ class Timer:
             self._owner.timers.discard(self)
 
     def _fire(self) -> None:
+        if self._owner.state is ProcessState.TERMINATED:  # one of many, which are cancelled step by step
+            return
         if self._period:
             # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
             now = self._core.loop.time()

@@ -63,8 +63,8 @@ class Waiter(InlineRequest):
         """The caller waits from here on."""
         callee, caller = self.callee, self.caller
         if callee.pending is None:
-            callee.pending = set()
-        callee.pending.add(self)
+            callee.pending = {}
+        callee.pending[self] = None
         if caller is not None:
             caller.open_calls += 1
             if caller.state is _RUNNING:
@@ -91,7 +91,7 @@ class Waiter(InlineRequest):
         """The caller waits no more."""
         caller = self.caller
         if self.callee.pending is not None:
-            self.callee.pending.discard(self)
+            self.callee.pending.pop(self, None)
         if caller is not None:
             caller.open_calls -= 1
             if caller.open_calls == 0 and caller.state is _WAIT:
@@ -100,11 +100,11 @@ class Waiter(InlineRequest):
     def move(self, callee: Activity) -> None:
         """The request was forwarded: from now on it fails if `callee` ends."""
         if self.callee.pending is not None:
-            self.callee.pending.discard(self)
+            self.callee.pending.pop(self, None)
         self.callee = callee
         if callee.pending is None:
-            callee.pending = set()
-        callee.pending.add(self)
+            callee.pending = {}
+        callee.pending[self] = None
 
     def take(self) -> Any:
         """The answer. Raises the error."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -323,9 +323,13 @@ class MetaRunner(Activity):
         self.core.metas.pop(self.id, None)
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
-        self.core.calls.callee_gone(self, reason)
-        self.core.links.subject_gone(self.id, self.owner.id, reason)
-        self.release()
+        self.scheduler.run_in_portions(self._take_leave(reason))
+
+    def _take_leave(self, reason: Exception) -> Iterator[object]:
+        """The steps in which everybody is told: as many as there are to be told."""
+        yield from self.core.calls.callee_gone(self, reason)
+        yield from self.core.links.subject_gone(self.id, self.owner.id, reason)
+        yield from self.release()
         self.core.changed()
 
     def info(self) -> MetaInfo:

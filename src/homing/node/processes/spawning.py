@@ -84,6 +84,8 @@ async def spawn(
     if parent is not None and parent.preserved_mailboxes and previous in parent.preserved_mailboxes:
         parent.preserved_mailboxes.pop(previous).hand_to(process)
     process.start()
+    if not core.scheduler.may_go_on():
+        await asyncio.sleep(0)  # a loop that spawns many, none of whose `init` waits, would hold the event loop
     return process.id
 
 

@@ -18,7 +18,7 @@ cdef class Activity(Mailbox):
     cdef public object state
     cdef public object task
     cdef public dict routes
-    cdef public set pending
+    cdef public dict pending
     cdef public set timers
     cdef public bint forwards
     cdef public Py_ssize_t handled

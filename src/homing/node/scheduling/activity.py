@@ -8,13 +8,13 @@ waits until the callback is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
-from ..mailbox.envelope import ExitSignal, is_coroutine, is_message
+from ..mailbox.envelope import Exit, ExitSignal, is_coroutine, is_message
 from ..mailbox.lane import COMPILED
 from ..mailbox.mailbox import Entry, Mailbox
 from .stepping import stepped
@@ -90,7 +90,7 @@ class Activity(Mailbox):
         self.running_time = 0.0
         self.stalls = 0
         self.started_at = perf_counter()
-        self.pending: set[Waiter] | None = None
+        self.pending: dict[Waiter, None] | None = None
         self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
@@ -344,25 +344,46 @@ class Activity(Mailbox):
             if not self.scheduled:
                 self.scheduler.schedule(self)
 
+    def put_exit(self, signal: Exit, priority: int = 2) -> None:
+        """As `put_runtime`, of an exit signal. Who ends by it does so when those that work have had their turn: they
+        may be many."""
+        if self.alive:
+            self.put(signal, priority)
+            if self.scheduled:
+                return
+            if self.traps_exit(signal.sender):
+                self.scheduler.schedule(self)
+            else:
+                self.scheduler.schedule_end(self)
+
     def own(self, timer: Cancellable) -> None:
         """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
         if self.timers is None:
             self.timers = set()
         self.timers.add(timer)
 
-    def discard(self) -> None:
-        for lane in (self.urgent, self.system, self.main):
-            if lane:
-                self.core.discarded += sum(map(is_message, lane))
-        super().discard()
+    def discard(self) -> Iterator[None]:
+        """Drops all that waits, also from a turn that is going on, and counts the messages among it, step by step.
+        Pooled buffers in them go back to their pool with the messages."""
+        lanes = self.take_lanes()
+        for lane in lanes:
+            while lane:
+                self.core.discarded += is_message(lane.popleft())
+                yield None
 
-    def release(self) -> None:
-        """Frees what an activity that has ended holds: timers, waiting messages, callers, drain callbacks."""
+    def release(self) -> Iterator[object]:
+        """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
+        be many."""
         self.hand = None
-        for timer in tuple(self.timers or ()):
-            timer.cancel()
-        self.discard()
-        self.run_drain_callbacks(ended=True)
+        yield from self.discard()
+        while self.timers:
+            self.timers.pop().cancel()
+            yield None
+        callbacks = [callback for _, _, callback in sorted(self.drain_callbacks or ())] + (self.end_callbacks or [])
+        self.drain_callbacks = self.end_callbacks = None
+        for callback in callbacks:
+            callback()
+            yield None
 
 
 def forget_frames(error: BaseException | None) -> None:

@@ -14,6 +14,8 @@ cdef class InlineRequest:
 cdef class Scheduler:
     cdef public object loop
     cdef public Lane ready
+    cdef public Lane leaving
+    cdef public Lane works
     cdef public object context
     cdef public bint armed
     cdef public Py_ssize_t turn_messages
@@ -27,8 +29,23 @@ cdef class Scheduler:
     cdef Py_ssize_t _depth
     cdef double _end
     cdef double _inline_end
+    cdef double _portion_end
+    cdef Py_ssize_t _portion_woken
+    cdef Py_ssize_t _woken
 
     cpdef schedule(self, Activity activity)
+    cpdef schedule_end(self, Activity activity)
+    cpdef run_in_portions(self, work)
+    cpdef _arm(self)
+
+    @cython.locals(number=Py_ssize_t, now=double, end=double)
+    cpdef bint _goes_on(self, work) except -1
+
+    @cython.locals(now=double)
+    cpdef bint may_go_on(self) except -1
+
+    @cython.locals(activity=Activity, now=double, later=double, end=double, share=double)
+    cpdef double _run_others(self, double now, double end) except? -1
 
     @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)
     cpdef run_for(self, Activity activity, function, argument, bint charged=*)
