@@ -10,7 +10,7 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized lint bench clean
+.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized fuzz lint bench clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-interpreted  only without them'
 	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
+	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
 	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
 $(BIN)/python:
@@ -74,6 +75,7 @@ test-interpreted: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	HOMING_THOROUGH=1 $(BIN)/pytest --run=slow -m 'slow or thorough' $(if $(ARGS),--partial $(ARGS))
+	$(if $(ARGS),,@if command -v gcc >/dev/null; then $(MAKE) --no-print-directory fuzz; else echo 'no gcc: not fuzzed'; fi)
 
 # A copy of the package, so that the one in use stays what it is. Python's own allocator would hide its objects from the
 # sanitizer, and what the interpreter still holds at its end is no leak of ours.
@@ -82,14 +84,24 @@ SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PYTHONPATH=$(abspath $(SANITIZED))/src
 
-test-sanitized: $(VENV)/.dev
+FUZZ = tests/datagram/backend/test_hostile_kernel.py
+SECONDS = 300
+
+test-sanitized: build-sanitized
+	export $(SANITIZERS) HOMING_FUZZ_SECONDS=30 && $(call run,sanitized,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
+
+# A seed of its own each time; a case that fails says its number, which repeats it.
+fuzz: build-sanitized
+	export $(SANITIZERS) HOMING_FUZZ_SECONDS=$(SECONDS) HOMING_FUZZ_SEED=$$(shuf -i 1-1000000 -n 1) && \
+	$(BIN)/pytest -q -n 2 --run=sanitized --partial $(FUZZ)
+
+build-sanitized: $(VENV)/.dev
 	rm -rf $(SANITIZED)
 	mkdir -p $(SANITIZED)
 	cp -rp src setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	find $(SANITIZED) -name '*.so' -delete
 	mkdir $(SANITIZED)/build && cp -rp build/cython $(SANITIZED)/build # with their times: none is translated again
 	cd $(SANITIZED) && CC=gcc HOMING_SANITIZE=1 $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
-	export $(SANITIZERS) && $(call run,sanitized,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

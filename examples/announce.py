@@ -31,7 +31,7 @@ class Announcer(act.Actor):
 
     def handle_message(self, sender, message):
         if isinstance(message, meta.MessageUDP):
-            if len(self.listeners) >= MOST_LISTENERS:
+            if len(self.listeners) >= MOST_LISTENERS or message.addr in self.listeners:
                 return
             self.listeners[message.addr] = None
             print(len(self.listeners), "listening", flush=True)

@@ -12,12 +12,13 @@ from homing import act, meta
 
 class Echo(act.Actor):
     async def init(self, port):
-        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port))
+        options = meta.UDPServerOptions(host="127.0.0.1", port=port, reply_guard=meta.ReplyGuard())
+        server = meta.create_udp_server(options)
         await self.spawn_meta(server)
         print("listening on port", server.local_address[1], flush=True)
 
     def handle_message(self, sender, message):
-        if not message.data.startswith(b"OK: "):  # an answer: two servers that answer each other do so for ever
+        if not message.data.startswith(b"OK: "):  # an answer is not answered
             self.send(message.id, message.reply(b"OK: " + message.data))
 
 

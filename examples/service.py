@@ -17,7 +17,7 @@ class Counter(act.Actor):
     """Answers with the number of words."""
 
     def handle_message(self, sender, message):
-        if not message.data.endswith(b" words\n"):  # an answer: two servers that answer each other do so for ever
+        if not message.data.endswith(b" words\n"):  # an answer is not answered
             self.send(message.id, message.reply(b"%d words\n" % len(message.data.split())))
 
 
@@ -31,7 +31,13 @@ class Listener(act.Actor):
 
     async def init(self):
         port = int(self.env["port"])
-        options = meta.UDPServerOptions(host="127.0.0.1", port=port, process="counters", receive_buffer=1024 * 1024)
+        options = meta.UDPServerOptions(
+            host="127.0.0.1",
+            port=port,
+            process="counters",
+            receive_buffer=1024 * 1024,
+            reply_guard=meta.ReplyGuard(),  # neither a loop of two servers nor a flood by forged questions
+        )
         server = meta.create_udp_server(options)
         await self.spawn_meta(server)
         print("listening on port", server.local_address[1], flush=True)

@@ -11,7 +11,7 @@ from statistics import median
 import homing
 from homing import act, gen, meta
 
-MOST_NAMES, LONGEST_NAME = 10_000, 200  # of each type: who invents names shall not fill the memory
+MOST_NAMES, LONGEST_NAME, MOST_TIMES = 10_000, 200, 10_000  # who sends a lot shall not fill the memory
 
 
 class Statsd(act.Actor):
@@ -45,8 +45,8 @@ class Statsd(act.Actor):
             series[name] = series.get(name, 0) + value
         elif series is self.gauges:
             series[name] = value
-        else:
-            series.setdefault(name, []).append(value)
+        elif len(series.setdefault(name, [])) < MOST_TIMES:  # the median of so many is good enough
+            series[name].append(value)
 
     def flush(self):
         timers = {name: {"count": len(values), "median": median(values)} for name, values in self.timers.items()}

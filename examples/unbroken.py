@@ -17,8 +17,9 @@ QUESTIONS, KILLS = 1000, 20
 
 class Answerer(act.Actor):
     async def init(self, port):
-        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port, linger=10.0))
-        await self.spawn_meta(server)
+        guard = meta.ReplyGuard(burst=QUESTIONS)  # all of them come from one address
+        options = meta.UDPServerOptions(host="127.0.0.1", port=port, linger=10.0, reply_guard=guard)
+        await self.spawn_meta(meta.create_udp_server(options))
 
     async def handle_message(self, sender, message):
         await asyncio.sleep(0.001)  # here it is killed
@@ -54,7 +55,9 @@ class Client(act.Actor):
             self.send(self.udp, meta.MessageUDP(None, self.server, b"%d" % number))
 
     def handle_message(self, sender, message):
-        kind, number = message.data.split()
+        kind, _, number = message.data.partition(b" ")
+        if message.addr != self.server or not number.isdigit():
+            return  # from somebody else
         (self.answers if kind == b"answer" else self.sorry).append(int(number))
         self.ask()
         if len(self.answers) + len(self.sorry) == QUESTIONS:

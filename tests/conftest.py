@@ -12,6 +12,7 @@ import pytest
 
 import homing
 from homing import gen
+from homing.node.logs import Complaints
 
 from .support import Probe, UDPPeer, eventually
 
@@ -46,6 +47,14 @@ def nothing_is_left_behind() -> Iterator[None]:
     if open_descriptors() > before:
         gc.collect()
         assert open_descriptors() <= before, "the test left descriptors open"
+
+
+@pytest.fixture(autouse=True)
+def all_that_is_logged_can_be_shown() -> Iterator[None]:
+    """No log handler raises over a record of the runtime's. A test whose own handlers do sets the number back."""
+    before = Complaints.total
+    yield
+    assert Complaints.total == before, "a log handler raised: see standard error"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ it is imported itself: a callback is declared with the batch that users annotate
 
 FLOORS: dict[str, list[set[str]]] = {
     "datagram": [
-        {"address", "batch", "errors", "failures", "message", "statistics"},
+        {"address", "batch", "columns", "errors", "failures", "message", "statistics"},
         {"policy"},
         {"sockets"},
         {"backend"},
@@ -45,7 +45,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scheduling"},
         {"processes"},
         {"messaging"},
-        {"applications", "core", "node", "start", "stopping", "systemd", "tree"},
+        {"applications", "core", "forks", "node", "start", "stopping", "systemd", "tree"},
     ],
     "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
     "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],
@@ -231,6 +231,16 @@ def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
         if path.relative_to(PACKAGE).parts[0] != "cli":
             roots = {name.split(".")[0] for name in names_imported(path, path.read_text(), typing=False)}
             assert roots - {"homing", "uvloop"} <= sys.stdlib_module_names, path
+
+
+def test_what_is_imported_when_it_is_needed_is_numpy_and_by_one_module() -> None:
+    found = {
+        (module_of(path), ast.unparse(node.args[0]))
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")
+    }
+    assert {call for call in found if not call[0].startswith("cli.")} == {("datagram.columns", "'numpy'")}
 
 
 FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "compile", "__import__", "import_module"}

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from homing.cli import asking, control, main
-
-
-def directories() -> list[Path]:
-    """The directory of the test, and instead of the one in /tmp one below it."""
-    preferred, other = control.directories()
-    return [preferred, preferred.with_name("tmp") / other.name]
-
+from homing.cli import directory, main
 
 if __name__ == "__main__":
-    asking.directories = directories
+    directory.TEMPORARY = Path(os.environ["XDG_RUNTIME_DIR"]) / "tmp"
     main()

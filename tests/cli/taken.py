@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from typing import Any
 
 from homing import act, gen, meta
@@ -90,3 +91,11 @@ class OnlyOnce(Echo):
     async def init(self) -> None:
         await super().init()
         os.close(os.open(self.env["file"], os.O_CREAT | os.O_EXCL))
+
+
+class ChildrenIgnored(OnlyOnce):
+    """The system tells this program nothing of the ends of those that it starts."""
+
+    async def init(self) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        await super().init()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
+import re
 import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ import pytest
 
 import homing
 from homing import act, gen
-from homing.cli import asking, control
-from homing.cli.control import ControlError, NameInUse, open_control
+from homing.cli import asking, control, directory, upgrade
+from homing.cli.control import NameInUse, open_control
+from homing.cli.directory import ControlError
 
 from ..support import DEADLINE, eventually
 from .nodes import files, short_directory
@@ -93,13 +97,94 @@ async def test_a_directory_of_another_user_is_refused(runtime: Path, node: homin
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to somebody else")
 def test_the_runtime_directory_of_another_user_is_not_used(runtime: Path) -> None:
     os.chown(runtime, 12345, 12345)
-    assert control.directories() == [Path("/tmp/homing-0")]
+    assert directory.preferred() is None
 
 
-@pytest.mark.parametrize("value", ["", "relative", "/no/such/directory"])
-def test_without_a_runtime_directory_it_is_in_tmp(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", value)
-    assert control.directories() == [Path(f"/tmp/homing-{os.geteuid()}")]
+# --- where there is no directory of the user's --------------------------------------------------------------
+
+
+@pytest.fixture(params=["", "relative", "/no/such/directory"])
+def temporary(request: pytest.FixtureRequest, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands in for /tmp, and XDG_RUNTIME_DIR names nothing that could be used."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", request.param)
+    monkeypatch.setattr(directory, "TEMPORARY", runtime)
+    return runtime
+
+
+async def test_without_a_runtime_directory_it_is_in_one_of_the_users_in_tmp(temporary: Path, node: homing.Node) -> None:
+    assert directory.directories() == []
+    opened = await open_control(node)
+    (made,) = files(temporary)
+    assert re.fullmatch(rf"homing-{os.geteuid()}-\w{{8}}", made)
+    assert stat.S_IMODE(os.stat(temporary / made).st_mode) == 0o700
+    async with homing.start_node("other@localhost", gen.NodeOptions(handle_signals=False)) as other:
+        assert (await open_control(other)).path.parent == opened.path.parent
+        assert asking.running_nodes().keys() == {node.name, other.name}
+    assert files(temporary) == [made]
+
+
+async def test_what_strangers_make_in_tmp_has_no_effect(temporary: Path, node: homing.Node) -> None:
+    mine = f"homing-{os.geteuid()}"
+    for name in (mine, f"{mine}-", f"{mine}-aaaaaaaa", f"{mine}-zzzzzzzz"):
+        (temporary / name).mkdir()
+        (temporary / name).chmod(0o777)
+        if os.geteuid() == 0:
+            (temporary / name).chmod(0o700)
+            os.chown(temporary / name, 12345, 12345)
+    (temporary / f"{mine}-bbbbbbbb").write_text("")
+    (temporary / f"{mine}-cccccccc").symlink_to(temporary)
+    opened = await open_control(node)
+    assert stat.S_IMODE(os.stat(opened.path.parent).st_mode) == 0o700
+    assert os.stat(opened.path.parent).st_uid == os.geteuid()
+    assert asking.choose(None) == (node.name, opened.path)
+    assert upgrade.offer(node) == ""
+
+
+async def test_two_programs_that_make_a_directory_at_once_use_the_same(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = directory.tempfile.mkdtemp
+
+    def late(prefix: str, dir: Path) -> str:
+        (temporary / f"{prefix}00000000").mkdir(mode=0o700)
+        return str(make(prefix=prefix, dir=dir))
+
+    monkeypatch.setattr(directory.tempfile, "mkdtemp", late)
+    first = temporary / f"homing-{os.geteuid()}-00000000"
+    assert directory.path_of("one@host", "sock") == first / "one@host.sock"
+    assert directory.directories() == [first]
+
+
+async def test_a_node_is_found_where_it_is_though_its_successor_prefers_another_directory(
+    temporary: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await open_control(node)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(temporary))
+    with pytest.raises(NameInUse, match="a node test@localhost runs already"):
+        await open_control(node)
+    assert asking.choose(None) == (node.name, opened.path)
+
+
+async def test_a_tmp_that_is_not_there_is_an_error_that_says_what_to_do(
+    temporary: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "TEMPORARY", temporary / "nowhere")
+    with pytest.raises(ControlError, match="cannot be made: No such file or directory; set XDG_RUNTIME_DIR"):
+        await open_control(node)
+    with pytest.raises(ControlError, match="there is no place for the sockets of test@localhost"):
+        upgrade.take_over(node)
+
+
+def test_no_module_names_a_file_in_tmp_that_others_can_guess() -> None:
+    """The one module that names /tmp at all makes unguessable names there."""
+    package = Path(directory.__file__).parents[1]
+    naming = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for each in ast.walk(ast.parse(path.read_text()))
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and re.match(r"/(var/)?tmp\b", each.value)
+    ]
+    assert naming == ["cli/directory.py"]
 
 
 async def test_a_path_that_is_too_long_for_a_socket_says_what_to_do(runtime: Path) -> None:
@@ -154,10 +239,37 @@ async def test_closing_does_not_remove_what_came_after(runtime: Path, node: homi
 async def test_a_lock_that_another_program_holds_is_waited_for_and_then_named(
     runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "LOCK_TIMEOUT", 0.01)
+    monkeypatch.setattr(directory, "LOCK_TIMEOUT", 0.01)
     make_directory(runtime / "homing")
-    with control.locked(runtime / "homing"), pytest.raises(ControlError, match="another program holds the lock"):
+    with directory.locked(runtime / "homing"), pytest.raises(ControlError, match="another program holds the lock"):
         await open_control(node)
+
+
+async def test_who_waits_for_the_lock_does_not_hold_the_loop(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory.time, "sleep", lambda seconds: pytest.fail("the loop was blocked"))
+    make_directory(runtime / "homing")
+    with directory.locked(runtime / "homing"):
+        opening = asyncio.create_task(open_control(node))
+        await asyncio.sleep(0.01)
+        assert not opening.done()
+    assert "node" in await asked((await opening).path, {"what": "tree"})
+
+
+async def test_a_file_that_cannot_be_removed_at_once_is_removed_when_the_lock_is_free(
+    runtime: Path, node: homing.Node
+) -> None:
+    opened = await open_control(node)
+    with directory.locked(runtime / "homing"):
+        opened.close()
+        assert files(runtime / "homing") == ["test@localhost.sock"]
+    await eventually(lambda: files(runtime / "homing") == [])
+    await eventually(lambda: threading.active_count() == 1 or not removing())
+
+
+def removing() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "_remove_later" in thread.name]
 
 
 async def test_a_node_that_stops_while_it_answers_stops(runtime: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import homing
 from homing import act, gen
 from homing.cli import asking
-from homing.cli.control import ControlError, open_control
+from homing.cli.control import open_control
+from homing.cli.directory import ControlError
 from homing.cli.snapshot import look
 from homing.cli.tree import duration, render
 
@@ -103,7 +104,7 @@ async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
 async def test_where_no_node_runs_it_says_how_one_is_started(runtime: Path) -> None:
     code, out, err = await tree_alone(runtime)
     assert (code, out) == (1, "")
-    assert f"no control socket in {runtime}/homing or {runtime}/tmp/homing-" in err
+    assert f"no control socket in {runtime}/homing or {runtime}/tmp)" in err
     assert "`homing run module:App` starts one" in err
 
 

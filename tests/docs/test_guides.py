@@ -186,6 +186,7 @@ def test_the_reference_has_all_public_names_of_a_class_and_no_others(section: st
         meta.SocketOptions,
         meta.UDPServerOptions,
         meta.RateLimit,
+        meta.ReplyGuard,
         meta.Pacing,
         meta.UDPClientOptions,
         meta.UDPRequest,

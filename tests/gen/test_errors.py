@@ -31,6 +31,7 @@ def test_every_error_derives_from_the_one_root() -> None:
         (gen.InitTimeout("Sink", 0.5), "init_timeout=0.5"),
         (gen.NameTaken("sink", PID), "<n@h.1001>"),
         (gen.NodeTerminated("n@h"), "n@h"),
+        (gen.NodeForked("n@h"), "n@h"),
         (gen.ConnectFailed("peer", 53, OSError(101, "Network is unreachable"), "hint"), "peer:53: Network"),
         (gen.RequestTimeout("peer:53", 3, 3.5), "no reply from peer:53 to 3 attempts within 3.5 s"),
         (gen.RequestTimeout("peer:53", 1, 1.0, (b"one",)), "only 1 reply from"),

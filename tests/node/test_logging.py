@@ -228,7 +228,7 @@ def test_of_too_many_crashes_in_a_second_the_first_are_logged_and_the_number_of_
     crashes = CrashLog(log, most=3)
     for now in (10.0, 10.1, 10.2, 10.3, 10.9, 11.0, 11.1, 13.0):
         crashes.error(now, log, "crash at %s", now, fault=RuntimeError())
-    told = "2 more crashes were not logged, being more than 3 in a second"
+    told = "2 more failures were not logged, being more than 3 in a second, or 8000 characters in the long run"
     assert caplog.messages == [
         "crash at 10.0",
         "crash at 10.1",
@@ -238,3 +238,47 @@ def test_of_too_many_crashes_in_a_second_the_first_are_logged_and_the_number_of_
         "crash at 11.1",
         "crash at 13.0",
     ]
+
+
+def test_crashes_are_bounded_in_characters_at_once_and_in_the_long_run() -> None:
+    """A day of 2,000 crashes a second."""
+    lines: list[str] = []
+
+    class Keeps(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    logger = logging.Logger("apart")
+    logger.addHandler(Keeps())
+    log = logging.LoggerAdapter(logger, {})
+    crashes = CrashLog(log, most=500, burst=100_000, rate=800)
+    fault, count, seconds = RuntimeError("x" * 400), 0, 200
+    for second in range(seconds):
+        for number in range(2000):
+            crashes.error(second + number / 2000, log, "%s crashed", "process", fault=fault)
+            count += 1
+    size = sum(map(len, lines))
+    assert size <= 100_000 + 800 * seconds + 10_000
+    assert size >= 800 * seconds
+    told = sum(int(line.split()[0]) for line in lines if "more failures" in line)
+    logged = sum("crashed" in line for line in lines)
+    crashes.error(1e6, log, "%s crashed", "process", fault=fault)
+    told += int(lines[-2].split()[0])
+    assert logged + told == count
+
+
+def test_an_end_that_is_not_logged_at_this_level_takes_no_room_of_crashes() -> None:
+    lines: list[str] = []
+
+    class Keeps(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger = logging.Logger("apart", logging.ERROR)
+    logger.addHandler(Keeps())
+    log = logging.LoggerAdapter(logger, {})
+    crashes = CrashLog(log, most=1)
+    for _ in range(5):
+        crashes.write(1.0, log, logging.INFO, "ended", ())
+    crashes.error(1.0, log, "crashed", fault=RuntimeError())
+    assert lines == ["crashed"]

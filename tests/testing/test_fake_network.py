@@ -67,10 +67,12 @@ async def test_one_that_is_bound_to_every_address_answers_from_that_which_was_wr
         assert await client.receive() == (b"answer", (host, 53))
 
 
-async def test_the_wildcard_as_a_destination_is_this_machine() -> None:
+async def test_the_wildcard_is_no_destination() -> None:
     network = FakeNetwork(seed=1)
     server, client = network.socket("", 53), network.socket("localhost")
-    client.send(b"x", server.address)
+    with pytest.raises(gen.BadAddress):
+        client.send(b"x", server.address)
+    client.send(b"x", ("127.0.0.1", 53))
     server.send(b"y", (await server.receive())[1])
     assert await client.receive() == (b"y", ("127.0.0.1", 53))
 

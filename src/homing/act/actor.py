@@ -73,6 +73,14 @@ class Actor(ProcessBehavior):
     _runtime_hooks: ClassVar[type[ProcessHooks]] = ActorHooks
     _process: Process
 
+    @property
+    def _here(self) -> Process:
+        """The process, for what belongs to the node's thread. Raises `NotAllowed` on another one, `NodeForked` in a
+        fork."""
+        process = self._process
+        process.core.require_thread()
+        return process
+
     # --- what it is ---------------------------------------------------------------------------------------
 
     @property
@@ -120,17 +128,17 @@ class Actor(ProcessBehavior):
 
     # --- callbacks: what happens where a class does not define them -----------------------------------------
 
-    def handle_message(self, sender: PID, message: Any) -> Result:
+    def handle_message(self, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
         self._warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
-    def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
+    def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
-        self._warn(f"{kind} by name", "unhandled message of type %s to %r from %s", kind, name, sender)
+        self._warn(f"{kind} by name", "unhandled message of type %s to %s from %s", kind, repr(name), sender)
         return None
 
-    def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
+    def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
         kind = type(message).__name__
         self._warn(f"{kind} by alias", "unhandled message of type %s to %s from %s", kind, alias, sender)
         return None
@@ -187,7 +195,7 @@ class Actor(ProcessBehavior):
         The timer ends with this process. If the receiver is gone or full by then, that is counted
         (`NodeInfo.timer_failures`). Raises `BadOption`.
         """
-        self._process.require_alive()
+        self._here.require_alive()
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
@@ -196,7 +204,7 @@ class Actor(ProcessBehavior):
         Ticks are due at start + n * seconds; those missed while the loop was busy are dropped. Ends with this process,
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
-        self._process.require_alive()
+        self._here.require_alive()
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=True)
 
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
@@ -205,13 +213,13 @@ class Actor(ProcessBehavior):
         Raises `NotAllowed` for itself or its parent (raise instead; ask instead), `ProcessUnknown`,
         `ProcessTerminated`.
         """
-        process = self._process
-        if pid in (process.id, process.parent):
+        process = self._here
+        if check_address(pid, PID, "a PID") in (process.id, process.parent):
             raise NotAllowed(
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(check_address(pid, PID, "a PID")).put_exit(exit_signal(process.id, cause))
+        self._find(pid).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
@@ -226,7 +234,7 @@ class Actor(ProcessBehavior):
         return target
 
     def _find(self, address: PID | Alias) -> Activity:
-        return self._process.core.registry.find(address)
+        return self._here.core.registry.find(address)
 
     # --- calls --------------------------------------------------------------------------------------------
 
@@ -251,7 +259,13 @@ class Actor(ProcessBehavior):
         self._process.messages_out += 1
 
     def forward(
-        self, to: Target, message: Any, *, sender: PID, ref: Ref | None = None, priority: MessagePriority = _NORMAL
+        self,
+        to: Target,
+        message: Any,
+        *,
+        sender: PID | Alias,
+        ref: Ref | None = None,
+        priority: MessagePriority = _NORMAL,
     ) -> None:
         """Passes on a message, or with `ref` a request, as if `sender` had sent it to `to`: the answer goes to the
         original caller, who is told at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.
@@ -259,6 +273,7 @@ class Actor(ProcessBehavior):
         Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
         """
         core = self._process.core
+        check_address(sender, PID, "the PID of the sender")
         if ref is None:
             core.delivery.send(sender, to, message, priority)
         else:
@@ -267,11 +282,11 @@ class Actor(ProcessBehavior):
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What that process's `handle_inspect` tells. Passes a full mailbox."""
-        return await self._process.core.calls.inspect(self._process, pid, items, timeout)
+        return await self._here.core.calls.inspect(self._process, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
         """What that meta-process's `handle_inspect` tells. Passes a full mailbox."""
-        return await self._process.core.calls.inspect(self._process, alias, items, timeout)
+        return await self._here.core.calls.inspect(self._process, alias, items, timeout)
 
     # --- children -----------------------------------------------------------------------------------------
 
@@ -286,11 +301,11 @@ class Actor(ProcessBehavior):
 
         Raises what `init` raised, `InitTimeout`, `NameTaken`, `BadOption`, `NodeTerminated`.
         """
-        return await spawn(self._process.core, self._process, behavior, args, name, options)
+        return await spawn(self._here.core, self._process, behavior, args, name, options)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         """Starts a meta-process of this process and gives its alias. If that fails, its `terminate` has run."""
-        return await spawn_meta(self._process.core, self._process, behavior, options)
+        return await spawn_meta(self._here.core, self._process, behavior, options)
 
     def give_meta(self, alias: Alias, pid: PID) -> None:
         """Gives a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
@@ -335,20 +350,20 @@ class Actor(ProcessBehavior):
 
     def register_name(self, name: str) -> None:
         """Registers this process under `name`. Raises `NameTaken`, `NotAllowed` if it has a name, `BadOption`."""
-        self._process.require_alive()
+        self._here.require_alive()
         self._process.core.registry.register_name(name, self._process)
 
     def unregister_name(self) -> None:
         """Gives the name up. Who links to it or monitors it is told `Unregistered`."""
-        self._process.unregister_name()
+        self._here.unregister_name()
 
     def create_alias(self) -> Alias:
         """Gives this process one more address."""
-        return self._process.create_alias()
+        return self._here.create_alias()
 
     def delete_alias(self, alias: Alias) -> None:
         """Takes an alias back. Who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
-        self._process.delete_alias(alias)
+        self._here.delete_alias(alias)
 
     # --- events -------------------------------------------------------------------------------------------
 
@@ -357,12 +372,12 @@ class Actor(ProcessBehavior):
 
         Raises `EventTaken`, `BadOption`.
         """
-        self._process.require_alive()
-        return self._process.core.events.register(self._process, name, EventOptions() if options is None else options)
+        self._here.require_alive()
+        return self._here.core.events.register(self._process, name, EventOptions() if options is None else options)
 
     def unregister_event(self, name: str) -> None:
         """Takes the event back. Who links to it or monitors it is told `Unregistered`. Raises `EventUnknown`."""
-        self._process.core.events.unregister(self._process, name)
+        self._here.core.events.unregister(self._process, name)
 
     def send_event(self, name: str, token: Ref, message: Any) -> int:
         """Publishes `message` to all who are linked to the event or monitor it; each gets it once, in `handle_event`.
@@ -370,6 +385,6 @@ class Actor(ProcessBehavior):
         Gives the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
         Raises `EventUnknown`, and `BadOption` for a wrong token.
         """
-        reached = self._process.core.events.send(name, token, message)
+        reached = self._here.core.events.send(name, token, message)
         self._process.messages_out += reached
         return reached

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ..gen import PID, Alias, BadOption, Event, MessageEvent, NotAllowed, ProcessID, Subject
+from ..gen.foreign import is_a
 
 if TYPE_CHECKING:
     from ..node.processes.process import Process
@@ -18,7 +19,7 @@ S = TypeVar("S")
 
 def check_address(subject: S, kind: type | tuple[type, ...], words: str) -> S:
     """Returns `subject` if it is of that kind. Raises `BadOption`."""
-    if not isinstance(subject, kind):
+    if not is_a(subject, kind):
         raise BadOption("address", subject, f"give {words}")
     return subject
 
@@ -26,7 +27,7 @@ def check_address(subject: S, kind: type | tuple[type, ...], words: str) -> S:
 def add_link(process: Process, subject: Subject) -> list[MessageEvent]:
     """Links `process` to `subject`. Raises as `link` does, and `NotAllowed` if the process has ended."""
     _require_other(process, subject)
-    if isinstance(subject, Event):
+    if is_a(subject, Event):
         return process.core.events.subscribe(process, subject, link=True)
     process.core.links.link(process, subject)
     return []
@@ -35,7 +36,7 @@ def add_link(process: Process, subject: Subject) -> list[MessageEvent]:
 def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
     """Lets `process` monitor `subject`. Raises as `add_link` does."""
     _require_other(process, subject)
-    if isinstance(subject, Event):
+    if is_a(subject, Event):
         return process.core.events.subscribe(process, subject, link=False)
     process.core.links.monitor(process, subject)
     return []
@@ -44,7 +45,7 @@ def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
 def _require_other(process: Process, subject: Subject) -> None:
     """Raises unless the process is alive and the subject is there and not the process itself."""
     process.require_alive()
-    if not isinstance(subject, Event) and process.core.registry.find(subject) is process:
+    if not is_a(subject, Event) and process.core.registry.find(subject) is process:
         raise NotAllowed(f"{process.id} cannot link to or monitor itself")
 
 
@@ -57,23 +58,23 @@ def link(self: Actor, subject: Subject) -> list[MessageEvent]:
 
     Raises `AlreadyLinked`, `NotAllowed` for itself, and the errors of an address that leads nowhere.
     """
-    return add_link(self._process, subject)
+    return add_link(self._here, subject)
 
 
 def monitor(self: Actor, subject: Subject) -> list[MessageEvent]:
     """Monitors a PID, name, alias or event: when that ends, this process gets `gen.MessageDownPID` or its kin.
     For an event: gives what its buffer holds. Raises as `link` does."""
-    return add_monitor(self._process, subject)
+    return add_monitor(self._here, subject)
 
 
 def unlink(self: Actor, subject: Subject) -> bool:
     """Takes a link back. False if there was none."""
-    return self._process.core.links.unlink(self._process, subject)
+    return self._here.core.links.unlink(self._here, subject)
 
 
 def demonitor(self: Actor, subject: Subject) -> bool:
     """Takes a monitor back. False if there was none."""
-    return self._process.core.links.demonitor(self._process, subject)
+    return self._here.core.links.demonitor(self._here, subject)
 
 
 # --- the same for one kind of subject ------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 app           the commands
 run           runs a service (`homing run`); target: loads `module:attribute`; processes: several OS processes of it
-upgrade       `homing run --takeover`: takes over the sockets of a running service, and hands them over
+upgrade       `homing run --takeover`: takes over the sockets of a running service, and hands them over;
+              upgrade_signal: SIGUSR2, which asks for it
 tree          prints what runs on a node (`homing tree`); snapshot: collects what it prints
-control       the control socket of a node; asking: its client
+control       the control socket of a node; asking: its client; directory: where the sockets are
 demo          `homing demo`; load: sends packets to it
 bench         `homing bench`; bench_load: sends packets; bench_homing, bench_bare: the processes that it measures
 logs          log lines on the terminal
@@ -12,9 +13,12 @@ logs          log lines on the terminal
 
 import sys
 
+from . import upgrade_signal
+
 
 def main() -> None:
     """Runs the command line. Without the extra `cli` it says how to get it."""
+    upgrade_signal.hold()
     try:
         from .app import app
     except ModuleNotFoundError as error:

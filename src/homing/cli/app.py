@@ -16,8 +16,8 @@ from .. import __version__, gen
 from ..node import run as run_node
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
-from .control import ControlError
 from .demo import demo as run_demo
+from .directory import ControlError
 from .logs import log_to_stderr
 from .processes import Processes
 from .run import say, serve

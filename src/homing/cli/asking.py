@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .control import LONGEST_ANSWER, ControlError, check_directory, directories, node_names, require_unix_sockets
+from . import directory
+from .control import LONGEST_ANSWER, node_names, require_unix_sockets
+from .directory import ControlError, check_directory, directories, preferred
 
 ANSWER_TIMEOUT = 5.0
 """Seconds that a node may take to answer."""
@@ -25,16 +27,15 @@ class NotOneNode(ControlError):
 def running_nodes() -> dict[str, Path]:
     """The control sockets of this user's nodes on this machine, by node name.
 
-    Raises `ControlError` if none is found and a directory where they could be is not safe. (Another user can make one
-    in /tmp: that must not hide the nodes in the other.)
+    Raises `ControlError` if none is found and a directory where they could be is not safe.
     """
     require_unix_sockets()
     found: dict[str, Path] = {}
     unsafe: ControlError | None = None
-    for directory in reversed(directories()):
+    for place in reversed(directories()):
         try:
-            check_directory(directory)
-            found.update(node_names(directory))
+            check_directory(place)
+            found.update(node_names(place))
         except FileNotFoundError:
             pass  # no node has run yet that would have made it
         except ControlError as error:
@@ -60,7 +61,7 @@ def choose(name: str | None) -> tuple[str, Path]:
 
 def _why_not_one(name: str | None, nodes: dict[str, Path], meant: list[str]) -> str:
     if not nodes:
-        places = " or ".join(map(str, directories()))
+        places = " or ".join(map(str, filter(None, (preferred(), directory.TEMPORARY))))
         return f"no node runs that can be looked at (no control socket in {places}); `homing run module:App` starts one"
     if meant:
         return f"{len(meant)} nodes run; say which one"

@@ -1,33 +1,29 @@
 """The control socket: a running node lets its user's other programs look at it, and do nothing else.
 
-It is a Unix stream socket, `<node name>.sock`, in a directory that belongs to the user and that nobody else can enter:
-`$XDG_RUNTIME_DIR/homing`, else `/tmp/homing-<uid>`. One line of JSON asks, `{"what": "tree"}`, one line answers. What
-comes from it is parsed as JSON and compared with what is known; nothing of it is evaluated. Requests and answers are
-bounded in size, number and time.
+It is a Unix stream socket, `<node name>.sock`, in a directory that belongs to the user and that nobody else can enter
+(`directory`). One line of JSON asks, `{"what": "tree"}`, one line answers. What comes from it is parsed as JSON and
+compared with what is known; nothing of it is evaluated. Requests and answers are bounded in size, number and time.
 
-Rule 1: who makes, probes or removes a socket holds the lock of the directory, so that no two take each other's for a
-stale one.
-Rule 2: a socket at which nobody listens is stale, and is removed by who finds it.
+A socket at which nobody listens is stale, and is removed by who finds it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import stat
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from ..gen import HomingError
+from ..datagram.sockets.forks import close_in_forks
 from ..meta.upgrade.channel import identity_of
 from ..node import Node
+from .directory import ControlError, locked, locked_if_free, locked_on_loop, path_of
 from .snapshot import look
 
 LONGEST_REQUEST = 4096
@@ -42,69 +38,11 @@ REQUEST_TIMEOUT = 5.0
 MOST_CONNECTIONS = 8
 """Requests that are served at once; further ones are closed. Each may hold an answer in memory."""
 
-LOCK_TIMEOUT = 2.0
-"""Seconds to wait for the lock of the directory. It is held for less than a millisecond."""
-
-
-class ControlError(HomingError):
-    """The control socket cannot be opened or asked. The text says why, and what to do."""
-
-
-# --- the directory ----------------------------------------------------------------------------------------
-
 
 def require_unix_sockets() -> None:
     """Raises `ControlError` where there are none."""
     if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
         raise ControlError("this system has no Unix sockets, on which `homing tree` looks at a node")
-
-
-def directories() -> list[Path]:
-    """Where control sockets may be, the preferred one first."""
-    found = []
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(runtime) and _belongs_to_user(runtime):  # with `su` and `sudo` it may be another user's
-        found.append(Path(runtime) / "homing")
-    found.append(Path(f"/tmp/homing-{os.geteuid()}"))  # noqa: S108 - the directory is checked before it is used
-    return found
-
-
-def _belongs_to_user(path: str) -> bool:
-    with suppress(OSError):
-        return os.stat(path).st_uid == os.geteuid()
-    return False
-
-
-def check_directory(path: Path) -> None:
-    """Raises `ControlError` unless `path` is a directory of this user that nobody else can enter."""
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise ControlError(f"{path} is no directory; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
-    if found.st_uid != os.geteuid():
-        raise ControlError(f"{path} belongs to user {found.st_uid}; set XDG_RUNTIME_DIR to a directory of yours")
-    if found.st_mode & 0o077:
-        raise ControlError(f"others can enter {path} (mode {found.st_mode & 0o777:o}); `chmod 700 {path}`")
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Holds the lock of `directory`. Raises `ControlError` if another program does for too long."""
-    import fcntl  # not on Windows
-
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        give_up = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    raise ControlError(f"another program holds the lock of {directory}; `fuser -v` shows it") from None
-                time.sleep(0.001)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def node_names(directory: Path) -> dict[str, Path]:
@@ -154,20 +92,28 @@ class Control:
 
     def close(self) -> None:
         """Closes the socket and removes it. A second time does nothing."""
-        if self._socket.fileno() >= 0:
-            self._remove()
+        if self._socket.fileno() >= 0 and not self._remove(locked_if_free):
+            # a thread waits for the lock: this may be an event loop's. Until then the file stays ours, see `_remove`
+            threading.Thread(target=self._remove_later, args=(self._socket.dup(),)).start()
         if self._server is not None:
             self._server.close()
         self._socket.close()
         for task in self._requests:
             task.cancel()
 
-    def _remove(self) -> None:
-        """While the socket is open its file's number is nobody else's: so this is not that of a node which has come
-        after."""
-        with suppress(OSError, ControlError), locked(self.path.parent):
+    def _remove_later(self, sock: socket.socket) -> None:
+        with sock:
+            self._remove(locked)
+
+    def _remove(self, lock: Callable[[Path], AbstractContextManager[bool | None]]) -> bool:
+        """Removes the file. False: the lock was not free. While the socket is open its file's number is nobody else's:
+        so this is not that of a node which has come after."""
+        with suppress(OSError, ControlError), lock(self.path.parent) as free:
+            if free is False:
+                return False
             if identity_of(self.path) == self._identity:
                 self.path.unlink()
+        return True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -210,27 +156,21 @@ class Control:
         return await look(self._node, children)
 
 
-def path_of(node: str, kind: str) -> Path:
-    """Where a socket of a node is: in the directory that is preferred."""
-    require_unix_sockets()
-    return directories()[0] / f"{quote(node, safe='@')}.{kind}"
-
-
 async def open_control(node: Node, *, replace: bool = False) -> Control:
     """Opens the control socket of a node, for `homing tree`. It closes with the node.
 
     replace: in the place of that of another node of this name, which is being taken over.
     Raises `ControlError` if another node of that name has one, or there is no safe place for it.
     """
-    path = path_of(node.name, "sock")
+    require_unix_sockets()
     try:
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        check_directory(path.parent)
-        sock = _listen(path, node.name, replace)
+        path = path_of(node.name, "sock")
+        async with locked_on_loop(path.parent):
+            sock = _listen(path, node.name, replace)
     except OSError as error:
         why = f"{error.strerror or error}"
         raise ControlError(
-            f"the control socket {path} cannot be made: {why}; set XDG_RUNTIME_DIR to a short path"
+            f"the control socket of {node.name} cannot be made: {why}; set XDG_RUNTIME_DIR to a short path"
         ) from None
     control = Control(node, path, sock)
     node.on_stopped(control.close)
@@ -243,17 +183,17 @@ class NameInUse(ControlError):
 
 
 def _listen(path: Path, name: str, replace: bool) -> socket.socket:
-    with locked(path.parent):
-        if not replace and path.exists() and is_listening(path):
-            raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
-        path.unlink(missing_ok=True)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.bind(str(path))
-            path.chmod(0o600)
-            sock.listen(MOST_CONNECTIONS)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
+    """To be called with the lock of the directory."""
+    if not replace and path.exists() and is_listening(path):
+        raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
+    path.unlink(missing_ok=True)
+    sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), socket.socket.close)
+    try:
+        sock.bind(str(path))
+        path.chmod(0o600)
+        sock.listen(MOST_CONNECTIONS)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
     return sock

@@ -25,8 +25,10 @@ from .load import LoadGenerator, LoadReport
 class _Server(act.Actor):
     """Owns a UDP server. Its `handle_inspect` tells the server's counters."""
 
-    async def init(self, host: str, port: int, process: str | None = None) -> None:
-        self.server = meta.create_udp_server(meta.UDPServerOptions(host=host, port=port, process=process))
+    async def init(self, host: str, port: int, rate: int, process: str | None = None) -> None:
+        guard = meta.ReplyGuard(rate=max(rate, 10), burst=max(rate, 20))  # the load asks from one address
+        options = meta.UDPServerOptions(host=host, port=port, process=process, reply_guard=guard)
+        self.server = meta.create_udp_server(options)
         await self.spawn_meta(self.server)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, Any]:
@@ -75,20 +77,22 @@ class Load(act.Actor):
 class DemoSupervisor(act.Supervisor):
     """Keeps all of it alive."""
 
-    def init(self, host: str, port: int) -> act.SupervisorSpec:
+    def init(self, host: str, port: int, rate: int) -> act.SupervisorSpec:
         second = port + 1 if port else 0
         return act.SupervisorSpec(
             children=(
-                act.ChildSpec(name="echo", behavior=Echo, args=(host, port)),
+                act.ChildSpec(name="echo", behavior=Echo, args=(host, port, rate)),
                 act.ChildSpec(name="workers", behavior=Workers),
-                act.ChildSpec(name="gateway", behavior=_Server, args=(host, second, "workers")),
-            )
+                act.ChildSpec(name="gateway", behavior=_Server, args=(host, second, rate, "workers")),
+            ),
+            intensity=1000,  # "crash" may come from anybody, and as often as he likes: it shall not end the demo
+            backoff=act.Backoff(most=1.0),
         )
 
 
 async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> bool:
     """Runs the demo until Ctrl-C, SIGTERM, or `seconds` (0: no end) have passed. True if it stopped in order."""
-    await node.spawn(DemoSupervisor, host, port, name="supervisor")
+    await node.spawn(DemoSupervisor, host, port, rate, name="supervisor")
     echo = (await node.inspect("echo"))["address"]
     pool = (await node.inspect("gateway"))["address"]
     _print_banner(node, echo, pool)

@@ -9,6 +9,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from . import upgrade_signal
+
 Say = Callable[[str], None]
 
 RESTART_SECONDS = 1.0
@@ -44,7 +46,7 @@ class Processes:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGUSR2, self._no_upgrade)
+        upgrade_signal.call(self._no_upgrade)
         return max(await asyncio.gather(*[self._keep(command) for command in self._commands]))
 
     def stop(self) -> None:

@@ -8,10 +8,11 @@ import traceback
 
 from .. import gen
 from ..node import Node
-from .control import Control, ControlError, NameInUse, open_control
+from .control import Control, NameInUse, open_control
+from .directory import ControlError
 from .snapshot import Snapshot, look
 from .tree import count, number, printable
-from .upgrade import offer, take_over, upgrade_on_signal
+from .upgrade import Upgrade, offer, take_over
 
 MOST_SERVERS = 20
 """UDP servers that the banner lists."""
@@ -26,7 +27,8 @@ async def serve(node: Node, application: gen.Application, control: bool, takeove
     0: it ended in order. 1: it could not be started, it ended abnormally, or something had to be killed.
     """
     stopped = asyncio.create_task(node.wait())
-    starting = _take_over(node, application) if takeover else _start(node, application, control)
+    upgrade = Upgrade(node)
+    starting = _take_over(node, application, upgrade) if takeover else _start(node, application, control, upgrade)
     start = asyncio.create_task(starting)
     await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not start.done():  # an `init` may take longer than the stop was given
@@ -47,23 +49,22 @@ async def serve(node: Node, application: gen.Application, control: bool, takeove
     return _ended(name, await ended, by_itself, clean)
 
 
-async def _start(node: Node, application: gen.Application, control: bool) -> tuple[str, str]:
+async def _start(node: Node, application: gen.Application, control: bool, upgrade: Upgrade) -> tuple[str, str]:
     """Gives the application's name, and where the control socket is."""
     where = await _open_control(node) if control else "off (--no-control)"
     name = await _start_application(node, application)
-    if control:
-        offer(node)
+    upgrade.refusal = offer(node) if control else "--no-control keeps successors from taking over"
     return name, where
 
 
-async def _take_over(node: Node, application: gen.Application) -> tuple[str, str]:
+async def _take_over(node: Node, application: gen.Application, upgrade: Upgrade) -> tuple[str, str]:
     """As `_start`, in the place of the node of this name that runs. Where none does, just so."""
     async with take_over(node) as taken:
         where = "" if taken.predecessor else await _open_control(node)
         name = await _start_application(node, application)
     if taken.predecessor:
         where = await _open_control(node, replace=True)
-    upgrade_on_signal(node)
+    upgrade.refusal = ""
     return name, where
 
 

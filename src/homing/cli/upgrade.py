@@ -9,89 +9,126 @@ import asyncio
 import os
 import signal
 import sys
-import threading
+from contextlib import suppress
 
 from ..gen import HomingError
 from ..meta import TakeOver
-from ..meta.upgrade.predecessor import Offer
+from ..meta.upgrade.predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 from ..node import Node
 from ..node.node import internals
-from .control import check_directory, path_of
+from . import upgrade_signal
+from .control import require_unix_sockets
+from .directory import ControlError, path_of
 
 FLAG = "--takeover"
 
+MOST_SECONDS = START_TIMEOUT + 2 * ANSWER_TIMEOUT
+"""Seconds after which a successor that has neither taken over nor ended is killed: the predecessor has refused it by
+then, or never heard of it."""
+
+_LOOK = 0.05
+"""Seconds between two looks at whether the successor has ended. That works also where SIGCHLD is ignored, and takes no
+descriptor, of which there may be none left."""
+
 
 def take_over(node: Node) -> TakeOver:
-    """The node of this name that runs on this machine, to be taken over from. Raises `ControlError`, `OSError`."""
+    """The node of this name that runs on this machine, to be taken over from. Raises `ControlError`."""
     return TakeOver(node, _path(node))
 
 
 def _path(node: Node) -> str:
-    path = path_of(node.name, "takeover")
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    check_directory(path.parent)
-    return str(path)
+    require_unix_sockets()
+    try:
+        return str(path_of(node.name, "takeover"))
+    except OSError as error:
+        raise ControlError(f"there is no place for the sockets of {node.name}: {error}; set XDG_RUNTIME_DIR") from None
 
 
-def offer(node: Node) -> None:
-    """Lets a successor take over from this node, and starts one upon SIGUSR2. Where that cannot be, the log tells."""
-    if sys.platform != "linux":
-        return
+def offer(node: Node) -> str:
+    """Lets a successor take over from this node. Returns why that cannot be, which the log tells as well; "" if it
+    can."""
     try:
         Offer(node, _path(node))
     except (OSError, HomingError) as error:
         node.log.warning("nobody can take over from this node: %s", error)
-    else:
-        upgrade_on_signal(node)
+        return f"nobody can take over from this node: {error}"
+    return ""
 
 
-def upgrade_on_signal(node: Node) -> None:
-    """From now on SIGUSR2 starts a successor."""
-    if threading.current_thread() is threading.main_thread():
-        upgrade = _Upgrade(node)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR2, upgrade.start)
-        node.on_stopped(upgrade.close)
+class Upgrade:
+    """Starts the program anew upon SIGUSR2, as its own successor, one at a time. From its creation on, until the end of
+    the program, that signal ends nothing.
 
-
-class _Upgrade:
-    """Starts the program anew, as its own successor, one at a time."""
+    refusal: why no successor can be started now; "": one can.
+    """
 
     def __init__(self, node: Node) -> None:
+        self.refusal = "this node is still starting"
         self._node = node
         self._loop = asyncio.get_running_loop()
-        self._child = -1
+        self._child = 0
+        self._give_up = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        upgrade_signal.call(self.start)
+        node.on_stopped(self.close)
 
     def start(self) -> None:
-        """The same command, with what is installed now."""
-        if self._child >= 0:
-            self._node.log.warning("SIGUSR2: a successor is starting already")
+        """Starts a successor: the same command, with what is installed now. The log tells why it does not."""
+        refusal = self.refusal
+        if self._child:
+            refusal = "a successor is starting already"
+        elif self._node.info().state != "running":
+            refusal = "this node is stopping"
+        if refusal:
+            self._node.log.warning("SIGUSR2: %s", refusal)
             return
-        arguments = [sys.executable, *sys.orig_argv[1:]]
+        internals(self._node).service.reloading()
+        try:
+            self._child = self._spawn()
+        except OSError as error:
+            self._failed("no successor can be started: %s", error.strerror or error)
+            return
+        self._node.log.info("SIGUSR2: OS process %d is to take over", self._child)
+        self._give_up = self._loop.time() + MOST_SECONDS
+        self._look()
+
+    def _spawn(self) -> int:
+        executable = sys.executable or ""  # which Python may not know
+        arguments = [executable or "python", *sys.orig_argv[1:]]
         if FLAG not in arguments:
             arguments.append(FLAG)
         # WATCHDOG_PID names this process; the successor is the one that is to live
         env = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
-        internals(self._node).service.reloading()
-        pid = os.posix_spawn(sys.executable, arguments, env)
-        self._node.log.info("SIGUSR2: OS process %d is to take over", pid)
-        self._child = os.pidfd_open(pid)
-        self._loop.add_reader(self._child, self._ended, pid)
+        # its first moments have no handler yet: until then the signal waits
+        return os.posix_spawn(executable, arguments, env, setsigmask=upgrade_signal.NUMBERS)
 
-    def _ended(self, pid: int) -> None:
-        """The successor has ended before this program: this one goes on."""
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        self._forget()
-        self._node.log.error("OS process %d, which was to take over, has ended (%d); this one goes on", pid, code)
+    def _look(self) -> None:
+        """Looks again and again whether the successor has ended before this program."""
+        try:
+            pid, status = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            self._ended("exit code unknown: SIGCHLD is ignored, or others wait for children")
+            return
+        if pid:
+            self._ended(str(os.waitstatus_to_exitcode(status)))
+            return
+        if self._loop.time() >= self._give_up:
+            self._node.log.error("OS process %d has not taken over in %g s and is killed", self._child, MOST_SECONDS)
+            with suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+        self._timer = self._loop.call_later(_LOOK, self._look)
+
+    def _ended(self, how: str) -> None:
+        child, self._child = self._child, 0
+        self._failed("OS process %d, which was to take over, has ended (%s)", child, how)
+
+    def _failed(self, text: str, *args: object) -> None:
+        """This program goes on, and tells so."""
+        self._node.log.error(f"{text}; this one goes on", *args)
         internals(self._node).service.going_on()
-
-    def _forget(self) -> None:
-        if self._child >= 0:
-            self._loop.remove_reader(self._child)
-            os.close(self._child)
-            self._child = -1
 
     def close(self) -> None:
         """Forgets the successor, which goes on."""
-        self._forget()
-        self._loop.remove_signal_handler(signal.SIGUSR2)
+        if self._timer is not None:
+            self._timer.cancel()
+        upgrade_signal.ignore()

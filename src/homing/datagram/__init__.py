@@ -1,7 +1,8 @@
 """UDP sockets, many datagrams at a time. Knows nothing of actors.
 
 address     addresses that can be bound, and those that a datagram may go to
-message     a datagram, and the info that comes or goes with it; batch: all datagrams of one wake-up, in columns
+message     a datagram, and the info that comes or goes with it; batch: all datagrams of one wake-up; columns: a field
+            of all of them
 endpoint    one socket on one event loop; polling: says when there is something to read; send_queue: sends at once, or
             later what has to wait
 errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
@@ -25,6 +26,7 @@ from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .policy.limits import Pacing as Pacing
 from .policy.limits import RateLimit as RateLimit
+from .policy.limits import ReplyGuard as ReplyGuard
 from .sockets.binding import Existing as Existing
 from .sockets.binding import bind as bind
 from .sockets.binding import close_existing as close_existing

@@ -1,10 +1,12 @@
 """Addresses that a socket is bound to, and that a datagram may go to. That of a Unix socket is its path, a str.
 
-A destination must be numeric: a name would be resolved inside `sendto`, which blocks the whole node.
+A destination must be numeric: a name would be resolved inside `sendto`, which blocks the whole node. And it must be
+somebody's: anyone can write from 0.0.0.0 or port 0, and Linux delivers what goes to 0.0.0.0 to this machine itself.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -13,7 +15,8 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from ..gen import BadOption
-from .errors import BadAddress, BindFailed
+from ..gen.foreign import safe_repr
+from .errors import AddressRefused, BadAddress, BindFailed, BroadcastRefused
 
 Address: TypeAlias = tuple[Any, ...]
 """The socket module's own: (host, port), or (host, port, flowinfo, scope_id) for IPv6."""
@@ -68,7 +71,9 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
     is looked up here, which may block; an address never does.
     """
     if dual_stack and host not in ("", "::"):
-        raise BadOption("dual_stack", True, f'one address is of one family; give host "" or "::", not {host!r}')
+        raise BadOption(
+            "dual_stack", True, f'one address is of one family; give host "" or "::", not {safe_repr(host)}'
+        )
     if dual_stack:
         return [(int(socket.AF_INET6), ("::", port, 0, 0))]
     try:
@@ -84,7 +89,7 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
 
 
 def check_destination(family: int, address: Any) -> None:
-    """Raises `BadAddress` unless a socket of `family` can take `address` as it stands."""
+    """Raises `BadAddress` unless a socket of `family` can take `address` as it stands, and somebody can have it."""
     if family == AF_UNIX:
         _check_path(address)
         return
@@ -103,23 +108,38 @@ def check_destination(family: int, address: Any) -> None:
     for part, limit in zip(address[2:], (2**20, 2**32), strict=False):
         if type(part) is not int or not 0 <= part < limit:
             raise BadAddress(address, "flowinfo must be an integer below 2**20, scope_id one below 2**32")
-    if not _is_numeric(family, host):
+    packed = _packed(family, host)
+    if packed is None:
         kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
-        raise BadAddress(address, f"{host!r} is no {kind} address; resolve names before sending")
+        raise BadAddress(address, f"{safe_repr(host)} is no {kind} address; resolve names before sending")
+    if packed in _UNSPECIFIED:
+        raise BadAddress(address, "it is nobody's; the system would deliver it to this machine itself")
+    if port == 0:
+        raise AddressRefused(address, "nobody can have port 0", errno.EINVAL)
+
+
+_UNSPECIFIED = frozenset({bytes(4), bytes(16), bytes(10) + b"\xff\xff" + bytes(4)})
+"""0.0.0.0, ::, and the former as an IPv6 address."""
+
+
+def send_refused(number: int, address: Any) -> OSError:
+    """Returns the error for a datagram to `address` that the system has refused with the errno `number`."""
+    if number == errno.EACCES and isinstance(address, tuple) and address[0] == "255.255.255.255":
+        return BroadcastRefused(address, "it is a broadcast address; give broadcast=True", number)
+    return OSError(number, os.strerror(number))
 
 
 @lru_cache(maxsize=4096)  # not measured: the peers of a busy second; a miss costs about 2 us
-def _is_numeric(family: int, host: str) -> bool:
+def _packed(family: int, host: str) -> bytes | None:
     try:
-        socket.inet_pton(family, host.partition("%")[0] if family == socket.AF_INET6 else host)
+        return socket.inet_pton(family, host.partition("%")[0] if family == socket.AF_INET6 else host)
     except (OSError, ValueError):
-        return False
-    return True
+        return None
 
 
 def is_numeric(host: str) -> bool:
     """True for an address, and for "", which is every address: neither needs a look-up."""
-    return not host or _is_numeric(socket.AF_INET, host) or _is_numeric(socket.AF_INET6, host)
+    return not host or any(_packed(family, host) is not None for family in (socket.AF_INET, socket.AF_INET6))
 
 
 def _check_path(path: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, overload
 
 from .address import Address
+from .columns import read_column
 from .errors import BatchEnded
 from .message import MessageUDP, PacketInfo
 
@@ -69,7 +71,8 @@ class DatagramBatch:
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`."""
+        """The bytes, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`: what
+        lies behind that are bytes of earlier datagrams, also of other peers. Never read them; `column` does not."""
         return self._alive()[0]
 
     @property
@@ -97,6 +100,25 @@ class DatagramBatch:
         """The numbers of the datagrams that were longer than `buffer_size`: the batch has their beginnings."""
         self._alive()
         return self._cut
+
+    def column(self, dtype: Any, at: int = 0) -> tuple[Any, Any]:
+        """Returns one field of all datagrams, as two numpy arrays: the values, and which of them are valid. A datagram
+        that is too short to have the field has the value 0 there, and False.
+
+        dtype: what numpy takes as a type of fixed size: ">u4" is an unsigned 32-bit number in network order, "S8" are 8
+            bytes; `[("kind", "u1"), ("value", ">f8")]` are several fields at once.
+        at: where the field begins in each datagram, in bytes.
+
+        The arrays are copies, and stay when the batch ends. Raises `BadOption`, and `NotAllowed` without numpy.
+        """
+        buffer, offsets, lengths, *_ = self._alive()
+        return read_column(buffer, offsets, lengths, dtype, at)
+
+    def payloads(self) -> list[builtins.bytes]:
+        """Returns the payloads, in order. They are copies, and stay when the batch ends. Costs a fraction of what
+        iterating over the batch does, which makes a `MessageUDP` of each."""
+        buffer, offsets, lengths, *_ = self._alive()
+        return [buffer[start : start + size].tobytes() for start, size in zip(offsets, lengths, strict=True)]
 
     def address(self, index: int) -> Address:
         """The peer of a datagram, as the socket module writes it."""

@@ -20,7 +20,8 @@ from .batch import DatagramBatch
 from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
-from .policy.limits import RateLimit
+from .policy.guard import Guard
+from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
@@ -39,7 +40,7 @@ class Endpoint:
     buffer_size: the longest datagram that is accepted.
     send_queue, drop_oldest: the limits of the send queue, see `SendQueue`.
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
-    groups: the multicast groups that the socket has joined.
+    groups, multicast_interface, bind_device: what the socket was asked for by the names of interfaces.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
@@ -63,17 +64,20 @@ class Endpoint:
         gro: bool = True,
         info: bool = False,
         groups: tuple[MulticastGroup, ...] = (),
+        multicast_interface: str | int = "",
+        bind_device: str = "",
         error_queue: bool = False,
         connected: bool = False,
     ) -> None:
         self.sock = sock
-        self.kernel = KernelSocket(sock, groups)
+        self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device)
         family = family_of(sock)
         normalize = NORMALIZERS.get(family)
         self.local_address: Address = sock.getsockname() if normalize is None else normalize(sock.getsockname())
         self.closed = False
         self.receive_errors: dict[str, int] = {}
         self.admission = Admission()
+        self._guard: Guard | None = None
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
@@ -99,6 +103,7 @@ class Endpoint:
             self.backend.join(self.sock)
         self._polling.open(loop, on_readable)
         self.send_queue.open()
+        self.kernel.interfaces.follow(loop)
 
     @property
     def shared(self) -> bool:
@@ -141,14 +146,23 @@ class Endpoint:
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 
+    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
+        """From now on no destination gets more than these allow."""
+        self.send_queue.limit_replies(limit, guard)
+        self._guard = self.send_queue.reply_limit.guard if guard is not None else None
+
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's, as from `id`.
         Raises `OSError` only if the socket is gone."""
         try:
-            return self.backend.receive(limit, reads, id)
+            messages = self.backend.receive(limit, reads, id)
         except OSError as error:
             self._receive_failed(error)
             return []
+        if self._guard is not None:
+            for message in messages:
+                self._guard.heard(message.addr, len(message.data))
+        return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns what is there, as one object. It must `_end` before the next can be received."""
@@ -157,15 +171,25 @@ class Endpoint:
         except OSError as error:
             self._receive_failed(error)
             return None
-        return None if columns is None else DatagramBatch(id, columns)
+        if columns is None:
+            return None
+        batch = DatagramBatch(id, columns)
+        if self._guard is not None:
+            for number, size in enumerate(batch.lengths):
+                self._guard.heard(batch.address(number), size)
+        return batch
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
         """Receives as `receive` does, into buffers from `get`; returns unused ones by `put`."""
         try:
-            return self.backend.receive_pooled(limit, get, put)
+            received = self.backend.receive_pooled(limit, get, put)
         except OSError as error:
             self._receive_failed(error)
             return []
+        if self._guard is not None:
+            for _, size, address, *_ in received:
+                self._guard.heard(address, size)
+        return received
 
     def _receive_failed(self, error: OSError) -> None:
         if self._errors is not None and self._errors.is_stale(error):

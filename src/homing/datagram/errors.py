@@ -5,14 +5,18 @@ They are also found under their old names in `gen`.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..gen.errors import CallTimeout, HomingError
+from ..gen.foreign import safe_repr
 
 __all__ = [
+    "AddressRefused",
     "BadAddress",
     "BatchEnded",
     "BindFailed",
+    "BroadcastRefused",
     "BufferReleased",
     "ConnectFailed",
     "MatchFailed",
@@ -47,8 +51,24 @@ class BadAddress(HomingError, ValueError):
     """A datagram's destination is not an address that this socket can send to. The text says what is wrong."""
 
     def __init__(self, address: Any, why: str) -> None:
-        super().__init__(f"cannot send to {address!r}: {why}")
+        super().__init__(f"cannot send to {safe_repr(address)}: {why}")
         self.address = address
+
+
+class AddressRefused(BadAddress, OSError):
+    """A `BadAddress` for which the system has a number as well, its `errno`: that of port 0 is `EINVAL`."""
+
+    def __init__(self, address: Any, why: str, number: int) -> None:
+        super().__init__(address, f"{os.strerror(number)} ({why})")
+        self.errno = number
+        self.strerror = os.strerror(number)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class BroadcastRefused(AddressRefused, PermissionError):
+    """255.255.255.255, to which the socket may not send (`EACCES`)."""
 
 
 class SendQueueFull(HomingError):
@@ -60,10 +80,13 @@ class SendQueueFull(HomingError):
 
 
 class ReplyLimited(HomingError):
-    """The destination has had as many datagrams as `reply_limit` allows; this one was dropped and counted."""
+    """The destination has had as many datagrams as `reply_limit` or `reply_guard` allow, or nothing came from it for
+    which `reply_guard` would let it have this one; it was dropped and counted."""
 
     def __init__(self, address: object) -> None:
-        super().__init__(f"{address!r} has had what reply_limit allows; this datagram was dropped and counted")
+        super().__init__(
+            f"{safe_repr(address)} has had what reply_limit or reply_guard allow; it was dropped and counted"
+        )
         self.address = address
 
 
@@ -154,7 +177,7 @@ class RequestKeyTaken(HomingError):
     was not sent. Choose another id."""
 
     def __init__(self, key: object) -> None:
-        super().__init__(f"an open request has the key {key!r} already; choose another id for this one")
+        super().__init__(f"an open request has the key {safe_repr(key)} already; choose another id for this one")
         self.key = key
 
 
@@ -163,6 +186,6 @@ class MatchFailed(HomingError):
     the `__cause__`."""
 
     def __init__(self, option: str, error: BaseException) -> None:
-        super().__init__(f"{option} raised {error!r}")
+        super().__init__(f"{option} raised {safe_repr(error)}")
         self.option = option
         self.__cause__ = error

@@ -22,6 +22,7 @@ cdef class MessageUDP:
     cdef public object addr
     cdef public object data
     cdef public bint truncated
+    cdef bint _is_answer
     cdef public object _lease
     cdef public object info
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ..gen import BadOption
+from ..gen import BadOption, NotAllowed
+from ..gen.foreign import safe_repr
 from ..gen.options import check_integer
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class MessageUDP:
     info: a `PacketInfo` that came with it, or to send it with. None: none was asked for.
     """
 
-    __slots__ = ("_lease", "addr", "data", "id", "info", "truncated")
+    __slots__ = ("_is_answer", "_lease", "addr", "data", "id", "info", "truncated")
     _short_repr = True  # see `gen.messages.has_short_repr`
     __match_args__ = ("id", "addr", "data")
 
@@ -169,6 +170,7 @@ class MessageUDP:
         self.addr = addr
         self.data = data
         self.truncated = truncated
+        self._is_answer = False
         self._lease = lease
         self.info = info
 
@@ -190,7 +192,11 @@ class MessageUDP:
 
         With a buffer pool the answer takes over this datagram's buffer: it goes back to the pool when the answer
         has been sent, so `data` may be a part of it.
+
+        Raises `NotAllowed` if this is an answer itself: it was sent to a process instead of the server.
         """
+        if self._is_answer:
+            raise NotAllowed(f"{safe_repr(self)} is an answer already; send it to its id, not to a process")
         if self.info is not None:
             info = _answering(self.info, info)
         answer = MessageUDP.__new__(MessageUDP)  # compiled, it costs less than the constructor
@@ -198,6 +204,7 @@ class MessageUDP:
         answer.addr = self.addr
         answer.data = data
         answer.truncated = False
+        answer._is_answer = True
         answer._lease = self._lease
         answer.info = info
         return answer

@@ -19,7 +19,7 @@ from .backend.pending import PendingErrors
 from .errors import ReplyLimited, SendQueueFull
 from .failures import Failures, name_of
 from .message import MessageUDP
-from .policy.limits import Pacing, RateLimit
+from .policy.limits import Pacing, RateLimit, ReplyGuard
 from .policy.pacing import Pacer, Sender, Writable
 from .policy.reply_limit import ReplyLimit
 
@@ -126,7 +126,7 @@ class SendQueue:
         return numbers[done] if done < len(passed) else len(messages), refused
 
     def _pass_on(self, limit: ReplyLimit, message: MessageUDP) -> MessageUDP:
-        limit.limiter.look_at_clock()
+        limit.look_at_clock()
         try:
             return limit.pass_on(message)
         except Exception as error:
@@ -142,10 +142,10 @@ class SendQueue:
 
     # --- limits -------------------------------------------------------------------------------------------
 
-    def limit_replies(self, limit: RateLimit | None) -> None:
-        """From now on no destination gets more than `limit`; None: each gets all."""
-        self.reply_limit.apply(limit)
-        self._active_limit = None if limit is None else self.reply_limit
+    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None = None) -> None:
+        """From now on no destination gets more than `limit` and `guard` allow; None: each gets all."""
+        self.reply_limit.apply(limit, guard)
+        self._active_limit = self.reply_limit if self.reply_limit.active else None
 
     def pace(self, pacing: Pacing | None) -> None:
         """From now on sends no faster than `pacing`; None: as fast as it can. If that is as before, the bucket stays

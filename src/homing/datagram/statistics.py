@@ -25,6 +25,10 @@ class Statistics:
     dropped_no_receiver: taken, but the receiver was gone in that instant. Stays 0 unless a receiver ends inside the
         runtime's own step; if it grows, report it.
     truncated: were longer than the buffer. If it grows: raise `buffer_size`.
+    cut_trains: datagrams that the kernel handed over joined (`gro`), but of which a program that is attached to the
+        socket had left no more than the first, or its beginning: that one is delivered, flagged as `truncated`. The
+        others are lost; Linux does not report how many. If it grows: let the program return the whole length, or set
+        `gro=False`.
     kernel_drops: dropped by the kernel, its receive buffer being full; None where the system does not tell. Datagrams
         that came joined (`gro`) are dropped joined, and Linux counts them as one: then it is a lower bound. If it
         grows: the receiver is too slow, or `receive_buffer` too small for the bursts.
@@ -46,7 +50,8 @@ class Statistics:
     denied: datagrams of sources that `allow` and `deny` exclude. If it grows: somebody tries; look with `tcpdump`.
     limited: datagrams above `rate_limit`.
     limited_dry_run: above `rate_limit` too, but delivered, as it is a dry run.
-    reply_limited: datagrams above `reply_limit`, not sent. If it grows: perhaps others ask in its name.
+    reply_limited: datagrams above `reply_limit` or held back by `reply_guard`, not sent. If it grows: perhaps others
+        ask in the destination's name, or it is a server that answers answers.
     reply_limited_dry_run: above `reply_limit` too, but sent, as it is a dry run.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
@@ -59,6 +64,7 @@ class Statistics:
     dropped_newest: int
     dropped_oldest: int
     truncated: int
+    cut_trains: int
     kernel_drops: int | None
     receive_errors: Mapping[str, int]
     packets_out: int

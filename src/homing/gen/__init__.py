@@ -8,6 +8,7 @@ application  Application, and its specification, modes and states
 state        the life of a process, as a table
 info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
+foreign      what may be done with objects of the program, whose methods may raise, internal
 hooks        what the runtime asks of behavior bases, internal
 """
 

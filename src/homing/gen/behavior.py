@@ -40,15 +40,19 @@ class ProcessBehavior:
     def init(self, *args: Any, **kwargs: Any) -> Any:
         """Runs once, before any message is handled. What it raises, `spawn` raises; `terminate` is not called then."""
 
-    def handle_message(self, sender: PID, message: Any) -> Result:
-        """A message by `send`. Raising ends the process with that reason."""
+    def handle_message(self, sender: Any, message: Any) -> Result:
+        """A message by `send`. Raising ends the process with that reason.
+
+        sender: the address to answer to: the PID of a process, or the alias of a meta-process. That of a datagram is
+            the UDP server, which takes `message.reply(...)`.
+        """
         return None
 
-    def handle_message_name(self, name: str, sender: PID, message: Any) -> Result:
+    def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
         """With `split_handle`: a message that was sent to the registered name."""
         return None
 
-    def handle_message_alias(self, alias: Alias, sender: PID, message: Any) -> Result:
+    def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
         """With `split_handle`: a message that was sent to one of the aliases."""
         return None
 
@@ -112,7 +116,7 @@ class MetaProcess(Protocol):
         """Logger with node, parent, alias and behavior in `extra`."""
 
     def send(self, to: Target, message: Any) -> None:
-        """Sends `message`, from the parent's PID."""
+        """Sends `message`, from the alias: an answer comes to `handle_message`."""
 
     def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
         """Sends `message` to the lane of `priority`."""
@@ -157,7 +161,7 @@ class MetaBehavior:
         block: then `terminate` has to make it return."""
         return None
 
-    def handle_message(self, sender: PID, message: Any) -> Result:
+    def handle_message(self, sender: Any, message: Any) -> Result:
         """A message sent to the alias. Where a class does not define it, a warning is logged."""
         self.process.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
         return None

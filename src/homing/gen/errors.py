@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .foreign import class_name, is_a, safe_repr, safe_str
+
 
 class HomingError(Exception):
     """The root of every exception of this package."""
@@ -72,12 +74,11 @@ def as_reason(reason: object) -> Exception:
 
     Raises `BadOption` for anything else.
     """
-    if isinstance(reason, Exception):
-        return reason
-    if isinstance(reason, type) and issubclass(reason, Exception):
-        return reason()
-    if isinstance(reason, BaseException):
-        panic = TerminatePanic(f"panic: {reason!r}")
+    given = reason() if is_a(reason, type) and issubclass(reason, Exception) else reason
+    if is_a(given, Exception):
+        return given
+    if is_a(reason, BaseException):
+        panic = TerminatePanic(f"panic: {safe_repr(reason)}")
         panic.__cause__ = reason
         return panic
     raise BadOption("reason", reason, "give an exception or its class, for example gen.TerminateShutdown")
@@ -85,12 +86,12 @@ def as_reason(reason: object) -> Exception:
 
 def is_succeeded(reason: BaseException) -> bool:
     """True for the ends after which a successor goes on with what is left: every abnormal one, and a restart."""
-    return not is_orderly(reason) or isinstance(reason, TerminateRestart)
+    return not is_orderly(reason) or is_a(reason, TerminateRestart)
 
 
 def is_orderly(reason: BaseException) -> bool:
     """True for `normal` and `shutdown`: the ends that are not a fault (OTP's transient rule)."""
-    return isinstance(reason, (TerminateNormal, TerminateShutdown))
+    return is_a(reason, (TerminateNormal, TerminateShutdown))
 
 
 # --- wrong use -------------------------------------------------------------------------------------------
@@ -106,7 +107,10 @@ class BadOption(HomingError, ValueError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"{self.option}={self.value!r}: {self.why}"
+        return f"{self.option}={safe_repr(self.value)}: {self.why}"
+
+    def __repr__(self) -> str:
+        return f"{class_name(self)}({self.option!r}, {safe_repr(self.value)}, {self.why!r})"
 
 
 class NotAllowed(HomingError):
@@ -117,7 +121,9 @@ class CallToSelf(NotAllowed):
     """A process called itself: it would wait for its own answer for ever. Call the function instead."""
 
     def __init__(self, target: object) -> None:
-        super().__init__(f"{target} called itself and would wait for its own answer; call the method directly")
+        super().__init__(
+            f"{safe_str(target)} called itself and would wait for its own answer; call the method directly"
+        )
         self.target = target
 
 
@@ -140,21 +146,25 @@ class ProcessUnknown(DeliveryError):
     """No such process ever lived on this node."""
 
     def __init__(self, target: object, text: str = "") -> None:
-        super().__init__(target, text or f"no process {target} ever lived here")
+        super().__init__(target, text or f"no process {safe_str(target)} ever lived here")
 
 
 class NameUnknown(ProcessUnknown):
     """Nobody is registered under that name now."""
 
     def __init__(self, target: object) -> None:
-        super().__init__(target, f"no process is registered as {target!r}")
+        super().__init__(target, f"no process is registered as {safe_repr(target)}")
+
+
+def _why(reason: BaseException | None) -> str:
+    return "" if reason is None else f": {safe_repr(reason)}"
 
 
 class ProcessTerminated(DeliveryError):
     """The process lived here and has ended. `reason` is its exit reason where the caller was waiting for it."""
 
     def __init__(self, target: object, reason: BaseException | None = None) -> None:
-        super().__init__(target, f"{target} has terminated" + (f": {reason!r}" if reason is not None else ""))
+        super().__init__(target, f"{safe_str(target)} has terminated" + _why(reason))
         self.reason = reason
         self.__cause__ = reason
 
@@ -163,7 +173,7 @@ class AliasUnknown(DeliveryError):
     """No such alias was ever made on this node."""
 
     def __init__(self, target: object, text: str = "") -> None:
-        super().__init__(target, text or f"no {target} was ever made here")
+        super().__init__(target, text or f"no {safe_str(target)} was ever made here")
 
 
 class MetaTerminated(AliasUnknown):
@@ -171,8 +181,8 @@ class MetaTerminated(AliasUnknown):
     where the caller was waiting for an answer."""
 
     def __init__(self, target: object, reason: BaseException | None = None) -> None:
-        why = f": {reason!r}" if reason is not None else ""
-        super().__init__(target, f"{target} is gone: its meta-process has ended, or the alias was deleted{why}")
+        text = f"{safe_str(target)} is gone: its meta-process has ended, or the alias was deleted"
+        super().__init__(target, text + _why(reason))
         self.reason = reason
         self.__cause__ = reason
 
@@ -181,7 +191,7 @@ class NodeUnknown(DeliveryError):
     """The address is on another node, and there is no connection to it."""
 
     def __init__(self, target: object, node: str) -> None:
-        super().__init__(target, f"{target} lives on node {node!r}, to which there is no connection")
+        super().__init__(target, f"{safe_str(target)} lives on node {safe_repr(node)}, to which there is no connection")
         self.node = node
 
 
@@ -189,7 +199,7 @@ class MailboxFull(DeliveryError):
     """The receiver's mailbox holds as many messages as its `mailbox_size` allows."""
 
     def __init__(self, target: object, limit: int) -> None:
-        super().__init__(target, f"mailbox of {target} is full (limit {limit} messages)")
+        super().__init__(target, f"mailbox of {safe_str(target)} is full (limit {limit} messages)")
         self.limit = limit
 
 
@@ -197,7 +207,7 @@ class CallTimeout(HomingError, TimeoutError):
     """No answer came within the time given. A late one is dropped and counted."""
 
     def __init__(self, target: object, seconds: float) -> None:
-        super().__init__(f"no answer from {target} within {seconds:g} s")
+        super().__init__(f"no answer from {safe_str(target)} within {seconds:g} s")
         self.target = target
         self.seconds = seconds
 
@@ -218,7 +228,7 @@ class NameTaken(HomingError):
     """Another process is registered under that name."""
 
     def __init__(self, name: str, owner: object) -> None:
-        super().__init__(f"name {name!r} is taken by {owner}")
+        super().__init__(f"name {safe_repr(name)} is taken by {owner}")
         self.name = name
         self.owner = owner
 
@@ -227,7 +237,7 @@ class EventTaken(HomingError):
     """Another process has registered that event."""
 
     def __init__(self, event: object, owner: object) -> None:
-        super().__init__(f"{event} is registered by {owner}")
+        super().__init__(f"{safe_str(event)} is registered by {owner}")
         self.event = event
         self.owner = owner
 
@@ -236,7 +246,7 @@ class EventUnknown(HomingError):
     """Nobody has registered that event."""
 
     def __init__(self, event: object) -> None:
-        super().__init__(f"nobody has registered {event}")
+        super().__init__(f"nobody has registered {safe_str(event)}")
         self.event = event
 
 
@@ -248,6 +258,19 @@ class NodeTerminated(HomingError):
         self.node = node
 
 
+class NodeForked(NodeTerminated):
+    """This OS process is a fork of the one in which the node runs. Nothing of the node works here: its sockets are
+    closed, its mailboxes are empty, and signals do what they do by default."""
+
+    def __init__(self, node: str) -> None:
+        HomingError.__init__(
+            self,
+            f"node {node!r} runs in the OS process that was forked; start a node of its own in the child, "
+            "or make the child by multiprocessing's method 'spawn'",
+        )
+        self.node = node
+
+
 # --- applications ------------------------------------------------------------------------------------------
 
 
@@ -255,7 +278,7 @@ class ApplicationUnknown(HomingError):
     """No application of that name is loaded."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no application {name!r} is loaded; load it with application_load")
+        super().__init__(f"no application {safe_repr(name)} is loaded; load it with application_load")
         self.name = name
 
 
@@ -289,7 +312,7 @@ class ApplicationTerminated(HomingError):
     """The application has ended. `reason` says why."""
 
     def __init__(self, name: str, reason: BaseException) -> None:
-        super().__init__(f"application {name!r} has terminated: {reason!r}")
+        super().__init__(f"application {name!r} has terminated: {safe_repr(reason)}")
         self.name = name
         self.reason = reason
         self.__cause__ = reason
@@ -300,7 +323,9 @@ class ApplicationTerminated(HomingError):
 if TYPE_CHECKING:
     from ..datagram.errors import *  # noqa: F403
 else:
-    __all__ = [name for name, value in globals().items() if getattr(value, "__module__", "") == __name__]
+    __all__ = [
+        name for name, value in globals().items() if getattr(value, "__module__", "") == __name__ and name[0] != "_"
+    ]
 
     def __getattr__(name: str) -> object:
         """Finds the errors of UDP, which live with the sockets: they are imported when one is first asked for."""

@@ -135,7 +135,7 @@ class MessageDeadLetter:
 
     pid: PID
     name: str | None
-    sender: PID
+    sender: PID | Alias
     message: Any
     reason: Exception
     in_hand: bool
@@ -157,4 +157,7 @@ BROUGHT_BY_LINKS = (
 def has_short_repr(message: object) -> bool:
     """True if a message's `repr` is short and shows no content, so that the runtime may log it. A class says so by
     `_short_repr = True`, as `meta.MessageUDP` does; of all others the runtime logs the type only."""
-    return getattr(type(message), "_short_repr", False) is True
+    try:
+        return getattr(type(message), "_short_repr", False) is True
+    except Exception:
+        return False

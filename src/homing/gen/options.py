@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .errors import BadOption
+from .foreign import is_instance
 from .identifiers import PID, Alias, ProcessID, Target
 
 Overflow = Literal["raise", "drop_newest", "drop_oldest"]
@@ -15,7 +16,7 @@ Overflow = Literal["raise", "drop_newest", "drop_oldest"]
 
 def check_integer(option: str, value: object, low: int, high: int | None = None) -> None:
     """Raises `BadOption` unless `value` is an `int` within [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if is_instance(value, bool) or not is_instance(value, int):
         raise BadOption(option, value, "give an integer")
     if value < low or (high is not None and value > high):
         raise BadOption(option, value, f"give {low} to {high}" if high is not None else f"give {low} or more")
@@ -23,7 +24,7 @@ def check_integer(option: str, value: object, low: int, high: int | None = None)
 
 def check_seconds(option: str, value: object, *, zero: bool = False) -> None:
     """Raises `BadOption` unless `value` is a finite number of seconds above 0 (or 0 where `zero`)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if is_instance(value, bool) or not is_instance(value, (int, float)):
         raise BadOption(option, value, "give a number of seconds")
     if not (0 <= value < float("inf")) or (value == 0 and not zero):
         raise BadOption(option, value, f"give {'0 or more' if zero else 'more than 0'} seconds")
@@ -31,28 +32,28 @@ def check_seconds(option: str, value: object, *, zero: bool = False) -> None:
 
 def check_type(option: str, value: object, kind: type | tuple[type, ...], words: str) -> None:
     """Raises `BadOption` unless `value` is an instance of `kind`."""
-    if not isinstance(value, kind):
+    if not is_instance(value, kind):
         raise BadOption(option, value, f"give {words}")
 
 
 def check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises `BadOption` unless `value` is one of `choices`."""
-    if value not in choices:
+    if not (is_instance(value, str) and value in choices):
         first, last = ", ".join(f'"{choice}"' for choice in choices[:-1]), choices[-1]
         raise BadOption(option, value, f'give {first} or "{last}"')
 
 
 def check_name(option: str, value: object) -> None:
     """Raises `BadOption` unless `value` can be a registered name: 1 to 255 characters."""
-    if not isinstance(value, str) or not 0 < len(value) <= 255:
+    if not is_instance(value, str) or not 0 < len(value) <= 255:
         raise BadOption(option, value, "give a name of 1 to 255 characters")
 
 
 def check_target(option: str, value: object) -> None:
     """Raises `BadOption` unless `value` is what a message can be sent to."""
-    if isinstance(value, str):
+    if is_instance(value, str):
         check_name(option, value)
-    elif not isinstance(value, (PID, Alias, ProcessID)):
+    elif not is_instance(value, (PID, Alias, ProcessID)):
         raise BadOption(option, value, "give a registered name, a PID or an alias")
 
 

@@ -15,6 +15,7 @@ from ..datagram import MulticastGroup as MulticastGroup
 from ..datagram import Pacing as Pacing
 from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
+from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
 from ..datagram import errors as errors
 from .udp.buffer_pool import BufferPool as BufferPool

@@ -37,6 +37,7 @@ from ..gen import (
     TerminateShutdown,
     is_orderly,
 )
+from ..gen.foreign import safe_repr
 from ..gen.options import check_seconds, check_type
 from .mailbox.envelope import exit_signal
 from .processes.spawning import spawn
@@ -147,11 +148,12 @@ class LoadedApplication:
 
     def _member_forbidden(self, process: Process, reason: Exception) -> None:
         if self.state is _STARTING:
-            self._failure = self._failure or ProcessTerminated(process.id, reason)
+            if self._failure is None:
+                self._failure = ProcessTerminated(process.id, reason)
         elif self.state is _RUNNING:
             title = f"{self.spec.name} ({self.mode.value})"
             who = f"{type(process.behavior).__name__} {process.id}"
-            self._core.log.info("application %s stops because %s ended: %r", title, who, reason)
+            self._core.log.info("application %s stops because %s ended: %s", title, who, safe_repr(reason))
             self.begin_stop(reason)
             self._ender = self._core.loop.create_task(self._end_members(STOP_TIMEOUT))
 
@@ -193,19 +195,21 @@ class LoadedApplication:
         rest = tuple(self.members.values())
         self._killed = len(rest)
         for process in rest:
-            self._core.log.warning("application %s: %r did not end in time and is killed", self.spec.name, process)
+            self._core.log.warning("application %s: %s did not end in time and is killed", self.spec.name, process)
             process.kill()
             await self._core.scheduler.breathe(wakes=True)
         await self._until(lambda: not self.members, self._core.loop.time() + KILL_TIMEOUT)
         for process in tuple(self.members.values()):
-            self._core.log.error("application %s: %r swallows its cancellation; it is left behind", self, process)
+            self._core.log.error("application %s: %s swallows its cancellation; it is left behind", self, process)
             process.abandon()
 
     def _finish(self) -> None:
         """The last member has ended."""
-        reason = self._stop_reason or self._fault or TerminateNormal()
+        reason = self._fault if self._stop_reason is None else self._stop_reason
+        if reason is None:
+            reason = TerminateNormal()
         self.reason = TerminateKill() if self._killed and is_orderly(reason) else reason
-        self._core.log.info("application %s (%s) ended: %r", self.spec.name, self.mode.value, self.reason)
+        self._core.log.info("application %s (%s) ended: %s", self.spec.name, self.mode.value, safe_repr(self.reason))
         self._move(_LOADED)
         self._ended.set()
         self._call_back("terminate", self._behavior.terminate, self.reason)
@@ -213,8 +217,9 @@ class LoadedApplication:
     def _call_back(self, word: str, callback: Callable[..., None], argument: object) -> None:
         try:
             callback(argument)
-        except Exception as error:
-            self._core.log.error("%s of application %s failed: %r", word, self.spec.name, error, exc_info=error)
+        except BaseException as error:
+            text = "%s of application %s failed: %s"
+            self._core.log_failure(self._core.log, text, word, self.spec.name, safe_repr(error), fault=error)
 
     # --- what it tells ------------------------------------------------------------------------------------
 
@@ -349,7 +354,7 @@ class Applications:
             if other.state is _LOADED:
                 await self.start(dependency, None)
         except Exception as error:
-            why = f"depends on {dependency!r}, which could not be started: {error!r}"
+            why = f"depends on {dependency!r}, which could not be started: {safe_repr(error)}"
             raise ApplicationDepends(name, (dependency,), why) from error
 
     async def stop(self, name: str, timeout: float) -> bool:

@@ -6,12 +6,22 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter, time_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..gen import PID, Alias, HomingError, MetaBehavior, MetaOptions, NodeOptions, NodeTerminated, Target
+from ..gen import (
+    PID,
+    Alias,
+    MetaBehavior,
+    MetaOptions,
+    NodeForked,
+    NodeOptions,
+    NodeTerminated,
+    Target,
+)
+from ..gen.foreign import class_name, forget_frames, safe_repr
 from .applications import Applications
 from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
 from .messaging.calls import Calls
@@ -29,6 +39,12 @@ if TYPE_CHECKING:
     from .processes.meta_process import MetaRunner
     from .processes.process import Process
     from .scheduling.activity import Activity
+
+T = TypeVar("T")
+
+
+def _throw(error: BaseException) -> None:
+    raise error
 
 
 class Core:
@@ -48,7 +64,7 @@ class Core:
         self.pid = PID(name, 1, creation)
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
         self.registry = Registry(name, creation)
-        self.scheduler = Scheduler(loop, options)
+        self.scheduler = Scheduler(name, loop, options)
         self.callback_tasks = CallbackTasks(self.scheduler)
         self.delivery = Delivery(self.registry, self.scheduler)
         self.links = Links(name, self.pid)
@@ -79,7 +95,43 @@ class Core:
     ) -> None:
         """Counts a crash, and logs it unless there are too many."""
         self.crashes += 1
+        self.log_failure(log, text, *args, fault=fault)
+
+    def log_failure(
+        self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
+    ) -> None:
+        """Logs a failure with the traceback of `fault`, unless there are too many."""
         self.crash_log.error(self.loop.time(), log, text, *args, fault=fault)
+
+    def log_end(self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object) -> None:
+        """Logs an end that is nobody's fault here, or what follows from one, unless there are too many."""
+        self.crash_log.write(self.loop.time(), log, logging.INFO, text, args)
+
+    def attempt(self, step: Callable[..., T], *args: Any) -> T | None:
+        """Takes one step of an end, whatever it raises: the steps after it are taken all the same. Gives what it gives,
+        or None."""
+        try:
+            return step(*args)
+        except BaseException as error:
+            try:
+                text = "fault in the runtime itself, in a step of an end: %s"
+                self.log_failure(self.log, text, safe_repr(error), fault=error)
+            except BaseException as failure:
+                forget_frames(failure)  # not even that can be told: what is left of the end matters more
+            forget_frames(error)
+            return None
+
+    def attempt_steps(self, work: Callable[..., Iterator[object]], *args: Any) -> Iterator[object]:
+        """As `attempt`, of the steps that `work(*args)` gives."""
+        steps = self.attempt(work, *args)
+        if steps is None:
+            return
+        try:
+            yield from steps
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.attempt(_throw, error)
 
     async def spawn_meta(self, owner: Process, behavior: MetaBehavior, options: MetaOptions | None) -> Alias:
         """See `spawning.spawn_meta`."""
@@ -91,8 +143,33 @@ class Core:
         """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
         return Inlet(self, owner, to, high, low, ready, overflow)
 
+    def require_thread(self) -> None:
+        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
+        if threading.get_ident() != self.thread:
+            self.scheduler.refuse_thread()
+
+    @property
+    def is_fork(self) -> bool:
+        """True in a fork of the OS process in which the node runs."""
+        return self.thread == 0
+
+    def forked(self) -> None:
+        """This is a fork of the OS process in which the node runs: empties all mailboxes, and lets nothing lead to
+        them."""
+        self.thread = 0
+        self.scheduler.forked()
+        self.stopping = True
+        self._posted.clear()
+        self.registry.routes.clear()
+        for activity in (*self.processes.values(), *self.metas.values()):
+            activity.discard()
+        for process in self.processes.values():
+            if process.ahead:
+                process.ahead.clear()
+
     def require_running(self) -> None:
-        """Raises `NodeTerminated` if the node is stopping or has stopped."""
+        """Raises `NodeTerminated` if the node is stopping or has stopped, and what `require_thread` does."""
+        self.require_thread()
         if self.stopping:
             raise NodeTerminated(self.name)
 
@@ -104,8 +181,10 @@ class Core:
     def from_thread(self, function: Callable[..., None], *args: Any) -> None:
         """Runs `function(*args)` on the loop's thread, in order of the calls. One wake-up serves all that came since.
 
-        Raises `NodeTerminated` if the loop is closed.
+        Raises `NodeTerminated` if the loop is closed, `NodeForked` in a fork.
         """
+        if self.is_fork:
+            raise NodeForked(self.name)
         self._posted.append((function, args))
         if not self._wake_posted:
             self._wake_posted = True
@@ -127,7 +206,8 @@ class Core:
             function, args = posted.popleft()
             try:
                 function(*args)
-            except HomingError as error:
+            except Exception as error:
                 self.threadsafe_failures += 1
-                kind = type(error).__name__
+                kind = class_name(error)
                 self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)
+                forget_frames(error)

@@ -6,24 +6,42 @@ What a log receiver logs while it handles records goes to the ordinary handlers 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from traceback import format_exception, format_tb, walk_tb
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..gen import NodeTerminated
+from ..gen import PID, NodeTerminated
+from ..gen.foreign import clipped, safe_repr, safe_str, same
 from .mailbox.envelope import LogEntry
 
 if TYPE_CHECKING:
-    from ..gen import PID, Alias
+    from ..gen import Alias
     from .core import Core
 
 PROCESS_LOGGER = logging.getLogger("homing.process")
 META_LOGGER = logging.getLogger("homing.meta")
 NODE_LOGGER = logging.getLogger("homing.node")
 
+TRACEBACK_LIMIT = 8000
+"""Characters of a traceback in the log: some fifty frames. Of what is longer, the middle is left out."""
+
+_COMPLAINT_INTERVAL = 5.0
+"""Seconds between two lines on standard error about handlers that raise."""
+
 
 class ContextAdapter(logging.LoggerAdapter[logging.Logger]):
-    """A logger that adds node, pid, name, alias and behavior to each record, and keeps the caller's own `extra`."""
+    """A logger that adds node, pid, name, alias and behavior to each record, and keeps the caller's own `extra`. What a
+    handler or filter of the program's raises, it does not raise: see `hand_out`."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # this function is nobody's place
+        try:
+            super().log(level, msg, *args, **kwargs)
+        except Exception as error:
+            handler_failed(error)
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
@@ -37,6 +55,108 @@ def context(
     return {"node": node, "pid": pid, "process_name": name, "alias": alias, "behavior": behavior}
 
 
+class Place(NamedTuple):
+    """Where a record comes from: a line of code, and with `stack` how it came there."""
+
+    path: str
+    line: int
+    function: str
+    stack: str = ""
+
+
+_NOWHERE = Place(__file__, 0, "")
+
+
+def hand_out(
+    log: logging.LoggerAdapter[logging.Logger],
+    level: int,
+    text: str,
+    args: tuple[object, ...],
+    *,
+    fault: BaseException | None = None,
+    place: Place = _NOWHERE,
+) -> int:
+    """Logs `text % args`, with the traceback of `fault`, as from `place`. Returns the number of characters.
+
+    The arguments become short texts here: whoever gets the record calls no method of the program's objects. What a
+    handler or filter raises is told on standard error, at a bounded rate: who logs goes on.
+    """
+    logger = log.logger
+    if not logger.isEnabledFor(level):
+        return 0
+    told = tuple(arg if type(arg) in (str, int, float) else safe_str(arg) for arg in args)
+    trace = None if fault is None else traceback_text(fault)
+    exc_info = None if fault is None else (type(fault), fault, _traceback_of(fault))
+    path, line, function, stack = place if fault is None or place is not _NOWHERE else _raised_at(fault)
+    extra = dict(log.extra or {})
+    try:
+        record = logger.makeRecord(
+            logger.name,
+            level,
+            path,
+            line,
+            text,
+            told,
+            exc_info,
+            function,
+            extra,
+            clipped(stack, TRACEBACK_LIMIT) or None,
+        )
+        record.exc_text = trace
+        logger.handle(record)
+    except Exception as error:
+        handler_failed(error)
+    return len(text) + sum(len(str(arg)) for arg in told) + len(trace or "") + min(len(stack), TRACEBACK_LIMIT)
+
+
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+
+
+def _raised_at(fault: BaseException) -> Place:
+    """The line that raised."""
+    place = _NOWHERE
+    for frame, line in walk_tb(_traceback_of(fault)):
+        place = Place(frame.f_code.co_filename, line, frame.f_code.co_name)
+    return place
+
+
+def traceback_text(fault: BaseException) -> str:
+    """An exception with its traceback and those behind it, in not many more than `TRACEBACK_LIMIT` characters, and its
+    own text in a thousand at most."""
+    try:
+        pieces = format_exception(type(fault), fault, _traceback_of(fault))
+    except Exception:  # Python asks the exception for its truth, its notes and more
+        pieces = ["Traceback (most recent call last):", *format_tb(_traceback_of(fault)), safe_repr(fault)]
+    text = "".join(clipped(piece.rstrip("\n")) + "\n" for piece in pieces)
+    if len(text) > TRACEBACK_LIMIT:
+        first, last = TRACEBACK_LIMIT // 4, TRACEBACK_LIMIT * 3 // 4
+        text = f"{text[:first]}\n... {len(text) - first - last} characters left out ...\n{text[-last:]}"
+    return text.rstrip("\n")
+
+
+class Complaints:
+    """Handlers and filters that raised: in all, and since standard error was last told of one, and when."""
+
+    total = 0
+    untold = 0
+    told_at = float("-inf")
+
+
+def handler_failed(error: BaseException) -> None:
+    """A log handler or filter has raised. Where `logging.raiseExceptions` is off, nobody is told."""
+    now = monotonic()
+    Complaints.total += 1
+    Complaints.untold += 1
+    if logging.raiseExceptions and sys.stderr is not None and now - Complaints.told_at >= _COMPLAINT_INTERVAL:
+        untold, Complaints.untold, Complaints.told_at = Complaints.untold, 0, now
+        try:
+            sys.stderr.write(
+                f"homing: a log handler raised {safe_repr(error)} ({untold} records since the last word)\n"
+            )
+        except Exception:
+            pass  # nobody is left to be told
+
+
 class Receiver(logging.Handler):
     """Hands the node's log records to a process: each comes to its `handle_log`, by its log lane."""
 
@@ -46,8 +166,8 @@ class Receiver(logging.Handler):
         self.pid = pid
 
     def emit(self, record: logging.LogRecord) -> None:
-        node = getattr(record, "node", self._core.name)
-        if node != self._core.name or getattr(record, "pid", None) in self._core.log_receivers:
+        node, pid = getattr(record, "node", self._core.name), getattr(record, "pid", None)
+        if not same(node, self._core.name) or (type(pid) is PID and pid in self._core.log_receivers):
             return
         if threading.get_ident() == self._core.thread:
             self._put(record)
@@ -86,41 +206,70 @@ class RateLimited:
         self._last[kind] = now
         held_back = self._held_back.pop(kind, 0)
         if held_back:
-            self._log.warning(text + " (and %d more like it)", *args, held_back)
-        else:
-            self._log.warning(text, *args)
+            text, args = text + " (and %d more like it)", (*args, held_back)
+        hand_out(self._log, logging.WARNING, text, args)
 
 
 class CrashLog:
-    """Logs crashes, `most` of them in each second: a flood of what a handler dies of must not become a flood of
-    tracebacks. Those held back are counted, and the number is logged with the first of a later second.
+    """Logs crashes and other failures: `most` in each second, and no more characters than flow into a bucket of
+    `burst` at `rate` a second. A flood of what a handler dies of must not become a flood of tracebacks. Those held back
+    are counted, and the number is logged with the first of a later second.
 
-    500 a second is the burst limit of the log handlers of Erlang/OTP.
+    500 a second is the burst limit of the log handlers of Erlang/OTP. A million characters let a second's worth of them
+    through; 8,000 a second, four tracebacks, are 700 MB a day.
     """
 
-    __slots__ = ("_held_back", "_log", "_logged", "_most", "_since")
+    __slots__ = ("_burst", "_held_back", "_left", "_log", "_logged", "_most", "_rate", "_since")
 
-    def __init__(self, log: logging.LoggerAdapter[logging.Logger], most: int = 500) -> None:
+    def __init__(
+        self,
+        log: logging.LoggerAdapter[logging.Logger],
+        most: int = 500,
+        burst: int = 1_000_000,
+        rate: int = 8_000,
+    ) -> None:
         self._log = log
         self._most = most
+        self._burst = burst
+        self._rate = rate
         self._since = float("-inf")
         self._logged = 0
+        self._left = float(burst)
         self._held_back = 0
 
     def error(
         self, now: float, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
     ) -> None:
-        """Logs `text % args` to `log` with the traceback of `fault`, unless there were too many in this second."""
+        """Logs `text % args` to `log` with the traceback of `fault`, unless there is too much of that."""
+        self.write(now, log, logging.ERROR, text, args, fault=fault)
+
+    def write(
+        self,
+        now: float,
+        log: logging.LoggerAdapter[logging.Logger],
+        level: int,
+        text: str,
+        args: tuple[object, ...],
+        *,
+        fault: BaseException | None = None,
+        place: Place = _NOWHERE,
+    ) -> None:
+        """As `hand_out`, unless there is too much of that."""
+        if not log.isEnabledFor(level):
+            return
         if now - self._since >= 1.0:
+            self._left = min(self._burst, self._left + self._rate * (now - self._since))
             self._since, self._logged = now, 0
-            self._tell_held_back()
-        if self._logged >= self._most:
+            if self._left > 0:
+                self._tell_held_back()
+        if self._logged >= self._most or self._left <= 0:
             self._held_back += 1
             return
         self._logged += 1
-        log.error(text, *args, exc_info=fault)
+        self._left -= hand_out(log, level, text, args, fault=fault, place=place)
 
     def _tell_held_back(self) -> None:
         if self._held_back:
             held_back, self._held_back = self._held_back, 0
-            self._log.error("%d more crashes were not logged, being more than %d in a second", held_back, self._most)
+            text = "%d more failures were not logged, being more than %d in a second, or %d characters in the long run"
+            self._left -= hand_out(self._log, logging.ERROR, text, (held_back, self._most, self._rate))

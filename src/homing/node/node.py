@@ -30,6 +30,7 @@ from ..gen import (
 )
 from ..gen.options import check_integer, check_seconds
 from .core import Core
+from .forks import forget, separate_forks
 from .logs import Receiver
 from .mailbox.envelope import exit_signal
 from .processes.process import Process
@@ -41,11 +42,12 @@ from .tree import make_tree
 
 
 class Node:
-    """One runtime on one event loop. Made by `homing.start_node`; its methods belong to the loop's thread, but for
-    `send_threadsafe`."""
+    """One runtime on one event loop. Made by `homing.start_node`. Its methods belong to the loop's thread, but for
+    `send_threadsafe`: on another thread they raise `NotAllowed`, in a fork of this OS process `NodeForked`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        separate_forks(core)
         self._stopping = Stopping(core)
         self._stop_tasks: set[asyncio.Task[bool]] = set()
         self._watchdog = Watchdog(core, core.options.slow_callback_seconds)
@@ -56,6 +58,7 @@ class Node:
         self._service = Service(core)
         self._stopping.on_stopping.append(self._service.stopping)
         self.on_stopped(self._service.close)
+        self.on_stopped(lambda: forget(core))
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self._stopping.state}, {len(self._core.processes)} processes>"
@@ -66,7 +69,14 @@ class Node:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop()
+        if not self._core.is_fork:
+            await self.stop()
+
+    @property
+    def _here(self) -> Core:
+        """The core, for what belongs to the loop's thread. Raises what `Core.require_thread` does."""
+        self._core.require_thread()
+        return self._core
 
     @property
     def name(self) -> str:
@@ -103,7 +113,7 @@ class Node:
         Raises what `init` raised (its `terminate` does not run then), `InitTimeout`, `NameTaken`, `BadOption`,
         `NodeTerminated`.
         """
-        return await spawn(self._core, None, behavior, args, name, options)
+        return await spawn(self._here, None, behavior, args, name, options)
 
     def send(self, to: Target, message: Any, priority: MessagePriority = MessagePriority.NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; its sender is the node's PID.
@@ -157,11 +167,11 @@ class Node:
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What the process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
-        return await self._core.calls.inspect(None, pid, items, timeout)
+        return await self._here.calls.inspect(None, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
         """What the meta-process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
-        return await self._core.calls.inspect(None, alias, items, timeout)
+        return await self._here.calls.inspect(None, alias, items, timeout)
 
     def register_name(self, name: str, pid: PID) -> None:
         """Registers a process under a name.
@@ -171,7 +181,7 @@ class Node:
         """
         process = self._process(pid)
         process.require_alive()
-        self._core.registry.register_name(name, process)
+        self._here.registry.register_name(name, process)
 
     # --- applications -------------------------------------------------------------------------------------
 
@@ -181,7 +191,7 @@ class Node:
 
         Raises what `load` raised, `ApplicationTaken`, `BadOption`, `NodeTerminated`.
         """
-        return await self._core.applications.load(self, application, args)
+        return await self._here.applications.load(self, application, args)
 
     async def application_start(self, name: str, mode: ApplicationMode | None = None) -> None:
         """Starts the applications that this one depends on, if they do not run, and then its members, in order.
@@ -191,7 +201,7 @@ class Node:
         Raises what the member's `init` raised; `ProcessTerminated` if a member ended meanwhile and `mode` forbids it;
         `ApplicationUnknown`, `ApplicationRunning`, `ApplicationDepends`, `BadOption`, `NodeTerminated`.
         """
-        await self._core.applications.start(name, mode)
+        await self._here.applications.start(name, mode)
 
     async def application_stop(self, name: str, timeout: float = 5.0) -> bool:
         """Ends the members, last started first; what is left after `timeout` seconds is killed.
@@ -200,7 +210,7 @@ class Node:
         What members have spawned without `link_parent` lives on, as in Ergo.
         Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts.
         """
-        return await self._core.applications.stop(name, timeout)
+        return await self._here.applications.stop(name, timeout)
 
     async def application_wait(self, name: str) -> Exception:
         """Returns the reason when the application has ended; at once if it has.
@@ -209,25 +219,25 @@ class Node:
         `shutdown` if it was stopped; `TerminateKill` if a member had to be killed then.
         Raises `ApplicationUnknown`, `NotAllowed` if it was not started.
         """
-        return await self._core.applications.find(name).wait()
+        return await self._here.applications.find(name).wait()
 
     def application_unload(self, name: str) -> None:
         """Forgets an application that does not run. Raises `ApplicationUnknown`, `ApplicationRunning`."""
-        self._core.applications.unload(name)
+        self._here.applications.unload(name)
 
     def application_info(self, name: str) -> ApplicationInfo:
         """A snapshot of an application. Raises `ApplicationUnknown`."""
-        return self._core.applications.find(name).info()
+        return self._here.applications.find(name).info()
 
     def applications(self) -> list[str]:
         """The names of the applications that are loaded, whether they run or not."""
-        return [application.spec.name for application in self._core.applications]
+        return [application.spec.name for application in self._here.applications]
 
     # --- what there is ------------------------------------------------------------------------------------
 
     def processes(self) -> list[PID]:
         """The PIDs of all processes, in the order of their start; zombies among them."""
-        return list(self._core.processes)
+        return list(self._here.processes)
 
     def process_info(self, pid: PID | str) -> ProcessInfo:
         """A snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
@@ -235,9 +245,9 @@ class Node:
 
     def meta_info(self, alias: Alias) -> MetaInfo:
         """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
-        meta = self._core.metas.get(alias) if isinstance(alias, Alias) else None
+        meta = self._here.metas.get(alias) if isinstance(alias, Alias) else None
         if meta is None:
-            raise self._core.registry.missing(alias)
+            raise self._here.registry.missing(alias)
         return meta.info()
 
     def tree(self, children: int | None = None) -> NodeTree:
@@ -248,11 +258,11 @@ class Node:
         """
         if children is not None:
             check_integer("children", children, 0)
-        return make_tree(self._core, self.info(), children)
+        return make_tree(self._here, self.info(), children)
 
     def info(self) -> NodeInfo:
         """A snapshot of the node."""
-        core = self._core
+        core = self._here
         states = [process.state for process in core.processes.values()]
         return NodeInfo(
             name=core.name,
@@ -300,7 +310,7 @@ class Node:
 
     def remove_log_receiver(self, pid: PID) -> bool:
         """Takes that back. False if the process was no log receiver."""
-        receiver = self._core.log_receivers.pop(pid, None)
+        receiver = self._here.log_receivers.pop(pid, None)
         if receiver is not None:
             logging.getLogger("homing").removeHandler(receiver)
         return receiver is not None
@@ -320,6 +330,7 @@ class Node:
         nothing is.
         status: what `systemctl status` is to show, one line.
         """
+        self._core.require_thread()
         self._service.started(status)
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -330,6 +341,7 @@ class Node:
 
         Gives True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
         """
+        self._core.require_thread()
         if timeout is None:
             timeout = self._core.options.stop_timeout
         check_seconds("timeout", timeout, zero=True)
@@ -337,19 +349,22 @@ class Node:
 
     def stop_soon(self) -> None:
         """Begins a stop and returns: what SIGINT and SIGTERM do. A second time: what is left is killed now."""
+        core = self._here
         again = bool(self._stop_tasks) or self._stopping.state != "running"
         if not again:
-            self._core.log.info("node %s is stopping", self.name)
-        task = self._core.loop.create_task(self.stop(0 if again else None))
+            core.log.info("node %s is stopping", self.name)
+        task = core.loop.create_task(self.stop(0 if again else None))
         self._stop_tasks.add(task)
         task.add_done_callback(self._stop_tasks.discard)
 
     def on_stopped(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once when the node has stopped."""
+        self._core.require_thread()
         self._stopping.on_stopped.append(callback)
 
     async def wait(self) -> None:
         """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM."""
+        self._core.require_thread()
         await self._stopping.wait()
 
     def _remove_log_receivers(self) -> None:
@@ -359,9 +374,10 @@ class Node:
     def _process(self, pid: PID | str) -> Process:
         if not isinstance(pid, (PID, str)):
             raise BadOption("pid", pid, "give a PID or a registered name")
-        found = self._core.processes.get(pid) if isinstance(pid, PID) else self._core.registry.routes.get(pid)
+        core = self._here
+        found = core.processes.get(pid) if isinstance(pid, PID) else core.registry.routes.get(pid)
         if not isinstance(found, Process):
-            raise self._core.registry.missing(pid)
+            raise core.registry.missing(pid)
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 import signal
 import threading
@@ -49,7 +50,7 @@ class NodeStarter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._node is not None:
-            await self._node.stop()
+            await self._node.__aexit__(kind, error, trace)
 
     async def _start(self) -> Node:
         loop = asyncio.get_running_loop()
@@ -168,6 +169,11 @@ class _Signals:
         signals._nodes.append(node)
         node.on_stopped(lambda: signals._remove(node))
 
+    @classmethod
+    def forget_all(cls) -> None:
+        """A forked child takes no signals for its parent's nodes."""
+        cls._by_loop.clear()
+
     def _take_over(self) -> bool:
         for number in _SIGNALS:
             before = signal.getsignal(number)
@@ -191,3 +197,7 @@ class _Signals:
             self._loop.remove_signal_handler(number)
             if before is not None:
                 signal.signal(number, before)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_Signals.forget_all)

@@ -16,6 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..gen import ProcessState, TerminateShutdown
+from ..gen.foreign import safe_repr
 from .mailbox.envelope import exit_signal
 from .processes.ending import KILL_TIMEOUT
 
@@ -106,20 +107,21 @@ class Stopping:
     def _drain(self, meta: MetaRunner) -> None:
         try:
             meta.behavior.drain()
-        except Exception as error:
+        except BaseException as error:
             self._failed_to_drain(meta, error)
 
     def _drained(self, meta: MetaRunner) -> bool:
         try:
-            return meta in self._undrainable or meta.behavior.drained()
-        except Exception as error:
+            return meta in self._undrainable or bool(meta.behavior.drained())
+        except BaseException as error:
             self._failed_to_drain(meta, error)
             return True
 
-    def _failed_to_drain(self, meta: MetaRunner, error: Exception) -> None:
+    def _failed_to_drain(self, meta: MetaRunner, error: BaseException) -> None:
         """Logs it, and waits for that meta-process no longer."""
         self._undrainable.add(meta)
-        meta.log.error("drain of meta-process %s failed: %r", meta.id, error, exc_info=error)
+        text = "drain of meta-process %s failed: %s"
+        self._core.log_failure(meta.log, text, meta.id, safe_repr(error), fault=error)
 
     def _top_level(self) -> list[Process]:
         pid = self._core.pid
@@ -152,13 +154,13 @@ class Stopping:
         core = self._core
         rest = tuple(core.processes.values())
         for process in rest:
-            core.log.warning("stop: %r did not end in time and is killed", process)
+            core.log.warning("stop: %s did not end in time and is killed", process)
             process.kill()
             await core.scheduler.breathe(wakes=True)
         if core.processes or core.metas:
             self._deadline = core.loop.time() + KILL_TIMEOUT
             await self._until(lambda: not core.processes and not core.metas)
         for process in tuple(core.processes.values()):
-            core.log.error("stop: %r %s; it is left behind", process, process.stuck)
+            core.log.error("stop: %s %s; it is left behind", process, process.stuck)
             process.abandon()
         return len(rest)

@@ -284,7 +284,9 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
     with peer, contextlib.closing(endpoint):
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         messages = [
-            MessageUDP(None, peer.address if number % 40 else (HOST, 0), payload_of(number, sizes[number % len(sizes)]))
+            MessageUDP(
+                None, peer.address if number % 40 else ("192.0.2.1", 9), payload_of(number, sizes[number % len(sizes)])
+            )
             for number in range(400)
         ]
         done, failures = endpoint.send_many(messages)
@@ -293,14 +295,14 @@ async def test_when_the_kernel_can_take_no_more_the_rest_waits_and_failures_amid
         assert [index for index, _ in failures] == list(range(0, done, 40))
         await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert told == [
-            (message.data, len(message.data) if number % 40 else 0, "" if number % 40 else "EINVAL")
+            (message.data, len(message.data) if number % 40 else 0, "" if number % 40 else "ENETUNREACH")
             for number, message in list(enumerate(messages))[done:]
         ]
         sent = [message.data for number, message in enumerate(messages) if number % 40]
         assert endpoint.send(MessageUDP(None, peer.address, LAST), None) in (None, len(LAST))
         await eventually(lambda: endpoint.send_queue.waiting == 0)
         assert datagrams_of(await asyncio.to_thread(peer.trains_until, LAST)) == sent
-        assert endpoint.send_queue.errors == {"EINVAL": 10}
+        assert endpoint.send_queue.errors == {"ENETUNREACH": 10}
 
 
 @needs_namespaces

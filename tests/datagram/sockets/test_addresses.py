@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from homing import gen
 from homing.datagram import format_address
-from homing.datagram.address import check_destination
+from homing.datagram.address import DUAL_STACK, check_destination
 
 anything = st.recursive(
     st.none()
@@ -127,7 +128,7 @@ def test_what_is_no_ipv6_address_is_refused(address: Any) -> None:
 @pytest.mark.parametrize(
     ("family", "address"),
     [
-        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET, ("127.0.0.1", 1)),
         (socket.AF_INET, ("127.0.0.1", 65535)),
         (socket.AF_INET6, ("::1", 53)),
         (socket.AF_INET6, ("::1", 53, 0)),
@@ -137,6 +138,27 @@ def test_what_is_no_ipv6_address_is_refused(address: Any) -> None:
 )
 def test_what_the_socket_module_writes_is_accepted(family: int, address: Any) -> None:
     check_destination(family, address)
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [
+        (socket.AF_INET, ("0.0.0.0", 53)),
+        (socket.AF_INET, ("127.0.0.1", 0)),
+        (socket.AF_INET6, ("::", 53)),
+        (socket.AF_INET6, ("0:0::0%lo", 53)),
+        (socket.AF_INET6, ("::ffff:0.0.0.0", 53)),
+        (socket.AF_INET6, ("fe80::1%lo", 0)),
+        (DUAL_STACK, ("::", 53, 0, 0)),
+        (DUAL_STACK, ("0.0.0.0", 53)),
+        (DUAL_STACK, ("::1", 0, 0, 0)),
+    ],
+)
+def test_an_address_that_nobody_can_have_is_refused(family: int, address: Any) -> None:
+    with pytest.raises(gen.BadAddress) as caught:
+        check_destination(family, address)
+    assert caught.value.address == address
+    assert getattr(caught.value, "errno", None) == (None if address[1] else errno.EINVAL)
 
 
 @pytest.mark.parametrize("port", [1.0, True])

@@ -17,7 +17,7 @@ def test_it_tells_the_buffers_that_were_granted_and_the_groups_that_were_joined(
     options = SocketOptions(receive_buffer=50_000, send_buffer=60_000, groups=(GROUP,))
     kernel = KernelSocket(bind("127.0.0.1", 0, options), options.groups)
     assert (kernel.family, kernel.receive_buffer, kernel.send_buffer) == (socket.AF_INET, 50_000, 60_000)
-    assert kernel.memberships.groups == (GROUP,)
+    assert kernel.interfaces.groups == (GROUP,)
     kernel.close()
 
 

@@ -121,7 +121,7 @@ async def test_it_may_be_told_to_any_address(form: str, node: homing.Node, probe
     _, alias = await open_server(probe, on_error=to)
     node.send(alias, message_to((HOST, 0)))
     kind, sender, told = await other.next()
-    assert (kind, sender, told.errno) == ("message", probe.pid, errno.EINVAL)
+    assert (kind, sender, told.errno) == ("message", alias, errno.EINVAL)
 
 
 @pytest.mark.once

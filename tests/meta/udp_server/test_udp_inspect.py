@@ -31,6 +31,7 @@ COUNTERS = {
     "dropped_newest",
     "dropped_oldest",
     "truncated",
+    "cut_trains",
     "kernel_drops",
     "receive_errors",
     "send_errors",

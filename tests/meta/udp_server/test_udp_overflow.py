@@ -131,7 +131,7 @@ async def test_the_oldest_of_this_server_go_and_nothing_that_anybody_else_has_se
 async def test_a_datagram_that_its_receiver_has_sent_to_itself_again_is_nobody_elses_to_drop(
     node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
-    """It looks like one that came from the socket: the owner's PID stands on both."""
+    """It is the same object that came from the socket."""
 
     class Owner(act.Actor):
         async def init(self, gate: Gate) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import homing
 from homing import act, gen, meta
-from homing.datagram.sockets import change_options as changing
+from homing.datagram.sockets import interfaces as asking
 from homing.datagram.sockets import set_options as applying
 
 from ...datagram.sockets.test_bpf import BY_KEY, ONLY_A, PASS
@@ -294,15 +294,15 @@ GROUPS = [meta.MulticastGroup(f"239.255.77.{number}", "lo") for number in range(
 async def test_groups_are_joined_and_left_all_or_none(probe: Probe) -> None:
     server = in_network("ip link set lo up multicast on", lambda: create(groups=(GROUPS[0],)))
     alias = await probe.do(lambda actor: actor.spawn_meta(server))
-    memberships = server._state.endpoint.kernel.memberships
+    interfaces = server._state.endpoint.kernel.interfaces
     await probe.do(lambda actor: actor.call(alias, meta.JoinGroup(GROUPS[1].address, "lo")))
     assert (await change(probe, alias, ttl=5)).options.groups == (GROUPS[0], GROUPS[1])
     await change(probe, alias, groups=(GROUPS[1], GROUPS[2]))
-    assert memberships.groups == (GROUPS[1], GROUPS[2])
+    assert interfaces.groups == (GROUPS[1], GROUPS[2])
     bad = meta.MulticastGroup("239.255.77.9", "no-such-if")
     error = await refusal(probe, alias, groups=(GROUPS[0], bad), ttl=9)
     assert isinstance(error, gen.BadOption)
-    assert set(memberships.groups) == {GROUPS[1], GROUPS[2]}
+    assert set(interfaces.groups) == {GROUPS[1], GROUPS[2]}
     assert server._state.endpoint.sock.getsockopt(IP, socket.IP_TTL) == 5
 
 
@@ -397,7 +397,7 @@ async def test_an_undo_that_fails_keeps_no_other_from_running_and_is_told_with_t
             raise OSError("no way back")
         applying.set_multicast_interface(sock, interface)
 
-    monkeypatch.setattr(changing, "set_multicast_interface", only_there)
+    monkeypatch.setattr(asking, "set_multicast_interface", only_there)
     changes = {"receive_buffer": 50_000, "ttl": 9, "multicast_interface": "lo", "bpf": ((0x15, 5, 5, 0),)}
     error = await refusal(probe, alias, **changes)
     assert isinstance(error, gen.BadOption)

@@ -44,7 +44,7 @@ async def test_a_datagram_comes_to_the_parent_as_a_message_with_id_address_and_d
     peer.send(b"hello", server.local_address)
     kind, sender, message = await probe.next()
     assert kind == "message"
-    assert sender == probe.pid
+    assert sender == alias
     assert type(message) is meta.MessageUDP
     assert (message.id, message.addr, message.data, message.truncated) == (alias, peer.address, b"hello", False)
     assert type(message.data) is bytes
@@ -80,7 +80,7 @@ async def test_process_may_be_a_name_a_pid_an_alias_or_a_process_id(
     peer.send(b"to you", server.local_address)
     kind, sender, message = await receiver.next()
     assert (kind, message.id, message.data) == ("message", alias, b"to you")
-    assert sender == probe.pid, "what a meta-process sends comes from its parent"
+    assert sender == alias, "what a meta-process sends comes from its alias"
     assert probe.waiting() == []
 
 

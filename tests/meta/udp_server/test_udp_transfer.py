@@ -25,9 +25,7 @@ async def give(owner: Probe, alias: gen.Alias, to: gen.PID) -> None:
     await owner.do(lambda actor: actor.give_meta(alias, to))
 
 
-async def test_the_new_owner_gets_what_comes_from_then_on_and_is_its_sender(
-    node: homing.Node, probe: Probe, peer: UDPPeer
-) -> None:
+async def test_the_new_owner_gets_what_comes_from_then_on(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
     server, alias = await open_server(probe)
     peer.send(b"before", server.local_address)
     await probe.get()
@@ -35,7 +33,7 @@ async def test_the_new_owner_gets_what_comes_from_then_on_and_is_its_sender(
     await give(probe, alias, heir.pid)
     peer.send(b"after", server.local_address)
     _, sender, message = await heir.next()
-    assert (sender, message.data, message.id) == (heir.pid, b"after", alias)
+    assert (sender, message.data, message.id) == (alias, b"after", alias)
     assert probe.queue.empty()
     assert node.meta_info(alias).parent == heir.pid
     assert (node.process_info(probe.pid).metas, node.process_info(heir.pid).metas) == ((), (alias,))
@@ -228,7 +226,7 @@ async def test_datagrams_that_go_to_a_name_go_there_as_before(node: homing.Node,
     await give(probe, alias, heir.pid)
     peer.send(b"hello", server.local_address)
     _, sender, message = await named.next()
-    assert (sender, message.data) == (heir.pid, b"hello")
+    assert (sender, message.data) == (alias, b"hello")
 
 
 class Asking(act.Actor):
@@ -298,7 +296,9 @@ async def test_it_is_given_once_its_start_is_over_not_before(node: homing.Node, 
     assert alias is not None
 
 
-async def test_any_meta_process_can_be_given_and_sends_as_its_new_owner(node: homing.Node, probe: Probe) -> None:
+async def test_any_meta_process_can_be_given_and_its_parent_is_then_the_new_owner(
+    node: homing.Node, probe: Probe
+) -> None:
     class Telling(gen.MetaBehavior):
         async def start(self) -> None:  # type: ignore[override]
             await asyncio.Event().wait()
@@ -310,7 +310,7 @@ async def test_any_meta_process_can_be_given_and_sends_as_its_new_owner(node: ho
     alias = await probe.do(lambda actor: actor.spawn_meta(Telling()))
     await give(probe, alias, heir.pid)
     node.send(alias, "hello")
-    assert await heir.next() == ("message", heir.pid, "hello")
+    assert await heir.next() == ("message", alias, "hello")
 
 
 async def test_a_client_is_given_like_a_server(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
@@ -320,4 +320,4 @@ async def test_a_client_is_given_like_a_server(node: homing.Node, probe: Probe, 
     await give(probe, alias, heir.pid)
     peer.send(b"news", client.local_address)
     _, sender, message = await heir.next()
-    assert (sender, message.data, probe.queue.empty()) == (heir.pid, b"news", True)
+    assert (sender, message.data, probe.queue.empty()) == (alias, b"news", True)

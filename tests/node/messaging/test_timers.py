@@ -117,14 +117,14 @@ async def test_a_period_of_no_time_is_refused_but_a_delay_of_none_is_not(node: h
     assert await probe.get() == "soon"
 
 
-async def test_a_meta_process_has_timers_that_end_with_it_and_come_from_its_parent(
+async def test_a_meta_process_has_timers_that_end_with_it_and_come_from_its_alias(
     node: homing.Node, probe: Probe
 ) -> None:
     source = Meta()
     parent = await node.spawn(Doer)
     alias = await node.call(parent, lambda actor: actor.spawn_meta(source))
     source.process.send_every(probe.pid, "tick", 0.001)
-    assert await probe.next() == ("message", parent, "tick")
+    assert await probe.next() == ("message", alias, "tick")
     await node.call(parent, lambda actor: actor.send_exit_meta(alias, gen.TerminateNormal))
     await eventually(lambda: node.info().metas == 0)
     with pytest.raises(gen.NotAllowed):

@@ -11,7 +11,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ...support import Probe, busy_tasks, eventually
+from ...support import DEADLINE, Probe, busy_tasks, eventually
 from ..actors import Doer, Meta, throw, throw_later
 
 
@@ -54,16 +54,25 @@ async def test_a_meta_process_is_reached_by_its_alias_and_answers(node: homing.N
     assert await probe.do(lambda actor: actor.call(alias, "what?")) == ("answer", "what?")
 
 
-async def test_what_it_sends_comes_from_its_parent(node: homing.Node, probe: Probe) -> None:
-    source = Meta()
-    parent, alias = await start(node, source)
+async def test_what_it_sends_comes_from_its_alias_and_an_answer_comes_to_it(node: homing.Node, probe: Probe) -> None:
+    answers: asyncio.Queue[Any] = asyncio.Queue()
+
+    class Hears(Meta):
+        def handle_message(self, sender: gen.PID, message: Any) -> None:
+            answers.put_nowait((sender, message))
+
+    source = Hears()
+    _, alias = await start(node, source)
     source.process.send(probe.pid, "from outside")
     source.process.send_with_priority(probe.pid, "urgent", gen.MessagePriority.MAX)
     assert [await probe.next() for _ in range(2)] == [
-        ("message", parent, "urgent"),
-        ("message", parent, "from outside"),
+        ("message", alias, "urgent"),
+        ("message", alias, "from outside"),
     ]
     assert node.meta_info(alias).messages_out == 2
+    await probe.do(lambda actor: actor.send(alias, "an answer"))
+    async with asyncio.timeout(DEADLINE):
+        assert await answers.get() == (probe.pid, "an answer")
 
 
 async def test_an_asynchronous_start_runs_as_a_task_of_the_loop(node: homing.Node) -> None:
@@ -85,9 +94,9 @@ async def test_a_blocking_start_runs_in_a_thread_and_what_it_sends_keeps_its_ord
 ) -> None:
     source = Thread()
     source.work = lambda self: [self.process.send(probe.pid, number) for number in range(1000)]
-    parent, alias = await start(node, source)
+    _, alias = await start(node, source)
     got = [await probe.next() for _ in range(1000)]
-    assert got == [("message", parent, number) for number in range(1000)]
+    assert got == [("message", alias, number) for number in range(1000)]
     assert source.thread != threading.get_ident()
     assert node.meta_info(alias).messages_out == 1000
 

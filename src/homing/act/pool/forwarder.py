@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, MailboxFull
+from ...gen.foreign import forget_frames, safe_repr
 from ...node.logs import RateLimited
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import without_address
 from ...node.processes.process import Process
-from ...node.scheduling.activity import forget_frames
 from .options import PoolOptions
 from .routing import make_route
 from .workers import Workers
@@ -115,8 +115,8 @@ class Forwarder:
         self.refused += 1
         self.forwarded -= 1  # as which it will be counted, among those of its turn
         process = self._process
-        text = "the route of pool %s failed, the message is a dead letter: %r"
-        self._limited_log.warning(process.core.loop.time(), "route", text, process.id, error)
+        text = "the route of pool %s failed, the message is a dead letter: %s"
+        self._limited_log.warning(process.core.loop.time(), "route", text, process.id, safe_repr(error))
         forget_frames(error)
         send_dead_letter(process, entry, error, in_hand=True)
         if isinstance(entry, Request):

@@ -7,7 +7,8 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal
 
 from ...gen import BadOption, ProcessBehavior, ProcessOptions
-from ...gen.options import check_integer, check_type
+from ...gen.foreign import is_instance
+from ...gen.options import check_choice, check_integer, check_type
 from .routing import Route
 
 
@@ -53,10 +54,9 @@ class PoolOptions:
             raise BadOption(
                 "worker_options", self.worker_options, "link_child would end the pool with its first worker"
             )
-        if self.overflow not in ("wait", "drop"):
-            raise BadOption("overflow", self.overflow, 'give "wait" or "drop"')
+        check_choice("overflow", self.overflow, ("wait", "drop"))
         known = (
-            self.route in ("round_robin", "least", "source") if isinstance(self.route, str) else callable(self.route)
+            self.route in ("round_robin", "least", "source") if is_instance(self.route, str) else callable(self.route)
         )
         if not known or iscoroutinefunction(self.route):
             raise BadOption(

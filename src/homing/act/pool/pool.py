@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...gen import PID, BadOption, MessageDownPID
+from ...gen.foreign import is_a
 from ...gen.hooks import ProcessHooks
 from ..actor import Actor, ActorHooks
 from .forwarder import Forwarder
@@ -26,7 +27,7 @@ class PoolHooks(ActorHooks):
 
     async def configure(self, result: Any) -> None:
         behavior = self.behavior
-        if not isinstance(result, PoolOptions):
+        if not is_a(result, PoolOptions):
             raise BadOption("init", result, f"{type(behavior).__name__}.init must return act.PoolOptions")
         forwarder = behavior._forwarder = Forwarder(self.process, behavior, result)
         self.take_main = forwarder.take_main
@@ -35,9 +36,9 @@ class PoolHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of workers, passes on the rest."""
-        if isinstance(message, MessageDownPID):
+        if is_a(message, MessageDownPID):
             workers = self.behavior._forwarder.workers
             slot = workers.ended(message.pid)
             if slot is not None:
@@ -60,7 +61,7 @@ class Pool(Actor):
     _runtime_hooks: ClassVar[type[ProcessHooks]] = PoolHooks
     _forwarder: Forwarder
 
-    def handle_forward_failed(self, sender: PID, message: Any) -> None:
+    def handle_forward_failed(self, sender: Any, message: Any) -> None:
         """With `overflow="drop"`: there was no room, this message is dropped (and counted). A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
@@ -102,6 +103,7 @@ class Pool(Actor):
         With a keyed route they get their share once all that waits at workers and is in hand has been handled; what
         comes meanwhile waits.
         """
+        self._process.core.require_thread()
         return await self._forwarder.workers.add(n)
 
     def remove_workers(self, n: int) -> int:
@@ -110,4 +112,5 @@ class Pool(Actor):
         Gives the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get their
         share as in `add_workers`.
         """
+        self._process.core.require_thread()
         return self._forwarder.workers.remove(n)

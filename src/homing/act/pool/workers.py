@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown
+from ...gen.foreign import forget_frames, safe_repr
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.messaging.distribution import idle
@@ -183,9 +184,9 @@ class Workers:
     def _not_started(self, slot: Slot, error: Exception) -> None:
         """Tries again later. Where any worker will do, the others take what waits here."""
         if not isinstance(error, NodeTerminated):
-            self._pool.log.error(
-                "a worker of pool %s could not be started, trying again: %r", self._process.id, error, exc_info=error
-            )
+            text, process = "a worker of pool %s could not be started, trying again: %s", self._process
+            process.core.log_failure(process.log_adapter, text, process.id, safe_repr(error), fault=error)
+            forget_frames(error)
         if slot.leaving:
             self._left(slot)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...gen import DeliveryError
+from ...gen.foreign import safe_repr
 
 
 class RouteError(DeliveryError):
@@ -17,21 +18,21 @@ class RouteUnknown(RouteError):
     """The router has no route of that name."""
 
     def __init__(self, route: str) -> None:
-        super().__init__(route, f"no route {route!r}")
+        super().__init__(route, f"no route {safe_repr(route)}")
 
 
 class RouteDisabled(RouteError):
     """The route is disabled, until `enable_route`."""
 
     def __init__(self, route: str) -> None:
-        super().__init__(route, f"route {route!r} is disabled")
+        super().__init__(route, f"route {safe_repr(route)} is disabled")
 
 
 class RouteRestarting(RouteError):
     """The process of the route has ended and is not there again yet."""
 
     def __init__(self, route: str) -> None:
-        super().__init__(route, f"the process of route {route!r} has ended and is being started again")
+        super().__init__(route, f"the process of route {safe_repr(route)} has ended and is being started again")
 
 
 class RouteDiscarded(RouteError):

@@ -19,6 +19,7 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.foreign import forget_frames, safe_repr
 from ...node.mailbox.envelope import Exit, Request, SplitMessage
 from ...node.messaging.distribution import hand
 from ...node.processes.process import Process
@@ -114,7 +115,7 @@ class Forwarder:
         if not names:
             self._discard(ref)
         elif ref is not None and len(names) > 1:
-            error = NotAllowed(f"a request goes to one route; route_call gave {names!r}")
+            error = NotAllowed(f"a request goes to one route; route_call gave {safe_repr(names)}")
             self._fail(self._keeper.others, names[0], sender, message, ref, error)
         else:
             for number, name in enumerate(names):
@@ -124,7 +125,7 @@ class Forwarder:
                     return 0
         return 1
 
-    def _deliver(self, name: str, sender: PID, message: Any, ref: Ref | None) -> bool:
+    def _deliver(self, name: str, sender: PID | Alias, message: Any, ref: Ref | None) -> bool:
         """Forwards to one route, or counts the failure. False: the route is full, and that is to be waited for."""
         route = self._keeper.routes.get(name)
         tally = self._keeper.others if route is None else route
@@ -152,7 +153,7 @@ class Forwarder:
             to = route.process.id
         return to
 
-    def _forward(self, to: Target, sender: PID, message: Any, ref: Ref | None) -> None:
+    def _forward(self, to: Target, sender: PID | Alias, message: Any, ref: Ref | None) -> None:
         core = self._process.core
         if self.local(to) is self._process:
             raise NotAllowed(f"the route leads back to the router itself, {self._process.id}")
@@ -166,9 +167,11 @@ class Forwarder:
         name = to.name if isinstance(to, ProcessID) and to.node == self._process.core.name else to
         return self._process.routes.get(name)
 
-    def _fail(self, tally: Tally, name: str, sender: PID, message: Any, ref: Ref | None, error: HomingError) -> None:
+    def _fail(
+        self, tally: Tally, name: str, sender: PID | Alias, message: Any, ref: Ref | None, error: HomingError
+    ) -> None:
         tally.failed[type(error).__name__] += 1
-        error.__traceback__ = None  # it would keep the message, and with it a pooled buffer
+        forget_frames(error)  # they would keep the message, and with it a pooled buffer
         if ref is None:
             self._router.handle_route_failed(name, sender, message, error)
         else:
@@ -199,7 +202,7 @@ class Forwarder:
         self._process.resume()
 
 
-def _parts(entry: Any) -> tuple[PID, Any, Ref | None]:
+def _parts(entry: Any) -> tuple[PID | Alias, Any, Ref | None]:
     """Sender, message and, of a request, the ref of an entry."""
     if isinstance(entry, Request):
         return entry.sender, entry.request, entry.ref

@@ -14,7 +14,7 @@ from ...gen import (
     ProcessOptions,
     Target,
 )
-from ...gen.options import check_name, check_type
+from ...gen.options import check_choice, check_name, check_type
 
 DISCARD: Final = None
 """Returned by `route_message` and `route_call`: the message is dropped and counted, a request fails with
@@ -76,6 +76,5 @@ class RouterOptions:
         names = [route.name for route in self.routes]
         if len(set(names)) != len(names):
             raise BadOption("routes", names, "each name once")
-        if self.overflow not in ("wait", "drop"):
-            raise BadOption("overflow", self.overflow, 'give "wait" or "drop"')
+        check_choice("overflow", self.overflow, ("wait", "drop"))
         check_type("registered_names", self.registered_names, bool, "True or False")

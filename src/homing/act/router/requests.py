@@ -53,6 +53,9 @@ class WhichRoutes:
     """Asks a router for `routes()`: a tuple of `RouteInfo`."""
 
 
+REQUESTS = (AddRoute, RemoveRoute, ReplaceRoute, DisableRoute, EnableRoute, WhichRoutes)
+
+
 @dataclass(frozen=True, slots=True)
 class RouteInfo:
     """A route as it is now.

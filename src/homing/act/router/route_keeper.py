@@ -16,6 +16,7 @@ from ...gen import (
     NodeTerminated,
     TerminateShutdown,
 )
+from ...gen.foreign import safe_repr
 from ...gen.options import check_type
 from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
 from ...node.messaging.distribution import idle
@@ -238,9 +239,9 @@ class RouteKeeper:
         except NodeTerminated:
             return
         except Exception as error:
-            self._log().error(
-                "route %r of router %s could not be started: %r", spec.name, self._process.id, error, exc_info=error
-            )
+            text, process = "route %s of router %s could not be started: %s", self._process
+            told = repr(spec.name), process.id, safe_repr(error)
+            process.core.log_failure(process.log_adapter, text, *told, fault=error)
             route.since = self._process.core.loop.time()
             self._restart_later(route)
             return

@@ -8,19 +8,20 @@ from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 from ...gen import NO_REPLY, PID, BadOption, HomingError, MessageDownPID, Ref
+from ...gen.foreign import is_a, safe_repr
 from ...gen.hooks import ProcessHooks
 from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
 from .forwarder import Choice, Forwarder
 from .options import DISCARD, RouterOptions, RouteSpec
 from .requests import (
+    REQUESTS,
     AddRoute,
     DisableRoute,
     EnableRoute,
     RemoveRoute,
     ReplaceRoute,
     RouteInfo,
-    WhichRoutes,
 )
 from .route_keeper import RouteKeeper
 from .routes import Route, Tally
@@ -45,7 +46,7 @@ class RouterHooks(ActorHooks):
 
     async def configure(self, result: Any) -> None:
         behavior, name = self.behavior, type(self.behavior).__name__
-        if not isinstance(result, RouterOptions):
+        if not is_a(result, RouterOptions):
             raise BadOption("init", result, f"{name}.init must return act.RouterOptions")
         for callback in ("route_message", "route_call", "handle_route_failed"):
             if iscoroutinefunction(getattr(behavior, callback)):
@@ -59,10 +60,10 @@ class RouterHooks(ActorHooks):
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the ends of the routes' processes, passes on the rest."""
         keeper = self.behavior._keeper
-        if isinstance(message, MessageDownPID) and keeper.minds(message.pid):
+        if is_a(message, MessageDownPID) and keeper.minds(message.pid):
             return keeper.process_ended(message.pid)
         return self.behavior.handle_message(sender, message)
 
@@ -85,7 +86,7 @@ class Router(Actor):
 
     # --- callbacks ----------------------------------------------------------------------------------------
 
-    def route_message(self, sender: PID, message: Any) -> Choice:
+    def route_message(self, sender: Any, message: Any) -> Choice:
         """Where a message goes: the name of a route, a tuple of names (each gets it), or `act.DISCARD`. A plain `def`.
         Raising ends the router."""
         return DISCARD
@@ -94,13 +95,15 @@ class Router(Actor):
         """Where a request goes: the name of one route, or `act.DISCARD`. A plain `def`. By default as a message."""
         return self.route_message(sender, request)
 
-    def handle_route_failed(self, route: str, sender: PID, message: Any, error: HomingError) -> None:
+    def handle_route_failed(self, route: str, sender: Any, message: Any, error: HomingError) -> None:
         """A message could not be routed: it is counted, and dropped. A plain `def`. By default it is logged, at a
         bounded rate. Requests do not come here: their callers get the error."""
-        self._warn(type(error).__name__, "message from %s to route %r failed: %s", sender, route, error)
+        self._warn(type(error).__name__, "message from %s to route %s failed: %s", sender, safe_repr(route), error)
 
     async def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Answers `act.AddRoute` and its kin. A class that overrides it calls `super().handle_call(...)` for those."""
+        if not is_a(request, REQUESTS):
+            return super().handle_call(sender, ref, request)
         try:
             match request:
                 case AddRoute(spec):
@@ -113,12 +116,11 @@ class Router(Actor):
                     return self.disable_route(name)
                 case EnableRoute(name):
                     return await self.enable_route(name)
-                case WhichRoutes():
+                case _:
                     return self.routes()
         except Exception as error:  # it is the asker's fault, or that of the new route's `init`
             self.send_response_error(sender, ref, error)
             return NO_REPLY
-        return super().handle_call(sender, ref, request)
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """The counters. Each message is forwarded, discarded, failed or waiting; one to several routes counts for
@@ -143,15 +145,18 @@ class Router(Actor):
 
     def routes(self) -> tuple[RouteInfo, ...]:
         """The routes as they are now, in the order in which they were added."""
+        self._process.core.require_thread()
         return self._keeper.infos()
 
     async def add_route(self, spec: RouteSpec) -> None:
         """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
         then there is none. Meanwhile the router's mailbox waits."""
+        self._process.core.require_thread()
         await self._keeper.add(spec)
 
     def remove_route(self, name: str) -> bool:
         """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        self._process.core.require_thread()
         return self._keeper.remove(name)
 
     async def replace_route(self, name: str, spec: RouteSpec) -> None:
@@ -160,16 +165,19 @@ class Router(Actor):
 
         Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
         """
+        self._process.core.require_thread()
         await self._keeper.replace(name, spec)
 
     def disable_route(self, name: str) -> None:
         """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
         Ergo. Raises `RouteUnknown`."""
+        self._process.core.require_thread()
         self._keeper.disable(name)
 
     async def enable_route(self, name: str) -> None:
         """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
         `init` of that process raises: then it stays disabled."""
+        self._process.core.require_thread()
         await self._keeper.enable(name)
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from ...gen import PID
+from ...gen import PID, Alias
 from ...node.processes.process import Process
 from .options import RouteSpec
 from .requests import RouteInfo, State
@@ -22,7 +22,7 @@ class Undelivered:
 
     __slots__ = ("message", "names", "sender")
 
-    def __init__(self, names: tuple[str, ...], sender: PID, message: Any) -> None:
+    def __init__(self, names: tuple[str, ...], sender: PID | Alias, message: Any) -> None:
         self.names = names
         self.sender = sender
         self.message = message

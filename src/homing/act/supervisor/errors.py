@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...gen import PID, HomingError
+from ...gen.foreign import safe_repr
 from .requests import ChildState
 
 
@@ -10,7 +11,7 @@ class RestartsExceeded(HomingError):
     """A supervisor's child ended more than `intensity` times within `period` seconds; the last reason is the cause."""
 
     def __init__(self, child: str, intensity: int, period: float) -> None:
-        super().__init__(f"child {child!r}: more than {intensity} restarts within {period:g} s")
+        super().__init__(f"child {safe_repr(child)}: more than {intensity} restarts within {period:g} s")
         self.child = child
 
 
@@ -18,7 +19,7 @@ class ChildError(HomingError):
     """A supervisor cannot do with its child what it was asked to. `child` is the name or PID that it was asked for."""
 
     def __init__(self, child: object, text: str) -> None:
-        super().__init__(f"child {child!r} {text}")
+        super().__init__(f"child {safe_repr(child)} {text}")
         self.child = child
 
 

@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, NotAllowed, TerminateRestart, TerminateShutdown, as_reason
+from ...gen.foreign import forget_frames, safe_repr
+from ...node.logs import ContextAdapter
 from ...node.mailbox.envelope import Invoke, is_coroutine
 from ...node.processes.ending import end_and_wait
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
-from ...node.scheduling.activity import forget_frames
 from .children import Child, Children, Restart, leave_restart
 from .errors import RestartsExceeded
 from .requests import ChildState
@@ -60,6 +61,10 @@ class Lifecycle:
     def simple(self) -> bool:
         """True with SIMPLE_ONE_FOR_ONE."""
         return self.spec.type is SupervisorType.SIMPLE_ONE_FOR_ONE
+
+    @property
+    def _log(self) -> ContextAdapter:
+        return self._process.log_adapter
 
     def _now(self) -> float:
         return (self.spec.clock or self._process.core.loop.time)()
@@ -194,8 +199,8 @@ class Lifecycle:
             try:
                 await self.start(child)
             except Exception as error:
-                log = self._supervisor.log
-                log.error("child %r could not be restarted: %r", child.spec.name, error, exc_info=error)
+                text, name = "child %s could not be restarted: %s", repr(child.spec.name)
+                self._process.core.log_failure(self._log, text, name, safe_repr(error), fault=error)
                 forget_frames(error)
                 child.reason = error
                 for each in started:
@@ -203,7 +208,8 @@ class Lifecycle:
                 await self._end(started)
                 return child
             child.restarts += 1
-            self._supervisor.log.info("child %r was restarted after %r", child.spec.name, reason)
+            text, name = "child %s was restarted after %s", repr(child.spec.name)
+            self._process.core.log_end(self._log, text, name, safe_repr(reason))
             started.append(child)
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from ...gen import NO_REPLY, PID, BadOption, NotAllowed, Ref
 from ...node.processes.process import Process
@@ -32,6 +32,7 @@ Request: TypeAlias = (
     | WhichChildren
     | CountChildren
 )
+REQUESTS: tuple[type, ...] = get_args(Request)
 
 
 class RequestHandler:
@@ -61,6 +62,7 @@ class RequestHandler:
 
     async def perform(self, request: Request) -> Any:
         """Performs a request of the supervisor's own callbacks. Raises what the request raises."""
+        self._process.core.require_thread()
         try:
             return await self._do(request)
         finally:

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 from ...gen import PID, BadOption, MessageExitPID
 from ...gen.behavior import Result
+from ...gen.foreign import is_a
 from ...gen.hooks import ProcessHooks
 from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
 from .children import Child
 from .lifecycle import Lifecycle
-from .request_handler import Request, RequestHandler
+from .request_handler import REQUESTS, RequestHandler
 from .requests import (
     ChildCount,
     ChildInfo,
@@ -48,16 +49,16 @@ class SupervisorHooks(ActorHooks):
             setattr(behavior, name, partial(self._handle_call, getattr(behavior, name)))
 
     async def configure(self, result: Any) -> None:
-        if not isinstance(result, SupervisorSpec):
+        if not is_a(result, SupervisorSpec):
             raise BadOption("init", result, f"{type(self.behavior).__name__}.init must return an act.SupervisorSpec")
         await self.behavior._lifecycle.start_children(result)
 
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
 
-    def _handle_message(self, sender: PID, message: Any) -> Any:
+    def _handle_message(self, sender: Any, message: Any) -> Any:
         """In the place of `handle_message`: takes the exit signals of children, passes on the rest."""
-        if isinstance(message, MessageExitPID):
+        if is_a(message, MessageExitPID):
             lifecycle = self.behavior._lifecycle
             child = lifecycle.children.running(message.pid)
             if child is not None:
@@ -69,7 +70,7 @@ class SupervisorHooks(ActorHooks):
     def _handle_call(self, handle_call: Callable[..., Any], *args: Any) -> Any:
         """In the place of `handle_call` and its kin: takes what every supervisor answers, passes on the rest."""
         ref, request = args[-2:]
-        return self.behavior._requests.answer(ref, request) if isinstance(request, Request) else handle_call(*args)
+        return self.behavior._requests.answer(ref, request) if is_a(request, REQUESTS) else handle_call(*args)
 
 
 class Supervisor(Actor):

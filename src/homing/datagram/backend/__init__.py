@@ -5,6 +5,7 @@ portable     one system call per datagram, on any platform; unix: the same for U
 native       many datagrams per system call (Linux, compiled)
 arena        memory that native reads into; outbox: what it sends next; peers: its cache of addresses; system: the
              kernel's structures and constants
+own_address  recognizes the socket's own address, to which nothing is sent
 ancillary    the info that comes and goes with a packet, read and written in Python
 error_queue  ICMP errors, each with the datagram that it is about; pending: those of a connected socket without a queue
 watch        calls when a socket can be read or written

@@ -1,3 +1,5 @@
+cimport cython
+
 from ..message cimport PacketInfo
 from .peers cimport Key
 from .system cimport iovec, mmsghdr
@@ -20,7 +22,8 @@ ctypedef struct PacketFields:
 
 
 ctypedef struct Slot:
-    # The result of one read: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes.
+    # The result of one read: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes. `read`
+    # sees to it, whatever the system reports: the bytes lie in the memory that was aimed at, and `segment` is at least 1.
     Key peer
     int place  # of the peer in `peers`
     char* start
@@ -42,6 +45,8 @@ cdef class Arena:
     cdef int _inside  # slots that are aimed at the arena's own memory
     cdef int _used  # headers that the last read has changed
     cdef bint _ancillary
+    cdef bint _lent  # between `take` and `give_back`
+    cdef int cut_trains  # of the last read
     cdef Slot slots[SLOTS]
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept
@@ -59,3 +64,11 @@ cdef class InfoReader:
 
 cdef Arena take()
 cdef void give_back(Arena arena) noexcept
+
+
+@cython.cdivision(True)
+cdef inline Py_ssize_t datagrams_from(const Slot* slot, Py_ssize_t offset) noexcept nogil:
+    # The number of datagrams in a slot from `offset` on: the one count, by which columns are allocated, messages are
+    # made and sources are charged. A slot holds one datagram at least: it may be empty.
+    cdef Py_ssize_t left = slot.length - offset
+    return 1 if left <= slot.segment else (left + slot.segment - 1) // slot.segment

@@ -7,16 +7,16 @@ one is taken for a read and given back as soon as what it brought was copied out
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.errno cimport EINTR, errno
+from libc.stdint cimport uint16_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from ..message cimport PacketInfo, packet_info
-from .peers cimport PEERS, key_of, same
+from .peers cimport PEERS, Key, key_of, same
 from .system cimport (
     CMSG_DATA,
-    CMSG_FIRSTHDR,
     CMSG_LEN,
-    CMSG_NXTHDR,
+    CMSG_SPACE,
     IP_PKTINFO,
     IP_TOS,
     IP_TTL,
@@ -64,21 +64,33 @@ cdef enum:
     NAME = 32  # room for a sockaddr_in6, aligned
     CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 bytes
     IDLE = 4  # arenas kept while nobody uses them
+    SHORT_NAME = 16  # bytes of a sockaddr_in
+    LONG_NAME = 28  # bytes of a sockaddr_in6
+
+cdef long long LAST_SECOND = 9223372036  # nanoseconds since 1970 fit into 64 bits until then
 
 cdef list _idle = []
 
 
 cdef Arena take():
     """Returns an arena that is not in use."""
-    if _idle:
-        return _idle.pop()
-    return Arena()
+    cdef Arena arena
+    while _idle:
+        arena = _idle.pop()
+        if arena.exports == 0:  # who has held on to an arena may look into it again
+            arena._lent = True
+            return arena
+    arena = Arena()
+    arena._lent = True
+    return arena
 
 
 cdef void give_back(Arena arena) noexcept:
-    """Keeps an arena for the next read, unless somebody still looks into it."""
-    if arena.exports == 0 and len(_idle) < IDLE:
-        _idle.append(arena)
+    """Keeps an arena for the next read, unless somebody still looks into it. A second time it does nothing."""
+    if arena._lent:
+        arena._lent = False
+        if arena.exports == 0 and len(_idle) < IDLE:
+            _idle.append(arena)
 
 
 cdef class Arena:
@@ -153,6 +165,7 @@ cdef class Arena:
         """
         cdef int slot, got
         cdef msghdr* header
+        count = max(0, min(count, SLOTS))
         for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
             header = &self._headers[slot].msg_hdr
             header.msg_namelen = NAME
@@ -162,26 +175,36 @@ cdef class Arena:
             got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
             while got < 0 and errno == EINTR:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+        got = min(got, count)
         self._ancillary = ancillary
         self._used = max(got, 0)
+        self.cut_trains = 0
         for slot in range(got):
             header = &self._headers[slot].msg_hdr
-            self.slots[slot].peer = key_of(<char*> header.msg_name)
+            self.slots[slot].peer = _source(header)
             if slot > 0 and same(&self.slots[slot].peer, &self.slots[slot - 1].peer):
                 self.slots[slot].place = self.slots[slot - 1].place
             else:
                 self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
             self.slots[slot].start = <char*> self._vectors[slot].iov_base
-            self.slots[slot].length = self._headers[slot].msg_len
-            self.slots[slot].segment = self._headers[slot].msg_len
-            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0
+            self.slots[slot].length = min(<size_t> self._headers[slot].msg_len, self._vectors[slot].iov_len)
+            self.slots[slot].segment = max(1, self.slots[slot].length)
+            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0 or self._headers[slot].msg_len > <size_t> self.slots[slot].length
             if info:
                 _tell_nothing(&self.slots[slot])
-            if header.msg_controllen:
-                _take_ancillary(header, &self.slots[slot])
+            if ancillary and header.msg_controllen:
+                self.cut_trains += _take_ancillary(header, &self.slots[slot])
         for slot in range(got):
             PEERS.expect(self.slots[slot].place)
         return got
+
+
+cdef inline Key _source(const msghdr* header) noexcept nogil:
+    """The key of the address that a datagram came from; that of no address if there is none, or only a part of one."""
+    cdef char* name = <char*> header.msg_name
+    if header.msg_namelen < LONG_NAME and (header.msg_namelen < SHORT_NAME or (<uint16_t*> name)[0] != AF_INET):
+        memset(name, 0, NAME)
+    return key_of(name)
 
 
 cdef void _tell_nothing(Slot* slot) noexcept nogil:
@@ -190,23 +213,41 @@ cdef void _tell_nothing(Slot* slot) noexcept nogil:
     slot.timestamp = -1
 
 
-cdef void _take_ancillary(msghdr* header, Slot* slot) noexcept nogil:
+cdef bint _take_ancillary(const msghdr* header, Slot* slot) noexcept nogil:
     """The one place where ancillary data is read, see cmsg(3). What is unknown, or has not its full length (MSG_CTRUNC),
-    is passed over."""
-    cdef cmsghdr* entry = CMSG_FIRSTHDR(header)
+    is passed over; nothing is believed that leads out of the memory.
+
+    Returns True if a train was cut: the kernel joins no datagram with nothing, so a program that is attached to the
+    socket has shortened it to its first datagram, or less.
+    """
+    cdef size_t size = min(header.msg_controllen, <size_t> CONTROL), offset = 0, length
+    cdef cmsghdr* entry
     cdef int segment
-    while entry != NULL:
+    cdef bint cut = False
+    while size - offset >= CMSG_LEN(0):
+        entry = <cmsghdr*> (<char*> header.msg_control + offset)
+        length = entry.cmsg_len
+        if length < CMSG_LEN(0) or length > size - offset:
+            break
         if entry.cmsg_level == IPPROTO_IP:
             _take_ipv4(entry, &slot.fields)
         elif entry.cmsg_level == IPPROTO_IPV6:
             _take_ipv6(entry, &slot.fields)
         elif entry.cmsg_level == SOL_UDP and entry.cmsg_type == UDP_GRO:
             segment = _integer(entry, 0)
-            if segment > 0:
+            if 0 < segment < slot.length:
                 slot.segment = segment
+            elif segment > 0:
+                cut = True
         elif entry.cmsg_level == SOL_SOCKET and entry.cmsg_type == SO_TIMESTAMPNS:
             _take_time(entry, slot)
-        entry = CMSG_NXTHDR(header, entry)
+        length = CMSG_SPACE(length - CMSG_LEN(0))  # with what fills it up to the next
+        if length > size - offset:
+            break
+        offset += length
+    if cut:
+        slot.truncated = True
+    return cut
 
 
 cdef inline bint _holds(cmsghdr* entry, size_t size) noexcept nogil:
@@ -220,16 +261,22 @@ cdef int _integer(cmsghdr* entry, int otherwise) noexcept nogil:
     return value
 
 
+cdef int _octet(cmsghdr* entry) noexcept nogil:
+    """A number of 0 to 255; -1, if it is none."""
+    cdef int value = _integer(entry, -1)
+    return value if 0 <= value <= 255 else -1
+
+
 cdef void _take_ipv4(cmsghdr* entry, PacketFields* fields) noexcept nogil:
     cdef in_pktinfo packet
     if entry.cmsg_type == IP_TOS and _holds(entry, 1):
         fields.tos = CMSG_DATA(entry)[0]
     elif entry.cmsg_type == IP_TTL:
-        fields.ttl = _integer(entry, -1)
+        fields.ttl = _octet(entry)
     elif entry.cmsg_type == IP_PKTINFO and _holds(entry, sizeof(in_pktinfo)):
         memcpy(&packet, CMSG_DATA(entry), sizeof(in_pktinfo))
         fields.family = AF_INET
-        fields.interface = packet.ipi_ifindex
+        fields.interface = max(0, packet.ipi_ifindex)
         memcpy(fields.local, &packet.ipi_spec_dst, 4)
         memcpy(fields.group, &packet.ipi_addr, 4)
         fields.has_local = memcmp(fields.local, NOWHERE, 4) != 0
@@ -239,15 +286,15 @@ cdef void _take_ipv4(cmsghdr* entry, PacketFields* fields) noexcept nogil:
 cdef void _take_ipv6(cmsghdr* entry, PacketFields* fields) noexcept nogil:
     cdef in6_pktinfo packet
     if entry.cmsg_type == IPV6_TCLASS:
-        fields.tos = _integer(entry, -1)
+        fields.tos = _octet(entry)
     elif entry.cmsg_type == IPV6_HOPLIMIT:
-        fields.ttl = _integer(entry, -1)
+        fields.ttl = _octet(entry)
     elif entry.cmsg_type == IPV6_PKTINFO and _holds(entry, sizeof(in6_pktinfo)):
         memcpy(&packet, CMSG_DATA(entry), sizeof(in6_pktinfo))
         if memcmp(&packet.ipi6_addr, MAPPED, 12) == 0:
             return  # of an IPv4 packet IP_PKTINFO reports more
         fields.family = AF_INET6
-        fields.interface = packet.ipi6_ifindex
+        fields.interface = max(0, packet.ipi6_ifindex)
         fields.has_group = (<unsigned char*> &packet.ipi6_addr)[0] == 0xFF
         fields.has_local = not fields.has_group
         memcpy(<unsigned char*> fields.group if fields.has_group else <unsigned char*> fields.local, &packet.ipi6_addr, 16)
@@ -257,7 +304,8 @@ cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
     cdef timespec time
     if _holds(entry, sizeof(timespec)):
         memcpy(&time, CMSG_DATA(entry), sizeof(timespec))
-        slot.timestamp = <long long> time.tv_sec * 1000000000 + time.tv_nsec
+        if 0 <= time.tv_sec < LAST_SECOND and 0 <= time.tv_nsec < 1000000000:
+            slot.timestamp = <long long> time.tv_sec * 1000000000 + time.tv_nsec
 
 
 cdef class InfoReader:
@@ -265,18 +313,21 @@ cdef class InfoReader:
 
     cdef PacketInfo info(self, const Slot* slot):
         cdef const PacketFields* fields = &slot.fields
-        if self._last is None or memcmp(fields, &self._fields, sizeof(PacketFields)) != 0:
-            self._fields = fields[0]
-            self._last = packet_info(
+        cdef PacketInfo last = self._last, made
+        if last is not None and memcmp(fields, &self._fields, sizeof(PacketFields)) == 0:
+            if slot.timestamp == self._timestamp:
+                return last
+            made = packet_info(last._local, fields.interface, last._group, fields.tos, fields.ttl, slot.timestamp)
+        else:
+            made = packet_info(
                 _text(fields.family, fields.local) if fields.has_local else None, fields.interface,
                 _text(fields.family, fields.group) if fields.has_group else None, fields.tos, fields.ttl, slot.timestamp,
             )
-        elif slot.timestamp != self._timestamp:
-            self._last = packet_info(
-                self._last._local, fields.interface, self._last._group, fields.tos, fields.ttl, slot.timestamp
-            )
+        # To make it may run finalizers, which may read from this socket too: what belongs together changes together.
+        self._fields = fields[0]
         self._timestamp = slot.timestamp
-        return self._last
+        self._last = made
+        return made
 
 
 cdef str _text(int family, const unsigned char* address):

@@ -32,6 +32,7 @@ class Backend(Protocol):
     gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
     more: the last read was full, so there may be more.
+    cut_trains: trains that were shorter than they can be, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
     retry: called when a datagram could not be sent, with the errno and the number of retries so far. True: it is sent
         again. None: never.
@@ -44,6 +45,7 @@ class Backend(Protocol):
     packets_in: int
     bytes_in: int
     truncated: int
+    cut_trains: int
     packets_out: int
     bytes_out: int
     retry: Retry | None

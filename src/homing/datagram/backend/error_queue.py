@@ -114,12 +114,14 @@ class ErrorQueue:
                 break  # nothing more; or the socket is gone, which reading it will tell
             count += 1
             for level, kind, report in ancillary:
-                if (level, kind) in _REPORTS and addr:
+                if (level, kind) in _REPORTS and isinstance(addr, tuple) and isinstance(addr[0], str):
                     from_afar += self._take(addr, data, report)
         return count, from_afar
 
     def _take(self, addr: tuple[object, ...], data: bytes, report: bytes) -> bool:
-        """Takes one report. True if it came by ICMP."""
+        """Takes one report. True if it came by ICMP. Skips one that is shorter than it should be (MSG_CTRUNC)."""
+        if len(report) < _EXTENDED.size:
+            return False
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
         mtu = info if number == errno.EMSGSIZE and info else None
         addr = plain(addr)
@@ -141,8 +143,8 @@ class ErrorQueue:
 def _host_of(raw: bytes) -> str | None:
     """The host of a `struct sockaddr`, as text."""
     family = int.from_bytes(raw[:2], sys.byteorder)
-    if family == socket.AF_INET:
+    if family == socket.AF_INET and len(raw) >= 8:
         return socket.inet_ntop(family, raw[4:8])
-    if family == socket.AF_INET6:
+    if family == socket.AF_INET6 and len(raw) >= 24:
         return socket.inet_ntop(family, raw[8:24])
     return None

@@ -18,6 +18,7 @@ class NativeBackend:
     packets_in: int
     bytes_in: int
     truncated: int
+    cut_trains: int
     packets_out: int
     bytes_out: int
     retry: Retry | None

@@ -11,11 +11,13 @@ from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy
 
-from ..address import family_of
+from ...gen import BadOption
+from ..address import family_of, send_refused
 from ..policy.admission cimport Admission
-from .arena cimport SLOTS, Arena, Slot, InfoReader, give_back, take
+from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from ..message cimport MessageUDP, PacketInfo
 from .outbox cimport Outbox
+from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
@@ -70,24 +72,39 @@ cdef class NativeBackend:
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
+    cdef bint _handing_out  # `receive` or `receive_columns` is at work on `_arena`
     cdef Outbox _outbox
+    cdef object _own  # recognizes the socket's own address
+    cdef int _own_port  # as it is on the wire
     cdef public Admission admission  # None: whatever comes becomes a message
     cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
-    cdef readonly long long packets_in, bytes_in, truncated, packets_out, bytes_out
+    cdef readonly long long packets_in, bytes_in, truncated, cut_trains, packets_out, bytes_out
     cdef public object retry
 
-    def __init__(self, sock, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
-        self._fd = sock.fileno()
-        self._family = family_of(sock)
-        self._size = buffer_size
+    def __cinit__(self):
+        self._fd = -1
+        self._family = AF_INET
         self._train = 1.0
-        self._read_size = 0.0
         self._pooled = 1
+
+    def __init__(self, sock not None, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
+        if self._fd >= 0:
+            raise TypeError("a backend serves one socket")
+        if buffer_size < 0:
+            raise BadOption("buffer_size", buffer_size, "give a number of bytes, 0 or more")
+        self._family = family_of(sock)
+        self._own = OwnAddress(sock)
+        self._own_port = socket.htons(self._own.port)
+        self._size = buffer_size
         self._info_reader = InfoReader() if info else None
         self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
+        self._fd = sock.fileno()
+
+    def __reduce__(self):
+        raise TypeError("a backend cannot be copied or pickled: it has a socket")
 
     @property
     def gso(self):
@@ -95,73 +112,103 @@ cdef class NativeBackend:
         return self._gso_limit > 0
 
     def close(self):
+        cdef Arena arena = self._arena
         self._fd = -1  # a descriptor of this number may soon be somebody else's
         self.waiting = 0
-        if self._arena is not None:
-            give_back(self._arena)
-            self._arena = None
+        self._arena = None
+        if arena is not None and not self._handing_out:
+            give_back(arena)
 
-    def join(self, sock):
+    def join(self, sock not None):
         self.gro = _sets(sock, UDP_GRO, 1)
 
     # --- receiving ----------------------------------------------------------------------------------------
 
+    # To make an object may collect garbage, and that runs finalizers, which may close this backend, or receive from it.
+    # So an arena belongs to one call at a time (`_handing_out`), the others find nothing; and nothing is taken out of
+    # it before all of what it becomes is there.
+
     def receive(self, Py_ssize_t limit, int reads, id):
+        if self._handing_out:
+            return []
+        self._handing_out = True
+        try:
+            if self._arena is None and not self._read(limit if limit < reads else reads, MESSAGES):
+                return []
+            return self._messages(self._arena, limit, id)
+        finally:
+            self._handing_out = False
+
+    cdef list _messages(self, Arena arena, Py_ssize_t limit, id):
+        """Makes messages of what is in the arena, up to `limit`."""
         cdef list messages = []
-        cdef Py_ssize_t length, left
+        cdef Py_ssize_t length, left, offset = self._offset
+        cdef long long size = 0, truncated = 0
+        cdef int number = self._slot
         cdef Slot* slot
         cdef MessageUDP message
         cdef Key last
         cdef PacketInfo info = None
         cdef object address = None
-        cdef bytes data
         cdef bint cut
-        if self._arena is None and not self._read(limit if limit < reads else reads, MESSAGES):
-            return messages
-        while self._slot < self._filled and limit > 0:
-            slot = &self._arena.slots[self._slot]
+        while number < self._filled and limit > 0:
+            slot = &arena.slots[number]
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
             if self._info_reader is not None:
                 info = self._info_reader.info(slot)
             while limit > 0:
-                left = slot.length - self._offset
+                left = slot.length - offset
                 length = slot.segment if slot.segment < left else left
                 cut = slot.truncated or length > self._size
-                data = PyBytes_FromStringAndSize(
-                    slot.start + self._offset, self._size if length > self._size else length
-                )
                 message = MessageUDP.__new__(MessageUDP)
                 message.id = id
                 message.addr = address
-                message.data = data
+                message.data = PyBytes_FromStringAndSize(
+                    slot.start + offset, self._size if length > self._size else length
+                )
                 message.truncated = cut
                 if info is not None:
                     message.info = info
                 messages.append(message)
-                self.bytes_in += len(data)
-                self.truncated += cut
+                size += self._size if length > self._size else length
+                truncated += cut
                 limit -= 1
-                self._offset += length
-                if self._offset >= slot.length:
-                    self._slot += 1
-                    self._offset = 0
+                offset += length
+                if offset >= slot.length:
+                    number += 1
+                    offset = 0
                     break
+            if self._arena is not arena:
+                break  # closed meanwhile
         self.packets_in += len(messages)
+        self.bytes_in += size
+        self.truncated += truncated
+        if self._arena is not arena:
+            give_back(arena)
+            return messages
         self.waiting -= len(messages)
-        if self._slot == self._filled:
-            give_back(self._arena)
+        self._slot = number
+        self._offset = offset
+        if number == self._filled:
             self._arena = None
+            give_back(arena)
         return messages
 
     cdef int _read(self, Py_ssize_t reads, int wanted) except -1:
         """Fills an arena, with about `wanted` datagrams if trains come. Returns how many reads that were."""
-        cdef Arena arena = take()
+        cdef Admission admission = self.admission
         cdef int slot, got, number, count = <int> min(reads, SLOTS)
+        cdef Py_ssize_t datagrams = 0, size = 0
+        cdef Arena arena
+        if count <= 0:
+            return 0
         if self._train > 1.0:
             count = <int> max(1.0, min(count, wanted / self._train, MOST_BYTES / self._read_size))
-        cdef Py_ssize_t datagrams = 0, size = 0
+        if admission is not None:
+            admission.look_at_clock()  # it may be a function of the user's: while nothing is in hand
+        arena = take()
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro or self._info_reader is not None, self._info_reader is not None)
         number = errno
@@ -171,16 +218,17 @@ cdef class NativeBackend:
             if got < 0 and number != EAGAIN:
                 raise OSError(number, os.strerror(number))
             return 0
+        self.cut_trains += arena.cut_trains
         for slot in range(got):
             size += arena.slots[slot].length
-            datagrams += _datagrams(&arena.slots[slot])
+            datagrams += datagrams_from(&arena.slots[slot], 0)
         self._train = datagrams / <double> got
         self._read_size = max(1.0, size / <double> got)
-        if self.admission is not None:
-            datagrams = _admit(self.admission, arena, &got)
-            if got == 0:
-                give_back(arena)
-                return 0
+        if admission is not None:
+            datagrams = _admit(admission, arena, &got)
+        if got == 0 or self._fd < 0:
+            give_back(arena)
+            return 0
         self._arena = arena
         self._filled = got
         self._slot = 0
@@ -190,9 +238,20 @@ cdef class NativeBackend:
 
     def receive_columns(self, int reads):
         # The arena is the caller's until its `done` is called.
-        cdef Arena arena
+        if self._handing_out:
+            return None
+        self._handing_out = True
+        try:
+            if self._arena is None and not self._read(reads, COLUMNS):
+                return None
+            return self._columns(self._arena)
+        finally:
+            self._handing_out = False
+
+    cdef tuple _columns(self, Arena arena):
         cdef Slot* slot
-        cdef Py_ssize_t length, left, index = 0, total = 0
+        cdef int number
+        cdef Py_ssize_t length, left, end, index = 0, total = 0, count = 0, start = self._offset
         cdef int host_size = 4 if self._family == AF_INET else 16
         cdef bytes offsets, lengths, hosts, ports
         cdef int* offset
@@ -201,29 +260,29 @@ cdef class NativeBackend:
         cdef uint16_t* port
         cdef uint16_t swapped
         cdef list firsts = [], addresses = [], infos = [], cut = []
-        if self._arena is None and not self._read(reads, COLUMNS):
-            return None
-        arena = self._arena
-        offsets = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
-        lengths = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(int))
-        hosts = PyBytes_FromStringAndSize(NULL, self.waiting * host_size)
-        ports = PyBytes_FromStringAndSize(NULL, self.waiting * sizeof(uint16_t))
+        for number in range(self._slot, self._filled):
+            count += datagrams_from(&arena.slots[number], start if number == self._slot else 0)
+        offsets = PyBytes_FromStringAndSize(NULL, count * sizeof(int))
+        lengths = PyBytes_FromStringAndSize(NULL, count * sizeof(int))
+        hosts = PyBytes_FromStringAndSize(NULL, count * host_size)
+        ports = PyBytes_FromStringAndSize(NULL, count * sizeof(uint16_t))
         offset = <int*> PyBytes_AS_STRING(offsets)
         size = <int*> PyBytes_AS_STRING(lengths)
         host = PyBytes_AS_STRING(hosts)
         port = <uint16_t*> PyBytes_AS_STRING(ports)
-        while self._slot < self._filled:
-            slot = &arena.slots[self._slot]
+        for number in range(self._slot, self._filled):
+            slot = &arena.slots[number]
             firsts.append(index)
             addresses.append(PEERS.address(&slot.peer, slot.place))
             if self._info_reader is not None:
                 infos.append(self._info_reader.info(slot))
             swapped = (slot.peer.words[0] >> 16) & 0xFFFF
             swapped = (swapped >> 8) | (swapped << 8)
-            while True:
-                left = slot.length - self._offset
+            end = min(count, index + datagrams_from(slot, start))
+            while index < end:
+                left = slot.length - start
                 length = slot.segment if slot.segment < left else left
-                offset[index] = <int> (slot.start + self._offset - arena._memory)
+                offset[index] = <int> (slot.start + start - arena._memory)
                 size[index] = <int> min(length, self._size)
                 if slot.truncated or length > self._size:
                     cut.append(index)
@@ -234,11 +293,8 @@ cdef class NativeBackend:
                 port[index] = swapped
                 total += size[index]
                 index += 1
-                self._offset += length
-                if self._offset >= slot.length:
-                    break
-            self._slot += 1
-            self._offset = 0
+                start += length
+            start = 0
         self.packets_in += index
         self.bytes_in += total
         self.truncated += len(cut)
@@ -247,11 +303,29 @@ cdef class NativeBackend:
         return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):
-        cdef Arena arena
-        cdef Py_buffer views[SLOTS]
         cdef list buffers = [], received = []
-        cdef int slot, aimed = 0, got = -1, number, count = min(<int> limit, self._pooled)
+        cdef Arena arena
+        cdef int got
+        if limit <= 0:
+            return received
+        if self.admission is not None:
+            self.admission.look_at_clock()
         arena = take()
+        try:
+            got = self._read_pooled(arena, <int> min(limit, self._pooled), get, buffers)
+            self._take_admitted(arena, got, buffers, received)
+        except BaseException:
+            self._put_all(buffers, put)
+            raise
+        finally:
+            give_back(arena)
+        self._put_all(buffers, put)
+        return received
+
+    cdef int _read_pooled(self, Arena arena, int count, get, list buffers) except -1:
+        """Fills `buffers` with those of a pool, and reads into them. Returns how many reads that were."""
+        cdef Py_buffer views[SLOTS]
+        cdef int slot, aimed = 0, got = -1, number = 0
         try:
             for slot in range(count):
                 buffer = get()
@@ -264,28 +338,41 @@ cdef class NativeBackend:
         finally:
             for slot in range(aimed):
                 PyBuffer_Release(&views[slot])
-            for buffer in buffers[max(got, 0):]:
-                put(buffer)
         self.more = got > 0
         # Where few come, few are taken for nothing.
         self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
-        if self.admission is not None:
-            self.admission.look_at_clock()
-        for slot in range(got):
-            if self.admission is not None and _admitted(self.admission, &arena.slots[slot]) == 0:
-                put(buffers[slot])
+        return max(0, got)
+
+    cdef int _take_admitted(self, Arena arena, int got, list buffers, list received) except -1:
+        """Moves the buffers of the datagrams that are admitted from `buffers` to `received`."""
+        cdef Admission admission = self.admission
+        cdef list left = []
+        cdef long long size = 0, truncated = 0
+        cdef Slot* slot
+        cdef int number
+        for number in range(got):
+            slot = &arena.slots[number]
+            if admission is not None and _admitted(admission, slot, 1) == 0:
+                left.append(buffers[number])
                 continue
             received.append((
-                buffers[slot], arena.slots[slot].length, PEERS.address(&arena.slots[slot].peer, arena.slots[slot].place),
-                arena.slots[slot].truncated, None if self._info_reader is None else self._info_reader.info(&arena.slots[slot]),
+                buffers[number], slot.length, PEERS.address(&slot.peer, slot.place), slot.truncated,
+                None if self._info_reader is None else self._info_reader.info(slot),
             ))
-            self.bytes_in += arena.slots[slot].length
-            self.truncated += arena.slots[slot].truncated
+            size += slot.length
+            truncated += slot.truncated
+        buffers[:got] = left
         self.packets_in += len(received)
-        give_back(arena)
-        return received
+        self.bytes_in += size
+        self.truncated += truncated
+        return 0
+
+    cdef int _put_all(self, list buffers, put) except -1:
+        while buffers:
+            put(buffers.pop())
+        return 0
 
     # --- sending ------------------------------------------------------------------------------------------
 
@@ -299,22 +386,33 @@ cdef class NativeBackend:
         return self.bytes_out - before
 
     def send_many(self, list messages not None, list failures not None):
-        cdef Py_ssize_t start = 0, count = len(messages), index
+        # A buffer's owner and `retry` may be code of the user's, and send here too: that finds an outbox of its own.
+        cdef Outbox outbox = self._outbox
+        self._outbox = None
+        if outbox is None:
+            outbox = Outbox()
+        try:
+            return self._send_many(outbox, messages, failures)
+        finally:
+            outbox.clear()
+            self._outbox = outbox
+
+    cdef Py_ssize_t _send_many(self, Outbox outbox, list messages, list failures) except -1:
+        cdef Py_ssize_t start = 0, index
         cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
         cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
         cdef int entry, sent, number, refusal = 0, tries = 0
-        cdef Outbox outbox = self._outbox
         cdef MessageUDP message
-        if outbox is None:
-            outbox = self._outbox = Outbox()
         if self._gso_limit != self._gso_most and monotonic() >= self._gso_again:
             self._gso_limit = self._gso_most
-        while start < count:
+        while start < len(messages):
             index = start
             try:
-                while index < count:
+                while index < len(messages):
                     message = messages[index]
-                    if not outbox.add(self._family, message, index, 0 if index < alone else self._gso_limit):
+                    if not outbox.add(
+                        self._family, message, index, 0 if index < alone else self._gso_limit, self._own, self._own_port
+                    ):
                         break
                     index += 1
             except Exception as error:
@@ -334,7 +432,6 @@ cdef class NativeBackend:
                 self._run_refused(suspect, refusal)  # alone they go
                 suspect = 0
             if sent < 0 and number == EAGAIN:
-                outbox.clear()
                 break
             if sent < 0 and self.retry is not None and self.retry(number, tries):
                 tries += 1
@@ -345,7 +442,7 @@ cdef class NativeBackend:
                 suspect = outbox.entries[0].segment
                 refusal = number
             elif sent < 0:
-                failures.append((start, OSError(number, os.strerror(number))))
+                failures.append((start, send_refused(number, (<MessageUDP> messages[start]).addr)))
                 start += 1
                 suspect = tries = 0
             outbox.clear()
@@ -364,13 +461,13 @@ cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
     """Removes the datagrams that are not admitted from an arena, the first `got` slots of which were read. Returns the
     number of datagrams that are left."""
     cdef int slot, kept = 0
-    cdef Py_ssize_t count, datagrams = 0
-    admission.look_at_clock()
+    cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(got[0]):
-        count = _admitted(admission, &arena.slots[slot])
+        all = datagrams_from(&arena.slots[slot], 0)
+        count = _admitted(admission, &arena.slots[slot], all)
         if count == 0:
             continue
-        if count < _datagrams(&arena.slots[slot]):
+        if count < all:
             arena.slots[slot].length = count * arena.slots[slot].segment
         if kept < slot:
             arena.slots[kept] = arena.slots[slot]
@@ -380,11 +477,7 @@ cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
     return datagrams
 
 
-cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot) except -1:
+cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot, Py_ssize_t count) except -1:
     cdef uint64_t high, low
     cdef bint four = number_of(&slot.peer, &high, &low)
-    return admission.admit(four, high, low, _datagrams(slot))
-
-
-cdef inline Py_ssize_t _datagrams(Slot* slot) noexcept nogil:
-    return (slot.length + slot.segment - 1) // slot.segment if slot.segment else 1
+    return max(0, min(count, admission.admit(four, high, low, count)))

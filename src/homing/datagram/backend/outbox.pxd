@@ -33,7 +33,9 @@ cdef class Outbox:
     cdef int count
     cdef int _filled
 
-    cdef bint add(self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit) except -1
+    cdef bint add(
+        self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit, object own, int own_port
+    ) except -1
     cdef int send(self, int fd) noexcept
     cdef void clear(self) noexcept
     cdef void _give_up(self, int place) noexcept

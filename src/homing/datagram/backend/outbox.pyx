@@ -85,13 +85,16 @@ cdef class Outbox:
         free(self._borrowed)
         free(self._held)
 
-    cdef bint add(self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit) except -1:
+    cdef bint add(
+        self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit, object own, int own_port
+    ) except -1:
         """Takes the datagram `index` in, if there is room; it joins the run before it if it may: same peer, same
         control messages, same length (the last may be shorter), `gso_limit` bytes at most.
 
+        own, own_port: an `OwnAddress`, and its port as it is on the wire.
         Raises what is wrong with address, info or data; then nothing was taken in.
         """
-        cdef object data = message.data
+        cdef object data
         cdef Py_ssize_t length
         cdef void* memory
         cdef Entry* entry = NULL
@@ -101,9 +104,16 @@ cdef class Outbox:
         cdef uint64_t aligned[CONTROL_WORDS]  # as a `cmsghdr` is to be
         cdef char* marks = <char*> aligned
         cdef int name_length, marked = 0, filled = self._filled
+        if message is None:
+            raise TypeError("None is no datagram: give a MessageUDP")
         if filled == VECTORS:
             return False
+        data = message.data
         name_length = PEERS.raw(family, message.addr, &peer, name)
+        if <int> ((peer.words[0] >> 16) & 0xFFFF) == own_port and (
+            self.count == 0 or not same(&self.entries[self.count - 1].peer, &peer)
+        ):
+            own.check(message.addr)
         if message.info is not None:
             marked = _write_marks(message.info, &peer, marks)
         if PyBytes_CheckExact(data):
@@ -176,7 +186,7 @@ cdef class Outbox:
             sent = sendmmsg(fd, self._headers, self.count, MSG_DONTWAIT)
             while sent < 0 and errno == EINTR:
                 sent = sendmmsg(fd, self._headers, self.count, MSG_DONTWAIT)
-        return sent
+        return min(sent, self.count)
 
     cdef void clear(self) noexcept:
         """Releases all datagrams."""

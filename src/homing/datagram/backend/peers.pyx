@@ -153,7 +153,8 @@ cdef class Peers:
         places[way].key = key[0]
         places[way].address = <PyObject*> address
         Py_XDECREF(old)
-        self._remember(address, key)  # it is likely to be answered
+        if _is_destination(key):
+            self._remember(address, key)  # it is likely to be answered
         return address
 
     cdef int raw(self, int family, object address, Key* key, char* out) except -1:
@@ -187,6 +188,13 @@ cdef class Peers:
 
 cdef inline Py_ssize_t _place(PyObject* address) noexcept nogil:
     return <Py_ssize_t> (((<uint64_t> <uintptr_t> address) >> 4) * 0x9E3779B97F4A7C15ULL >> 52)
+
+
+cdef inline bint _is_destination(const Key* key) noexcept nogil:
+    """False for what `check_destination` refuses: a key that is remembered is not checked again."""
+    cdef uint64_t high, low
+    cdef bint four = number_of(key, &high, &low)
+    return (key.words[0] >> 16) & 0xFFFF != 0 and (low != 0 or (not four and high != 0))
 
 
 cdef tuple _tuple(const Key* key):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from ..address import DUAL_STACK, NORMALIZERS, Address, check_destination, family_of, mapped
+from ..address import DUAL_STACK, NORMALIZERS, Address, check_destination, family_of, mapped, send_refused
 from ..batch import Columns
 from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
@@ -23,6 +23,7 @@ from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, write_control
 from .contract import Pooled, Retry
+from .own_address import OwnAddress
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
@@ -43,6 +44,7 @@ class PortableBackend:
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
+        self._own = OwnAddress(sock)
         self._normalize = NORMALIZERS.get(self._family)
         join_no_datagrams(sock)
         self._size = buffer_size
@@ -58,7 +60,7 @@ class PortableBackend:
         self._error: OSError | None = None  # reported behind datagrams that came before it
         self.more = False
         self.retry: Retry | None = None
-        self.packets_in = self.bytes_in = self.truncated = 0
+        self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
 
     @property
@@ -192,16 +194,27 @@ class PortableBackend:
     # --- sending ------------------------------------------------------------------------------------------
 
     def send(self, message: MessageUDP) -> int:
-        check_destination(self._family, message.addr)
+        self._check(message.addr)
         try:
-            size = self._transmit(message)
-        except OSError as error:
-            if self.retry is None or error.errno in _WOULD_BLOCK:
-                raise
-            size = self._send_retrying(message, error, self.retry)
+            size = self._send(message)
+        except PermissionError as error:
+            raise send_refused(error.errno or 0, message.addr) from None
         self.packets_out += 1
         self.bytes_out += size
         return size
+
+    def _check(self, address: Any) -> None:
+        check_destination(self._family, address)
+        if address[1] == self._own.port:
+            self._own.check(address)
+
+    def _send(self, message: MessageUDP) -> int:
+        try:
+            return self._transmit(message)
+        except OSError as error:
+            if self.retry is None or error.errno in _WOULD_BLOCK:
+                raise
+            return self._send_retrying(message, error, self.retry)
 
     def _transmit(self, message: MessageUDP) -> int:
         address = mapped(message.addr) if self._dual else message.addr

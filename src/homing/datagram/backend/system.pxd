@@ -64,8 +64,6 @@ cdef extern from *:
     struct timespec:
         long long tv_sec
         long tv_nsec
-    cmsghdr* CMSG_FIRSTHDR(msghdr* header) nogil
-    cmsghdr* CMSG_NXTHDR(msghdr* header, cmsghdr* ancillary) nogil
     unsigned char* CMSG_DATA(cmsghdr* ancillary) nogil
     size_t CMSG_SPACE(size_t length) nogil
     size_t CMSG_LEN(size_t length) nogil

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 from time import monotonic
+from typing import Any
 
-from ..address import Address
+from ..address import Address, check_destination, path_of
+from ..errors import BadAddress
 from ..message import MessageUDP
+from .own_address import OWN
 from .portable import PortableBackend
 
 PATIENCE = 0.05
@@ -23,6 +26,7 @@ class UnixBackend(PortableBackend):
 
     def __init__(self, sock: socket.socket, buffer_size: int) -> None:
         super().__init__(sock, buffer_size, False)
+        self._path = path_of(sock.getsockname())
         self._full: dict[str, float] = {}  # peers that had no room, and since when
 
     def _raw_host(self, address: Address) -> bytes:
@@ -30,6 +34,11 @@ class UnixBackend(PortableBackend):
 
     def _port(self, address: Address) -> int:
         return 0
+
+    def _check(self, address: Any) -> None:
+        check_destination(self._family, address)
+        if address == self._path:
+            raise BadAddress(address, OWN)
 
     def _transmit(self, message: MessageUDP) -> int:
         """Raises `BlockingIOError` for a while where the peer has no room, and then ENOBUFS, until it has."""

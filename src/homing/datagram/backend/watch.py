@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..address import AF_UNIX
+from ..sockets.forks import close_in_forks
 
 Callback = Callable[[], None]
 
@@ -105,10 +106,15 @@ class EpollWatch:
         self._descriptor = descriptor
         self._epoll = select.epoll()
         self._epoll.register(descriptor, 0)
+        close_in_forks(self, EpollWatch.close_in_fork)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_error = on_error
         self._reader: Callback | None = None
         self._writer: Callback | None = None
+
+    def close_in_fork(self) -> None:
+        """Closes the duplicate that a forked child has."""
+        self._epoll.close()
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is None:

@@ -1,4 +1,4 @@
-"""Limits: what a source may send, what a destination may get, and how fast a socket sends."""
+"""Limits: what a source may send, what a destination may get, what a peer is answered, and how fast a socket sends."""
 
 from __future__ import annotations
 
@@ -66,6 +66,41 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyGuard:
+    """For a server that answers whatever comes, such as an echo: limits its answers to each peer (address and port).
+
+    The source of a datagram can be forged. If it names another server that answers, one datagram makes the two answer
+    each other for ever; if it names a victim, long answers flood it. With a guard, such an exchange ends after `burst`
+    answers, and nobody gets more than `amplification` times what came in its name. Nothing goes to addresses from which
+    nothing came.
+
+    rate: answers per second that one peer gets in the long run.
+    burst: answers that it gets at once, after it had none for a while.
+    amplification: bytes that one peer gets for each byte that came from it. Counted are whole packets: the payload, and
+        28 bytes of headers. 3 is what QUIC allows before it has validated an address (RFC 9000, section 8.1).
+    capacity: peers remembered, some 250 bytes each. When more are active, the one heard longest ago is forgotten.
+    clock: returns the time in seconds; for tests. None: the event loop's clock.
+    """
+
+    rate: float = 10.0
+    burst: int = 20
+    amplification: float = 3.0
+    capacity: int = 65536
+    clock: Callable[[], float] | None = None
+
+    def __post_init__(self) -> None:
+        check_rate("rate", self.rate, "answers")
+        check_integer("burst", self.burst, 1)
+        if isinstance(self.amplification, bool) or not isinstance(self.amplification, (int, float)):
+            raise BadOption("amplification", self.amplification, "give a number, for example 3")
+        if not 0 < self.amplification <= 1e6:
+            raise BadOption("amplification", self.amplification, "give a number above 0, 1e6 at most")
+        check_integer("capacity", self.capacity, 1, 1 << 26)
+        if self.clock is not None:
+            check_callable("clock", self.clock, "a function that returns seconds, or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
     """How fast a socket sends at most: a token bucket. What is too much waits in the send queue, in order.
 
@@ -88,7 +123,7 @@ class Pacing:
             check_callable("clock", self.clock, "a function that returns seconds, or None")
 
 
-def clock_of(options: RateLimit | Pacing) -> Callable[[], float]:
+def clock_of(options: RateLimit | ReplyGuard | Pacing) -> Callable[[], float]:
     """The clock that `options` name, else that of the loop that runs, else the system's."""
     if options.clock is not None:
         return options.clock

@@ -8,31 +8,54 @@ from typing import Any
 from ..errors import ReplyLimited
 from ..failures import Failures
 from ..message import MessageUDP
+from .guard import Guard
 from .limiter import Limiter
-from .limits import RateLimit
+from .limits import RateLimit, ReplyGuard
 from .networks import number_of
 
 
 class ReplyLimit:
-    """Limits the datagrams that one socket sends to each destination. `limiter` has the counters."""
+    """Limits the datagrams that one socket sends to each destination, by a `RateLimit` and a `ReplyGuard`.
+
+    limiter, guard: have the counters.
+    """
 
     def __init__(self) -> None:
         self.limiter = Limiter()
+        self.guard = Guard()
         self._shorten: Callable[[Any], Any] | None = None
 
-    def apply(self, limit: RateLimit | None) -> None:
-        """From now on `limit` applies; None: all passes."""
+    def apply(self, limit: RateLimit | None, guard: ReplyGuard | None = None) -> None:
+        """From now on these apply; None: all passes."""
         self.limiter.apply(limit)
+        self.guard.apply(guard)
         self._shorten = None if limit is None else limit.shorten
+
+    @property
+    def active(self) -> bool:
+        """False if every datagram passes."""
+        return self.limiter.active or self.guard.active
+
+    @property
+    def refused(self) -> int:
+        """Datagrams that were not sent."""
+        return self.limiter.limited + self.guard.refused
+
+    def look_at_clock(self) -> None:
+        """Reads the clock: to be called before `pass_on`, once for all datagrams that go together."""
+        if self.limiter.active:
+            self.limiter.look_at_clock()
 
     def pass_on(self, message: MessageUDP) -> MessageUDP:
         """Returns the datagram to send: `message`, or its shortened form if the limiter lets it slip.
 
         Raises `ReplyLimited`, or what `shorten` raises: then none goes out.
         """
-        number = _number(message.addr)
+        if not self.guard.admits(message):
+            raise ReplyLimited(message.addr)
+        number = _number(message.addr) if self.limiter.active else None
         if number is None:
-            return message  # the backend will say what is wrong with it
+            return message  # if the address is none, the backend will say so
         slipped = self.limiter.slipped
         if not self.limiter.admit(number[0], number[1], number[2], 1):
             raise ReplyLimited(message.addr)
@@ -44,7 +67,7 @@ class ReplyLimit:
         """Returns the datagrams to send, and their numbers among `messages`; adds the others to `failures`."""
         passed: list[MessageUDP] = []
         numbers: list[int] = []
-        self.limiter.look_at_clock()
+        self.look_at_clock()
         for index, message in enumerate(messages):
             try:
                 passed.append(self.pass_on(message))

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
 from ..errors import BindFailed
+from .forks import close_in_forks
 from .inherited import claim
 from .kernel import network_of
 from .namespace import within
@@ -81,7 +82,8 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 
 @contextmanager
 def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
-    """`sock`, which does not block from here on; closed if the block raises."""
+    """`sock`, which does not block from here on and which no forked child keeps; closed if the block raises."""
+    close_in_forks(sock, socket.socket.close)
     try:
         sock.setblocking(False)
         yield sock
@@ -141,7 +143,7 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     """The socket that the program was started with under the name `activation` or at this address, if any; else a new
     one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
     try:
-        sock = claim(activation, lambda: (addresses(host, port, options), _network(options)))
+        sock = claim(activation, lambda: (addresses(host, port, options), network(options)))
     except OSError as error:
         raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
     if sock is None:
@@ -153,7 +155,10 @@ def open_socket(host: str, port: int, activation: str | None, options: SocketOpt
     return sock
 
 
-def _network(options: SocketOptions) -> int:
+def network(options: SocketOptions) -> int:
+    """Returns a number that identifies the network namespace of the options, as `kernel.network_of` does; -1 if it may
+    not be entered."""
+
     def ask() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             return network_of(sock)

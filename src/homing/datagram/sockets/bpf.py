@@ -13,6 +13,7 @@ import sys
 from typing import Any, TypeAlias
 
 from ...gen import BadOption
+from ...gen.foreign import safe_repr
 
 Program: TypeAlias = tuple[tuple[int, int, int, int], ...]
 """Instructions (code, jt, jf, k), as `tcpdump -dd` prints them."""
@@ -53,7 +54,7 @@ def check_program(option: str, program: object) -> None:
             raise BadOption(option, instruction, words)
         for field, limit in zip(instruction, _LIMITS, strict=True):
             if type(field) is not int or not 0 <= field <= limit:
-                raise BadOption(option, instruction, f"{words}: {field!r} is no number from 0 to {limit}")
+                raise BadOption(option, instruction, f"{words}: {safe_repr(field)} is no number from 0 to {limit}")
 
 
 def check_steering(option: str, steering: object) -> None:

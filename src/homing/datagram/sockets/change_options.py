@@ -21,7 +21,7 @@ from .kernel_socket import KernelSocket
 from .multicast import MulticastGroup
 from .options import SocketOptions
 from .rollback import Undo, rollback_on_error
-from .set_options import NUMBERS, bind_device, numbers_of, set_buffer, set_multicast_interface
+from .set_options import NUMBERS, numbers_of, set_buffer
 
 _SO_BUF_LOCK = 72  # asm-generic/socket.h: which buffers were asked for, so that the kernel leaves them as they are
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
@@ -92,8 +92,8 @@ def _set_numbers(
 
 def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
     """Sends and receives by another interface; "": by any. Raises `BadOption`."""
-    bind_device(kernel.sock, device)
-    return partial(bind_device, kernel.sock, before)
+    kernel.interfaces.attach_to(device)
+    return partial(kernel.interfaces.attach_to, before)
 
 
 def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
@@ -103,32 +103,33 @@ def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) 
         if sock.family == socket.AF_INET6:  # if it carries IPv4 as well, that comes second and may be refused
             six = (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
             on_error(partial(sock.setsockopt, *six, sock.getsockopt(*six)))
-        set_multicast_interface(sock, interface)
-    return partial(set_multicast_interface, sock, before)
+        kernel.interfaces.send_multicast_by(interface)
+    return partial(kernel.interfaces.send_multicast_by, before)
 
 
 def regroup(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> Undo:
     """Joins these groups, then leaves all others. Raises `BadOption`."""
-    memberships, before = kernel.memberships, kernel.memberships.groups
+    interfaces, before = kernel.interfaces, kernel.interfaces.groups
     undo = partial(_restore, kernel, before)
     with rollback_on_error() as on_error:
         on_error(undo)
         for group in groups:
-            memberships.join(group)
+            interfaces.join(group)
         for group in before:
             if group not in groups:
-                memberships.leave(group)
+                interfaces.leave(group)
     return undo
 
 
 def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
-    memberships = kernel.memberships
+    interfaces = kernel.interfaces
     with ExitStack() as steps:
         for group in groups:
-            steps.callback(memberships.join, group)
-        for group in memberships.groups:
+            if group not in interfaces.groups:
+                steps.callback(interfaces.join, group)
+        for group in interfaces.groups:
             if group not in groups:
-                steps.callback(memberships.leave, group)
+                steps.callback(interfaces.leave, group)
 
 
 def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
@@ -165,6 +166,9 @@ def accept_again(sock: socket.socket) -> None:
     if lender_of(sock) is not None and refuse_all(sock):
         attach_filter(sock, None)
 
+
+BY_INTERFACE = frozenset({"bind_device", "multicast_interface", "groups"})
+"""Options that name an interface: to ask for the same again may change something, as the name may be another's now."""
 
 ADJUSTABLE = (
     *_BUFFERS,

@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from ...gen import BadOption
 from ..address import AF_UNIX, Address, format_address, path_of
+from .forks import close_in_forks
 from .kernel import network_of
 
 _FIRST = 3
@@ -50,6 +51,7 @@ class Inherited:
         self.handed_over: asyncio.Event | None = None
         self.holders = 0
         sock.detach()
+        close_in_forks(self, Inherited.close_in_fork)
 
     def __str__(self) -> str:
         where = format_address(self.address)
@@ -62,8 +64,12 @@ class Inherited:
 
     def lend(self) -> socket.socket:
         """Returns a duplicate, to be closed by the caller."""
-        self.lent = socket.socket(fileno=os.dup(self.descriptor))
+        self.lent = close_in_forks(socket.socket(fileno=os.dup(self.descriptor)), socket.socket.close)
         return self.lent
+
+    def close_in_fork(self) -> None:
+        """Closes the duplicate that a forked child has."""
+        os.close(self.descriptor)
 
 
 _kept: list[Inherited] = []
@@ -103,9 +109,20 @@ def discard(gone: Iterable[Inherited]) -> None:
     with _lock:
         for inherited in gone:
             inherited.holders -= 1
-            if inherited.holders == 0:
+            if inherited.holders == 0 and inherited in _kept:  # not in a fork of the program that keeps it
                 _kept.remove(inherited)
                 os.close(inherited.descriptor)
+
+
+def _forget_in_fork() -> None:
+    """A forked child keeps none. The lock may have been held by a thread that the child does not have."""
+    global _lock
+    _lock = threading.Lock()
+    _kept.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_forget_in_fork)
 
 
 def kept() -> list[Inherited]:

@@ -1,25 +1,32 @@
-"""A bound socket with its state in the kernel: granted buffers, joined groups, dropped datagrams."""
+"""A bound socket with its state in the kernel: granted buffers, interfaces and groups, dropped datagrams."""
 
 from __future__ import annotations
 
 import socket
 
+from .interfaces import Interfaces
 from .kernel import granted_buffer, kernel_drops
-from .multicast import Memberships, MulticastGroup
+from .multicast import MulticastGroup
 
 
 class KernelSocket:
     """One bound socket, from its binding to its end.
 
     family: AF_INET, AF_INET6 or AF_UNIX.
-    memberships: the multicast groups that it has joined.
+    interfaces: the multicast groups that it has joined, and the interfaces that it was asked to use.
     receive_buffer, send_buffer: bytes that the kernel has granted.
     """
 
-    def __init__(self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = ()) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        groups: tuple[MulticastGroup, ...] = (),
+        multicast_interface: str | int = "",
+        bind_device: str = "",
+    ) -> None:
         self.sock = sock
         self.family = int(sock.family)
-        self.memberships = Memberships(sock, groups)
+        self.interfaces = Interfaces(sock, groups, multicast_interface, bind_device)
         self.receive_buffer = granted_buffer(sock, socket.SO_RCVBUF)
         self.send_buffer = granted_buffer(sock, socket.SO_SNDBUF)
         self._closed = False
@@ -35,6 +42,8 @@ class KernelSocket:
     def close(self) -> None:
         """Closes the socket. A second time does nothing."""
         if not self._closed:
-            self._last_drops = kernel_drops(self.sock)
             self._closed = True
+            self.interfaces.close()
+            if self.sock.fileno() >= 0:  # else this is a fork of the program that has it
+                self._last_drops = kernel_drops(self.sock)
             self.sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -10,7 +11,7 @@ import struct
 import sys
 from dataclasses import dataclass
 
-from ...gen import BadOption, NotAllowed
+from ...gen import BadOption
 
 _LINUX = sys.platform == "linux"
 # linux/include/uapi/linux/in.h and in6.h
@@ -64,14 +65,14 @@ class MulticastGroup:
 
 @dataclass(frozen=True, slots=True)
 class JoinGroup(MulticastGroup):
-    """A request to a UDP server: join this group, unless it is joined already. Answered with all groups that are
-    joined."""
+    """A request to a UDP server: join this group on the interface that has this name now, also if it is joined already.
+    Answered with all groups that are joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveGroup(MulticastGroup):
-    """A request to a UDP server: leave this group, given as it was joined. Answered with all groups that are still
-    joined."""
+    """A request to a UDP server: leave this group, given as it was joined; also if its interface has ended, or if it
+    was left before. Answered with all groups that are still joined."""
 
 
 def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -118,56 +119,47 @@ def _try(sock: socket.socket, level: int, option: int) -> None:
         pass  # a kernel before 4.20 has it for IPv4 only
 
 
-class Memberships:
-    """The groups that one socket has joined. The kernel leaves them when the socket is closed."""
+def join(sock: socket.socket, group: MulticastGroup, index: int, *, again: bool = False) -> bool:
+    """Joins `group` on the interface `index`; 0: that of the route. again: the kernel may have it joined already.
 
-    def __init__(self, sock: socket.socket, groups: tuple[MulticastGroup, ...] = ()) -> None:
-        self._sock = sock
-        self.groups = groups
-
-    def join(self, group: MulticastGroup) -> None:
-        """Joins `group`, if it is not joined already. Raises `BadOption`."""
-        group = MulticastGroup(group.address, group.interface, group.source)
-        if group not in self.groups:
-            join(self._sock, group)
-            self.groups = (*self.groups, group)
-
-    def leave(self, group: MulticastGroup) -> None:
-        """Leaves `group`. Raises `NotAllowed` if it is not joined, on that interface and from that source."""
-        group = MulticastGroup(group.address, group.interface, group.source)
-        if group not in self.groups:
-            joined = ", ".join(map(str, self.groups)) or "none"
-            raise NotAllowed(f"{group} is not joined; joined: {joined}")
-        _change(self._sock, group, False)
-        self.groups = tuple(one for one in self.groups if one != group)
+    Returns False if it had. Raises `BadOption`.
+    """
+    try:
+        _change(sock, group, index, True)
+    except OSError as error:
+        if again and error.errno == (errno.EADDRNOTAVAIL if group.source else errno.EADDRINUSE):
+            return False
+        raise BadOption("groups", group, _HINTS.get(error.errno or 0, f"the system refuses it: {error}")) from None
+    return True
 
 
-def join(sock: socket.socket, group: MulticastGroup, *, again: bool = False) -> None:
-    """Joins `group`. again: it may be joined already. Raises `BadOption`."""
-    _change(sock, group, True, again)
+def leave(sock: socket.socket, group: MulticastGroup, index: int) -> None:
+    """Leaves `group` on the interface `index`, which may have ended; 0: that of the route. If the kernel does not have
+    it joined there, does nothing."""
+    try:
+        _change(sock, group, index, False)
+    except OSError as error:
+        # Of an interface that has ended Linux takes no source away, only the whole group.
+        if group.source and error.errno == errno.ENODEV:
+            with contextlib.suppress(OSError):
+                _change(sock, MulticastGroup(group.address, group.interface), index, False)
 
 
-def _change(sock: socket.socket, group: MulticastGroup, joins: bool, again: bool = False) -> None:
+def _change(sock: socket.socket, group: MulticastGroup, index: int, joins: bool) -> None:
     six = ":" in group.address
     if sock.family not in (socket.AF_INET, socket.AF_INET6) or (six and sock.family == socket.AF_INET):
         raise BadOption("groups", group, "this socket's address family has no such groups")
-    index = index_of(sock, group.interface)
-    try:
-        if _LINUX:
-            _change_linux(sock, group, index, joins)
-        elif six:
-            option = socket.IPV6_JOIN_GROUP if joins else socket.IPV6_LEAVE_GROUP
-            packed = socket.inet_pton(socket.AF_INET6, group.address) + struct.pack("I", index)
-            sock.setsockopt(socket.IPPROTO_IPV6, option, packed)
-        elif index:
-            raise BadOption("interface", group.interface, "for IPv4 groups this is Linux only")
-        else:
-            option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
-            sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
-    except OSError as error:
-        if again and error.errno == (errno.EADDRNOTAVAIL if group.source else errno.EADDRINUSE):
-            return
-        raise BadOption("groups", group, _HINTS.get(error.errno or 0, f"the system refuses it: {error}")) from None
+    if _LINUX:
+        _change_linux(sock, group, index, joins)
+    elif six:
+        option = socket.IPV6_JOIN_GROUP if joins else socket.IPV6_LEAVE_GROUP
+        packed = socket.inet_pton(socket.AF_INET6, group.address) + struct.pack("I", index)
+        sock.setsockopt(socket.IPPROTO_IPV6, option, packed)
+    elif index:
+        raise BadOption("interface", group.interface, "for IPv4 groups this is Linux only")
+    else:
+        option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
+        sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
 
 
 def _change_linux(sock: socket.socket, group: MulticastGroup, index: int, joins: bool) -> None:

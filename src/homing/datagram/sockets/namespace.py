@@ -1,19 +1,22 @@
-"""Network namespaces: making a socket in another one than the program's. See network_namespaces(7), setns(2)."""
+"""Network namespaces: doing something in another one than the program's. See network_namespaces(7), setns(2)."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from ...gen import BadOption
+from .kernel import network_of
 
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000  # linux/include/uapi/linux/sched.h
+_SIOCGSKNS = 0x894C  # linux/include/uapi/linux/sockios.h
 _NAMED = "/run/netns"
 
 
@@ -33,6 +36,30 @@ def within(namespace: str, function: Callable[[], T]) -> T:
         return function()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="homing namespace") as executor:
         return executor.submit(_enter_and_call, namespace, function).result()
+
+
+def in_network_of(sock: socket.socket, function: Callable[[], T]) -> T:
+    """Calls `function` in the network namespace of `sock`: here if that is this thread's, else as `within` does.
+
+    Raises what `function` raises, and `OSError` if the namespace may not be entered (CAP_NET_ADMIN, CAP_SYS_ADMIN).
+    """
+    if not _is_elsewhere(sock):
+        return function()
+    from fcntl import ioctl  # which Windows has not
+
+    descriptor = ioctl(sock.fileno(), _SIOCGSKNS)
+    try:
+        return within(f"/proc/self/fd/{descriptor}", function)
+    finally:
+        os.close(descriptor)
+
+
+def _is_elsewhere(sock: socket.socket) -> bool:
+    network = network_of(sock)
+    if not network:
+        return False  # unknown: a kernel before 5.14
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        return network_of(here) != network
 
 
 def _enter_and_call(namespace: str, function: Callable[[], T]) -> T:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from ...gen.foreign import safe_repr
+
 Undo: TypeAlias = Callable[[], object]
 """Undoes one step of a change."""
 
@@ -25,5 +27,5 @@ def rollback_on_error() -> Iterator[Callable[[Undo], None]]:
             try:
                 undo()
             except Exception as failure:
-                error.add_note(f"not undone: {failure!r}")
+                error.add_note(f"not undone: {safe_repr(failure)}")
         raise

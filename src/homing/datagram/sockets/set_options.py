@@ -15,8 +15,9 @@ from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, family_of
 from .bpf import attach_filter, attach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
+from .inherited import lender_of
 from .kernel import granted_buffer
-from .multicast import index_of, join, receive_own_groups_only
+from .multicast import MulticastGroup, index_of, join, leave, receive_own_groups_only
 from .options import LINUX_ONLY, MTU_DISCOVERY, SocketOptions
 from .packet_info import request_packet_info
 
@@ -121,7 +122,20 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
         set_multicast_interface(sock, options.multicast_interface)
     bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
     for group in options.groups:
-        join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+        _join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+
+
+def _join(sock: socket.socket, group: MulticastGroup, *, again: bool) -> None:
+    index = index_of(sock, group.interface)
+    if not join(sock, group, index, again=again) and not _is_handed_over(sock):
+        leave(sock, group, index)  # perhaps on an interface that has ended and was made again
+        join(sock, group, index)
+
+
+def _is_handed_over(sock: socket.socket) -> bool:
+    """True if a predecessor has it still, which follows the interfaces."""
+    lender = lender_of(sock)
+    return lender is not None and lender.handed_over is not None
 
 
 def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
@@ -141,9 +155,9 @@ def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
 def bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
+    if _bound_device(sock) == device.encode():
+        return  # to bind it once more would take the capability
     try:
-        if sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0") == device.encode():
-            return  # to bind it once more would take the capability
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
     except OSError as error:
         hint = {
@@ -151,3 +165,11 @@ def bind_device(sock: socket.socket, device: str) -> None:
             errno.EPERM: "it takes the capability CAP_NET_RAW",
         }.get(error.errno or 0, f"the system refuses it: {error.strerror}")
         raise BadOption("bind_device", device, hint) from None
+
+
+def _bound_device(sock: socket.socket) -> bytes | None:
+    """The name of the interface that `sock` is bound to; None: that one has ended."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0")
+    except OSError:
+        return None

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import BindFailed
+from .forks import close_in_forks
 from .inherited import lender_of
 from .options import SocketOptions
 from .set_options import apply, apply_bound
@@ -46,6 +47,11 @@ class UnixSocket(socket.socket):
             _remove(*file)
         super().close()
 
+    def close_in_fork(self) -> None:
+        """Closes the duplicate that a forked child has. The file is the parent's."""
+        self._file = None
+        super().close()
+
 
 def _remove(path: str, device: int, inode: int) -> None:
     """The number of a file is not used anew as long as a socket is bound to it."""
@@ -63,7 +69,7 @@ def bind_path(path: str, options: SocketOptions) -> socket.socket:
 
     Raises `BindFailed` with the path, errno and what to do. Neither socket nor file is left then.
     """
-    sock = UnixSocket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock = close_in_forks(UnixSocket(socket.AF_UNIX, socket.SOCK_DGRAM), UnixSocket.close_in_fork)
     try:
         sock.setblocking(False)
         apply(sock, options)

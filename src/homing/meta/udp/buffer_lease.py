@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...gen.foreign import is_a, safe_repr
 from .buffer_pool import Buffers, writable_bytes
 
 
@@ -55,7 +56,7 @@ def release_view(view: memoryview) -> None:
 def is_view_of(data: Any, buffer: Any) -> bool:
     """True if `data` is a memoryview of `buffer`, or of a part of it, that was not released."""
     try:
-        return isinstance(data, memoryview) and data.obj is buffer
+        return type(data) is memoryview and data.obj is buffer
     except ValueError:
         return False
 
@@ -105,12 +106,12 @@ class BufferLeases:
         """A buffer that a user took from the pool and sent goes back: whole, whatever part of it was sent. Not one that
         a datagram has, which goes back with that, and not a shorter one: it would cut the next long datagram."""
         try:
-            whole = data.obj if isinstance(data, memoryview) else data
+            whole: Any = data.obj if type(data) is memoryview else data
         except ValueError:
             return  # released already
-        if not isinstance(whole, bytearray) or id(whole) in self._lent or len(whole) < self._size:
+        if not is_a(whole, bytearray) or id(whole) in self._lent or bytearray.__len__(whole) < self._size:
             return
-        if isinstance(data, memoryview):
+        if type(data) is memoryview:
             release_view(data)
         self._give_back(whole)
 
@@ -122,4 +123,4 @@ class BufferLeases:
 
     def _failed(self, what: str, error: object) -> None:
         self.errors += 1
-        self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", repr(error))
+        self._warn(f"pool {what}", f"buffer_pool.{what} failed: %s", safe_repr(error))

@@ -65,7 +65,7 @@ class BufferPool:
     def put(self, buffer: Any) -> None:
         """Takes a buffer back (or a memoryview of it). One that this pool has not lent is counted (`foreign`), not
         kept."""
-        if isinstance(buffer, memoryview):
+        if type(buffer) is memoryview:
             buffer = buffer.obj
         if self._lent.pop(id(buffer), None) is None:
             self.foreign += 1
@@ -84,5 +84,5 @@ def writable_bytes(thing: Any) -> int:
     try:
         with memoryview(thing) as view, view.cast("B") as flat:
             return 0 if flat.readonly else flat.nbytes
-    except (TypeError, ValueError, NotImplementedError):
+    except Exception:  # TypeError mostly; and a class may have a `__buffer__` of its own
         return 0

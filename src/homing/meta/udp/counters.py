@@ -21,6 +21,7 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
         "truncated": backend.truncated,
+        "cut_trains": backend.cut_trains,
         "kernel_drops": endpoint.kernel.drops,
         "receive_errors": dict(endpoint.receive_errors),
         "packets_out": backend.packets_out,
@@ -57,7 +58,7 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,
-        "reply_limited": replies.limited,
+        "reply_limited": endpoint.send_queue.reply_limit.refused,
         "reply_limited_dry_run": replies.limited_dry_run,
         "send_delayed": endpoint.send_queue.delayed,
     }

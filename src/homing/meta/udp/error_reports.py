@@ -8,9 +8,9 @@ from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError
 from ...datagram.errors import SendQueueFull
-from ...gen import DeliveryError, MailboxFull, MetaTerminated, ProcessID, Target
+from ...gen import DeliveryError, HomingError, MailboxFull, MetaTerminated, ProcessID, Target
+from ...gen.foreign import forget_frames, is_a
 from ...node.processes.meta_process import MetaRunner
-from ...node.scheduling.activity import forget_frames
 
 
 class Reporter:
@@ -56,13 +56,13 @@ def _number(error: Exception) -> int | None:
         return errno.ENOBUFS
     if isinstance(error, MetaTerminated):
         return errno.ECANCELED
-    number = getattr(error, "errno", None)
+    number = getattr(error, "errno", None) if isinstance(error, (OSError, HomingError)) else None
     return number if isinstance(number, int) else None
 
 
 def _copied(data: Any) -> Any:
     """`data` as bytes, if it is bytes-like: a buffer has another content soon."""
-    if not isinstance(data, (bytearray, memoryview)):
+    if not is_a(data, (bytearray, memoryview)):
         return data
     try:
         return bytes(data)

@@ -33,7 +33,7 @@ def socket_facts(
         send_buffer=endpoint.kernel.send_buffer,
         send_buffer_asked=options.send_buffer,
         error_queue=options.error_queue,
-        groups=[str(group) for group in endpoint.kernel.memberships.groups],
+        groups=[str(group) for group in endpoint.kernel.interfaces.groups],
         transfers=process.transfers,
     )
     return facts

@@ -4,6 +4,8 @@ from ...datagram.message cimport MessageUDP as Message
 from ...node.mailbox.lane cimport Lane
 
 
+cpdef bint is_datagram(thing) except -1
+
 @cython.locals(messages=list)
 cpdef list take_datagrams(Lane main, Py_ssize_t limit)
 

@@ -6,6 +6,12 @@ from collections import deque
 from typing import Any
 
 from ...datagram import Address, MessageUDP
+from ...gen.foreign import is_a, same
+
+
+def is_datagram(thing: Any) -> bool:
+    """True for a `MessageUDP`. By its type alone, as `foreign.is_a`."""
+    return type(thing) is MessageUDP or issubclass(type(thing), MessageUDP)
 
 
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
@@ -13,7 +19,7 @@ def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
-        if type(entry) is not tuple or not isinstance(entry[1], MessageUDP):
+        if type(entry) is not tuple or not is_datagram(entry[1]):
             main.appendleft(entry)
             break
         messages.append(entry[1])
@@ -35,7 +41,7 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
     while main and len(messages) < limit:
         entry = main.popleft()
         message = readdressed(entry[1], peer) if type(entry) is tuple else None
-        if message is None or (only and message.addr != peer):
+        if message is None or (only and message.addr is not peer and not same(message.addr, peer)):
             main.appendleft(entry)
             break
         messages.append(message)
@@ -45,10 +51,11 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
 def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
     """Returns `thing` as a datagram: a payload alone, or a `MessageUDP` without an address, is addressed to `peer`.
     None: it is no datagram."""
-    if isinstance(thing, (bytes, bytearray, memoryview)):
+    if is_a(thing, (bytes, bytearray, memoryview)):
         return MessageUDP(None, peer, thing)
-    if not isinstance(thing, MessageUDP):
+    if not is_datagram(thing):
         return None
-    if thing.addr is None:
-        return MessageUDP(None, peer, thing.data, False, thing._lease, thing.info)
-    return thing
+    message: MessageUDP = thing
+    if message.addr is None:
+        return MessageUDP(None, peer, message.data, False, message._lease, message.info)
+    return message

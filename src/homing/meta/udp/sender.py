@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ...datagram import Endpoint, JoinGroup, LeaveGroup, MessageUDP, name_of
 from ...datagram.errors import BufferReleased, ReplyLimited
 from ...gen import NO_REPLY, PID, HomingError, MetaTerminated, NotAllowed, Ref, Target
+from ...gen.foreign import class_name, is_a
 from ...node.logs import RateLimited
 from ...node.processes.meta_process import MetaRunner
 from .buffer_lease import BufferLeases
@@ -93,6 +94,7 @@ class Sender:
         for endpoint in self._endpoints():
             endpoint.send_queue.on_sent = self.sent_later
             endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+            endpoint.kernel.interfaces.on_failure = self._interface_lost
 
     @property
     def reporter(self) -> Reporter | None:
@@ -113,6 +115,9 @@ class Sender:
     def warn(self, kind: str, text: str, *args: object) -> None:
         """Logs at a bounded rate for each `kind`."""
         self._log.warning(self._process.loop.time(), kind, text, *args)
+
+    def _interface_lost(self, error: Exception) -> None:
+        self.warn("interface", "an interface was made again, but the socket could not be told to use it: %s", error)
 
     # --- from the mailbox ---------------------------------------------------------------------------------
 
@@ -138,19 +143,19 @@ class Sender:
 
     def handle_message(self, message: Any) -> None:
         """Sends a datagram that came with a higher priority. Warns of what is no datagram."""
-        if isinstance(message, MessageUDP):
+        if is_a(message, MessageUDP):
             self.send([message])
         else:
             text = "a %s was sent to a %s, which takes %s"
-            self.warn("message", text, type(message).__name__, self._kind, self._takes)
+            self.warn("message", text, class_name(message), self._kind, self._takes)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
         groups."""
-        if isinstance(request, (JoinGroup, LeaveGroup)):
+        if is_a(request, JoinGroup) or is_a(request, LeaveGroup):
             return self._change_groups(sender, ref, request)
-        if not isinstance(request, MessageUDP):
-            error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {type(request).__name__}")
+        if not is_a(request, MessageUDP):
+            error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {class_name(request)}")
             self._process.send_response_error(sender, ref, error)
             return NO_REPLY
         try:
@@ -164,16 +169,16 @@ class Sender:
         return size
 
     def _change_groups(self, sender: PID, ref: Ref, request: JoinGroup | LeaveGroup) -> Any:
-        memberships = self.endpoint.kernel.memberships
+        interfaces = self.endpoint.kernel.interfaces
         try:
             if isinstance(request, JoinGroup):
-                memberships.join(request)
+                interfaces.join(request)
             else:
-                memberships.leave(request)
+                interfaces.leave(request)
         except HomingError as error:
             self._process.send_response_error(sender, ref, error)
             return NO_REPLY
-        return memberships.groups
+        return interfaces.groups
 
     # --- to the socket ------------------------------------------------------------------------------------
 
@@ -229,7 +234,7 @@ class Sender:
 
     def _report(self, message: MessageUDP, error: Exception) -> None:
         if self._reporter is not None:
-            too_long = getattr(error, "errno", None) == errno.EMSGSIZE
+            too_long = is_a(error, OSError) and error.errno == errno.EMSGSIZE
             mtu = self._leaves_by(message).mtu(message.addr[0]) if too_long else None
             self._reporter.failed(message, error, mtu)
 
@@ -251,7 +256,7 @@ class Sender:
 
 def _was_released(message: MessageUDP) -> bool:
     data = message.data
-    if not isinstance(data, memoryview):
+    if type(data) is not memoryview:
         return False
     try:
         data.nbytes  # noqa: B018 - a released view raises

@@ -30,6 +30,8 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             gro=options.gro,
             info=wants_packet_info(options),
             groups=options.groups,
+            multicast_interface=options.multicast_interface,
+            bind_device=options.bind_device,
             error_queue=options.error_queue,
             connected=options.connected,
         )

@@ -40,7 +40,7 @@ class Ended:
         if self.request.plan.match is not None:
             try:
                 return self.request.matches(message)
-            except Exception:
+            except BaseException:
                 return False  # it has failed by that while it was open, or not at all
         if now > self.until:
             return False

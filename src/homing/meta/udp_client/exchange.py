@@ -10,6 +10,7 @@ from typing import Any
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref
+from ...gen.foreign import is_a, same
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
@@ -92,7 +93,7 @@ class Exchange:
             self.sender.failed(own, self._not_the_peer(own), None)
 
     def _is_for_peer(self, message: MessageUDP) -> bool:
-        return not self._options.connected or message.addr == self._peer
+        return not self._options.connected or message.addr is self._peer or same(message.addr, self._peer)
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
@@ -101,9 +102,9 @@ class Exchange:
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
-        if isinstance(request, MessageUDP):
+        if is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if not isinstance(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
             return self.sender.handle_call(sender, ref, request)
         try:
             self.requests.ask(sender, ref, request)

@@ -194,7 +194,12 @@ class Plan:
     def seconds(self, number: int) -> float:
         """The seconds that the wait of that number lasts."""
         seconds = self.waits[number]
-        return seconds * (1 - self.jitter * self.random()) if self.jitter else seconds
+        if not self.jitter:
+            return seconds
+        try:
+            return float(seconds * (1 - self.jitter * min(1.0, max(0.0, self.random()))))
+        except Exception:
+            return seconds  # a function of the program's that fails must not leave a request without its timer
 
 
 def default_plan(options: UDPClientOptions) -> Plan:

@@ -20,7 +20,8 @@ from ...datagram.errors import (
     RequestTimeout,
     TooManyRequests,
 )
-from ...gen import PID, BadOption, NotAllowed, Ref
+from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
+from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
 from .options import UDPClientOptions, UDPRequest, default_plan, plan_of
@@ -126,7 +127,7 @@ class Requests:
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
         plan, data, to = self._default, wanted, self._peer
-        if isinstance(wanted, UDPRequest):
+        if is_a(wanted, UDPRequest):
             plan, data = plan_of(wanted, self._options, self._default), wanted.data
             to = self._destination(wanted.to)
         data = _as_bytes(data)
@@ -136,7 +137,7 @@ class Requests:
             if len(self) >= self._options.max_requests:
                 raise TooManyRequests(self._options.max_requests)
         if plan.keyed and key in self._keyed and not self._gave_up(self._keyed[key]):
-            raise RequestKeyTaken(key)
+            raise RequestKeyTaken(inner_key(key))
         return Request(sender, ref, plan, MessageUDP(None, to, data), key, self._loop.time())
 
     def _destination(self, to: Address | None) -> Address:
@@ -148,12 +149,11 @@ class Requests:
 
     def _key_of(self, data: bytes) -> Hashable:
         try:
-            key = self._key(data)  # type: ignore[misc]
-            hash(key)
+            key: Hashable = safe_key(self._key(data))  # type: ignore[misc]
             if key is None:
                 raise ValueError("a request needs a key, not None")
-        except Exception as error:
-            raise MatchFailed("key", error) from error
+        except BaseException as error:
+            raise MatchFailed("key", as_reason(error)) from error
         return key
 
     def _transmit(self, request: Request) -> None:
@@ -243,9 +243,8 @@ class Requests:
         if self._reply_key is None:
             return None
         try:
-            key = self._reply_key(message.data)
-            hash(key)
-        except Exception:
+            key: Hashable = safe_key(self._reply_key(message.data))
+        except BaseException:
             return None  # whatever a network brings: it belongs to no request
         return key
 
@@ -264,8 +263,8 @@ class Requests:
                 if request.matches(message):
                     found = request
                     break
-            except Exception as error:
-                broken.append((request, MatchFailed("match", error)))
+            except BaseException as error:
+                broken.append((request, MatchFailed("match", as_reason(error))))
         for request, failure in broken:
             self._fail(request, failure)
         return found
@@ -361,6 +360,6 @@ def _as_bytes(data: Any) -> bytes:
     """A copy, which nobody changes until it is sent again."""
     if type(data) is bytes:
         return data
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {type(data).__name__}")
+    if not is_a(data, (bytes, bytearray, memoryview)):
+        raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {class_name(data)}")
     return bytes(data)

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...datagram import Address, SocketOptions, format_address
-from ...datagram.sockets.binding import addresses
+from ...datagram.sockets.binding import addresses, network
+from ...datagram.sockets.kernel import network_of
 from ...datagram.sockets.namespace import file_of
 from ...gen import TerminateShutdown
 from ...node.processes.thread_bridge import run_on_loop
@@ -54,6 +55,8 @@ def find(options: UDPServerOptions) -> Lingering | None:
     if found is None:
         return None
     differing = _differing(found.state.options, options)
+    if _is_elsewhere(found.state, options):
+        differing.append("network_namespace")
     if not differing:
         return found
     process = found.server.process
@@ -73,6 +76,11 @@ def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     if (before.buffer_pool is None) != (now.buffer_pool is None):
         differing.append("buffer_pool")
     return differing
+
+
+def _is_elsewhere(state: ServerState, options: UDPServerOptions) -> bool:
+    """True if the network namespace that has this name now is another one than that of the socket."""
+    return bool(options.network_namespace) and network(options) not in (network_of(state.endpoint.sock), -1)
 
 
 def _at(options: UDPServerOptions) -> Lingering | None:

@@ -21,6 +21,8 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             drop_oldest=options.send_overflow == "drop_oldest",
             gro=options.gro and options.buffer_pool is None,
             groups=options.groups,
+            multicast_interface=options.multicast_interface,
+            bind_device=options.bind_device,
             info=wants_packet_info(options),
             error_queue=options.error_queue,
         )

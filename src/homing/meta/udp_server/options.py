@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, RateLimit, SocketOptions
+from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
+from ...gen.foreign import safe_repr
 from ...gen.options import check_choice, check_integer, check_name, check_seconds, check_type
 from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.options import Overflow, check_queues
@@ -53,6 +54,9 @@ class UDPServerOptions(SocketOptions):
         `limited`. None: all.
     reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
         addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
+    reply_guard: for a server that answers whatever comes: a `meta.ReplyGuard`, so that it neither answers another
+        server for ever nor floods anybody in whose name it is asked. What is held back is counted: `reply_limited`.
+        None: answers are not guarded.
     high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
@@ -101,6 +105,7 @@ class UDPServerOptions(SocketOptions):
     deny: tuple[Network, ...] = ()
     rate_limit: RateLimit | None = None
     reply_limit: RateLimit | None = None
+    reply_guard: ReplyGuard | None = None
     high_water: int = 1024
     low_water: int | None = None
     overflow: Overflow = "pause"
@@ -150,10 +155,10 @@ def _check_pool(pool: Any) -> None:
     try:
         buffer = give()
     except Exception as error:
-        raise BadOption("buffer_pool", pool, f"its get() raised {error!r}") from error
+        raise BadOption("buffer_pool", pool, f"its get() raised {safe_repr(error)}") from error
     if not writable_bytes(buffer):
         raise BadOption("buffer_pool", pool, f"get() gave {type(buffer).__name__}; it must give a writable buffer")
     try:
         take(buffer)
     except Exception as error:
-        raise BadOption("buffer_pool", pool, f"its put() raised {error!r}") from error
+        raise BadOption("buffer_pool", pool, f"its put() raised {safe_repr(error)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...datagram import Endpoint, RateLimit
+from ...datagram import Endpoint, RateLimit, ReplyGuard
 from ...datagram.policy.networks import parse_networks
 from ...datagram.sockets.kernel import overflows
 from ...gen import BadOption
@@ -20,6 +20,7 @@ def check_protection(options: UDPServerOptions) -> None:
     parse_networks("deny", options.deny)
     for name in ("rate_limit", "reply_limit"):
         check_type(name, getattr(options, name), (RateLimit, type(None)), "a meta.RateLimit or None")
+    check_type("reply_guard", options.reply_guard, (ReplyGuard, type(None)), "a meta.ReplyGuard or None")
     if options.rate_limit is not None and options.rate_limit.shorten is not None:
         raise BadOption("rate_limit", options.rate_limit, "shorten is for reply_limit: here nothing is sent")
 
@@ -27,7 +28,7 @@ def check_protection(options: UDPServerOptions) -> None:
 def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
     """From now on `endpoint` does what `options` say."""
     endpoint.admit(options.allow, options.deny, options.rate_limit)
-    endpoint.send_queue.limit_replies(options.reply_limit)
+    endpoint.limit_replies(options.reply_limit, options.reply_guard)
     endpoint.send_queue.pace(options.send_rate)
 
 
@@ -41,6 +42,7 @@ def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str,
         "reply_limit": options.reply_limit is not None,
         "reply_limit_slipped": endpoint.send_queue.reply_limit.limiter.slipped,
         "reply_limit_evictions": endpoint.send_queue.reply_limit.limiter.evicted,
+        "reply_guard": options.reply_guard is not None,
         "send_rate": None if options.send_rate is None else options.send_rate.bytes_per_second,
         "bpf": options.bpf is not None,
         "system_receive_overflows": overflows(endpoint.kernel.family),

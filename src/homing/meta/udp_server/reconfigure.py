@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
 from ...datagram.address import is_numeric
-from ...datagram.sockets.change_options import ADJUSTABLE, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
 from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
+from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
 from .opening import open_endpoint
 from .options import UDPServerOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .state import ServerState
 
 ADDRESS = ("host", "port")
-PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "send_rate")
+PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
 READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
@@ -39,10 +40,11 @@ class Reconfigure:
 
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
-    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, send_rate, process,
-        high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger, receive_buffer,
-        send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl,
-        multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that are joined.
+    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, send_rate,
+        process, high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger,
+        receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface,
+        multicast_ttl, multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that
+        are joined.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
         to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
         closed. 5: a client that is told the new address needs one round trip.
@@ -67,7 +69,7 @@ class Reconfigure:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f"Reconfigure({', '.join(f'{name}={value!r}' for name, value in self.changes.items())})"
+        return f"Reconfigure({', '.join(f'{name}={safe_repr(value)}' for name, value in self.changes.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
     notes tell of."""
     endpoint = state.endpoint
-    before = replace(state.options, groups=endpoint.kernel.memberships.groups)
+    before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
     moved = open_endpoint(now) if _differ(before, now, *ADDRESS) else None
     with rollback_on_error() as on_error:
@@ -101,7 +103,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
         for name in ADJUSTABLE if moved is None else ():
-            if _differ(before, now, name):
+            if _differ(before, now, name) or (name in BY_INTERFACE and name in request.changes):
                 on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
@@ -126,7 +128,7 @@ def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str,
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:
-    return any(getattr(before, name) != getattr(now, name) for name in names)
+    return not all(same(getattr(before, name), getattr(now, name)) for name in names)
 
 
 def _answer(endpoint: Endpoint, options: UDPServerOptions) -> Reconfigured:

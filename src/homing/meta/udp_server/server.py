@@ -9,6 +9,7 @@ from ...act.pool.options import PoolOptions
 from ...datagram import Address, Statistics, format_address
 from ...gen import NO_REPLY, PID, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
+from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..udp.inspection import chosen
@@ -179,7 +180,7 @@ class UDPServer(MetaBehavior):
     def handle_message(self, sender: PID, message: Any) -> None:
         """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
         mailbox in bulk."""
-        if not isinstance(message, Reconfigure):
+        if not is_a(message, Reconfigure):
             self._sender.handle_message(message)
             return
         try:
@@ -190,7 +191,7 @@ class UDPServer(MetaBehavior):
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
         groups. Changes options, and answers with what is in force now."""
-        if not isinstance(request, Reconfigure):
+        if not is_a(request, Reconfigure):
             return self._sender.handle_call(sender, ref, request)
         try:
             return self._reconfigure(sender, request)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...datagram import Endpoint, Statistics, format_address
 from ...gen import Alias, Target
+from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from ..udp.buffer_lease import BufferLeases
 from ..udp.counters import count
@@ -196,7 +197,7 @@ class ServerState:
         facts = socket_facts(self.statistics(), self.process, self.endpoint, self.reader, self.options)
         facts.update(
             listener=format_address(self.endpoint.local_address),
-            buffer_pool="" if self.options.buffer_pool is None else repr(self.options.buffer_pool),
+            buffer_pool="" if self.options.buffer_pool is None else safe_repr(self.options.buffer_pool),
             linger=self.options.linger,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),

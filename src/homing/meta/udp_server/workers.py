@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...act.pool.options import PoolOptions
 from ...act.pool.pool import Pool
 from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
+from ...gen.foreign import same
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.processes.meta_process import MetaRunner
@@ -37,7 +38,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     """The pool that `options` ask for, if any. Raises `BadOption`."""
     if options.worker is None:
         for name, unset in _UNSET.items():
-            if getattr(options, name) != unset:
+            if not same(getattr(options, name), unset):
                 raise BadOption(name, getattr(options, name), "give worker=, the class of the workers, as well")
         return None
     if options.process is not None:
@@ -67,7 +68,7 @@ class Workers:
 
     def fit(self, options: PoolOptions | None) -> bool:
         """True if `options` ask for these workers."""
-        return self._pool.alive and self._options == options
+        return self._pool.alive and same(self._options, options)
 
     def retire(self) -> None:
         """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
@@ -75,7 +76,8 @@ class Workers:
 
     def when_ended(self, function: Callable[[Exception], None]) -> None:
         """Calls `function` with the reason when the pool ends."""
-        self._pool.when_ended(lambda: function(self._pool.reason or TerminateKill()))
+        pool = self._pool
+        pool.when_ended(lambda: function(TerminateKill() if pool.reason is None else pool.reason))
 
 
 async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], Workers | None]) -> Workers:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...datagram.sockets.forks import close_in_forks
 from ...gen import NotAllowed
 
 PROTOCOL = 1
@@ -39,7 +40,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        self._sock = sock
+        self._sock = close_in_forks(sock, socket.socket.close)
         self._loop = asyncio.get_running_loop()
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.pid, self.uid, _ = _CREDENTIALS.unpack(credentials)
@@ -169,7 +170,7 @@ def listen(path: str) -> socket.socket:
 
     Raises `OSError`.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socket.close)
     beside = f"{path}.{os.getpid()}"
     try:
         sock.bind(beside)

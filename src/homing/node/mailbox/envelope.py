@@ -52,7 +52,7 @@ class SplitMessage:
 
     __slots__ = ("message", "sender", "to")
 
-    def __init__(self, to: str | Alias, sender: PID, message: Any) -> None:
+    def __init__(self, to: str | Alias, sender: PID | Alias, message: Any) -> None:
         self.to = to
         self.sender = sender
         self.message = message

@@ -145,7 +145,8 @@ class Mailbox:
         heappush(self.drain_callbacks, (-low, next(_number), callback))
 
     def run_drain_callbacks(self) -> None:
-        """Runs the callbacks whose mark is reached. The others cost nothing, however many they are."""
+        """Runs the callbacks whose mark is reached; the others cost nothing, however many they are. Raises what the
+        first of them raised, when all have run."""
         callbacks = self.drain_callbacks
         if callbacks is None:
             return
@@ -155,8 +156,15 @@ class Mailbox:
             due.append(heappop(callbacks)[2])
         if not callbacks:
             self.drain_callbacks = None
+        failure: BaseException | None = None
         for callback in due:
-            callback()
+            try:
+                callback()
+            except BaseException as error:
+                if failure is None:
+                    failure = error
+        if failure is not None:
+            raise failure
 
     def take_lanes(self) -> list[deque[Entry]]:
         """Takes all that waits, also from a turn that is going on."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...gen import PID, MailboxFull, MessageFallback, MessagePriority, Target
+from ...gen import PID, Alias, MailboxFull, MessageFallback, MessagePriority, Target
+from ...gen.foreign import is_a
 from .envelope import Request, SplitMessage, is_message
 from .preserved import BROUGHT
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from .mailbox import Entry
 
 
-def message_overflows(target: Activity, to: Target, sender: PID, message: Any, entry: Entry, priority: int) -> None:
+def message_overflows(
+    target: Activity, to: Target, sender: PID | Alias, message: Any, entry: Entry, priority: int
+) -> None:
     """`entry`, which is `message` on its way to `to`, has found its lane full. Raises `MailboxFull` if it gets nowhere
     and the sender is to know."""
     if _gives_way(target, priority):
@@ -68,7 +71,7 @@ def _gives_way(target: Activity, priority: int) -> bool:
 
 
 def _may_go(entry: Entry) -> bool:
-    return is_message(entry) and not (type(entry) is tuple and isinstance(entry[1], BROUGHT))
+    return is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT))
 
 
 def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
@@ -77,7 +80,7 @@ def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
     return isinstance(entry, SplitMessage) and _fell_back(target, entry.to, entry.sender, entry.message)
 
 
-def _fell_back(target: Activity, to: Target, sender: PID, message: Any) -> bool:
+def _fell_back(target: Activity, to: Target, sender: PID | Alias, message: Any) -> bool:
     """True if the fallback process has taken it."""
     fallback = getattr(target.options, "fallback", None)
     other = None if fallback is None else target.routes.get(fallback.name)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import (
     PID,
-    DeliveryError,
+    Alias,
     MessageDeadLetter,
     MessageEventStart,
     MessageEventStop,
     Ref,
     TerminateKill,
 )
+from ...gen.foreign import class_name, is_a, safe_repr
 from ...gen.messages import BROUGHT_BY_LINKS, has_short_repr
 from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
 from .lane import make_lane
@@ -91,7 +92,7 @@ class PreservedMailbox:
     def give_up(self) -> Iterator[object]:
         """There is no successor: all of it becomes dead letters, step by step."""
         process = self.process
-        reason = process.reason or TerminateKill()
+        reason = TerminateKill() if process.reason is None else process.reason
         lanes, self._lanes = self._lanes, ([], [], [], [])
         for lane in lanes:
             lane.reverse()
@@ -103,7 +104,7 @@ class PreservedMailbox:
 
 def _outlives(entry: Entry) -> bool:
     if type(entry) is tuple:
-        return not isinstance(entry[1], BROUGHT)
+        return not is_a(entry[1], BROUGHT)
     return not isinstance(entry, _PERSONAL)
 
 
@@ -120,11 +121,11 @@ def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_ha
     process.letters += 1
     to = process.options.dead_letters
     if to is not None:
-        sender, message = _unpack(entry, process)
-        letter = MessageDeadLetter(process.id, process.name, sender, message, reason, in_hand)
         try:
+            sender, message = _unpack(entry, process)
+            letter = MessageDeadLetter(process.id, process.name, sender, message, reason, in_hand)
             core.delivery.send(process.id, to, letter)
-        except DeliveryError as error:
+        except BaseException as error:
             core.limited_log.warning(
                 core.loop.time(), "dead letters", "a dead letter of %s was lost: %s", process.id, error
             )
@@ -135,7 +136,7 @@ def send_dead_letter(process: Process, entry: Entry, reason: Exception, *, in_ha
         core.discarded += 1
 
 
-def _unpack(entry: Entry, process: Process) -> tuple[PID, Any]:
+def _unpack(entry: Entry, process: Process) -> tuple[PID | Alias, Any]:
     if type(entry) is tuple:
         return entry
     if isinstance(entry, Request):
@@ -153,4 +154,4 @@ def describe(entry: Entry | None) -> str:
     if entry is None or not is_message(entry):
         return ""
     message = entry[1] if type(entry) is tuple else getattr(entry, "request", getattr(entry, "message", entry))
-    return f", handling {message!r}" if has_short_repr(message) else f", handling a {type(message).__name__}"
+    return f", handling {safe_repr(message)}" if has_short_repr(message) else f", handling a {class_name(message)}"

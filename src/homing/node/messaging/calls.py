@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
-    PID,
     Alias,
     CallToSelf,
     MessagePriority,
@@ -45,9 +44,10 @@ class Calls:
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
         check_seconds("timeout", timeout)
+        self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
         self._start_waiting(waiter)
         return waiter.take() if waiter.done else await self.wait(waiter, timeout)
@@ -57,9 +57,10 @@ class Calls:
     ) -> Waiter:
         """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
         check_seconds("timeout", timeout)
+        self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
-        sender = self._core.pid if caller is None else caller.sender
+        sender = self._core.pid if caller is None else caller.id
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
         self._start_waiting(waiter)
@@ -104,6 +105,7 @@ class Calls:
 
     def answer(self, ref: Ref, answer: Any) -> None:
         """Gives the caller its answer, or counts it as late."""
+        self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
             self.late_responses += 1
@@ -112,6 +114,7 @@ class Calls:
 
     def fail(self, ref: Ref, error: Exception) -> None:
         """Lets the call raise `error` at the caller, or counts it as late."""
+        self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
             self.late_responses += 1
@@ -124,9 +127,10 @@ class Calls:
         waiter.finish(None, error)
 
     def forward(
-        self, process: Process, to: Target, sender: PID, ref: Ref, request: Any, priority: MessagePriority
+        self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
+        self._scheduler.require_thread()
         callee = self._callee(process, to)
         self._core.delivery.request(sender, callee, to, ref, request, priority)
         self.moved(ref, callee)

@@ -41,11 +41,13 @@ class Delivery:
         self._registry = registry
         self._scheduler = scheduler
 
-    def send(self, sender: PID, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
+    def send(self, sender: PID | Alias, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
 
-        Raises the errors of `Registry.missing`, `MailboxFull`, and `BadOption` for a wrong priority.
+        Raises the errors of `Registry.missing`, `MailboxFull`, `BadOption` for a wrong priority, and those of
+        `Scheduler.require_thread`.
         """
+        self._scheduler.require_thread()
         target = self._registry.find(to)
         address = split_address(target, to)
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...gen import PID, ProcessState
+from ...gen import PID, Alias, ProcessState
 from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
 from ..mailbox.mailbox import Entry
 from ..processes.process import Process
@@ -156,7 +156,7 @@ def distribute_by_key(
     return count, -1
 
 
-def _content(entry: Entry, receiver: Process) -> tuple[PID, Any]:
+def _content(entry: Entry, receiver: Process) -> tuple[PID | Alias, Any]:
     """Sender and message of what is no plain message."""
     if isinstance(entry, Request):
         return entry.sender, entry.request

@@ -21,6 +21,7 @@ from ...gen import (
     Ref,
     Unregistered,
 )
+from ...gen.foreign import same
 from ...gen.options import check_name, check_type
 from ..mailbox.envelope import Publication
 from ..mailbox.overflow import publication_overflows
@@ -58,7 +59,7 @@ class Events:
         """Registers an event and gives the token that publishing it takes. Raises `EventTaken`."""
         check_name("name", name)
         check_type("options", options, EventOptions, "gen.EventOptions")
-        event = Event(name, self._core.name)
+        event = Event(str.__str__(name), self._core.name)  # as `Registry.register_name` does
         taken = self._records.get(event)
         if taken is not None:
             raise EventTaken(event, taken.owner.id)
@@ -93,7 +94,7 @@ class Events:
         """Publishes `message`. Gives the number of mailboxes it was put into; full ones are counted in `failures`."""
         event = Event(name, self._core.name)
         record = self.find(event)
-        if record.token != token:
+        if not same(record.token, token):
             raise BadOption("token", token, f"it is not the token that registering {event} gave")
         publication = MessageEvent(event, time.time(), message)
         if record.buffer is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ...gen import PID, ProcessID, Target
+from ...gen import PID, Alias, ProcessID, Target
 from ...gen.behavior import takes_batches
 from ..mailbox.envelope import SplitMessage
 from ..mailbox.lane import COMPILED, drop_oldest
@@ -64,7 +64,8 @@ class Inlet:
         self._ready = ready
         self._waits = overflow == "pause"
         self._marks = overflow == "drop_oldest"
-        self._sender: PID = PID(*owner.sender) if self._marks else owner.sender
+        self._sender: PID | Alias = owner.sender
+        self._mark_sender()
         self._kind: type[object] | None = None
         self._takes_batches = False
         self._waiting_for = ""
@@ -111,14 +112,11 @@ class Inlet:
             target.resume()  # a pool may have waited to find room for the very first of them
         return went, max(0, min(count, excess - went))
 
-    def _take_sender(self) -> None:
-        """The owner's, as it is now; where `make_room` has to tell what came this way from what the owner has sent
-        otherwise, an object of its own."""
-        now = self._owner.sender
-        if not self._marks:
-            self._sender = now
-        elif self._sender != now:
-            self._sender = PID(*now)
+    def _mark_sender(self) -> None:
+        """Where `make_room` has to tell what came this way from what the owner has sent otherwise: an equal address,
+        but an object of its own."""
+        if self._marks:
+            self._sender = type(self._sender)(*self._sender)
 
     def put(self, messages: list[Any]) -> int:
         """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
@@ -126,8 +124,6 @@ class Inlet:
         target = self._owner.routes.get(self._to)
         if target is None:
             return 0
-        if self._sender is not self._owner.sender:
-            self._take_sender()
         sender = self._sender
         address = split_address(target, self._to)
         lane = target.main_lane()
@@ -175,9 +171,9 @@ class Inlet:
         self._high = high
         self._low = low
         self._waits = overflow == "pause"
-        if not self._marks and overflow == "drop_oldest":
-            self._sender = PID(*self._owner.sender)
-        self._marks = overflow == "drop_oldest"
+        marked, self._marks = self._marks, overflow == "drop_oldest"
+        if not marked:
+            self._mark_sender()
 
     def close(self) -> None:
         """Waits for nothing any more."""

@@ -26,6 +26,7 @@ from ...gen import (
     Ref,
     Target,
 )
+from ...gen.foreign import is_a
 from ...gen.options import check_name
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ class Registry:
         """The activity behind `to`. Raises the error that `missing` gives."""
         try:
             found = self.routes.get(to)
-        except TypeError:
-            raise self.missing(to) from None
-        if found is None and isinstance(to, ProcessID) and to.node == self.node:
+        except Exception:
+            raise self.missing(to) from None  # what cannot be hashed or compared is no address
+        if found is None and is_a(to, ProcessID) and to.node == self.node:
             found = self.routes.get(to.name)
         if found is None:
             raise self.missing(to)
@@ -81,22 +82,23 @@ class Registry:
 
     def missing(self, to: object) -> HomingError:
         """The error that tells why nothing is found at `to`."""
-        if isinstance(to, str):
+        if is_a(to, str):
             return NameUnknown(to)
-        if isinstance(to, ProcessID):
+        if is_a(to, ProcessID):
             return NameUnknown(to.name) if to.node == self.node else NodeUnknown(to, to.node)
-        if not isinstance(to, (PID, Alias)):
+        if not (is_a(to, PID) or is_a(to, Alias)):
             return BadOption("to", to, "give a PID, an Alias, a ProcessID or a registered name")
         if to.node != self.node:
             return NodeUnknown(to, to.node)
         lived = to.creation == self.creation and 1000 < to.id <= self._last
-        if isinstance(to, PID):
+        if is_a(to, PID):
             return ProcessTerminated(to) if lived else ProcessUnknown(to)
         return MetaTerminated(to) if lived else AliasUnknown(to)
 
     def register_name(self, name: str, process: Process) -> None:
         """Gives `process` the name. Raises `BadOption`, `NameTaken`, or `NotAllowed` if it has a name already."""
         check_name("name", name)
+        name = str.__str__(name)  # of a class that is derived from str, the hash may be another
         owner = self.names.get(name)
         if owner is not None:
             raise NameTaken(name, owner.id)

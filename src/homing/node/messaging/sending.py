@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from _thread import get_ident
+from typing import TYPE_CHECKING, Any
 
 from ...gen import Target
+from ..mailbox.lane import COMPILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    thread_ident: Callable[[], int]
+
+if not COMPILED:
+    globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
 
 
 def send(behavior: Any, to: Target, message: Any) -> None:
     """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
 
     Never waits. Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`,
-    `NodeUnknown`, `MailboxFull`, and `BadOption` if `to` is no address.
+    `NodeUnknown`, `MailboxFull`, `BadOption` if `to` is no address, and `NotAllowed` on another thread than the node's.
     """
     process = behavior._process
+    scheduler = process.scheduler
+    if thread_ident() != scheduler.thread:  # noqa: F821 - see above
+        scheduler.refuse_thread()
     try:
         target = process.routes.get(to)
-    except TypeError:
-        target = None  # it cannot be hashed, so it is no address
+    except Exception:
+        target = None  # it cannot be hashed or compared, so it is no address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
     else:
         target.main.append((process.sender, message))
         if not target.scheduled:
-            process.scheduler.schedule(target)
+            scheduler.schedule(target)
     process.messages_out += 1

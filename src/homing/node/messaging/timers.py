@@ -6,7 +6,7 @@ import asyncio
 from math import floor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...gen import CancelTimer, DeliveryError, MetaTerminated, ProcessState, ProcessTerminated, Target
+from ...gen import CancelTimer, MetaTerminated, ProcessState, ProcessTerminated, Target
 from ...gen.options import check_seconds
 from ..processes.thread_bridge import run_on_loop
 
@@ -72,7 +72,7 @@ class Timer:
         try:
             self._core.delivery.send(self._owner.sender, self._to, self._message)
             self._owner.messages_out += 1
-        except DeliveryError as error:
+        except Exception as error:
             self._core.timer_failures += 1
             if isinstance(error, (ProcessTerminated, MetaTerminated)):
                 self.cancel()  # that address never comes back

@@ -43,7 +43,7 @@ async def end_and_wait(
     if timeout != 0:
         await ending.wait(timeout)
         for process in ending.left():
-            core.log.warning("%r did not end within %g s and is killed", process, timeout)
+            core.log.warning("%s did not end within %g s and is killed", process, timeout)
     else:
         await ending.wait(KILL_TIMEOUT)
     for _ in range(2 if timeout != 0 else 1):  # the second kill cancels a `terminate` that does not end
@@ -52,7 +52,7 @@ async def end_and_wait(
             await breathe(wakes=True)
         await ending.wait(KILL_TIMEOUT)
     for process in ending.left():
-        core.log.error("%r %s; it is left behind", process, process.stuck)
+        core.log.error("%s %s; it is left behind", process, process.stuck)
         process.abandon()
     return {process.id: process.reason for process in ending.all if process.reason is not None}
 

@@ -32,11 +32,12 @@ from ...gen import (
     is_orderly,
     is_succeeded,
 )
+from ...gen.foreign import class_name, forget_frames, safe_repr
 from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
 from ..logs import META_LOGGER, ContextAdapter, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
-from ..scheduling.activity import Activity, forget_frames
+from ..scheduling.activity import Activity
 from ..scheduling.stepping import stepped
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class MetaRunner(Activity):
     def __init__(
         self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions
     ) -> None:
-        super().__init__(core, core.registry.make_alias(), owner.id, options.mailbox_size, split=False)
+        alias = core.registry.make_alias()
+        super().__init__(core, alias, alias, options.mailbox_size, split=False)
         self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
@@ -140,11 +142,13 @@ class MetaRunner(Activity):
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        self.core.require_thread()
         self.limit = limit
         self.guarded = True
 
     def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        self.core.require_thread()
         return self.core.make_inlet(self, to, high, low, ready, overflow)
 
     @property
@@ -176,7 +180,7 @@ class MetaRunner(Activity):
         if self.state is ProcessState.INIT:  # else it was adopted
             super().start()
         if self.core.stopping:
-            self.behavior.drain()  # it was there when all others were asked to, but not ready
+            self.core.attempt(self.behavior.drain)  # it was there when all others were asked to, but not ready
         if inspect.iscoroutinefunction(self.behavior.start):
             self._source = self.core.loop.create_task(self._run_source())
             self._source.add_done_callback(self._source_done)
@@ -225,12 +229,15 @@ class MetaRunner(Activity):
         self.scheduled = True
         self.core.registry.routes.pop(self.id, None)
         if fault is not None and not is_orderly(reason):
-            self.core.crashed(self.log, "%s crashed: %r", self.title, reason, fault=fault)
+            self.core.attempt(self._log_crash, reason, fault)
             forget_frames(fault)
         for task in (self._source, self.task, self._expiry):
             if task is not None:
                 task.cancel()
         self.terminate(reason, TERMINATE_TIMEOUT)
+
+    def _log_crash(self, reason: Exception, fault: BaseException) -> None:
+        self.core.crashed(self.log, "%s crashed: %s", self.title, safe_repr(reason), fault=fault)
 
     # --- another owner --------------------------------------------------------------------------------------
 
@@ -247,7 +254,7 @@ class MetaRunner(Activity):
         if owner.metas is None:
             owner.metas = {}
         owner.metas[self.id] = self
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.transfers += 1
         self._log = None
         self.hooks.transferred()
@@ -295,7 +302,7 @@ class MetaRunner(Activity):
         self._expiry.cancel()
         self._expiry = None
         self.adoptions += 1
-        self.owner, self.sender = owner, owner.id
+        self.owner = owner
         self.behavior = behavior
         self.hooks = hooks
         self.options = options
@@ -304,7 +311,7 @@ class MetaRunner(Activity):
         self._log = None
 
     def terminate_failed(self, error: BaseException) -> None:
-        self.log.error("terminate of %s failed: %r", self.title, error, exc_info=error)
+        self.core.log_failure(self.log, "terminate of %s failed: %s", self.title, safe_repr(error), fault=error)
 
     @property
     def title(self) -> str:
@@ -316,7 +323,7 @@ class MetaRunner(Activity):
 
     @property
     def _kind(self) -> str:
-        return type(self.behavior).__name__
+        return class_name(self.behavior)
 
     def ended(self, reason: Exception) -> None:
         self.state = ProcessState.TERMINATED
@@ -326,11 +333,12 @@ class MetaRunner(Activity):
         self.scheduler.run_in_portions(self._take_leave(reason))
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
-        """The steps in which everybody is told: as many as there are to be told."""
-        yield from self.core.calls.callee_gone(self, reason)
-        yield from self.core.links.subject_gone(self.id, self.owner.id, reason)
-        yield from self.release()
-        self.core.changed()
+        """The steps in which everybody is told: as many as there are to be told. Whatever one raises, others are taken."""
+        core = self.core
+        yield from core.attempt_steps(core.calls.callee_gone, self, reason)
+        yield from core.attempt_steps(core.links.subject_gone, self.id, self.owner.id, reason)
+        yield from core.attempt_steps(self.release)
+        core.attempt(core.changed)
 
     def info(self) -> MetaInfo:
         """A snapshot."""

@@ -27,6 +27,7 @@ from ...gen import (
     is_orderly,
     is_succeeded,
 )
+from ...gen.foreign import class_name, safe_repr
 from ...gen.hooks import ProcessHooks
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
@@ -112,6 +113,13 @@ class Process(Activity):
     def run_init(self, args: tuple[Any, ...]) -> Any:
         """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
         return self.behavior.init(*args)
+
+    def _shown_trap_exit(self) -> bool:
+        """For those who look: they see False where the program's own attribute raises."""
+        try:
+            return bool(self.behavior.trap_exit)
+        except Exception:
+            return False
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
@@ -216,13 +224,11 @@ class Process(Activity):
         self._leave()
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
-        if fault is not None and not is_orderly(reason):
-            text = "%s crashed%s: %r"
-            self.core.crashed(self.log_adapter, text, self.title, describe(hand), reason, fault=fault)
-        elif not is_orderly(reason):
-            self.log_adapter.info("%s ended: %r", self.title, reason)
-        if hand is not None and not is_orderly(reason):
-            send_dead_letter(self, hand, reason, in_hand=True)
+        attempt = self.core.attempt
+        if not is_orderly(reason):
+            attempt(self._log_end, reason, fault, hand)
+            if hand is not None:
+                send_dead_letter(self, hand, reason, in_hand=True)
         del hand
         if self.metas:
             self.scheduler.run_in_portions(self._end_after_metas(reason))
@@ -237,42 +243,53 @@ class Process(Activity):
         else:
             self._terminate(reason)
 
+    def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
+        why = safe_repr(reason)
+        if fault is None:
+            self.core.log_end(self.log_adapter, "%s ended: %s", self.title, why)
+        else:
+            self.core.crashed(self.log_adapter, "%s crashed%s: %s", self.title, describe(hand), why, fault=fault)
+
     def _terminate(self, reason: Exception) -> None:
         self.terminate(reason, self.hooks.terminate_timeout)
 
     def terminate_failed(self, error: BaseException) -> None:
-        self.log_adapter.error("terminate of %s failed: %r", self.title, error, exc_info=error)
+        text = "terminate of %s failed: %s"
+        self.core.log_failure(self.log_adapter, text, self.title, safe_repr(error), fault=error)
 
     @property
     def title(self) -> str:
         name = f" ({self.name!r})" if self.name else ""
-        return f"process {self.id}{name} {type(self.behavior).__name__}"
+        return f"process {self.id}{name} {class_name(self.behavior)}"
 
     def _leave(self) -> None:
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
         routes = self.core.registry.routes
         if routes.pop(self.id, None) is not None:
             for alias in self.aliases or ():
-                del routes[alias]
+                routes.pop(alias, None)
             if self.name is not None:
-                del routes[self.name]
+                routes.pop(self.name, None)
             self.scheduled = True
 
     def _end_metas(self, reason: Exception, *, started: bool = True) -> Iterator[object]:
         """Ends the meta-processes, last started first, but those that outlive a crash: one with each step."""
         for meta in reversed(tuple((self.metas or {}).values())):
-            if meta.lingers(reason, started):
-                meta.outlive(reason)
-            else:
-                meta.end(reason)
+            self.core.attempt(self._end_meta, meta, reason, started)
             yield WAKES  # its task
 
     def _ending_metas(self) -> list[asyncio.Task[None]]:
         """The tasks of the meta-processes that need time to end."""
         return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
+    def _end_meta(self, meta: MetaRunner, reason: Exception, started: bool) -> None:
+        if meta.lingers(reason, started):
+            meta.outlive(reason)
+        else:
+            meta.end(reason)
+
     def ended(self, reason: Exception) -> None:
-        """Tells everybody, and lets go of everything."""
+        """Tells everybody, and lets go of everything. Whatever a step raises, those after it are taken."""
         if self.state is _TERMINATED:
             return
         self.state = _TERMINATED
@@ -282,26 +299,25 @@ class Process(Activity):
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
         """The steps in which everybody is told: as many as there are to be told."""
-        core, links = self.core, self.core.links
-        yield from self._leave_mailbox(reason)
-        if self.links or self.monitors:
-            yield from links.consumer_gone(self)
-        if self.events:
-            yield from core.events.owner_gone(self, reason)
-        of_pid, of_name = links.subject_gone(self.id, self.id, reason), None
+        core, links, steps = self.core, self.core.links, self.core.attempt_steps
+        attempt = core.attempt
+        yield from steps(self._leave_mailbox, reason)
+        yield from steps(links.consumer_gone, self)
+        yield from steps(core.events.owner_gone, self, reason)
+        of_pid, of_name = attempt(links.subject_gone, self.id, self.id, reason), None
         if self.name is not None:  # from here on somebody else may have it
-            del core.registry.names[self.name]
-            of_name = links.subject_gone(self.name, self.id, reason)
-        yield from of_pid
-        if of_name is not None:
-            yield from of_name
+            core.registry.names.pop(self.name, None)
+            of_name = attempt(links.subject_gone, self.name, self.id, reason)
+        for told in (of_pid, of_name):
+            if told is not None:
+                yield from steps(iter, told)
         for alias in self.aliases or ():
-            yield from links.subject_gone(alias, self.id, reason)
+            yield from steps(links.subject_gone, alias, self.id, reason)
             yield None
-        yield from self.release()
+        yield from steps(self.release)
         if self.application is not None:
-            core.applications.process_ended(self, reason)
-        core.changed()
+            attempt(core.applications.process_ended, self, reason)
+        attempt(core.changed)
 
     # --- what it leaves -------------------------------------------------------------------------------------
 
@@ -314,8 +330,8 @@ class Process(Activity):
         """Takes what waits out of the lanes, for a successor if there may be one."""
         if self._preserves:
             self.set_aside = PreservedMailbox(self)
-            self.set_aside.collect()
-        self.scheduler.run_in_portions(self.discard())
+            self.core.attempt(self.set_aside.collect)
+        self.scheduler.run_in_portions(self.core.attempt_steps(self.discard))
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
@@ -390,7 +406,7 @@ class Process(Activity):
             metas=tuple(self.metas or ()),
             links=tuple(self.links or ()),
             monitors=tuple(self.monitors or ()),
-            trap_exit=self.behavior.trap_exit,
+            trap_exit=self._shown_trap_exit(),
             thread=self.options.thread,
         )
 

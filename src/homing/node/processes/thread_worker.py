@@ -115,7 +115,8 @@ class Job:
         try:
             runner.close()
         except BaseException as error:
-            self.error = self.error or error
+            if self.error is None:
+                self.error = error
 
     def report(self) -> bool:
         """Hands itself to the loop. False if that is closed."""

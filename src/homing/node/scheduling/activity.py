@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
+from ...gen.foreign import class_name, forget_frames
 from ..mailbox.envelope import Exit, ExitSignal, is_coroutine, is_message
 from ..mailbox.lane import COMPILED
 from ..mailbox.mailbox import Entry, Mailbox
@@ -43,6 +44,7 @@ class Activity(Mailbox):
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
     routes, scheduler: the core's, at hand for what each message needs.
+    sender: the address that its messages come from, to which an answer can be sent: its own.
     stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
     timers: what is cancelled when it ends.
@@ -72,9 +74,9 @@ class Activity(Mailbox):
 
     behavior: ProcessBehavior | MetaBehavior
     options: ProcessOptions | MetaOptions
-    handler: Callable[[PID, Any], Any] | None
+    handler: Callable[[Any, Any], Any] | None
 
-    def __init__(self, core: Core, id: PID | Alias, sender: PID, limit: int, split: bool) -> None:
+    def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(limit, split)
         self.core = core
         self.routes = core.registry.routes
@@ -94,14 +96,14 @@ class Activity(Mailbox):
         self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
-        return f"{type(self.behavior).__name__} {self.id} ({self.state.value})"
+        return f"{class_name(self.behavior)} {self.id} ({self.state.value})"
 
     # --- what the two kinds do differently ---------------------------------------------------------------
 
     @property
     def title(self) -> str:
         """Its kind, address, name and behavior, for the log."""
-        return repr(self)
+        return str(self)
 
     @property
     def log_adapter(self) -> ContextAdapter:
@@ -351,10 +353,14 @@ class Activity(Mailbox):
             self.put(signal, priority)
             if self.scheduled:
                 return
-            if self.traps_exit(signal.sender):
-                self.scheduler.schedule(self)
-            else:
+            try:
+                ends = not self.traps_exit(signal.sender)
+            except BaseException:
+                ends = False  # an attribute of the program's; it raises in the process's own turn again
+            if ends:
                 self.scheduler.schedule_end(self)
+            else:
+                self.scheduler.schedule(self)
 
     def own(self, timer: Cancellable) -> None:
         """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
@@ -375,26 +381,13 @@ class Activity(Mailbox):
         """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
         be many."""
         self.hand = None
-        yield from self.discard()
+        attempt = self.core.attempt
+        yield from self.core.attempt_steps(self.discard)
         while self.timers:
-            self.timers.pop().cancel()
+            attempt(self.timers.pop().cancel)
             yield None
         callbacks = [callback for _, _, callback in sorted(self.drain_callbacks or ())] + (self.end_callbacks or [])
         self.drain_callbacks = self.end_callbacks = None
         for callback in callbacks:
-            callback()
+            attempt(callback)
             yield None
-
-
-def forget_frames(error: BaseException | None) -> None:
-    """Drops the traceback, which has been logged: a reason that is kept must not keep messages and their buffers."""
-    seen: set[int] = set()
-    rest = [error]
-    while rest:
-        error = rest.pop()
-        if error is not None and id(error) not in seen:
-            seen.add(id(error))
-            error.__traceback__ = None
-            rest += (error.__cause__, error.__context__)
-            if isinstance(error, BaseExceptionGroup):
-                rest += error.exceptions

@@ -170,8 +170,8 @@ class CallbackTask:
             or task.cancelling() > 0
             or bool(task._callbacks)
             or task.get_name() is not _NAME
-            or now != before
-            or (len(before) > 0 and not all(map(is_, now.values(), before.values())))
+            or len(now) != len(before)  # not `!=`, which compares values of the program's
+            or (len(before) > 0 and not (all(map(is_, now, before)) and all(map(is_, now.values(), before.values()))))
         )
 
     async def _run(self) -> None:

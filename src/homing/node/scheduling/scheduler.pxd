@@ -4,6 +4,10 @@ from .activity cimport Activity
 from ..mailbox.lane cimport Lane
 
 
+cdef extern from "pythread.h" nogil:
+    unsigned long thread_ident "PyThread_get_thread_ident"()
+
+
 cdef class InlineRequest:
     cdef public Activity callee
     cdef public bint done
@@ -13,6 +17,8 @@ cdef class InlineRequest:
 
 cdef class Scheduler:
     cdef public object loop
+    cdef public object node
+    cdef public unsigned long thread
     cdef public Lane ready
     cdef public Lane leaving
     cdef public Lane works
@@ -32,6 +38,8 @@ cdef class Scheduler:
     cdef double _portion_end
     cdef Py_ssize_t _portion_woken
     cdef Py_ssize_t _woken
+
+    cpdef require_thread(self)
 
     cpdef schedule(self, Activity activity)
     cpdef schedule_end(self, Activity activity)

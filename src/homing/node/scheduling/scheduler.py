@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -20,11 +21,17 @@ from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ...gen import NodeOptions
-from ..mailbox.lane import make_lane
+from ...gen import NodeForked, NodeOptions, NotAllowed
+from ..logs import hand_out
+from ..mailbox.lane import COMPILED, make_lane
 
 if TYPE_CHECKING:
     from .activity import Activity
+
+    thread_ident: Callable[[], int]
+
+if not COMPILED:
+    globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
 
 MOST_NESTED = 8
 """Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
@@ -49,7 +56,11 @@ _OVER = object()
 _CLOCK_STEP = 8
 """Steps of a work between two readings of the clock."""
 
-logger = logging.getLogger("homing.scheduler")
+_LOG = logging.LoggerAdapter(logging.getLogger("homing.scheduler"))
+
+
+def _log_fault(activity: Activity | None, error: BaseException) -> None:
+    hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
 
 
 def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
@@ -78,6 +89,7 @@ class Scheduler:
     armed: a slice is running or will run; adding to `ready` is enough.
     leaving: processes that an exit signal is to end.
     works: what `run_in_portions` has not finished.
+    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop is not to go on.
     context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
         a task of the user's say, lends its own to nobody.
     """
@@ -95,18 +107,22 @@ class Scheduler:
         "leaving",
         "lent",
         "loop",
+        "node",
         "on_stall",
         "ready",
         "since",
         "slice_seconds",
         "stall_seconds",
+        "thread",
         "turn_messages",
         "turn_seconds",
         "works",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
+    def __init__(self, node: str, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
+        self.node = node
         self.loop = loop
+        self.thread = get_ident()
         self.ready: deque[Activity] = make_lane()
         self.leaving: deque[Activity] = make_lane()
         self.works: deque[Iterator[object]] = make_lane()
@@ -126,6 +142,25 @@ class Scheduler:
         self.turn_messages = options.turn_messages
         self.turn_seconds = options.turn_seconds
         self.slice_seconds = options.slice_seconds
+
+    def require_thread(self) -> None:
+        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
+        if thread_ident() != self.thread:  # noqa: F821 - see above
+            self.refuse_thread()
+
+    def refuse_thread(self) -> None:
+        """Raises what `require_thread` says."""
+        if self.thread == 0:
+            raise NodeForked(self.node)
+        raise NotAllowed(
+            f"this belongs to the thread of node {self.node!r}, and was called on another one; there use "
+            "node.send_threadsafe, or give the process a thread of its own with gen.ProcessOptions(thread=True)"
+        )
+
+    def forked(self) -> None:
+        """This is a fork of the OS process in which the node runs: nobody has a turn any more."""
+        self.thread = 0
+        self.ready.clear()
 
     def schedule(self, activity: Activity) -> None:
         """Queues `activity`, which must not be scheduled yet."""
@@ -217,6 +252,7 @@ class Scheduler:
     def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
         callback, so that what it delivers costs no other iteration of the loop. True if nobody is runnable now."""
+        self.require_thread()
         if self.armed:
             source()
             return False
@@ -320,8 +356,8 @@ class Scheduler:
                 now = self._run_others(now, end)
                 if not ready or now >= end or self._woken >= MOST_WOKEN:
                     break
-        except BaseException:
-            logger.critical("fault in the runtime itself, during the turn of %r", activity, exc_info=True)
+        except BaseException as error:
+            _log_fault(activity, error)
             raise
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered

@@ -1,0 +1,81 @@
+"""Forks: a node stays in the OS process in which it was started.
+
+A child that is forked has a copy of the node's memory and duplicates of its descriptors, but none of its threads. Left
+as it is, it would share two things with its parent that neither may share: the descriptor through which Python wakes
+an event loop up upon a signal, so that a SIGTERM to the child stops the parent; and the epoll of the event loop, where
+the child would unregister what its parent waits for. Sockets are closed by `datagram.sockets.forks`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .core import Core
+
+_cores: WeakSet[Core] = WeakSet()
+_before = threading.local()
+"""`mask`: the signals that the forking thread had blocked before."""
+
+
+def separate_forks(core: Core) -> None:
+    """From now on a child that is forked has no part in this node, until `forget`."""
+    _cores.add(core)
+
+
+def forget(core: Core) -> None:
+    """The node has stopped."""
+    _cores.discard(core)
+
+
+def _block_signals() -> None:
+    """A signal that comes to the child before it has been separated would go to its parent's event loop."""
+    if _cores and hasattr(signal, "pthread_sigmask"):
+        _before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _unblock_signals() -> None:
+    mask, _before.mask = getattr(_before, "mask", None), None
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _separate() -> None:
+    try:
+        if _cores:
+            signal.set_wakeup_fd(-1)
+            for number in signal.valid_signals():
+                if _is_of_a_loop(signal.getsignal(number)):
+                    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for core in tuple(_cores):
+            core.forked()
+            _separate_loop(core.loop)
+        _cores.clear()
+    finally:
+        _unblock_signals()
+
+
+def _is_of_a_loop(handler: Any) -> bool:
+    """True of handlers that only wake up an event loop, which is the parent's, or cancel its task."""
+    function = getattr(handler, "func", handler)  # of a partial
+    return callable(function) and str(getattr(function, "__module__", "")).split(".")[0] in ("asyncio", "uvloop")
+
+
+def _separate_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Gives the loop an epoll of its own, in which there is nothing."""
+    selector = getattr(loop, "_selector", loop)  # uvloop has none
+    fileno = getattr(selector, "fileno", None) or getattr(selector, "_get_backend_id", None)
+    if fileno is not None and hasattr(select, "epoll"):
+        with select.epoll() as empty:
+            os.dup2(empty.fileno(), fileno(), inheritable=False)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_separate)
