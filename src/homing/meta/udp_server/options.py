@@ -65,7 +65,9 @@ class UDPServerOptions(SocketOptions):
         buffer, and what finds no room there is dropped by the kernel. "drop_newest": it is read and dropped
         (`dropped_newest`). "drop_oldest": it is read, and the oldest datagrams of this server that still wait in the
         receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
-        router has handed on. While nobody has the name `process`, or a batch (`handle_datagrams`) has not ended,
+        router has handed on. With `worker` it also says what happens at a worker that is full (`PoolOptions.overflow`):
+        "pause" holds up all for the slowest; the others drop, and count, what is for that worker. While nobody has the
+        name `process`, or a batch (`handle_datagrams`) has not ended,
         reading pauses in any case.
     receive_batch: datagrams read at a stretch (the native backend takes 64 at most). 64: larger ones gain nothing
         measurable and delay the others on the loop.
@@ -127,11 +129,11 @@ class UDPServerOptions(SocketOptions):
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
+        check_choice("overflow", self.overflow, get_args(Overflow))
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
-        check_choice("overflow", self.overflow, get_args(Overflow))
         check_seconds("linger", self.linger, zero=True)
 
     def _check_socket(self) -> None:

@@ -59,6 +59,15 @@ class PreservedMailbox:
         """Adds what comes for the successor, to the main lane."""
         self._lanes[2].append(entry)
 
+    def take_oldest(self) -> Entry | None:
+        """Takes the message that has waited longest out of the main lane. None: there is none."""
+        main = self._lanes[2]
+        for number, entry in enumerate(main):
+            if is_message(entry):
+                del main[number]
+                return entry
+        return None
+
     def take_main(self, process: Process) -> list[Entry]:
         """Takes out what waited in the main lane, in order, to be distributed anew by `process`."""
         entries = self._lanes[2].copy()

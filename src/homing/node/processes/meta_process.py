@@ -333,7 +333,7 @@ class MetaRunner(Activity):
         self.scheduler.run_in_portions(self._take_leave(reason))
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
-        """The steps in which everybody is told: as many as there are to be told. Whatever one raises, others are taken."""
+        """The steps in which everybody is told, as many as there are to be told; whatever one of them raises."""
         core = self.core
         yield from core.attempt_steps(core.calls.callee_gone, self, reason)
         yield from core.attempt_steps(core.links.subject_gone, self.id, self.owner.id, reason)
