@@ -30,6 +30,7 @@ from ..gen.behavior import Result
 from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
+from ..node.messaging.pressure import hold_back_from
 from ..node.messaging.sending import send
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
@@ -188,6 +189,8 @@ class Actor(ProcessBehavior):
         """As `send`, to the lane of `priority`: NORMAL main, HIGH system, MAX urgent."""
         self._process.core.delivery.send(self._process.sender, to, message, priority)
         self._process.messages_out += 1
+        if self._process.fed:
+            hold_back_from(self._process, to)
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         """Sends `message` once, `seconds` from now. Gives the function that cancels it (True if it was still to fire).
@@ -279,6 +282,8 @@ class Actor(ProcessBehavior):
         else:
             core.calls.forward(self._process, to, sender, ref, message, priority)
         self._process.messages_out += 1
+        if self._process.fed:
+            hold_back_from(self._process, to)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What that process's `handle_inspect` tells. Passes a full mailbox."""

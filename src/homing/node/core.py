@@ -138,10 +138,17 @@ class Core:
         return await spawn_meta(self, owner, behavior, options)
 
     def make_inlet(
-        self, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str
+        self,
+        owner: Activity,
+        to: Target,
+        high: int,
+        low: int,
+        ready: Callable[[], None],
+        overflow: str,
+        most_bytes: int = 0,
     ) -> Inlet:
         """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
-        return Inlet(self, owner, to, high, low, ready, overflow)
+        return Inlet(self, owner, to, high, low, ready, overflow, most_bytes)
 
     def require_thread(self) -> None:
         """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""

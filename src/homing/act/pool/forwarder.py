@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .pool import Pool
 
 
+_MEMORY = 10.0
+"""Seconds for which a long datagram makes the workers' mailboxes shorter: a flood of them comes again and again."""
+
+
 class Drops:
     """Counts the messages that a pool has dropped."""
 
@@ -41,6 +45,7 @@ class Forwarder:
     """Hands on what waits in the main lane of one pool.
 
     options: as `init` returned them. overflow: what they say of messages that find no room, or what was said since.
+    limit: messages that wait at each worker at most, now.
     drops: of the messages dropped, how many were the newest, and how many the oldest at a worker.
     route: decides which worker gets a message.
     closing: the exit signal for which the pool ends once everything that came before it has been handled.
@@ -59,6 +64,9 @@ class Forwarder:
         self.forwarded = 0
         self.refused = 0
         self.pauses = 0
+        self.limit = options.worker_mailbox_size
+        self._longest = 0
+        self._longest_since = 0.0
         self._settling = False
         self._next_to_drop = 0
         self._waits_for: set[PID] = set()
@@ -66,6 +74,8 @@ class Forwarder:
 
     def take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
+        if self._process.longest > self._longest or self._longest > 0:
+            self._look_at_lengths()
         processes, taken, most = self.workers.processes, 0, self.route.stretch
         while not self._settling:
             count = self.route.distribute(main, processes, most - taken)
@@ -84,12 +94,32 @@ class Forwarder:
         self._process.pause()
         return taken
 
+    def _look_at_lengths(self) -> None:
+        """Lets fewer messages wait at each worker while long ones come, so that `worker_mailbox_bytes` hold them."""
+        process, now = self._process, self._process.core.loop.time()
+        if process.longest > self._longest:
+            self._longest = process.longest
+            self._longest_since = now
+        elif now - self._longest_since >= _MEMORY:
+            self._longest, process.longest, self._longest_since = process.longest, 0, now
+        else:
+            return
+        options = self.options
+        if options.worker_mailbox_size and options.worker_mailbox_bytes and self._longest:
+            limit = max(1, min(options.worker_mailbox_size, options.worker_mailbox_bytes // self._longest))
+        else:
+            limit = options.worker_mailbox_size
+        for worker in self.workers.processes:
+            worker.longest = self._longest  # it may be a pool itself
+            worker.limit = limit
+        self.limit = limit
+
     def _keep(self, entry: Any) -> bool:
         """Does with an entry that finds no room what can be done but to wait. False: nothing."""
         stuck = self.route.stuck
         if stuck >= 0:
             slot = self.workers.slots[stuck]
-            mailbox, limit = slot.preserved, self.options.worker_mailbox_size
+            mailbox, limit = slot.preserved, self.limit
             if mailbox is not None and (not limit or len(mailbox) < limit):
                 mailbox.append(without_address(entry, mailbox.process))
                 self.forwarded += 1

@@ -23,6 +23,9 @@ class PoolOptions:
     pool_size: how many.
     worker_mailbox_size: messages that wait at each worker at most. 0: no limit, and so no back-pressure: a UDP server
         in front of the pool then never pauses, and memory is bounded by nothing.
+    worker_mailbox_bytes: what waits at each worker is no longer than this together, if it are datagrams that came from
+        a socket to this pool: so many messages fewer wait as the longest of the last ten seconds demands. 8 MiB: 1024
+        datagrams of 8 KiB, 128 of the longest. 0: no limit.
     worker_options: how they are spawned: `dead_letters`, `env`, `init_timeout` ... `link_parent` and `preserve_mailbox`
         are always on; the mailbox's size is `worker_mailbox_size`.
     overflow: when all workers are full (with a keyed route: the one that the message belongs to): "wait" keeps the
@@ -42,6 +45,7 @@ class PoolOptions:
     worker_args: tuple[Any, ...] = ()
     pool_size: int = 3
     worker_mailbox_size: int = 1024
+    worker_mailbox_bytes: int = 8 * 1024 * 1024
     worker_options: ProcessOptions = field(default_factory=ProcessOptions)
     overflow: PoolOverflow = "wait"
     route: Route = "round_robin"
@@ -52,6 +56,7 @@ class PoolOptions:
         check_type("worker_args", self.worker_args, tuple, "a tuple")
         check_integer("pool_size", self.pool_size, 1)
         check_integer("worker_mailbox_size", self.worker_mailbox_size, 0)
+        check_integer("worker_mailbox_bytes", self.worker_mailbox_bytes, 0)
         check_type("worker_options", self.worker_options, ProcessOptions, "gen.ProcessOptions")
         if self.worker_options.mailbox_size:
             raise BadOption("worker_options", self.worker_options, "give the mailbox's size as worker_mailbox_size")

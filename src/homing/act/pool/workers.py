@@ -133,7 +133,10 @@ class Workers:
             process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
         )
         add_monitor(process, pid)
-        return process.core.processes[pid]
+        worker = process.core.processes[pid]
+        worker.fed = True
+        worker.limit = self._forwarder.limit
+        return worker
 
     def worker_ended(self, slot: Slot) -> None:
         """Replaces a worker that has ended, or lets it go."""

@@ -61,6 +61,9 @@ class UDPServerOptions(SocketOptions):
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
         while the socket is polled again.
+    high_water_bytes: reading pauses also while so many bytes of this server's datagrams wait there, until a quarter of
+        them is left. 8 MiB: 1024 datagrams of 8 KiB. Less than the longest datagram can not be asked for: 65536.
+        Batches (`handle_datagrams`) have their own bound: one at a time.
     overflow: what happens while `high_water` is reached. "pause": nothing is read, what comes waits in the kernel's
         buffer, and what finds no room there is dropped by the kernel. "drop_newest": it is read and dropped
         (`dropped_newest`). "drop_oldest": it is read, and the oldest datagrams of this server that still wait in the
@@ -110,6 +113,7 @@ class UDPServerOptions(SocketOptions):
     reply_guard: ReplyGuard | None = None
     high_water: int = 1024
     low_water: int | None = None
+    high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow = "pause"
     receive_batch: int = 64
     gro: bool = True

@@ -1,9 +1,10 @@
 cimport cython
 
 from ..scheduling.activity cimport Activity
-from ..mailbox.mailbox cimport Mailbox
 from ..scheduling.scheduler cimport Scheduler, thread_ident
 
 
-@cython.locals(process=Activity, target=Mailbox, scheduler=Scheduler)
+cdef Py_ssize_t HIGH_WATER
+
+@cython.locals(process=Activity, target=Activity, scheduler=Scheduler)
 cpdef send(behavior, to, message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import Target
 from ..mailbox.lane import COMPILED
+from .pressure import HIGH_WATER, hold_back, hold_back_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,8 +34,14 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         target = None  # it cannot be hashed or compared, so it is no address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
+        if process.fed:
+            hold_back_from(process, to)
     else:
         target.main.append((process.sender, message))
+        if process.fed:
+            target.fed = True
+            if len(target.main) >= HIGH_WATER:
+                hold_back(process, target)
         if not target.scheduled:
             scheduler.schedule(target)
     process.messages_out += 1

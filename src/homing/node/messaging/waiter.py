@@ -8,6 +8,7 @@ from ...gen import CallTimeout, ProcessState, Ref, Target
 from ..mailbox.mailbox import Entry
 from ..mailbox.overflow import request_overflows
 from ..scheduling.scheduler import InlineRequest
+from .pressure import let_go
 
 if TYPE_CHECKING:
     import asyncio
@@ -65,6 +66,8 @@ class Waiter(InlineRequest):
         if callee.pending is None:
             callee.pending = {}
         callee.pending[self] = None
+        if callee.held_by is not None:
+            let_go(callee)
         if caller is not None:
             caller.open_calls += 1
             if caller.state is _RUNNING:
@@ -105,6 +108,8 @@ class Waiter(InlineRequest):
         if callee.pending is None:
             callee.pending = {}
         callee.pending[self] = None
+        if callee.held_by is not None:
+            let_go(callee)
 
     def take(self) -> Any:
         """The answer. Raises the error."""

@@ -146,10 +146,12 @@ class MetaRunner(Activity):
         self.limit = limit
         self.guarded = True
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
+    def inlet(
+        self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str, most_bytes: int = 0
+    ) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
         self.core.require_thread()
-        return self.core.make_inlet(self, to, high, low, ready, overflow)
+        return self.core.make_inlet(self, to, high, low, ready, overflow, most_bytes)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -407,6 +407,8 @@ class Process(Activity):
             links=tuple(self.links or ()),
             monitors=tuple(self.monitors or ()),
             trap_exit=self._shown_trap_exit(),
+            held_by=self.held_by.id if isinstance(self.held_by, Process) else None,
+            holds=self.holds,
             thread=self.options.thread,
         )
 

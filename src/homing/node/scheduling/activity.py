@@ -41,6 +41,10 @@ class Activity(Mailbox):
     hand: the entry whose callback waits for something, or has failed.
     handled: messages taken from the mailbox so far.
     handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
+    fed: what comes here comes from a socket, a pool or a router, or from a process to which such comes.
+    held_by: the process whose mailbox it waits for to drain, having sent there; see `messaging/pressure.py`.
+    holds: how often that was. told_by: the process that tells it when it has drained.
+    longest: bytes of the longest datagram that a socket has put into its mailbox; a pool looks, and begins anew.
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
     routes, scheduler: the core's, at hand for what each message needs.
@@ -53,11 +57,15 @@ class Activity(Mailbox):
     __slots__ = (
         "behavior",
         "core",
+        "fed",
         "forwards",
         "hand",
         "handled",
         "handler",
+        "held_by",
+        "holds",
         "id",
+        "longest",
         "messages_out",
         "options",
         "pending",
@@ -70,6 +78,7 @@ class Activity(Mailbox):
         "state",
         "task",
         "timers",
+        "told_by",
     )
 
     behavior: ProcessBehavior | MetaBehavior
@@ -85,6 +94,11 @@ class Activity(Mailbox):
         self.sender = sender
         self.state = _INIT
         self.forwards = False
+        self.fed = False
+        self.longest = 0
+        self.held_by: Activity | None = None
+        self.told_by: Activity | None = None
+        self.holds = 0
         self.task: asyncio.Task[None] | None = None
         self.hand: Entry | None = None
         self.handled = 0
