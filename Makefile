@@ -26,16 +26,27 @@ $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# Installs into $(VENV), with the extra $(EXTRA): first without the extensions, which are then compiled here, where one sees
+# how far that is; pip would keep it to itself.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+.PHONY: venv
+venv: | $(BIN)/python
+	@echo 'Setting up $(VENV), once: packages are fetched, then 26 extensions are translated to C and compiled.'
+	@echo 'That takes up to two minutes.'
+	@$(BIN)/python -c '$(REQUIRES)' > $(VENV)/requires.txt && $(PIP) -r $(VENV)/requires.txt
+	@HOMING_EXTENSIONS=0 $(PIP) --no-build-isolation --editable '.[$(EXTRA)]'
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+
 $(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cli]'
+	@$(MAKE) --no-print-directory venv EXTRA=cli
 	@touch $@
 
 # Installed once; then only what has changed is compiled again. No extension stays that setup.py does not name any more.
 $(VENV)/.dev: pyproject.toml $(COMPILED) | $(BIN)/python
 	@if [ -e $@ ] && [ ! pyproject.toml -nt $@ ] && [ ! setup.py -nt $@ ]; \
 	then $(BIN)/python setup.py --quiet build_ext --inplace; \
-	else find src -name '*.so' -delete; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; fi
+	else find src -name '*.so' -delete; $(MAKE) --no-print-directory venv EXTRA=dev; fi
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo

@@ -3,10 +3,16 @@
 Where they cannot be built (no C compiler, no Python headers, not Linux, HOMING_EXTENSIONS=0) the install goes on: the
 same package then runs interpreted, on the portable datagram backend. HOMING_SANITIZE=1 builds them with the address
 and undefined-behavior sanitizers.
+
+A wheel has no symbols and no paths of the machine that built it; two of one source are the same byte by byte, if they
+are built by the same tools with the same SOURCE_DATE_EPOCH.
 """
 
 import os
+import re
 import sys
+import threading
+import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -24,6 +30,7 @@ EXTENSIONS = {
     "homing.datagram.backend.native": "src/homing/datagram/backend/native.pyx",
     "homing.meta.udp_client.request": "src/homing/meta/udp_client/request.py",
     "homing.meta.udp_client.requests": "src/homing/meta/udp_client/requests.py",
+    "homing.meta.udp_client.open_requests": "src/homing/meta/udp_client/open_requests.py",
     "homing.meta.udp.reader": "src/homing/meta/udp/reader.py",
     "homing.meta.udp.outgoing": "src/homing/meta/udp/outgoing.py",
     "homing.meta.udp_client.ended_requests": "src/homing/meta/udp_client/ended_requests.py",
@@ -50,15 +57,56 @@ homing: Python headers (Debian, Ubuntu: apt install gcc python3-dev) and install
 """
 
 
+HARDENED = ["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+LINKED_HARDENED = ["-Wl,-z,relro", "-Wl,-z,now"]
+"""Bytes from strangers go through these extensions: a mistake there is to end the program, not to be of use to them."""
+
+QUIET = "-w"  # the C is generated: what a compiler has to say of its style helps nobody who installs it
+
+STRIPPED = ["-g0"]
+LINKED_STRIPPED = ["-Wl,-s"]
+"""For wheels. Symbols are six sevenths of an extension; who profiles or debugs builds in place."""
+
+
 class BuildAllOrNothing(build_ext):
     """An extension that lacks one it was built with would not load: where one fails, none is kept."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        self.lock = threading.Lock()
+        self.built = 0
+        self.in_place = self.inplace
+        self.force = self.force or not self.inplace  # what was built in place has symbols
+
+    def build_extensions(self) -> None:
+        """The compiler's flags are set here, not in the extensions: what Cython has translated stays the same."""
+        places = {sys.base_prefix: "python", sys.prefix: "python", str(Path.cwd()): "."}  # the last one counts
+        mapped = [f"-ffile-prefix-map={place}={name}" for place, name in places.items()]
+        compiled, linked = [*HARDENED, QUIET, *mapped], LINKED_HARDENED
+        if not self.in_place:
+            compiled, linked = compiled + STRIPPED, linked + LINKED_STRIPPED
+        if os.environ.get("HOMING_SANITIZE") != "1":
+            for extension in self.extensions:
+                extension.extra_compile_args = extension.extra_compile_args + compiled
+                extension.extra_link_args = extension.extra_link_args + linked
+        linker = getattr(self.compiler, "linker_so", None)
+        if linker:  # nothing of the interpreter's is linked, so its folder is no business of an extension
+            self.compiler.linker_so = [part for part in linker if not part.startswith("-Wl,-rpath")]
+        super().build_extensions()
+
+    def build_extension(self, extension: Extension) -> None:
+        path = Path(self.get_ext_fullpath(extension.name))
+        before = path.stat().st_mtime_ns if path.exists() else None
+        super().build_extension(extension)
+        with self.lock:
+            self.built += 1
+            if path.stat().st_mtime_ns != before:  # else it was up to date
+                sys.stderr.write(f"homing: compiled {self.built} of {len(self.extensions)}: {extension.name}\n")
+                sys.stderr.flush()
 
     def run(self) -> None:
-        in_place = self.inplace  # which `run` resets, and an error leaves so
+        in_place = self.in_place = self.inplace  # which `run` resets, and an error leaves so
         try:
             super().run()
         except (BaseError, CCompilerError, OSError) as error:
@@ -88,8 +136,26 @@ def extensions() -> list[Extension]:
         ],
         build_dir="build/cython",
         nthreads=os.cpu_count() or 1,
-        compiler_directives={"language_level": 3, "annotation_typing": False},
+        compiler_directives={"language_level": 3, "annotation_typing": False, "auto_pickle": False},
     )
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildAllOrNothing})
+def readme() -> str:
+    """The README as a package index shows it, where links into this repository lead nowhere unless they are whole."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    repository, version = project["urls"]["Repository"], project["version"]
+
+    def whole(link: re.Match[str]) -> str:
+        kind = "raw" if link[1].startswith("!") else "blob"
+        return f"{link[1]}({repository}/{kind}/v{version}/{link[2]})"
+
+    text = Path("README.md").read_text(encoding="utf-8")
+    return re.sub(r"(!?\[[^]]*\])\((?!https?:|#|mailto:)([^)]+)\)", whole, text)
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildAllOrNothing},
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+)

@@ -40,4 +40,5 @@ class Announcer(act.Actor):
                 self.send(self.udp, meta.MessageUDP(None, addr, message))
 
 
-homing.run(Announcer, int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+if __name__ == "__main__":
+    homing.run(Announcer, int(sys.argv[1]) if len(sys.argv) > 1 else 4000)

@@ -22,4 +22,5 @@ class Echo(act.Actor):
             self.send(message.id, message.reply(b"OK: " + message.data))
 
 
-homing.run(Echo, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)
+if __name__ == "__main__":
+    homing.run(Echo, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)

@@ -75,4 +75,5 @@ async def main(node, host, port, *names):
     print("asked", facts["requests"], "answered", facts["answered"], "sent again", facts["retransmits"])
 
 
-homing.run(main, *sys.argv[1:])
+if __name__ == "__main__":
+    homing.run(main, *sys.argv[1:])

@@ -77,4 +77,5 @@ async def main(node, port):
     await node.wait()
 
 
-homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 8125)
+if __name__ == "__main__":
+    homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 8125)

@@ -64,4 +64,5 @@ class Collector(act.Supervisor):
         )
 
 
-homing.run(Collector, int(sys.argv[1]) if len(sys.argv) > 1 else 5514)
+if __name__ == "__main__":
+    homing.run(Collector, int(sys.argv[1]) if len(sys.argv) > 1 else 5514)

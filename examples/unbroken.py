@@ -28,7 +28,10 @@ class Answerer(act.Actor):
 
 class Undertaker(act.Actor):
     def handle_message(self, sender, letter):
-        self.send(letter.message.id, letter.message.reply(b"sorry " + letter.message.data))
+        try:
+            self.send(letter.message.id, letter.message.reply(b"sorry " + letter.message.data))
+        except gen.MetaTerminated:
+            pass  # the program is being stopped: the socket is closed
 
 
 class Service(act.Supervisor):
@@ -56,7 +59,7 @@ class Client(act.Actor):
 
     def handle_message(self, sender, message):
         kind, _, number = message.data.partition(b" ")
-        if message.addr != self.server or not number.isdigit():
+        if message.addr != self.server or not (number.isdigit() and len(number) < 9):
             return  # from somebody else
         (self.answers if kind == b"answer" else self.sorry).append(int(number))
         self.ask()
@@ -79,4 +82,5 @@ async def main(node, port):
     print(f"none twice: {len({*answers, *sorry}) == QUESTIONS}, dropped by the kernel: {facts['kernel_drops']}")
 
 
-homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)
+if __name__ == "__main__":
+    homing.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 2345)

@@ -40,12 +40,15 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"mailbox"},
+        {"mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},
         {"messaging"},
-        {"applications", "core", "forks", "node", "start", "stopping", "systemd", "tree"},
+        {
+            *("applications", "core", "executor", "forks", "node", "program", "signals", "start"),
+            *("stopping", "systemd", "tree"),
+        },
     ],
     "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
     "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],

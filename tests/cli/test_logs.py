@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from homing.cli.logs import PlainFormatter, escaped
+from homing.node.logs import PlainFormatter, escaped
 
 from ..examples.test_examples import terminate
 from ..faults.figures import figure

@@ -251,3 +251,53 @@ SNAPSHOTS = [
 @pytest.mark.parametrize("kind", SNAPSHOTS)
 def test_the_reference_has_all_fields_of_a_snapshot(kind: Any) -> None:
     check_all_named(f"{kind.__module__.split('.')[1]}.{kind.__name__}", set(fields(kind)))
+
+
+VERBS = ("Add", "Remove", "Replace", "Disable", "Enable", "Which", "Start", "Terminate", "Restart", "Delete", "CountC")
+
+
+# --- messages: whatever has fields and can be received or sent -------------------------------------------------
+
+
+def with_fields() -> list[Any]:
+    """The public classes with fields that are no options, snapshots or requests."""
+    found = {
+        getattr(module, name)
+        for module in (gen, act, meta)
+        for name in exported(module)
+        if dataclasses.is_dataclass(getattr(module, name)) or hasattr(getattr(module, name), "_fields")
+    }
+    requests = {getattr(act.requests, name) for name in act.requests.__all__ if name != "RouteInfo"}
+    return sorted((kind for kind in found - requests if section_of(kind) not in OTHERS), key=section_of)
+
+
+def section_of(kind: Any) -> str:
+    module = kind.__module__.split(".")[1]
+    return f"{'meta' if module == 'datagram' else module}.{kind.__name__}"
+
+
+OTHERS = {f"{kind.__module__.split('.')[1]}.{kind.__name__}" for kind in SNAPSHOTS} | {
+    name for name, rows in REFERENCE.items() if rows and len(rows[0]) == 3
+}
+"""Sections that other tests look at: of snapshots, and of options, which have a column for their defaults."""
+
+
+@pytest.mark.parametrize("kind", with_fields(), ids=section_of)
+def test_the_reference_has_all_fields_of_a_message_in_their_order(kind: Any) -> None:
+    names = list(kind._fields) if hasattr(kind, "_fields") else fields(kind)
+    if kind is meta.UDPClientStatistics:
+        names = [name for name in names if name not in fields(datagram.Statistics)]
+    assert named(section_of(kind)) == names
+
+
+def test_the_messages_that_the_runtime_sends_are_among_them() -> None:
+    sent = {getattr(gen, name) for name in exported(gen) if name.startswith("Message")} - {gen.MessagePriority}
+    assert {*sent, meta.MessageUDPError} <= set(with_fields())
+
+
+@pytest.mark.parametrize("name", [name for name in act.requests.__all__ if name.startswith(VERBS)])
+def test_the_reference_has_all_arguments_of_a_request(name: str) -> None:
+    row = next(row for row in REFERENCE["homing.act.requests"] if row[0].startswith(f"`{name}("))
+    assert re.findall(r"(\w+)(?:=[^,]*)?(?=[,)])", row[0].partition("(")[2].replace("()", "")) == fields(
+        getattr(act.requests, name)
+    )

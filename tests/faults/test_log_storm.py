@@ -72,8 +72,8 @@ async def test_case_43_a_flood_of_what_workers_die_of_is_no_flood_of_tracebacks(
     await pour(peer, server)
     await eventually(lambda: node.info().crashes == DATAGRAMS)
     seconds = int(clock() - begin) + 1
-    told = sum(int(number) for line in lines.all for number in re.findall(r"^(\d+) more failures", line))
-    held_back = node._core.crash_log._held_back
+    told = sum(int(number) for line in lines.all for number in re.findall(r"^(\d+) more records", line))
+    held_back = node._core.bounded_log._held_back
     figure(
         43,
         "tracebacks of 3,000 crashes, and crashes that only a number tells of",

@@ -250,7 +250,7 @@ if child == 0:
     {leave}
 code = os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
 say("code", code)
-await asyncio.to_thread(say, "woken by a thread")
+say(await asyncio.to_thread(lambda: "woken by a thread"))
 """
     with program(body, uvloop=uvloop) as running:
         code = {"sys.exit(3)": 3, "os._exit(3)": 3, "raise ValueError": 1, "return": 0}[leave]
@@ -318,9 +318,10 @@ async def inner(node):
 child = fork.Process(target=lambda: homing.run(inner, name="inner@localhost", uvloop={uvloop}))
 child.start()
 await asyncio.to_thread(child.join)
+say("code", child.exitcode)
 """
     with program(body, uvloop=uvloop) as running:
-        assert [running.line() for _ in range(2)] == ["inner inner@localhost True", "inner stopped"]
+        assert [running.line() for _ in range(3)] == ["inner inner@localhost True", "inner stopped", "code 0"]
         assert running.answers()
         assert running.stop() == ("stopped", 0)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import homing
-from homing import act, gen
-from homing.node.logs import CrashLog
+from homing import act, gen, meta
+from homing.node.logs import BoundedLog
 
 from ..support import Probe, eventually
 from .actors import QUIET, Doer, Meta
@@ -225,10 +225,10 @@ def test_of_too_many_crashes_in_a_second_the_first_are_logged_and_the_number_of_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.LoggerAdapter(logging.getLogger("homing.test"), {})
-    crashes = CrashLog(log, most=3)
+    crashes = BoundedLog(log, most=3)
     for now in (10.0, 10.1, 10.2, 10.3, 10.9, 11.0, 11.1, 13.0):
         crashes.error(now, log, "crash at %s", now, fault=RuntimeError())
-    told = "2 more failures were not logged, being more than 3 in a second, or 8000 characters in the long run"
+    told = "2 more records were not logged, being more than 3 a second, or 8000 bytes a second in the long run"
     assert caplog.messages == [
         "crash at 10.0",
         "crash at 10.1",
@@ -240,7 +240,7 @@ def test_of_too_many_crashes_in_a_second_the_first_are_logged_and_the_number_of_
     ]
 
 
-def test_crashes_are_bounded_in_characters_at_once_and_in_the_long_run() -> None:
+def test_crashes_are_bounded_in_bytes_at_once_and_in_the_long_run() -> None:
     """A day of 2,000 crashes a second."""
     lines: list[str] = []
 
@@ -251,7 +251,7 @@ def test_crashes_are_bounded_in_characters_at_once_and_in_the_long_run() -> None
     logger = logging.Logger("apart")
     logger.addHandler(Keeps())
     log = logging.LoggerAdapter(logger, {})
-    crashes = CrashLog(log, most=500, burst=100_000, rate=800)
+    crashes = BoundedLog(log, most=500, burst=100_000, rate=800)
     fault, count, seconds = RuntimeError("x" * 400), 0, 200
     for second in range(seconds):
         for number in range(2000):
@@ -259,8 +259,8 @@ def test_crashes_are_bounded_in_characters_at_once_and_in_the_long_run() -> None
             count += 1
     size = sum(map(len, lines))
     assert size <= 100_000 + 800 * seconds + 10_000
-    assert size >= 800 * seconds
-    told = sum(int(line.split()[0]) for line in lines if "more failures" in line)
+    assert size >= 400 * seconds
+    told = sum(int(line.split()[0]) for line in lines if "more records" in line)
     logged = sum("crashed" in line for line in lines)
     crashes.error(1e6, log, "%s crashed", "process", fault=fault)
     told += int(lines[-2].split()[0])
@@ -277,8 +277,78 @@ def test_an_end_that_is_not_logged_at_this_level_takes_no_room_of_crashes() -> N
     logger = logging.Logger("apart", logging.ERROR)
     logger.addHandler(Keeps())
     log = logging.LoggerAdapter(logger, {})
-    crashes = CrashLog(log, most=1)
+    crashes = BoundedLog(log, most=1)
     for _ in range(5):
         crashes.write(1.0, log, logging.INFO, "ended", ())
     crashes.error(1.0, log, "crashed", fault=RuntimeError())
     assert lines == ["crashed"]
+
+
+# --- what others can make a node log ----------------------------------------------------------------------------
+
+
+class Deaf(act.Actor):
+    """Does not know what it is sent, and dies of what is no text."""
+
+    def handle_message(self, sender: gen.PID, message: Any) -> Any:
+        if isinstance(message, int):
+            raise ValueError("x" * 900)
+        return super().handle_message(sender, message)
+
+
+class DeafMeta(gen.MetaBehavior):
+    async def start(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_what_no_meta_process_handles_is_logged_once_whatever_its_number(
+    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = await probe.do(lambda actor: actor.spawn_meta(DeafMeta()))
+    server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1"))
+    alias = await probe.do(lambda actor: actor.spawn_meta(server))
+    for _ in range(300):
+        node.send(deaf, "message")
+        node.send(alias, "message")
+        await probe.do(lambda actor: actor.send(alias, meta.Reconfigure(port=1, host="nowhere.invalid")))
+    await eventually(lambda: node.meta_info(alias).mailbox.main == node.meta_info(deaf).mailbox.main == 0)
+    warnings = [record for record in caplog.records if record.levelname == "WARNING" and "backend" not in record.msg]
+    assert len({record.getMessage() for record in warnings}) == len(warnings)
+    assert 3 <= len(warnings) <= 12
+
+
+async def test_however_many_processes_log_something_all_of_it_is_bounded(node: homing.Node) -> None:
+    """Each logs its first warning, its crash and its end: together they stay within the node's bound."""
+    size = 0
+
+    class Measures(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            nonlocal size
+            size += len(self.format(record))
+
+    class Loud(act.Supervisor):
+        def init(self) -> act.SupervisorSpec:
+            return act.SupervisorSpec(
+                children=(act.ChildSpec(name="deaf", behavior=Deaf),), intensity=10_000, period=1.0
+            )
+
+    logger, handler = logging.getLogger("homing"), Measures()
+    before, propagates = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    node._core.bounded_log = BoundedLog(node._core.log, burst=20_000)
+    try:
+        begin = node._core.loop.time()
+        await node.spawn(Loud)
+        for number in range(300):
+            await eventually(lambda: "deaf" in node._core.registry.routes)
+            node.send("deaf", "warn of this")
+            node.send("deaf", number)
+            await eventually(lambda number=number: node.info().crashes == number + 1)
+        seconds = node._core.loop.time() - begin
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = propagates
+    assert size <= 20_000 + 8_000 * (seconds + 1) + 10_000

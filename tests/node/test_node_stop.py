@@ -249,12 +249,13 @@ async def test_wait_returns_when_somebody_stops_the_node() -> None:
         assert node.info().state == "stopped"
 
 
-async def test_a_process_may_wait_for_the_stop_of_its_own_node_and_is_killed_in_it() -> None:
+async def test_a_process_that_waits_for_the_stop_of_its_own_node_is_refused_as_a_call_to_oneself_is() -> None:
     reasons: list[Exception] = []
     async with homing.start_node("stop@localhost", QUIET) as node:
         node.send(await node.spawn(Doer, reasons), lambda actor: node.stop(timeout=0.05))
-        await node.wait()
-    assert [type(reason) for reason in reasons] == [gen.TerminateKill]
+        await eventually(lambda: reasons, "the end of the process")
+        assert node.info().state == "running"
+    assert [type(reason) for reason in reasons] == [gen.NotAllowed]
 
 
 @pytest.mark.parametrize("timeout", [-1, "soon", float("nan")])

@@ -205,3 +205,27 @@ async def test_a_program_that_never_says_that_it_is_ready_is_told_of_unused_sock
             assert str(one) in caplog.text
     finally:
         inherited.discard([one])
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "seconds"),
+    [
+        ("1000000", 1.0),
+        ("1", 0.002),
+        ("0", 0.0),
+        ("", 0.0),
+        ("-1", 0.0),
+        ("1.5", 0.0),
+        ("٣", 0.0),
+        ("9" * 19, 3155760000.0),
+        (str(2**64 - 1), 0.0),
+        ("9" * 400, 0.0),
+        ("9" * 5000, 0.0),
+    ],
+)
+def test_a_time_of_the_watchdog_that_cannot_be_meant_is_none(
+    monkeypatch: pytest.MonkeyPatch, microseconds: str, seconds: float
+) -> None:
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
+    assert systemd.watchdog_seconds() == seconds

@@ -122,7 +122,7 @@ class Actor(ProcessBehavior):
     @cached_property
     def _limited_log(self) -> RateLimited:
         """For what others make it log: how often they do is theirs to say."""
-        return RateLimited(self.log)
+        return RateLimited(self.log, self._process.core.bounded_log)
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         self._limited_log.warning(self._process.core.loop.time(), kind, text, *args)
@@ -193,7 +193,8 @@ class Actor(ProcessBehavior):
             hold_back_from(self._process, to)
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, `seconds` from now. Gives the function that cancels it (True if it was still to fire).
+        """Sends `message` once, `seconds` from now. Gives the function that cancels it: True if it was still to fire,
+        or its message still waited in a mailbox, from which it is taken back; False if that was handled or has gone.
 
         The timer ends with this process. If the receiver is gone or full by then, that is counted
         (`NodeInfo.timer_failures`). Raises `BadOption`.
@@ -202,9 +203,10 @@ class Actor(ProcessBehavior):
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`. Gives the function that cancels it.
+        """Sends `message` every `seconds`. Gives the function that cancels it, and takes back the tick that waits.
 
-        Ticks are due at start + n * seconds; those missed while the loop was busy are dropped. Ends with this process,
+        Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped; so are those that find
+        the one before still waiting to be handled, which are counted (`NodeInfo.timer_skips`). Ends with this process,
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
         self._here.require_alive()
@@ -276,7 +278,7 @@ class Actor(ProcessBehavior):
         Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
         """
         core = self._process.core
-        check_address(sender, PID, "the PID of the sender")
+        check_address(sender, (PID, Alias), "the PID of the sender, or the alias of the meta-process")
         if ref is None:
             core.delivery.send(sender, to, message, priority)
         else:

@@ -13,11 +13,13 @@ logs          log lines on the terminal
 
 import sys
 
+from ..node.output import secure_standard_streams
 from . import upgrade_signal
 
 
 def main() -> None:
     """Runs the command line. Without the extra `cli` it says how to get it."""
+    secure_standard_streams()
     upgrade_signal.hold()
     try:
         from .app import app

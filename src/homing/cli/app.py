@@ -13,7 +13,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__, gen
+from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
+from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
 from .demo import demo as run_demo
@@ -71,7 +73,7 @@ def run(
     ] = LogLevel.INFO,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
     stop_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
         bool,
@@ -107,10 +109,11 @@ def run(
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or _default_name(target)
-        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop)
+        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop) or 0
     except gen.BadOption as error:
         _fail("run", str(error), 2)
-    raise typer.Exit(code or 0)
+    exit_code.value = code
+    raise typer.Exit(code)
 
 
 def _default_name(target: str) -> str:
@@ -135,7 +138,7 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
         _fail("run", f"{target} cannot be imported: {error!r}", 1)
 
 
@@ -147,7 +150,7 @@ def _key_and_value(text: str) -> tuple[str, str]:
 
 
 def _fail(command: str, text: str, code: int) -> NoReturn:
-    typer.echo(f"homing {command}: {text}", err=True)
+    say(f"homing {command}: {text}")
     raise typer.Exit(code)
 
 
@@ -167,7 +170,7 @@ def tree(
         snapshot = ask(name, path, {"what": "tree", "children": None if everything else MOST_CHILDREN})
     except NotOneNode as error:
         for known in error.running:
-            typer.echo(f"  {known}", err=True)
+            say(f"  {known}")
         _fail("tree", str(error), 2 if error.running else 1)
     except ControlError as error:
         _fail("tree", str(error), 1)
@@ -180,7 +183,9 @@ def demo(
     port: Annotated[
         int, typer.Option(min=0, max=65534, help="UDP port of the echo server; the pool's is the next. 0: any two.")
     ] = 2345,
-    seconds: Annotated[float, typer.Option(min=0, help="Stop after so many seconds; 0: run until Ctrl-C.")] = 0,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Stop after so many seconds; 0: run until Ctrl-C.")
+    ] = 0,
     load: Annotated[
         bool, typer.Option("--load", help="Send packets to both servers and show what comes back.")
     ] = False,
@@ -193,7 +198,7 @@ def demo(
     try:
         clean = run_node(run_demo, host, port, seconds, rate if load else 0, name="demo@localhost", uvloop=uvloop)
     except gen.HomingError as error:
-        typer.echo(f"homing demo: {error}", err=True)
+        say(f"homing demo: {error}")
         raise typer.Exit(1) from None
     raise typer.Exit(0 if clean else 1)
 

@@ -19,6 +19,7 @@ from typing import Any
 from .. import act, gen, meta
 from ..datagram import format_address
 from ..node import Node
+from ..node.output import tell
 from .load import LoadGenerator, LoadReport
 
 
@@ -111,8 +112,8 @@ async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> b
     if shown[0]:
         _show(shown[0])
     if sys.stdout.isatty():
-        print()
-    print(f"stopped {'in order' if clean else 'by force'} after {time.monotonic() - begin:.2f} s", flush=True)
+        tell("", sys.stdout)
+    tell(f"stopped {'in order' if clean else 'by force'} after {time.monotonic() - begin:.2f} s", sys.stdout)
     return clean
 
 
@@ -124,14 +125,17 @@ def _near(address: tuple[Any, ...]) -> tuple[str, int]:
 def _print_banner(node: Node, echo: tuple[Any, ...], pool: tuple[Any, ...]) -> None:
     host, port = _near(echo)
     socat = f"UDP6:{format_address(_near(pool))}" if ":" in host else f"UDP:{format_address(_near(pool))}"
-    print(f"Node {node.name} runs on {node.info().loop.partition('.')[0]}.\n")
-    print(f"  echo   UDP {format_address(echo)}   answers OK: and what you send")
-    print(f"  pool   UDP {format_address(pool)}   three workers answer in turn\n")
-    print("Try it from another terminal:")
-    print(f"  echo hello | nc -u -w1 {host} {port}")
-    print(f"  echo hello | socat -t1 - {socat}")
-    print(f"  echo crash | nc -u -w1 {host} {port}     # crashes the handler; the supervisor restarts it")
-    print("Ctrl-C stops it.\n", flush=True)
+    lines = (
+        f"Node {node.name} runs on {node.info().loop.partition('.')[0]}.\n",
+        f"  echo   UDP {format_address(echo)}   answers OK: and what you send",
+        f"  pool   UDP {format_address(pool)}   three workers answer in turn\n",
+        "Try it from another terminal:",
+        f"  echo hello | nc -u -w1 {host} {port}",
+        f"  echo hello | socat -t1 - {socat}",
+        f"  echo crash | nc -u -w1 {host} {port}     # crashes the handler; the supervisor restarts it",
+        "Ctrl-C stops it.\n",
+    )
+    tell("\n".join(lines), sys.stdout)
 
 
 async def _report(node: Node, load: bool, shown: list[str]) -> None:
@@ -147,9 +151,9 @@ async def _report(node: Node, load: bool, shown: list[str]) -> None:
 def _show(line: str) -> None:
     """Prints the line: in place on a terminal, else below the one before."""
     if sys.stdout.isatty():
-        print(f"\r\x1b[2K{line}", end="", flush=True)
+        tell(f"\r\x1b[2K{line}", sys.stdout, end="")
     else:
-        print(line, flush=True)
+        tell(line, sys.stdout)
 
 
 async def _line(node: Node, load: bool) -> str | None:

@@ -6,9 +6,12 @@ import asyncio
 import ctypes
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from ..node.signals import Late, ignore_late_signals_at_exit, replace_handlers
 from . import upgrade_signal
 
 Say = Callable[[str], None]
@@ -40,19 +43,27 @@ class Processes:
         self._running: set[asyncio.subprocess.Process] = set()
         self._restarts: deque[float] = deque()
         self._stopping = asyncio.Event()
+        self._stopped_at = 0.0
 
     async def run(self) -> int:
         """The exit code: 0 if all have ended in order, else 1."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        before: dict[int, Any] = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_DFL)
+        for number in before:
             loop.add_signal_handler(number, self.stop)
         upgrade_signal.call(self._no_upgrade)
-        return max(await asyncio.gather(*[self._keep(command) for command in self._commands]))
+        code = max(await asyncio.gather(*[self._keep(command) for command in self._commands]))
+        ignore_late_signals_at_exit()
+        late = Late(self._stopped_at, before)
+        late.ending = False
+        replace_handlers(loop, dict.fromkeys(before, late.received))
+        return code
 
     def stop(self) -> None:
         """Lets all of them stop."""
         if not self._stopping.is_set():
             self._stopping.set()
+            self._stopped_at = time.monotonic()
             asyncio.get_running_loop().call_later(self._stop_timeout + HANG_SECONDS, self._kill)
         for process in self._running:
             process.send_signal(signal.SIGTERM)

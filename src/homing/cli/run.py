@@ -8,6 +8,7 @@ import traceback
 
 from .. import gen
 from ..node import Node
+from ..node.output import tell
 from .control import Control, NameInUse, open_control
 from .directory import ControlError
 from .snapshot import Snapshot, look
@@ -92,7 +93,7 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
         say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip())
     say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
     return 1
 
@@ -107,8 +108,9 @@ def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
 
 def say(text: str) -> None:
     """Tells the user, on stderr, where no character of `text` steers the terminal."""
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     for line in text.split("\n"):
-        print(printable(line, sys.stderr.encoding), file=sys.stderr, flush=True)
+        tell(printable(line, encoding))
 
 
 # --- the banner -------------------------------------------------------------------------------------------

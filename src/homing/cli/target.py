@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import gen
+from ..node.start import StartsOnImport, no_nodes
 
 EXAMPLE = "give module:attribute, for example examples.service:Service"
 
@@ -69,7 +70,10 @@ def _import(name: str) -> ModuleType:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        return importlib.import_module(name)
+        with no_nodes(f"module {name!r}"):
+            return importlib.import_module(name)
+    except StartsOnImport as error:
+        raise TargetError(str(error)) from None
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(missing + "."):

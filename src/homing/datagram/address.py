@@ -48,6 +48,83 @@ def plain(address: Address) -> Address:
     return address
 
 
+@lru_cache(maxsize=4096)  # not measured: as many as `_is_numeric` remembers
+def _host_and_scoped(host: str) -> tuple[str, bool]:
+    """The one way to write a host, and whether its scope counts: RFC 4007; in Linux, `__ipv6_addr_needs_scope_id`."""
+    if ":" not in host:
+        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, host)), False
+    packed = socket.inet_pton(socket.AF_INET6, host)
+    host = plain((socket.inet_ntop(socket.AF_INET6, packed), 0))[0]
+    unicast, multicast = packed[0] == 0xFE and packed[1] & 0xC0 == 0x80, packed[0] == 0xFF
+    return host, unicast or (multicast and packed[1] & 0x0F in (1, 2))
+
+
+def canonical_host(host: str) -> str:
+    """Returns a numeric host as the system writes it, without its scope; of a mapped IPv4 address, that address. What
+    is no address, as it is."""
+    if type(host) is not str:
+        return host
+    try:
+        return _host_and_scoped(host.partition("%")[0])[0]
+    except (OSError, ValueError):
+        return host
+
+
+def canonical(address: Address) -> Address:
+    """Returns the one form of a numeric address, in which the system names the source of what comes from there: two
+    addresses are the same peer's if this is equal.
+
+    (host, port) for IPv4, also where it is mapped into IPv6. (host, port, 0, scope) for IPv6: the flow label is none of
+    the peer's, the scope is 0 unless the address is link-local, and a scope in the host ("fe80::1%eth0") is looked up.
+    Raises `OSError` or `ValueError` for what is no address, and for an unknown scope.
+    """
+    name, _, zone = address[0].partition("%")
+    host, scoped = _host_and_scoped(name)
+    if ":" not in host:
+        return host, address[1]
+    scope = address[3] if len(address) > 3 else 0
+    if zone:
+        scope = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    return host, address[1], 0, scope if scoped else 0
+
+
+def canonical_untrusted(address: object) -> Address | None:
+    """As `canonical`, of whatever a program has given as an address; None: it is none."""
+    if type(address) is not tuple or not 2 <= len(address) <= 4 or type(address[0]) is not str:
+        return None
+    if any(type(number) is not int for number in address[1:]):
+        return None
+    try:
+        return canonical(address)
+    except (OSError, ValueError):
+        return None
+
+
+def is_same(address: object, peer: Address) -> bool:
+    """True if `address` is a way to write `peer`, which is canonical."""
+    return address is peer or canonical_untrusted(address) == peer
+
+
+def unscoped(address: Address) -> Address:
+    """Returns a canonical address without its scope."""
+    return (*address[:3], 0) if len(address) == 4 else address
+
+
+def is_from(source: Address, peer: Address) -> bool:
+    """True if a datagram from `source` may come from `peer`, both canonical: from the same scope, if `peer` has one."""
+    return source == peer or (len(source) == 4 and unscoped(source) == peer)
+
+
+def reached_by(address: Address, local: Address) -> Address:
+    """Returns where a datagram to `address`, which is canonical, goes: to the wildcard address means to this machine,
+    namely to the address that the sending socket is bound to (IPv4), or the loopback."""
+    if address[0] == "::":
+        return ("::1", *address[1:])
+    if address[0] == "0.0.0.0":  # noqa: S104
+        return ("127.0.0.1" if local[0] == "0.0.0.0" else local[0], *address[1:])  # noqa: S104
+    return address
+
+
 def path_of(address: str | bytes | None) -> str:
     """Returns the path of a Unix socket, of the address that the system reports; "" if it has none. (The socket module
     has names that are no files as bytes, and None for a socket without a name.)"""
@@ -65,7 +142,7 @@ def mapped(address: Address) -> Address:
 
 def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[int, Address]]:
     """Returns the (family, address) pairs to try for a server on `host`, IPv4 first. "" is every IPv4 interface, "::"
-    every IPv6 one; each is both with `dual_stack`.
+    every IPv6 one; each is both with `dual_stack`, as far as the system has IPv6.
 
     Raises `BindFailed` if the name cannot be resolved, and `BadOption` if no other host than these can be meant. A name
     is looked up here, which may block; an address never does.
@@ -75,7 +152,7 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
             "dual_stack", True, f'one address is of one family; give host "" or "::", not {safe_repr(host)}'
         )
     if dual_stack:
-        return [(int(socket.AF_INET6), ("::", port, 0, 0))]
+        return [(int(socket.AF_INET6), ("::", port, 0, 0)) if has_ipv6() else (int(socket.AF_INET), (_ALL_IPV4, port))]
     try:
         found = socket.getaddrinfo(
             host or None, port, socket.AF_UNSPEC if host else socket.AF_INET, socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
@@ -86,6 +163,18 @@ def resolve_bind(host: str, port: int, dual_stack: bool = False) -> list[tuple[i
         raise BindFailed(host, port, OSError(0, str(error)), "the host is not a valid name") from None
     pairs = [(int(family), address) for family, _, _, _, address in found]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
+
+
+_ALL_IPV4 = "0.0.0.0"  # noqa: S104 - where it was asked for
+
+
+def has_ipv6() -> bool:
+    """True if this system has IPv6. Linux may be started without (ipv6.disable=1), and a sandbox may forbid it."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM):
+            return True
+    except OSError as error:
+        return error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 def check_destination(family: int, address: Any) -> None:

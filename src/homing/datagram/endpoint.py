@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .address import NORMALIZERS, Address, family_of
@@ -25,10 +26,15 @@ from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
+from .sockets.association import Association, can_move
+from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
 from .sockets.inherited import lender_of
 from .sockets.kernel import joins_datagrams
 from .sockets.kernel_socket import KernelSocket
 from .sockets.multicast import MulticastGroup
+
+_SPLIT_TRIES, _DRAIN_READS = 4, 2048
+"""How much is read at most until the kernel joins no more: as much as receive buffers of some MiB hold."""
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
 """The socket is truly gone: the only errors that end an endpoint."""
@@ -40,14 +46,17 @@ class Endpoint:
     buffer_size: the longest datagram that is accepted.
     send_queue, drop_oldest: the limits of the send queue, see `SendQueue`.
     gro: let the kernel join datagrams, where it can and no buffer pool is used.
+    bpf, steering: programs that the socket was given. While it has any, no datagrams are joined: see `fit_joining`.
     groups, multicast_interface, bind_device: what the socket was asked for by the names of interfaces.
     info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
     error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
     connected: the socket is; without an error queue ICMP errors are known from its pending error.
+    movable: the system may give the socket another address and port of this machine, where it can.
 
     sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
     backend: makes the system calls, and counts what goes through them.
     send_queue: sends. `send`, `send_many`: its methods, here without the cost of a call in between.
+    association: by which a `movable` socket gets another address or port of this machine; None: it is none.
     admission: which of the datagrams that were read become messages.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
@@ -66,11 +75,14 @@ class Endpoint:
         groups: tuple[MulticastGroup, ...] = (),
         multicast_interface: str | int = "",
         bind_device: str = "",
+        bpf: Program | None = None,
+        steering: Steering | None = None,
         error_queue: bool = False,
         connected: bool = False,
+        movable: bool = False,
     ) -> None:
         self.sock = sock
-        self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device)
+        self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device, bpf, steering)
         family = family_of(sock)
         normalize = NORMALIZERS.get(family)
         self.local_address: Address = sock.getsockname() if normalize is None else normalize(sock.getsockname())
@@ -81,14 +93,19 @@ class Endpoint:
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
-        # The other program may not be able to take apart what the kernel joins.
-        gro = gro and (self.handed_over is None or joins_datagrams(sock))
+        # The other program may not be able to take apart what the kernel joins. What is joined already, this one is to.
+        gro = gro and ((self.handed_over is None and not self.kernel.runs_programs) or joins_datagrams(sock))
         # A run that the kernel takes as one may come back as one ICMP error.
         self.backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         pending = PendingErrors(sock) if connected and not error_queue else None
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else pending
         if self._errors is not None:
             self.backend.retry = self._errors.retry
+        self._pending = pending
+        self.association = Association(sock, bind_device) if movable and can_move(sock) else None
+        if self.association is not None:
+            self.association.on_change = self._moved
+            self.backend.retry = self._retry
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._polling = Polling(self._watch, self.backend)
         self.send_queue = SendQueue(
@@ -99,11 +116,61 @@ class Endpoint:
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
         """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
         `resume`. What was queued before now goes out."""
-        if self._gro and not self.backend.gro:
-            self.backend.join(self.sock)
+        self.fit_joining()
         self._polling.open(loop, on_readable)
         self.send_queue.open()
         self.kernel.interfaces.follow(loop)
+
+    def fit_joining(self, *, allowed: bool = True) -> None:
+        """Lets the kernel join datagrams unless it runs a program that looks at them: that would run once for all that
+        are joined. allowed: False if it is about to get such a program."""
+        joins = self._gro and allowed and not self.kernel.runs_programs
+        if joins and not self.backend.gro:
+            self.backend.join(self.sock)
+        elif self.backend.gro and not joins and not self._split() and self.kernel.filter_is_known:
+            with self._refusing_all():
+                self._split()
+
+    def _split(self) -> bool:
+        """Joins no more. What was joined before is read first, and handed on later. False: too much comes."""
+        for _ in range(_SPLIT_TRIES):
+            if self.backend.split(self.sock):
+                return True
+            try:
+                self.backend.drain(_DRAIN_READS)
+            except OSError as error:
+                self._receive_failed(error)
+            self.read_on()
+        return False
+
+    @contextmanager
+    def _refusing_all(self) -> Iterator[None]:
+        """Lets the kernel drop, and count, what comes meanwhile."""
+        attach_filter(self.sock, REFUSE_ALL)
+        try:
+            yield
+        finally:
+            attach_filter(self.sock, self.kernel.bpf)
+
+    def _retry(self, number: int, tries: int) -> bool:
+        """As `Backend.retry`, of a movable socket."""
+        if self._errors is not None and self._errors.retry(number, tries):
+            return True
+        return self.association is not None and self.association.has_failed(number)
+
+    def _moved(self) -> None:
+        """The socket has another address, or none of its own until it is connected again."""
+        association = self.association
+        if association is not None:
+            self.send_queue.pending = self if association.is_dissolved else self._pending
+            self.local_address = self.sock.getsockname()
+
+    def settle(self) -> None:
+        """Ends a send of a socket that is to be connected again. For the send queue."""
+        if self._pending is not None:
+            self._pending.settle()
+        if self.association is not None:
+            self.association.settle()
 
     @property
     def shared(self) -> bool:

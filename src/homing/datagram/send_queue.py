@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from .address import check_destination
 from .backend.ancillary import write_control
-from .backend.pending import PendingErrors
 from .errors import ReplyLimited, SendQueueFull
 from .failures import Failures, name_of
 from .message import MessageUDP
@@ -29,13 +28,19 @@ _FLUSH = 64
 Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
+class Settles(Protocol):
+    """Whatever is to be done when a send is over."""
+
+    def settle(self) -> None: ...
+
+
 class SendQueue:
     """Sends the datagrams of one socket through `sender`, a backend, when `writable`, its watch, says so.
 
     family: as `address.family_of` returns it.
     limit: datagrams that may wait. drop_oldest: a datagram that finds the queue full takes the place of the oldest,
         which fails; else it fails itself.
-    pending: the errors of a connected socket, which come to light when it sends.
+    pending: the errors of a connected socket, which come to light when it sends: settled after each send.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     errors: datagrams that were refused, by errno's name or the error's class.
     dropped: found the queue full, or were still queued at its end. dropped_oldest: gave way to others.
@@ -51,12 +56,12 @@ class SendQueue:
         *,
         limit: int,
         drop_oldest: bool = False,
-        pending: PendingErrors | None = None,
+        pending: Settles | None = None,
     ) -> None:
         self._family = family
         self._unpaced = sender, writable
         self._sender, self._writable = sender, writable
-        self._pending = pending
+        self.pending = pending
         self._pacer: Pacer | None = None
         self._pacing: Pacing | None = None
         self.reply_limit = ReplyLimit()
@@ -93,8 +98,8 @@ class SendQueue:
                 self.count_error(error)
                 raise
             finally:
-                if self._pending is not None:
-                    self._pending.settle()
+                if self.pending is not None:
+                    self.pending.settle()
         self._enqueue(message, token)
         return None
 
@@ -108,8 +113,8 @@ class SendQueue:
     def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
         done = 0 if self._queue else self._sender.send_many(messages, failures)
-        if self._pending is not None:
-            self._pending.settle()
+        if self.pending is not None:
+            self.pending.settle()
         for _, error in failures:
             self.count_error(error)
         if done < len(messages):
@@ -223,8 +228,8 @@ class SendQueue:
         first = list(islice(self._queue, _FLUSH))
         failures: Failures = []
         done = self._sender.send_many([message for message, _, _ in first], failures)
-        if self._pending is not None:
-            self._pending.settle()
+        if self.pending is not None:
+            self.pending.settle()
         for _ in range(done):
             self._queue.popleft()
         if not self._queue:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from .errors import NotAllowed
+from .foreign import class_name
 from .hooks import MetaHooks, ProcessHooks
 from .identifiers import PID, Alias, Ref, Target
 from .messages import NO_REPLY, MessageEvent, MessagePriority
@@ -23,7 +24,7 @@ Result: TypeAlias = Awaitable[None] | None
 """What a callback gives back: nothing, or what is to be awaited."""
 
 CancelTimer = Callable[[], bool]
-"""Cancels a timer. True if it was still to fire."""
+"""Cancels a timer. True if its message will not be handled: it was still to fire, or its message still waited."""
 
 
 class ProcessBehavior:
@@ -115,6 +116,10 @@ class MetaProcess(Protocol):
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         """Logger with node, parent, alias and behavior in `extra`."""
 
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        """Logs `text % args` as a warning: the first of a `kind`, then one in five seconds with the number of those
+        held back. For what others make it log: how often they do is theirs to say."""
+
     def send(self, to: Target, message: Any) -> None:
         """Sends `message`, from the alias: an answer comes to `handle_message`."""
 
@@ -162,8 +167,9 @@ class MetaBehavior:
         return None
 
     def handle_message(self, sender: Any, message: Any) -> Result:
-        """A message sent to the alias. Where a class does not define it, a warning is logged."""
-        self.process.log.warning("unhandled message of type %s from %s", type(message).__name__, sender)
+        """A message sent to the alias. Where a class does not define it, a warning is logged, at a bounded rate."""
+        kind = class_name(message)
+        self.process.warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:

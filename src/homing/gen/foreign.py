@@ -43,6 +43,8 @@ def is_instance(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeIs[T]
     """As `isinstance`, where a proxy may stand for what is asked for. One that stands for nothing is nothing."""
     try:
         return isinstance(value, kind)
+    except RecursionError:
+        raise  # of whoever asks: the value may well be one
     except Exception:
         return False
 

@@ -63,9 +63,9 @@ class ProcessHooks:
         """Returns the function that ordinary messages are handed to. None: the behavior's `handle_message`."""
         return None
 
-    def idle(self, again: Callable[[], None]) -> bool:
-        """With `forwards`: True if the processes that it forwards to have nothing queued or in hand. If False,
-        `again` is called once when that may have changed."""
+    def idle(self, again: Callable[[], None], rest: list[Any]) -> bool:
+        """With `forwards`: adds the processes that it forwards to to `rest`, to be asked in their turn. False if
+        messages wait for one that is not there: then `again` is called once when that may have changed."""
         return True
 
 

@@ -94,6 +94,7 @@ class NodeInfo:
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
         found no receiver or a full mailbox. Nobody could be told, so they are counted here.
+    timer_skips: ticks of a `send_every` that were not sent, because the one before still waited to be handled.
     stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
         seconds. Each was logged with its process; see `stalls` there.
     """
@@ -116,6 +117,7 @@ class NodeInfo:
     open_calls: int
     late_responses: int
     timer_failures: int
+    timer_skips: int
     event_failures: int
     threadsafe_failures: int
     stalls: int

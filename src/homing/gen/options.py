@@ -14,20 +14,51 @@ Overflow = Literal["raise", "drop_newest", "drop_oldest"]
 """What happens to a message that finds a mailbox full."""
 
 
-def check_integer(option: str, value: object, low: int, high: int | None = None) -> None:
+# Every number that a user gives is checked here, and has bounds: so no sum or product of such numbers, and no C code
+# that takes one, ever meets a number that it cannot hold.
+
+MOST = 2**31 - 1
+"""The largest count, or size: what an `int` of C holds."""
+
+MOST_SECONDS = 100 * 365.25 * 86400
+"""A hundred years. uvloop takes no longer times, and sums with the clocks of loops stay exact to a microsecond."""
+
+LEAST_SECONDS = 1e-9
+"""Shorter than any clock tells: by a shorter time nothing can be divided."""
+
+
+def check_integer(option: str, value: object, low: int, high: int = MOST) -> None:
     """Raises `BadOption` unless `value` is an `int` within [low, high]."""
     if is_instance(value, bool) or not is_instance(value, int):
         raise BadOption(option, value, "give an integer")
-    if value < low or (high is not None and value > high):
-        raise BadOption(option, value, f"give {low} to {high}" if high is not None else f"give {low} or more")
+    if value < low and high == MOST:
+        raise BadOption(option, value, f"give {low} or more")
+    if not low <= value <= high:
+        raise BadOption(option, value, f"give {low} to {high}")
 
 
 def check_seconds(option: str, value: object, *, zero: bool = False) -> None:
-    """Raises `BadOption` unless `value` is a finite number of seconds above 0 (or 0 where `zero`)."""
+    """Raises `BadOption` unless `value` is a number of seconds above 0 (or 0 where `zero`), a hundred years at most."""
     if is_instance(value, bool) or not is_instance(value, (int, float)):
         raise BadOption(option, value, "give a number of seconds")
-    if not (0 <= value < float("inf")) or (value == 0 and not zero):
+    if value > MOST_SECONDS:
+        raise BadOption(option, value, f"give {MOST_SECONDS:.0f} seconds (100 years) at most")
+    if not value >= (0 if zero else LEAST_SECONDS):
         raise BadOption(option, value, f"give {'0 or more' if zero else 'more than 0'} seconds")
+
+
+def check_number(option: str, value: object, low: float, high: float, words: str = "") -> None:
+    """Raises `BadOption` unless `value` is an `int` or a `float` within [low, high]. words: what to give."""
+    if is_instance(value, bool) or not is_instance(value, (int, float)) or not low <= value <= high:
+        raise BadOption(option, value, f"give {words or f'a number of {low:g} to {high:g}'}")
+
+
+def decimal_of(text: str, high: int) -> int | None:
+    """Returns the number of 0 to `high` that `text`, which comes from another program, is; None if it is none."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20:
+        return None
+    number = int(text)
+    return number if number <= high else None
 
 
 def check_type(option: str, value: object, kind: type | tuple[type, ...], words: str) -> None:

@@ -22,6 +22,7 @@ from .udp.buffer_pool import BufferPool as BufferPool
 from .udp.buffer_pool import Buffers as Buffers
 from .udp_client.client import UDPClient as UDPClient
 from .udp_client.client import create_udp_client as create_udp_client
+from .udp_client.options import HEARD as HEARD
 from .udp_client.options import UDPClientOptions as UDPClientOptions
 from .udp_client.options import UDPRequest as UDPRequest
 from .udp_client.statistics import UDPClientStatistics as UDPClientStatistics

@@ -10,7 +10,9 @@ messaging     everything that is sent: delivery, calls, links, events, timers
 
 And modules:
 
-node          Node: the object that a program works with; start: starts and runs one; stopping: stops it in order
+node          Node: the object that a program works with; start: starts one; stopping: stops it in order
+program       runs a synchronous program on a node, to its end; executor: one that cannot keep it from ending
+signals       SIGINT and SIGTERM; output: lines for the user
 core          the parts of one node; processes and meta-processes see the node as this
 applications  groups of processes that are started, monitored and ended together
 forks         a child that is forked has no part in the node
@@ -20,6 +22,6 @@ systemd       notifications to systemd: ready, reloading, stopping, watchdog
 """
 
 from .node import Node as Node
+from .program import run as run
 from .start import NodeStarter as NodeStarter
-from .start import run as run
 from .start import start_node as start_node

@@ -41,6 +41,7 @@ from ..gen.foreign import safe_repr
 from ..gen.options import check_seconds, check_type
 from .mailbox.envelope import exit_signal
 from .processes.spawning import spawn
+from .scheduling.stepping import in_own_task
 
 if TYPE_CHECKING:
     from .core import Core
@@ -148,8 +149,9 @@ class LoadedApplication:
 
     def _member_forbidden(self, process: Process, reason: Exception) -> None:
         if self.state is _STARTING:
+            failure = ProcessTerminated(process.id, reason)
             if self._failure is None:
-                self._failure = ProcessTerminated(process.id, reason)
+                self._failure = failure
         elif self.state is _RUNNING:
             title = f"{self.spec.name} ({self.mode.value})"
             who = f"{type(process.behavior).__name__} {process.id}"
@@ -234,9 +236,10 @@ class LoadedApplication:
             raise NotAllowed(f"application {self.spec.name!r} is {self.state.value}; wait for it when it runs")
         return self.reason
 
-    async def settled(self) -> None:
-        """Returns when it is `loaded` or `running`."""
+    async def settled(self) -> ApplicationState:
+        """Returns its state when that is `loaded` or `running`."""
         await self._until(lambda: self.state in (_LOADED, _RUNNING), None)
+        return self.state
 
     async def _until(self, condition: Callable[[], bool], deadline: float | None) -> None:
         """Returns when `condition` is true, or the loop's time is `deadline`."""
@@ -321,7 +324,7 @@ class Applications:
         self._core.require_running()
         check_type("mode", mode, (ApplicationMode, type(None)), "a gen.ApplicationMode or None")
         application = self.find(name)
-        self._check_depends(name, (), set())
+        self._check_depends(name)
         application.begin_start(mode or application.spec.mode)
         try:
             for dependency in application.spec.depends:
@@ -332,27 +335,38 @@ class Applications:
             raise
         application.started(next(self._order))
 
-    def _check_depends(self, name: str, path: tuple[str, ...], checked: set[str]) -> None:
-        """Raises `ApplicationDepends` unless all that `name` depends on is loaded, and nothing depends on itself."""
-        path = (*path, name)
-        for dependency in self.find(name).spec.depends:
-            if dependency in path:
-                circle = (*path[path.index(dependency) :], dependency)
+    def _check_depends(self, name: str) -> None:
+        """Raises `ApplicationDepends` unless all that `name` depends on is loaded, and nothing depends on itself. Depth
+        first, without recursion: a chain may be long."""
+        path: dict[str, Iterator[str]] = {name: iter(self.find(name).spec.depends)}
+        checked: set[str] = set()
+        while path:
+            user, rest = next(reversed(path.items()))
+            dependency = next(rest, None)
+            if dependency is None:
+                checked.add(user)
+                del path[user]
+            elif dependency in path:
+                names = tuple(path)
+                circle = (*names[names.index(dependency) :], dependency)
                 why = f"depends on itself: {' -> '.join(circle)}; take one of them out of `depends`"
                 raise ApplicationDepends(dependency, circle, why)
-            if dependency not in self._loaded:
+            elif dependency not in self._loaded:
                 why = f"depends on {dependency!r}, which is not loaded; load that one first with application_load"
-                raise ApplicationDepends(name, (dependency,), why)
-            if dependency not in checked:
-                self._check_depends(dependency, path, checked)
-        checked.add(name)
+                raise ApplicationDepends(user, (dependency,), why)
+            elif dependency not in checked:
+                path[dependency] = iter(self.find(dependency).spec.depends)
 
     async def _start_dependency(self, name: str, dependency: str) -> None:
         try:
             other = self.find(dependency)
-            await other.settled()
-            if other.state is _LOADED:
-                await self.start(dependency, None)
+            while await other.settled() is _LOADED:
+                try:
+                    await in_own_task(self._core.loop, self.start(dependency, None))
+                    return
+                except ApplicationRunning:
+                    if other.state is _LOADED:
+                        raise  # else somebody was first to start it
         except Exception as error:
             why = f"depends on {dependency!r}, which could not be started: {safe_repr(error)}"
             raise ApplicationDepends(name, (dependency,), why) from error

@@ -23,7 +23,7 @@ from ..gen import (
 )
 from ..gen.foreign import class_name, forget_frames, safe_repr
 from .applications import Applications
-from .logs import NODE_LOGGER, ContextAdapter, CrashLog, RateLimited, Receiver, context
+from .logs import NODE_LOGGER, BoundedLog, ContextAdapter, RateLimited, Receiver, context
 from .messaging.calls import Calls
 from .messaging.delivery import Delivery
 from .messaging.events import Events
@@ -76,8 +76,8 @@ class Core:
         self.metas: dict[Any, MetaRunner] = {}
         self.log_receivers: dict[PID, Receiver] = {}
         self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"))
-        self.limited_log = RateLimited(self.log)
-        self.crash_log = CrashLog(self.log)
+        self.bounded_log = BoundedLog(self.log)
+        self.limited_log = RateLimited(self.log, self.bounded_log)
         self.stopping = False
         self.started_at = perf_counter()
         self.spawned = 0
@@ -85,6 +85,7 @@ class Core:
         self.discarded = 0
         self.dead_letters = 0
         self.timer_failures = 0
+        self.timer_skips = 0
         self.threadsafe_failures = 0
         self.on_change: Callable[[], None] | None = None
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -101,11 +102,11 @@ class Core:
         self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
     ) -> None:
         """Logs a failure with the traceback of `fault`, unless there are too many."""
-        self.crash_log.error(self.loop.time(), log, text, *args, fault=fault)
+        self.bounded_log.error(self.loop.time(), log, text, *args, fault=fault)
 
-    def log_end(self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object) -> None:
-        """Logs an end that is nobody's fault here, or what follows from one, unless there are too many."""
-        self.crash_log.write(self.loop.time(), log, logging.INFO, text, args)
+    def note(self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object) -> None:
+        """Logs an end that is nobody's fault here, or what follows from one, unless there is too much of that."""
+        self.bounded_log.write(self.loop.time(), log, logging.INFO, text, args)
 
     def attempt(self, step: Callable[..., T], *args: Any) -> T | None:
         """Takes one step of an end, whatever it raises: the steps after it are taken all the same. Gives what it gives,
@@ -170,7 +171,7 @@ class Core:
         self.registry.routes.clear()
         for activity in (*self.processes.values(), *self.metas.values()):
             activity.discard()
-        for process in self.processes.values():
+        for process in tuple(self.processes.values()):
             if process.ahead:
                 process.ahead.clear()
 

@@ -63,9 +63,13 @@ def _separate() -> None:
 
 
 def _is_of_a_loop(handler: Any) -> bool:
-    """True of handlers that only wake up an event loop, which is the parent's, or cancel its task."""
+    """True for handlers that only wake up the parent's event loop or cancel its task, and for Homing's own."""
     function = getattr(handler, "func", handler)  # of a partial
-    return callable(function) and str(getattr(function, "__module__", "")).split(".")[0] in ("asyncio", "uvloop")
+    return callable(function) and str(getattr(function, "__module__", "")).split(".")[0] in (
+        "asyncio",
+        "uvloop",
+        "homing",
+    )
 
 
 def _separate_loop(loop: asyncio.AbstractEventLoop) -> None:

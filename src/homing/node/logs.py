@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from time import monotonic
 from traceback import format_exception, format_tb, walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..gen import PID, NodeTerminated
 from ..gen.foreign import clipped, safe_repr, safe_str, same
 from .mailbox.envelope import LogEntry
+from .output import tell
 
 if TYPE_CHECKING:
     from ..gen import Alias
@@ -28,8 +30,68 @@ NODE_LOGGER = logging.getLogger("homing.node")
 TRACEBACK_LIMIT = 8000
 """Characters of a traceback in the log: some fifty frames. Of what is longer, the middle is left out."""
 
+_PREFIX = 100
+"""Bytes that a handler puts before a record, about: the time, the level, the logger."""
+
 _COMPLAINT_INTERVAL = 5.0
 """Seconds between two lines on standard error about handlers that raise."""
+
+
+class PlainFormatter(logging.Formatter):
+    """Escapes what would steer a terminal, and indents each line of a record but the first. An exception's text may
+    have come from the network: it shall not look like another record.
+
+    prefix: is put before each record, as it is.
+    """
+
+    def __init__(self, text: str, prefix: str = "") -> None:
+        super().__init__(text)
+        self._prefix = prefix
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._prefix + "\n  ".join(escaped(line) for line in super().format(record).split("\n"))
+
+
+def escaped(line: str) -> str:
+    """`line` with what is not printable written as in Python."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
+
+
+class StderrHandler(logging.Handler):
+    """Writes records to stderr. What nobody there takes is lost, and counted: see `node.output`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tell(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+class _Unconfigured(StderrHandler):
+    """Prints to stderr as long as nobody else has set up logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            super().emit(record)
+
+
+@contextmanager
+def logging_configured() -> Iterator[None]:
+    """Within it, what Homing logs at level INFO or above goes to stderr, unless the program has set up logging; if it
+    does so later, from then on what it has set up holds."""
+    logger = logging.getLogger("homing")
+    if logger.hasHandlers() or logger.level != logging.NOTSET or logging.getLogger().level != logging.WARNING:
+        yield
+        return
+    handler = _Unconfigured()
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeHandler(handler)
 
 
 class ContextAdapter(logging.LoggerAdapter[logging.Logger]):
@@ -76,7 +138,7 @@ def hand_out(
     fault: BaseException | None = None,
     place: Place = _NOWHERE,
 ) -> int:
-    """Logs `text % args`, with the traceback of `fault`, as from `place`. Returns the number of characters.
+    """Logs `text % args`, with the traceback of `fault`, as from `place`. Returns how many bytes that makes in a file.
 
     The arguments become short texts here: whoever gets the record calls no method of the program's objects. What a
     handler or filter raises is told on standard error, at a bounded rate: who logs goes on.
@@ -106,7 +168,8 @@ def hand_out(
         logger.handle(record)
     except Exception as error:
         handler_failed(error)
-    return len(text) + sum(len(str(arg)) for arg in told) + len(trace or "") + min(len(stack), TRACEBACK_LIMIT)
+    written = "".join((text, *map(str, told), trace or "", stack[:TRACEBACK_LIMIT]))
+    return _PREFIX + len(written.encode("utf-8", "backslashreplace"))
 
 
 _traceback_of = BaseException.__dict__["__traceback__"].__get__
@@ -187,12 +250,16 @@ class Receiver(logging.Handler):
 
 
 class RateLimited:
-    """Logs the first of a kind, then at most one record per `interval` seconds with the number held back meanwhile."""
+    """Logs the first of a kind, then at most one record per `interval` seconds with the number held back meanwhile; all
+    of them within what `whole`, the node's bounded log, lets through: there may be many of these."""
 
-    __slots__ = ("_held_back", "_interval", "_last", "_log")
+    __slots__ = ("_held_back", "_interval", "_last", "_log", "_whole")
 
-    def __init__(self, log: logging.LoggerAdapter[logging.Logger], interval: float = 5.0) -> None:
+    def __init__(
+        self, log: logging.LoggerAdapter[logging.Logger], whole: BoundedLog | None = None, interval: float = 5.0
+    ) -> None:
         self._log = log
+        self._whole = BoundedLog(log) if whole is None else whole
         self._interval = interval
         self._last: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
@@ -207,15 +274,15 @@ class RateLimited:
         held_back = self._held_back.pop(kind, 0)
         if held_back:
             text, args = text + " (and %d more like it)", (*args, held_back)
-        hand_out(self._log, logging.WARNING, text, args)
+        self._whole.write(now, self._log, logging.WARNING, text, args)
 
 
-class CrashLog:
-    """Logs crashes and other failures: `most` in each second, and no more characters than flow into a bucket of
-    `burst` at `rate` a second. A flood of what a handler dies of must not become a flood of tracebacks. Those held back
-    are counted, and the number is logged with the first of a later second.
+class BoundedLog:
+    """Logs what processes and datagrams make a node log, crashes above all: `most` records in each second, and no more
+    bytes than flow into a bucket of `burst` at `rate` a second. A flood of what a handler dies of must not become a
+    flood of tracebacks. Those held back are counted, and the number is logged with the first of a later second.
 
-    500 a second is the burst limit of the log handlers of Erlang/OTP. A million characters let a second's worth of them
+    500 a second is the burst limit of the log handlers of Erlang/OTP. A million bytes let a second's worth of them
     through; 8,000 a second, four tracebacks, are 700 MB a day.
     """
 
@@ -271,5 +338,5 @@ class CrashLog:
     def _tell_held_back(self) -> None:
         if self._held_back:
             held_back, self._held_back = self._held_back, 0
-            text = "%d more failures were not logged, being more than %d in a second, or %d characters in the long run"
+            text = "%d more records were not logged, being more than %d a second, or %d bytes a second in the long run"
             self._left -= hand_out(self._log, logging.ERROR, text, (held_back, self._most, self._rate))

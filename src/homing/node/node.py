@@ -21,6 +21,7 @@ from ..gen import (
     NodeInfo,
     NodeTerminated,
     NodeTree,
+    NotAllowed,
     ProcessBehavior,
     ProcessInfo,
     ProcessOptions,
@@ -208,8 +209,10 @@ class Node:
 
         Gives True if nothing had to be killed, or it did not run. If it is stopping already, waits for that.
         What members have spawned without `link_parent` lives on, as in Ergo.
-        Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts.
+        Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts,
+        and in a callback of one of its members.
         """
+        self._require_no_callback("node.application_stop", "raise gen.TerminateShutdown in a member", name)
         return await self._here.applications.stop(name, timeout)
 
     async def application_wait(self, name: str) -> Exception:
@@ -217,8 +220,9 @@ class Node:
 
         The reason is that of the member that stopped it, else of the first that ended abnormally, else `normal`;
         `shutdown` if it was stopped; `TerminateKill` if a member had to be killed then.
-        Raises `ApplicationUnknown`, `NotAllowed` if it was not started.
+        Raises `ApplicationUnknown`, `NotAllowed` if it was not started, and in a callback of one of its members.
         """
+        self._require_no_callback("node.application_wait", "monitor a member", name)
         return await self._here.applications.find(name).wait()
 
     def application_unload(self, name: str) -> None:
@@ -283,6 +287,7 @@ class Node:
             open_calls=len(core.calls),
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,
+            timer_skips=core.timer_skips,
             event_failures=core.events.failures,
             threadsafe_failures=core.threadsafe_failures,
             stalls=self._watchdog.stalls,
@@ -340,11 +345,15 @@ class Node:
         started first; what is left after `timeout` seconds (None: `NodeOptions.stop_timeout`) is killed.
 
         Gives True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
+        Raises `NotAllowed` if it is awaited in a callback of a process, for whose end it waits: call `stop_soon`.
         """
-        self._core.require_thread()
+        self._require_no_callback("node.stop", "call node.stop_soon(), which waits for nothing")
         if timeout is None:
             timeout = self._core.options.stop_timeout
         check_seconds("timeout", timeout, zero=True)
+        task = asyncio.current_task()
+        if task is not None:
+            self._stopping.stoppers.add(task)
         return await self._stopping.stop(timeout)
 
     def stop_soon(self) -> None:
@@ -353,7 +362,7 @@ class Node:
         again = bool(self._stop_tasks) or self._stopping.state != "running"
         if not again:
             core.log.info("node %s is stopping", self.name)
-        task = core.loop.create_task(self.stop(0 if again else None))
+        task = core.loop.create_task(self._stopping.stop(0 if again else core.options.stop_timeout))
         self._stop_tasks.add(task)
         task.add_done_callback(self._stop_tasks.discard)
 
@@ -363,9 +372,23 @@ class Node:
         self._stopping.on_stopped.append(callback)
 
     async def wait(self) -> None:
-        """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM."""
-        self._core.require_thread()
+        """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM.
+
+        Raises `NotAllowed` in a callback of a process, for whose end it would wait.
+        """
+        self._require_no_callback("node.wait", "the end of the process comes by `terminate`")
         await self._stopping.wait()
+
+    def _require_no_callback(self, what: str, instead: str, application: str | None = None) -> None:
+        """Raises `NotAllowed` where a callback of a process, or of a member of `application`, would wait for its own
+        end."""
+        process = self._here.scheduler.current
+        if isinstance(process, Process):
+            waits = application is None or process.application == application
+        else:  # the `start` of a meta-process is cancelled when that ends
+            waits = application is None and process is not None and process.task is asyncio.current_task()
+        if waits and process is not None:
+            raise NotAllowed(f"{what} was awaited in a callback of {process}, which would wait for itself; {instead}")
 
     def _remove_log_receivers(self) -> None:
         for pid in tuple(self._core.log_receivers):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..gen import ProcessState, TerminateShutdown
 from ..gen.foreign import safe_repr
@@ -34,11 +34,16 @@ _AT_WORK = (ProcessState.RUNNING, ProcessState.WAIT_RESPONSE)
 
 
 class Stopping:
-    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`."""
+    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`.
+
+    waiters: how many wait until the node has stopped. stoppers: the tasks that have stopped it.
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self.state = "running"
+        self.waiters = 0
+        self.stoppers: set[asyncio.Task[Any]] = set()
         self.on_stopping: list[Callable[[], None]] = []
         self.on_stopped: list[Callable[[], None]] = []
         self._stopped = asyncio.Event()
@@ -51,7 +56,11 @@ class Stopping:
 
     async def wait(self) -> None:
         """Returns when the node has stopped."""
-        await self._stopped.wait()
+        self.waiters += 1
+        try:
+            await self._stopped.wait()
+        finally:
+            self.waiters -= 1
 
     async def stop(self, timeout: float) -> bool:
         """Stops within `timeout` seconds; a later call can only shorten that. True if nothing had to be killed."""
@@ -73,10 +82,10 @@ class Stopping:
         try:
             for meta in tuple(core.metas.values()):
                 self._drain(meta)
-            started, half = core.loop.time(), self._time_left() / 2
-            while await self.busy() and self._time_left() > 0 and core.loop.time() - started < half:
+            started, half = core.loop.time(), self.time_left() / 2
+            while await self.busy() and self.time_left() > 0 and core.loop.time() - started < half:
                 await asyncio.sleep(_POLL)
-            soft = core.loop.time() + self._time_left() * 3 / 4
+            soft = core.loop.time() + self.time_left() * 3 / 4
             for application in core.applications.last_started_first():
                 application.begin_stop(TerminateShutdown())
                 for process in reversed(tuple(application.members.values())):
@@ -127,7 +136,8 @@ class Stopping:
         pid = self._core.pid
         return [process for process in reversed(tuple(self._core.processes.values())) if process.parent == pid]
 
-    def _time_left(self) -> float:
+    def time_left(self) -> float:
+        """Seconds until what has not ended is killed."""
         return self._deadline - self._core.loop.time()
 
     async def _end(self, process: Process, soft: float) -> None:
@@ -141,7 +151,7 @@ class Stopping:
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
     async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
-        while not condition() and (left := min(soft - self._core.loop.time(), self._time_left())) > 0:
+        while not condition() and (left := min(soft - self._core.loop.time(), self.time_left())) > 0:
             self._changed.clear()
             try:
                 async with asyncio.timeout(left):

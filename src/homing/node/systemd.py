@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..gen.options import MOST_SECONDS, decimal_of
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 
 _BLOCKED = 0.5
 """Seconds that a message may wait for room at systemd, which the loop waits too. It reads at once unless it hangs."""
+
+_MOST_MICROSECONDS = 2**64 - 2
+"""More is no time for systemd (USEC_INFINITY)."""
+
+_SHORTEST = 0.002
+"""Seconds in which WATCHDOG=1 is sent twice at most, however often it is asked for: else nothing else would be done."""
 
 UNUSED_AFTER = 10.0
 """Seconds after which sockets that nobody has asked for are named, where the program does not tell that it is ready."""
@@ -65,11 +73,13 @@ def notify(*assignments: str) -> bool:
 
 
 def watchdog_seconds() -> float:
-    """Seconds after which systemd gives a silent program up, sd_watchdog_enabled(3). 0: never."""
+    """Seconds after which systemd gives a silent program up, sd_watchdog_enabled(3). 0: never, also if the variable
+    holds no number that can be meant."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0  # it is meant for the program that has started this one
-    return int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+    seconds = (decimal_of(microseconds, _MOST_MICROSECONDS) or 0) / 1e6
+    return min(max(seconds, _SHORTEST), MOST_SECONDS) if seconds else 0.0
 
 
 class Service:

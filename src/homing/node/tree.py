@@ -50,7 +50,7 @@ def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Ha
     hidden: set[PID] = set()
     count: Counter[Hashable] = Counter()
     more: Counter[Hashable] = Counter()
-    for process in core.processes.values():
+    for process in tuple(core.processes.values()):
         place = _place(core, process)
         if place in hidden:
             hidden.add(process.id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..gen import BadOption
-from ..gen.options import check_integer, check_seconds
+from ..gen.options import check_integer, check_number, check_seconds
 
 Span = float | tuple[float, float]
 """Seconds: always so many, or from the first to the second number, each time anew."""
@@ -70,8 +70,7 @@ def within(span: Span, part: float) -> float:
 
 
 def _check_chance(option: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise BadOption(option, value, "give a chance from 0 to 1")
+    check_number(option, value, 0, 1, "a chance from 0 to 1")
 
 
 def _check_span(option: str, value: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 from ..datagram import Address, SocketOptions
 from ..datagram.sockets.substitute import enter
 from ..gen import BadOption
-from ..gen.options import check_seconds, check_type
+from ..gen.options import check_integer, check_seconds, check_type
 from ..node.processes.thread_worker import node_thread
 from .conditions import Conditions, Span
 from .event import Event, NetworkStatistics
@@ -57,7 +57,7 @@ class FakeNetwork:
     ) -> None:
         if seed is None:
             seed = random.SystemRandom().randrange(2**32)
-        check_type("seed", seed, int, "an integer")
+        check_integer("seed", seed, -(2**63), 2**64 - 1)
         check_type("refuse", refuse, bool, "True or False")
         for name, function in (("lose_if", lose_if), ("trace", trace)):
             if function is not None and not callable(function):

@@ -389,3 +389,31 @@ async def test_worker_options_reach_the_workers(node: homing.Node, book: Book, p
     node.send(pool, poison := Poison("of this"))
     letter = await probe.get()
     assert (letter.pid, letter.message, letter.in_hand) == (worker, poison, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "remembered"),
+    [
+        ("a word" * 100, True),
+        (b"octets" * 100, True),
+        (2**64 - 1, True),
+        (2**64, False),
+        ((2**32 - 1, "a word", 2**32 - 1, None), True),
+        ((2**40, (2**40, b"")), False),
+        (0.5, False),
+        (-(2**70), False),
+    ],
+)
+def test_a_key_is_remembered_unless_strangers_could_make_many_with_its_hash(key: Any, remembered: bool) -> None:
+    places = Places(8, b"secret", octets)
+    first = places[key]
+    assert (key in places) is remembered
+    assert places[key] == first
+
+
+def test_keys_that_all_have_one_hash_cost_what_others_cost() -> None:
+    keys = [number * (2**61 - 1) for number in range(1000, 1000 + 2 * REMEMBERED)]
+    assert len({hash(key) for key in keys}) == 1
+    places = Places(8, b"secret", octets)
+    assert {places[key] for key in keys} == set(range(8))
+    assert len(places) < 10  # but for the few that have 64 bits

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import socket
 import struct
 import sys
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -90,6 +93,42 @@ def test_a_peer_costs_memory_only_as_long_as_it_is_kept_in_mind() -> None:
     with opened("0.0.0.0") as endpoint, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as crowd:
         full = fill(endpoint, crowd, 0)
         assert fill(endpoint, crowd, 12_000) - full < 5000  # 12,000 tuples and their hosts would be 24,000
+
+
+MULTIPLIER = 0xC2B2AE3D27D4EB4F
+"""Odd: whoever knows what a table multiplies with can undo it."""
+INVERSE = pow(MULTIPLIER, -1, 1 << 64)
+
+
+def chosen(number: int) -> tuple[str, int]:
+    """Sources whose port and address make up for each other in a sum without a secret."""
+    word = (socket.htons(1024 + number) << 16 ^ socket.AF_INET6) * INVERSE & (1 << 64) - 1
+    return socket.inet_ntop(socket.AF_INET6, bytes(8) + word.to_bytes(8, "little")), 1024 + number
+
+
+SOURCES: dict[str, Callable[[int], Any]] = {
+    "of one /64": lambda number: (f"2001:db8::{number + 1:x}", 5000),
+    "of one /64, far apart": lambda number: (f"2001:db8::{number:x}:0:0:1", 5000),
+    "of many /64": lambda number: (f"2001:db8:0:{number:x}::1", 5000),
+    "of many /48": lambda number: (f"2001:{number:x}::1", 5000),
+    "of one host": lambda number: ("2001:db8::1", 1024 + number),
+    "with flow labels": lambda number: ("2001:db8::1", 5000, number, 0),
+    "of many links": lambda number: ("fe80::1", 5000, 0, number),
+    "that somebody has chosen": chosen,
+    "of IPv4": lambda number: (f"10.0.{number >> 8}.{number & 255}", 5000),
+    "of one IPv4 host": lambda number: ("10.0.0.1", 1024 + number),
+}
+
+
+@pytest.mark.backends("native")
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_places_of_peers_depend_on_all_of_their_addresses(kind: str) -> None:
+    """2000 in 1024 sets: by chance none has 20, and over 800 have one at least."""
+    peers = importlib.import_module("homing.datagram.backend.peers")
+    family = socket.AF_INET if "IPv4" in kind else socket.AF_INET6
+    sets = Counter(peers.set_of(family, SOURCES[kind](number)) for number in range(2000))
+    assert max(sets.values()) < 20
+    assert len(sets) > 800
 
 
 @needs_namespaces

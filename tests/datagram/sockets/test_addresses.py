@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import socket
+import sys
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import homing
 from homing import gen
 from homing.datagram import format_address
-from homing.datagram.address import DUAL_STACK, check_destination
+from homing.datagram.address import DUAL_STACK, canonical, canonical_host, check_destination, is_from, is_same
 
 anything = st.recursive(
     st.none()
@@ -171,3 +176,95 @@ def test_a_port_that_only_equals_an_integer_is_refused_also_after_that_integer_w
 def test_an_ipv6_host_is_written_in_brackets() -> None:
     assert format_address(("::1", 53, 0, 0)) == "[::1]:53"
     assert format_address(("127.0.0.1", 53)) == "127.0.0.1:53"
+
+
+# --- one form -----------------------------------------------------------------------------------------------
+
+
+def ways(host: IPv4Address | IPv6Address) -> list[str]:
+    """The ways to write an address."""
+    if isinstance(host, IPv4Address):
+        return [str(host), f"::ffff:{host}", f"::FFFF:{int(host) >> 16:x}:{int(host) & 0xFFFF:04x}"]
+    groups = host.exploded.split(":")
+    dotted = ":".join(groups[:6]) + ":" + str(IPv4Address(int(host) & 0xFFFFFFFF))
+    return [
+        str(host),
+        host.exploded,
+        host.exploded.upper(),
+        ":".join(group.lstrip("0") or "0" for group in groups),
+        dotted,
+    ]
+
+
+@given(host=st.ip_addresses(), port=st.integers(0, 65535), flow=st.integers(0, 2**20 - 1), data=st.data())
+def test_all_ways_to_write_an_address_have_one_form(
+    host: IPv4Address | IPv6Address, port: int, flow: int, data: st.DataObject
+) -> None:
+    one, other = (data.draw(st.sampled_from(ways(host))) for _ in range(2))
+    more = (flow,) if ":" in other else ()
+    form = canonical((one, port))
+    assert canonical((other, port, *more)) == form == canonical(form)
+    assert is_same((other, port, *more), form)
+    assert form[0] == canonical_host(other)
+    assert not is_same((other, port ^ 1, *more), form)
+
+
+@given(host=st.ip_addresses(), port=st.integers(1, 65535), scope=st.integers(1, 9))
+def test_the_scope_counts_where_the_address_is_of_a_link_only(
+    host: IPv4Address | IPv6Address, port: int, scope: int
+) -> None:
+    one, other = canonical((str(host), port, 0, scope)), canonical((str(host), port, 0, scope + 1))
+    local = isinstance(host, IPv6Address) and (
+        host.is_link_local or (host.exploded[:2] == "ff" and host.exploded[3] in "12")
+    )
+    assert (one != other) is local
+    assert is_from(one, other) is not local
+    assert is_from(one, canonical((str(host), port)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the system does differs elsewhere")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_form_is_that_in_which_the_system_names_a_source(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as one, socket.socket(family, socket.SOCK_DGRAM) as other:
+        for sock in (one, other):
+            sock.bind((host, 0))
+        one.sendto(b"", other.getsockname())
+        source = other.recvfrom(1)[1]
+        for way in ways(ip_address(host)):
+            assert canonical((way, source[1])) == source
+
+
+def test_a_scope_in_the_host_is_looked_up() -> None:
+    index = socket.if_nametoindex("lo")
+    assert canonical(("fe80::1%lo", 9)) == ("fe80::1", 9, 0, index) == canonical((f"fe80:0::1%{index}", 9, 5))
+    with pytest.raises(OSError, match="interface"):
+        canonical(("fe80::1%nowhere", 9))
+
+
+@given(address=anything | likely)
+def test_comparing_whatever_is_given_as_an_address_never_raises(address: Any) -> None:
+    assert is_same(address, ("192.0.2.1", 9)) is (address == ("192.0.2.1", 9))
+
+
+def compared_as_text(path: Path) -> list[str]:
+    """Comparisons by == or != of an address, or a part of one, as a message has it."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Compare) or not any(
+            isinstance(one, (ast.Eq, ast.NotEq, ast.In)) for one in node.ops
+        ):
+            continue
+        for side in (node.left, *node.comparators):
+            inner = side.value if isinstance(side, ast.Subscript) else side
+            if isinstance(inner, ast.Attribute) and inner.attr in ("addr", "to"):
+                found.append(f"{path.name}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_no_address_that_a_user_may_have_written_is_compared_as_text() -> None:
+    """`is_same`, or `canonical` of both, compares them: "0:0::1" is "::1"."""
+    package = Path(homing.__file__).parent
+    paths = [path for layer in ("datagram", "meta", "act") for path in (package / layer).rglob("*.py")]
+    assert len(paths) > 80
+    assert [line for path in paths for line in compared_as_text(path)] == []

@@ -23,6 +23,8 @@ TAKEN = {
     ("datagram/backend/watch.py", "__init__"),  # the watch closes it in forks
     ("meta/upgrade/channel.py", "connect"),  # by its `Channel`
     ("meta/upgrade/predecessor.py", "_entry"),  # by its `Inherited`
+    ("node/output.py", "secure_standard_streams"),  # the standard streams belong to children as well
+    ("node/output.py", "_discard_what_cannot_be_written"),
     ("datagram/sockets/change_options.py", "_new_like"),  # a block of its caller's closes it
 }
 """What is closed in forks by somebody else, or before anything can fork."""

@@ -326,3 +326,63 @@ def test_a_closed_port_fails_a_request_at_once_and_not_at_the_timeout() -> None:
                 check_account(s.client)
 
     run_virtual(main)
+
+
+# --- an answer that is announced ------------------------------------------------------------------------------
+
+
+def separate(request: bytes, reply: meta.MessageUDP) -> object:
+    """As of CoAP: an empty acknowledgement has the request's number, the answer its token."""
+    if reply.data[:1] == b"A":
+        return meta.HEARD if reply.data[1:3] == request[1:3] else False
+    return reply.data[3:] == request[3:]
+
+
+def test_a_request_that_was_heard_waits_on_and_is_not_sent_again() -> None:
+    async def scene(made: Scene) -> None:
+        await made.open(match=separate)
+        task = asyncio.create_task(made.call(b"Q01token"))
+        await made.answer(2, b"A01")
+        await asyncio.sleep(1.9)
+        assert made.times() == [0.0, 0.5]
+        made.peer.send(b"R99token", OWN)
+        assert (await task).data == b"R99token"
+        counts = made.client.statistics()
+        assert (counts.replies, counts.heard, counts.retransmits, counts.stray) == (2, 1, 1, 0)
+
+    play(scene)
+
+
+def test_a_request_that_was_heard_and_not_answered_fails_when_its_attempts_would_have_been_over() -> None:
+    async def scene(made: Scene) -> None:
+        await made.open(match=separate)
+        task = asyncio.create_task(made.error(b"Q01token"))
+        await made.answer(1, b"A01")
+        error = await task
+        assert isinstance(error, gen.RequestTimeout)
+        assert (error.attempts, made.now(), made.times()) == (1, 3.5, [0.0])
+        made.peer.send(b"A01", OWN)
+        made.peer.send(b"R99token", OWN)
+        await asyncio.sleep(1)
+        counts = made.client.statistics()
+        assert (counts.late, counts.stray, counts.heard) == (2, 0, 1)
+
+    play(scene)
+
+
+def test_being_heard_twice_counts_as_a_duplicate_and_concerns_that_request_only() -> None:
+    async def scene(made: Scene) -> None:
+        await made.open(match=separate)
+        tasks = [asyncio.create_task(made.call(b"Q0%dtoken%d" % (number, number))) for number in range(2)]
+        await made.peer.receive()
+        for _ in range(2):
+            made.peer.send(b"A01", OWN)
+        await asyncio.sleep(0.6)
+        assert made.times() == [0.0, 0.0, 0.5]
+        for number in range(2):
+            made.peer.send(b"R77token%d" % number, OWN)
+        assert [(await task).data[-1:] for task in tasks] == [b"0", b"1"]
+        counts = made.client.statistics()
+        assert (counts.replies, counts.heard, counts.duplicate) == (3, 1, 1)
+
+    play(scene)

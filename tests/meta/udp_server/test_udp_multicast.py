@@ -199,6 +199,13 @@ async def test_a_group_may_be_joined_twice_and_is_left_once(probe: Probe) -> Non
     assert await probe.do(lambda actor: actor.call(alias, meta.LeaveGroup(GROUP, "lo"))) == ()
 
 
+async def test_a_group_is_one_group_however_it_is_written(node: homing.Node, probe: Probe) -> None:
+    _, alias = await open_server(probe, host="::", groups=(on_loopback("ff02::7:1"),))
+    joined = await node.call(alias, meta.JoinGroup("ff02:0:0::0007:1", "lo"))
+    assert joined == (on_loopback("ff02::7:1"),)
+    assert await node.call(alias, meta.LeaveGroup("FF02::7:1", "lo")) == ()
+
+
 async def test_leaving_what_was_not_joined_is_refused_and_says_what_is(probe: Probe) -> None:
     _, alias = await open_server(probe, host="", groups=(on_loopback(GROUP),))
     error = await probe.do(lambda actor: error_of(actor.call(alias, meta.LeaveGroup(OTHER, "lo"))))

@@ -540,6 +540,14 @@ async def test_a_server_on_a_name_moves_to_a_port_of_its_address(probe: Probe, p
     assert (await change(probe, alias, port=port)).local_address == (HOST, port)
 
 
+async def test_a_server_stays_where_it_is_if_its_address_is_only_written_in_another_way(probe: Probe) -> None:
+    server, alias = await open_server(probe, host="::1")
+    before = server.local_address
+    answer = await probe.do(lambda actor: actor.call(alias, meta.Reconfigure(host="0:0::1", ttl=7)))
+    assert answer.local_address == before == server.local_address
+    assert answer.options.ttl == 7
+
+
 async def test_a_server_moves_to_another_family(probe: Probe) -> None:
     server, alias = await open_server(probe)
     await change(probe, alias, host="::1", grace=0)

@@ -441,7 +441,7 @@ class Failing:
 
 
 STEPS = [
-    ("crash_log", "error"),
+    ("bounded_log", "error"),
     ("delivery", "send"),
     ("calls", "callee_gone"),
     ("links", "consumer_gone"),
@@ -480,7 +480,7 @@ async def test_whatever_step_of_an_end_fails_those_after_it_are_taken(
     assert alias not in core.registry.routes
     assert len(source.reasons) == 1
     await node.spawn(Doer, name="ending")
-    if part not in ("crash_log", "delivery"):
+    if part not in ("bounded_log", "delivery"):
         assert faults(caplog)
 
 

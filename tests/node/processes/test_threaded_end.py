@@ -40,7 +40,7 @@ async def doer(node: homing.Node) -> gen.PID:
 
 
 @pytest.mark.parametrize("thrower", [throw, throw_later])
-async def test_what_a_callback_raises_is_a_crash_logged_once_with_its_traceback(
+async def test_what_a_callback_raises_is_a_bounded_logged_once_with_its_traceback(
     node: homing.Node, probe: Probe, doer: gen.PID, caplog: pytest.LogCaptureFixture, thrower: Any
 ) -> None:
     await probe.do(lambda actor: actor.monitor(doer))

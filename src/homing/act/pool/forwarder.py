@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...gen import PID, MailboxFull
 from ...gen.foreign import forget_frames, safe_repr
 from ...node.logs import RateLimited
-from ...node.mailbox.envelope import Exit, Request, SplitMessage
+from ...node.mailbox.envelope import Exit, Request, SplitMessage, is_taken_back
 from ...node.mailbox.overflow import may_go
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import hand, without_address
@@ -70,7 +70,7 @@ class Forwarder:
         self._settling = False
         self._next_to_drop = 0
         self._waits_for: set[PID] = set()
-        self._limited_log = RateLimited(pool.log)
+        self._limited_log = RateLimited(pool.log, process.core.bounded_log)
 
     def take_main(self, main: deque[Any]) -> int:
         """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
@@ -126,16 +126,18 @@ class Forwarder:
                 return True
         if self.overflow == "wait" or (stuck < 0 and not any(worker.alive for worker in self.workers.processes)):
             return False
+        if is_taken_back(entry):
+            return True  # nobody's loss
         slot = self._full_slot(stuck)
-        slot.dropped += 1
         oldest = self._take_oldest(slot) if self.overflow == "drop_oldest" else None
         if oldest is None:
             self.drops.newest += 1
-            self._drop(entry)
+            self._drop(entry, slot)
         else:
-            self.drops.oldest += 1
             self._hand_over(entry, slot)
-            self._drop(oldest)
+            if not is_taken_back(oldest):
+                self.drops.oldest += 1
+                self._drop(oldest, slot)
         return True
 
     def _full_slot(self, stuck: int) -> Slot:
@@ -184,7 +186,8 @@ class Forwarder:
         self._waits_for.discard(pid)
         self._process.resume()
 
-    def _drop(self, entry: Any) -> None:
+    def _drop(self, entry: Any, slot: Slot) -> None:
+        slot.dropped += 1
         if isinstance(entry, Request):
             self._process.core.calls.fail(entry.ref, MailboxFull(self._process.id, self.options.worker_mailbox_size))
         elif isinstance(entry, SplitMessage):

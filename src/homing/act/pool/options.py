@@ -14,6 +14,9 @@ from .routing import Route
 PoolOverflow = Literal["wait", "drop", "drop_newest", "drop_oldest"]
 """What happens to a message that finds its workers full: see `PoolOptions.overflow`."""
 
+MOST_WORKERS = 65536
+"""Workers that are started at a time, each a process of some KB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
@@ -54,7 +57,7 @@ class PoolOptions:
         if not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
             raise BadOption("worker", self.worker, "give a class derived from act.Actor")
         check_type("worker_args", self.worker_args, tuple, "a tuple")
-        check_integer("pool_size", self.pool_size, 1)
+        check_integer("pool_size", self.pool_size, 1, MOST_WORKERS)
         check_integer("worker_mailbox_size", self.worker_mailbox_size, 0)
         check_integer("worker_mailbox_bytes", self.worker_mailbox_bytes, 0)
         check_type("worker_options", self.worker_options, ProcessOptions, "gen.ProcessOptions")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ...gen import PID, BadOption, MessageDownPID
 from ...gen.foreign import is_a
 from ...gen.hooks import ProcessHooks
+from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
 from .forwarder import Forwarder
 from .options import PoolOptions
@@ -45,8 +46,8 @@ class PoolHooks(ActorHooks):
                 return workers.worker_ended(slot)
         return self.behavior.handle_message(sender, message)
 
-    def idle(self, again: Callable[[], None]) -> bool:
-        return self.behavior._forwarder.workers.idle(again)
+    def idle(self, again: Callable[[], None], rest: list[Process]) -> bool:
+        return self.behavior._forwarder.workers.collect(again, rest)
 
 
 class Pool(Actor):

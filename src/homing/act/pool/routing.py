@@ -20,7 +20,9 @@ STRETCH = 256
 
 REMEMBERED = 8192
 """Keys whose worker is remembered at most: about 2 MB of addresses. A key that is not costs 2 us, one that is 0.05 us.
-"""
+Those that strangers could let meet in one place of the dictionary are not remembered: numbers of more than 64 bits."""
+
+_OPEN_BITS = 64
 
 Refuse = Callable[[Any, Exception], None]
 
@@ -74,7 +76,7 @@ class Keyed:
 
 
 class Places(dict[Hashable, int]):
-    """The place, below `size`, of each key: computed when it is first asked for, and remembered.
+    """The place, below `size`, of each key: computed when it is first asked for, and mostly remembered.
 
     The hash is keyed with a secret, so that who chooses his address does not choose his worker. Python's own hash of a
     number or a tuple of numbers is none: anybody can compute it.
@@ -94,8 +96,21 @@ class Places(dict[Hashable, int]):
         place = int.from_bytes(hashed.digest()) % self._size
         if len(self) >= REMEMBERED:
             self.clear()  # whatever is left out first, a flood of new keys would push the others out as well
-        self[key] = place
+        if self._octets is _octets_of_source or _open_bits(key) <= _OPEN_BITS:
+            self[key] = place
         return place
+
+
+def _open_bits(key: Any) -> int:
+    """Bits of a key whose hash in a dictionary is no secret. With more of them than a hash has, anybody can make keys
+    by the thousand that all have one hash: to find one of them the dictionary would look at all."""
+    if isinstance(key, (str, bytes)):
+        return 0
+    if isinstance(key, int):
+        return key.bit_length()
+    if isinstance(key, tuple):
+        return sum(_open_bits(part) for part in key)
+    return 0 if key is None else _OPEN_BITS + 1
 
 
 def octets(key: Any) -> bytes:

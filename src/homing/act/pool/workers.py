@@ -14,7 +14,7 @@ from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ..links import add_monitor
-from .options import PoolOptions
+from .options import MOST_WORKERS, PoolOptions
 from .slots import Slot
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Workers:
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
-        check_integer("n", n, 1)
+        check_integer("n", n, 1, MOST_WORKERS)
         try:
             for _ in range(n):
                 worker = await self._spawn_worker(None)
@@ -118,10 +118,15 @@ class Workers:
     def idle(self, again: Callable[[], None]) -> bool:
         """True if nothing waits at workers or is in hand. If False, `again` is called once when that may have
         changed."""
+        rest: list[Process] = []
+        return self.collect(again, rest) and idle(rest, again)
+
+    def collect(self, again: Callable[[], None], rest: list[Process]) -> bool:
+        """Adds the workers' processes to `rest`. False if messages wait for one that is not there: then `again` is
+        called once when that may have changed."""
         for slot in self:
             if slot.worker.state is not _TERMINATED:
-                if not idle(slot.worker, again):
-                    return False
+                rest.append(slot.worker)
             elif slot.waiting:
                 self._on_change.append(again)
                 return False

@@ -20,8 +20,8 @@ from ...gen import (
     Target,
 )
 from ...gen.foreign import forget_frames, safe_repr
-from ...node.mailbox.envelope import Exit, Request, SplitMessage
-from ...node.messaging.distribution import hand
+from ...node.mailbox.envelope import Exit, Request, SplitMessage, Tick, is_taken_back
+from ...node.messaging.distribution import hand, without_address
 from ...node.processes.process import Process
 from ...node.scheduling.activity import Activity
 from .errors import RouteDisabled, RouteDiscarded, RouteRestarting, RouteUnknown
@@ -94,6 +94,8 @@ class Forwarder:
         """Routes what is no plain message; what is no message at all comes to the router's own callbacks."""
         if isinstance(entry, Request):
             return self._distribute(main, entry, self._router.route_call(entry.sender, entry.ref, entry.request))
+        if isinstance(entry, Tick):
+            return self._take_tick(main, entry)
         if isinstance(entry, SplitMessage):
             return self._distribute(main, entry, self._router.route_message(entry.sender, entry.message))
         if isinstance(entry, Undelivered):
@@ -103,6 +105,19 @@ class Forwarder:
             return 1
         self._process.put_runtime(entry, 1)
         return 0
+
+    def _take_tick(self, main: deque[Any], tick: Tick) -> int:
+        """Routes a message by a timer. Where it goes to one route it stays one object: its timer looks whether it
+        waits."""
+        if is_taken_back(tick):
+            self.discarded += 1
+            return 1
+        choice = self._router.route_message(tick.sender, tick.message)
+        route = self._keeper.routes.get(choice) if isinstance(choice, str) else None
+        if route is not None and hand(route.process, without_address(tick, self._process)):
+            route.forwarded += 1
+            return 1
+        return self._distribute(main, tick, choice)
 
     def _distribute(self, main: deque[Any], entry: Any, choice: Choice) -> int:
         """Delivers to all routes that were chosen. Gives 1; or 0, and the entry is at the head of the lane again, where
@@ -118,8 +133,9 @@ class Forwarder:
             error = NotAllowed(f"a request goes to one route; route_call gave {safe_repr(names)}")
             self._fail(self._keeper.others, names[0], sender, message, ref, error)
         else:
+            alone = len(names) == 1 and isinstance(entry, Tick)
             for number, name in enumerate(names):
-                if not self._deliver(name, sender, message, ref):
+                if not self._deliver(name, sender, entry if alone else message, ref):
                     main.appendleft(entry if number == 0 else Undelivered(names[number:], sender, message))
                     self._chosen = names[number:]
                     return 0
@@ -157,7 +173,9 @@ class Forwarder:
         core = self._process.core
         if self.local(to) is self._process:
             raise NotAllowed(f"the route leads back to the router itself, {self._process.id}")
-        if ref is None:
+        if type(message) is Tick:
+            core.delivery.tick(to, message)
+        elif ref is None:
             core.delivery.send(sender, to, message)
         else:
             core.calls.forward(self._process, to, sender, ref, message, MessagePriority.NORMAL)
@@ -173,7 +191,8 @@ class Forwarder:
         tally.failed[type(error).__name__] += 1
         forget_frames(error)  # they would keep the message, and with it a pooled buffer
         if ref is None:
-            self._router.handle_route_failed(name, sender, message, error)
+            told = message.message if type(message) is Tick else message
+            self._router.handle_route_failed(name, sender, told, error)
         else:
             self._process.core.calls.fail(ref, error)
 

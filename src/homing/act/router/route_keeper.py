@@ -19,7 +19,6 @@ from ...gen import (
 from ...gen.foreign import safe_repr
 from ...gen.options import check_type
 from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
-from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
 from ..links import add_monitor
@@ -49,11 +48,10 @@ class RouteKeeper:
         self._starts: set[asyncio.Task[None]] = set()
         self._cancels_starts = False
 
-    def idle(self, again: Callable[[], None]) -> bool:
-        """True if the processes of owned routes have nothing queued or in hand. If False, `again` is called once when
-        that may have changed."""
+    def processes(self) -> list[Process]:
+        """The processes of owned routes, and those that are ending."""
         own = self._process.core.processes
-        return all(idle(own[pid], again) for pid in (*self._owned, *self.ending) if pid in own)
+        return [own[pid] for pid in (*self._owned, *self.ending) if pid in own]
 
     # --- administration -----------------------------------------------------------------------------------
 

@@ -67,8 +67,9 @@ class RouterHooks(ActorHooks):
             return keeper.process_ended(message.pid)
         return self.behavior.handle_message(sender, message)
 
-    def idle(self, again: Callable[[], None]) -> bool:
-        return self.behavior._keeper.idle(again)
+    def idle(self, again: Callable[[], None], rest: list[Process]) -> bool:
+        rest += self.behavior._keeper.processes()
+        return True
 
 
 class Router(Actor):

@@ -209,7 +209,7 @@ class Lifecycle:
                 return child
             child.restarts += 1
             text, name = "child %s was restarted after %s", repr(child.spec.name)
-            self._process.core.log_end(self._log, text, name, safe_repr(reason))
+            self._process.core.note(self._log, text, name, safe_repr(reason))
             started.append(child)
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import log
 
 from ...gen import BadOption
-from ...gen.options import check_seconds
+from ...gen.options import check_number, check_seconds
 
 
 class RestartWindow:
@@ -51,8 +51,8 @@ class Backoff:
         check_seconds("backoff.most", self.most)
         if self.first > self.most:
             raise BadOption("backoff.first", self.first, f"give no more than backoff.most, which is {self.most:g}")
-        _check_number("backoff.factor", self.factor, 1, 1000)
-        _check_number("backoff.jitter", self.jitter, 0, 1)
+        check_number("backoff.factor", self.factor, 1, 1000)
+        check_number("backoff.jitter", self.jitter, 0, 1)
         if not callable(self.random):
             raise BadOption("backoff.random", self.random, "give a function such as random.random")
 
@@ -63,11 +63,6 @@ class Backoff:
         else:
             wait = self.most  # the power might be beyond what a float can hold
         return wait * (1 - self.jitter * self.random())
-
-
-def _check_number(option: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise BadOption(option, value, f"give a number of {low:g} to {high:g}")
 
 
 class Pace:

@@ -164,6 +164,7 @@ cdef class Arena:
         ancillary: there may be ancillary data. info: it is wanted in `Slot.fields`.
         """
         cdef int slot, got
+        cdef size_t length
         cdef msghdr* header
         count = max(0, min(count, SLOTS))
         for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
@@ -187,9 +188,11 @@ cdef class Arena:
             else:
                 self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
             self.slots[slot].start = <char*> self._vectors[slot].iov_base
-            self.slots[slot].length = min(<size_t> self._headers[slot].msg_len, self._vectors[slot].iov_len)
-            self.slots[slot].segment = max(1, self.slots[slot].length)
-            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0 or self._headers[slot].msg_len > <size_t> self.slots[slot].length
+            # No number of the system's leads out of the memory that it was given.
+            length = min(<size_t> self._headers[slot].msg_len, self._vectors[slot].iov_len)
+            self.slots[slot].length = length
+            self.slots[slot].segment = max(<size_t> 1, length)
+            self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0 or length < self._headers[slot].msg_len
             if info:
                 _tell_nothing(&self.slots[slot])
             if ancillary and header.msg_controllen:

@@ -81,6 +81,13 @@ class Backend(Protocol):
     def join(self, sock: socket.socket) -> None:
         """Lets the kernel join datagrams, where it can."""
 
+    def split(self, sock: socket.socket) -> bool:
+        """Lets the kernel join datagrams no more. False: some may still wait there; `drain` first."""
+
+    def drain(self, reads: int) -> bool:
+        """Reads what waits in the kernel; it is handed on later. False: `reads` reads were not enough. Raises
+        `OSError`."""
+
     def close(self) -> None:
         """Frees what the backend holds. The socket may be closed from now on."""
 

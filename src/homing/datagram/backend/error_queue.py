@@ -19,7 +19,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-from ..address import plain
+from ..address import canonical, canonical_host
 from ..failures import MessageUDPError
 from ..sockets.icmp_errors import IP_RECVERR, IPV6_RECVERR
 
@@ -102,7 +102,7 @@ class ErrorQueue:
 
     def mtu(self, host: str) -> int | None:
         """The longest packet that the path to `host` takes, where a send to it was just refused for that."""
-        return self._mtus.pop(host, None)
+        return self._mtus.pop(canonical_host(host), None)
 
     def _read(self, most: int) -> tuple[int, int]:
         """Reads up to `most` errors. Returns how many there were, and how many of them came by ICMP."""
@@ -124,7 +124,7 @@ class ErrorQueue:
             return False
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
         mtu = info if number == errno.EMSGSIZE and info else None
-        addr = plain(addr)
+        addr = canonical(addr)
         if origin == _LOCAL and mtu is not None:
             if len(self._mtus) >= _MTUS:
                 self._mtus.clear()

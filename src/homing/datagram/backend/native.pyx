@@ -16,6 +16,7 @@ from ..address import family_of, send_refused
 from ..policy.admission cimport Admission
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from ..message cimport MessageUDP, PacketInfo
+from ..sockets.kernel import stop_joining
 from .outbox cimport Outbox
 from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
@@ -72,7 +73,8 @@ cdef class NativeBackend:
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
-    cdef bint _handing_out  # `receive` or `receive_columns` is at work on `_arena`
+    cdef list _behind  # of `drain`: what was read after it, as (arena, slots filled)
+    cdef bint _handing_out  # `receive`, `receive_columns` or `drain` is at work on `_arena`
     cdef Outbox _outbox
     cdef object _own  # recognizes the socket's own address
     cdef int _own_port  # as it is on the wire
@@ -88,6 +90,7 @@ cdef class NativeBackend:
         self._family = AF_INET
         self._train = 1.0
         self._pooled = 1
+        self._behind = []
 
     def __init__(self, sock not None, Py_ssize_t buffer_size, bint gro, bint gso, bint info):
         if self._fd >= 0:
@@ -118,9 +121,46 @@ cdef class NativeBackend:
         self._arena = None
         if arena is not None and not self._handing_out:
             give_back(arena)
+        for arena, _ in self._behind:
+            give_back(arena)
+        self._behind.clear()
 
     def join(self, sock not None):
         self.gro = _sets(sock, UDP_GRO, 1)
+
+    def split(self, sock not None):
+        if self.gro and stop_joining(sock):
+            self.gro = False
+        return not self.gro
+
+    def drain(self, int reads):
+        cdef Arena first = self._arena
+        cdef int slot = self._slot, filled = self._filled
+        cdef Py_ssize_t offset = self._offset
+        if self._handing_out:
+            return False
+        self._handing_out = True
+        try:
+            while reads > 0 and self._read(SLOTS, COLUMNS):
+                self._behind.append((self._arena, self._filled))
+                reads -= self._filled
+        finally:
+            self._handing_out = False
+            self._arena, self._slot, self._filled, self._offset = first, slot, filled, offset
+            if self._fd < 0:
+                self.close()  # once more: it was closed meanwhile, by a finalizer
+        if self._arena is None:
+            self._go_on()
+        return reads > 0
+
+    cdef int _go_on(self) except -1:
+        """Goes on with what `drain` has read, if there is more of it."""
+        self._arena = None
+        if self._behind:
+            self._arena, self._filled = self._behind.pop(0)
+            self._slot = 0
+            self._offset = 0
+        return 0
 
     # --- receiving ----------------------------------------------------------------------------------------
 
@@ -192,7 +232,7 @@ cdef class NativeBackend:
         self._slot = number
         self._offset = offset
         if number == self._filled:
-            self._arena = None
+            self._go_on()
             give_back(arena)
         return messages
 
@@ -233,7 +273,7 @@ cdef class NativeBackend:
         self._filled = got
         self._slot = 0
         self._offset = 0
-        self.waiting = datagrams
+        self.waiting += datagrams
         return got
 
     def receive_columns(self, int reads):
@@ -298,8 +338,9 @@ cdef class NativeBackend:
         self.packets_in += index
         self.bytes_in += total
         self.truncated += len(cut)
-        self.waiting = 0
-        self._arena = None
+        if self._arena is arena:  # not closed meanwhile
+            self.waiting -= index
+            self._go_on()
         return arena, arena.done, total, offsets, lengths, hosts, ports, firsts, addresses, infos, cut
 
     def receive_pooled(self, Py_ssize_t limit, get, put):

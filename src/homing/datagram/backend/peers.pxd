@@ -25,9 +25,10 @@ cdef inline bint same(const Key* one, const Key* other) noexcept nogil:
 cdef class Peers:
     cdef void* _known
     cdef void* _tuples
-    cdef uint64_t _seed
+    cdef uint64_t _secret[8]
     cdef uint32_t _victim
     cdef int place(self, const Key* key) noexcept nogil
+    cdef inline uint64_t _hash(self, const Key* key) noexcept nogil
     cdef void expect(self, int place) noexcept nogil
     cdef object address(self, const Key* key, int place)
     cdef int raw(self, int family, object address, Key* key, char* out) except -1

@@ -15,7 +15,16 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from ..address import DUAL_STACK, NORMALIZERS, Address, check_destination, family_of, mapped, send_refused
+from ..address import (
+    DUAL_STACK,
+    NORMALIZERS,
+    Address,
+    canonical,
+    check_destination,
+    family_of,
+    mapped,
+    send_refused,
+)
 from ..batch import Columns
 from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
@@ -44,12 +53,14 @@ class PortableBackend:
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
+        self._six = self._family in (socket.AF_INET6, DUAL_STACK)
         self._own = OwnAddress(sock)
         self._normalize = NORMALIZERS.get(self._family)
         join_no_datagrams(sock)
         self._size = buffer_size
         self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
         self._view = memoryview(self._arena)
+        self._receiving = False
         self._info = info
         self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
         self._receive_into: Callable[[bytearray], tuple[int, Address]]
@@ -83,9 +94,24 @@ class PortableBackend:
     def join(self, sock: socket.socket) -> None:
         """Does nothing: this backend cannot take trains apart."""
 
+    def split(self, sock: socket.socket) -> bool:
+        return True
+
+    def drain(self, reads: int) -> bool:
+        return True
+
     # --- receiving ----------------------------------------------------------------------------------------
 
     def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+        if self._receiving:
+            return []  # by a finalizer that runs in the midst of this: the arena is in use
+        self._receiving = True
+        try:
+            return self._receive(limit, reads, id)
+        finally:
+            self._receiving = False
+
+    def _receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []
         self._raise_pending()
@@ -218,6 +244,8 @@ class PortableBackend:
 
     def _transmit(self, message: MessageUDP) -> int:
         address = mapped(message.addr) if self._dual else message.addr
+        if self._six and "%" in address[0]:
+            address = canonical(address)  # the socket module takes no scope out of a host
         if message.info is None:
             return self._sendto(message.data, address)
         control = write_control(message.info, message.addr)

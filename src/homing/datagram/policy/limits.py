@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from ...gen import BadOption
-from ...gen.options import check_integer, check_type
+from ...gen.options import check_integer, check_number, check_type
 from .networks import Network, parse_networks
 
 
@@ -91,10 +91,7 @@ class ReplyGuard:
     def __post_init__(self) -> None:
         check_rate("rate", self.rate, "answers")
         check_integer("burst", self.burst, 1)
-        if isinstance(self.amplification, bool) or not isinstance(self.amplification, (int, float)):
-            raise BadOption("amplification", self.amplification, "give a number, for example 3")
-        if not 0 < self.amplification <= 1e6:
-            raise BadOption("amplification", self.amplification, "give a number above 0, 1e6 at most")
+        check_number("amplification", self.amplification, 1e-6, 1e6, "a number above 0, 1e6 at most")
         check_integer("capacity", self.capacity, 1, 1 << 26)
         if self.clock is not None:
             check_callable("clock", self.clock, "a function that returns seconds, or None")
@@ -134,9 +131,8 @@ def clock_of(options: RateLimit | ReplyGuard | Pacing) -> Callable[[], float]:
 
 
 def check_rate(option: str, value: object, what: str) -> None:
-    """Raises `BadOption` unless `value` is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e12:
-        raise BadOption(option, value, f"give a number of {what} per second above 0, 1e12 at most")
+    """Raises `BadOption` unless `value` is a number from 1e-9 to 1e12."""
+    check_number(option, value, 1e-9, 1e12, f"a number of {what} per second above 0, 1e12 at most")
 
 
 def check_callable(option: str, value: object, words: str) -> None:

@@ -4,6 +4,7 @@ options        SocketOptions; set_options: sets them on a new socket; change_opt
 rollback       undoes the steps of a change whose next step has failed
 binding        from host and port to a bound socket; connecting: to one that sends to a peer. Both raise errors that say
                what to do
+association    connecting a socket again when the address of this machine has changed
 unix           Unix datagram sockets
 namespace      sockets in another network namespace
 multicast      joining and leaving groups; links: events of network interfaces; interfaces: what a socket was asked for

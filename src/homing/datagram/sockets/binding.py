@@ -22,7 +22,7 @@ from .set_options import apply, apply_bound, reset
 from .substitute import current
 
 _HINTS = {
-    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is",
+    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is. Both may have it with share_address",
     errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "no interface of this machine has this address; `ip addr` lists them",
     errno.EMFILE: "this program has no file descriptor left; raise `ulimit -n`",
@@ -31,7 +31,8 @@ _HINTS = {
 
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
-    """A bound, non-blocking UDP socket. SO_REUSEADDR is not set: on UDP it would let another program steal the port.
+    """A bound, non-blocking UDP socket. SO_REUSEADDR is set with `share_address` only: on UDP it lets another program
+    steal the port.
     Where a test has put a network in the system's place, one of that.
 
     Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.

@@ -74,6 +74,16 @@ def attach_filter(sock: socket.socket, program: Program | None, option: str = "b
         _unset(sock, _SO_DETACH_FILTER)
 
 
+def has_filter(sock: socket.socket) -> bool:
+    """True if a program is attached to `sock`, whoever has attached it."""
+    if sys.platform != "linux" or not isinstance(sock, socket.socket):
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    size = ctypes.c_uint(0)  # without room the kernel gives the length alone
+    failed = library.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_ATTACH_FILTER, None, ctypes.byref(size))
+    return size.value > 0 if not failed else ctypes.get_errno() == errno.EACCES  # an eBPF program is not shown
+
+
 def attach_steering(sock: socket.socket, steering: Steering, option: str = "reuse_port_steering") -> None:
     """From now on `steering` chooses among the sockets of this one's port. To be called when it is bound: before, it
     would have a group of its own. Raises `BadOption`."""

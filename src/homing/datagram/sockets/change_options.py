@@ -134,8 +134,13 @@ def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
 
 def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
     """Lets the kernel accept only what `program` passes; None: everything. Raises `BadOption`."""
+    _filter_by(kernel, program)
+    return partial(_filter_by, kernel, before)
+
+
+def _filter_by(kernel: KernelSocket, program: Program | None) -> None:
     attach_filter(kernel.sock, program)
-    return partial(attach_filter, kernel.sock, before)
+    kernel.bpf = program
 
 
 def steer_by(kernel: KernelSocket, steering: Steering | None, before: Steering | None) -> Undo:
@@ -145,6 +150,7 @@ def steer_by(kernel: KernelSocket, steering: Steering | None, before: Steering |
 
 
 def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
+    kernel.steering = steering
     if steering is None:
         detach_steering(kernel.sock)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from ...gen import BadOption
-from ..address import Address
+from ..address import Address, canonical, reached_by
 from ..errors import ConnectFailed
 from .binding import bind
 from .options import SocketOptions
@@ -37,8 +37,9 @@ def peers_of(host: str, port: int) -> Peers | None:
 
 def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
     """Returns the results of getaddrinfo(3), IPv4 first: a server with a name of both kinds is bound to the IPv4
-    address."""
-    pairs = [(int(family), address) for family, _, _, _, address in found if family in _WILDCARDS]
+    address. A mapped IPv4 address is one of IPv4."""
+    addresses = [canonical(address) for family, _, _, _, address in found if family in _WILDCARDS]
+    pairs = [(int(socket.AF_INET if len(address) == 2 else socket.AF_INET6), address) for address in addresses]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
 
 
@@ -62,7 +63,8 @@ def open_to(
         try:
             if connected:
                 _connect(sock, address)
-            return sock, address
+                return sock, canonical(sock.getpeername())
+            return sock, reached_by(address, sock.getsockname())
         except OSError as error:
             sock.close()
             failure = failure or ConnectFailed(host, port, error, _HINTS.get(error.errno or 0, ""))

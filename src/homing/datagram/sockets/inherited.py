@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from ...gen import BadOption
+from ...gen.options import MOST, decimal_of
 from ..address import AF_UNIX, Address, format_address, path_of
 from .forks import close_in_forks
 from .kernel import network_of
@@ -80,19 +81,25 @@ def read_environment() -> None:
     """Takes the sockets that systemd has passed to this program, and unsets the variables that tell of them, so that no
     program which this one starts takes them for its own. A second time does nothing."""
     pid, count, names = (os.environ.pop(name, "") for name in _VARIABLES)
-    if pid == str(os.getpid()) and count.isdecimal():
+    if pid == str(os.getpid()):
         known = names.split(":") if names else []
-        known += ["unknown"] * (int(count) - len(known))  # as sd_listen_fds_with_names(3) has it
-        for number in range(int(count)):
-            _take(_FIRST + number, known[number])
+        for number in range(decimal_of(count, MOST - _FIRST) or 0):
+            name = known[number] if number < len(known) else "unknown"  # as sd_listen_fds_with_names(3) has it
+            if not _take(_FIRST + number, name):
+                break  # as sd_listen_fds(3): there are no more, whatever the variable says
 
 
-def _take(descriptor: int, name: str) -> None:
+def _take(descriptor: int, name: str) -> bool:
+    """False: there is no such descriptor."""
     try:
         os.set_inheritable(descriptor, False)
+    except OSError:
+        return False
+    try:
         keep([Inherited(descriptor, name)])
     except OSError:
-        pass  # a FIFO, a file, or not open at all
+        pass  # a FIFO, or a file
+    return True
 
 
 def keep(found: Iterable[Inherited]) -> None:

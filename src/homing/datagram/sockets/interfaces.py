@@ -165,7 +165,8 @@ class Interfaces:
         if self._links is not None:
             ended = self._links.take_ended()
             for use in (*self._joined.values(), self._multicast, self._device):
-                use.ended = use.ended or ended is None or use.index in ended
+                if ended is None or use.index in ended:
+                    use.ended = True
 
     def _changed(self) -> None:
         """Something has happened to an interface, or to a route."""

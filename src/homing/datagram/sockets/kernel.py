@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import sys
@@ -70,6 +71,22 @@ def joins_datagrams(sock: socket.socket) -> bool:
         return sys.platform == "linux" and sock.getsockopt(_SOL_UDP, _UDP_GRO) != 0
     except OSError:
         return False  # a kernel before 5.0, or no UDP socket
+
+
+def stop_joining(sock: socket.socket) -> bool:
+    """From here on, each datagram comes by itself. Returns False, and changes nothing, while datagrams wait: those that
+    were joined before could not be told from single ones any more."""
+    sock.setsockopt(_SOL_UDP, _UDP_GRO, 0)
+    if not _has_datagrams(sock):
+        return True
+    sock.setsockopt(_SOL_UDP, _UDP_GRO, 1)
+    return False
+
+
+def _has_datagrams(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return any(events & select.POLLIN for _, events in poll.poll(0))
 
 
 def join_no_datagrams(sock: socket.socket) -> None:

@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 
 from ...gen import BadOption
+from ...gen.options import check_integer
+from ..address import canonical_host
 
 _LINUX = sys.platform == "linux"
 # linux/include/uapi/linux/in.h and in6.h
@@ -54,13 +56,16 @@ class MulticastGroup:
         group = _parsed("address", self.address)
         if not group.is_multicast:
             raise BadOption("address", self.address, "give an address of 224.0.0.0/4 or ff00::/8")
-        if isinstance(self.interface, bool) or not isinstance(self.interface, (str, int)):
-            raise BadOption("interface", self.interface, "give the name or the index of an interface")
+        check_interface("interface", self.interface)
         if self.source:
             if _parsed("source", self.source).version != group.version:
                 raise BadOption("source", self.source, f"give an IPv{group.version} address, as the group's is")
             if not _LINUX:
                 raise BadOption("source", self.source, "this is Linux only")
+        for name in ("address", "source"):  # one group is one, however it is written
+            written = getattr(self, name)
+            if "%" not in written:
+                object.__setattr__(self, name, canonical_host(written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,14 @@ class JoinGroup(MulticastGroup):
 class LeaveGroup(MulticastGroup):
     """A request to a UDP server: leave this group, given as it was joined; also if its interface has ended, or if it
     was left before. Answered with all groups that are still joined."""
+
+
+def check_interface(option: str, value: object) -> None:
+    """Raises `BadOption` unless `value` can be the name or the index of an interface."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadOption(option, value, "give the name or the index of an interface")
+    if isinstance(value, int):
+        check_integer(option, value, 0)
 
 
 def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

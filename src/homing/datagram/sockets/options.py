@@ -13,7 +13,7 @@ from ..address import AF_UNIX, why_no_path
 from ..policy.limits import Pacing
 from .bpf import Program, Steering, check_program, check_steering
 from .icmp_errors import why_no_error_queue
-from .multicast import MulticastGroup
+from .multicast import MulticastGroup, check_interface
 
 LINUX_ONLY = "this is Linux only"
 
@@ -24,6 +24,7 @@ MTU_DISCOVERY: dict[str, int] = {"dont": 0, "want": 1, "do": 2, "probe": 3, "int
 
 _SWITCHES = (
     "reuse_port",
+    "share_address",
     "broadcast",
     "dual_stack",
     "receive_local_address",
@@ -51,9 +52,13 @@ class SocketOptions:
         datagrams. The system may grant less: `inspect` shows it, and a warning is logged.
     reuse_port: several sockets, of several OS processes, may be bound to the same address if all ask for it: the kernel
         spreads the peers over them, and all that one peer sends meets the same one (socket(7) SO_REUSEPORT).
+    share_address: programs of other users may be bound to the same address as well, if they ask for it, and so may be
+        this socket beside theirs (SO_REUSEADDR and SO_REUSEPORT together; RFC 6762 15.1 has it so for port 5353). Each
+        of them gets what is sent to a multicast group that it has joined, and broadcasts. What is sent to the address
+        itself one of them gets: on Linux mostly the one bound last, so that any user of the machine can take it.
     broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); else that fails with EACCES.
     dual_stack: a server on "::" (or "") also takes IPv4; each IPv4 peer has an IPv4 address, (host, port), as anywhere
-        else. False: IPv4 is left to others.
+        else. Where the system has no IPv6 it is a server of IPv4 alone, which is logged. False: IPv4 is left to others.
     bind_device: name of the interface by which datagrams come and go, no other's (socket(7) SO_BINDTODEVICE). Linux.
     ttl: time to live (IPv6: hop limit) of what is sent, 1 to 255, but for multicast.
     tos: type of service (IPv6: traffic class) of what is sent, 0 to 255: DSCP * 4 + ECN.
@@ -70,11 +75,14 @@ class SocketOptions:
         fast as it can.
     bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
         each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
-        offset 8. `kernel_drops` counts what it refuses too. Linux. None: all pass.
+        offset 8. `kernel_drops` counts what it refuses too. While there is one, the kernel joins no datagrams
+        (`UDPServerOptions.gro`): it would ask about the first of a train only. Linux. None: all pass.
     reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
         order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
         returns the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
-        a group give the same option; the last one bound decides. Linux. None: by a hash of both addresses.
+        a group give the same option; the last one bound decides. With a program the kernel joins no datagrams; but what
+        a sender on this machine has joined (UDP_SEGMENT) goes whole to the socket of its first. Linux. None: by a hash
+        of both addresses.
     receive_local_address: `message.info` has the address of this machine that a datagram came to, and the interface;
         an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
         that the route prescribes, which may not be the one that was asked. Linux.
@@ -94,6 +102,7 @@ class SocketOptions:
     receive_buffer: int | None = None
     send_buffer: int | None = None
     reuse_port: bool = False
+    share_address: bool = False
     broadcast: bool = False
     dual_stack: bool = False
     bind_device: str = ""
@@ -124,6 +133,8 @@ class SocketOptions:
             check_type(name, getattr(self, name), bool, "True or False")
         if self.reuse_port and not hasattr(socket, "SO_REUSEPORT"):
             raise BadOption("reuse_port", True, "this system has no SO_REUSEPORT")
+        if self.share_address and not hasattr(socket, "SO_REUSEPORT"):
+            raise BadOption("share_address", True, "this system has no SO_REUSEPORT")
         if self.reuse_port_steering is not None:
             check_steering("reuse_port_steering", self.reuse_port_steering)
             if not self.reuse_port:
@@ -169,8 +180,7 @@ class SocketOptions:
     def _check_multicast(self) -> None:
         if not isinstance(self.groups, tuple) or not all(isinstance(group, MulticastGroup) for group in self.groups):
             raise BadOption("groups", self.groups, "give a tuple of meta.MulticastGroup")
-        if isinstance(self.multicast_interface, bool) or not isinstance(self.multicast_interface, (str, int)):
-            raise BadOption("multicast_interface", self.multicast_interface, "give the name or index of an interface")
+        check_interface("multicast_interface", self.multicast_interface)
         if self.multicast_ttl is not None:
             check_integer("multicast_ttl", self.multicast_ttl, 0, 255)
         if self.multicast_loop is not None:

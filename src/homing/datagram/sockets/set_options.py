@@ -47,6 +47,9 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
     set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
     if options.reuse_port:
         _set(sock, "reuse_port", True, socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if options.share_address:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            _set(sock, "share_address", True, socket.SOL_SOCKET, option, 1)
     if options.bind_device:
         bind_device(sock, options.bind_device)
     for name in NUMBERS:

@@ -1,7 +1,7 @@
 """The parts that the UDP server and the UDP client are composed of.
 
 options         options that both have; how much may wait in a receiver's mailbox
-lifecycle       a state that changes only along a table
+lifecycle       a state that changes only along a table; unstarted: warns of what nobody starts
 reader          from the socket to the receiver's mailbox; batch_entry: a batch in a mailbox
 sender          from the meta-process's mailbox to the socket; outgoing: takes datagrams out of that mailbox
 error_reports   tells `on_error` of datagrams that were not sent

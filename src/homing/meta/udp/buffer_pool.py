@@ -19,6 +19,10 @@ class Buffers(Protocol):
         """Takes a buffer back."""
 
 
+MOST_BYTES = 1 << 24
+"""Of one buffer: 256 times what a datagram can be long."""
+
+
 class BufferPool:
     """Buffers of `size` bytes, of which `capacity` at most are kept while nobody uses them.
 
@@ -29,7 +33,7 @@ class BufferPool:
     """
 
     def __init__(self, size: int = 65535, capacity: int = 1024) -> None:
-        check_integer("size", size, 1)
+        check_integer("size", size, 1, MOST_BYTES)
         check_integer("capacity", capacity, 1)
         self.size = size
         self.capacity = capacity

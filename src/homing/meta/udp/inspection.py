@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from dataclasses import asdict
 from typing import Any
 
-from ...datagram import VARIABLE, Endpoint, Statistics, format_address, why_portable
+from ...datagram import VARIABLE, Endpoint, SocketOptions, Statistics, format_address, why_portable
 from ...node.logs import ContextAdapter
 from ...node.processes.meta_process import MetaRunner
 from .options import UDPOptions
@@ -60,6 +61,13 @@ def warn_of_small_buffers(log: ContextAdapter, kind: str, endpoint: Endpoint, op
                 sysctl,
                 asked,
             )
+
+
+def warn_of_missing_ipv6(log: ContextAdapter, kind: str, endpoint: Endpoint, options: SocketOptions) -> None:
+    """Warns if both families were asked for, and this system has IPv4 only."""
+    if options.dual_stack and endpoint.kernel.family == socket.AF_INET:
+        text = "%s %s takes IPv4 only: dual_stack asks for both, but this system has no IPv6"
+        log.warning(text, kind, format_address(endpoint.local_address))
 
 
 def warn_of_portable_backend(log: ContextAdapter) -> None:

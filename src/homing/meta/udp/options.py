@@ -12,6 +12,10 @@ Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """What to do when a mailbox or a queue is full: see `UDPServerOptions.overflow` and `send_overflow`."""
 
 
+MOST_READS = 4096
+"""Datagrams that may be read at a stretch: more would hold the loop for milliseconds."""
+
+
 class UDPOptions(Protocol):
     """Options that servers and clients have."""
 
@@ -66,7 +70,7 @@ def check_queues(options: Any) -> None:
     if options.low_water is not None:
         check_integer("low_water", options.low_water, 0, options.high_water - 1)
     check_integer("high_water_bytes", options.high_water_bytes, 65536)
-    check_integer("receive_batch", options.receive_batch, 1)
+    check_integer("receive_batch", options.receive_batch, 1, MOST_READS)
     check_type("gro", options.gro, bool, "True or False")
     check_integer("send_queue", options.send_queue, 1)
     check_choice("send_overflow", options.send_overflow, get_args(Overflow))

@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any
 
 from ...datagram import Address, MessageUDP
-from ...gen.foreign import is_a, same
+from ...datagram.address import is_same
+from ...gen.foreign import is_a
 
 
 def is_datagram(thing: Any) -> bool:
@@ -41,7 +42,7 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
     while main and len(messages) < limit:
         entry = main.popleft()
         message = readdressed(entry[1], peer) if type(entry) is tuple else None
-        if message is None or (only and message.addr is not peer and not same(message.addr, peer)):
+        if message is None or (only and message.addr is not peer and not is_same(message.addr, peer)):
             main.appendleft(entry)
             break
         messages.append(message)

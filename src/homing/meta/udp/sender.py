@@ -59,7 +59,7 @@ class Sender:
         self.leases: BufferLeases | None = None
         self.pauses = 0
         self._process = process
-        self._log = RateLimited(process.log)
+        self._log = RateLimited(process.log, process.core.bounded_log)
         self._kind = kind
         self._takes = takes
         self._take = take
@@ -72,7 +72,7 @@ class Sender:
     def serve(self, options: UDPOptions, leases: BufferLeases | None) -> None:
         """Sends as `options` say, from the beginning of a meta-process or from its adoption on."""
         process = self._process
-        self._log = RateLimited(process.log)
+        self._log = RateLimited(process.log, process.core.bounded_log)
         self.leases = leases
         self._may_pause = options.send_overflow == "pause"
         if self._may_pause and not process.limit:

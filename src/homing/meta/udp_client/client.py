@@ -15,6 +15,7 @@ from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
+from ..udp.unstarted import Unstarted
 from .connection import Connection, connect
 from .exchange import Exchange
 from .options import UDPClientOptions
@@ -66,6 +67,7 @@ class UDPClient(MetaBehavior):
         if peers is not None:
             self._connection = connect(options, peers)
             self._life.enter(Phase.CONNECTED)
+        self._unstarted = Unstarted(self, f"UDP client of {options.host}")
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +99,7 @@ class UDPClient(MetaBehavior):
 
     def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
         self.process = process
+        self._unstarted.over()
         self._require_open()
         if self._life.state is Phase.NAMED:
             self._life.enter(Phase.RESOLVING)
@@ -167,6 +170,7 @@ class UDPClient(MetaBehavior):
     def _close(self) -> None:
         if self._life.state is Phase.CLOSED:
             return
+        self._unstarted.over()
         self._life.enter(Phase.CLOSED)
         if self._exchange is not None:
             self._exchange.close()
@@ -204,7 +208,7 @@ def create_udp_client(options: UDPClientOptions) -> UDPClient:
 
     Where `host` is an address, the socket is made here; where it is a name, when the client is started. Until then it
     belongs to the caller, who ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it
-    has been terminated.
+    has been terminated. If it is not started within a second, a warning is logged.
     Raises (or `spawn_meta` does) `ConnectFailed` with host, port and what to do; `BindFailed` for `local_host` and
     `local_port`.
     """

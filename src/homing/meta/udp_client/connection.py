@@ -32,8 +32,11 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
             groups=options.groups,
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
+            bpf=options.bpf,
+            steering=options.reuse_port_steering,
             error_queue=options.error_queue,
             connected=options.connected,
+            movable=options.connected and not options.local_host,
         )
     except OSError as error:
         sock.close()

@@ -10,6 +10,7 @@ cdef class Memory:
     cdef readonly object others
     cdef object _keyed
     cdef Py_ssize_t _limit
+    cdef bint _per_peer
 
     cpdef keep(self, request, object answer, double now)
-    cpdef find(self, key, object message, from_peer, double now)
+    cpdef find(self, key, object message, double now)

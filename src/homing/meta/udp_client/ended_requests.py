@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from ...datagram import Address, MessageUDP
+from ...datagram import MessageUDP
+from ...datagram.address import is_from, unscoped
 
 if TYPE_CHECKING:
     from .request import Request
@@ -39,7 +40,7 @@ class Ended:
         before, or there are no more of them than times that the request was sent."""
         if self.request.plan.match is not None:
             try:
-                return self.request.matches(message)
+                return bool(self.request.matches(message))
             except BaseException:
                 return False  # it has failed by that while it was open, or not at all
         if now > self.until:
@@ -53,13 +54,17 @@ class Ended:
 
 
 class Memory:
-    """The last requests that have ended, of those with a key `limit` at most; `others`: those without."""
+    """The last requests that have ended, of those with a key `limit` at most; `others`: those without.
 
-    __slots__ = ("_keyed", "_limit", "others")
+    per_peer: keys are different for one peer only.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_keyed", "_limit", "_per_peer", "others")
+
+    def __init__(self, limit: int, *, per_peer: bool) -> None:
         self._limit = limit
-        self._keyed: OrderedDict[Hashable, tuple[bool, Address]] = OrderedDict()
+        self._per_peer = per_peer
+        self._keyed: OrderedDict[Hashable, bool] = OrderedDict()
         self.others: deque[Ended] = deque(maxlen=min(limit, SCANNED))
 
     def __bool__(self) -> bool:
@@ -70,21 +75,24 @@ class Memory:
         if not request.plan.keyed:
             self.others.append(Ended(request, answer, now))
         elif self._limit:
-            self._keyed.pop(request.key, None)
-            self._keyed[request.key] = (answer is not None, request.message.addr)
+            place = (request.peer, request.key) if self._per_peer else request.key
+            self._keyed.pop(place, None)
+            self._keyed[place] = answer is not None
             if len(self._keyed) > self._limit:
                 self._keyed.popitem(last=False)
 
-    def find(
-        self, key: Hashable, message: MessageUDP, from_peer: Callable[[Address, Address], bool], now: float
-    ) -> bool | None:
+    def find(self, key: Hashable, message: MessageUDP, now: float) -> bool | None:
         """Returns True if the ended request that `message` belongs to was answered, False if it was not; None: it
         belongs to none."""
-        if key is not None and key in self._keyed:
-            answered, to = self._keyed[key]
-            if from_peer(message.addr, to):
+        if key is not None:
+            answered = self._keyed.get((message.addr, key) if self._per_peer else key)
+            if answered is None and self._per_peer:
+                answered = self._keyed.get((unscoped(message.addr), key))
+            if answered is not None:
                 return answered
         for ended in reversed(self.others):
-            if from_peer(message.addr, ended.request.message.addr) and ended.explains(message, now):
+            if self._per_peer and not is_from(message.addr, ended.request.peer):
+                continue
+            if ended.explains(message, now):
                 return ended.answer is not None
         return None

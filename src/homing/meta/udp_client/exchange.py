@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
+from ...datagram.address import is_same
 from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref
-from ...gen.foreign import is_a, same
+from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
@@ -28,7 +29,7 @@ from .statistics import UDPClientStatistics
 KIND = "UDP client"
 
 _OF_SOCKET = {field.name for field in fields(Statistics)}
-_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open"}
+_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open", "reconnects"}
 
 
 class Exchange:
@@ -59,8 +60,26 @@ class Exchange:
         limits = flow_limits(options, "pause")
         self.reader = Reader(process, endpoint, to, limits, gone, id=process.id, matcher=self.requests)
         self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
+        self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
+
+    def _follow_address(self) -> None:
+        """Goes on from another address of this machine, where the one that the socket has pinned ends."""
+        association = self._endpoint.association
+        if association is None:
+            return
+        self.requests.unanswered = association.is_silent
+        update = association.on_change
+
+        def changed() -> None:
+            if update is not None:
+                update()
+            self.requests.check_source()
+            local = format_address(self._endpoint.local_address)
+            self.sender.warn("address", "the address of this machine has changed: %s goes on from %s", KIND, local)
+
+        association.on_change = changed
 
     def open(self) -> None:
         """Reads from now on."""
@@ -93,7 +112,7 @@ class Exchange:
             self.sender.failed(own, self._not_the_peer(own), None)
 
     def _is_for_peer(self, message: MessageUDP) -> bool:
-        return not self._options.connected or message.addr is self._peer or same(message.addr, self._peer)
+        return not self._options.connected or is_same(message.addr, self._peer)
 
     def _not_the_peer(self, message: MessageUDP) -> BadAddress:
         error = BadAddress(message.addr, f"this client is connected to {format_address(self._peer)}; leave addr None")
@@ -142,7 +161,9 @@ class Exchange:
         """The counters of the socket and of the requests."""
         counted = {name: getattr(self.requests, name) for name in _COUNTED}
         counted |= {**count(self._endpoint, self.reader), **self.sender.counters()}
-        return UDPClientStatistics(**counted, open=len(self.requests))
+        association = self._endpoint.association
+        reconnects = 0 if association is None else association.changes
+        return UDPClientStatistics(**counted, open=len(self.requests), reconnects=reconnects)
 
     def facts(self) -> dict[str, Any]:
         """The answer to `inspect_meta`."""

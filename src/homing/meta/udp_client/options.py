@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
-from ...gen.options import check_choice, check_integer, check_seconds, check_type
+from ...gen.options import check_choice, check_integer, check_number, check_seconds, check_type
 from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]
 Stray: TypeAlias = Literal["deliver", "drop"]
+
+
+class Heard(enum.Enum):
+    """The type of `HEARD`."""
+
+    HEARD = "heard"
+
+    def __repr__(self) -> str:
+        return "HEARD"
+
+
+HEARD: Final = Heard.HEARD
+"""What a `match` returns for a datagram by which the peer says that it has the request and will answer later, as the
+empty acknowledgement of CoAP does (RFC 7252, section 5.2.2): the request waits on, and is not sent again."""
 
 MOST_REPLIES = 1024
 """Replies that are collected at most where nobody says how many: a flood of them must not fill the memory."""
@@ -45,8 +60,9 @@ class UDPClientOptions(SocketOptions):
         many are open. If it raises for a reply, that belongs to none.
     reply_key: as `key`, for replies, where the id is somewhere else in those. None: `key`.
     match: tells whether a reply belongs to a request: a function of the request's payload and the reply's `MessageUDP`,
-        asked for each open request, the oldest first. If it raises, that request fails with `gen.MatchFailed`. Not
-        together with `key`. None, without a `key`: any reply belongs to the oldest request that is open.
+        asked for each open request, the oldest first. `HEARD`: the peer says that it will answer later. If it raises,
+        that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any reply belongs to
+        the oldest request that is open.
     max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
     remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
         without a key it is 64 at most.
@@ -101,7 +117,7 @@ class UDPClientOptions(SocketOptions):
         check_queues(self)
         check_choice("stray", self.stray, get_args(Stray))
         check_integer("max_requests", self.max_requests, 1)
-        check_integer("remember", self.remember, 0)
+        check_integer("remember", self.remember, 0, 1 << 24)
         self._check_functions()
         check_seconds("max_timeout", self.max_timeout)
         if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
@@ -170,8 +186,7 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
         value = getattr(options, name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise BadOption(name, value, f"give a number of {low} to {high}")
+        check_number(name, value, low, high)
 
 
 @dataclass(frozen=True, slots=True)

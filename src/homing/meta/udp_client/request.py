@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Hashable
 from typing import Any
 
-from ...datagram import Address, MessageUDP, MessageUDPError
-from ...datagram.address import plain
+from ...datagram import Address, MessageUDP
 from ...gen import PID, Ref
 from .options import Plan
-
-_HEADERS = {2: 28, 4: 48}
-"""Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
 
 
 class Request:
     """One request.
 
+    peer: where `message` goes, in the form in which a reply names it.
     number: requests are numbered as they are opened.
+    due: when its wait is over, by the loop's clock.
+    is_open: False once it has ended.
+    heard: the peer has said that it has it, and will answer later.
     waits: how many waits have begun. final: the last one has.
     attempts: how often it was sent. queued: it waits in the send queue.
     replies: those so far, if more than one is wanted; seen: the same, by peer and payload.
@@ -28,10 +27,14 @@ class Request:
     __slots__ = (
         "attempts",
         "deadline",
+        "due",
         "final",
+        "heard",
+        "is_open",
         "key",
         "message",
         "number",
+        "peer",
         "plan",
         "queued",
         "ref",
@@ -43,19 +46,24 @@ class Request:
         "waits",
     )
 
-    timer: asyncio.TimerHandle
+    timer: asyncio.Handle
 
-    def __init__(self, sender: PID, ref: Ref, plan: Plan, message: MessageUDP, key: Hashable, now: float) -> None:
+    def __init__(
+        self, sender: PID, ref: Ref, plan: Plan, message: MessageUDP, peer: Address, key: Hashable, now: float
+    ) -> None:
         self.sender = sender
         self.ref = ref
         self.plan = plan
         self.message = message
+        self.peer = peer
         self.key = key
         self.number = 0
         self.started = now
         self.deadline = None if plan.within is None else now + plan.within
         self.waits = self.attempts = 0
-        self.final = self.queued = False
+        self.due = now
+        self.final = self.queued = self.heard = False
+        self.is_open = False
         self.replies: list[MessageUDP] = []
         self.seen: set[tuple[Address, Any]] = set()
 
@@ -74,18 +82,10 @@ class Request:
     @property
     def lacks(self) -> bool:
         """True if replies are missing for which it may be sent again."""
-        return self.attempts <= self.plan.retries and len(self.replies) < self.plan.at_least
+        return not self.heard and self.attempts <= self.plan.retries and len(self.replies) < self.plan.at_least
 
-    def matches(self, message: MessageUDP) -> bool:
-        """True if `message` is a reply to it, as far as its payload tells. Raises what `match` raises."""
+    def matches(self, message: MessageUDP) -> object:
+        """Returns what `match` says to `message`, as far as its payload tells: false if it is no reply to it, `HEARD`,
+        or true. Raises what `match` raises."""
         match = self.plan.match
-        return match is None or bool(match(self.message.data, message))
-
-    def is_met_by(self, report: MessageUDPError) -> bool:
-        """True if an ICMP error is about it: one from the same peer, and if it says "too long", of this length."""
-        to = self.message.addr
-        if plain(report.addr)[:2] != plain(to)[:2]:
-            return False
-        if report.errno != errno.EMSGSIZE or report.mtu is None:
-            return True
-        return len(self.message.data) + _HEADERS[len(to)] > report.mtu
+        return True if match is None else match(self.message.data, message)

@@ -1,17 +1,20 @@
-"""The open requests of a UDP client: which reply belongs to which, and when one is sent again.
+"""The requests of a UDP client: each is sent, sent again, and answered, or fails.
 
 Each request waits by one timer of the loop. Its caller is looked at when that fires and when a reply comes: one that
 waits no more has ended it.
+
+Rule 1: a timer gives up, or repeats, only when everything that had come by then has been read (`read_all`).
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable
+from time import perf_counter
 from typing import Any
 
 from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError, format_address
-from ...datagram.address import plain
+from ...datagram.address import canonical_untrusted, is_from, unscoped
 from ...datagram.errors import (
     MatchFailed,
     PeerRefused,
@@ -24,7 +27,8 @@ from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
 from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
-from .options import UDPClientOptions, UDPRequest, default_plan, plan_of
+from .open_requests import SHORT, OpenRequests, Table
+from .options import HEARD, UDPClientOptions, UDPRequest, default_plan, plan_of
 from .request import Request
 
 _HINTS = {
@@ -36,13 +40,22 @@ _HINTS = {
     errno.EPERM: "a firewall of this machine forbids it",
 }
 
+_HEADERS = {2: 28, 4: 48}
+"""Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
+
+_UNREAD_SECONDS = 1.0
+"""A timer waits so long, at most, until everything was read: under a flood the socket may never be empty, but by then
+what had come when the timer was due was read: more than any receive buffer holds."""
+
 
 class Requests:
-    """The open requests of one client.
+    """The requests of one client.
 
     last: the number of the last one that was opened.
     memory: those that have ended.
     drops_rest: datagrams that belong to no request are dropped.
+    read_all: reads what has come; False: there may be more.
+    unanswered: called when a wait is over without a reply, before the request is sent again or fails.
     requests and so on: see `UDPClientStatistics`.
     """
 
@@ -50,23 +63,27 @@ class Requests:
         "_checks_source",
         "_default",
         "_endpoint",
+        "_guards",
         "_key",
-        "_keyed",
         "_loop",
+        "_open",
         "_options",
-        "_others",
         "_peer",
         "_process",
+        "_read_at",
         "_reply_key",
+        "_unread_since",
         "answered",
         "cancelled",
         "dropped_stray",
         "drops_rest",
         "duplicate",
         "failed",
+        "heard",
         "last",
         "late",
         "memory",
+        "read_all",
         "refused",
         "rejected",
         "replies",
@@ -74,7 +91,10 @@ class Requests:
         "retransmits",
         "stray",
         "timeouts",
+        "unanswered",
     )
+
+    read_all: Callable[[], bool]
 
     def __init__(self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions) -> None:
         self._process = process
@@ -84,23 +104,27 @@ class Requests:
         self._peer = peer
         self.drops_rest = options.stray == "drop"
         self._checks_source = not options.connected and not options.any_source
+        self._guards = False
         self._default = default_plan(options)
         self._key = options.key
         self._reply_key = options.reply_key or options.key
-        self._keyed: dict[Hashable, Request] = {}
-        self._others: dict[int, Request] = {}  # by their number, the oldest first
-        self.memory = Memory(options.remember)
+        self._open = OpenRequests(peer, connected=options.connected, any_source=options.any_source)
+        self.memory = Memory(options.remember, per_peer=self._checks_source)
+        self.unanswered: Callable[[], object] | None = None
+        self._read_at = float("-inf")  # when nothing was left to read, by the loop's clock
+        self._unread_since = 0.0  # since when something was left whenever a timer looked; 0: nothing was
         self.last = 0
         self.requests = self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
-        self.rejected = self.retransmits = self.replies = self.late = self.duplicate = 0
+        self.rejected = self.retransmits = self.replies = self.late = self.duplicate = self.heard = 0
         self.stray = self.dropped_stray = 0
 
     def __len__(self) -> int:
-        return len(self._keyed) + len(self._others)
+        return self._open.count
 
-    def _open(self) -> Iterator[Request]:
-        yield from tuple(self._keyed.values())
-        yield from tuple(self._others.values())
+    def check_source(self) -> None:
+        """From now on looks at where replies come from, also if the socket is connected: for a moment it was not."""
+        if self._options.connected:
+            self._guards = self._checks_source = True
 
     # --- a request ----------------------------------------------------------------------------------------
 
@@ -119,33 +143,37 @@ class Requests:
             raise self._explained(request, error) from None
         self.last += 1
         request.number = self.last
-        if request.plan.keyed:
-            self._keyed[request.key] = request
-        else:
-            self._others[self.last] = request
+        request.is_open = True
+        self._open.add(request)
         self._set_timer(request)
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
-        plan, data, to = self._default, wanted, self._peer
+        plan, data = self._default, wanted
+        to = peer = self._peer
         if is_a(wanted, UDPRequest):
             plan, data = plan_of(wanted, self._options, self._default), wanted.data
-            to = self._destination(wanted.to)
+            if wanted.to is not None:
+                to, peer = self._destination(wanted.to)
         data = _as_bytes(data)
         key = self._key_of(data) if plan.keyed else None
-        if len(self) >= self._options.max_requests:
+        if self._open.count >= self._options.max_requests:
             self.sweep()
-            if len(self) >= self._options.max_requests:
+            if self._open.count >= self._options.max_requests:
                 raise TooManyRequests(self._options.max_requests)
-        if plan.keyed and key in self._keyed and not self._gave_up(self._keyed[key]):
-            raise RequestKeyTaken(inner_key(key))
-        return Request(sender, ref, plan, MessageUDP(None, to, data), key, self._loop.time())
+        if plan.keyed:
+            same = self._open.same_key(peer, key)
+            if same is not None and not self._gave_up(same):
+                raise RequestKeyTaken(inner_key(key))
+        return Request(sender, ref, plan, MessageUDP(None, to, data), peer, key, self._loop.time())
 
-    def _destination(self, to: Address | None) -> Address:
-        if to is None:
-            return self._peer
+    def _destination(self, to: Address) -> tuple[Address, Address]:
+        """Returns where the request goes, and that in the form in which a reply names it."""
         if self._options.connected:
             raise BadOption("to", to, f"the client is connected to {self._peer}; set connected=False")
-        return to
+        peer = canonical_untrusted(to)
+        if peer is None:
+            return to, to  # sending will say what is wrong with it
+        return (*peer[:2], to[2], peer[3]) if len(peer) == 4 and len(to) > 2 and to[2] else peer, peer
 
     def _key_of(self, data: bytes) -> Hashable:
         try:
@@ -163,27 +191,44 @@ class Requests:
     def sent(self, request: Request, error: Exception | None) -> None:
         """A datagram that had to wait was sent, or was not."""
         request.queued = False
-        if error is not None and self._is_open(request):
+        if error is not None and request.is_open:
             self._fail(request, error)
-
-    def _is_open(self, request: Request) -> bool:
-        table: dict[Any, Request] = self._keyed if request.plan.keyed else self._others
-        return table.get(request.key if request.plan.keyed else request.number) is request
 
     # --- time ---------------------------------------------------------------------------------------------
 
     def _set_timer(self, request: Request) -> None:
-        request.timer = self._loop.call_later(request.wait(self._loop.time()), self._wait_over, request)
+        now = self._loop.time()
+        seconds = request.wait(now)
+        request.due = now + seconds
+        request.timer = self._loop.call_later(seconds, self._wait_over, request)
 
     def _wait_over(self, request: Request) -> None:
-        if self._gave_up(request):
+        if not self._has_read(request.due):
+            request.timer = self._loop.call_soon(self._wait_over, request)
             return
+        if not request.is_open or self._gave_up(request):
+            return
+        if self.unanswered is not None:
+            self.unanswered()
         if request.final:
             self._conclude(request)
             return
         if request.lacks and not self._repeat(request):
             return
         self._set_timer(request)
+
+    def _has_read(self, due: float) -> bool:
+        """Reads what has come by `due`. False: there may be more."""
+        if due <= self._read_at:
+            return True
+        now = perf_counter()
+        if self.read_all():
+            self._read_at = self._loop.time()
+            self._unread_since = 0.0
+            return True
+        if not self._unread_since:
+            self._unread_since = now
+        return now - self._unread_since > _UNREAD_SECONDS
 
     def _repeat(self, request: Request) -> bool:
         """Sends it again, unless it is still to leave. False: it has failed by that."""
@@ -207,14 +252,14 @@ class Requests:
 
     def sweep(self) -> None:
         """Ends the requests whose callers wait no more."""
-        for request in self._open():
+        for request in self._open.all():
             self._gave_up(request)
 
     # --- replies ------------------------------------------------------------------------------------------
 
     def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
         """Gives replies to their requests. Returns those that belong to none, unless they are to be dropped."""
-        if not self._keyed and not self._others and not self.memory and not self._checks_source:
+        if not self._open.count and not self.memory and not self._checks_source:
             self.stray += len(messages)
             self.dropped_stray += len(messages) if self.drops_rest else 0
             return [] if self.drops_rest else messages
@@ -222,19 +267,34 @@ class Requests:
 
     def _take(self, message: MessageUDP) -> bool:
         """True if it goes no further."""
-        key = self._reply_key_of(message)
-        request = self._keyed.get(key) if key is not None else None
-        if request is None or not self._from_peer(message.addr, request.message.addr):
-            request = self._scan(message)
-        if request is not None:
-            self._give(request, message)
+        if self._guards and not self._is_from_peer(message.addr):
+            return self._stray(message)
+        source, key = message.addr, self._reply_key_of(message)
+        if self._offer(self._open.answered_by(source), key, message):
             return True
-        remembered = self.memory.find(key, message, self._from_peer, self._loop.time())
+        scoped = self._checks_source and len(source) == 4 and source[3]
+        if scoped and self._offer(self._open.answered_by(unscoped(source)), key, message):
+            return True  # it was asked without a scope: it may be on any link
+        remembered = self.memory.find(key, message, self._loop.time())
         if remembered is not None:
             self._count_again(remembered)
             return True
+        return self._stray(message)
+
+    def _offer(self, table: Table | None, key: Hashable, message: MessageUDP) -> bool:
+        """Gives `message` to the request of `table` that it is a reply to. False: it is none."""
+        if table is None:
+            return False
+        request = table.keyed.get(key) if key is not None else None
+        if request is not None:
+            self._give(request, message)
+            return True
+        return len(table.others) > 0 and self._scan(table, message)
+
+    def _stray(self, message: MessageUDP) -> bool:
+        """Counts what belongs to no request. True if it is dropped."""
         self.stray += 1
-        drops = self.drops_rest or not self._from_peer(message.addr, self._peer)
+        drops = self.drops_rest or (self._checks_source and not self._is_from_peer(message.addr))
         self.dropped_stray += drops
         return drops
 
@@ -248,26 +308,43 @@ class Requests:
             return None  # whatever a network brings: it belongs to no request
         return key
 
-    def _from_peer(self, source: Address, to: Address) -> bool:
-        """True if what comes from `source` may be a reply to what was sent to `to`."""
-        return not self._checks_source or source == to or plain(source)[:2] == plain(to)[:2]
+    def _is_from_peer(self, source: Address) -> bool:
+        """True for the client's own peer."""
+        return is_from(source, self._peer)
 
-    def _scan(self, message: MessageUDP) -> Request | None:
-        """The oldest request without a key that `message` is a reply to."""
+    def _scan(self, table: Table, message: MessageUDP) -> bool:
+        """Gives `message` to the oldest request without a key that it is a reply to. False: it is none."""
         broken = []
         found = None
-        for request in self._others.values():
-            if not self._from_peer(message.addr, request.message.addr):
-                continue
+        said: object = True
+        for request in table.others.values():
             try:
-                if request.matches(message):
+                said = request.matches(message)
+                if said:
                     found = request
                     break
             except BaseException as error:
                 broken.append((request, MatchFailed("match", as_reason(error))))
         for request, failure in broken:
             self._fail(request, failure)
-        return found
+        if found is None:
+            return False
+        if said is HEARD:
+            self._hear(found)
+        else:
+            self._give(found, message)
+        return True
+
+    def _hear(self, request: Request) -> None:
+        """The peer has the request, and answers later."""
+        if self._gave_up(request):
+            self.late += 1
+        elif request.heard:
+            self.duplicate += 1
+        else:
+            self.replies += 1
+            self.heard += 1
+            request.heard = True
 
     def _give(self, request: Request, message: MessageUDP) -> None:
         if self._gave_up(request):
@@ -294,10 +371,8 @@ class Requests:
 
     def _end(self, request: Request, answer: MessageUDP | None) -> None:
         request.timer.cancel()
-        if request.plan.keyed:
-            del self._keyed[request.key]
-        else:
-            del self._others[request.number]
+        request.is_open = False
+        self._open.remove(request)
         self.memory.keep(request, answer, self._loop.time())
 
     def _answer(self, request: Request, answer: Any, last: MessageUDP) -> None:
@@ -338,22 +413,64 @@ class Requests:
 
     def close(self) -> None:
         """The client ends. Who waits is told by the runtime."""
-        for request in self._open():
+        for request in self._open.all():
             self.cancelled += 1
             self._end(request, None)
 
     # --- ICMP errors --------------------------------------------------------------------------------------
 
     def fail_reported(self, report: MessageUDPError, last: int) -> None:
-        """An ICMP error fails the requests that it is about, of those up to number `last`. One that was too long is
-        sent again: the system knows by now what the path takes, and cuts it or refuses it."""
-        for request in self._open():
-            if request.number > last or not request.is_met_by(report):
-                continue
-            if report.errno == errno.EMSGSIZE and request.lacks:
-                self._repeat(request)
-            else:
+        """An ICMP error about a canonical address fails the requests to it, of those up to number `last`. One that was
+        too long is sent again: the system knows by now what the path takes, and cuts it or refuses it.
+
+        If it quotes a datagram by whose key no request to that peer is open, it is about none that has a key: it comes
+        late, or was forged. So it costs the same, however many are open.
+        """
+        self._fail_among(self._open.sent_to(report.addr), report, last)
+        if len(report.addr) == 4 and report.addr[3]:
+            self._fail_among(self._open.sent_to(unscoped(report.addr)), report, last)
+
+    def _fail_among(self, table: Table | None, report: MessageUDPError, last: int) -> None:
+        if table is None:
+            return
+        too_long = report.errno == errno.EMSGSIZE
+        keyed = True
+        if self._key is not None and report.data:
+            quoted = self._quoted(table, report.data)
+            keyed = quoted is not None and quoted.number <= last
+            if too_long and keyed and quoted is not None and _is_longer(quoted, report):
+                self._was_too_long(quoted, report)
+            if too_long:
+                return
+        if not too_long:
+            for request in table.opened_until(last, keyed):
                 self._fail(request, report.error)
+            return
+        for request in table.longer_than(_longest(report), last):
+            self._was_too_long(request, report)
+
+    def _quoted(self, table: Table, data: bytes) -> Request | None:
+        """The open request that the beginning of a payload is of."""
+        try:
+            request: Request | None = table.keyed.get(safe_key(self._key(data)))  # type: ignore[misc]
+        except BaseException:
+            return None  # whatever a network brings
+        return request if request is not None and request.message.data.startswith(data) else None
+
+    def _was_too_long(self, request: Request, report: MessageUDPError) -> None:
+        if request.lacks:
+            self._repeat(request)
+        elif not request.heard:
+            self._fail(request, report.error)
+
+
+def _longest(report: MessageUDPError) -> int:
+    """Bytes of payload that the path takes, after "too long"."""
+    return SHORT if report.mtu is None else report.mtu - _HEADERS[len(report.addr)]
+
+
+def _is_longer(request: Request, report: MessageUDPError) -> bool:
+    return len(request.message.data) > max(SHORT, _longest(report))
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -27,10 +27,12 @@ class UDPClientStatistics(Statistics):
     rejected: were not sent at all: too many were open, their key was taken, or something was wrong with them.
     retransmits: times that a request was sent again.
     replies: datagrams that were given to requests, several to one that collects.
+    heard: of these, those by which a peer said that it will answer later (`HEARD`).
     late: replies to requests that had ended without an answer. If it grows: `timeout` or `retries` is too small.
     duplicate: replies to requests that had been answered, or equal ones to one that collects.
     stray: datagrams that belong to no request.
     dropped_stray: of these, those that nobody gets, as `stray` asks or because they came from somebody else.
+    reconnects: times that the address of this machine has changed, and the socket was connected anew.
     """
 
     requests: int
@@ -43,7 +45,9 @@ class UDPClientStatistics(Statistics):
     rejected: int
     retransmits: int
     replies: int
+    heard: int
     late: int
     duplicate: int
     stray: int
     dropped_stray: int
+    reconnects: int

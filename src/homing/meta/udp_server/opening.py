@@ -23,6 +23,8 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             groups=options.groups,
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
+            bpf=options.bpf,
+            steering=options.reuse_port_steering,
             info=wants_packet_info(options),
             error_queue=options.error_queue,
         )

@@ -72,11 +72,12 @@ class UDPServerOptions(SocketOptions):
         "pause" holds up all for the slowest; the others drop, and count, what is for that worker. While nobody has the
         name `process`, or a batch (`handle_datagrams`) has not ended,
         reading pauses in any case.
-    receive_batch: datagrams read at a stretch (the native backend takes 64 at most). 64: larger ones gain nothing
-        measurable and delay the others on the loop.
+    receive_batch: datagrams read at a stretch, 1 to 4096 (the native backend takes 64 at most). 64: larger ones gain
+        nothing measurable and delay the others on the loop.
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
         joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
-        backend, no `buffer_pool`. False: `kernel_drops` is then exact also for these.
+        backend, no `buffer_pool`, and while the kernel runs no program (`bpf`, `reuse_port_steering`), which would be
+        asked about the first of them only. False: `kernel_drops` is then exact also for these.
     send_queue: datagrams that wait at most while the kernel's send buffer is full.
     send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": those
         that have waited longest are dropped in their place (`dropped_send_oldest`). Who has called is told by
@@ -143,6 +144,8 @@ class UDPServerOptions(SocketOptions):
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
             raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
+        if isinstance(self.socket, int):
+            check_integer("socket", self.socket, 0)
         self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
 
     def _check_without(self, why: str, names: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, Endpoint
-from ...datagram.address import is_numeric
+from ...datagram.address import canonical_host, is_numeric
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
 from ...datagram.sockets.rollback import rollback_on_error
 from ...gen import BadOption, NotAllowed
@@ -102,12 +102,17 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
             if moved.shared:
                 raise NotAllowed("another program still reads from that socket; wait until it was taken over")
             protect(moved, now)
+        if moved is None:
+            on_error(endpoint.fit_joining)
+            endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
         for name in ADJUSTABLE if moved is None else ():
             if _differ(before, now, name) or (name in BY_INTERFACE and name in request.changes):
                 on_error(adjust(name, endpoint.kernel, before, now))
         if _differ(before, now, *PROTECTION):  # of a former socket as well
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
+    if moved is None:
+        endpoint.fit_joining()
     state.change(now, moved, request.grace)
     return _answer(state.endpoint, now)
 
@@ -115,12 +120,13 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
 def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
     """All options as they are to be. Raises `BadOption`."""
     host = changes.get("host", before.host)
-    elsewhere = (host, changes.get("port", before.port)) != (before.host, before.port)
-    if elsewhere and host != before.host and not is_numeric(host):
+    moves = canonical_host(host) != canonical_host(before.host)
+    elsewhere = moves or changes.get("port", before.port) != before.port
+    if moves and not is_numeric(host):
         raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
     if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
         host = endpoint.local_address[0]
-    given = {"socket": None, "activation": None, "host": host} if elsewhere else {}
+    given = {"socket": None, "activation": None, "host": host} if elsewhere else {"host": before.host}
     now = replace(before, **{**changes, **given})
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
         raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')

@@ -15,6 +15,7 @@ from ...node.processes.meta_process import MetaRunner
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.sender import Sender
+from ..udp.unstarted import Unstarted
 from .adoption import Lingering, find, forget, linger
 from .opening import open_endpoint
 from .options import UDPServerOptions
@@ -73,6 +74,7 @@ class UDPServer(MetaBehavior):
         else:
             self._state = self._predecessor.state
             self._life = Lifecycle(TRANSITIONS, Phase.ADOPTING)
+        self._unstarted = Unstarted(self, f"UDP server {format_address(self.local_address)}")
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +96,7 @@ class UDPServer(MetaBehavior):
 
     def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
         self.process = process
+        self._unstarted.over()
         if self._life.state is Phase.CLOSED:
             raise self._terminated()
         self._life.enter(Phase.STARTING)
@@ -168,6 +171,7 @@ class UDPServer(MetaBehavior):
         before = self._life.state
         if before in (Phase.CLOSED, Phase.ADOPTED):
             return
+        self._unstarted.over()
         self._life.enter(Phase.CLOSED)
         if before is Phase.LINGERING:
             forget(self, self._state)
@@ -185,7 +189,8 @@ class UDPServer(MetaBehavior):
         try:
             self._reconfigure(sender, message)
         except HomingError as error:
-            self.process.log.warning("UDP server %s stays as it was: %s", format_address(self.local_address), error)
+            text = "UDP server %s stays as it was: %s"
+            self.process.warn("reconfigure", text, format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
@@ -240,7 +245,8 @@ def create_udp_server(options: UDPServerOptions) -> UDPServer:
     """Binds a UDP socket and gives the server, to be started by `spawn_meta`, with which its life begins.
 
     It is bound from here on: what arrives waits in the kernel. Until it is started it belongs to the caller, who
-    ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated.
+    ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated. If it
+    is not started within a second, a warning is logged.
     Where a server with the same address lingers on this event loop (`UDPServerOptions.linger`), no socket is bound:
     that one is adopted when the server is started.
     Raises `BindFailed` with host, port and what to do.

@@ -12,7 +12,7 @@ from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from ..udp.buffer_lease import BufferLeases
 from ..udp.counters import count
-from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
+from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portable_backend, warn_of_small_buffers
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
@@ -74,6 +74,7 @@ class ServerState:
         self._lease_from_pool(self.sender)
         self.sender.serve(options, self._leases)
         warn_of_small_buffers(process.log, KIND, self.endpoint, options)
+        warn_of_missing_ipv6(process.log, KIND, self.endpoint, options)
         return self.sender
 
     def _lease_from_pool(self, sender: Sender) -> None:
@@ -113,7 +114,7 @@ class ServerState:
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
-        self.process.log.info("%s listens on %s", KIND, format_address(self.endpoint.local_address))
+        self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.endpoint.local_address))
         await gone
 
     def _socket_gone(self, error: OSError) -> None:
@@ -186,6 +187,7 @@ class ServerState:
         self.reader = self._reader_of(endpoint, Alias(*self.process.id))
         endpoint.open(self.process.loop, self.reader.readable)
         self.process.log.info("%s listens on %s now", KIND, format_address(endpoint.local_address))
+        warn_of_missing_ipv6(self.process.log, KIND, endpoint, self.options)
 
     # --- facts --------------------------------------------------------------------------------------------
 

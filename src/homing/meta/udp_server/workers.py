@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...act.pool.forwarder import Forwarder
-from ...act.pool.options import PoolOptions, PoolOverflow
+from ...act.pool.options import MOST_WORKERS, PoolOptions, PoolOverflow
 from ...act.pool.pool import Pool
 from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ...gen.foreign import same
@@ -59,7 +59,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     if options.process is not None:
         raise BadOption("worker", options.worker, "the datagrams go to workers or to process=, not to both")
     if options.workers is not None:
-        check_integer("workers", options.workers, 1)
+        check_integer("workers", options.workers, 1, MOST_WORKERS)
     return PoolOptions(
         worker=options.worker,
         worker_args=options.worker_args,

@@ -52,7 +52,7 @@ class SplitMessage:
 
     __slots__ = ("message", "sender", "to")
 
-    def __init__(self, to: str | Alias, sender: PID | Alias, message: Any) -> None:
+    def __init__(self, to: str | Alias | None, sender: PID | Alias, message: Any) -> None:
         self.to = to
         self.sender = sender
         self.message = message
@@ -64,6 +64,54 @@ class SplitMessage:
         else:
             result = behavior.handle_message_alias(self.to, self.sender, self.message)
         return result if is_coroutine(result) else None
+
+
+class Tick(SplitMessage):
+    """A message by a timer. Until it is handled, the timer sends no other and can take it back.
+
+    One who claims it has it, the receiver or the timer, whatever threads they are on.
+
+    taken_back: its timer has it.
+    """
+
+    __slots__ = ("__weakref__", "_claims", "taken_back")
+
+    def __init__(self, sender: PID | Alias, message: Any) -> None:
+        super().__init__(None, sender, message)
+        self._claims = [None]
+        self.taken_back = False
+
+    @property
+    def waits(self) -> bool:
+        """True until somebody has it."""
+        return bool(self._claims)
+
+    def claim(self) -> bool:
+        """Takes it. False if somebody has it already."""
+        try:
+            self._claims.pop()  # in one step, also between threads
+        except IndexError:
+            return False
+        return True
+
+    def take_back(self) -> bool:
+        """Claims it for its timer."""
+        self.taken_back = self.claim() or self.taken_back
+        return self.taken_back
+
+    def handle(self, activity: Activity) -> Pending:
+        if not self.claim():
+            return None  # it was taken back
+        if self.to is not None:
+            return super().handle(activity)
+        handle: Callable[[Any, Any], Any] = activity.handler or activity.behavior.handle_message
+        result = handle(self.sender, self.message)
+        return result if is_coroutine(result) else None
+
+
+def is_taken_back(entry: object) -> bool:
+    """True of a message by a timer that was cancelled while it waited: nobody gets it, and nobody misses it."""
+    return isinstance(entry, Tick) and entry.taken_back
 
 
 class Request:
@@ -208,7 +256,7 @@ _OF_THE_RUNTIME = (Exit, Invoke, Inspection, LogEntry)
 def is_message(entry: object) -> bool:
     """True of what somebody has sent: if nobody handles it, that is counted. What the runtime itself has put into a
     mailbox (signals, inspections, log records) is nobody's loss."""
-    return type(entry) is tuple or not isinstance(entry, _OF_THE_RUNTIME)
+    return type(entry) is tuple or not (isinstance(entry, _OF_THE_RUNTIME) or is_taken_back(entry))
 
 
 def close_unbegun(pending: Coroutine[Any, Any, Any], entry: object) -> None:

@@ -2,6 +2,7 @@ cimport cython
 
 
 cdef Py_ssize_t _FIRST, _KEPT
+cdef list _NO_ROOM
 
 
 @cython.final
@@ -10,9 +11,14 @@ cdef class Lane:
     cdef Py_ssize_t _size
     cdef Py_ssize_t _head
     cdef Py_ssize_t _count
-    cdef public object sender
+    cdef readonly object sender
 
     cpdef append(self, entry)
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef put(self, sender, message)
+
+    @cython.locals(at=Py_ssize_t)
     cpdef appendleft(self, entry)
 
     cpdef popleft(self)
@@ -20,19 +26,21 @@ cdef class Lane:
     @cython.locals(ring=list, at=Py_ssize_t)
     cpdef take(self)
 
-    @cython.locals(at=Py_ssize_t)
     cpdef extend_from(self, sender, list messages)
 
     cpdef extend(self, entries)
+
+    @cython.locals(ring=list)
     cpdef clear(self)
 
     @cython.locals(taken=Lane)
     cpdef take_all(self)
 
-    @cython.locals(at=Py_ssize_t)
-    cdef _store(self, Py_ssize_t place, entry)
+    @cython.locals(fresh=list, ring=list, size=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, at=Py_ssize_t)
+    cdef _grow(self)
 
-    cdef _resize(self, Py_ssize_t size)
+    @cython.locals(number=Py_ssize_t, at=Py_ssize_t)
+    cdef list _entries(self)
 
 
 cpdef make_lane()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 _FIRST = 4
 """Entries for which there is room at first."""
@@ -20,8 +20,17 @@ _KEPT = 512
 the room would take a sixth of the time of its messages."""
 
 
+_NO_ROOM: list[Any] = []
+"""The ring of a lane that has no room; nothing is ever put into it."""
+
+
 class Lane:
-    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message)."""
+    """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message).
+
+    To make room may collect garbage, and that runs finalizers, which may use this very lane: append to it, take from
+    it, clear it. So each method makes first what it needs, looks again at the lane, and then changes it in one go, in
+    which nothing of a user's can run. A lane that was not initialized is an empty one.
+    """
 
     __slots__ = ("_count", "_head", "_ring", "_size", "sender")
 
@@ -29,8 +38,8 @@ class Lane:
     """Of the message that `take` has given; None: that was an envelope."""
 
     def __init__(self) -> None:
-        self._ring: list[Any] = [None] * (2 * _FIRST)
-        self._size = _FIRST  # a power of two
+        self._ring: list[Any] = _NO_ROOM
+        self._size = 0  # or a power of two
         self._head = 0
         self._count = 0
         self.sender = None
@@ -41,49 +50,64 @@ class Lane:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._entries())
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a lane cannot be copied or pickled: it belongs to a mailbox")
+
     def append(self, entry: Any) -> None:
         """Puts `entry` at the end."""
-        if self._count == self._size:
-            self._resize(2 * self._size)
-        self._store((self._head + self._count) & (self._size - 1), entry)
+        if type(entry) is tuple:
+            sender, message = entry
+        else:
+            sender, message = None, entry
+        self.put(sender, message)
+
+    def put(self, sender: Any, message: Any) -> None:
+        """Puts `message` of `sender` at the end: `append((sender, message))` without the tuple."""
+        while self._count == self._size:
+            self._grow()
+        at = 2 * ((self._head + self._count) & (self._size - 1))
+        self._ring[at] = sender
+        self._ring[at + 1] = message
         self._count += 1
 
     def appendleft(self, entry: Any) -> None:
         """Puts `entry` at the head."""
-        if self._count == self._size:
-            self._resize(2 * self._size)
+        if type(entry) is tuple:
+            sender, message = entry
+        else:
+            sender, message = None, entry
+        while self._count == self._size:
+            self._grow()
         self._head = (self._head - 1) & (self._size - 1)
-        self._store(self._head, entry)
+        at = 2 * self._head
+        self._ring[at] = sender
+        self._ring[at + 1] = message
         self._count += 1
 
     def popleft(self) -> Any:
         """Takes the entry at the head. Raises `IndexError` if there is none."""
-        if self._count == 0:
-            raise IndexError("pop from an empty lane")
         message = self.take()
         sender, self.sender = self.sender, None
         return message if sender is None else (sender, message)
 
     def take(self) -> Any:
-        """As `popleft` from a lane that is not empty, but gives the message alone and leaves its `sender` here."""
+        """As `popleft`, but gives the message alone and leaves its `sender` here."""
+        if self._count == 0:
+            raise IndexError("pop from an empty lane")
         ring, at = self._ring, 2 * self._head
-        self.sender, message = ring[at], ring[at + 1]
+        sender, message = ring[at], ring[at + 1]
         ring[at] = ring[at + 1] = None
         self._head = (self._head + 1) & (self._size - 1)
         self._count -= 1
         if self._count == 0 and self._size > _KEPT:
             self.clear()
+        self.sender = sender
         return message
 
     def extend_from(self, sender: Any, messages: list[Any]) -> None:
         """Puts `messages` of one sender at the end, in order."""
         for message in messages:
-            if self._count == self._size:
-                self._resize(2 * self._size)
-            at = 2 * ((self._head + self._count) & (self._size - 1))
-            self._ring[at] = sender
-            self._ring[at + 1] = message
-            self._count += 1
+            self.put(sender, message)
 
     def extend(self, entries: Iterable[Any]) -> None:
         """Puts `entries` at the end, in order."""
@@ -97,36 +121,43 @@ class Lane:
 
     def clear(self) -> None:
         """Drops all entries, and the room for them."""
-        self._count = self._head = 0
-        self._size = _FIRST
-        self._ring = [None] * (2 * _FIRST)
+        ring = self._ring
+        self._ring = _NO_ROOM
+        self._size = self._head = self._count = 0
+        del ring  # only now: what goes with it may have finalizers
 
     def take_all(self) -> Lane:
         """Takes all entries out, as a lane of their own."""
-        taken = Lane()
+        taken = Lane()  # from here on nothing of a user's can run
         taken._ring, taken._size, taken._head, taken._count = self._ring, self._size, self._head, self._count
-        self.clear()
+        self._ring = _NO_ROOM
+        self._size = self._head = self._count = 0
         return taken
 
-    def _store(self, place: int, entry: Any) -> None:
-        at = 2 * place
-        if type(entry) is tuple:
-            self._ring[at], self._ring[at + 1] = entry
-        else:
-            self._ring[at + 1] = entry
-
-    def _resize(self, size: int) -> None:
-        ring, start = self._ring, 2 * self._head
-        self._ring = ring[start:] + ring[:start] + [None] * (2 * (size - self._size))
+    def _grow(self) -> None:
+        """Makes room for twice as many entries, unless there is room again once the memory for it is there."""
+        size = 2 * self._size or _FIRST
+        fresh: list[Any] = [None] * (2 * size)
+        if self._count < self._size or self._size >= size:
+            return
+        ring, start, end = self._ring, 2 * self._head, 2 * self._size
+        for at in range(start, end):
+            fresh[at - start] = ring[at]
+        for at in range(start):
+            fresh[end - start + at] = ring[at]
+        self._ring = fresh
         self._head = 0
         self._size = size
 
     def _entries(self) -> list[Any]:
-        ring, found = self._ring, []
-        for number in range(self._count):
+        entries: list[Any] = []
+        number = 0
+        while number < self._count:  # which may change, as the tuples are made
             at = 2 * ((self._head + number) & (self._size - 1))
-            found.append(ring[at + 1] if ring[at] is None else (ring[at], ring[at + 1]))
-        return found
+            sender, message = self._ring[at], self._ring[at + 1]
+            entries.append(message if sender is None else (sender, message))
+            number += 1
+        return entries
 
 
 def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
@@ -150,8 +181,9 @@ def take_all(lane: Any) -> Any:
     """Takes all entries out of `lane`, as a lane of their own."""
     if COMPILED:
         return lane.take_all()
-    taken = lane.copy()
-    lane.clear()
+    taken: deque[Any] = deque()
+    while lane:
+        taken.append(lane.popleft())
     return taken
 
 

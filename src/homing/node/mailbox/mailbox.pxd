@@ -18,8 +18,12 @@ cdef class Mailbox:
     cdef public bint guarded
     cdef public bint paused
     cdef public bint scheduled
+    cdef public bint closed
 
+    @cython.locals(lane=Lane)
     cpdef Lane main_lane(self)
+
+    cpdef settle(self, lane)
 
     @cython.locals(lane=Lane)
     cpdef bint put(self, object entry, int priority, Py_ssize_t limit=*) except -1

@@ -32,6 +32,7 @@ class Mailbox:
     guarded: the sender must take the long way: the main lane is not there yet, or has a limit, or the receiver
         tells names and aliases apart.
     paused: the owner takes nothing from the main lane now (a pool whose workers are all full).
+    closed: the owner has ended for good: what is put now is dropped.
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
     drain_callbacks: a heap of (minus the low-water mark, number, callback), each called once when the main lane has
@@ -40,6 +41,7 @@ class Mailbox:
     """
 
     __slots__ = (
+        "closed",
         "drain_callbacks",
         "dropped_log",
         "dropped_newest",
@@ -68,6 +70,7 @@ class Mailbox:
         self.scheduled = True
         self.drain_callbacks: list[tuple[int, int, Callable[[], None]]] | None = None
         self.end_callbacks: list[Callable[[], None]] | None = None
+        self.closed = False
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -75,19 +78,54 @@ class Mailbox:
         are waiting there."""
         lane: deque[Entry] | None
         if priority == 0:
-            lane = self.main or self.main_lane()
+            lane = self.main
+            if lane is None:
+                lane = self.main_lane()
         elif priority == 1:
             lane = self.system
             if lane is None:
-                lane = self.system = make_lane()
+                lane = self._attached("system")
         else:
             lane = self.urgent
             if lane is None:
-                lane = self.urgent = make_lane()
+                lane = self._attached("urgent")
         if 0 < limit <= len(lane):
             return False
         lane.append(entry)
+        if lane is not self.main:
+            self.settle(lane)
         return True
+
+    def _attached(self, name: str) -> deque[Entry]:
+        """Returns the lane of that name, made if there is none yet. The lane of a mailbox that is closed is not kept.
+
+        To make a lane may run finalizers, and so may putting an entry into it: these may put something there too, and
+        end the owner.
+        """
+        fresh = make_lane()
+        lane: deque[Entry] | None = getattr(self, name)
+        if lane is None:
+            lane = fresh
+            if not self.closed:
+                setattr(self, name, lane)
+        return lane
+
+    def put_first(self, name: str, entries: list[Entry]) -> None:
+        """Puts `entries` at the head of the lane of that name, in order."""
+        lane = self.main_lane() if name == "main" else self._attached(name)
+        lane.extendleft(reversed(entries))
+        if lane is not getattr(self, name):
+            self.drop(lane)
+
+    def settle(self, lane: deque[Entry]) -> None:
+        """To be called when something was put into `lane`, unless that is the main lane: drops it, as `discard` would
+        have done, if the owner has ended meanwhile."""
+        if lane is not self.main and lane is not self.system and lane is not self.urgent:
+            self.drop(lane)
+
+    def drop(self, lane: deque[Entry]) -> None:
+        """Drops all that waits in a lane."""
+        lane.clear()
 
     def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
         """Takes the first entry of which `may_go` is true out of the lane of a `MessagePriority`. None: there is
@@ -103,20 +141,23 @@ class Mailbox:
                 kept.append(entry)
         if lane is not None:
             lane.extendleft(reversed(kept))
+            self.settle(lane)
         return found
 
     def main_lane(self) -> deque[Entry]:
         """The main lane, made if there is none yet."""
-        if self.main is None:
-            self.main = make_lane()
-            self.guarded = self.split or self.limit > 0
-        return self.main
+        lane = self.main
+        if lane is None:
+            lane = self._attached("main")
+            if not self.closed:
+                self.guarded = self.split or self.limit > 0
+        return lane
 
     def put_log(self, entry: Entry) -> None:
         """Puts a log entry into the log lane, or drops and counts it."""
         lane = self.logs
         if lane is None:
-            lane = self.logs = make_lane()
+            lane = self._attached("logs")
         if len(lane) >= LOG_LANE_LIMIT:
             self.dropped_log += 1
         else:
@@ -134,15 +175,18 @@ class Mailbox:
 
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once when the owner has ended."""
+        fresh: list[Callable[[], None]] = []
         if self.end_callbacks is None:
-            self.end_callbacks = []
+            self.end_callbacks = fresh
         self.end_callbacks.append(callback)
 
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
+        waits = (-low, next(_number), callback)
+        fresh: list[tuple[int, int, Callable[[], None]]] = []  # made first: to make one may run a finalizer
         if self.drain_callbacks is None:
-            self.drain_callbacks = []
-        heappush(self.drain_callbacks, (-low, next(_number), callback))
+            self.drain_callbacks = fresh
+        heappush(self.drain_callbacks, waits)
 
     def run_drain_callbacks(self) -> None:
         """Runs the callbacks whose mark is reached; the others cost nothing, however many they are. Raises what the
@@ -154,7 +198,7 @@ class Mailbox:
         due = []
         while callbacks and waiting <= -callbacks[0][0]:
             due.append(heappop(callbacks)[2])
-        if not callbacks:
+        if not callbacks and self.drain_callbacks is callbacks:
             self.drain_callbacks = None
         failure: BaseException | None = None
         for callback in due:
@@ -168,12 +212,13 @@ class Mailbox:
 
     def take_lanes(self) -> list[deque[Entry]]:
         """Takes all that waits, also from a turn that is going on."""
-        taken = []
-        for lane in (self.urgent, self.system, self.main, self.logs):
-            if lane:
-                taken.append(take_all(lane))
-        self.urgent = self.system = self.main = self.logs = None
         self.guarded = True
+        taken = []
+        for name in ("urgent", "system", "main", "logs"):
+            lane = getattr(self, name)
+            if lane is not None:
+                setattr(self, name, None)  # first: what is put there from now on is another's to drop
+                taken.append(take_all(lane))
         return taken
 
     def mailbox_info(self) -> MailboxInfo:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, MailboxFull, MessageFallback, MessagePriority, Target
 from ...gen.foreign import is_a
-from .envelope import Request, SplitMessage, is_message
+from .envelope import Request, SplitMessage, is_message, is_taken_back
 from .preserved import BROUGHT
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def _gives_way(target: Activity, priority: int) -> bool:
     oldest = target.take_oldest(priority, may_go)
     if oldest is None:
         return False
-    if isinstance(oldest, Request):
+    if is_taken_back(oldest):
+        pass  # nobody's loss
+    elif isinstance(oldest, Request):
         target.core.calls.fail(oldest.ref, MailboxFull(target.id, target.limit))
         target.dropped_oldest += 1
     elif not _oldest_fell_back(target, oldest):
@@ -72,13 +74,14 @@ def _gives_way(target: Activity, priority: int) -> bool:
 
 def may_go(entry: Entry) -> bool:
     """True of what may be dropped to make room: what somebody has sent, not the runtime."""
-    return is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT))
+    return is_taken_back(entry) or (is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT)))
 
 
 def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
     if type(entry) is tuple:
         return _fell_back(target, target.id, *entry)
-    return isinstance(entry, SplitMessage) and _fell_back(target, entry.to, entry.sender, entry.message)
+    to = getattr(entry, "to", None) or target.id
+    return isinstance(entry, SplitMessage) and _fell_back(target, to, entry.sender, entry.message)
 
 
 def _fell_back(target: Activity, to: Target, sender: PID | Alias, message: Any) -> bool:

@@ -22,7 +22,6 @@ from ...gen import (
 from ...gen.foreign import class_name, is_a, safe_repr
 from ...gen.messages import BROUGHT_BY_LINKS, has_short_repr
 from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
-from .lane import make_lane
 
 if TYPE_CHECKING:
     from ..processes.process import Process
@@ -91,9 +90,7 @@ class PreservedMailbox:
         """Puts all of it at the heads of the lanes of `successor`, before what has come there since."""
         for name, entries in zip(("urgent", "system", "main", "logs"), self._lanes, strict=True):
             if entries:
-                if getattr(successor, name) is None:
-                    setattr(successor, name, successor.main_lane() if name == "main" else make_lane())
-                getattr(successor, name).extendleft(reversed(entries))
+                successor.put_first(name, entries)
                 for entry in entries:
                     _move(entry, successor)
                 entries.clear()

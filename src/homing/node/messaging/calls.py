@@ -13,6 +13,7 @@ from ...gen import (
     ProcessTerminated,
     Ref,
     Target,
+    TerminateKill,
 )
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
@@ -94,7 +95,7 @@ class Calls:
     def _callee(self, caller: Process | None, to: Target) -> Activity:
         """The activity behind `to`, which must not be the caller itself."""
         callee = self._registry.find(to)
-        if callee is caller:
+        if callee is caller or (caller is None and callee is self._scheduler.current):  # by `node.call`
             raise CallToSelf(callee.id)
         return callee
 
@@ -132,14 +133,25 @@ class Calls:
         """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
         self._scheduler.require_thread()
         callee = self._callee(process, to)
-        self._core.delivery.request(sender, callee, to, ref, request, priority)
-        self.moved(ref, callee)
+        self.moved(ref, callee)  # first, so that it fails if the callee ends meanwhile
+        try:
+            self._core.delivery.request(sender, callee, to, ref, request, priority)
+        except BaseException:
+            self.moved(ref, process)
+            raise
 
     def moved(self, ref: Ref, callee: Activity) -> None:
         """The request was forwarded: from now on it fails if `callee` ends."""
         waiter = self._open.get(ref)
         if waiter is not None:
             waiter.move(callee)
+
+    def lost(self, ref: Ref, callee: Activity) -> None:
+        """Fails a call whose request came to `callee` when that had ended."""
+        waiter = self._open.pop(ref, None)
+        if waiter is not None:
+            reason = getattr(callee, "reason", None)
+            waiter.finish(None, _gone(callee)(waiter.target, TerminateKill() if reason is None else reason))
 
     def callee_gone(self, callee: Activity, reason: Exception, spared: Iterable[Ref] | None = None) -> Iterator[object]:
         """Fails every open call to `callee`, at once, step by step, the oldest first; but those `spared` go to a
@@ -152,9 +164,14 @@ class Calls:
         return self._fail_all(callee, waiters, reason) if waiters else iter(())
 
     def _fail_all(self, callee: Activity, waiters: dict[Waiter, None], reason: Exception) -> Iterator[object]:
-        gone = MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated
-        for waiter in waiters:
+        gone = _gone(callee)
+        for waiter in tuple(waiters):
             # else it was forwarded, or has timed out, while the others were told
             if waiter.callee is callee and self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))
                 yield WAKES
+
+
+def _gone(callee: Activity) -> type[MetaTerminated | ProcessTerminated]:
+    """The error of a call to `callee`, which has ended."""
+    return MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated

@@ -14,7 +14,7 @@ from ...gen import (
     Ref,
     Target,
 )
-from ..mailbox.envelope import Request, SplitMessage
+from ..mailbox.envelope import Request, SplitMessage, Tick
 from ..mailbox.overflow import message_overflows, request_overflows
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ class Delivery:
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
         if not target.put(entry, checked(priority), target.limit):
             message_overflows(target, to, sender, message, entry, priority)
+        elif not target.scheduled:
+            self._scheduler.schedule(target)
+
+    def tick(self, to: Target, tick: Tick) -> None:
+        """As `send`, of a message by a timer, which stays one object wherever it waits."""
+        target = self._registry.find(to)
+        tick.to = split_address(target, to)
+        if not target.put(tick, _NORMAL, target.limit):
+            message_overflows(target, to, tick.sender, tick.message, tick, _NORMAL)
         elif not target.scheduled:
             self._scheduler.schedule(target)
 

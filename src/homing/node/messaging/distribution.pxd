@@ -11,7 +11,7 @@ cpdef bint has_room(Process receiver) except -1
 
 cpdef bint hand(Process receiver, object entry) except -1
 
-@cython.locals(scheduler=Scheduler)
+@cython.locals(scheduler=Scheduler, lane=Lane)
 cdef _put(Process receiver, object entry)
 
 @cython.locals(number=Py_ssize_t)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...gen import PID, Alias, ProcessState
-from ..mailbox.envelope import Exit, Publication, Request, SplitMessage
+from ..mailbox.envelope import Exit, Publication, Request, SplitMessage, Tick
 from ..mailbox.mailbox import Entry
 from ..processes.process import Process
 
@@ -34,7 +34,10 @@ def hand(receiver: Process | None, entry: Entry) -> bool:
 def _put(receiver: Process, entry: Entry) -> None:
     """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
     successor."""
-    receiver.main_lane().append(entry)
+    lane = receiver.main_lane()
+    lane.append(entry)
+    if lane is not receiver.main:
+        receiver.settle(lane)
     if not receiver.scheduled:
         scheduler = receiver.scheduler
         scheduler.schedule(receiver)
@@ -83,6 +86,8 @@ def without_address(entry: Entry, receiver: Process) -> Entry:
     if isinstance(entry, Request):
         entry.to = None
         receiver.core.calls.moved(entry.ref, receiver)
+    elif isinstance(entry, Tick):
+        entry.to = None  # it stays one object: its timer looks whether it waits
     elif isinstance(entry, SplitMessage):
         return (entry.sender, entry.message)
     return entry
@@ -96,11 +101,11 @@ def distribute(main: deque[Entry], receivers: list[Process], last: int, most: in
         number = least_loaded(receivers, last) if by_load else next_with_room(receivers, last)
         if number < 0:
             break
+        receiver = receivers[number]
         entry = main.popleft()
         if type(entry) is not tuple and isinstance(entry, Exit):
             main.appendleft(entry)
             break
-        receiver = receivers[number]
         _put(receiver, entry if type(entry) is tuple else without_address(entry, receiver))
         count += 1
         last = number
@@ -167,10 +172,15 @@ def _content(entry: Entry, receiver: Process) -> tuple[PID | Alias, Any]:
     return receiver.parent, entry
 
 
-def idle(process: Process, again: Callable[[], None]) -> bool:
-    """True if nothing waits in the main lane of `process`, nothing is in hand, and behind it, where it forwards, it is
-    the same. If False, `again` is called once when that may have changed."""
-    if process.main or process.state is not _SLEEP:
-        process.when_drained(0, again)
-        return False
-    return process.hooks.idle(again)
+def idle(processes: list[Process], again: Callable[[], None]) -> bool:
+    """True if nothing waits in the main lanes of `processes`, nothing is in hand, and behind them, if they forward, it
+    is the same. If False, `again` is called once when that may have changed. Takes them out of the list. Without
+    recursion: pools may stand behind pools however deep."""
+    while processes:
+        process = processes.pop()
+        if process.main or process.state is not _SLEEP:
+            process.when_drained(0, again)
+            return False
+        if not process.hooks.idle(again, processes):
+            return False
+    return True

@@ -65,8 +65,9 @@ class Events:
             raise EventTaken(event, taken.owner.id)
         token = self._core.registry.make_ref()
         self._records[event] = _Record(owner, token, options)
-        if owner.events is None:
-            owner.events = set()
+        events = owner.events or set()
+        if owner.events is None:  # as it is now: to make a set may run a finalizer
+            owner.events = events
         owner.events.add(event)
         return token
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LONGEST = 65535
 """Bytes of the longest datagram: while fewer are left, so many fewer are read at a time."""
 
+_PATIENCE = 1.0
+"""Seconds without a receiver after which the log says so: a restart takes much less."""
+
 
 class Inlet:
     """One source's way into one receiver's mailbox.
@@ -171,7 +174,9 @@ class Inlet:
         excess = max(len(target.main) + count - high, self._excess_of_bytes(octets))
         if excess <= 0:
             return 0, 0
-        went = drop_oldest(target.main, self._sender, excess, high)
+        lane = target.main
+        went = drop_oldest(lane, self._sender, excess, high)
+        target.settle(lane)
         self._forget_oldest(went)
         if went and target.paused:
             target.resume()  # a pool may have waited to find room for the very first of them
@@ -191,13 +196,16 @@ class Inlet:
             return 0
         sender = self._sender
         address = split_address(target, self._to)
+        entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
         lane = target.main_lane()
-        if address is not None:
-            lane.extend([SplitMessage(address, sender, message) for message in messages])
+        if entries is not None:
+            lane.extend(entries)
         elif COMPILED:
             lane.extend_from(sender, messages)  # type: ignore[attr-defined]
         else:
             lane.extend(zip(repeat(sender), messages))
+        if lane is not target.main:
+            target.settle(lane)
         target.fed = True
         if longest > target.longest:
             target.longest = longest
@@ -274,6 +282,26 @@ class Inlet:
             target.when_drained(low, resume)
         if isinstance(self._to, str):
             self._core.registry.when_registered(self._to, resume)
+        if self._may_go_on(target, low):
+            self._core.loop.call_soon(resume)
+        if what == "receiver":
+            self._core.loop.call_later(_PATIENCE, self._warn_of_absence, resume)
+
+    def _may_go_on(self, target: Activity | None, low: int) -> bool:
+        """True if what it waits for has come before anybody knew that it waits: what was allocated meanwhile may have
+        run a finalizer that has ended the receiver, or registered another."""
+        if self._owner.routes.get(self._to) is not target:
+            return True
+        return target is not None and (len(target.main) if target.main else 0) <= low
+
+    def _warn_of_absence(self, resume: Callable[[], None]) -> None:
+        """Logs that nobody is there, if that has not changed since the wait began."""
+        if self._resume is not resume:
+            return
+        what = "nobody has the name" if isinstance(self._to, str) else "there is no longer a process or alias"
+        text = "%s reads nothing: %s %s, to which it delivers; what comes waits where it came in"
+        now, owner = self._core.loop.time(), self._owner
+        self._core.limited_log.warning(now, f"absent {self._to}", text, owner.title, what, self._to)
 
     def _stop_waiting(self) -> None:
         if isinstance(self._to, str):

@@ -109,15 +109,17 @@ class Links:
     def link(self, consumer: Process, subject: Subject) -> None:
         """Links `consumer` to `subject`, which must exist. Raises `AlreadyLinked`."""
         key = self.key(subject)
-        if consumer.links is None:
-            consumer.links = set()
+        links = consumer.links or set()
+        if consumer.links is None:  # as it is now: to make a set may run a finalizer
+            consumer.links = links
         self._add(self._links, consumer, consumer.links, key, subject, "linked to")
 
     def monitor(self, consumer: Process, subject: Subject) -> None:
         """Lets `consumer` monitor `subject`, which must exist. Raises `AlreadyLinked`."""
         key = self.key(subject)
+        monitors = consumer.monitors or set()
         if consumer.monitors is None:
-            consumer.monitors = set()
+            consumer.monitors = monitors
         self._add(self._monitors, consumer, consumer.monitors, key, subject, "monitoring")
 
     def unlink(self, consumer: Process, subject: Subject) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 if not COMPILED:
     globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
 
+_COMPILED = COMPILED
+
 
 def send(behavior: Any, to: Target, message: Any) -> None:
     """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
@@ -37,10 +39,16 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         if process.fed:
             hold_back_from(process, to)
     else:
-        target.main.append((process.sender, message))
+        lane = target.main
+        if _COMPILED:
+            lane.put(process.sender, message)
+        else:
+            lane.append((process.sender, message))
+        if lane is not target.main:
+            target.settle(lane)  # it has ended while this was put into its mailbox
         if process.fed:
             target.fed = True
-            if len(target.main) >= HIGH_WATER:
+            if len(lane) >= HIGH_WATER:
                 hold_back(process, target)
         if not target.scheduled:
             scheduler.schedule(target)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from math import floor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...gen import CancelTimer, MetaTerminated, ProcessState, ProcessTerminated, Target
 from ...gen.options import check_seconds
+from ..mailbox.envelope import Tick
 from ..processes.thread_bridge import run_on_loop
 
 if TYPE_CHECKING:
@@ -28,9 +30,13 @@ class Cancellable(Protocol):
 
 
 class Timer:
-    """One `send_after` or `send_every`. Ends with the activity that set it."""
+    """One `send_after` or `send_every`. Ends with the activity that set it.
 
-    __slots__ = ("_core", "_handle", "_message", "_owner", "_period", "_start", "_ticks", "_to")
+    At most one tick of it waits. It holds that weakly: whatever becomes of a tick, dropped with a mailbox or handled,
+    the timer goes on.
+    """
+
+    __slots__ = ("_core", "_handle", "_message", "_owner", "_period", "_start", "_tick", "_ticks", "_to")
 
     def __init__(self, core: Core, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> None:
         self._core = core
@@ -40,19 +46,32 @@ class Timer:
         self._period = seconds if periodic else 0.0
         self._start = core.loop.time()
         self._ticks = 1
+        self._tick: weakref.ref[Tick] | None = None
         self._handle: asyncio.TimerHandle | None = core.loop.call_at(self._start + seconds, self._fire)
         owner.own(self)
 
-    def cancel(self) -> bool:
-        """Stops the timer, on whatever thread it is called. True if it was still to fire."""
-        return run_on_loop(self._core, self._cancel)
+    def take_back(self) -> bool:
+        """Stops the timer, on whatever thread it is called, and takes back what waits of it. True if it was still to
+        fire, or its message to be handled."""
+        return run_on_loop(self._core, self._take_back)
 
-    def _cancel(self) -> bool:
+    def _take_back(self) -> bool:
+        waiting = self._waiting()
+        taken = waiting is not None and waiting.take_back()
+        return self.cancel() or taken
+
+    def cancel(self) -> bool:
+        """Stops the timer. What it has sent before is still handled. False if it has stopped already."""
         if self._handle is None:
             return False
         self._handle.cancel()
         self._forget()
         return True
+
+    def _waiting(self) -> Tick | None:
+        """Its tick that nobody has handled yet, in whatever mailbox."""
+        tick = None if self._tick is None else self._tick()
+        return tick if tick is not None and tick.waits else None
 
     def _forget(self) -> None:
         self._handle = None
@@ -69,8 +88,13 @@ class Timer:
             self._handle = self._core.loop.call_at(self._start + self._ticks * self._period, self._fire)
         else:
             self._forget()
+        if self._waiting() is not None:
+            self._core.timer_skips += 1
+            return
+        tick = Tick(self._owner.sender, self._message)
+        self._tick = weakref.ref(tick)
         try:
-            self._core.delivery.send(self._owner.sender, self._to, self._message)
+            self._core.delivery.tick(self._to, tick)
             self._owner.messages_out += 1
         except Exception as error:
             self._core.timer_failures += 1
@@ -93,4 +117,4 @@ class Timers:
         missing = self._core.registry.missing(to)
         if isinstance(missing, ValueError):
             raise missing
-        return Timer(self._core, owner, to, message, seconds, periodic).cancel
+        return Timer(self._core, owner, to, message, seconds, periodic).take_back

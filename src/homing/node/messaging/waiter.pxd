@@ -11,10 +11,12 @@ cdef class Waiter(InlineRequest):
     cdef public object error
     cdef object _entry
     cdef object _future
+    cdef object _timer
     cdef int _priority
     cdef bint _limited
 
     cpdef start(self)
+    cdef _wait_at(self, Activity callee)
     cpdef finish(self, answer, error)
     cpdef stop(self)
     cpdef take(self)

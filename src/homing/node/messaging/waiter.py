@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ...gen import CallTimeout, ProcessState, Ref, Target
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 _RUNNING, _WAIT = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE
 
+_LATE_SECONDS = 0.05
+"""A call's timer that fires so much too late: the program was stopped (SIGSTOP, a suspended machine), or something has
+held the loop. Ordinary callbacks end sooner."""
+
+_GRACE_SECONDS = 0.05
+"""The call then waits so much longer: the answer may be in a socket or a mailbox, which nobody has looked at."""
+
 
 class Waiter(InlineRequest):
     """The answer may come before the caller has to wait for it: then it is `done` at once, and there is no future.
@@ -31,6 +39,7 @@ class Waiter(InlineRequest):
         "_future",
         "_limited",
         "_priority",
+        "_timer",
         "answer",
         "caller",
         "error",
@@ -59,15 +68,12 @@ class Waiter(InlineRequest):
         self._priority = priority
         self._limited = limited
         self._future: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle
 
     def start(self) -> None:
         """The caller waits from here on."""
-        callee, caller = self.callee, self.caller
-        if callee.pending is None:
-            callee.pending = {}
-        callee.pending[self] = None
-        if callee.held_by is not None:
-            let_go(callee)
+        caller = self.caller
+        self._wait_at(self.callee)
         if caller is not None:
             caller.open_calls += 1
             if caller.state is _RUNNING:
@@ -83,7 +89,9 @@ class Waiter(InlineRequest):
             self.caller.messages_out += 1
 
     def finish(self, answer: Any, error: Exception | None) -> None:
-        """Takes the answer or the error, once, and wakes the caller if it waits."""
+        """Takes the answer or the error, the first that comes, and wakes the caller if it waits."""
+        if self.done:
+            return
         self.done = True
         self.answer = answer
         self.error = error
@@ -105,8 +113,14 @@ class Waiter(InlineRequest):
         if self.callee.pending is not None:
             self.callee.pending.pop(self, None)
         self.callee = callee
+        self._wait_at(callee)
+
+    def _wait_at(self, callee: Activity) -> None:
+        """From now on it fails if `callee` ends."""
         if callee.pending is None:
-            callee.pending = {}
+            fresh: dict[Waiter, None] = {}
+            if callee.pending is None:  # still: to make a dict may run a finalizer, which calls too
+                callee.pending = fresh
         callee.pending[self] = None
         if callee.held_by is not None:
             let_go(callee)
@@ -118,14 +132,20 @@ class Waiter(InlineRequest):
         return self.answer
 
     async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        """Waits until it is done, for `seconds` at most."""
-        self._future = loop.create_future()
-        timer = loop.call_later(seconds, self._expire, seconds)
+        """Waits until it is done, for `seconds` at most; a moment longer if the program could not run meanwhile."""
+        future = loop.create_future()
+        self._timer = loop.call_later(seconds, self._expire, loop, loop.time() + seconds, seconds)
         try:
-            await self._future
+            if not self.done:  # by now: what the two lines above allocate may run a finalizer that ends the callee
+                self._future = future
+                await future
         finally:
-            timer.cancel()
+            self._timer.cancel()
 
-    def _expire(self, seconds: float) -> None:
-        if not self.done:
+    def _expire(self, loop: asyncio.AbstractEventLoop, due: float, seconds: float) -> None:
+        if self.done:
+            return
+        if loop.time() - due > _LATE_SECONDS:
+            self._timer = loop.call_later(_GRACE_SECONDS, self._expire, loop, math.inf, seconds)
+        else:
             self.finish(None, CallTimeout(self.target, seconds))

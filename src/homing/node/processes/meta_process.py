@@ -22,6 +22,7 @@ from ...gen import (
     MetaBehavior,
     MetaInfo,
     MetaOptions,
+    NodeTerminated,
     NotAllowed,
     ProcessState,
     Ref,
@@ -34,11 +35,11 @@ from ...gen import (
 )
 from ...gen.foreign import class_name, forget_frames, safe_repr
 from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
-from ..logs import META_LOGGER, ContextAdapter, context
+from ..logs import META_LOGGER, ContextAdapter, RateLimited, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
 from ..scheduling.activity import Activity
-from ..scheduling.stepping import stepped
+from ..scheduling.stepping import in_own_task, stepped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class MetaRunner(Activity):
     transfers: how often an owner has given it to another process.
     """
 
-    __slots__ = ("_expiry", "_log", "_source", "adoptions", "hooks", "owner", "transfers")
+    __slots__ = ("_expiry", "_limited_log", "_log", "_source", "adoptions", "hooks", "owner", "transfers")
 
     id: Alias
     behavior: MetaBehavior
@@ -81,6 +82,7 @@ class MetaRunner(Activity):
         self._expiry: asyncio.TimerHandle | None = None
         self.adoptions = self.transfers = 0
         self._log: ContextAdapter | None = None
+        self._limited_log: RateLimited | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
         """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
@@ -108,6 +110,17 @@ class MetaRunner(Activity):
             extra = context(self.core.name, self.owner.id, type(self.behavior).__name__, alias=self.id)
             self._log = ContextAdapter(META_LOGGER, extra)
         return self._log
+
+    def warn(self, kind: str, text: str, *args: object) -> None:
+        try:
+            self.on_loop(self._warn, kind, text, args)
+        except NodeTerminated:
+            pass  # the loop is closed, and nobody waits to be warned
+
+    def _warn(self, kind: str, text: str, args: tuple[object, ...]) -> None:
+        limited = self._limited_log or RateLimited(self.log, self.core.bounded_log)
+        self._limited_log = limited
+        limited.warning(self.core.loop.time(), kind, text, *args)
 
     def send(self, to: Target, message: Any) -> None:
         self.send_with_priority(to, message, _NORMAL)
@@ -138,7 +151,9 @@ class MetaRunner(Activity):
         return self.core.calls.waits(ref)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
-        return await self.core.spawn_meta(self.owner, behavior, options)
+        start = self.core.spawn_meta(self.owner, behavior, options)
+        # one that is a part of this one's own start may have such a part itself, and so on
+        return await (in_own_task(self.core.loop, start) if self.state is ProcessState.INIT else start)
 
     def bound(self, limit: int) -> None:
         """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
@@ -253,12 +268,13 @@ class MetaRunner(Activity):
             return
         if giver.metas is not None:
             giver.metas.pop(self.id, None)
+        metas = owner.metas or {}
         if owner.metas is None:
-            owner.metas = {}
+            owner.metas = metas
         owner.metas[self.id] = self
         self.owner = owner
         self.transfers += 1
-        self._log = None
+        self._log = self._limited_log = None
         self.hooks.transferred()
 
     # --- without an owner ---------------------------------------------------------------------------------
@@ -288,7 +304,8 @@ class MetaRunner(Activity):
             source.cancel()
         seconds = self.hooks.linger
         self._expiry = self.core.loop.call_later(seconds, self._expire, reason)
-        self.log.info("%s %s outlives its owner: it waits %g s for a successor", self._kind, self.id, seconds)
+        text = "%s %s outlives its owner: it waits %g s for a successor"
+        self.core.note(self.log, text, self._kind, self.id, seconds)
         self.hooks.orphaned()
 
     def _expire(self, reason: Exception) -> None:
@@ -310,7 +327,7 @@ class MetaRunner(Activity):
         self.options = options
         self.limit = options.mailbox_size
         self.guarded = self.main is None or self.limit > 0
-        self._log = None
+        self._log = self._limited_log = None
 
     def terminate_failed(self, error: BaseException) -> None:
         self.core.log_failure(self.log, "terminate of %s failed: %s", self.title, safe_repr(error), fault=error)

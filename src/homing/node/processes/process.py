@@ -151,8 +151,9 @@ class Process(Activity):
         self.require_alive()
         alias = self.core.registry.make_alias()
         self.core.registry.routes[alias] = self
+        aliases = self.aliases or set()
         if self.aliases is None:
-            self.aliases = set()
+            self.aliases = aliases
         self.aliases.add(alias)
         return alias
 
@@ -246,7 +247,7 @@ class Process(Activity):
     def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
         why = safe_repr(reason)
         if fault is None:
-            self.core.log_end(self.log_adapter, "%s ended: %s", self.title, why)
+            self.core.note(self.log_adapter, "%s ended: %s", self.title, why)
         else:
             self.core.crashed(self.log_adapter, "%s crashed%s: %s", self.title, describe(hand), why, fault=fault)
 
@@ -266,7 +267,7 @@ class Process(Activity):
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
         routes = self.core.registry.routes
         if routes.pop(self.id, None) is not None:
-            for alias in self.aliases or ():
+            for alias in tuple(self.aliases or ()):
                 routes.pop(alias, None)
             if self.name is not None:
                 routes.pop(self.name, None)
@@ -311,7 +312,7 @@ class Process(Activity):
         for told in (of_pid, of_name):
             if told is not None:
                 yield from steps(iter, told)
-        for alias in self.aliases or ():
+        for alias in tuple(self.aliases or ()):
             yield from steps(links.subject_gone, alias, self.id, reason)
             yield None
         yield from steps(self.release)
@@ -342,8 +343,9 @@ class Process(Activity):
         if mailbox is not None:
             mailbox.collect()
             if keeper is not None:
+                kept = keeper.preserved_mailboxes or {}
                 if keeper.preserved_mailboxes is None:
-                    keeper.preserved_mailboxes = {}
+                    keeper.preserved_mailboxes = kept
                 keeper.preserved_mailboxes[self.id] = mailbox
                 yield from self.core.calls.callee_gone(self, reason, mailbox.refs())
                 return

@@ -24,7 +24,7 @@ from ...gen import (
     as_reason,
 )
 from ..mailbox.envelope import is_coroutine
-from ..scheduling.stepping import stepped
+from ..scheduling.stepping import in_own_task, stepped
 from .meta_process import MetaRunner
 from .process import Process
 from .thread_bridge import on_node_thread
@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 _DEFAULT_PROCESS = ProcessOptions()
 _DEFAULT_META = MetaOptions()
 
+NESTED_STARTS = 8
+"""Starts within starts that share a task, as when a supervisor starts a supervisor. Each takes up to ten of Python's
+frames, of which there are 1000."""
 
-async def spawn(
+
+def spawn(
     core: Core,
     parent: Process | None,
     behavior: type[ProcessBehavior],
@@ -48,13 +52,38 @@ async def spawn(
     *,
     previous: PID | None = None,
     application: str | None = None,
-) -> PID:
-    """Starts a process and gives its PID once `init` has finished.
+) -> Coroutine[Any, Any, PID]:
+    """Starts a process and gives its PID once `init` has finished. However deep starts nest, the stack has room.
 
     previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
     application: the one of which it is a member; where there is a parent, it belongs to the parent's.
     Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
+    start = _spawn(core, parent, behavior, args, name, options, previous, application)
+    if parent is None or parent.state is not ProcessState.INIT or _nesting(core, parent) % NESTED_STARTS:
+        return start
+    return in_own_task(core.loop, start)
+
+
+def _nesting(core: Core, parent: Process | None) -> int:
+    """Of how many starts a start that `parent` waits for is a part."""
+    count = 0
+    while parent is not None and parent.state is ProcessState.INIT:
+        parent = core.processes.get(parent.parent)
+        count += 1
+    return count
+
+
+async def _spawn(
+    core: Core,
+    parent: Process | None,
+    behavior: type[ProcessBehavior],
+    args: tuple[Any, ...],
+    name: str | None,
+    options: ProcessOptions | None,
+    previous: PID | None,
+    application: str | None,
+) -> PID:
     if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
         raise BadOption("behavior", behavior, "give a class derived from act.Actor (its arguments follow)")
     if options is None:
@@ -197,8 +226,9 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
 
 
 def _register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
-    if owner.metas is None:
-        owner.metas = {}
+    metas = owner.metas or {}
+    if owner.metas is None:  # as it is now: to make a dictionary may run a finalizer
+        owner.metas = metas
     owner.metas[meta.id] = meta
     core.metas[meta.id] = meta
     core.registry.routes[meta.id] = meta

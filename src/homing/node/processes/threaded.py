@@ -89,7 +89,9 @@ class ThreadedProcess(Process):
         self.state = _RUNNING
         first = self.hand = lane.popleft()  # also until the thread has begun with it
         if lane is main and not self.limit:  # else more would wait than the limit allows
-            self.ahead.extend(lane.popleft() for _ in range(min(len(lane), MOST_AHEAD)))
+            for _ in range(min(len(lane), MOST_AHEAD)):
+                if lane:  # to take one may run a finalizer that ends this process
+                    self.ahead.append(lane.popleft())
         self._job = self._worker.submit(self._entries(first), self._handled)
         if self.drain_callbacks is not None:
             self.run_drain_callbacks()

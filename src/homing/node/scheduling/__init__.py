@@ -3,6 +3,6 @@
 activity        common base of processes and meta-processes: a mailbox, a state, and turns that drain the mailbox
 scheduler       gives runnable activities their turns
 callback_tasks  tasks for asynchronous callbacks, made before they are needed
-stepping        awaits a coroutine and runs code around each of its steps
+stepping        awaits a coroutine and runs code around each of its steps, or in a task of its own
 watchdog        reports a callback that holds the event loop for too long
 """

@@ -8,6 +8,7 @@ waits until the callback is done.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from time import perf_counter
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
-from ..mailbox.envelope import Exit, ExitSignal, is_coroutine, is_message
-from ..mailbox.lane import COMPILED
+from ..mailbox.envelope import Exit, ExitSignal, Inspection, Request, is_coroutine, is_message
+from ..mailbox.lane import COMPILED, take_all
 from ..mailbox.mailbox import Entry, Mailbox
 from .stepping import stepped
 
@@ -278,6 +279,8 @@ class Activity(Mailbox):
         self.state = _SLEEP
         if self.drain_callbacks is not None:
             self.run_drain_callbacks()
+            if self.state is not _SLEEP:
+                return  # a callback has ended it
         self.scheduled = False
         if self.urgent or self.system or (self.main and not self.paused) or self.logs:
             self.scheduler.schedule(self)
@@ -348,10 +351,32 @@ class Activity(Mailbox):
 
     def put_back(self, entries: list[Entry]) -> None:
         """Puts `entries` at the head of the main lane, in order."""
-        self.main_lane().extendleft(reversed(entries))
+        self.put_first("main", entries)
         self.paused = False
         if not self.scheduled:
             self.scheduler.schedule(self)
+
+    def when_drained(self, low: int, callback: Callable[[], None]) -> None:
+        super().when_drained(low, callback)
+        self._call_late()
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        super().when_ended(callback)
+        self._call_late()
+
+    def _call_late(self) -> None:
+        if self.closed:  # it was found alive; nobody else would call any more
+            self.core.loop.call_soon(self._run_late)
+
+    def _run_late(self) -> None:
+        for callback in self._take_callbacks():
+            self.core.attempt(callback)
+
+    def _take_callbacks(self) -> list[Callable[[], None]]:
+        """Takes out all callbacks that wait for it to drain or to end."""
+        drained, ended = self.drain_callbacks, self.end_callbacks
+        self.drain_callbacks = self.end_callbacks = None
+        return [callback for _, _, callback in sorted(drained or ())] + (ended or [])
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
         """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
@@ -378,30 +403,39 @@ class Activity(Mailbox):
 
     def own(self, timer: Cancellable) -> None:
         """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
-        if self.timers is None:
-            self.timers = set()
+        timers = self.timers or set()
+        if self.timers is None:  # as it is now: to make a set may run a finalizer, which has made one
+            self.timers = timers
         self.timers.add(timer)
+
+    def drop(self, lane: deque[Entry]) -> None:
+        taken = take_all(lane)
+        while taken:
+            self._drop(taken.popleft())
+
+    def _drop(self, entry: Entry) -> None:
+        self.core.discarded += is_message(entry)
+        if self.closed and isinstance(entry, (Request, Inspection)):
+            self.core.calls.lost(entry.ref, self)  # a caller that found it alive, and called after that
 
     def discard(self) -> Iterator[None]:
         """Drops all that waits, also from a turn that is going on, and counts the messages among it, step by step.
         Pooled buffers in them go back to their pool with the messages."""
-        lanes = self.take_lanes()
-        for lane in lanes:
+        for lane in self.take_lanes():
             while lane:
-                self.core.discarded += is_message(lane.popleft())
+                self._drop(lane.popleft())
                 yield None
 
     def release(self) -> Iterator[object]:
         """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
         be many."""
+        self.closed = True
         self.hand = None
         attempt = self.core.attempt
         yield from self.core.attempt_steps(self.discard)
         while self.timers:
             attempt(self.timers.pop().cancel)
             yield None
-        callbacks = [callback for _, _, callback in sorted(self.drain_callbacks or ())] + (self.end_callbacks or [])
-        self.drain_callbacks = self.end_callbacks = None
-        for callback in callbacks:
+        for callback in self._take_callbacks():
             attempt(callback)
             yield None

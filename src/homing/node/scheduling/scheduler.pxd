@@ -67,7 +67,7 @@ cdef class Scheduler:
     @cython.locals(callee=Activity)
     cpdef _deliver(self, InlineRequest request)
 
-    @cython.locals(ready=Lane, before=double)
+    @cython.locals(ready=Lane, fresh=Lane, rest=Lane, before=double)
     cpdef _run_nested(self, InlineRequest request, double end)
 
     @cython.locals(activity=Activity, ready=Lane, now=double, later=double, outer=Activity, since=double, lent=double, entered=double)

@@ -296,7 +296,8 @@ class Scheduler:
 
     def _run_nested(self, request: InlineRequest, end: float) -> None:
         """Runs who is made runnable by the request of `request`, and nobody else, until that is answered."""
-        ready, self.ready = self.ready, make_lane()
+        fresh = make_lane()
+        ready, self.ready = self.ready, fresh
         before, self._end = self._end, end
         self._depth += 1
         try:
@@ -306,8 +307,9 @@ class Scheduler:
         finally:
             self._depth -= 1
             self._end = before
-            ready.extend(self.ready)
-            self.ready = ready
+            rest, self.ready = self.ready, ready
+            while rest:  # one made runnable while they move is put behind them at once
+                ready.append(rest.popleft())
 
     def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready

@@ -1,11 +1,14 @@
-"""Stepping: to await something, and be there each time it runs."""
+"""Stepping: to await something, and be there each time it runs; or to await it in a task of its own."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from time import perf_counter
 from types import coroutine
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 
 @coroutine
@@ -28,6 +31,31 @@ def stepped(
             raise
         except BaseException as error:
             send, value = pending.throw, error
+
+
+async def in_own_task(loop: asyncio.AbstractEventLoop, pending: Coroutine[Any, Any, T]) -> T:
+    """As `await pending`, in a task of its own: what it awaits begins with an empty stack, so that what nests however
+    deep does not run out of it. A cancellation goes with it."""
+    task = loop.create_task(_outcome(pending))
+    try:
+        result, error = await task
+    except BaseException:
+        pending.close()  # it may have been cancelled before it began
+        raise
+    if error is None:
+        return cast(T, result)
+    try:
+        raise error
+    finally:
+        del error
+
+
+async def _outcome(pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """What `pending` gives, or raises: a `SystemExit` that left the task would leave the loop as well."""
+    try:
+        return await pending, None
+    except BaseException as error:
+        return None, error
 
 
 class Stopwatch:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ..core import Core
     from .activity import Activity
 
+_SHORTEST = 0.0005
+"""Seconds between two looks at least: to look all the time would hold the loop itself."""
+
 _RUNTIME = str(Path(__file__).parents[2])
 
 
@@ -58,7 +61,8 @@ class Watchdog:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(self._limit / 2) and not self._core.loop.is_closed():
+        seconds = min(max(self._limit / 2, _SHORTEST), threading.TIMEOUT_MAX)
+        while not self._over.wait(seconds) and not self._core.loop.is_closed():
             self._look()
 
     def _look(self) -> None:

@@ -1,0 +1,145 @@
+"""The open requests of a UDP client, by peer and key: finding those that a reply or an ICMP error can be about takes
+the same time, however many are open."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Hashable
+
+from ...datagram import Address
+from .request import Request
+
+SHORT = 524
+"""Bytes of a payload that every path takes: Linux counts on no path below 552, headers included
+(net.ipv4.route.min_pmtu), and IPv6 allows none below 1280."""
+
+
+class Table:
+    """The open requests to one peer, or to all peers.
+
+    keyed: those with a key. others: those without, by their number. Both are in the order in which they were opened.
+    """
+
+    __slots__ = ("_lengths", "_long", "keyed", "others")
+
+    def __init__(self) -> None:
+        self.keyed: dict[Hashable, Request] = {}
+        self.others: dict[int, Request] = {}
+        self._long: dict[int, dict[int, Request]] = {}
+        self._lengths: list[int] = []  # the keys of `_long`, in order
+
+    def __len__(self) -> int:
+        return len(self.keyed) + len(self.others)
+
+    def add(self, request: Request) -> None:
+        """`request` is open."""
+        if request.plan.keyed:
+            self.keyed[request.key] = request
+        else:
+            self.others[request.number] = request
+        if len(request.message.data) > SHORT:
+            self._add_long(request)
+
+    def remove(self, request: Request) -> None:
+        """`request` has ended."""
+        if request.plan.keyed:
+            del self.keyed[request.key]
+        else:
+            del self.others[request.number]
+        if len(request.message.data) > SHORT:
+            self._remove_long(request)
+
+    def _add_long(self, request: Request) -> None:
+        length = len(request.message.data)
+        alike = self._long.get(length)
+        if alike is None:
+            alike = self._long[length] = {}
+            insort(self._lengths, length)
+        alike[request.number] = request
+
+    def _remove_long(self, request: Request) -> None:
+        length = len(request.message.data)
+        alike = self._long[length]
+        del alike[request.number]
+        if not alike:
+            del self._long[length]
+            del self._lengths[bisect_right(self._lengths, length) - 1]
+
+    def opened_until(self, last: int, keyed: bool) -> list[Request]:
+        """Returns those without a key, and with `keyed` the others as well, up to the number `last`."""
+        found: list[Request] = []
+        for requests in (self.keyed, self.others) if keyed else (self.others,):
+            for request in requests.values():
+                if request.number > last:
+                    break
+                found.append(request)
+        return found
+
+    def longer_than(self, length: int, last: int) -> list[Request]:
+        """Returns those with a payload of more than `length` bytes, and more than `SHORT`, up to the number `last`."""
+        found: list[Request] = []
+        for longer in self._lengths[bisect_right(self._lengths, length) :]:
+            found += [request for request in self._long[longer].values() if request.number <= last]
+        return found
+
+
+class OpenRequests:
+    """All open requests of one client.
+
+    peer: the client's own, canonical.
+    connected: only `peer` is asked. any_source: whoever answers, answers for all.
+    count: how many are open.
+    """
+
+    __slots__ = ("_all", "_by_peer", "_peer", "count")
+
+    def __init__(self, peer: Address, *, connected: bool, any_source: bool) -> None:
+        self._peer = peer
+        self._all = Table() if connected or any_source else None
+        self._by_peer: dict[Address, Table] | None = None if connected else {}
+        self.count = 0
+
+    def add(self, request: Request) -> None:
+        """`request` is open."""
+        self.count += 1
+        if self._all is not None:
+            self._all.add(request)
+        if self._by_peer is not None:
+            table = self._by_peer.get(request.peer)
+            if table is None:
+                table = self._by_peer[request.peer] = Table()
+            table.add(request)
+
+    def remove(self, request: Request) -> None:
+        """`request` has ended."""
+        self.count -= 1
+        if self._all is not None:
+            self._all.remove(request)
+        if self._by_peer is not None:
+            table = self._by_peer[request.peer]
+            table.remove(request)
+            if len(table) == 0:
+                del self._by_peer[request.peer]
+
+    def same_key(self, peer: Address, key: Hashable) -> Request | None:
+        """Returns the open request from which one to `peer` with this key could not be told."""
+        table = self._all if self._all is not None else self._of(peer)
+        return None if table is None else table.keyed.get(key)
+
+    def answered_by(self, source: Address) -> Table | None:
+        """Returns the requests that a datagram from `source` may be a reply to. None: there are none."""
+        return self._all if self._all is not None else self._of(source)
+
+    def sent_to(self, peer: Address) -> Table | None:
+        """Returns the requests to `peer`, which is canonical. None: there are none."""
+        if self._by_peer is None:
+            return self._all if peer == self._peer else None
+        return self._of(peer)
+
+    def _of(self, peer: Address) -> Table | None:
+        return None if self._by_peer is None else self._by_peer.get(peer)
+
+    def all(self) -> list[Request]:
+        """Returns all of them."""
+        tables = (self._all,) if self._all is not None else tuple((self._by_peer or {}).values())
+        return [request for table in tables if table is not None for request in table.opened_until(2**62, True)]

@@ -1,0 +1,276 @@
+"""Running a program on a node: from `homing.run` to the end of all that it has started.
+
+A program that is to stop ends. When the node has stopped, `main` gets what is left of the stop timeout if it waits for
+that; else it is cancelled at once. What is still there `GRACE` after a cancellation, or blocks a thread of the
+executor, is named in the log and left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from asyncio.tasks import _unregister_task
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from inspect import isawaitable, iscoroutine
+from typing import Any, Generic, TypeVar, cast
+
+from ..gen import (
+    Application,
+    ApplicationTerminated,
+    BadOption,
+    NodeOptions,
+    NotAllowed,
+    ProcessBehavior,
+    ProcessTerminated,
+    is_orderly,
+)
+from ..gen.foreign import safe_repr
+from .executor import BoundedExecutor
+from .logs import logging_configured
+from .node import Node, internals
+from .output import secure_standard_streams, tell
+from .signals import Late, Signals, ignore_late_signals_at_exit
+from .start import NodeStarter, start_node
+
+T = TypeVar("T")
+Main = Callable[..., Awaitable[T]] | type[ProcessBehavior | Application] | Application
+
+GRACE = 1.0
+"""Seconds in which what was cancelled is to end, and what the end of the program waits for at least."""
+
+
+def run(
+    main: Main[T], *args: Any, name: str = "homing@localhost", options: NodeOptions | None = None, uvloop: bool = False
+) -> T | None:
+    """Runs a node from a synchronous program until its work is done. Blocks.
+
+    main: an `async def main(node, *args)`, whose result is given back; or a behavior class: one process of it is
+        spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
+        or its class: likewise, with `load(node, *args)`.
+    uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
+
+    While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
+
+    When a signal has stopped the node, `main` is cancelled unless it awaits `node.wait()` or `node.stop()`; then it has
+    the rest of `stop_timeout` to end, and so have jobs in the event loop's executor. A `main` that was cancelled so
+    gives None.
+
+    Raises `NotAllowed` inside of a running event loop, and while the module in which it is called is imported by
+    `homing run` or by a child of `multiprocessing`: there it belongs under `if __name__ == "__main__":`.
+    """
+    _require_no_loop()
+    if not callable(main) and not isinstance(main, Application):
+        if iscoroutine(main):
+            main.close()
+        raise BadOption("main", main, "give an async function, or a class derived from act.Actor or gen.Application")
+    starter = start_node(name, options)
+    factory = _loop_factory(uvloop)
+    secure_standard_streams()
+    ignore_late_signals_at_exit()
+    with logging_configured():
+        return _Program(starter, main, args).run(factory)
+
+
+def _require_no_loop() -> None:
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise NotAllowed(
+            "homing.run was called inside of a running event loop; there use `async with homing.start_node(...)`"
+        )
+
+
+def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not uvloop:
+        return None
+    try:
+        import uvloop as module
+    except ImportError:
+        raise BadOption("uvloop", True, "uvloop is not installed; pip install homing[fast]") from None
+    return module.new_event_loop
+
+
+class _Program(Generic[T]):
+    """One `main` on one node, and how it ends."""
+
+    def __init__(self, starter: NodeStarter, main: Main[T], args: tuple[Any, ...]) -> None:
+        self._starter = starter
+        self._main = main
+        self._args = args
+        self._node: Node | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cancelled = False
+        self._left_behind = False
+        self._signals: Signals | None = None
+        self._late: Late | None = None
+        self._before: dict[int, Any] = {}
+
+    def run(self, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> T | None:
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        runner = asyncio.Runner(loop_factory=factory)
+        try:
+            runner.get_loop().set_default_executor(BoundedExecutor(self._seconds_left, self._left_jobs))
+            return runner.run(self._body())
+        except RuntimeError:
+            if not self._left_behind:
+                raise
+            return None
+        finally:
+            self._close(runner)
+
+    # --- its work -----------------------------------------------------------------------------------------
+
+    async def _body(self) -> T | None:
+        task = self._task = asyncio.current_task()
+        async with self._starter as node:
+            self._node = node
+            self._signals = Signals.of(asyncio.get_running_loop())
+            if self._signals is not None:
+                self._signals.hold(self._before, self._abandon)
+            try:
+                return await self._work(node)
+            except asyncio.CancelledError:
+                if not self._cancelled or task is None or task.uncancel() > 0:
+                    raise
+                return None
+            finally:
+                self._task = None
+                if self._timer is not None:
+                    self._timer.cancel()
+
+    async def _work(self, node: Node) -> T | None:
+        main = self._main
+        if isinstance(main, type) and issubclass(main, ProcessBehavior):
+            await _run_process(node, main, self._args)
+            return None
+        if isinstance(main, Application) or (isinstance(main, type) and issubclass(main, Application)):
+            await _run_application(node, main, self._args)
+            return None
+        call: Callable[..., Any] = main
+        result = call(node, *self._args)
+        if not isawaitable(result):
+            raise BadOption(
+                "main", main, "give an async function, or a class derived from act.Actor or gen.Application"
+            )
+        node.on_stopped(self._stopped)
+        return cast(T, await result)
+
+    # --- its end ------------------------------------------------------------------------------------------
+
+    def _stopped(self) -> None:
+        """The node has stopped, and `main` has not returned."""
+        task = self._task
+        if task is None or self._node is None:
+            return
+        stopping = internals(self._node).stopping
+        if task not in stopping.stoppers:  # else it goes on with what it has to do
+            seconds = max(GRACE, stopping.time_left()) if stopping.waiters else 0.0
+            self._timer = task.get_loop().call_later(seconds, self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._cancelled = True
+            self._task.cancel()
+            self._timer = self._task.get_loop().call_later(GRACE, self._abandon)
+
+    def _abandon(self) -> None:
+        """Goes on without `main`."""
+        if self._task is not None and self._node is not None:
+            self._node.log.error("%s does not end, also when it is cancelled; it is left behind", self._name)
+            self._left_behind = True
+            self._task.get_loop().stop()
+
+    @property
+    def _name(self) -> str:
+        return f"main {getattr(self._main, '__qualname__', self._main)}"
+
+    def _seconds_left(self) -> float:
+        return GRACE if self._node is None else max(GRACE, internals(self._node).stopping.time_left())
+
+    def _left_jobs(self, count: int) -> None:
+        if self._node is not None:
+            self._node.log.error("%d jobs in the executor do not end; they are left behind", count)
+
+    def _close(self, runner: asyncio.Runner) -> None:
+        if self._signals is not None:
+            self._late = self._signals.release()
+        try:
+            self._end_tasks(runner.get_loop())
+            runner.close()
+        finally:
+            if self._late is not None:
+                self._late.ending = False
+                _end_without_threads(self._seconds_left())
+
+    def _end_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancels the tasks that are left, and forgets those that do not end."""
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, pending = loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
+            for task in pending:
+                if self._node is not None:
+                    self._node.log.error(
+                        "%s does not end, also when it is cancelled; it is left behind", safe_repr(task)
+                    )
+                _unregister_task(task)
+
+
+async def _run_process(node: Node, behavior: type[ProcessBehavior], args: tuple[Any, ...]) -> None:
+    """Runs one process to its end. Raises `ProcessTerminated` if it did not end in order."""
+    process = node._process(await node.spawn(behavior, *args))
+    node.ready()
+    ended = asyncio.Event()
+    process.when_ended(ended.set)
+    await ended.wait()
+    if process.reason is not None and not is_orderly(process.reason):
+        raise ProcessTerminated(process.id, process.reason)
+
+
+async def _run_application(node: Node, application: Application | type[Application], args: tuple[Any, ...]) -> None:
+    """Runs one application to its end. Raises `ApplicationTerminated` if it did not end in order."""
+    name = await node.application_load(application, *args)
+    await node.application_start(name)
+    node.ready()
+    reason = await node.application_wait(name)
+    if not is_orderly(reason):
+        raise ApplicationTerminated(name, reason)
+
+
+# --- after it ----------------------------------------------------------------------------------------------
+
+
+def _end_without_threads(seconds: float) -> None:
+    """Python waits for all threads before it ends, also for those of an executor of the user's. A program that a signal
+    has stopped does so for `seconds` at most."""
+    ends = threading.Event()
+    # The module says when Python begins to wait in no other way. Who has registered last is called first.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(ends.set)
+        threading.Thread(target=_end_the_program, args=(ends, seconds), name="homing end", daemon=True).start()
+
+
+def _end_the_program(ends: threading.Event, seconds: float) -> None:
+    ends.wait()
+    time.sleep(seconds)  # if all goes well, the program ends in it
+    names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
+    tell(f"threads that do not end are left behind: {', '.join(names)}")
+    with suppress(Exception):
+        sys.stdout.flush()
+    os._exit(1 if hasattr(sys, "last_type") else exit_code.value)
+
+
+class ExitCode:
+    """With what the program is to end, if it must be ended. value: as `sys.exit` takes it."""
+
+    value = 0
+
+
+exit_code = ExitCode()

@@ -1,0 +1,68 @@
+"""Garbage whose finalizers run in the midst of whatever the runtime is doing.
+
+CPython collects when objects are made, and a finalizer may do all that a program may: send, kill, close. Here one runs
+at every second to sixth object that is made, so that in time it runs at each place where the runtime makes one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import random
+from collections.abc import Callable, Iterator
+
+MOST = 5
+NEVER = 1_000_000
+
+
+class Litter:
+    """Calls `action` in a finalizer, each time that garbage is collected.
+
+    collections: how often. errors: what it has raised.
+    """
+
+    def __init__(self, action: Callable[[], object], seed: int) -> None:
+        self.action = action
+        self.collections = 0
+        self.errors: list[BaseException] = []
+        self.active = True
+        self._random = random.Random(seed)
+
+    def drop(self) -> None:
+        """Drops an object that only the collector can find, and has it look soon: at the youngest objects only."""
+        gc.set_threshold(self._random.randint(1, MOST), NEVER, NEVER)
+        _Cycle(self)
+
+    def collected(self) -> None:
+        if not self.active:
+            return
+        self.drop()
+        self.collections += 1
+        try:
+            self.action()
+        except BaseException as error:
+            self.errors.append(error)
+
+
+class _Cycle:
+    def __init__(self, litter: Litter) -> None:
+        self.litter = litter
+        self.self = self
+
+    def __del__(self) -> None:
+        self.litter.collected()
+
+
+@contextlib.contextmanager
+def littered(action: Callable[[], object], seed: int = 0) -> Iterator[Litter]:
+    """Lets `action`, which must not raise, run whenever a few objects were made."""
+    litter = Litter(action, seed)
+    before = gc.get_threshold()
+    litter.drop()
+    try:
+        yield litter
+    finally:
+        litter.active = False
+        gc.set_threshold(*before)
+        gc.collect()
+    assert not litter.errors, litter.errors[:3]
