@@ -171,3 +171,43 @@ async def test_an_answer_and_an_argument_may_be_anything(node: homing.Node) -> N
 
     await node.spawn(Holds)
     assert type(await node.call("takes", Hostile())) is Hostile
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit], ids=lambda error: error.__name__)
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_init_that_raises_what_is_no_exception_is_tried_again_and_does_not_leave_the_loop(
+    node: homing.Node, error: type[BaseException], asynchronous: bool
+) -> None:
+    starts: list[int] = []
+
+    class Sick(Doer):
+        def init(self) -> Any:  # type: ignore[override]
+            return self.begin_later() if asynchronous else self.begin()
+
+        def begin(self) -> None:
+            starts.append(1)
+            self.reasons = []
+            if len(starts) == 2:
+                raise error
+
+        async def begin_later(self) -> None:
+            self.begin()
+
+    class Workers(act.Pool):
+        def init(self) -> act.PoolOptions:
+            return act.PoolOptions(worker=Sick, pool_size=1)
+
+    class Routes(act.Router):
+        def init(self) -> act.RouterOptions:
+            return act.RouterOptions(routes=(act.RouteSpec(name="sick", behavior=Sick),))
+
+        def route_message(self, sender: gen.PID, message: Any) -> str:
+            return "sick"
+
+    for behavior in (Workers, Routes):
+        starts.clear()
+        pid = await node.spawn(behavior)
+        node.send(pid, throw(HostileError()))
+        await eventually(lambda: len(starts) >= 3)
+        await eventually(lambda pid=pid: node.process_info(pid).mailbox.main == 0)
+        assert node.process_info(pid).state is gen.ProcessState.SLEEP

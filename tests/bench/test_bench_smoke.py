@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from array import array
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 
 from bench import __main__ as command
 from bench import available, chart, load, native, report, suite, udp, under_test
+
+from ..datagram.batches import batch_of
 
 TINY = suite.Settings(rounds=1, cpu_seconds=0.001, load_seconds=0.02, processes=100)
 
@@ -112,14 +112,9 @@ def test_the_batch_handler_adds_up_the_numbers_of_the_packets() -> None:
 
     numbers = [7, 0, 2**32 - 1]
     packets = [bytes(4) + number.to_bytes(4, "big") + b"x" * length for length, number in enumerate(numbers)]
-    offsets = array("i", [0, 8, 17])
-    lengths = array("i", [8, 9, 10])
-    batch = SimpleNamespace(
-        count=3, buffer=memoryview(b"".join(packets)), offsets=memoryview(offsets), lengths=memoryview(lengths)
-    )
     handler = SumBatch.__new__(SumBatch)
     handler.counter = Counter()
-    handler.handle_datagrams(batch)
+    handler.handle_datagrams(batch_of(packets, b"\xff"))
     assert (handler.counter.packets, handler.counter.total) == (3, sum(numbers))
 
 

@@ -6,15 +6,16 @@ import asyncio
 import enum
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__, gen
+from ..gen.foreign import safe_repr
 from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
+from ..node.logs import traceback_text
 from ..node.program import exit_code
 from .asking import NotOneNode, ask, choose
 from .bench import bench as run_bench
@@ -73,7 +74,7 @@ def run(
     ] = LogLevel.INFO,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
     stop_timeout: Annotated[
-        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds that a stop may take; what is left then is killed.")
+        float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
     ] = 10.0,
     control: Annotated[
         bool,
@@ -101,13 +102,16 @@ def run(
     if takeover and not control:
         _fail("run", f"{FLAG} needs what --no-control switches off", 2)
     application = _application(target)
+    try:
+        options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
+    except gen.BadOption as error:
+        _fail("run", str(error), 2)
     if processes > 1:
         commands = list(_commands(sys.argv[1:], name or _default_name(target), processes))
         raise typer.Exit(asyncio.run(_run_processes(commands, stop_timeout)))
     # does nothing where the module has set logging up itself
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
         name = name or _default_name(target)
         code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop) or 0
     except gen.BadOption as error:
@@ -138,8 +142,8 @@ def _application(target: str) -> gen.Application:
     except TargetError as error:
         _fail("run", str(error), 2)
     except Exception as error:  # the module's own
-        say("".join(traceback.format_exception(error)).rstrip())
-        _fail("run", f"{target} cannot be imported: {error!r}", 1)
+        say(traceback_text(error))
+        _fail("run", f"{target} cannot be imported: {safe_repr(error)}", 1)
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

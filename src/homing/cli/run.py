@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import traceback
 
 from .. import gen
+from ..gen.foreign import safe_repr
 from ..node import Node
+from ..node.logs import traceback_text
 from ..node.output import tell
 from .control import Control, NameInUse, open_control
 from .directory import ControlError
@@ -93,15 +94,15 @@ async def _not_started(node: Node, error: BaseException | None) -> int:
         say("stopped before it had started" + ("" if clean else ", by force"))
         return 0 if clean else 1
     if error is not None and not isinstance(error, gen.HomingError):
-        say("".join(traceback.format_exception(error)).rstrip())
-    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else repr(error)}")
+        say(traceback_text(error))
+    say(f"homing run: not started: {error if isinstance(error, gen.HomingError) else safe_repr(error)}")
     return 1
 
 
 def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
     orderly = gen.is_orderly(reason)
     if by_itself or not orderly:
-        say(f"application {name} ended: {reason!r}")
+        say(f"application {name} ended: {safe_repr(reason)}")
     say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
     return 0 if orderly and clean else 1
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-import reprlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, fields
 from math import isfinite
 from typing import Any
 
 from .. import gen
+from ..gen.foreign import is_instance, safe_repr, safe_str
 from ..node import Node
 
 INSPECT_TIMEOUT = 0.5
@@ -78,22 +78,27 @@ async def _inspect(node: Node, processes: list[gen.ProcessTree]) -> dict[object,
 
 
 def _facts(answer: object) -> Snapshot | None:
-    if not isinstance(answer, Mapping):
-        return None
-    return {str(key)[:LONGEST_TEXT]: _plain(value) for key, value in list(answer.items())[:MOST_FACTS]}
+    try:
+        return _told(answer) if isinstance(answer, Mapping) else None
+    except Exception:
+        return None  # what a program tells may be of any class: one that cannot be read hides no other
+
+
+def _told(answer: Mapping[Any, Any]) -> Snapshot:
+    return {safe_str(key)[:LONGEST_TEXT]: _plain(value) for key, value in list(answer.items())[:MOST_FACTS]}
 
 
 def _plain(value: object) -> Any:
     """`value` as JSON has it; what JSON has not, or what is long, as a short text."""
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or is_instance(value, (bool, int)):
         return value
-    if isinstance(value, float):
+    if is_instance(value, float):
         return value if isfinite(value) else None
-    if isinstance(value, str):
+    if is_instance(value, str):
         return value[:LONGEST_TEXT]
-    if isinstance(value, Mapping) and all(isinstance(number, int) for number in value.values()):
-        return {str(key)[:LONGEST_TEXT]: value[key] for key in list(value)[:MOST_FACTS]}
-    return reprlib.repr(value)[:LONGEST_TEXT]
+    if is_instance(value, Mapping) and all(is_instance(number, int) for number in value.values()):
+        return {safe_str(key)[:LONGEST_TEXT]: value[key] for key in list(value)[:MOST_FACTS]}
+    return safe_repr(value, LONGEST_TEXT)[:LONGEST_TEXT]
 
 
 # --- the records ------------------------------------------------------------------------------------------
@@ -120,7 +125,7 @@ def _application(info: gen.ApplicationInfo) -> Snapshot:
         "version": info.version,
         "depends": list(info.depends),
         "members": [str(pid) for pid in info.members],
-        "reason": None if info.reason is None else _plain(repr(info.reason)),
+        "reason": None if info.reason is None else _plain(safe_repr(info.reason)),
     }
 
 

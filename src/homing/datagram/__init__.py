@@ -34,6 +34,7 @@ from .sockets.binding import duplicate as duplicate
 from .sockets.binding import open_socket as open_socket
 from .sockets.connecting import Peers as Peers
 from .sockets.connecting import open_to as open_to
+from .sockets.connecting import open_to_first as open_to_first
 from .sockets.connecting import peers_of as peers_of
 from .sockets.connecting import sorted_peers as sorted_peers
 from .sockets.multicast import JoinGroup as JoinGroup

@@ -97,6 +97,7 @@ class NodeInfo:
     timer_skips: ticks of a `send_every` that were not sent, because the one before still waited to be handled.
     stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
         seconds. Each was logged with its process; see `stalls` there.
+    machine_stalls: turns that took so long because no processor was free for the loop. Linux only.
     """
 
     name: str
@@ -122,6 +123,7 @@ class NodeInfo:
     threadsafe_failures: int
     stalls: int
     longest_stall: float
+    machine_stalls: int
     env: Mapping[str, Any]
     loop: str
 

@@ -292,6 +292,7 @@ class Node:
             threadsafe_failures=core.threadsafe_failures,
             stalls=self._watchdog.stalls,
             longest_stall=self._watchdog.longest,
+            machine_stalls=self._watchdog.machine_stalls,
             env=core.env,
             loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
         )

@@ -70,7 +70,7 @@ class Stopping:
             self._core.stopping = True
             self.state = "stopping"
             for callback in self.on_stopping:
-                callback()
+                self._core.attempt(callback)
             self._task = self._core.loop.create_task(self._stop())
         elif deadline < self._deadline:
             self._deadline = deadline
@@ -102,7 +102,7 @@ class Stopping:
         finally:
             self.state = "stopped"
             for callback in self.on_stopped:
-                callback()
+                self._core.attempt(callback)
             self._stopped.set()
 
     async def busy(self) -> bool:

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 import homing
 from homing import gen, meta
-from homing.datagram import DatagramBatch
-from homing.datagram.batch import Columns
 
+from ...datagram.batches import batch_of
 from ...support import Probe, UDPPeer, eventually, examples
 from .test_udp_batches import serve
 
@@ -68,30 +67,6 @@ async def test_the_arrays_stay_when_the_batch_has_ended_and_the_memory_goes_back
         batch.column(">u4")
     with pytest.raises(gen.BatchEnded):
         batch.payloads()
-
-
-def batch_of(payloads: list[bytes], gap: bytes) -> DatagramBatch:
-    """A batch as a backend makes one, with something else between the datagrams."""
-    buffer, offsets = b"", []
-    for payload in payloads:
-        offsets.append(len(buffer))
-        buffer += payload + gap
-    sizes = np.array([len(payload) for payload in payloads], np.intc).tobytes()
-    count = len(payloads)
-    columns: Columns = (
-        buffer or b"\0",
-        lambda: None,
-        sum(map(len, payloads)),
-        np.array(offsets, np.intc).tobytes(),
-        sizes,
-        bytes(4 * count),
-        bytes(2 * count),
-        [0],
-        [("192.0.2.1", 9)],
-        [],
-        [],
-    )
-    return DatagramBatch(None, columns)
 
 
 @settings(max_examples=examples(200, 5000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -16,7 +18,7 @@ from homing.node.logs import TRACEBACK_LIMIT, Complaints
 
 from ... import hostile
 from ...hostile import FrozenError, Hostile, HostileError, HostileMethod
-from ...support import Probe, eventually
+from ...support import DEADLINE, Probe, eventually
 from ..actors import Doer, Meta, throw, throw_later
 
 
@@ -498,3 +500,93 @@ async def test_a_callback_of_the_end_that_fails_does_not_keep_the_others_from_be
     node.kill(pid)
     assert called == [1, 2]
     assert node.processes() == []
+
+
+# --- attributes that are code -----------------------------------------------------------------------------------
+
+
+class Attribute:
+    """An attribute of a class that raises when it is asked for."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        raise HostileMethod
+
+
+async def test_a_handler_that_cannot_be_found_ends_its_process_alone(
+    node: homing.Node, probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lacks(act.Actor):
+        handle_message = Attribute()  # type: ignore[assignment]
+
+    pid = await node.spawn(Lacks)
+    await probe.do(lambda actor: actor.monitor(pid))
+    node.send(pid, "x")
+    assert isinstance((await probe.get()).reason, HostileMethod)
+    assert faults(caplog) == []
+
+
+async def test_a_start_that_cannot_be_found_ends_its_meta_process(node: homing.Node, probe: Probe) -> None:
+    class Lacks(Meta):
+        start = Attribute()  # type: ignore[assignment]
+
+    source = Lacks()
+
+    async def spawn(actor: Any) -> str:
+        with pytest.raises(HostileMethod):
+            await actor.spawn_meta(source)
+        return "refused"
+
+    assert await probe.do(spawn) == "refused"
+    assert [type(reason) for reason in source.reasons] == [HostileMethod]
+    assert node.info().metas == 0
+
+
+async def test_what_is_called_when_a_node_stops_may_raise(caplog: pytest.LogCaptureFixture) -> None:
+    called: list[str] = []
+
+    def fail() -> None:
+        raise SystemExit
+
+    node = await homing.start_node("stops@localhost", gen.NodeOptions(handle_signals=False))
+    node.on_stopped(fail)
+    node.on_stopped(lambda: called.append("stopped"))
+    assert await node.stop()
+    await node.wait()
+    assert called == ["stopped"]
+
+
+async def test_the_watchdog_survives_classes_whose_attributes_raise_or_wrap_themselves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Itself:
+        def __getattr__(self, name: str) -> Any:
+            return self
+
+    class Slow(Doer):
+        handle_call = Attribute()  # type: ignore[assignment]
+        blocks = Itself()
+
+        def handle_message(self, sender: gen.PID, message: Any) -> Any:
+            return message(self)
+
+    def blocks(actor: Any) -> None:
+        end = time.monotonic() + DEADLINE
+        while not caplog.records and time.monotonic() < end:
+            time.sleep(0.005)
+
+    class Plain(Doer):
+        blocks = Itself()
+
+    options = gen.NodeOptions(handle_signals=False, slow_callback_seconds=0.02)
+    async with homing.start_node("watched@localhost", options) as node:
+        node.send(await node.spawn(Plain), blocks)
+        await eventually(lambda: caplog.records)
+        process = node._process(await node.spawn(Slow))
+        caplog.clear()
+
+        def handle_call() -> None:
+            blocks(None)
+
+        node.send(process.id, lambda actor: handle_call())
+        await eventually(lambda: caplog.records)
+        assert [thread.is_alive() for thread in threading.enumerate() if "watched@localhost" in thread.name] == [True]

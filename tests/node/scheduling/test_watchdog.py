@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ import pytest
 
 import homing
 from homing import act, gen
+from homing.node.scheduling.processor_time import Reading
 
 from ...meta.servers import create
 from ...support import DEADLINE, Probe, UDPPeer, eventually, in_thread
@@ -128,7 +130,8 @@ async def test_a_handler_that_holds_the_loop_is_named_once_with_its_line_and_sta
     assert record.levelno == logging.WARNING
     assert record.name == "homing.process"
     assert record.getMessage().startswith(f"process {pid} ('slow') Slow has held the loop for 0.")
-    assert record.getMessage().endswith(f" s, in handle_message (test_watchdog.py:{line})")
+    assert re.search(r"held the loop for 0\.\d\d s( \(CPU \d\.\d\d s.*\))?, in", record.getMessage())
+    assert record.getMessage().endswith(f", in handle_message (test_watchdog.py:{line})")
     assert (record.funcName, record.lineno, record.pathname) == ("handle_message", line, __file__)
     assert (record.pid, record.behavior, record.process_name) == (pid, "Slow", "slow")
     assert record.stack_info is not None
@@ -395,3 +398,95 @@ def test_a_node_in_another_thread_is_watched_there(hold: Hold, caplog: pytest.Lo
 def test_the_limit_is_a_number_of_seconds(value: Any) -> None:
     with pytest.raises(gen.BadOption, match="slow_callback_seconds"):
         gen.NodeOptions(slow_callback_seconds=value)
+
+
+# --- whose fault it is ------------------------------------------------------------------------------------------
+
+
+class FakeClock:
+    """Has the loop's thread spend its time as the test says: running, waiting for a processor, or neither."""
+
+    def __init__(self, cpu: float, waited: float | None) -> None:
+        self.cpu = cpu
+        self.waited = waited
+
+    def read(self) -> Reading:
+        now = time.perf_counter()
+        waited = None if self.waited is None else now * self.waited
+        return Reading(now, now * self.cpu, waited, now * self.cpu)
+
+    def ready(self) -> bool:
+        return self.cpu + (self.waited or 0.0) >= 1.0
+
+
+def with_clock(node: homing.Node, cpu: float, waited: float | None) -> None:
+    """From now on the watchdog of `node` reads a clock of the test's."""
+    watchdog = node._watchdog
+    with watchdog._lock:
+        watchdog._clock = FakeClock(cpu, waited)  # type: ignore[assignment]
+        watchdog._last = watchdog._before = watchdog._clock.read()
+        watchdog._inside = None
+
+
+@pytest.mark.parametrize("cpu", [0.0, 0.1])
+async def test_a_turn_that_was_long_for_want_of_a_processor_is_the_machines(
+    watched: homing.Node, caplog: pytest.LogCaptureFixture, cpu: float
+) -> None:
+    pid = await watched.spawn(Doer)
+    with_clock(watched, cpu, 1.0 - cpu)
+    await watched.call(pid, lambda actor: time.sleep(4 * LIMIT))
+    assert stalls(caplog, pid) == []
+    info = watched.info()
+    assert (info.stalls, info.longest_stall, watched.process_info(pid).stalls) == (0, 0.0, 0)
+    assert info.machine_stalls == 1
+    (record,) = [record for record in caplog.records if "machine" in record.getMessage()]
+    assert re.fullmatch(
+        r"the machine is busy: the loop had to wait for a processor for 0\.\d\d s of 0\.\d\d s", record.getMessage()
+    )
+    assert record.name == "homing.node"
+
+
+async def test_a_busy_machine_is_told_of_once_whatever_it_does(
+    watched: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await watched.spawn(Doer)
+    with_clock(watched, 0.0, 1.0)
+    for _ in range(5):
+        await watched.call(pid, lambda actor: time.sleep(1.5 * LIMIT))
+    assert watched.info().machine_stalls == 5
+    assert len([record for record in caplog.records if "machine" in record.getMessage()]) <= 2
+
+
+@pytest.mark.parametrize(("cpu", "waited"), [(1.0, 0.0), (0.6, 0.4), (0.0, 0.0), (0.5, None), (0.0, None)])
+async def test_a_callback_that_runs_or_blocks_for_that_long_is_named_with_its_processor_time(
+    watched: homing.Node, hold: Hold, caplog: pytest.LogCaptureFixture, cpu: float, waited: float | None
+) -> None:
+    pid = await watched.spawn(Slow, hold, "")
+    with_clock(watched, cpu, waited)
+    watched.send(pid, "sync")
+    await eventually(lambda: watched.process_info(pid).stalls == 1)
+    (record,) = stalls(caplog, pid)
+    found = re.search(r"has held the loop for (\d\.\d\d) s \(CPU (\d\.\d\d) s\), in", record.getMessage())
+    assert found is not None
+    assert float(found[2]) == pytest.approx(float(found[1]) * cpu, abs=0.02)
+    assert watched.info().machine_stalls == 0
+
+
+async def test_what_a_callback_burns_and_what_it_sleeps_are_told_apart(
+    watched: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    def burn(actor: Any) -> None:
+        end = time.thread_time() + 5 * LIMIT
+        while time.thread_time() < end:
+            pass
+
+    burned: dict[str, float] = {}
+    for name, function in (("burn", burn), ("sleep", lambda actor: time.sleep(5 * LIMIT))):
+        pid = await watched.spawn(Doer)
+        await watched.call(pid, function)
+        (record,) = await eventually(lambda pid=pid: stalls(caplog, pid), "the record")
+        found = re.search(r"CPU (\d\.\d\d) s", record.getMessage())
+        assert found is not None
+        burned[name] = float(found[1])
+    assert burned["burn"] >= 0.5 * LIMIT
+    assert burned["sleep"] <= 0.5 * LIMIT

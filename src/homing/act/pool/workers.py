@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown
+from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown, as_reason
 from ...gen.foreign import forget_frames, safe_repr
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.messaging.distribution import idle
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
 from .options import MOST_WORKERS, PoolOptions
 from .slots import Slot
@@ -164,9 +165,11 @@ class Workers:
     async def _start_successor(self, slot: Slot) -> None:
         try:
             worker = await self._spawn_worker(slot.pid)
-        except Exception as error:
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
             if self._process.alive:
-                self._not_started(slot, error)
+                self._not_started(slot, as_reason(error))
         else:
             self._filled(slot, worker)
 

@@ -21,6 +21,7 @@ from ...gen.options import check_type
 from ...node.mailbox.envelope import ExitSignal, Invoke, exit_signal
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
 from .errors import RouteUnknown
 from .options import RouteSpec
@@ -238,7 +239,9 @@ class RouteKeeper:
             process = await self._start(spec, route.previous)
         except NodeTerminated:
             return
-        except Exception as error:
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
             text, process = "route %s of router %s could not be started: %s", self._process
             told = repr(spec.name), process.id, safe_repr(error)
             process.core.log_failure(process.log_adapter, text, *told, fault=error)

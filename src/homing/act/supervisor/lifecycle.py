@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ...node.mailbox.envelope import Invoke, is_coroutine
 from ...node.processes.ending import end_and_wait
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ...node.scheduling.stepping import is_cancelled
 from .children import Child, Children, Restart, leave_restart
 from .errors import RestartsExceeded
 from .requests import ChildState
@@ -115,7 +115,7 @@ class Lifecycle:
                 process.core, process, spec.behavior, child.args, child.name, options, previous=child.previous
             )
         except BaseException as error:
-            if isinstance(error, Exception) or _cancelled(error):
+            if isinstance(error, Exception) or is_cancelled(error):
                 raise
             raise as_reason(error) from error
         self.children.has_started(child, pid, self._now())
@@ -266,9 +266,3 @@ class Lifecycle:
             await self._end(running)
         self._callbacks.clear()
         self.children = Children(self._process.forget_preserved)
-
-
-def _cancelled(error: BaseException) -> bool:
-    """True if the supervisor itself is being cancelled, which is how `kill` ends a callback."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

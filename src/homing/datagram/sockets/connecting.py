@@ -52,19 +52,26 @@ def open_to(
     Raises `ConnectFailed` with host, port, errno and what to do, `BindFailed` for `local`, and `BadOption`. No socket
     is left open then.
     """
+    return open_to_first(peers, host, port, local, options, connected=connected)[:2]
+
+
+def open_to_first(
+    peers: Peers, host: str, port: int, local: tuple[str, int], options: SocketOptions, *, connected: bool
+) -> tuple[socket.socket, Address, Peers]:
+    """As `open_to`; returns the rest of `peers` as well, which were not tried."""
     own = peers_of(*local) if local[0] else None
     if local[0] and not own:
         raise BadOption("local_host", local[0], "give a numeric address of this machine")
     failure: ConnectFailed | None = None
-    for family, address in peers:
+    for number, (family, address) in enumerate(peers, 1):
         if own and own[0][0] != family:
             continue
         sock = bind(local[0] or _WILDCARDS[socket.AddressFamily(family)], local[1], options)
         try:
             if connected:
                 _connect(sock, address)
-                return sock, canonical(sock.getpeername())
-            return sock, reached_by(address, sock.getsockname())
+                return sock, canonical(sock.getpeername()), peers[number:]
+            return sock, reached_by(address, sock.getsockname()), peers[number:]
         except OSError as error:
             sock.close()
             failure = failure or ConnectFailed(host, port, error, _HINTS.get(error.errno or 0, ""))

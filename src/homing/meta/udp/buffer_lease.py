@@ -109,7 +109,9 @@ class BufferLeases:
             whole: Any = data.obj if type(data) is memoryview else data
         except ValueError:
             return  # released already
-        if not is_a(whole, bytearray) or id(whole) in self._lent or bytearray.__len__(whole) < self._size:
+        if type(whole) is not bytearray and not is_a(whole, bytearray):
+            return
+        if id(whole) in self._lent or bytearray.__len__(whole) < self._size:
             return
         if type(data) is memoryview:
             release_view(data)

@@ -52,7 +52,7 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
 def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
     """Returns `thing` as a datagram: a payload alone, or a `MessageUDP` without an address, is addressed to `peer`.
     None: it is no datagram."""
-    if is_a(thing, (bytes, bytearray, memoryview)):
+    if type(thing) is bytes or is_a(thing, (bytes, bytearray, memoryview)):
         return MessageUDP(None, peer, thing)
     if not is_datagram(thing):
         return None

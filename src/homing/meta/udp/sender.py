@@ -152,9 +152,9 @@ class Sender:
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
         groups."""
-        if is_a(request, JoinGroup) or is_a(request, LeaveGroup):
+        if type(request) is not MessageUDP and (is_a(request, JoinGroup) or is_a(request, LeaveGroup)):
             return self._change_groups(sender, ref, request)
-        if not is_a(request, MessageUDP):
+        if type(request) is not MessageUDP and not is_a(request, MessageUDP):
             error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {class_name(request)}")
             self._process.send_response_error(sender, ref, error)
             return NO_REPLY

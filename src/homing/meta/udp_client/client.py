@@ -91,6 +91,8 @@ class UDPClient(MetaBehavior):
         return self._connected().peer
 
     def _connected(self) -> Connection:
+        if self._exchange is not None:
+            return self._exchange.connection
         if self._connection is None:
             raise NotAllowed(f"the name {self._options.host!r} was not looked up yet; start the client by spawn_meta")
         return self._connection
@@ -129,7 +131,6 @@ class UDPClient(MetaBehavior):
 
     def _run(self, connection: Connection) -> None:
         self._exchange = Exchange(self.process, connection, self._options, self._socket_gone)
-        self.process.hooks.take_main = self._exchange.sender.take_main
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...datagram import Address, Endpoint, Peers, open_to, wants_packet_info
+from ...datagram import Address, Endpoint, Peers, open_to_first, wants_packet_info
 from ...datagram.errors import ConnectFailed
 from .options import UDPClientOptions
 
 
 class Connection(NamedTuple):
-    """endpoint: the socket. peer: the peer's address."""
+    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet."""
 
     endpoint: Endpoint
     peer: Address
+    others: Peers
 
 
 def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     """Opens a socket to the first of `peers` that this system has a route to. Raises `ConnectFailed`, `BindFailed`,
     `BadOption`."""
     local = options.local_host, options.local_port
-    sock, peer = open_to(peers, options.host, options.port, local, options, connected=options.connected)
+    sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
         endpoint = Endpoint(
             sock,
@@ -44,4 +45,4 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     except BaseException:
         sock.close()
         raise
-    return Connection(endpoint, peer)
+    return Connection(endpoint, peer, others)

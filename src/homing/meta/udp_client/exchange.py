@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
@@ -9,17 +10,17 @@ from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.address import is_same
-from ...datagram.errors import BadAddress
+from ...datagram.errors import BadAddress, BindFailed, ConnectFailed
 from ...gen import NO_REPLY, PID, Ref
 from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
-from ..udp.counters import count
+from ..udp.counters import add, count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
 from ..udp.options import flow_limits
 from ..udp.outgoing import readdressed, take_payloads
 from ..udp.reader import Reader
 from ..udp.sender import Sender
-from .connection import Connection
+from .connection import Connection, connect
 from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
 from .request import Request
@@ -32,9 +33,13 @@ _OF_SOCKET = {field.name for field in fields(Statistics)}
 _COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - {"open", "reconnects"}
 
 
+_NOT_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENOPROTOOPT})
+
+
 class Exchange:
     """The parts of a started client.
 
+    connection: the socket, and the address of the peer that it speaks with.
     requests: the open ones.
     sender: sends them, and what is sent to the alias.
     reader: reads the socket, and lets `requests` take the replies.
@@ -47,29 +52,40 @@ class Exchange:
         options: UDPClientOptions,
         gone: Callable[[OSError], None],
     ) -> None:
-        endpoint, peer = self._endpoint, self._peer = connection
         self._process = process
         self._options = options
+        self._gone = gone
+        self._refusal: MessageUDPError | None = None
+        self._former: Statistics | None = None  # of the sockets to addresses that have refused
         warn_of_portable_backend(process.log)
+        self.requests = Requests(process, connection.endpoint, connection.peer, options)
+        self._use(connection)
+
+    def _use(self, connection: Connection) -> None:
+        """Speaks by this socket, with this address of the peer."""
+        self.connection = connection
+        endpoint, peer, _ = connection
+        process, options = self._process, self._options
+        self._endpoint, self._peer = endpoint, peer
         take = partial(take_payloads, peer=peer, only=options.connected)
         self.sender = Sender(process, endpoint, kind=KIND, takes="bytes and MessageUDP", take=take)
         self.sender.serve(options, None)
         warn_of_small_buffers(process.log, KIND, endpoint, options)
-        self.requests = Requests(process, endpoint, peer, options)
         to = process.parent if options.process is None else options.process
         limits = flow_limits(options, "pause")
-        self.reader = Reader(process, endpoint, to, limits, gone, id=process.id, matcher=self.requests)
+        self.reader = Reader(process, endpoint, to, limits, self._gone, id=process.id, matcher=self.requests)
         self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
         self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
+        process.hooks.take_main = self.sender.take_main
 
     def _follow_address(self) -> None:
         """Goes on from another address of this machine, where the one that the socket has pinned ends."""
         association = self._endpoint.association
+        self.requests.unanswered = None if association is None else association.is_silent
         if association is None:
             return
-        self.requests.unanswered = association.is_silent
         update = association.on_change
 
         def changed() -> None:
@@ -121,9 +137,9 @@ class Exchange:
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
-        if is_a(request, MessageUDP):
+        if type(request) is not bytes and is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
-        if not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
+        if type(request) is not bytes and not is_a(request, (bytes, bytearray, memoryview, UDPRequest)):
             return self.sender.handle_call(sender, ref, request)
         try:
             self.requests.ask(sender, ref, request)
@@ -151,19 +167,72 @@ class Exchange:
 
     def report(self, report: MessageUDPError) -> None:
         """Takes an ICMP error: for the requests, and for `on_error`."""
-        self._reports.add(report)
+        if self._is_refusal(report):
+            if self._refusal is None:
+                self._refusal = report
+                self._process.loop.call_soon(self._try_next)
+        else:
+            self._reports.add(report)
         if self.sender.reporter is not None:
             self.sender.reporter.tell(report)
+
+    # --- the peer's other addresses -------------------------------------------------------------------------
+
+    def _is_refusal(self, report: MessageUDPError) -> bool:
+        """True if the peer is not there at this address, and there is another one to try. One that has ever answered is
+        the right one."""
+        here = is_same(report.addr, self._peer)
+        return bool(self.connection.others) and report.errno in _NOT_THERE and here and not self._has_answered
+
+    @property
+    def _has_answered(self) -> bool:
+        return self._endpoint.backend.packets_in > 0
+
+    def _try_next(self) -> None:
+        """Asks the peer's next address, unless what came before the refusal is an answer."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is None or self._endpoint.closed:
+            return
+        self._reports.readable()
+        if self._has_answered or not self._move(refusal):
+            self._reports.add(refusal)
+
+    def _move(self, refusal: MessageUDPError) -> bool:
+        """False: none of the other addresses can be connected to."""
+        before, sender, reader = self.connection, self.sender, self.reader
+        try:
+            connection = connect(self._options, before.others)
+        except (BindFailed, ConnectFailed) as error:
+            self._process.log.info("%s: no other address of the peer can be tried: %s", KIND, error)
+            self.connection = before._replace(others=[])
+            return False
+        self._former = self._of_socket()
+        reader.close()
+        self._use(connection)
+        self.open()
+        if not reader.open:
+            self.reader.drain()
+        self.requests.move(connection.endpoint, connection.peer)
+        sender.close(before.endpoint)
+        text = "UDP client: nobody is at %s (%s), it goes on with %s"
+        places = format_address(before.peer), refusal.error, format_address(connection.peer)
+        self._process.log.info(text, places[0], places[1], places[2])
+        return True
 
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> UDPClientStatistics:
         """The counters of the socket and of the requests."""
         counted = {name: getattr(self.requests, name) for name in _COUNTED}
-        counted |= {**count(self._endpoint, self.reader), **self.sender.counters()}
+        counted |= {field.name: getattr(self._of_socket(), field.name) for field in fields(Statistics)}
         association = self._endpoint.association
         reconnects = 0 if association is None else association.changes
         return UDPClientStatistics(**counted, open=len(self.requests), reconnects=reconnects)
+
+    def _of_socket(self) -> Statistics:
+        """The counters of the socket, and of those before it."""
+        counted = Statistics(**{**count(self._endpoint, self.reader), **self.sender.counters()})
+        return counted if self._former is None else add(self._former, counted)
 
     def facts(self) -> dict[str, Any]:
         """The answer to `inspect_meta`."""

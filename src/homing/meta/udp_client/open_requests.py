@@ -121,6 +121,17 @@ class OpenRequests:
             if len(table) == 0:
                 del self._by_peer[request.peer]
 
+    def move(self, before: Address, peer: Address) -> list[Request]:
+        """The client's own peer has another address now. Returns the requests that were open to the one before."""
+        moved = [request for request in self.all() if request.peer == before]
+        for request in moved:
+            self.remove(request)
+        self._peer = peer
+        for request in moved:
+            request.peer = peer
+            self.add(request)
+        return moved
+
     def same_key(self, peer: Address, key: Hashable) -> Request | None:
         """Returns the open request from which one to `peer` with this key could not be told."""
         table = self._all if self._all is not None else self._of(peer)

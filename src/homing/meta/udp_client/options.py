@@ -40,7 +40,8 @@ class UDPClientOptions(SocketOptions):
     """How a UDP client is made, and its requests where they do not say otherwise.
 
     host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
-        one with both kinds of address the IPv4 one is taken.
+        one with several addresses they are tried in order, the IPv4 ones first: the next one if this machine has no
+        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered.
     port: of the peer.
     local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
     connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer

@@ -150,7 +150,7 @@ class Requests:
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
         plan, data = self._default, wanted
         to = peer = self._peer
-        if is_a(wanted, UDPRequest):
+        if type(wanted) is not bytes and is_a(wanted, UDPRequest):
             plan, data = plan_of(wanted, self._options, self._default), wanted.data
             if wanted.to is not None:
                 to, peer = self._destination(wanted.to)
@@ -177,7 +177,9 @@ class Requests:
 
     def _key_of(self, data: bytes) -> Hashable:
         try:
-            key: Hashable = safe_key(self._key(data))  # type: ignore[misc]
+            key: Hashable = self._key(data)  # type: ignore[misc]
+            if type(key) is not bytes and type(key) is not int:
+                key = safe_key(key)
             if key is None:
                 raise ValueError("a request needs a key, not None")
         except BaseException as error:
@@ -303,7 +305,9 @@ class Requests:
         if self._reply_key is None:
             return None
         try:
-            key: Hashable = safe_key(self._reply_key(message.data))
+            key: Hashable = self._reply_key(message.data)
+            if type(key) is not bytes and type(key) is not int:
+                key = safe_key(key)
         except BaseException:
             return None  # whatever a network brings: it belongs to no request
         return key
@@ -416,6 +420,19 @@ class Requests:
         for request in self._open.all():
             self.cancelled += 1
             self._end(request, None)
+
+    def move(self, endpoint: Endpoint, peer: Address) -> None:
+        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts."""
+        before, self._peer, self._endpoint = self._peer, peer, endpoint
+        moved = self._open.move(before, peer)
+        for request in moved:
+            request.message = MessageUDP(None, peer, request.message.data)
+            request.attempts = request.waits = 0
+            request.final = request.queued = False
+            request.timer.cancel()
+        for request in moved:
+            if request.is_open and self._repeat(request):
+                self._set_timer(request)
 
     # --- ICMP errors --------------------------------------------------------------------------------------
 

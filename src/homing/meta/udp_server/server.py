@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
-from ...datagram import Address, Statistics, format_address
+from ...datagram import Address, MessageUDP, Statistics, format_address
 from ...gen import NO_REPLY, PID, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
@@ -195,7 +195,7 @@ class UDPServer(MetaBehavior):
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
         groups. Changes options, and answers with what is in force now."""
-        if not is_a(request, Reconfigure):
+        if type(request) is MessageUDP or not is_a(request, Reconfigure):
             return self._sender.handle_call(sender, ref, request)
         try:
             return self._reconfigure(sender, request)

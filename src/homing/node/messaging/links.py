@@ -25,6 +25,7 @@ from ...gen import (
     ProcessID,
     Subject,
 )
+from ...gen.foreign import safe_str
 from ..mailbox.envelope import Exit
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Links:
             for end in self._ends.get(key, ()):  # it was linked to what has ended, and is to be told that yet
                 end.tell(consumer.id)
         if key in own:
-            raise AlreadyLinked(f"{consumer.id} is {word} {subject} already")
+            raise AlreadyLinked(f"{consumer.id} is {word} {safe_str(subject)} already")
         own.add(key)
         table.setdefault(key, {})[consumer.id] = (consumer, subject)
 

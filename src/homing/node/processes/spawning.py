@@ -221,7 +221,11 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         if meta.state is not ProcessState.TERMINATED and meta.task is not None:
             await asyncio.wait((meta.task,))
         raise
-    meta.start()
+    try:
+        meta.start()
+    except BaseException as error:
+        meta.end(as_reason(error))  # its `start` is code of the program, and a thread for it may be refused
+        raise
     return meta.id
 
 

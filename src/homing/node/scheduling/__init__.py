@@ -4,5 +4,6 @@ activity        common base of processes and meta-processes: a mailbox, a state,
 scheduler       gives runnable activities their turns
 callback_tasks  tasks for asynchronous callbacks, made before they are needed
 stepping        awaits a coroutine and runs code around each of its steps, or in a task of its own
+processor_time  what a thread had of the processors, and how long it waited for one
 watchdog        reports a callback that holds the event loop for too long
 """

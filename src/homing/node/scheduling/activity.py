@@ -185,7 +185,6 @@ class Activity(Mailbox):
         The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
         slow ones stop in time, also those that come after many quick ones.
         """
-        handle = self.handler or self.behavior.handle_message
         sender: Any = None
         message: Any = None
         result: Any
@@ -194,6 +193,7 @@ class Activity(Mailbox):
         count, check = 0, 1
         failure: BaseException | None = None
         try:
+            handle = self.handler or self.behavior.handle_message
             while True:
                 if self.urgent:
                     lane = self.urgent

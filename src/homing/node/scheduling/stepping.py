@@ -58,6 +58,12 @@ async def _outcome(pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseExceptio
         return None, error
 
 
+def is_cancelled(error: BaseException) -> bool:
+    """True if `error` is the cancellation of the task that runs, and not one that code of the program raised."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 class Stopwatch:
     """Adds up the seconds in which it runs functions."""
 

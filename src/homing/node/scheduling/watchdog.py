@@ -3,7 +3,8 @@
 The scheduler notes which activity has the loop, and since when (`Scheduler.current`). A thread looks at that twice in
 the time that a callback may take, and logs an activity that takes longer, with the loop's stack at that moment. The
 loop counts, when the callback is over; what the thread has not seen, because the callback kept the interpreter's lock,
-is logged then.
+is logged then. The time for which the loop's thread had to wait for a processor is not the callback's: a turn that was
+long by that alone is the machine's, and is counted and told apart.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from pathlib import Path
 from time import perf_counter
 from traceback import StackSummary
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ...gen.foreign import safe_repr
+from ..logs import Place
+from .processor_time import ProcessorClock, Reading
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -24,21 +29,18 @@ if TYPE_CHECKING:
 
 _SHORTEST = 0.0005
 """Seconds between two looks at least: to look all the time would hold the loop itself."""
+MOST_WRAPPED = 20
+"""Decorators around a method that are looked through. A class may say that a thing wraps itself."""
 
 _RUNTIME = str(Path(__file__).parents[2])
 
 
-class Place(NamedTuple):
-    """Where a callback is: a line of the behavior's own code, and the stack from the callback on."""
-
-    path: str
-    line: int
-    function: str
-    stack: str
-
-
 class Watchdog:
-    """Watches one node's loop. stalls: callbacks that held it longer than the limit. longest: of them, in seconds."""
+    """Watches one node's loop.
+
+    stalls: callbacks that held it longer than the limit. longest: of them, in seconds.
+    machine_stalls: turns that took so long because no processor was free.
+    """
 
     def __init__(self, core: Core, limit: float | None) -> None:
         self._core = core
@@ -46,14 +48,20 @@ class Watchdog:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._reported: set[tuple[Activity, float]] = set()
+        self._clock: ProcessorClock | None = None
+        self._last = self._before = Reading(0.0, None, None, 0.0)
+        self._inside: tuple[float, Reading] | None = None  # since when somebody has the loop, and a reading since then
         self.stalls = 0
+        self.machine_stalls = 0
         self.longest = 0.0
         core.scheduler.stall_seconds = self._limit
         core.scheduler.on_stall = self._ended
 
     def start(self) -> None:
-        """Begins to watch, unless that is switched off."""
+        """Begins to watch the loop of the thread that calls it, unless that is switched off."""
         if self._limit < inf:
+            self._clock = ProcessorClock()
+            self._last = self._before = self._clock.read()
             threading.Thread(target=self._run, name=f"homing watchdog {self._core.name}", daemon=True).start()
 
     def stop(self) -> None:
@@ -63,20 +71,49 @@ class Watchdog:
     def _run(self) -> None:
         seconds = min(max(self._limit / 2, _SHORTEST), threading.TIMEOUT_MAX)
         while not self._over.wait(seconds) and not self._core.loop.is_closed():
-            self._look()
+            try:
+                self._look()
+            except Exception as error:  # attributes of the program's classes may be code, and so may loaders of sources
+                self._core.attempt(self._failed, error)
 
     def _look(self) -> None:
         scheduler = self._core.scheduler
-        since, activity = scheduler.since, scheduler.current
-        if activity is None or (activity, since) in self._reported or self._seconds_on_loop(since) < self._limit:
-            return
+        with self._lock:
+            clock = self._clock
+            if clock is None:
+                return
+            since, activity = scheduler.since, scheduler.current
+            span = self._read(clock, since)
+            if activity is None or (activity, since) in self._reported or span is None:
+                return
+            held = self._seconds_on_loop(since)
+            own = span.cpu if span.cpu is not None and span.waited is not None and clock.ready() else span.own
+            if held < self._limit or held * own / span.at < self._limit:
+                return
         place = place_of(self._core.thread, type(activity.behavior))
         with self._lock:
             if place is None or scheduler.current is not activity or scheduler.since != since:
                 return  # it is over, and the stack is another's
             self._reported.add((activity, since))
             held = self._seconds_on_loop(since)
-        _log_stall(activity, "has held the loop for %.2f s, in %s (%s:%d)", held, place)
+        self._log(activity, "%s has held the loop for %.2f s%s, in %s (%s:%d)", held, span, place)
+
+    def _failed(self, error: Exception) -> None:
+        """It goes on: the next turn may be another's."""
+        text = "the watchdog could not look at what holds the loop: %s"
+        self._core.limited_log.warning(self._core.loop.time(), "watchdog", text, safe_repr(error))
+
+    def _read(self, clock: ProcessorClock, since: float) -> Reading | None:
+        """Reads the clock, and returns the span since the last time that it was read within this turn, which began at
+        `since`; None: this is the first time."""
+        reading = clock.read()
+        if since > self._last.at:
+            self._before = self._last
+        self._last = reading
+        if self._inside is None or self._inside[0] != since:
+            self._inside = (since, reading)
+            return None
+        return reading.since(self._inside[1])
 
     def _seconds_on_loop(self, since: float) -> float:
         return perf_counter() - since - self._core.scheduler.lent
@@ -87,25 +124,46 @@ class Watchdog:
             seen = (activity, since) in self._reported
             self._reported.discard((activity, since))
             self._core.scheduler.current = None  # else it could be seen, and named, once more until the next has it
+            span = self._span_of_turn(since)
+        own = seconds * span.own / span.at if span.at > 0 else seconds
+        if not seen and own < self._limit:
+            self._machine(seconds, seconds - own)
+            return
         activity.stalls += 1
         self.stalls += 1
         self.longest = max(self.longest, seconds)
         if not seen:
-            _log_stall(activity, "held the loop for %.2f s, and was over before it could be seen where", seconds, None)
+            text = "%s held the loop for %.2f s%s, and was over before it could be seen where"
+            self._log(activity, text, seconds, span, None)
+
+    def _span_of_turn(self, since: float) -> Reading:
+        """From the last reading before a turn that began at `since` until now."""
+        before = self._before if self._last.at > since else self._last
+        return before.since(before) if self._clock is None else self._clock.read().since(before)
+
+    def _machine(self, seconds: float, waited: float) -> None:
+        """It was not the callback's fault: nobody is named."""
+        self.machine_stalls += 1
+        text = "the machine is busy: the loop had to wait for a processor for %.2f s of %.2f s"
+        self._core.limited_log.warning(self._core.loop.time(), "machine", text, waited, seconds)
+
+    def _log(self, activity: Activity, text: str, seconds: float, span: Reading, place: Place | None) -> None:
+        """Logs as from the place itself, so that the record has its file, line and function."""
+        where = () if place is None else (place.function, Path(place.path).name, place.line)
+        args = (activity.title, seconds, _told(span, seconds), *where)
+        here = Place(__file__, 0, "") if place is None else place
+        log = self._core.bounded_log
+        log.write(self._core.loop.time(), activity.log_adapter, logging.WARNING, text, args, place=here)
 
 
-def _log_stall(activity: Activity, text: str, seconds: float, place: Place | None) -> None:
-    """Logs as from the place itself, so that the record has its file, line and function."""
-    log, title = activity.log_adapter, activity.title
-    if not log.isEnabledFor(logging.WARNING):
-        return
-    path, line, function, stack = place or Place(__file__, 0, "", "")
-    args = (title, seconds, function, Path(path).name, line) if place else (title, seconds)
-    level, extra = logging.WARNING, dict(log.extra or {})
-    record = log.logger.makeRecord(
-        log.logger.name, level, path, line, f"%s {text}", args, None, function, extra, stack or None
-    )
-    log.logger.handle(record)
+def _told(span: Reading, seconds: float) -> str:
+    """What the loop's thread, and the others of the program, had of the processors in a turn that took `seconds`, as
+    far as `span`, a part of it or more, tells."""
+    if span.cpu is None or span.at <= 0:
+        return ""
+    cpu, others = span.cpu * seconds / span.at, (span.program - span.cpu) * seconds / span.at
+    shown = f", other threads {others:.2f} s" if others >= 0.01 else ""
+    return f" (CPU {min(cpu, seconds):.2f} s{shown})"
 
 
 # --- the stack ------------------------------------------------------------------------------------------------
@@ -141,7 +199,9 @@ def _frames_of(thread: int) -> list[tuple[FrameType, int]]:
 def _is_method(kind: type, code: CodeType) -> bool:
     """True if `code` is that of a method of `kind`, or of what a decorator has made one from."""
     method = getattr(kind, code.co_name, None)
-    while method is not None:
+    for _ in range(MOST_WRAPPED):
+        if method is None:
+            break
         if getattr(method, "__code__", None) is code:
             return True
         method = getattr(method, "__wrapped__", None)
