@@ -30,6 +30,7 @@ from ..gen.behavior import Result
 from ..gen.hooks import ProcessHooks
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
+from ..node.messaging.pressure import hold_back_from
 from ..node.messaging.sending import send
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
@@ -188,6 +189,8 @@ class Actor(ProcessBehavior):
         """As `send`, to the lane of `priority`: NORMAL main, HIGH system, MAX urgent."""
         self._process.core.delivery.send(self._process.sender, to, message, priority)
         self._process.messages_out += 1
+        if self._process.fed:
+            hold_back_from(self._process, to)
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
         """Sends `message` once, `seconds` from now. Gives the function that cancels it: True if it was still to fire,
@@ -221,13 +224,13 @@ class Actor(ProcessBehavior):
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(pid).put_runtime(exit_signal(process.id, cause), 2)
+        self._find(pid).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
         `MetaTerminated`."""
         cause = as_reason(reason)
-        self._meta(alias).put_runtime(Exit(self._process.id, cause, None), 1)
+        self._meta(alias).put_exit(Exit(self._process.id, cause, None), 1)
 
     def _meta(self, alias: Alias) -> MetaRunner:
         target = self._find(check_address(alias, Alias, "an Alias"))
@@ -281,6 +284,8 @@ class Actor(ProcessBehavior):
         else:
             core.calls.forward(self._process, to, sender, ref, message, priority)
         self._process.messages_out += 1
+        if self._process.fed:
+            hold_back_from(self._process, to)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What that process's `handle_inspect` tells. Passes a full mailbox."""

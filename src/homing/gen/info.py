@@ -29,6 +29,8 @@ class ProcessInfo:
     application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
     stalls: callbacks that held the loop too long.
     dropped_newest, dropped_oldest: messages dropped because its mailbox was full, see `ProcessOptions.overflow`.
+    held_by: the process whose mailbox it waits for to drain, see `ProcessOptions.back_pressure`; None: it waits for
+        none. holds: how often it has waited.
     thread: its callbacks run on a thread of its own.
     """
 
@@ -57,6 +59,8 @@ class ProcessInfo:
     links: tuple[Subject, ...]
     monitors: tuple[Subject, ...]
     trap_exit: bool
+    held_by: PID | None
+    holds: int
     thread: bool
 
 

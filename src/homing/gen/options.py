@@ -162,6 +162,10 @@ class ProcessOptions:
         message in hand does not: it might be what it died of. False: what waits is discarded and counted.
     dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
         what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
+    back_pressure: a process behind a socket (a server's receiver, a pool's worker, a router's route, and those that
+        such a process sends to) takes no more from its main lane once it has sent to a process at which 1024 messages
+        wait, or half of that one's `mailbox_size`, until a quarter are left (256, or a quarter of `mailbox_size`).
+        False: it goes on; then nothing bounds what waits there.
     thread: all callbacks run on one thread of the process's own, where they may block; the node goes on meanwhile. What
         they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. A thread
         cannot be interrupted: killed while it blocks, the process ends, and has a successor, when the callback has
@@ -178,6 +182,7 @@ class ProcessOptions:
     link_child: bool = False
     preserve_mailbox: bool = False
     dead_letters: Target | None = None
+    back_pressure: bool = True
     thread: bool = False
 
     def __post_init__(self) -> None:
@@ -192,6 +197,7 @@ class ProcessOptions:
         check_type("preserve_mailbox", self.preserve_mailbox, bool, "True or False")
         if self.dead_letters is not None:
             check_target("dead_letters", self.dead_letters)
+        check_type("back_pressure", self.back_pressure, bool, "True or False")
         check_type("thread", self.thread, bool, "True or False")
 
 

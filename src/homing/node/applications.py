@@ -191,7 +191,7 @@ class LoadedApplication:
         return pid not in self.members
 
     def _send_exit(self, process: Process) -> None:
-        process.put_runtime(exit_signal(self._core.pid, TerminateShutdown()), 2)
+        process.put_exit(exit_signal(self._core.pid, TerminateShutdown()))
 
     async def _kill_rest(self) -> None:
         rest = tuple(self.members.values())
@@ -199,6 +199,7 @@ class LoadedApplication:
         for process in rest:
             self._core.log.warning("application %s: %s did not end in time and is killed", self.spec.name, process)
             process.kill()
+            await self._core.scheduler.breathe(wakes=True)
         await self._until(lambda: not self.members, self._core.loop.time() + KILL_TIMEOUT)
         for process in tuple(self.members.values()):
             self._core.log.error("application %s: %s swallows its cancellation; it is left behind", self, process)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter, time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from .scheduling.activity import Activity
 
 T = TypeVar("T")
+
+
+def _throw(error: BaseException) -> None:
+    raise error
 
 
 class Core:
@@ -118,15 +122,34 @@ class Core:
             forget_frames(error)
             return None
 
+    def attempt_steps(self, work: Callable[..., Iterator[object]], *args: Any) -> Iterator[object]:
+        """As `attempt`, of the steps that `work(*args)` gives."""
+        steps = self.attempt(work, *args)
+        if steps is None:
+            return
+        try:
+            yield from steps
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.attempt(_throw, error)
+
     async def spawn_meta(self, owner: Process, behavior: MetaBehavior, options: MetaOptions | None) -> Alias:
         """See `spawning.spawn_meta`."""
         return await spawn_meta(self, owner, behavior, options)
 
     def make_inlet(
-        self, owner: Activity, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str
+        self,
+        owner: Activity,
+        to: Target,
+        high: int,
+        low: int,
+        ready: Callable[[], None],
+        overflow: str,
+        most_bytes: int = 0,
     ) -> Inlet:
         """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
-        return Inlet(self, owner, to, high, low, ready, overflow)
+        return Inlet(self, owner, to, high, low, ready, overflow, most_bytes)
 
     def require_thread(self) -> None:
         """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
@@ -193,6 +216,10 @@ class Core:
         self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again
         posted = self._posted
         for _ in range(len(posted)):
+            if not self.scheduler.may_go_on():  # what comes from threads must not hold the loop either
+                self._wake_posted = True
+                self.loop.call_soon(self._run_posted)
+                return
             function, args = posted.popleft()
             try:
                 function(*args)

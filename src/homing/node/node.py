@@ -164,7 +164,7 @@ class Node:
         """
         cause = as_reason(reason)
         sender = self._core.pid
-        self._process(pid).put_runtime(exit_signal(sender, cause), 2)
+        self._process(pid).put_exit(exit_signal(sender, cause))
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """What the process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""

@@ -87,7 +87,7 @@ class Stopping:
                 await asyncio.sleep(_POLL)  # pools let other workers have it
             started, half = core.loop.time(), self.time_left() / 2
             while (
-                (self._give_up_mailboxes() or self.busy())
+                (self._give_up_mailboxes() or await self.busy())
                 and self.time_left() > 0
                 and core.loop.time() - started < half
             ):
@@ -102,7 +102,10 @@ class Stopping:
             await self._until(lambda: not core.processes)
             for meta in tuple(core.metas.values()):
                 meta.end(TerminateShutdown())  # it has outlived its owner
-            return not await self._kill_rest()
+            killed = await self._kill_rest()
+            while core.scheduler.works:
+                await asyncio.sleep(0)  # everybody is told before it has stopped
+            return not killed
         finally:
             self.state = "stopped"
             for callback in self.on_stopped:
@@ -115,13 +118,13 @@ class Stopping:
         gave_up = [process.forget_unclaimed() for process in tuple(self._core.processes.values())]
         return any(gave_up)
 
-    def busy(self) -> bool:
+    async def busy(self) -> bool:
         """True while something runs, or waits to be handled or to be sent."""
-        activities = (*self._core.processes.values(), *self._core.metas.values())
-        return any(
-            activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused
-            for activity in activities
-        ) or not all(self._drained(meta) for meta in self._core.metas.values())
+        for activity in (*self._core.processes.values(), *self._core.metas.values()):
+            if activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused:
+                return True
+            await self._core.scheduler.breathe()
+        return not all(self._drained(meta) for meta in tuple(self._core.metas.values()))
 
     def _drain(self, meta: MetaRunner) -> None:
         try:
@@ -157,7 +160,7 @@ class Stopping:
             return
         self._told.add(process)
         # it is sent in the parent's name: an exit signal of the parent cannot be trapped
-        process.put_runtime(exit_signal(process.parent, TerminateShutdown()), 2)
+        process.put_exit(exit_signal(process.parent, TerminateShutdown()))
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
     async def _until(self, condition: Callable[[], bool], soft: float = inf) -> None:
@@ -176,6 +179,7 @@ class Stopping:
         for process in rest:
             core.log.warning("stop: %s did not end in time and is killed", process)
             process.kill()
+            await core.scheduler.breathe(wakes=True)
         if core.processes or core.metas:
             self._deadline = core.loop.time() + KILL_TIMEOUT
             await self._until(lambda: not core.processes and not core.metas)

@@ -63,7 +63,7 @@ class Pool(Actor):
     _forwarder: Forwarder
 
     def handle_forward_failed(self, sender: Any, message: Any) -> None:
-        """With `overflow="drop"`: there was no room, this message is dropped (and counted). A plain `def`."""
+        """Unless `overflow="wait"`: there was no room, this message is dropped (and counted). A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Size, route, counters, and each worker by its PID.
@@ -82,14 +82,14 @@ class Pool(Actor):
             "draining": len(workers.leaving),
             "worker_behavior": options.worker.__name__,
             "worker_mailbox_size": options.worker_mailbox_size,
-            "overflow": options.overflow,
+            "overflow": forwarder.overflow,
             "route": options.route if isinstance(options.route, str) else "key",
             "messages_waiting": len(process.main or ()),
             "messages_forwarded": forwarder.forwarded,
             "messages_waiting_at_workers": waiting,
             "messages_in_hand": in_hand,
             "messages_handled": forwarder.forwarded - waiting - in_hand - letters,
-            "messages_dropped": forwarder.dropped,
+            "messages_dropped": forwarder.drops.all,
             "dead_letters": letters + forwarder.refused,
             "worker_restarts": workers.restarts,
             "pauses": forwarder.pauses,

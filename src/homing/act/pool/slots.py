@@ -16,17 +16,32 @@ RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 class Slot:
     """One worker's place, and its account over all who have had it.
 
+    number: its place among those that get messages, which stays the same: the last added leaves first.
     worker: who has it now, or had it last.
     leaving: it gets no more messages: whoever has it works off what waits there and ends.
+    dropped: messages for it that were dropped because it was full.
     timer: starts the next try.
     """
 
-    __slots__ = ("_handled", "_letters", "_retry", "leaving", "pool", "restarts", "timer", "worker")
+    __slots__ = (
+        "_handled",
+        "_letters",
+        "_retry",
+        "dropped",
+        "leaving",
+        "number",
+        "pool",
+        "restarts",
+        "timer",
+        "worker",
+    )
 
-    def __init__(self, pool: Process, worker: Process) -> None:
+    def __init__(self, pool: Process, worker: Process, number: int) -> None:
         self.pool = pool
+        self.number = number
         self.worker = worker
         self.leaving = False
+        self.dropped = 0
         self.timer: Any = None
         self.restarts = 0
         self._handled = 0
@@ -93,5 +108,6 @@ class Slot:
             "in_hand": self.in_hand,
             "handled": self.handled,
             "dead_letters": self.letters,
+            "dropped": self.dropped,
             "restarts": self.restarts,
         }

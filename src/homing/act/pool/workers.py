@@ -45,7 +45,8 @@ class Workers:
         )
         self.slots: list[Slot] = []
         self.processes: list[Process] = []
-        self.leaving: list[Slot] = []
+        self.leaving: dict[Slot, None] = {}
+        self._by_pid: dict[PID, Slot] = {}
         self.letters = 0
         self.restarts = 0
         self._on_change: list[Callable[[], None]] = []
@@ -61,19 +62,22 @@ class Workers:
 
     def ended(self, pid: PID) -> Slot | None:
         """The slot whose worker was `pid`, if that has ended."""
-        for slot in self:
-            if slot.pid == pid and slot.worker.state is _TERMINATED:
-                return slot
-        return None
+        slot = self._by_pid.get(pid)
+        if slot is None or slot.worker.state is not _TERMINATED:
+            return None
+        return slot
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
         check_integer("n", n, 1, MOST_WORKERS)
-        for _ in range(n):
-            worker = await self._spawn_worker(None)
-            self.slots.append(Slot(self._process, worker))
-            self.processes.append(worker)
-            self._forwarder.resized()
+        try:
+            for _ in range(n):
+                worker = await self._spawn_worker(None)
+                slot = self._by_pid[worker.id] = Slot(self._process, worker, self.size)
+                self.slots.append(slot)
+                self.processes.append(worker)
+        finally:
+            self._forwarder.resized()  # once for all of them, as it looks at all that there are
         return self.size
 
     def remove(self, n: int) -> int:
@@ -83,7 +87,7 @@ class Workers:
             slot = self.slots.pop()
             self.processes.pop()
             slot.leaving = True
-            self.leaving.append(slot)
+            self.leaving[slot] = None
             self._ask_to_leave(slot)
         self._forwarder.resized()
         return self.size
@@ -102,7 +106,7 @@ class Workers:
         self._take_back(slot)
         self._process.forget_preserved(slot.pid)
         self.letters += slot.letters
-        self.leaving.remove(slot)
+        del self.leaving[slot], self._by_pid[slot.pid]
         self._changed()
 
     def _take_back(self, slot: Slot) -> None:
@@ -135,7 +139,10 @@ class Workers:
             process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
         )
         add_monitor(process, pid)
-        return process.core.processes[pid]
+        worker = process.core.processes[pid]
+        worker.fed = True
+        worker.limit = self._forwarder.limit
+        return worker
 
     def worker_ended(self, slot: Slot) -> None:
         """Replaces a worker that has ended, or lets it go."""
@@ -167,12 +174,14 @@ class Workers:
             self._filled(slot, worker)
 
     def _filled(self, slot: Slot, worker: Process) -> None:
+        del self._by_pid[slot.pid]
+        self._by_pid[worker.id] = slot
         slot.succeed(worker)
         self.restarts += 1
         if slot.leaving:
             self._ask_to_leave(slot)
         else:
-            self.processes[self.slots.index(slot)] = worker
+            self.processes[slot.number] = worker
         self._changed()
         self._process.resume()
 

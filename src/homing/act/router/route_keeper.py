@@ -136,7 +136,9 @@ class RouteKeeper:
         process = self._process
         pid = await spawn(process.core, process, spec.behavior, spec.args, None, options, previous=previous)
         add_monitor(process, pid)
-        return self._process.core.processes[pid]
+        route = process.core.processes[pid]
+        route.fed = True
+        return route
 
     def _settle(self, route: Route, spec: RouteSpec, process: Process | None) -> None:
         """From now on the messages of `route` go to `process`, which was started for `spec`, or to its target; unless

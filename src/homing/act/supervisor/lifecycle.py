@@ -48,6 +48,7 @@ class Lifecycle:
         self._callbacks: deque[Callable[[], Any]] = deque()
         self.children = Children(process.forget_preserved)
         self.restarts = 0
+        self._ends = False
 
     @property
     def spec(self) -> SupervisorSpec:
@@ -74,6 +75,7 @@ class Lifecycle:
             result = self._callbacks.popleft()()
             if is_coroutine(result):
                 await result
+            await self._process.scheduler.breathe()
 
     # --- starting -----------------------------------------------------------------------------------------
 
@@ -218,7 +220,8 @@ class Lifecycle:
     # --- ending -------------------------------------------------------------------------------------------
 
     def _has_ended(self, child: Child, pid: PID, reason: Exception) -> None:
-        self._callbacks.append(partial(self._supervisor.handle_child_terminate, child.name, pid, reason))
+        if not self._ends:
+            self._callbacks.append(partial(self._supervisor.handle_child_terminate, child.name, pid, reason))
         self.children.has_ended(child, reason)
 
     def _settle(self, child: Child, state: ChildState) -> None:
@@ -251,9 +254,11 @@ class Lifecycle:
         ended = await end_and_wait(self._process.core, self._process.id, pids, reason, children[0].spec.shutdown)
         for pid, child in pids.items():
             self._has_ended(child, pid, ended.get(pid, reason))
+            await self._process.scheduler.breathe()
 
     async def end_all(self) -> None:
         """Ends all children with the supervisor: in reverse order, or instances all at the same time, as OTP does."""
+        self._ends = True  # from here on nobody is told of an end
         children = list(self.children)
         for child in children:
             leave_restart(child)
@@ -263,3 +268,5 @@ class Lifecycle:
             await self._end_together(running, TerminateShutdown())
         else:
             await self._end(running)
+        self._callbacks.clear()
+        self.children = Children(self._process.forget_preserved)

@@ -34,6 +34,8 @@ class UDPOptions(Protocol):
     @property
     def low_water(self) -> int | None: ...
     @property
+    def high_water_bytes(self) -> int: ...
+    @property
     def receive_batch(self) -> int: ...
     @property
     def send_queue(self) -> int: ...
@@ -50,12 +52,13 @@ class FlowLimits(NamedTuple):
     low_water: int
     overflow: Overflow
     receive_batch: int
+    high_water_bytes: int
 
 
 def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
     """The limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
-    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch)
+    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes)
 
 
 def check_queues(options: Any) -> None:
@@ -66,6 +69,7 @@ def check_queues(options: Any) -> None:
     check_integer("high_water", options.high_water, 1)
     if options.low_water is not None:
         check_integer("low_water", options.low_water, 0, options.high_water - 1)
+    check_integer("high_water_bytes", options.high_water_bytes, 65536)
     check_integer("receive_batch", options.receive_batch, 1, MOST_READS)
     check_type("gro", options.gro, bool, "True or False")
     check_integer("send_queue", options.send_queue, 1)

@@ -1,5 +1,6 @@
 cimport cython
 
+from ...datagram.message cimport MessageUDP
 from ...node.messaging.flow cimport Inlet
 
 
@@ -17,6 +18,7 @@ cdef class Reader:
     cdef Inlet _inlet
     cdef Py_ssize_t _reads
     cdef Py_ssize_t _room
+    cdef Py_ssize_t _octets
     cdef public bint batch_out
     cdef public bint open
     cdef public Py_ssize_t delivered
@@ -30,7 +32,7 @@ cdef class Reader:
 
     cpdef bint receive(self) except -1
 
-    @cython.locals(room=Py_ssize_t)
+    @cython.locals(room=Py_ssize_t, before=Py_ssize_t)
     cdef bint _receive(self) except -1
 
     @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
@@ -44,5 +46,11 @@ cdef class Reader:
     @cython.locals(surplus=Py_ssize_t)
     cdef list _take_replies(self, matcher, list messages)
 
-    @cython.locals(count=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, taken=Py_ssize_t, octets=Py_ssize_t)
     cpdef _deliver(self)
+
+
+cdef Py_ssize_t SHORT
+
+@cython.locals(message=MessageUDP, longest=Py_ssize_t, length=Py_ssize_t)
+cdef Py_ssize_t _longest_of(list messages) except -1

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Protocol
 
-from ...datagram import DatagramBatch, Endpoint, MessageUDP
+from ...datagram import DatagramBatch, Endpoint
+from ...datagram.message import MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...gen.copying import refuse_copy
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
 from .options import FlowLimits
+
+SHORT = 8192
+"""Bytes: batches that are no longer together are not looked into for the longest of their datagrams."""
 
 RECEIVE_LIMIT = 512
 """Messages received at a stretch, at most: see the table of limits in docs/architecture.md."""
@@ -57,6 +61,7 @@ class Reader:
         "_inlet",
         "_leases",
         "_matcher",
+        "_octets",
         "_overflow",
         "_process",
         "_reads",
@@ -95,6 +100,7 @@ class Reader:
         self._received: Any = None
         self._room = 0
         self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
+        self._octets = 0
         self.batch_out = False
         self.delivered = self.dropped = self.pauses = 0
         self.dropped_newest = self.dropped_oldest = 0
@@ -104,8 +110,8 @@ class Reader:
         self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
     ) -> None:
         """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
-        high, low, overflow, self._reads = limits
-        self._inlet = self._process.inlet(to, high, low, self.resume, overflow)
+        high, low, overflow, self._reads, most_bytes = limits
+        self._inlet = self._process.inlet(to, high, low, self.resume, overflow, most_bytes)
         self._overflow = overflow
         self._leases = leases
         self._gone = gone
@@ -113,8 +119,8 @@ class Reader:
 
     def adjust(self, to: Target, limits: FlowLimits) -> None:
         """Reads on for `to`, with other limits."""
-        high, low, self._overflow, self._reads = limits
-        self._inlet.adjust(high, low, self._overflow)
+        high, low, self._overflow, self._reads, most_bytes = limits
+        self._inlet.adjust(high, low, self._overflow, most_bytes)
         self.redirect(to)
 
     def readable(self) -> None:
@@ -161,12 +167,14 @@ class Reader:
             return False
         if room == 0:
             return self._receive_too_many()
+        before = self._backend.bytes_in
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
         elif self._leases is None:
             received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
         else:
             received = self._receive_pooled(self._leases, min(room, self._reads))
+        self._octets = self._backend.bytes_in - before
         self._received = received
         return bool(received)
 
@@ -186,10 +194,11 @@ class Reader:
             self.dropped_oldest += count
             surplus = count
         else:
-            went, surplus = self._inlet.make_room(count)
+            went, surplus = self._inlet.make_room(count, sum([len(message.data) for message in messages]))
             self.delivered -= went
             self.dropped_oldest += went + surplus
         self._received = messages[surplus:]
+        self._octets = sum([len(message.data) for message in self._received])
         return count > 0
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
@@ -235,12 +244,17 @@ class Reader:
             return
         if self._matcher is not None:
             received = self._take_replies(self._matcher, received)
+            self._octets = sum([len(message.data) for message in received])
         count = len(received)
         if count == 0:
             return
         taken = 0
         try:
-            taken = self._inlet.put(received) if type(received) is list else self._put_batch(received)
+            if type(received) is list:
+                octets = self._octets
+                taken = self._inlet.put(received, octets, _longest_of(received) if octets > SHORT else octets)
+            else:
+                taken = self._put_batch(received)
         finally:
             try:
                 self._account(taken, count - taken)
@@ -323,3 +337,13 @@ class Reader:
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
+
+
+def _longest_of(messages: list[MessageUDP]) -> int:
+    """The length of the longest of `messages`, in bytes."""
+    longest = 0
+    for message in messages:
+        length = len(message.data)
+        if length > longest:
+            longest = length
+    return longest

@@ -75,8 +75,9 @@ class UDPClientOptions(SocketOptions):
     max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
     remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
         without a key it is 64 at most.
-    buffer_size, high_water, low_water, receive_batch, gro: as for a UDP server; while a request is open, reading does
-        not pause for the mailbox of `process`: what answers no request is then dropped (`dropped_newest`).
+    buffer_size, high_water, low_water, high_water_bytes, receive_batch, gro: as for a UDP server; while a request
+        is open, reading does not pause for the mailbox of `process`: what answers no request is then
+        dropped (`dropped_newest`).
     send_queue, send_overflow, on_error: as for a UDP server.
     """
 
@@ -104,6 +105,7 @@ class UDPClientOptions(SocketOptions):
     buffer_size: int = 65535
     high_water: int = 1024
     low_water: int | None = None
+    high_water_bytes: int = 8 * 1024 * 1024
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024

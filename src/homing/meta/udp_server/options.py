@@ -61,11 +61,16 @@ class UDPServerOptions(SocketOptions):
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
         while the socket is polled again.
+    high_water_bytes: reading pauses also while so many bytes of this server's datagrams wait there, until a quarter of
+        them is left. 8 MiB: 1024 datagrams of 8 KiB. Less than the longest datagram can not be asked for: 65536.
+        Batches (`handle_datagrams`) have their own bound: one at a time.
     overflow: what happens while `high_water` is reached. "pause": nothing is read, what comes waits in the kernel's
         buffer, and what finds no room there is dropped by the kernel. "drop_newest": it is read and dropped
         (`dropped_newest`). "drop_oldest": it is read, and the oldest datagrams of this server that still wait in the
         receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
-        router has handed on. While nobody has the name `process`, or a batch (`handle_datagrams`) has not ended,
+        router has handed on. With `worker` it also says what happens at a worker that is full (`PoolOptions.overflow`):
+        "pause" holds up all for the slowest; the others drop, and count, what is for that worker. While nobody has the
+        name `process`, or a batch (`handle_datagrams`) has not ended,
         reading pauses in any case.
     receive_batch: datagrams read at a stretch, 1 to 4096 (the native backend takes 64 at most). 64: larger ones gain
         nothing measurable and delay the others on the loop.
@@ -109,6 +114,7 @@ class UDPServerOptions(SocketOptions):
     reply_guard: ReplyGuard | None = None
     high_water: int = 1024
     low_water: int | None = None
+    high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow = "pause"
     receive_batch: int = 64
     gro: bool = True
@@ -128,11 +134,11 @@ class UDPServerOptions(SocketOptions):
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
+        check_choice("overflow", self.overflow, get_args(Overflow))
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
-        check_choice("overflow", self.overflow, get_args(Overflow))
         check_seconds("linger", self.linger, zero=True)
 
     def _check_socket(self) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
-READING = ("process", "high_water", "low_water", "overflow", "receive_batch")
+READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 DEFAULT_GRACE = 5.0
@@ -49,10 +49,10 @@ class Reconfigure:
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
     changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, send_rate,
-        process, high_water, low_water, overflow, receive_batch, send_queue, send_overflow, on_error, linger,
-        receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface,
-        multicast_ttl, multicast_loop, bpf, reuse_port_steering. What is not named stays as it is; groups are those that
-        are joined.
+        process, high_water, low_water, high_water_bytes, overflow, receive_batch, send_queue, send_overflow, on_error,
+        linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups,
+        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. What is not named stays as it
+        is; groups are those that are joined.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
         to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
         closed. Until then the server can also move back to it. 5: a client that is told the new address needs one round

@@ -112,8 +112,7 @@ class UDPServer(MetaBehavior):
         process.hooks.take_main = self._sender.take_main
         wanted = pool_options(self._options)
         if self._state.workers is not None and not self._state.workers.fit(wanted):
-            self._state.workers.retire()
-            self._state.workers = None
+            self._state.retire_workers()
         if wanted is not None and self._state.workers is None:
             return self._start_workers(wanted)
         self._run()

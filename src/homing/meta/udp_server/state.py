@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from ...datagram import Endpoint, Statistics, format_address
@@ -45,6 +46,7 @@ class ServerState:
         self.sender: Sender | None = None
         self.reader: Reader | None = None
         self.workers: Workers | None = None
+        self._former_drops = (0, 0)  # newest, oldest: of workers that it has no more
         self.suspended = False
         self._leases: BufferLeases | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -178,6 +180,8 @@ class ServerState:
         self.options = options
         if self.sender is not None:
             self.sender.adjust(options)
+        if self.workers is not None:
+            self.workers.adjust(options.overflow)
         for reader in self.readers:
             reader.adjust(self._receiver(), self._limits())
 
@@ -210,7 +214,29 @@ class ServerState:
         counted = count(self.endpoint, self.reader)
         if self.sender is not None:
             counted.update(self.sender.counters())
-        return self.former.total(Statistics(**counted))
+        return self._with_drops_of_workers(self.former.total(Statistics(**counted)))
+
+    def _with_drops_of_workers(self, total: Statistics) -> Statistics:
+        """What the workers' pool has dropped was delivered to it, and is not any more."""
+        newest, oldest = self._former_drops
+        if self.workers is not None:
+            newest, oldest = newest + self.workers.drops.newest, oldest + self.workers.drops.oldest
+        if newest or oldest:
+            total = replace(
+                total,
+                delivered=total.delivered - newest - oldest,
+                dropped_newest=total.dropped_newest + newest,
+                dropped_oldest=total.dropped_oldest + oldest,
+            )
+        return total
+
+    def retire_workers(self) -> None:
+        """The server goes on without its workers. What they have counted stays."""
+        if self.workers is not None:
+            drops, (newest, oldest) = self.workers.drops, self._former_drops
+            self._former_drops = newest + drops.newest, oldest + drops.oldest
+            self.workers.retire()
+            self.workers = None
 
     def facts(self) -> dict[str, Any]:
         """The answer to `inspect_meta`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...act.pool.options import MOST_WORKERS, PoolOptions
+from ...act.pool.forwarder import Forwarder
+from ...act.pool.options import MOST_WORKERS, PoolOptions, PoolOverflow
 from ...act.pool.pool import Pool
 from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ...gen.foreign import same
@@ -15,6 +17,7 @@ from ...node.mailbox.envelope import exit_signal
 from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn
+from ..udp.options import Overflow
 
 if TYPE_CHECKING:
     from .options import UDPServerOptions
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
 WORKERS = 4
 """Unless told otherwise. It is no matter of processors, as all share one interpreter: so many datagrams may be waited
 for (a database, another server) at a time."""
+
+_OVERFLOW: dict[Overflow, PoolOverflow] = {
+    "pause": "wait",
+    "drop_newest": "drop_newest",
+    "drop_oldest": "drop_oldest",
+}
+"""What the pool does by the server's policy."""
 
 _UNSET = {"workers": None, "worker_args": (), "worker_options": None, "route": "round_robin"}
 
@@ -32,6 +42,11 @@ class UDPWorkers(Pool):
     def init(self, server: Alias, options: PoolOptions) -> PoolOptions:
         self.link(server)
         return options
+
+    @property
+    def forwarder(self) -> Forwarder:
+        """What hands on the datagrams."""
+        return self._forwarder
 
 
 def pool_options(options: UDPServerOptions) -> PoolOptions | None:
@@ -51,15 +66,18 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
         pool_size=options.workers or WORKERS,
         worker_options=ProcessOptions() if options.worker_options is None else options.worker_options,
         route=options.route,
+        overflow=_OVERFLOW[options.overflow],
     )
 
 
 class Workers:
-    """The pool of one server, and the options that it was started with."""
+    """The pool of one server, and the options that it works by. drops: counts the datagrams that it drops."""
 
-    def __init__(self, pool: Process, options: PoolOptions) -> None:
+    def __init__(self, pool: Process, forwarder: Forwarder, options: PoolOptions) -> None:
         self._pool = pool
+        self._forwarder = forwarder
         self._options = options
+        self.drops = forwarder.drops
 
     @property
     def address(self) -> PID:
@@ -69,6 +87,14 @@ class Workers:
     def fit(self, options: PoolOptions | None) -> bool:
         """True if `options` ask for these workers."""
         return self._pool.alive and same(self._options, options)
+
+    def adjust(self, overflow: Overflow) -> None:
+        """From now on this happens to what finds its worker full."""
+        policy = _OVERFLOW[overflow]
+        self._options = replace(self._options, overflow=policy)
+        if self._forwarder.overflow != policy:
+            self._forwarder.overflow = policy
+            self._pool.resume()
 
     def retire(self) -> None:
         """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
@@ -87,7 +113,9 @@ async def start_workers(server: MetaRunner, options: PoolOptions, current: Calla
     Raises what the `init` of a worker raises.
     """
     pid = await spawn(server.core, server.owner, UDPWorkers, (server.id, options), None, None)
-    workers = Workers(server.core.processes[pid], options)
+    pool = server.core.processes[pid]
+    behavior: Any = pool.behavior
+    workers = Workers(pool, behavior.forwarder, options)
     workers.when_ended(partial(_end_server, server, workers, current))
     return workers
 

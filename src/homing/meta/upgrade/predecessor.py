@@ -168,7 +168,7 @@ class Offer:
     async def _settle(self, sockets: HandedSockets) -> None:
         """Returns when all that was read is worked off, or there is no more time for it."""
         end = self._loop.time() + SETTLE_TIMEOUT
-        while self._loop.time() < end and (internals(self._node).stopping.busy() or sockets.waiting()):
+        while self._loop.time() < end and (await internals(self._node).stopping.busy() or sockets.waiting()):
             if sockets.fullness() > 0.5:
                 break
             await asyncio.sleep(_POLL)

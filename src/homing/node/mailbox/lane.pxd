@@ -33,6 +33,9 @@ cdef class Lane:
     @cython.locals(ring=list)
     cpdef clear(self)
 
+    @cython.locals(taken=Lane)
+    cpdef take_all(self)
+
     @cython.locals(fresh=list, ring=list, size=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, at=Py_ssize_t)
     cdef _grow(self)
 

@@ -127,6 +127,14 @@ class Lane:
         self._size = self._head = self._count = 0
         del ring  # only now: what goes with it may have finalizers
 
+    def take_all(self) -> Lane:
+        """Takes all entries out, as a lane of their own."""
+        taken = Lane()  # from here on nothing of a user's can run
+        taken._ring, taken._size, taken._head, taken._count = self._ring, self._size, self._head, self._count
+        self._ring = _NO_ROOM
+        self._size = self._head = self._count = 0
+        return taken
+
     def _grow(self) -> None:
         """Makes room for twice as many entries, unless there is room again once the memory for it is there."""
         size = 2 * self._size or _FIRST
@@ -168,6 +176,16 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
             kept.append(entry)
     lane.extendleft(reversed(kept))
     return dropped
+
+
+def take_all(lane: Any) -> Any:
+    """Takes all entries out of `lane`, as a lane of their own."""
+    if COMPILED:
+        return lane.take_all()
+    taken: deque[Any] = deque()
+    while lane:
+        taken.append(lane.popleft())
+    return taken
 
 
 COMPILED = not __file__.endswith(".py")

@@ -9,6 +9,7 @@ cdef class Mailbox:
     cdef public Lane main
     cdef public Lane logs
     cdef public list drain_callbacks
+    cdef public list end_callbacks
     cdef public Py_ssize_t limit
     cdef public Py_ssize_t dropped_log
     cdef public Py_ssize_t dropped_newest

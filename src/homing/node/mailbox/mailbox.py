@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from ...gen import MailboxInfo
 from ...gen.copying import refuse_copy
-from .lane import make_lane
+from .lane import make_lane, take_all
 
 LOG_LANE_LIMIT = 10_000
 """Log records that wait for a log receiver at most; more are dropped and counted (`dropped_log`). Not measured:
 a burst of a second at the rate at which a Python program can log."""
+
+_number = count()
+"""Tells drain callbacks of the same mark apart: the first to wait is called first."""
 
 Entry = Any
 """What lies in a lane: the plain tuple (sender, message), or an envelope with a `handle` method."""
@@ -31,7 +36,9 @@ class Mailbox:
     closed: the owner has ended for good: what is put now is dropped.
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
-    drain_callbacks: (low water mark, callback) pairs, each called once when the main lane has drained to its mark.
+    drain_callbacks: a heap of (minus the low-water mark, number, callback), each called once when the main lane has
+        drained to its mark: the first in it is due first.
+    end_callbacks: each is called once when the owner has ended.
     """
 
     __slots__ = (
@@ -40,6 +47,7 @@ class Mailbox:
         "dropped_log",
         "dropped_newest",
         "dropped_oldest",
+        "end_callbacks",
         "guarded",
         "limit",
         "logs",
@@ -63,8 +71,9 @@ class Mailbox:
         self.guarded = True
         self.paused = False
         self.scheduled = True
+        self.drain_callbacks: list[tuple[int, int, Callable[[], None]]] | None = None
+        self.end_callbacks: list[Callable[[], None]] | None = None
         self.closed = False
-        self.drain_callbacks: list[tuple[int, Callable[[], None]]] | None = None
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
@@ -169,30 +178,31 @@ class Mailbox:
 
     def when_ended(self, callback: Callable[[], None]) -> None:
         """Calls `callback` once when the owner has ended."""
-        self.when_drained(-1, callback)  # no lane is ever that empty
+        fresh: list[Callable[[], None]] = []
+        if self.end_callbacks is None:
+            self.end_callbacks = fresh
+        self.end_callbacks.append(callback)
 
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
-        pair = (low, callback)
-        fresh = [pair]
+        waits = (-low, next(_number), callback)
+        fresh: list[tuple[int, int, Callable[[], None]]] = []  # made first: to make one may run a finalizer
         if self.drain_callbacks is None:
             self.drain_callbacks = fresh
-        else:
-            self.drain_callbacks.append(pair)
+        heappush(self.drain_callbacks, waits)
 
-    def run_drain_callbacks(self, *, ended: bool = False) -> None:
-        """Runs the callbacks whose mark is reached; all of them if the owner has `ended`. Raises what the first of them
-        raised, when all have run."""
-        callbacks, self.drain_callbacks = self.drain_callbacks, None
+    def run_drain_callbacks(self) -> None:
+        """Runs the callbacks whose mark is reached; the others cost nothing, however many they are. Raises what the
+        first of them raised, when all have run."""
+        callbacks = self.drain_callbacks
         if callbacks is None:
             return
         waiting = len(self.main) if self.main else 0
         due = []
-        for low, callback in callbacks:
-            if ended or waiting <= low:
-                due.append(callback)
-            else:
-                self.when_drained(low, callback)
+        while callbacks and waiting <= -callbacks[0][0]:
+            due.append(heappop(callbacks)[2])
+        if not callbacks and self.drain_callbacks is callbacks:
+            self.drain_callbacks = None
         failure: BaseException | None = None
         for callback in due:
             try:
@@ -203,15 +213,16 @@ class Mailbox:
         if failure is not None:
             raise failure
 
-    def discard(self) -> None:
-        """Drops all that waits, also from a turn that is going on. Pooled buffers in it go back to their pool with the
-        messages."""
+    def take_lanes(self) -> list[deque[Entry]]:
+        """Takes all that waits, also from a turn that is going on."""
         self.guarded = True
+        taken = []
         for name in ("urgent", "system", "main", "logs"):
             lane = getattr(self, name)
             if lane is not None:
-                setattr(self, name, None)  # first: what goes with its messages may have finalizers
-                self.drop(lane)
+                setattr(self, name, None)  # first: what is put there from now on is another's to drop
+                taken.append(take_all(lane))
+        return taken
 
     def mailbox_info(self) -> MailboxInfo:
         """How many messages wait in each lane."""

@@ -57,7 +57,7 @@ def _gives_way(target: Activity, priority: int) -> bool:
     """With "drop_oldest": takes the oldest out of the lane, if anything there may go."""
     if target.options.overflow != "drop_oldest":
         return False
-    oldest = target.take_oldest(priority, _may_go)
+    oldest = target.take_oldest(priority, may_go)
     if oldest is None:
         return False
     if is_taken_back(oldest):
@@ -72,7 +72,8 @@ def _gives_way(target: Activity, priority: int) -> bool:
     return True
 
 
-def _may_go(entry: Entry) -> bool:
+def may_go(entry: Entry) -> bool:
+    """True of what may be dropped to make room: what somebody has sent, not the runtime."""
     return is_taken_back(entry) or (is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT)))
 
 

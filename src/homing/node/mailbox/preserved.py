@@ -7,6 +7,7 @@ gets is a dead letter: counted, and sent to `ProcessOptions.dead_letters`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -61,6 +62,15 @@ class PreservedMailbox:
         """Adds what comes for the successor, to the main lane."""
         self._lanes[2].append(entry)
 
+    def take_oldest(self) -> Entry | None:
+        """Takes the message that has waited longest out of the main lane. None: there is none."""
+        main = self._lanes[2]
+        for number, entry in enumerate(main):
+            if is_message(entry):
+                del main[number]
+                return entry
+        return None
+
     def take_main(self, process: Process) -> list[Entry]:
         """Takes out what waited in the main lane, in order, to be distributed anew by `process`."""
         entries = self._lanes[2].copy()
@@ -89,15 +99,17 @@ class PreservedMailbox:
                     _move(entry, successor)
                 entries.clear()
 
-    def give_up(self) -> None:
-        """There is no successor: all of it becomes dead letters."""
+    def give_up(self) -> Iterator[object]:
+        """There is no successor: all of it becomes dead letters, step by step."""
         process = self.process
         reason = TerminateKill() if process.reason is None else process.reason
-        for lane in self._lanes:
-            for entry in lane:
-                send_dead_letter(process, entry, reason, in_hand=False)
-            lane.clear()
-        process.core.calls.callee_gone(process, reason)
+        lanes, self._lanes = self._lanes, ([], [], [], [])
+        for lane in lanes:
+            lane.reverse()
+            while lane:
+                send_dead_letter(process, lane.pop(), reason, in_hand=False)
+                yield None
+        yield from process.core.calls.callee_gone(process, reason)
 
 
 def _outlives(entry: Entry) -> bool:

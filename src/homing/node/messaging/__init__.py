@@ -3,6 +3,7 @@
 registry      addresses and names, and the mailboxes that they lead to
 delivery      puts a message into the mailbox behind an address; sending: a shorter way for the common case
 flow          puts messages into a mailbox in bulk, with flow control
+pressure      holds back processes that run ahead of whom they send to
 distribution  hands on the messages of one process to others, for pools and routers
 calls         requests and their answers; waiter: one open call
 links         links and monitors

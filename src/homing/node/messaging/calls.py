@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -18,10 +18,9 @@ from ...gen import (
 from ...gen.copying import refuse_copy
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
+from ..scheduling.scheduler import WAKES
 from .delivery import checked, split_address
 from .waiter import Waiter
-
-_NUMBER = attrgetter("ref")
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -157,15 +156,23 @@ class Calls:
             reason = getattr(callee, "reason", None)
             waiter.finish(None, _gone(callee)(waiter.target, TerminateKill() if reason is None else reason))
 
-    def callee_gone(self, callee: Activity, reason: Exception, spared: set[Ref] | None = None) -> None:
-        """Fails every open call to `callee`, at once, the oldest first; but those `spared` go to a successor."""
-        gone = _gone(callee)
+    def callee_gone(self, callee: Activity, reason: Exception, spared: Iterable[Ref] | None = None) -> Iterator[object]:
+        """Fails every open call to `callee`, at once, step by step, the oldest first; but those `spared` go to a
+        successor."""
         waiters, callee.pending = callee.pending, None
-        for waiter in sorted(waiters or (), key=_NUMBER):
-            if spared and waiter.ref in spared:
-                waiter.move(callee)
-            elif self._open.pop(waiter.ref, None) is not None:
+        if waiters and spared is not None:
+            callee.pending = {
+                waiter: waiters.pop(waiter) for ref in spared if (waiter := self._open.get(ref)) in waiters
+            }
+        return self._fail_all(callee, waiters, reason) if waiters else iter(())
+
+    def _fail_all(self, callee: Activity, waiters: dict[Waiter, None], reason: Exception) -> Iterator[object]:
+        gone = _gone(callee)
+        for waiter in tuple(waiters):
+            # else it was forwarded, or has timed out, while the others were told
+            if waiter.callee is callee and self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))
+                yield WAKES
 
 
 def _gone(callee: Activity) -> type[MetaTerminated | ProcessTerminated]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -78,12 +79,19 @@ class Events:
         record = self.find(event)
         if record.owner is not owner:
             raise NotAllowed(f"{event} belongs to {record.owner.id}")
-        self._drop(event, owner, Unregistered())
+        del self._records[event]
+        if owner.events is not None:
+            owner.events.discard(event)
+        links = self._core.links
+        self._core.scheduler.run_in_portions(links.subject_gone(event, owner.id, Unregistered()))
 
-    def owner_gone(self, owner: Process, reason: Exception) -> None:
-        """Ends all events of a process that has ended."""
-        for event in tuple(owner.events or ()):
-            self._drop(event, owner, reason)
+    def owner_gone(self, owner: Process, reason: Exception) -> Iterator[object]:
+        """Ends all events of a process that has ended, step by step. No other process can have one before that."""
+        while owner.events:
+            event = owner.events.pop()
+            del self._records[event]
+            yield from self._core.links.subject_gone(event, owner.id, reason)
+            yield None
 
     def send(self, name: str, token: Ref, message: Any) -> int:
         """Publishes `message`. Gives the number of mailboxes it was put into; full ones are counted in `failures`."""
@@ -95,7 +103,7 @@ class Events:
         if record.buffer is not None:
             record.buffer.append(publication)
         delivered = 0
-        for consumer in self._core.links.consumers(event).values():
+        for consumer in self._core.links.consumers(event):
             if not consumer.alive:
                 continue  # it is ending
             entry = Publication(publication)
@@ -111,7 +119,7 @@ class Events:
         """Links `consumer` to `event`, or lets it monitor it. Gives the publications in the buffer, oldest first."""
         record = self.find(event)
         links = self._core.links
-        first = not links.consumers(event)
+        first = not links.has_consumers(event)
         if link:
             links.link(consumer, event)
         else:
@@ -130,12 +138,6 @@ class Events:
                 raise NodeUnknown(event, event.node)
             raise EventUnknown(event)
         return record
-
-    def _drop(self, event: Event, owner: Process, reason: Exception) -> None:
-        del self._records[event]
-        if owner.events is not None:
-            owner.events.discard(event)
-        self._core.links.subject_gone(event, owner.id, reason)
 
     def _unsubscribed(self, event: Event) -> None:
         record = self._records.get(event)

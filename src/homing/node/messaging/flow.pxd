@@ -14,17 +14,23 @@ cdef class Inlet:
     cdef object _waiting_for
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
+    cdef Py_ssize_t _most_bytes
+    cdef Py_ssize_t _bytes
+    cdef Py_ssize_t _counted
+    cdef object _batches
     cdef bint _waits
     cdef bint _marks
 
     cdef object _kind
     cdef bint _takes_batches
 
-    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t)
+    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t, left=Py_ssize_t)
     cpdef room(self)
 
     @cython.locals(target=Activity, lane=Lane, before=Py_ssize_t, count=Py_ssize_t)
-    cpdef put(self, list messages)
+    cpdef put(self, list messages, Py_ssize_t octets=*, Py_ssize_t longest=*)
+
+    cpdef _forget_taken(self, Py_ssize_t waiting)
 
     @cython.locals(target=Activity)
     cpdef bint takes_batches(self) except -1

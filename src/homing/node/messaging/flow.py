@@ -7,6 +7,7 @@ that would rather drop something is not made to wait for room, and says so by `o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 
+LONGEST = 65535
+"""Bytes of the longest datagram: while fewer are left, so many fewer are read at a time."""
+
 _PATIENCE = 1.0
 """Seconds without a receiver after which the log says so: a restart takes much less."""
 
@@ -31,16 +35,21 @@ class Inlet:
     """One source's way into one receiver's mailbox.
 
     ready: called once after `room()` gave 0, when it may be above 0 again.
+    most_bytes: of what has come this way so many bytes wait at the receiver at most, and what one message more takes.
     overflow: "pause": the source waits while the mailbox is full. Else it does not: `room` is 0 as long as that lasts,
         and `waiting_for` empty.
     """
 
     __slots__ = (
+        "_batches",
+        "_bytes",
         "_core",
+        "_counted",
         "_high",
         "_kind",
         "_low",
         "_marks",
+        "_most_bytes",
         "_owner",
         "_ready",
         "_resume",
@@ -62,6 +71,7 @@ class Inlet:
         low: int,
         ready: Callable[[], None],
         overflow: str = "pause",
+        most_bytes: int = 0,
     ) -> None:
         self._core = core
         self._owner = owner
@@ -69,6 +79,9 @@ class Inlet:
         self._high = high
         self._low = low
         self._ready = ready
+        self._most_bytes = most_bytes
+        self._batches: deque[tuple[int, int]] = deque()
+        self._bytes = self._counted = 0
         self._waits = overflow == "pause"
         self._marks = overflow == "drop_oldest"
         self._sender: PID | Alias = owner.sender
@@ -97,26 +110,77 @@ class Inlet:
             self._wait("receiver", None, 0)
             return 0
         high = min(self._high, target.limit) if target.limit else self._high
-        room = high - len(target.main) if target.main else high
+        waiting = len(target.main) if target.main else 0
+        room = high - waiting
+        low = min(self._low, high - 1)
+        if self._most_bytes and self._batches:
+            self._forget_taken(waiting)
+            left = self._most_bytes - self._bytes
+            if left <= 0:
+                room, low = 0, min(low, self._count_of(self._most_bytes // 4))
+            elif left < room * LONGEST:
+                room = 1 + left // LONGEST
         if room > 0:
             return room
         if self._waits:
-            self._wait("mailbox", target, min(self._low, high - 1))
+            self._wait("mailbox", target, low)
         return 0
 
-    def make_room(self, count: int) -> tuple[int, int]:
-        """Makes room for `count` messages: the oldest that came this way and still wait go, nobody else's. Gives how
-        many went, and how many of the `count` find no room all the same."""
+    def _forget_taken(self, waiting: int) -> None:
+        """The receiver takes what is oldest first: of all batches only the last `waiting` messages can be there yet."""
+        batches = self._batches
+        while batches and self._counted - batches[0][0] >= waiting:
+            count, octets = batches.popleft()
+            self._counted -= count
+            self._bytes -= octets
+
+    def _excess_of_bytes(self, octets: int) -> int:
+        """So many of the oldest messages have to go for `octets` bytes more, by whole batches."""
+        excess, found = self._bytes + octets - self._most_bytes if self._most_bytes else 0, 0
+        for count, size in self._batches:
+            if excess <= 0:
+                break
+            excess -= size
+            found += count
+        return found
+
+    def _forget_oldest(self, count: int) -> None:
+        """So many of the oldest were taken out."""
+        batches = self._batches
+        while count > 0 and batches:
+            there, octets = batches.popleft()
+            gone = min(there, count)
+            size = octets * gone // there
+            if gone < there:
+                batches.appendleft((there - gone, octets - size))
+            count -= gone
+            self._counted -= gone
+            self._bytes -= size
+
+    def _count_of(self, octets: int) -> int:
+        """So many of the last messages are not longer than `octets` together."""
+        found = 0
+        for count, size in reversed(self._batches):
+            octets -= size
+            if octets < 0:
+                break
+            found += count
+        return found
+
+    def make_room(self, count: int, octets: int = 0) -> tuple[int, int]:
+        """Makes room for `count` messages of `octets` bytes together: the oldest that came this way and still wait go,
+        nobody else's. Gives how many went, and how many of the `count` find no room all the same."""
         target = self._owner.routes.get(self._to)
         if target is None or target.main is None:
             return 0, 0
         high = min(self._high, target.limit) if target.limit else self._high
-        excess = len(target.main) + count - high
+        excess = max(len(target.main) + count - high, self._excess_of_bytes(octets))
         if excess <= 0:
             return 0, 0
         lane = target.main
         went = drop_oldest(lane, self._sender, excess, high)
         target.settle(lane)
+        self._forget_oldest(went)
         if went and target.paused:
             target.resume()  # a pool may have waited to find room for the very first of them
         return went, max(0, min(count, excess - went))
@@ -127,9 +191,10 @@ class Inlet:
         if self._marks:
             self._sender = type(self._sender)(*self._sender)
 
-    def put(self, messages: list[Any]) -> int:
-        """Puts `messages`, at most `room()` many, into the receiver's mailbox. Gives how many it took (all, or 0 if the
-        receiver has gone since; fewer if there was no memory for the others)."""
+    def put(self, messages: list[Any], octets: int = 0, longest: int = 0) -> int:
+        """Puts `messages`, at most `room()` many, of `octets` bytes together and `longest` at most, into the receiver's
+        mailbox. Gives how many it took (all, or 0 if the receiver has gone since; fewer if there was no memory for the
+        others)."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return 0
@@ -150,6 +215,13 @@ class Inlet:
         count = len(lane) - before
         if lane is not target.main:
             target.settle(lane)
+        target.fed = True
+        if longest > target.longest:
+            target.longest = longest
+        if octets:
+            self._batches.append((count, octets))
+            self._counted += count
+            self._bytes += octets
         self._owner.messages_out += count
         if not target.scheduled:
             self._core.scheduler.schedule(target)
@@ -172,6 +244,7 @@ class Inlet:
         if target is None:
             return False
         target.put(entry, 0)
+        target.fed = True
         self._owner.messages_out += 1
         if not target.scheduled:
             self._core.scheduler.schedule(target)
@@ -180,13 +253,17 @@ class Inlet:
     def redirect(self, to: Target) -> None:
         """What comes from here on is for `to`. It waits for the receiver before no longer."""
         self._stop_waiting()
+        if to != self._to:
+            self._batches.clear()
+            self._bytes = self._counted = 0
         self._to = to
 
-    def adjust(self, high: int, low: int, overflow: str) -> None:
+    def adjust(self, high: int, low: int, overflow: str, most_bytes: int = 0) -> None:
         """From now on these hold. What has come this way before, `make_room` knows only if it was to know it then."""
         self._stop_waiting()
         self._high = high
         self._low = low
+        self._most_bytes = most_bytes
         self._waits = overflow == "pause"
         marked, self._marks = self._marks, overflow == "drop_oldest"
         if not marked:

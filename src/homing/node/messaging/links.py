@@ -6,8 +6,8 @@ whatever reason, `normal` included, a link brings the consumer an exit signal, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...gen import (
     PID,
@@ -31,12 +31,60 @@ from ..mailbox.envelope import Exit
 if TYPE_CHECKING:
     from ..processes.process import Process
 
-_Table = dict[Subject, dict[PID, tuple["Process", Subject]]]
+_Consumers: TypeAlias = "dict[PID, tuple[Process, Subject]]"
+_Table: TypeAlias = dict[Subject, _Consumers]
+
+_NOBODY = (None, None)
 
 
 _EXIT: dict[type, Any] = {PID: MessageExitPID, Alias: MessageExitAlias, Event: MessageExitEvent}
 _DOWN: dict[type, Any] = {PID: MessageDownPID, Alias: MessageDownAlias, Event: MessageDownEvent}
 """The message for each kind of subject; for all others, which are names, the one for names."""
+
+
+class _End:
+    """The end of a subject, of which some are still to be told. links, monitors: those that are."""
+
+    __slots__ = ("_down", "_exit", "_linked", "_origin", "_reason", "_signal", "key", "links", "monitors")
+
+    def __init__(self, origin: PID, key: Subject, reason: Exception, links: _Consumers, monitors: _Consumers) -> None:
+        self._exit: Any = _EXIT.get(type(key), MessageExitName)
+        self._down: Any = _DOWN.get(type(key), MessageDownName)
+        self._origin = origin
+        self._reason = reason
+        self._signal: Exit | None = None
+        self._linked: Subject | None = None
+        self.key = key
+        self.links = links
+        self.monitors = monitors
+
+    def tell(self, pid: PID) -> None:
+        """Tells one of them now."""
+        self.tell_linked(pid)
+        self.tell_monitoring(pid)
+
+    def tell_linked(self, pid: PID) -> None:
+        """Sends the exit signal to who was linked, unless that was done."""
+        consumer, subject = self.links.pop(pid, _NOBODY)
+        if consumer is not None:
+            if consumer.links is not None:
+                consumer.links.discard(self.key)
+            if self._signal is None or self._linked is not subject:  # thousands mostly name it by the same object
+                self._signal = Exit(self._origin, self._reason, self._exit(subject, self._reason))
+                self._linked = subject
+            consumer.put_exit(self._signal)
+
+    def tell_monitoring(self, pid: PID) -> None:
+        """Sends the message to who has monitored it, unless that was done."""
+        consumer, subject = self.monitors.pop(pid, _NOBODY)
+        if consumer is not None:
+            if consumer.monitors is not None:
+                consumer.monitors.discard(self.key)
+            consumer.put_runtime((self._origin, self._down(subject, self._reason)), 1)
+
+    def forget(self, pid: PID, linked: bool) -> None:
+        """One of them does not want to be told any more."""
+        (self.links if linked else self.monitors).pop(pid, None)
 
 
 class Links:
@@ -45,13 +93,14 @@ class Links:
     on_unsubscribed: called with an event when its last consumer has gone.
     """
 
-    __slots__ = ("_core_pid", "_links", "_monitors", "_node", "on_unsubscribed")
+    __slots__ = ("_core_pid", "_ends", "_links", "_monitors", "_node", "on_unsubscribed")
 
     def __init__(self, node: str, core_pid: PID) -> None:
         self._node = node
         self._core_pid = core_pid
         self._links: _Table = {}
         self._monitors: _Table = {}
+        self._ends: dict[Subject, list[_End]] = {}
         self.on_unsubscribed: Callable[[Event], None] = lambda event: None
 
     def key(self, subject: Subject) -> Subject:
@@ -82,35 +131,56 @@ class Links:
         """Takes a monitor back. False if there was none."""
         return self._remove(self._monitors, consumer, consumer.monitors, self.key(subject))
 
-    def consumers(self, event: Event) -> dict[PID, Process]:
-        """Who is linked to or monitors `event`, each once."""
-        table = {**self._links.get(event, {}), **self._monitors.get(event, {})}
-        return {pid: process for pid, (process, _) in table.items()}
+    def has_consumers(self, event: Event) -> bool:
+        """True if somebody is linked to `event` or monitors it."""
+        return event in self._links or event in self._monitors
 
-    def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> None:
-        """Tells all who are linked to or monitor `key` that it is gone. `sender` is the process it belonged to."""
-        origin = sender if sender is not None else self._core_pid
-        exit_message: Any = _EXIT.get(type(key), MessageExitName)
-        down_message: Any = _DOWN.get(type(key), MessageDownName)
-        for consumer, subject in self._links.pop(key, {}).values():
-            if consumer.links is not None:
-                consumer.links.discard(key)
-            consumer.put_runtime(Exit(origin, reason, exit_message(subject, reason)), 2)
-        for consumer, subject in self._monitors.pop(key, {}).values():
-            if consumer.monitors is not None:
-                consumer.monitors.discard(key)
-            consumer.put_runtime((origin, down_message(subject, reason)), 1)
+    def consumers(self, event: Event) -> Iterator[Process]:
+        """The processes that are linked to `event` or monitor it, each once."""
+        links = self._links.get(event, {})
+        for process, _ in links.values():
+            yield process
+        for pid, (process, _) in self._monitors.get(event, {}).items():
+            if pid not in links:
+                yield process
 
-    def consumer_gone(self, consumer: Process) -> None:
-        """Forgets the links and monitors that `consumer` made."""
-        for key in tuple(consumer.links or ()):
-            self._remove(self._links, consumer, consumer.links, key)
-        for key in tuple(consumer.monitors or ()):
-            self._remove(self._monitors, consumer, consumer.monitors, key)
+    def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> Iterator[object]:
+        """Tells all who are linked to or monitor `key` that it is gone, step by step. `sender` is the process it
+        belonged to. From here on nobody else is told, whoever may have the name, alias or event next."""
+        links, monitors = self._links.pop(key, None), self._monitors.pop(key, None)
+        if not links and not monitors:
+            return iter(())
+        end = _End(sender if sender is not None else self._core_pid, key, reason, links or {}, monitors or {})
+        self._ends.setdefault(key, []).append(end)
+        return self._tell(end)
+
+    def _tell(self, end: _End) -> Iterator[object]:
+        for consumer in tuple(end.links):
+            end.tell_linked(consumer)
+            yield None
+        for consumer in tuple(end.monitors):
+            end.tell_monitoring(consumer)
+            yield None
+        ends = self._ends[end.key]
+        ends.remove(end)
+        if not ends:
+            del self._ends[end.key]
+
+    def consumer_gone(self, consumer: Process) -> Iterator[object]:
+        """Forgets the links and monitors that `consumer` made, step by step."""
+        while consumer.links:
+            self._forget(self._links, consumer, consumer.links.pop())
+            yield None
+        while consumer.monitors:
+            self._forget(self._monitors, consumer, consumer.monitors.pop())
+            yield None
 
     def _add(
         self, table: _Table, consumer: Process, own: set[Subject], key: Subject, subject: Subject, word: str
     ) -> None:
+        if key in own:
+            for end in self._ends.get(key, ()):  # it was linked to what has ended, and is to be told that yet
+                end.tell(consumer.id)
         if key in own:
             raise AlreadyLinked(f"{consumer.id} is {word} {safe_str(subject)} already")
         own.add(key)
@@ -120,11 +190,16 @@ class Links:
         if own is None or key not in own:
             return False
         own.discard(key)
-        consumers = table.get(key)
-        if consumers is not None:
-            consumers.pop(consumer.id, None)
-            if not consumers:
-                del table[key]
-        if isinstance(key, Event) and key not in self._links and key not in self._monitors:
-            self.on_unsubscribed(key)
+        self._forget(table, consumer, key)
         return True
+
+    def _forget(self, table: _Table, consumer: Process, key: Subject) -> None:
+        for end in self._ends.get(key, ()):
+            end.forget(consumer.id, table is self._links)
+        consumers = table.get(key)
+        if consumers is None or consumers.pop(consumer.id, None) is None:
+            return  # what it was linked to has ended
+        if not consumers:
+            del table[key]
+        if isinstance(key, Event) and not self.has_consumers(key):
+            self.on_unsubscribed(key)

@@ -52,7 +52,7 @@ class Registry:
         self.routes: dict[object, Activity] = {}
         self.names: dict[str, Process] = {}
         self._last = 1000  # numbers below are the node's own, as in Ergo
-        self._name_waiters: dict[str, list[Callable[[], None]]] = {}
+        self._name_waiters: dict[str, dict[Callable[[], None], None]] = {}
 
     def next_id(self) -> int:
         """A number that no PID, alias or ref of this node has had."""
@@ -122,12 +122,12 @@ class Registry:
 
     def when_registered(self, name: str, callback: Callable[[], None]) -> None:
         """Calls `callback` once, as soon as somebody registers `name`."""
-        self._name_waiters.setdefault(name, []).append(callback)
+        self._name_waiters.setdefault(name, {})[callback] = None
 
     def forget_waiter(self, name: str, callback: Callable[[], None]) -> None:
         """Takes back a `when_registered`."""
-        waiters = self._name_waiters.get(name, [])
-        if callback in waiters:
-            waiters.remove(callback)
-        if not waiters:
-            self._name_waiters.pop(name, None)
+        waiters = self._name_waiters.get(name)
+        if waiters is not None:
+            waiters.pop(callback, None)
+            if not waiters:
+                del self._name_waiters[name]

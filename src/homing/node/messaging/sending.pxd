@@ -2,11 +2,12 @@ cimport cython
 
 from ..scheduling.activity cimport Activity
 from ..mailbox.lane cimport Lane
-from ..mailbox.mailbox cimport Mailbox
 from ..scheduling.scheduler cimport Scheduler, thread_ident
 
 cdef bint _COMPILED
 
+cdef Py_ssize_t HIGH_WATER
 
-@cython.locals(process=Activity, lane=Lane, target=Mailbox, scheduler=Scheduler)
+
+@cython.locals(process=Activity, lane=Lane, target=Activity, scheduler=Scheduler)
 cpdef send(behavior, to, message)

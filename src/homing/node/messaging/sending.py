@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import Target
 from ..mailbox.lane import COMPILED
+from .pressure import HIGH_WATER, hold_back, hold_back_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         target = None  # it cannot be hashed or compared, so it is no address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
+        if process.fed:
+            hold_back_from(process, to)
     else:
         lane = target.main
         if _COMPILED:
@@ -43,6 +46,10 @@ def send(behavior: Any, to: Target, message: Any) -> None:
             lane.append((process.sender, message))
         if lane is not target.main:
             target.settle(lane)  # it has ended while this was put into its mailbox
+        if process.fed:
+            target.fed = True
+            if len(lane) >= HIGH_WATER:
+                hold_back(process, target)
         if not target.scheduled:
             scheduler.schedule(target)
     process.messages_out += 1

@@ -7,7 +7,7 @@ import weakref
 from math import floor
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...gen import CancelTimer, MetaTerminated, ProcessTerminated, Target
+from ...gen import CancelTimer, MetaTerminated, ProcessState, ProcessTerminated, Target
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Tick
 from ..processes.thread_bridge import run_on_loop
@@ -79,6 +79,8 @@ class Timer:
             self._owner.timers.discard(self)
 
     def _fire(self) -> None:
+        if self._owner.state is ProcessState.TERMINATED:  # one of many, which are cancelled step by step
+            return
         if self._period:
             # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
             now = self._core.loop.time()

@@ -9,6 +9,7 @@ from ...gen import CallTimeout, ProcessState, Ref, Target
 from ..mailbox.mailbox import Entry
 from ..mailbox.overflow import request_overflows
 from ..scheduling.scheduler import InlineRequest
+from .pressure import let_go
 
 if TYPE_CHECKING:
     import asyncio
@@ -101,7 +102,7 @@ class Waiter(InlineRequest):
         """The caller waits no more."""
         caller = self.caller
         if self.callee.pending is not None:
-            self.callee.pending.discard(self)
+            self.callee.pending.pop(self, None)
         if caller is not None:
             caller.open_calls -= 1
             if caller.open_calls == 0 and caller.state is _WAIT:
@@ -110,17 +111,19 @@ class Waiter(InlineRequest):
     def move(self, callee: Activity) -> None:
         """The request was forwarded: from now on it fails if `callee` ends."""
         if self.callee.pending is not None:
-            self.callee.pending.discard(self)
+            self.callee.pending.pop(self, None)
         self.callee = callee
         self._wait_at(callee)
 
     def _wait_at(self, callee: Activity) -> None:
         """From now on it fails if `callee` ends."""
         if callee.pending is None:
-            fresh: set[Waiter] = set()
-            if callee.pending is None:  # still: to make a set may run a finalizer, which calls too
+            fresh: dict[Waiter, None] = {}
+            if callee.pending is None:  # still: to make a dict may run a finalizer, which calls too
                 callee.pending = fresh
-        callee.pending.add(self)
+        callee.pending[self] = None
+        if callee.held_by is not None:
+            let_go(callee)
 
     def take(self) -> Any:
         """The answer. Raises the error."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
-from ...gen import PID
+from ...gen import PID, ProcessState
 from ..mailbox.envelope import exit_signal
 
 if TYPE_CHECKING:
@@ -31,41 +30,60 @@ async def end_and_wait(
         even that, or blocks a thread of its own, it is left behind: nothing leads to it, and everybody has been told
         that it ended.
     """
-    processes = [process for pid in pids if (process := core.processes.get(pid)) is not None]
-    ending = _Ending(processes)
+    ending, breathe, signal = _Ending(), core.scheduler.breathe, exit_signal(sender, reason)
+    for pid in pids:
+        process = core.processes.get(pid)
+        if process is not None:
+            ending.add(process)
+            if timeout == 0:
+                process.kill()
+            else:
+                process.put_exit(signal)
+            await breathe(wakes=timeout == 0)
     if timeout != 0:
-        for process in processes:
-            process.put_runtime(exit_signal(sender, reason), 2)
         await ending.wait(timeout)
-        for process in tuple(ending.left.values()):
+        for process in ending.left():
             core.log.warning("%s did not end within %g s and is killed", process, timeout)
-    for _ in range(2):  # the second time it cancels a `terminate` that does not end
-        for process in tuple(ending.left.values()):
-            process.kill()
+    else:
         await ending.wait(KILL_TIMEOUT)
-    for process in tuple(ending.left.values()):
+    for _ in range(2 if timeout != 0 else 1):  # the second kill cancels a `terminate` that does not end
+        for process in ending.left():
+            process.kill()
+            await breathe(wakes=True)
+        await ending.wait(KILL_TIMEOUT)
+    for process in ending.left():
         core.log.error("%s %s; it is left behind", process, process.stuck)
         process.abandon()
-    return {process.id: process.reason for process in processes if process.reason is not None}
+    return {process.id: process.reason for process in ending.all if process.reason is not None}
 
 
 class _Ending:
-    """Processes that are to end. `left`: those that have not."""
+    """Processes that are to end: `all`."""
 
-    def __init__(self, processes: Iterable[Process]) -> None:
-        self.left = {process.id: process for process in processes}
+    def __init__(self) -> None:
+        self.all: list[Process] = []
+        self._count = 0
         self._done = asyncio.Event()
-        for pid, process in tuple(self.left.items()):
-            process.when_ended(partial(self._ended, pid))
-
-    def _ended(self, pid: PID) -> None:
-        self.left.pop(pid, None)
         self._done.set()
+
+    def add(self, process: Process) -> None:
+        """One more, which has not ended."""
+        self.all.append(process)
+        self._count += 1
+        self._done.clear()
+        process.when_ended(self._ended)
+
+    def left(self) -> list[Process]:
+        """Those that have not ended."""
+        return [process for process in self.all if process.state is not ProcessState.TERMINATED] if self._count else []
+
+    def _ended(self) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._done.set()
 
     async def wait(self, seconds: float | None) -> None:
         """Returns when none is left, or after `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.left:
-                    self._done.clear()
-                    await self._done.wait()
+                await self._done.wait()

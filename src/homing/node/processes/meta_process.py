@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -161,10 +161,12 @@ class MetaRunner(Activity):
         self.limit = limit
         self.guarded = True
 
-    def inlet(self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str) -> Inlet:
+    def inlet(
+        self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str, most_bytes: int = 0
+    ) -> Inlet:
         """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
         self.core.require_thread()
-        return self.core.make_inlet(self, to, high, low, ready, overflow)
+        return self.core.make_inlet(self, to, high, low, ready, overflow, most_bytes)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -347,11 +349,15 @@ class MetaRunner(Activity):
         self.core.metas.pop(self.id, None)
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
-        attempt = self.core.attempt
-        attempt(self.core.calls.callee_gone, self, reason)
-        attempt(self.core.links.subject_gone, self.id, self.owner.id, reason)
-        attempt(self.release)
-        attempt(self.core.changed)
+        self.scheduler.run_in_portions(self._take_leave(reason))
+
+    def _take_leave(self, reason: Exception) -> Iterator[object]:
+        """The steps in which everybody is told, as many as there are to be told; whatever one of them raises."""
+        core = self.core
+        yield from core.attempt_steps(core.calls.callee_gone, self, reason)
+        yield from core.attempt_steps(core.links.subject_gone, self.id, self.owner.id, reason)
+        yield from core.attempt_steps(self.release)
+        core.attempt(core.changed)
 
     def info(self) -> MetaInfo:
         """A snapshot."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from ...gen.hooks import ProcessHooks
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
 from ..scheduling.activity import Activity
+from ..scheduling.scheduler import WAKES
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from .meta_process import MetaRunner
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+
+_NO_HOOKS = ProcessHooks(None, None)
+"""Of a process that has ended."""
 
 
 class Process(Activity):
@@ -158,14 +163,14 @@ class Process(Activity):
             raise NotAllowed(f"{alias} is not an alias of {self.id}")
         self.aliases.discard(alias)
         self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
-        self.core.links.subject_gone(alias, self.id, Unregistered())
+        self.scheduler.run_in_portions(self.core.links.subject_gone(alias, self.id, Unregistered()))
 
     def unregister_name(self) -> None:
         """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
         name = self.name
         if name is not None:
             self.core.registry.unregister_name(self)
-            self.core.links.subject_gone(name, self.id, Unregistered())
+            self.scheduler.run_in_portions(self.core.links.subject_gone(name, self.id, Unregistered()))
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -192,7 +197,8 @@ class Process(Activity):
         hand, self.hand = self.hand, None
         if hand is not None:
             send_dead_letter(self, hand, reason, in_hand=True)
-        self._end_metas(reason)
+        for _ in self._end_metas(reason):
+            pass
         self.ended(reason)
 
     async def fail_init(self, reason: Exception) -> None:
@@ -205,7 +211,9 @@ class Process(Activity):
         self._leave()
         self.state = _ZOMBIE
         try:
-            if tasks := self._end_metas(reason, started=False):
+            for _ in self._end_metas(reason, started=False):
+                pass
+            if tasks := self._ending_metas():
                 await asyncio.wait(tasks)
         finally:
             self.ended(reason)
@@ -223,7 +231,14 @@ class Process(Activity):
             if hand is not None:
                 send_dead_letter(self, hand, reason, in_hand=True)
         del hand
-        if tasks := self._end_metas(reason):
+        if self.metas:
+            self.scheduler.run_in_portions(self._end_after_metas(reason))
+        else:
+            self._terminate(reason)
+
+    def _end_after_metas(self, reason: Exception) -> Iterator[object]:
+        yield from self._end_metas(reason)
+        if tasks := self._ending_metas():
             self.task = self.core.loop.create_task(_wait_for(tasks))
             self.task.add_done_callback(lambda task: self._terminate(reason))
         else:
@@ -258,11 +273,14 @@ class Process(Activity):
                 routes.pop(self.name, None)
             self.scheduled = True
 
-    def _end_metas(self, reason: Exception, *, started: bool = True) -> list[asyncio.Task[None]]:
-        """Ends the meta-processes, last started first, but those that outlive a crash. Gives the tasks of those that
-        need time for it."""
+    def _end_metas(self, reason: Exception, *, started: bool = True) -> Iterator[object]:
+        """Ends the meta-processes, last started first, but those that outlive a crash: one with each step."""
         for meta in reversed(tuple((self.metas or {}).values())):
             self.core.attempt(self._end_meta, meta, reason, started)
+            yield WAKES  # its task
+
+    def _ending_metas(self) -> list[asyncio.Task[None]]:
+        """The tasks of the meta-processes that need time to end."""
         return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
     def _end_meta(self, meta: MetaRunner, reason: Exception, started: bool) -> None:
@@ -277,20 +295,27 @@ class Process(Activity):
             return
         self.state = _TERMINATED
         self.reason = reason
-        core = self.core
-        attempt, links = core.attempt, core.links
-        core.processes.pop(self.id, None)
-        if self.name is not None:
+        self.core.processes.pop(self.id, None)
+        self.scheduler.run_in_portions(self._take_leave(reason))
+
+    def _take_leave(self, reason: Exception) -> Iterator[object]:
+        """The steps in which everybody is told: as many as there are to be told."""
+        core, links, steps = self.core, self.core.links, self.core.attempt_steps
+        attempt = core.attempt
+        yield from steps(self._leave_mailbox, reason)
+        yield from steps(links.consumer_gone, self)
+        yield from steps(core.events.owner_gone, self, reason)
+        of_pid, of_name = attempt(links.subject_gone, self.id, self.id, reason), None
+        if self.name is not None:  # from here on somebody else may have it
             core.registry.names.pop(self.name, None)
-        attempt(self._leave_mailbox, reason)
-        attempt(links.consumer_gone, self)
-        attempt(core.events.owner_gone, self, reason)
-        attempt(links.subject_gone, self.id, self.id, reason)
-        if self.name is not None:
-            attempt(links.subject_gone, self.name, self.id, reason)
+            of_name = attempt(links.subject_gone, self.name, self.id, reason)
+        for told in (of_pid, of_name):
+            if told is not None:
+                yield from steps(iter, told)
         for alias in tuple(self.aliases or ()):
-            attempt(links.subject_gone, alias, self.id, reason)
-        attempt(self.release)
+            yield from steps(links.subject_gone, alias, self.id, reason)
+            yield None
+        yield from steps(self.release)
         if self.application is not None:
             attempt(core.applications.process_ended, self, reason)
         attempt(core.changed)
@@ -307,9 +332,9 @@ class Process(Activity):
         if self._preserves:
             self.set_aside = PreservedMailbox(self)
             self.core.attempt(self.set_aside.collect)
-        self.core.attempt(self.discard)
+        self.scheduler.run_in_portions(self.core.attempt_steps(self.discard))
 
-    def _leave_mailbox(self, reason: Exception) -> None:
+    def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
         mailbox, self.set_aside = self.set_aside, None
         keeper = self._keeper()
@@ -322,10 +347,10 @@ class Process(Activity):
                 if keeper.preserved_mailboxes is None:
                     keeper.preserved_mailboxes = kept
                 keeper.preserved_mailboxes[self.id] = mailbox
-                self.core.calls.callee_gone(self, reason, mailbox.refs())
+                yield from self.core.calls.callee_gone(self, reason, mailbox.refs())
                 return
-            mailbox.give_up()
-        self.core.calls.callee_gone(self, reason)
+            yield from mailbox.give_up()
+        yield from self.core.calls.callee_gone(self, reason)
 
     def _keeper(self) -> Process | None:
         """The parent, if it starts a successor that gets what waits here."""
@@ -337,7 +362,7 @@ class Process(Activity):
         if self.preserved_mailboxes is not None:
             mailbox = self.preserved_mailboxes.pop(child, None)
             if mailbox is not None:
-                mailbox.give_up()
+                self.scheduler.run_in_portions(mailbox.give_up())
 
     def forget_unclaimed(self) -> bool:
         """The node stops: no child that has ended gets a successor, but for those that are being started already.
@@ -347,10 +372,22 @@ class Process(Activity):
             self.forget_preserved(child)
         return bool(unclaimed)
 
-    def release(self) -> None:
+    def release(self) -> Iterator[object]:
         for child in tuple(self.preserved_mailboxes or ()):
             self.forget_preserved(child)
-        super().release()
+            yield None
+        yield from super().release()
+        self._part_from_behavior()
+
+    def _part_from_behavior(self) -> None:
+        """Leaves the behavior, which knows this process, to whoever still has it. Two that know each other would be
+        garbage for the collector to find: of thousands that end at once, in a pass that holds the event loop."""
+        self.handler = None
+        self.hooks = _NO_HOOKS
+        try:
+            self.behavior = object.__new__(type(self.behavior))  # tells the class, for the log
+        except TypeError:
+            pass  # the class has a base that is made in another way
 
     def info(self) -> ProcessInfo:
         """A snapshot."""
@@ -380,6 +417,8 @@ class Process(Activity):
             links=tuple(self.links or ()),
             monitors=tuple(self.monitors or ()),
             trap_exit=self._shown_trap_exit(),
+            held_by=self.held_by.id if isinstance(self.held_by, Process) else None,
+            holds=self.holds,
             thread=self.options.thread,
         )
 

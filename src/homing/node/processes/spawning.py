@@ -118,6 +118,8 @@ async def _spawn(
     if parent is not None and parent.preserved_mailboxes and previous in parent.preserved_mailboxes:
         parent.preserved_mailboxes.pop(previous).hand_to(process)
     process.start()
+    if not core.scheduler.may_go_on():
+        await asyncio.sleep(0)  # a loop that spawns many, none of whose `init` waits, would hold the event loop
     return process.id
 
 

@@ -18,9 +18,14 @@ cdef class Activity(Mailbox):
     cdef public object state
     cdef public object task
     cdef public dict routes
-    cdef public set pending
+    cdef public dict pending
     cdef public set timers
     cdef public bint forwards
+    cdef public bint fed
+    cdef public Py_ssize_t longest
+    cdef public Activity held_by
+    cdef public Activity told_by
+    cdef public Py_ssize_t holds
     cdef public Py_ssize_t handled
     cdef public Py_ssize_t messages_out
     cdef public double running_time

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
-from ..mailbox.envelope import ExitSignal, Inspection, Request, close_unbegun, is_coroutine, is_message
-from ..mailbox.lane import COMPILED
+from ..mailbox.envelope import Exit, ExitSignal, Inspection, Request, close_unbegun, is_coroutine, is_message
+from ..mailbox.lane import COMPILED, take_all
 from ..mailbox.mailbox import Entry, Mailbox
 from .stepping import stepped
 
@@ -42,6 +42,10 @@ class Activity(Mailbox):
     hand: the entry whose callback waits for something, or has failed.
     handled: messages taken from the mailbox so far.
     handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
+    fed: what comes here comes from a socket, a pool or a router, or from a process to which such comes.
+    held_by: the process whose mailbox it waits for to drain, having sent there; see `messaging/pressure.py`.
+    holds: how often that was. told_by: the process that tells it when it has drained.
+    longest: bytes of the longest datagram that a socket has put into its mailbox; a pool looks, and begins anew.
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
     routes, scheduler: the core's, at hand for what each message needs.
@@ -54,11 +58,15 @@ class Activity(Mailbox):
     __slots__ = (
         "behavior",
         "core",
+        "fed",
         "forwards",
         "hand",
         "handled",
         "handler",
+        "held_by",
+        "holds",
         "id",
+        "longest",
         "messages_out",
         "options",
         "pending",
@@ -71,6 +79,7 @@ class Activity(Mailbox):
         "state",
         "task",
         "timers",
+        "told_by",
     )
 
     behavior: ProcessBehavior | MetaBehavior
@@ -86,6 +95,11 @@ class Activity(Mailbox):
         self.sender = sender
         self.state = _INIT
         self.forwards = False
+        self.fed = False
+        self.longest = 0
+        self.held_by: Activity | None = None
+        self.told_by: Activity | None = None
+        self.holds = 0
         self.task: asyncio.Task[None] | None = None
         self.hand: Entry | None = None
         self.handled = 0
@@ -93,7 +107,7 @@ class Activity(Mailbox):
         self.running_time = 0.0
         self.stalls = 0
         self.started_at = perf_counter()
-        self.pending: set[Waiter] | None = None
+        self.pending: dict[Waiter, None] | None = None
         self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
@@ -363,14 +377,47 @@ class Activity(Mailbox):
 
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         super().when_drained(low, callback)
+        self._call_late()
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        super().when_ended(callback)
+        self._call_late()
+
+    def _call_late(self) -> None:
         if self.closed:  # it was found alive; nobody else would call any more
-            self.core.loop.call_soon(partial(self.run_drain_callbacks, ended=True))
+            self.core.loop.call_soon(self._run_late)
+
+    def _run_late(self) -> None:
+        for callback in self._take_callbacks():
+            self.core.attempt(callback)
+
+    def _take_callbacks(self) -> list[Callable[[], None]]:
+        """Takes out all callbacks that wait for it to drain or to end."""
+        drained, ended = self.drain_callbacks, self.end_callbacks
+        self.drain_callbacks = self.end_callbacks = None
+        return [callback for _, _, callback in sorted(drained or ())] + (ended or [])
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
         """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
         if self.alive:
             self.put(entry, priority)
             if not self.scheduled:
+                self.scheduler.schedule(self)
+
+    def put_exit(self, signal: Exit, priority: int = 2) -> None:
+        """As `put_runtime`, of an exit signal. Who ends by it does so when those that work have had their turn: they
+        may be many."""
+        if self.alive:
+            self.put(signal, priority)
+            if self.scheduled:
+                return
+            try:
+                ends = not self.traps_exit(signal.sender)
+            except BaseException:
+                ends = False  # an attribute of the program's; it raises in the process's own turn again
+            if ends:
+                self.scheduler.schedule_end(self)
+            else:
                 self.scheduler.schedule(self)
 
     def own(self, timer: Cancellable) -> None:
@@ -381,20 +428,33 @@ class Activity(Mailbox):
         self.timers.add(timer)
 
     def drop(self, lane: deque[Entry]) -> None:
-        count = sum(map(is_message, lane))
-        self.core.discarded += count
-        if self.closed:  # a caller that found it alive, and called after that
-            for entry in tuple(lane):
-                if isinstance(entry, (Request, Inspection)):
-                    self.core.calls.lost(entry.ref, self)
-        super().drop(lane)
+        taken = take_all(lane)
+        while taken:
+            self._drop(taken.popleft())
 
-    def release(self) -> None:
-        """Frees what an activity that has ended holds: timers, waiting messages, callers, drain callbacks."""
+    def _drop(self, entry: Entry) -> None:
+        self.core.discarded += is_message(entry)
+        if self.closed and isinstance(entry, (Request, Inspection)):
+            self.core.calls.lost(entry.ref, self)  # a caller that found it alive, and called after that
+
+    def discard(self) -> Iterator[None]:
+        """Drops all that waits, also from a turn that is going on, and counts the messages among it, step by step.
+        Pooled buffers in them go back to their pool with the messages."""
+        for lane in self.take_lanes():
+            while lane:
+                self._drop(lane.popleft())
+                yield None
+
+    def release(self) -> Iterator[object]:
+        """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
+        be many."""
         self.closed = True
         self.hand = None
         attempt = self.core.attempt
-        for timer in tuple(self.timers or ()):
-            attempt(timer.cancel)
-        attempt(self.discard)
-        self.run_drain_callbacks(ended=True)
+        yield from self.core.attempt_steps(self.discard)
+        while self.timers:
+            attempt(self.timers.pop().cancel)
+            yield None
+        for callback in self._take_callbacks():
+            attempt(callback)
+            yield None

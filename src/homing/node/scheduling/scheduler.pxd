@@ -20,6 +20,8 @@ cdef class Scheduler:
     cdef public object node
     cdef public unsigned long thread
     cdef public Lane ready
+    cdef public Lane leaving
+    cdef public Lane works
     cdef public object context
     cdef public bint armed
     cdef public Py_ssize_t turn_messages
@@ -34,10 +36,24 @@ cdef class Scheduler:
     cdef Py_ssize_t _slices
     cdef double _end
     cdef double _inline_end
+    cdef double _portion_end
+    cdef Py_ssize_t _portion_woken
+    cdef Py_ssize_t _woken
 
     cpdef require_thread(self)
 
     cpdef schedule(self, Activity activity)
+    cpdef schedule_end(self, Activity activity)
+    cpdef run_in_portions(self, work)
+
+    @cython.locals(number=Py_ssize_t, now=double, end=double)
+    cpdef bint _goes_on(self, work) except -1
+
+    @cython.locals(now=double)
+    cpdef bint may_go_on(self) except -1
+
+    @cython.locals(activity=Activity, now=double, later=double, end=double, share=double)
+    cpdef double _run_others(self, double now, double end) except? -1
 
     @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)
     cpdef run_for(self, Activity activity, function, argument, bint charged=*)
