@@ -95,7 +95,7 @@ SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	PYTHONPATH=$(abspath $(SANITIZED))/src
 
-FUZZ = tests/datagram/backend/test_hostile_kernel.py
+FUZZ = tests/datagram/backend/test_hostile_kernel.py tests/meta/udp_server/test_hostile_data.py
 SECONDS = 300
 
 test-sanitized: build-sanitized

@@ -73,7 +73,9 @@ def try_all(kind: type[Any], names: bool) -> None:
     for name in methods:
         if names:
             print(f"{kind.__module__}.{kind.__name__}.{name} is set", flush=True)
-        for value in draw.sample([thing for thing in things if thing is not kind], 6):  # its methods would get no object
+        for value in draw.sample(
+            [thing for thing in things if thing is not kind], 6
+        ):  # its methods would get no object
             thing = bare(kind)
             call(lambda thing=thing, name=name, value=value: setattr(thing, name, value), [])
             for other in methods:

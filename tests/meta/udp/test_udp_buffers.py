@@ -114,6 +114,24 @@ async def test_sending_released_data_is_an_error_told_to_the_caller(
     assert server.statistics().send_errors == {"ValueError": 1}
 
 
+async def test_a_view_that_the_program_has_released_itself_ends_no_server(
+    pool: Pool, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    server, alias = await open_server(probe, buffer_pool=pool)
+    peer.send(b"x", server.local_address)
+    message = await probe.get()
+    part = message.data[:1]
+    message.data.release()
+    with pytest.raises(gen.BufferReleased):
+        await node.call(alias, message.reply(message.data))
+    part.release()
+    peer.send(b"y", server.local_address)
+    message = await probe.get()
+    message.data.release()
+    assert await node.call(alias, message.reply(b"an answer")) == 9
+    assert (await peer.receive())[0] == b"an answer"
+
+
 async def test_a_message_that_is_ignored_gives_its_buffer_back(pool: Pool, probe: Probe, peer: UDPPeer) -> None:
     server, _ = await open_server(probe, buffer_pool=pool)
     for _ in range(10):

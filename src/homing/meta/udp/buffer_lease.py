@@ -36,9 +36,16 @@ class Lease:
 
     def release_after(self, data: Any) -> None:
         """As `release`, after an answer of `data` was sent, which may be a part of the buffer: then it ends with it."""
-        if not self.released and is_view_of(data, self.view.obj):
+        if not self.released and is_view_of(data, self._exporter()):
             release_view(data)
         self.release()
+
+    def _exporter(self) -> object:
+        """The object that the memory belongs to."""
+        try:
+            return self.view.obj
+        except ValueError:  # the program has released the view itself
+            return memoryview(self._buffer).obj
 
     def __del__(self) -> None:
         if getattr(self, "_put", None) is not None:

@@ -10,6 +10,7 @@ from ...datagram import DatagramBatch, Endpoint
 from ...datagram.message import MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...gen.copying import refuse_copy
+from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
@@ -140,7 +141,9 @@ class Reader:
         """Reads again after a moment, and delivers what is in hand."""
         self._endpoint.failed(error)
         try:
-            self._process.core.log_failure(self._process.log, "reading failed and goes on: %r", error, fault=error)
+            self._process.core.log_failure(
+                self._process.log, "reading failed and goes on: %s", safe_repr(error), fault=error
+            )
         finally:
             if self._received is not None:
                 self.deliver()
