@@ -2,9 +2,9 @@
 
     python -m tests.meta.udp_server.hostile_data --seconds 60 --seed 1 [--case N]
 
-Payloads of all kinds of buffers (with gaps, of several dimensions, released, resized while they wait, of numpy), classes
-whose methods raise, lie, send, or end the server; addresses that are no addresses; views that are kept beyond their time;
-threads that send meanwhile. After each case the server must answer, and its account must be exact.
+Payloads of all kinds of buffers (with gaps, of several dimensions, released, resized while they wait, of numpy),
+classes whose methods raise or send; addresses that are no addresses; views that are kept beyond their time; threads
+that send meanwhile. After each case the server must answer, and its account must be exact.
 """
 
 from __future__ import annotations
