@@ -247,6 +247,7 @@ async def test_case_24_a_thousand_servers_in_one_node_all_answer_and_end_togethe
     assert ids == {alias for _, alias in servers}
     begin = time.monotonic()
     node.kill(probe.pid)
+    await eventually(lambda: node.info().metas == 0, "the end of all servers")
     ended = time.monotonic() - begin
     figure(24, "1000 servers: s to start, s to end", f"{started:.2f}, {ended:.2f}")
     assert not any(is_bound(server.local_address) for server, _ in servers)

@@ -170,7 +170,8 @@ class Core:
         self._posted.clear()
         self.registry.routes.clear()
         for activity in (*self.processes.values(), *self.metas.values()):
-            activity.discard()
+            for _ in activity.discard():
+                pass
         for process in tuple(self.processes.values()):
             if process.ahead:
                 process.ahead.clear()

@@ -34,6 +34,7 @@ CHANGES: dict[str, Any] = {
     "process": "somebody",
     "high_water": 7,
     "low_water": 3,
+    "high_water_bytes": 77_777,
     "overflow": "drop_newest",
     "receive_batch": 3,
     "send_queue": 7,

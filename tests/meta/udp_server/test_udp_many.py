@@ -61,6 +61,7 @@ async def test_five_hundred_servers_in_one_node_all_answer_and_their_ports_are_f
     for number, server in enumerate(servers):
         assert await peer.ask(b"%d" % number, server.local_address) == b"%d" % number
     node.kill(pid)
+    await eventually(lambda: node.info().metas == 0, "the end of all servers")
     assert not any(is_bound(server.local_address) for server in servers)
     assert descriptors() == before
 

@@ -170,7 +170,8 @@ class Scheduler:
     def forked(self) -> None:
         """This is a fork of the OS process in which the node runs: nobody has a turn any more."""
         self.thread = 0
-        self.ready.clear()
+        for queue in (self.ready, self.leaving, self.works):
+            queue.clear()
 
     def schedule(self, activity: Activity) -> None:
         """Queues `activity`, which must not be scheduled yet."""
