@@ -202,7 +202,7 @@ class Inlet:
         address = split_address(target, self._to)
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
         lane = target.main_lane()
-        before = len(lane)
+        before, count = len(lane), len(messages)
         try:
             if entries is not None:
                 lane.extend(entries)
@@ -211,8 +211,7 @@ class Inlet:
             else:
                 lane.extend(zip(repeat(sender), messages))
         except MemoryError:
-            pass  # who asks is told how many there are
-        count = len(lane) - before
+            count = min(count, max(0, len(lane) - before))  # others may have put something there meanwhile
         if lane is not target.main:
             target.settle(lane)
         target.fed = True
