@@ -216,16 +216,19 @@ class Core:
     def _run_posted(self) -> None:
         self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again
         posted = self._posted
-        for _ in range(len(posted)):
-            if not self.scheduler.may_go_on():  # what comes from threads must not hold the loop either
+        try:
+            for _ in range(len(posted)):
+                if not self.scheduler.may_go_on():  # what comes from threads must not hold the loop either
+                    break
+                function, args = posted.popleft()
+                try:
+                    function(*args)
+                except Exception as error:
+                    self.threadsafe_failures += 1
+                    kind = class_name(error)
+                    self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)
+                    forget_frames(error)
+        finally:
+            if posted and not self._wake_posted:  # it was broken off, by a failure maybe
                 self._wake_posted = True
-                self.loop.call_soon(self._run_posted)
-                return
-            function, args = posted.popleft()
-            try:
-                function(*args)
-            except Exception as error:
-                self.threadsafe_failures += 1
-                kind = class_name(error)
-                self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)
-                forget_frames(error)
+                self._wake()

@@ -38,6 +38,9 @@ cdef class Reader:
     @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
     cdef bint _receive_too_many(self) except -1
 
+    @cython.locals(rest=list, octets=Py_ssize_t, delivered=Py_ssize_t)
+    cdef _drop(self, list messages, Py_ssize_t went, Py_ssize_t surplus, bint newest)
+
     @cython.locals(limit=Py_ssize_t)
     cdef bint _receive_to_match(self, matcher) except -1
 
@@ -51,6 +54,9 @@ cdef class Reader:
 
 
 cdef Py_ssize_t SHORT
+
+@cython.locals(message=MessageUDP, octets=Py_ssize_t)
+cdef Py_ssize_t _octets_of(list messages) except -1
 
 @cython.locals(message=MessageUDP, longest=Py_ssize_t, length=Py_ssize_t)
 cdef Py_ssize_t _longest_of(list messages) except -1

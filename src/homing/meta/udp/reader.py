@@ -170,15 +170,15 @@ class Reader:
             return False
         if room == 0:
             return self._receive_too_many()
-        before = self._backend.bytes_in
+        before, self._octets = self._backend.bytes_in, 0
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
         elif self._leases is None:
             received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
         else:
             received = self._receive_pooled(self._leases, min(room, self._reads))
+        self._received = received  # first: from here on it is delivered, or counted, whatever fails
         self._octets = self._backend.bytes_in - before
-        self._received = received
         return bool(received)
 
     def _receive_too_many(self) -> bool:
@@ -189,20 +189,29 @@ class Reader:
             messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
         else:
             messages = self._receive_pooled(self._leases, self._reads)
-        count = len(messages)
-        if newest:
-            self.dropped_newest += count
-            surplus = count
-        elif batches:  # none of this server's waits, or it would not be read: it is full of what others have sent
-            self.dropped_oldest += count
-            surplus = count
-        else:
-            went, surplus = self._inlet.make_room(count, sum([len(message.data) for message in messages]))
-            self.delivered -= went
-            self.dropped_oldest += went + surplus
-        self._received = messages[surplus:]
-        self._octets = sum([len(message.data) for message in self._received])
+        self._received, self._octets = messages, 0  # first: from here on it is delivered, whatever fails
+        count = surplus = len(messages)
+        went = 0
+        if not newest and not batches:
+            went, surplus = self._inlet.make_room(count, _octets_of(messages))
+        # with batches none of this server's waits, or it would not be read: it is full of what others have sent
+        try:
+            self._drop(messages, went, surplus, newest)
+        except MemoryError:
+            self._drop(messages, went, surplus, newest)
         return count > 0
+
+    def _drop(self, messages: list[MessageUDP], went: int, surplus: int, newest: bool) -> None:
+        """Drops the first `surplus` of `messages`, as the newest or the oldest, and counts them, and `went` that were
+        delivered before: all of it or, raising `MemoryError`, nothing."""
+        rest = messages[surplus:]
+        octets, delivered = _octets_of(rest), self.delivered - went
+        if newest:
+            self.dropped_newest += surplus
+        else:
+            self.dropped_oldest += went + surplus
+        self.delivered = delivered
+        self._received, self._octets = rest, octets
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages: list[MessageUDP] = []
@@ -247,7 +256,7 @@ class Reader:
             return
         if self._matcher is not None:
             received = self._take_replies(self._matcher, received)
-            self._octets = sum([len(message.data) for message in received])
+            self._octets = -1
         count = len(received)
         if count == 0:
             return
@@ -255,6 +264,8 @@ class Reader:
         try:
             if type(received) is list:
                 octets = self._octets
+                if octets < 0:
+                    octets = _octets_of(received)
                 taken = self._inlet.put(received, octets, _longest_of(received) if octets > SHORT else octets)
             else:
                 taken = self._put_batch(received)
@@ -340,6 +351,14 @@ class Reader:
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
+
+
+def _octets_of(messages: list[MessageUDP]) -> int:
+    """The length of `messages` together, in bytes."""
+    octets = 0
+    for message in messages:
+        octets += len(message.data)
+    return octets
 
 
 def _longest_of(messages: list[MessageUDP]) -> int:

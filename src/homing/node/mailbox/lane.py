@@ -89,7 +89,12 @@ class Lane:
         """Takes the entry at the head. Raises `IndexError` if there is none."""
         message = self.take()
         sender, self.sender = self.sender, None
-        return message if sender is None else (sender, message)
+        if sender is None:
+            return message
+        try:
+            return (sender, message)
+        except MemoryError:  # else it would be lost
+            return (sender, message)
 
     def take(self) -> Any:
         """As `popleft`, but gives the message alone and leaves its `sender` here."""
@@ -138,7 +143,10 @@ class Lane:
     def _grow(self) -> None:
         """Makes room for twice as many entries, unless there is room again once the memory for it is there."""
         size = 2 * self._size or _FIRST
-        fresh: list[Any] = [None] * (2 * size)
+        try:
+            fresh: list[Any] = [None] * (2 * size)
+        except MemoryError:  # who waits in a queue, say, would be forgotten
+            fresh = [None] * (2 * size)
         if self._count < self._size or self._size >= size:
             return
         ring, start, end = self._ring, 2 * self._head, 2 * self._size

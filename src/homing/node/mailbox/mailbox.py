@@ -198,15 +198,20 @@ class Mailbox:
         if callbacks is None:
             return
         waiting = len(self.main) if self.main else 0
-        due = []
-        while callbacks and waiting <= -callbacks[0][0]:
-            due.append(heappop(callbacks)[2])
+        due: list[Callable[[], None] | None] = []
+        failure: BaseException | None = None
+        try:
+            while callbacks and waiting <= -callbacks[0][0]:
+                due.append(None)  # a place, before it is taken out of the heap: then nothing may fail
+                due[-1] = heappop(callbacks)[2]
+        except MemoryError as error:
+            failure = error  # who is still in the heap is called the next time
         if not callbacks and self.drain_callbacks is callbacks:
             self.drain_callbacks = None
-        failure: BaseException | None = None
         for callback in due:
             try:
-                callback()
+                if callback is not None:
+                    callback()
             except BaseException as error:
                 if failure is None:
                     failure = error

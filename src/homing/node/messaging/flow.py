@@ -133,6 +133,8 @@ class Inlet:
             count, octets = batches.popleft()
             self._counted -= count
             self._bytes -= octets
+        if not batches:
+            self._counted = self._bytes = 0
 
     def _excess_of_bytes(self, octets: int) -> int:
         """So many of the oldest messages have to go for `octets` bytes more, by whole batches."""
@@ -202,7 +204,12 @@ class Inlet:
         address = split_address(target, self._to)
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
         lane = target.main_lane()
-        before, count = len(lane), len(messages)
+        count = len(messages)
+        if octets:  # first: once they are in the lane, nothing may fail
+            self._batches.append((count, octets))
+            self._counted += count
+            self._bytes += octets
+        before = len(lane)
         try:
             if entries is not None:
                 lane.extend(entries)
@@ -210,17 +217,13 @@ class Inlet:
                 lane.extend_from(sender, messages)  # type: ignore[attr-defined]
             else:
                 lane.extend(zip(repeat(sender), messages))
-        except MemoryError:
-            count = min(count, max(0, len(lane) - before))  # others may have put something there meanwhile
+        except MemoryError:  # who asks is told how many there are
+            count = max(0, min(count, len(lane) - before))
         if lane is not target.main:
             target.settle(lane)
         target.fed = True
         if longest > target.longest:
             target.longest = longest
-        if octets:
-            self._batches.append((count, octets))
-            self._counted += count
-            self._bytes += octets
         self._owner.messages_out += count
         if not target.scheduled:
             self._core.scheduler.schedule(target)
@@ -289,14 +292,18 @@ class Inlet:
 
         self._waiting_for = what
         self._resume = resume
-        if target is not None:
-            target.when_drained(low, resume)
-        if isinstance(self._to, str):
-            self._core.registry.when_registered(self._to, resume)
-        if self._may_go_on(target, low):
-            self._core.loop.call_soon(resume)
-        if what == "receiver":
-            self._core.loop.call_later(_PATIENCE, self._warn_of_absence, resume)
+        try:
+            if target is not None:
+                target.when_drained(low, resume)
+            if isinstance(self._to, str):
+                self._core.registry.when_registered(self._to, resume)
+            if self._may_go_on(target, low):
+                self._core.loop.call_soon(resume)
+            if what == "receiver":
+                self._core.loop.call_later(_PATIENCE, self._warn_of_absence, resume)
+        except MemoryError:
+            self._stop_waiting()  # nobody might call; who asked for room asks again
+            raise
 
     def _may_go_on(self, target: Activity | None, low: int) -> bool:
         """True if what it waits for has come before anybody knew that it waits: what was allocated meanwhile may have

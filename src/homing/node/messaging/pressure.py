@@ -41,12 +41,13 @@ def hold_back(sender: Activity, target: Activity) -> None:
         if other is sender:
             return
         other = other.held_by
+    if sender.told_by is not target:  # else it was let go since, and is still to be told
+        # first: if that fails, nobody would let it go
+        target.when_drained(min(LOW_WATER, high // 2), partial(_drained, sender, target))
+        sender.told_by = target
     sender.held_by = target
     sender.holds += 1
     sender.pause()
-    if sender.told_by is not target:  # else it was let go since, and is still to be told
-        sender.told_by = target
-        target.when_drained(min(LOW_WATER, high // 2), partial(_drained, sender, target))
 
 
 def hold_back_from(sender: Activity, to: Any) -> None:

@@ -36,6 +36,12 @@ CLOCK_STEP = 8
 """Messages between two readings of the clock at most. Reading it costs a tenth of the cheapest message."""
 
 
+def _in_order(
+    drained: list[tuple[int, int, Callable[[], None]]] | None, ended: list[Callable[[], None]] | None
+) -> list[Callable[[], None]]:
+    return [callback for _, _, callback in sorted(drained or ())] + (ended or [])
+
+
 class Activity(Mailbox):
     """A mailbox with someone who drains it, one message at a time.
 
@@ -395,7 +401,10 @@ class Activity(Mailbox):
         """Takes out all callbacks that wait for it to drain or to end."""
         drained, ended = self.drain_callbacks, self.end_callbacks
         self.drain_callbacks = self.end_callbacks = None
-        return [callback for _, _, callback in sorted(drained or ())] + (ended or [])
+        try:
+            return _in_order(drained, ended)
+        except MemoryError:  # nobody else would call them
+            return _in_order(drained, ended)
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
         """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""

@@ -44,6 +44,8 @@ cdef class Scheduler:
 
     cpdef schedule(self, Activity activity)
     cpdef schedule_end(self, Activity activity)
+
+    @cython.locals(more=bint)
     cpdef run_in_portions(self, work)
 
     @cython.locals(number=Py_ssize_t, now=double, end=double)
@@ -52,7 +54,7 @@ cdef class Scheduler:
     @cython.locals(now=double)
     cpdef bint may_go_on(self) except -1
 
-    @cython.locals(activity=Activity, now=double, later=double, end=double, share=double)
+    @cython.locals(activity=Activity, now=double, later=double, end=double, share=double, more=bint)
     cpdef double _run_others(self, double now, double end) except? -1
 
     @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)

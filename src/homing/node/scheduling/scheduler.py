@@ -67,6 +67,14 @@ def _log_fault(activity: Activity | None, error: BaseException) -> None:
     hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
 
 
+def _queue(queue: deque[Any], entry: Any) -> None:
+    """Puts `entry` at the end of `queue`, also if there was no memory for that at first."""
+    try:
+        queue.append(entry)
+    except MemoryError:
+        queue.append(entry)
+
+
 def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
     """There is no watchdog."""
 
@@ -203,14 +211,18 @@ class Scheduler:
 
     def schedule_end(self, activity: Activity) -> None:
         """Queues `activity`, which must not be scheduled yet and which an exit signal is to end."""
-        self.leaving.append(activity)
+        _queue(self.leaving, activity)
         activity.scheduled = True
         self._arm()
 
     def run_in_portions(self, work: Iterator[object]) -> None:
         """Goes through `work` to its end: the first `PORTION` steps now, the rest between the turns of processes."""
-        if self._goes_on(work):
-            self.works.append(work)
+        try:
+            more = self._goes_on(work)
+        except MemoryError:
+            more = True  # what is left of it
+        if more:
+            _queue(self.works, work)
             self._arm()
 
     def _goes_on(self, work: Iterator[object]) -> bool:
@@ -232,12 +244,15 @@ class Scheduler:
 
     def may_go_on(self) -> bool:
         """False once loops that ask this have held the event loop for a slice: it should poll, see `breathe`."""
-        now = perf_counter()
-        if self._end:
-            return now < self._end
-        if not self._portion_end:
-            self._portion_end = now + self.slice_seconds
-            self.loop.call_soon(self._portion_over, context=self.context)
+        try:
+            now = perf_counter()
+            if self._end:
+                return now < self._end
+            if not self._portion_end:
+                self.loop.call_soon(self._portion_over, context=self.context)  # first: else it would never be over
+                self._portion_end = now + self.slice_seconds
+        except MemoryError:
+            return True
         return now < self._portion_end
 
     def _portion_over(self) -> None:
@@ -335,11 +350,7 @@ class Scheduler:
             self._end = before
             rest, self.ready = self.ready, ready
             while rest:  # one made runnable while they move is put behind them at once
-                activity = rest.popleft()
-                try:
-                    ready.append(activity)
-                except MemoryError:
-                    ready.append(activity)
+                _queue(ready, rest.popleft())
 
     def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready
@@ -367,10 +378,11 @@ class Scheduler:
         self._slices += 1
         ready = self.ready
         activity = None
-        now = perf_counter()
-        end = self._end = now + self.slice_seconds
-        outer, since, lent, entered = self.current, self.since, self.lent, now
+        now = entered = 0.0
+        outer, since, lent = self.current, self.since, self.lent
         try:
+            now = entered = perf_counter()
+            end = self._end = now + self.slice_seconds
             while True:
                 while ready:
                     activity = ready.popleft()
@@ -421,8 +433,12 @@ class Scheduler:
             if self.works and len(self.leaving) < MOST_READY:
                 self.current = None
                 work = self.works.popleft()
-                if self._goes_on(work):
-                    self.works.append(work)
+                more = True  # also if it fails, mostly for want of memory: what is left of it
+                try:
+                    more = self._goes_on(work)
+                finally:
+                    if more:
+                        _queue(self.works, work)
                 now = perf_counter()
             if now >= share and (now >= end or len(self.ready) >= MOST_READY):
                 break
