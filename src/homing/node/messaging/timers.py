@@ -82,10 +82,10 @@ class Timer:
         if self._owner.state is ProcessState.TERMINATED:  # one of many, which are cancelled step by step
             return
         if self._period:
-            # due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays
-            now = self._core.loop.time()
-            self._ticks = max(self._ticks, floor((now - self._start) / self._period + _ROUNDING)) + 1
-            self._handle = self._next()
+            try:
+                self._wait_for_next()
+            except MemoryError:  # it would never tick again
+                self._wait_for_next()
         else:
             self._forget()
         if self._waiting() is not None:
@@ -101,12 +101,12 @@ class Timer:
             if isinstance(error, (ProcessTerminated, MetaTerminated)):
                 self.cancel()  # that address never comes back
 
-    def _next(self) -> asyncio.TimerHandle:
-        when = self._start + self._ticks * self._period
-        try:
-            return self._core.loop.call_at(when, self._fire)
-        except MemoryError:  # it would never tick again
-            return self._core.loop.call_at(when, self._fire)
+    def _wait_for_next(self) -> None:
+        """Due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays."""
+        loop = self._core.loop
+        ticks = max(self._ticks, floor((loop.time() - self._start) / self._period + _ROUNDING)) + 1
+        self._handle = loop.call_at(self._start + ticks * self._period, self._fire)
+        self._ticks = ticks
 
 
 class Timers:
