@@ -5,6 +5,7 @@ import os
 import socket
 from time import monotonic
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
@@ -176,6 +177,7 @@ cdef class NativeBackend:
         finally:
             self._handing_out = False
 
+    @cython.nonecheck(False)  # what is used here was made here, or is looked at
     cdef list _messages(self, Arena arena, Py_ssize_t limit, id):
         """Makes messages of what is in the arena, up to `limit`."""
         cdef list messages = []

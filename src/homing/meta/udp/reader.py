@@ -266,7 +266,7 @@ class Reader:
                 octets = self._octets
                 if octets < 0:
                     octets = _octets_of(received)
-                taken = self._inlet.put(received, octets, _longest_of(received) if octets > SHORT else octets)
+                taken = self._inlet.put(received, octets, self._longest(received, octets))
             else:
                 taken = self._put_batch(received)
         finally:
@@ -274,6 +274,10 @@ class Reader:
                 self._account(taken, count - taken)
             except MemoryError:  # interpreted, even a counter takes memory
                 self._account(taken, count - taken)
+
+    def _longest(self, messages: list[MessageUDP], octets: int) -> int:
+        """Returns at least as many bytes as the longest of `messages` has; only who hands them on to others minds which it is."""
+        return _longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
 
     def _account(self, delivered: int, dropped: int) -> None:
         if delivered:

@@ -26,6 +26,7 @@ cdef class Lane:
     @cython.locals(ring=list, at=Py_ssize_t)
     cpdef take(self)
 
+    @cython.locals(at=Py_ssize_t)
     cpdef extend_from(self, sender, list messages)
 
     cpdef extend(self, entries)

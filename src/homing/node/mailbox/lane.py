@@ -112,8 +112,13 @@ class Lane:
 
     def extend_from(self, sender: Any, messages: list[Any]) -> None:
         """Puts `messages` of one sender at the end, in order."""
-        for message in messages:
-            self.put(sender, message)
+        for message in messages:  # `put`, without the cost of a call for each
+            while self._count == self._size:
+                self._grow()
+            at = 2 * ((self._head + self._count) & (self._size - 1))
+            self._ring[at] = sender
+            self._ring[at + 1] = message
+            self._count += 1
 
     def extend(self, entries: Iterable[Any]) -> None:
         """Puts `entries` at the end, in order."""

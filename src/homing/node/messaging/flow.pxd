@@ -33,4 +33,7 @@ cdef class Inlet:
     cpdef _forget_taken(self, Py_ssize_t waiting)
 
     @cython.locals(target=Activity)
+    cpdef bint hands_on(self) except -1
+
+    @cython.locals(target=Activity)
     cpdef bint takes_batches(self) except -1

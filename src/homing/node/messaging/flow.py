@@ -229,6 +229,11 @@ class Inlet:
             self._core.scheduler.schedule(target)
         return count
 
+    def hands_on(self) -> bool:
+        """True if the receiver hands on what it gets, as a pool does."""
+        target = self._owner.routes.get(self._to)
+        return target is not None and target.forwards
+
     def takes_batches(self) -> bool:
         """True if the receiver's class defines `handle_datagrams`."""
         target = self._owner.routes.get(self._to)
