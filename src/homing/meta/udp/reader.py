@@ -276,7 +276,7 @@ class Reader:
                 self._account(taken, count - taken)
 
     def _longest(self, messages: list[MessageUDP], octets: int) -> int:
-        """Returns at least as many bytes as the longest of `messages` has; only who hands them on to others minds which it is."""
+        """Returns the bytes of the longest of `messages`; if the receiver is no pool or router, those of all."""
         return _longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
 
     def _account(self, delivered: int, dropped: int) -> None:
