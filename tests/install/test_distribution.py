@@ -79,7 +79,8 @@ def test_an_sdist_has_all_sources_and_nothing_that_was_built(sdist: Path) -> Non
 
 
 def run_tests(sdist: Path, *arguments: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(sdist / "src")}
+    # the sdist stays what it is for the other tests
+    environment = {**os.environ, "PYTHONPATH": str(sdist / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *arguments]
     done = subprocess.run(command, cwd=sdist, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
