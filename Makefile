@@ -32,7 +32,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 .PHONY: venv
 venv: | $(BIN)/python
-	@echo 'Setting up $(VENV), once: packages are fetched, then 26 extensions are translated to C and compiled.'
+	@echo 'Setting up $(VENV), once: packages are fetched, then the extensions are translated to C and compiled.'
 	@echo 'That takes up to two minutes.'
 	@$(BIN)/python -c '$(REQUIRES)' > $(VENV)/requires.txt && $(PIP) -r $(VENV)/requires.txt
 	@HOMING_EXTENSIONS=0 $(PIP) --no-build-isolation --editable '.[$(EXTRA)]'
