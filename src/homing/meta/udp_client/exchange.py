@@ -30,10 +30,6 @@ from .statistics import UDPClientStatistics
 
 KIND = "UDP client"
 
-_OF_SOCKET = {field.name for field in fields(Statistics)}
-_ELSEWHERE = {"open", "reconnects", "guesses", "alarms"}
-_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - _ELSEWHERE
-
 
 def is_request(thing: Any) -> bool:
     """True for what a client asks its peer with."""
@@ -87,7 +83,7 @@ class Exchange:
         warn_of_small_buffers(process.log, KIND, endpoint, options)
         to = process.parent if options.process is None else options.process
         limits = flow_limits(options, "pause")
-        self.reader = Reader(process, endpoint, to, limits, self._gone, id=process.id, matcher=self.requests)
+        self.reader = Reader(process, endpoint, to, limits, self._gone, id=process.id, matcher=self.requests.matcher)
         self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
         self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
@@ -107,7 +103,7 @@ class Exchange:
         def changed() -> None:
             if update is not None:
                 update()
-            self.requests.check_source()
+            self.requests.matcher.check_source()
             if association.changes == self._changes:
                 return
             self._changes = association.changes
@@ -268,8 +264,9 @@ class Exchange:
 
     def statistics(self) -> UDPClientStatistics:
         """The counters of the socket and of the requests."""
-        counted = {name: getattr(self.requests, name) for name in _COUNTED}
-        counted |= {field.name: getattr(self._of_socket(), field.name) for field in fields(Statistics)}
+        of_socket = self._of_socket()
+        counted: dict[str, Any] = {field.name: getattr(of_socket, field.name) for field in fields(Statistics)}
+        counted |= self.requests.counters()
         association = self._endpoint.association
         reconnects = 0 if association is None else association.changes
         guesses = self._guesses
