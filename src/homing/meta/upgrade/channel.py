@@ -21,8 +21,10 @@ from typing import Any
 from ...datagram.sockets.forks import close_in_forks
 from ...gen import NotAllowed
 
-PROTOCOL = 1
-"""Programs whose numbers differ do not understand each other."""
+PROTOCOL = 2
+"""Programs whose numbers differ do not understand each other. 2: a successor changes nothing before "stopped", and says
+in "ready" which multicast groups it will join; in 1 it set its options at once, and what it had changed by then would
+have been taken for what is to be restored."""
 
 _LONGEST = 64 * 1024
 """Bytes of a message; one with 64 sockets has 2 KiB."""

@@ -19,6 +19,8 @@ from ...node import Node
 from ...node.node import internals
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
+from .groups import tell_groups
+from .handed_sockets import servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 
 _END_TIMEOUT = 2.0
@@ -170,7 +172,7 @@ class TakeOver:
         message: dict[str, Any] = {}
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                await _say(channel, "ready")
+                await _say(channel, "ready", groups=tell_groups(self._sockets, servers_of(self._node)))
                 message = await channel.receive("stopped")
         except (EOFError, TimeoutError) as error:
             self._warn(error)
