@@ -40,7 +40,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"mailbox", "output"},
+        {"deadline", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},

@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -248,6 +249,50 @@ async def test_descriptors_that_are_no_sockets_are_refused_and_closed(
     assert os.read(reading, 1) == b""
     os.close(reading)
     await sent.closed()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_a_predecessor_has_said_while_this_program_was_stopped_is_heard(
+    node: homing.Node, path: str, impostor: Impostor, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def take_over() -> None:
+        async with meta.TakeOver(node, path):
+            pass
+
+    taking = asyncio.create_task(take_over())
+    with await impostor.accept() as sock:
+        say_and_sleep(sock, {"say": "sockets", "names": [], "left": 0})
+        assert await heard(sock) == "ready"
+        say_and_sleep(sock, {"say": "stopped", "drops": {}})
+        assert await heard(sock) == "reading"
+        say_and_sleep(sock, {"say": "done"})
+        await taking
+    assert "does not answer" not in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_a_successor_has_said_while_this_program_was_stopped_is_heard(node: homing.Node, path: str) -> None:
+    await offered(node, path)
+    with dialled(path) as sock:
+        await eventually(is_served)
+        say_and_sleep(sock, {"say": "hello", "protocol": PROTOCOL, "node": node.name})
+        assert await heard(sock) == "sockets"
+        say_and_sleep(sock, {"say": "ready"})
+        assert await heard(sock) == "stopped"
+        say_and_sleep(sock, {"say": "reading"})
+        assert await heard(sock) == "done"
+    await stopped(node)
+    remove(path)
+
+
+def say_and_sleep(sock: socket.socket, data: dict[str, Any]) -> None:
+    say(sock, data)
+    time.sleep(0.25)  # longer than `impatient` waits
+
+
+def is_served() -> bool:
+    """The connection was accepted."""
+    return any("_serve" in repr(task) for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("after", ["nothing", "some", "stopping"])

@@ -32,6 +32,7 @@ from contextlib import suppress
 
 from ...gen import HomingError, NotAllowed
 from ...node import Node
+from ...node.deadline import Deadline
 from ...node.node import internals
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
 from .handed_sockets import HandedSockets
@@ -103,7 +104,7 @@ class Offer:
                 raise NotAllowed(f"it belongs to user {channel.uid}")
             if len(self._tasks) > MOST_CONNECTIONS:
                 raise NotAllowed("too many programs ask for it at once")
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await self._check(channel)
             if self._busy:
                 raise NotAllowed("another one is taking over already")
@@ -119,14 +120,14 @@ class Offer:
             why = {EOFError: "it has gone", TimeoutError: "it took too long"}.get(type(error), str(error))
             self._node.log.warning("OS process %d has not taken over: %s", channel.pid, why)
             with suppress(EOFError, OSError, TimeoutError):
-                async with asyncio.timeout(ANSWER_TIMEOUT):
+                async with Deadline(ANSWER_TIMEOUT):
                     await channel.send("refused", why=why)
         finally:
             channel.close()
 
     async def _let_wait(self, channel: Channel) -> None:
         """This node is stopping. When it has, the channel is closed, and then the addresses are free."""
-        async with asyncio.timeout(ANSWER_TIMEOUT):
+        async with Deadline(ANSWER_TIMEOUT):
             await channel.send("stopping")
         with suppress(EOFError):
             await channel.receive("nothing")
@@ -134,14 +135,14 @@ class Offer:
     async def _hand_over(self, channel: Channel) -> None:
         sockets = HandedSockets(self._node)
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await sockets.send(channel)
             self._node.log.info("OS process %d is taking over %d sockets", channel.pid, len(sockets.all))
-            async with asyncio.timeout(START_TIMEOUT):
+            async with Deadline(START_TIMEOUT):
                 groups = (await channel.receive("ready")).get("groups")
             sockets.leave(groups)
             await self._settle(sockets)
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
         except BaseException:
