@@ -112,7 +112,7 @@ cdef class NativeBackend:
         """False once the kernel has refused to take runs."""
         return self._gso_limit > 0
 
-    def fit(self, sock not None, Py_ssize_t buffer_size, *, bint gso, bint info):
+    def fit(self, sock not None, Py_ssize_t buffer_size, bint gso, bint info):
         cdef Arena arena
         cdef int filled
         if buffer_size < 0:

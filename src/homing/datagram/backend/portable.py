@@ -92,7 +92,7 @@ class PortableBackend:
             self._receive_into = _admitted(admission, self._receive_into, self._infos)
             self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
 
-    def fit(self, sock: socket.socket, buffer_size: int, *, gso: bool, info: bool) -> None:
+    def fit(self, sock: socket.socket, buffer_size: int, gso: bool, info: bool) -> None:
         if buffer_size != self._size:
             self._accept(buffer_size)
         self._info = info

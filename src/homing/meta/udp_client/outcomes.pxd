@@ -7,6 +7,7 @@ cdef class Outcomes:
     cdef object _loop
     cdef readonly OpenRequests open
     cdef readonly object memory
+    cdef public object on_timeout
     cdef readonly long long last, changes
     cdef readonly long long answered, timeouts, refused, failed, cancelled
 

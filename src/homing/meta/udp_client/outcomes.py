@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import Any
 
 from ...datagram import Address, MessageUDP, format_address
@@ -29,6 +30,7 @@ class Outcomes:
 
     open: those that are. memory: those that have ended.
     last: the number of the last one that was opened. changes: grows when one is opened, and when one ends.
+    on_timeout: called when a request had no reply in time. Must not raise.
     answered, timeouts, refused, failed, cancelled: see `UDPClientStatistics`.
     """
 
@@ -41,6 +43,7 @@ class Outcomes:
         "failed",
         "last",
         "memory",
+        "on_timeout",
         "open",
         "refused",
         "timeouts",
@@ -54,6 +57,7 @@ class Outcomes:
         self._loop = process.loop
         self.open = OpenRequests(peer, connected=connected, any_source=any_source)
         self.memory = Memory(options.remember, per_peer=not connected and not any_source)
+        self.on_timeout: Callable[[], None] | None = None
         self.last = self.changes = 0
         self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
 
@@ -91,6 +95,8 @@ class Outcomes:
             return
         self.timeouts += 1
         self._end(request, None)
+        if self.on_timeout is not None:
+            self.on_timeout()
         seconds = self._loop.time() - request.started
         peer = format_address(request.message.addr)
         error = RequestTimeout(peer, request.attempts, seconds, tuple(request.replies))

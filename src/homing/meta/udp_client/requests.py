@@ -92,6 +92,15 @@ class Requests:
         return self._open.count
 
     @property
+    def answered(self) -> int:
+        """How many have been answered."""
+        return self._outcomes.answered
+
+    def call_on_timeout(self, function: Callable[[], None]) -> None:
+        """Calls `function`, which must not raise, when a request had no reply in time."""
+        self._outcomes.on_timeout = function
+
+    @property
     def last(self) -> int:
         """The number of the last one that was opened."""
         return self._outcomes.last
