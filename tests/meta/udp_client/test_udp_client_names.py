@@ -125,18 +125,20 @@ async def test_what_is_open_is_asked_where_the_name_leads_now(
         await counted(client, requests=4, answered=1, timeouts=3, open=0)
 
 
-async def test_when_this_machine_has_another_address_the_name_is_looked_up_again(
-    node: homing.Node, probe: Probe, names: dict[str, list[str]], looked_up: list[str]
+@pytest.mark.parametrize("reconnects", [1, 0])
+async def test_when_this_machine_has_another_address_or_no_route_the_name_is_looked_up_again(
+    node: homing.Node, probe: Probe, names: dict[str, list[str]], looked_up: list[str], reconnects: int
 ) -> None:
     names[NAME] = HOSTS[:1]
     with Peers(*HOSTS[:2]) as peers:
         client, _ = await start(probe, peers.port)
         names[NAME] = HOSTS[1:2]
         association = client._exchange._endpoint.association  # type: ignore[union-attr]
-        association.changes += 1
+        association.changes += reconnects
+        association.is_dissolved = not reconnects
         association.on_change()
         await eventually(lambda: client.peer_address[0] == HOSTS[1])
-        assert client.statistics().reconnects == 1
+        assert client.statistics().reconnects == reconnects
 
 
 async def test_a_peer_that_its_name_still_leads_to_is_kept(

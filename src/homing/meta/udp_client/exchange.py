@@ -107,10 +107,11 @@ class Exchange:
             if update is not None:
                 update()
             self.requests.matcher.check_source()
+            if association.is_dissolved or association.changes != self._changes:
+                self._destination.failed()
             if association.changes == self._changes:
                 return
             self._changes = association.changes
-            self._destination.failed()
             local = format_address(self._endpoint.local_address)
             self.sender.warn("address", "the address of this machine has changed: %s goes on from %s", KIND, local)
 
