@@ -269,3 +269,29 @@ async def test_what_comes_unasked_from_the_next_address_goes_to_the_owner(
         peers.at(HOSTS[1]).send(b"news", client.local_address)
         assert (await probe.get()).data == b"news"
         check_account(client)
+
+
+async def test_a_request_whose_key_is_taken_at_the_next_address_fails_and_the_other_one_does_not(
+    node: homing.Node, probe: Probe, names: dict[str, list[str]]
+) -> None:
+    names[NAME] = HOSTS[:2]
+    with Peers(HOSTS[1]) as peers:
+        client, alias = await start(probe, peers.port, connected=False, error_queue=True, key=by_id)
+        there = ask(node, alias, meta.UDPRequest(b"01 there", to=(HOSTS[1], peers.port)))
+        second = peers.at(HOSTS[1])
+        _, source = await second.receive()
+        here, other = ask(node, alias, b"01 here"), ask(node, alias, b"02 here")
+        assert isinstance(await error_of(here), gen.RequestKeyTaken)
+        data, moved = await second.receive()
+        second.send(data, moved)
+        assert (data, (await other).data) == (b"02 here", b"02 here")
+        await counted(client, requests=3, answered=1, failed=1, open=1)
+        task = ask(node, alias, b"03")
+        data, moved = await second.receive()
+        assert data == b"03"
+        second.send(b"01 there", moved)
+        assert (await there).data == b"01 there"
+        second.send(b"03", moved)
+        await task
+        check_account(client)
+        assert source != moved

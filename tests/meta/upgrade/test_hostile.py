@@ -381,7 +381,9 @@ async def test_a_predecessor_that_is_busy_for_a_moment_is_connected_to(
 def descriptors_left(count: int) -> Iterator[None]:
     """So many more can be opened."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + count, hard))
+    used = set(map(int, os.listdir("/proc/self/fd")))
+    free = [number for number in range(len(used) + count) if number not in used]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[count - 1] + 1, hard))
     try:
         yield
     finally:
