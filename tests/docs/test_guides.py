@@ -15,16 +15,18 @@ from ..support import DEADLINE
 from .pages import FENCE, PAGES, line_of, name_of
 
 MOST_LINES = 500
+SERVICE = re.compile(r"# \w+\.py\n")
+"""A program that begins with the name of its file runs until it is stopped: test_start.py asks it something."""
 
 
 def programs() -> list[Any]:
-    """Each complete program, and the text that it must print (None: the page does not say)."""
+    """Each complete program that ends by itself, and the text that it must print (None: the page does not say)."""
     found = []
     for path in PAGES:
         text = path.read_text()
         blocks = list(FENCE.finditer(text))
         for block, following in zip_longest(blocks, blocks[1:]):
-            if block[1] != "python" or block[2].startswith("# fragment"):
+            if block[1] != "python" or block[2].startswith("# fragment") or SERVICE.match(block[2]):
                 continue
             printed = None
             if following and following[1] == "text" and not text[block.end() : following.start()].strip():
