@@ -41,7 +41,9 @@ class UDPClientOptions(SocketOptions):
 
     host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
         one with several addresses they are tried in order, the IPv4 ones first: the next one if this machine has no
-        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered.
+        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered. It is
+        looked up again, at most once in 30 seconds, if the client fails: nobody is there, three requests in a row had
+        no reply, or this machine has another address.
     port: of the peer.
     local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
     connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer
@@ -50,9 +52,10 @@ class UDPClientOptions(SocketOptions):
     any_source: replies, and other datagrams, may come from anybody. Only with `connected=False`.
     process: who gets the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
     stray: "deliver": what answers no request goes there. "drop": it is dropped.
-    timeout: seconds to wait for a reply until the request is sent again. Each wait is `backoff` times as long as the
-        one before, but no longer than `max_timeout`; `jitter` is the part of it that is left to chance, 0 to 1: with
-        0.1 it takes 90 to 100 % of its time.
+    timeout: seconds to wait for a reply until the request is sent again.
+    backoff: factor by which each wait is longer than the one before.
+    max_timeout: seconds that a wait grows to.
+    jitter: the part of each wait that is left to chance, 0 to 1: with 0.1 it takes 90 to 100 % of its time.
     retries: how often a request is sent again at most. By default it fails after 0.5 + 1 + 2 = 3.5 seconds, within the
         5 that a `call` waits for.
     random: gives numbers from 0 to 1, as `random.random` does. For tests.
