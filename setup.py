@@ -56,6 +56,9 @@ DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,
     "nonecheck": True,  # an object whose `__init__` never ran raises errors, as an interpreted one does; it costs 1 %
+    "binding": False,  # else a method taken from its class would take whatever `self` is for an object of that class
+    "embedsignature": True,  # what `help` and `inspect.signature` show, which know it of no function that is not bound
+    "embedsignature.format": "clinic",
     "auto_pickle": False,  # nobody restores an object of the runtime from bytes
 }
 

@@ -1,7 +1,8 @@
 """Calls all methods of all compiled classes on objects that were never initialized, with arguments that are none.
 
 Run as a module. What it calls may raise whatever it likes; but the program ends with "done". `--names` prints each call
-before it is made: the last one is the one that crashed.
+before it is made: the last one is the one that crashed. `--foreign` calls them on objects of other classes instead,
+which is to raise `TypeError`, and prints each call that does not.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .support import examples
+
 SETUP = Path(__file__).parents[1] / "setup.py"
-CALLS = 12
+CALLS = examples(3, 12)
 """Calls of each method with each number of arguments."""
+PYTHONS = 1 << 9
+"""The flag of a class that is Python's own, in a module that is compiled (Py_TPFLAGS_HEAPTYPE)."""
 LEFT_OUT = {"__class__", "__new__", "__init_subclass__", "__subclasshook__"}
 
 
@@ -82,10 +87,47 @@ def try_all(kind: type[Any], names: bool) -> None:
                 call(lambda thing=thing, other=other: getattr(thing, other)(), [])
 
 
+def methods_of(kind: type[Any]) -> dict[str, Any]:
+    """What a class defines to be called with an object of its own, as those who take it from the class get it."""
+    own = {name: thing for name, thing in vars(kind).items() if name not in LEFT_OUT}
+    properties = {name: thing.__get__ for name, thing in own.items() if inspect.isgetsetdescriptor(thing)}
+    return {name: getattr(kind, name) for name, thing in own.items() if inspect.isroutine(thing)} | properties
+
+
+def try_foreign(kind: type[Any], others: list[Any], names: bool) -> int:
+    """Calls each method with what is no object of `kind` in the place of `self`. Returns how often that was."""
+    count = 0
+    for name, method in methods_of(kind).items():
+        for other in (*others, kind):
+            if isinstance(other, kind):
+                continue
+            called = f"{kind.__module__}.{kind.__name__}.{name} of a {type(other).__name__}"
+            if names:
+                print(f"calls {called}", flush=True)
+            count += 1
+            for rest in ([], [None], [1, 2]):
+                try:
+                    method(other, *rest)
+                except TypeError:
+                    continue
+                except Exception as error:
+                    print(f"{called} raised {error!r}", flush=True)
+                else:
+                    print(f"{called} raised nothing", flush=True)
+    return count
+
+
 def main() -> None:
     sys.unraisablehook = lambda unraisable: None  # what is raised in a finalizer
+    names = "--names" in sys.argv
+    if "--foreign" in sys.argv:
+        foreign = [None, 0, "x", b"x", (), object(), print, *map(bare, _kinds())]
+        # Python's own classes, of whose methods Python itself takes care, may be in such a module too
+        kinds = [kind for kind in compiled_classes() if not kind.__flags__ & PYTHONS]
+        print(sum(try_foreign(kind, foreign, names) for kind in kinds), "calls")
+        return
     for kind in compiled_classes():
-        try_all(kind, "--names" in sys.argv)
+        try_all(kind, names)
     print("done")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import re
 import subprocess
 import sys
 from typing import Any
@@ -14,11 +16,9 @@ from homing.datagram import MessageUDP, PacketInfo
 from homing.datagram.backend.contract import why_portable
 from homing.node.mailbox.lane import COMPILED
 
-from .bare_objects import bare, compiled_classes
+from .bare_objects import PYTHONS, bare, compiled_classes
 
 VALUES = {MessageUDP, PacketInfo}
-PYTHONS = 1 << 9
-"""The flag of a class that is Python's own, in a module that is compiled (Py_TPFLAGS_HEAPTYPE)."""
 needs_compiled = pytest.mark.skipif(not COMPILED, reason="of what is not compiled Python takes care")
 
 
@@ -28,6 +28,19 @@ def test_no_method_crashes_the_program_on_an_object_that_was_not_initialized() -
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.bare_objects", "--names"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout.endswith("done\n"), (done.returncode, done.stdout[-200:], done.stderr[-3000:])
+
+
+@needs_compiled
+@pytest.mark.timeout(120)
+def test_every_method_refuses_an_object_of_another_class_by_a_type_error() -> None:
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.bare_objects", "--foreign"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert re.fullmatch(r"\d{4,} calls\n", done.stdout), (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
+
+
+@needs_compiled
+def test_the_signature_of_a_compiled_method_is_known() -> None:
+    assert list(inspect.signature(MessageUDP.reply).parameters) == ["self", "data", "info"]
 
 
 @needs_compiled

@@ -1,9 +1,11 @@
-"""A service in which one allocation fails, at each place in turn: what `test_starved` runs.
+"""Services in which one allocation fails, at each place in turn: what `test_starved` runs.
 
 In each wake-up the K-th allocation fails, once; then the service must answer, whoever has ended having been started
 again, and every datagram must be in a counter. Prints what is not so.
 
-    python -m tests.faults.starved SERVICE BACKEND MOST
+    python -m tests.faults.starved BACKEND MOST STEP SERVICE...
+
+K is 0, STEP, 2 STEP ... below MOST.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-SERVICE, BACKEND, MOST = sys.argv[1], sys.argv[2], int(sys.argv[3])
-os.environ["HOMING_DATAGRAM"] = BACKEND
+os.environ["HOMING_DATAGRAM"] = sys.argv[1]
+MOST, STEP = int(sys.argv[2]), int(sys.argv[3])
 _testcapi = importlib.import_module("_testcapi")  # of CPython's own tests
 
 import homing  # noqa: E402
@@ -78,6 +80,7 @@ class Echo(act.Actor):
     """Answers with what comes."""
 
     options: ClassVar[dict[str, Any]] = {}
+    on_thread = False
 
     async def init(self, port: int) -> None:
         options = meta.UDPServerOptions(host="127.0.0.1", port=port, **self.options)
@@ -159,22 +162,29 @@ class Threaded(Echo):
         await asyncio.to_thread(running[0].send_threadsafe, message.id, message.reply(message.data))
 
 
+class OnThread(Echo):
+    """Runs on a thread of its own."""
+
+    on_thread = True
+
+
 class Other(act.Actor):
     def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
         return request
 
 
-SERVICES = {kind.__name__.lower(): kind for kind in Echo.__subclasses__()} | {"echo": Echo}
+SERVICES = {kind.__name__.lower(): kind for kind in (Echo, *Echo.__subclasses__())}
 servers: list[Any] = []
 running: list[homing.Node] = []
 
 
 class Top(act.Supervisor):
-    def init(self, port: int) -> act.SupervisorSpec:
+    def init(self, service: type[Echo], port: int) -> act.SupervisorSpec:
+        options = gen.ProcessOptions(thread=service.on_thread)
         return act.SupervisorSpec(
             children=(
                 act.ChildSpec(name="other", behavior=Other),
-                act.ChildSpec(name="service", behavior=SERVICES[SERVICE], args=(port,)),
+                act.ChildSpec(name="service", behavior=service, args=(port,), options=options),
             ),
             intensity=100_000,
         )
@@ -208,18 +218,15 @@ def uncounted() -> str:
     return ""
 
 
-async def main(node: homing.Node) -> int:
-    running.append(node)
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda *_: None)
+async def survives(node: homing.Node, starvation: Starvation, service: str) -> bool:
+    """Starves one service."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         address = probe.getsockname()
-    starvation = Starvation(loop)
-    await node.spawn(Top, address[1], name="top")
+    top = await node.spawn(Top, SERVICES[service], address[1])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
-        for number in range(MOST):
+        for number in range(0, MOST, STEP):
             for window in range(WINDOWS):
                 starvation.arm(number, window)
                 for index in range(3):
@@ -228,16 +235,32 @@ async def main(node: homing.Node) -> int:
                     await asyncio.sleep(0)
                 starvation.passed = WINDOWS
                 if not await answered(client, address, b"%d %d" % (number, window)):
-                    print(f"allocation {number} of callback {window}: no answer; {node.tree()}")
-                    return 1
+                    print(f"{service}: allocation {number} of callback {window}: no answer; {node.tree()}")
+                    return False
                 if wrong := uncounted():
-                    print(f"allocation {number} of callback {window}: {wrong}")
-                    return 1
+                    print(f"{service}: allocation {number} of callback {window}: {wrong}")
+                    return False
                 del servers[:-1]
+    servers.clear()
+    node.send_exit(top, gen.TerminateShutdown())
+    async with asyncio.timeout(DEADLINE):
+        while node.processes():
+            await asyncio.sleep(0.001)
+    return True
+
+
+async def main(node: homing.Node) -> int:
+    running.append(node)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    starvation = Starvation(loop)
+    for service in sys.argv[4:]:
+        if not await survives(node, starvation, service):
+            return 1
     if not await node.stop():
         print("it had to be stopped by force")
         return 1
-    print(f"survived, {node.info().crashes} crashes")
+    print(f"survived, {starvation.fired} raised, {node.info().crashes} crashes")
     return 0
 
 

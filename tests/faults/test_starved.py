@@ -15,19 +15,17 @@ from ..support import DEADLINE, examples
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="Python has no _testcapi")
 
 SERVICES = [
-    *("echo", "waiting", "coroutine", "calling", "batches"),
-    *("pooled", "narrow", "workers", "ticking", "threaded"),
+    *("echo", "waiting", "coroutine", "calling", "batches", "pooled"),
+    *("narrow", "workers", "ticking", "threaded", "onthread"),
 ]
 
 
 @pytest.mark.thorough
 @pytest.mark.backends
 @pytest.mark.timeout(11 * DEADLINE)
-@pytest.mark.parametrize("service", SERVICES)
-def test_each_allocation_of_a_wake_up_may_fail_once(service: str, backend: str) -> None:
-    # Of threads only the first: later ones are those of the event loop's own hand-over, which loses a wake-up for good.
-    most = 30 if service == "threaded" else examples(30, 250)
-    command = [sys.executable, "-m", "tests.faults.starved", service, backend, str(most)]
+def test_each_allocation_of_a_wake_up_may_fail_once(backend: str) -> None:
+    most, step = examples(100, 250), examples(20, 1)  # one program for all: to start it takes longer than the rest
+    command = [sys.executable, "-m", "tests.faults.starved", backend, str(most), str(step), *SERVICES]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10 * DEADLINE, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("survived, ")

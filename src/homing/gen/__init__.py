@@ -11,6 +11,7 @@ behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-beha
 foreign      what may be done with objects of the program, whose methods may raise, internal
 hooks        what the runtime asks of behavior bases, internal
 copying      what cannot be copied, internal
+retrying     a second try where an allocation has failed, internal
 """
 
 from types import ModuleType

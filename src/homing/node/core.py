@@ -112,7 +112,10 @@ class Core:
         """Takes one step of an end, whatever it raises: the steps after it are taken all the same. Gives what it gives,
         or None."""
         try:
-            return step(*args)
+            try:
+                return step(*args)
+            except MemoryError:
+                return step(*args)
         except BaseException as error:
             try:
                 text = "fault in the runtime itself, in a step of an end: %s"
@@ -129,8 +132,8 @@ class Core:
             return
         try:
             yield from steps
-        except GeneratorExit:
-            raise
+        except (GeneratorExit, MemoryError):
+            raise  # the latter for `Again`
         except BaseException as error:
             self.attempt(_throw, error)
 
@@ -222,7 +225,10 @@ class Core:
                     break
                 function, args = posted.popleft()
                 try:
-                    function(*args)
+                    try:
+                        function(*args)
+                    except MemoryError:  # who waits for this on another thread would wait for ever
+                        function(*args)
                 except Exception as error:
                     self.threadsafe_failures += 1
                     kind = class_name(error)

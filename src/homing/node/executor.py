@@ -9,9 +9,11 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
+from ..gen.retrying import twice
+
 P = ParamSpec("P")
 T = TypeVar("T")
-_Job = tuple["Future[Any]", Callable[[], Any]]
+_Job = tuple["_Handed[Any]", Callable[[], Any]]
 
 
 class BoundedExecutor(ThreadPoolExecutor):
@@ -26,31 +28,50 @@ class BoundedExecutor(ThreadPoolExecutor):
         self._seconds_left = seconds_left
         self._left = left
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._idle = threading.Semaphore(0)
+        self._idle: SimpleQueue[None] = SimpleQueue()
         self._guard = threading.Lock()
         self._members: list[threading.Thread] = []
         self._closed = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        with self._guard:
+        future: _Handed[T] = _Handed()
+        job = future, partial(fn, *args, **kwargs)
+        self._guard.acquire()
+        try:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            self._jobs.put((future, partial(fn, *args, **kwargs)))
-            if not self._idle.acquire(blocking=False) and len(self._members) < self._max_workers:
-                name = f"homing executor {len(self._members)}"
-                member = threading.Thread(target=_work, args=(self._jobs, self._idle), name=name, daemon=True)
-                self._members.append(member)
-                member.start()
+            if not self._has_idle() and len(self._members) < self._max_workers:
+                self._add_member()
+            self._jobs.put(job)
+        finally:
+            self._guard.release()  # not by `with`: that needs memory, and without it nobody would get any further
         return future
+
+    def _has_idle(self) -> bool:
+        """True if a thread waits for a job, which counts as busy from here on."""
+        try:
+            self._idle.get_nowait()
+        except Empty:
+            return False
+        return True
+
+    def _add_member(self) -> None:
+        name = f"homing executor {len(self._members)}"
+        member = threading.Thread(target=_work, args=(self._jobs, self._idle), name=name, daemon=True)
+        try:
+            member.start()
+        except (MemoryError, RuntimeError):
+            if not self._members:
+                raise
+            return  # the others have to do
+        self._members.append(member)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         with self._guard:
             self._closed = True
             if cancel_futures:
                 self._cancel_all()
-            for _ in self._members:
-                self._jobs.put(None)
+            self._jobs.put(None)
         if wait:
             for member in self._members:
                 member.join(max(0.0, self._seconds_left()))
@@ -68,22 +89,67 @@ class BoundedExecutor(ThreadPoolExecutor):
             pass
 
 
-def _work(jobs: SimpleQueue[_Job | None], idle: threading.Semaphore) -> None:
+class _Condition(threading.Condition):
+    """As its base, which allocates to release its lock, and where that fails never does: the event loop would hang."""
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._lock.release()  # type: ignore[attr-defined]
+
+
+class _Handed(Future[T]):
+    """A future whose callbacks, by which the event loop is told, are called again if there was no memory for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._condition = _Condition()
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
+        super().add_done_callback(partial(_called, fn))
+
+    def finish(self, result: Any, error: BaseException | None) -> None:
+        """Sets the result or the exception, and tells of it."""
+        try:
+            self.set_result(result) if error is None else self.set_exception(error)
+        except MemoryError:
+            if not self.done():
+                self.set_result(result) if error is None else self.set_exception(error)
+            else:
+                self._invoke_callbacks()  # type: ignore[attr-defined]
+
+
+def _called(function: Callable[[Future[T]], object], future: Future[T]) -> None:
+    twice(function, future)
+
+
+def _work(jobs: SimpleQueue[_Job | None], idle: SimpleQueue[None]) -> None:
+    """What a thread does. It goes on whatever fails: it counts as idle, so others rely on it."""
+    job: _Job | None = None
     while True:
         try:
-            job = jobs.get_nowait()
-        except Empty:
-            idle.release()
-            job = jobs.get()
-        if job is None:
-            return
-        future, function = job
-        if future.set_running_or_notify_cancel():
-            try:
-                result = function()
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-                del result
-        del job, future, function
+            job = _next(jobs, idle)
+            if job is None:
+                jobs.put(None)  # for the next thread
+                return
+            _run(*job)
+        except MemoryError as error:
+            if job is not None and not job[0].done():
+                job[0].finish(None, error)
+        job = None
+
+
+def _next(jobs: SimpleQueue[_Job | None], idle: SimpleQueue[None]) -> _Job | None:
+    try:
+        return jobs.get_nowait()
+    except Empty:
+        idle.put(None)
+        return jobs.get()
+
+
+def _run(future: _Handed[Any], function: Callable[[], Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            result = function()
+        except BaseException as error:
+            future.finish(None, error)
+        else:
+            future.finish(result, None)

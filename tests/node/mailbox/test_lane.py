@@ -81,5 +81,59 @@ def test_it_keeps_nothing_that_was_taken_and_grows_small_again(kind: Any) -> Non
     assert sys.getrefcount(message) == before
 
 
+class Envelope:
+    """An entry that names its sender."""
+
+    def __init__(self, sender: Any) -> None:
+        self.sender = sender
+
+
+OTHER = gen.PID("lane@localhost", 7, 2)
+OWNER = st.sampled_from([SENDER, OTHER])
+OWNED = st.one_of(st.builds(object), st.builds(Envelope, OWNER), st.tuples(OWNER, st.sampled_from([None, 1, 2])))
+
+
+@pytest.mark.parametrize("module", [installed, interpreted()])
+@given(
+    before=st.lists(OWNED, max_size=8),
+    entries=st.lists(OWNED, max_size=30),
+    count=st.integers(-1, 12),
+    depth=st.integers(-1, 35),
+)
+def test_the_oldest_of_one_sender_go_and_the_others_stay_in_order(
+    module: Any, before: list[Any], entries: list[Any], count: int, depth: int
+) -> None:
+    lane = module.make_lane()
+    lane.extend([*before, *entries])
+    for _ in before:  # so that it begins anywhere in its ring
+        lane.popleft()
+    looked_at = entries[: max(0, depth)]
+    go = [number for number, entry in enumerate(looked_at) if module.sender_of(entry) is SENDER][: max(0, count)]
+    assert module.drop_oldest(lane, SENDER, count, depth) == len(go)
+    left = [entry for number, entry in enumerate(entries) if number not in go]
+    assert len(lane) == len(left)
+    assert all(ours is theirs or ours == theirs for ours, theirs in zip(lane, left, strict=True))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="Python has no _testcapi")
+@pytest.mark.parametrize("module", [installed, interpreted()])
+def test_where_an_allocation_fails_the_oldest_go_or_stay_all_of_them(module: Any) -> None:
+    nomemory = importlib.import_module("_testcapi")
+    for number in range(1, 40):
+        lane = module.make_lane()
+        lane.extend((SENDER if index % 2 else OTHER, index) for index in range(400, 500))
+        nomemory.set_nomemory(number, number + 1)
+        try:
+            went = module.drop_oldest(lane, SENDER, 20, 90)
+        except MemoryError:
+            went = 0
+        finally:
+            nomemory.remove_mem_hooks()
+        assert [index for _, index in lane] == [
+            index for index in range(400, 500) if not (went and index % 2 and index < 440)
+        ]
+        assert went in (0, 20)
+
+
 def test_the_mailbox_takes_the_compiled_one_where_there_is_one() -> None:
     assert type(installed.make_lane()) is (installed.Lane if installed.COMPILED else deque)

@@ -37,6 +37,9 @@ cdef class Lane:
     @cython.locals(taken=Lane)
     cpdef take_all(self)
 
+    @cython.locals(found=list, ring=list, dropped=Py_ssize_t, end=Py_ssize_t, left=Py_ssize_t, to=Py_ssize_t, at=Py_ssize_t, into=Py_ssize_t, number=Py_ssize_t)
+    cpdef Py_ssize_t drop_oldest(self, sender, Py_ssize_t count, Py_ssize_t depth) except -1
+
     @cython.locals(fresh=list, ring=list, size=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, at=Py_ssize_t)
     cdef _grow(self)
 

@@ -145,6 +145,41 @@ class Lane:
         self._size = self._head = self._count = 0
         return taken
 
+    def drop_oldest(self, sender: Any, count: int, depth: int) -> int:
+        """See the function of that name. What stays moves within the ring, which needs no memory."""
+        found: list[Any] = [None] * max(0, min(count, depth, self._count))  # what goes, which is let go of at last
+        dropped = end = 0
+        while dropped < len(found) and end < min(depth, self._count):
+            at = 2 * ((self._head + end) & (self._size - 1))
+            message = self._ring[at + 1]
+            owner = self._ring[at]
+            if owner is None:
+                owner = getattr(message, "sender", None)
+            if owner is sender:
+                found[dropped] = message
+                dropped += 1
+            end += 1
+        ring, left, to = self._ring, dropped, end
+        while end > 0:  # from the last to the first, each that stays to the end of those that were looked at
+            end -= 1
+            at = 2 * ((self._head + end) & (self._size - 1))
+            if left and ring[at + 1] is found[left - 1] and (ring[at] is sender or ring[at] is None):
+                left -= 1
+                continue
+            to -= 1
+            into = 2 * ((self._head + to) & (self._size - 1))
+            ring[into], ring[into + 1] = ring[at], ring[at + 1]
+        for number in range(dropped):
+            at = 2 * ((self._head + number) & (self._size - 1))
+            ring[at] = ring[at + 1] = None
+        self._head = (self._head + dropped) & (self._size - 1)
+        self._count -= dropped
+        if self._count == 0:
+            self._head = 0
+            if self._size > _KEPT:
+                self.clear()
+        return dropped
+
     def _grow(self) -> None:
         """Makes room for twice as many entries, unless there is room again once the memory for it is there."""
         size = 2 * self._size or _FIRST
@@ -176,19 +211,34 @@ class Lane:
 
 def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
     """Takes out the first `count` messages whose sender is the very object `sender`, if they are among the first
-    `depth` entries. Gives how many that were."""
-    kept = []
-    dropped = 0
-    for _ in range(min(depth, len(lane))):
-        if dropped == count:
-            break
-        entry = lane.popleft()
-        if (entry[0] if type(entry) is tuple else getattr(entry, "sender", None)) is sender:
-            dropped += 1
-        else:
-            kept.append(entry)
-    lane.extendleft(reversed(kept))
-    return dropped
+    `depth` entries. Gives how many that were. Raises `MemoryError` only before anything is taken out."""
+    if COMPILED:
+        return lane.drop_oldest(sender, count, depth)  # type: ignore[no-any-return]
+    taken: list[Any] = [None] * min(depth, len(lane))
+    kept: list[Any] = []
+    number = 0
+    while number < min(len(taken), len(lane)) and number - len(kept) < count:
+        if sender_of(lane[number]) is not sender:
+            kept.append(lane[number])
+        number += 1
+    for at in range(number):
+        taken[at] = lane.popleft()
+    for entry in reversed(kept):
+        put_back(lane, entry)
+    return number - len(kept)  # only now `taken` goes: what goes with it may have finalizers
+
+
+def sender_of(entry: Any) -> Any:
+    """The sender of what lies in a lane: of an envelope only if it names one."""
+    return entry[0] if type(entry) is tuple else getattr(entry, "sender", None)
+
+
+def put_back(lane: Any, entry: Any) -> None:
+    """Puts `entry` at the head of `lane`, also if there was no memory for that at first."""
+    try:
+        lane.appendleft(entry)
+    except MemoryError:
+        lane.appendleft(entry)
 
 
 def take_all(lane: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...gen import MailboxInfo
 from ...gen.copying import refuse_copy
-from .lane import make_lane, take_all
+from .lane import make_lane, put_back, take_all
 
 LOG_LANE_LIMIT = 10_000
 """Log records that wait for a log receiver at most; more are dropped and counted (`dropped_log`). Not measured:
@@ -136,14 +136,17 @@ class Mailbox:
         lane = (self.main, self.system, self.urgent)[priority]
         kept: list[Entry] = []
         found = None
-        while lane and found is None:
-            entry = lane.popleft()
-            if may_go(entry):
-                found = entry
-            else:
-                kept.append(entry)
+        try:
+            while lane and found is None:
+                kept.append(None)  # a place, before it is taken out
+                entry = kept[-1] = lane.popleft()
+                if may_go(entry):
+                    found = kept.pop()
+        finally:
+            for entry in reversed(kept):
+                if entry is not None:
+                    put_back(lane, entry)
         if lane is not None:
-            lane.extendleft(reversed(kept))
             self.settle(lane)
         return found
 

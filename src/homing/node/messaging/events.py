@@ -83,7 +83,7 @@ class Events:
         if owner.events is not None:
             owner.events.discard(event)
         links = self._core.links
-        self._core.scheduler.run_in_portions(links.subject_gone(event, owner.id, Unregistered()))
+        self._core.scheduler.run_in_portions(links.subject_gone, event, owner.id, Unregistered())
 
     def owner_gone(self, owner: Process, reason: Exception) -> Iterator[object]:
         """Ends all events of a process that has ended, step by step. No other process can have one before that."""

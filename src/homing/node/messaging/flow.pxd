@@ -32,6 +32,9 @@ cdef class Inlet:
 
     cpdef _forget_taken(self, Py_ssize_t waiting)
 
+    @cython.locals(there=Py_ssize_t, octets=Py_ssize_t, gone=Py_ssize_t, size=Py_ssize_t)
+    cpdef _forget_oldest(self, Py_ssize_t count)
+
     @cython.locals(target=Activity)
     cpdef bint hands_on(self) except -1
 

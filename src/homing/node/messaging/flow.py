@@ -147,14 +147,19 @@ class Inlet:
         return found
 
     def _forget_oldest(self, count: int) -> None:
-        """So many of the oldest were taken out."""
+        """So many of the oldest were taken out. Where there is no memory to note that, `_forget_taken` finds it out."""
         batches = self._batches
         while count > 0 and batches:
-            there, octets = batches.popleft()
+            there, octets = batches[0]
             gone = min(there, count)
             size = octets * gone // there
             if gone < there:
-                batches.appendleft((there - gone, octets - size))
+                try:
+                    batches[0] = (there - gone, octets - size)
+                except MemoryError:
+                    return
+            else:
+                batches.popleft()
             count -= gone
             self._counted -= gone
             self._bytes -= size
@@ -181,10 +186,13 @@ class Inlet:
             return 0, 0
         lane = target.main
         went = drop_oldest(lane, self._sender, excess, high)
-        target.settle(lane)
         self._forget_oldest(went)
-        if went and target.paused:
-            target.resume()  # a pool may have waited to find room for the very first of them
+        try:
+            target.settle(lane)
+            if went and target.paused:
+                target.resume()  # a pool may have waited to find room for the very first of them
+        except MemoryError:
+            pass  # what has gone is to be counted; and who puts the next into this mailbox wakes its owner
         return went, max(0, min(count, excess - went))
 
     def _mark_sender(self) -> None:

@@ -26,6 +26,7 @@ from ...gen import (
     Subject,
 )
 from ...gen.foreign import safe_str
+from ...gen.retrying import twice
 from ..mailbox.envelope import Exit
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class _End:
 
     __slots__ = ("_down", "_exit", "_linked", "_origin", "_reason", "_signal", "key", "links", "monitors")
 
-    def __init__(self, origin: PID, key: Subject, reason: Exception, links: _Consumers, monitors: _Consumers) -> None:
+    def __init__(self, origin: PID, key: Subject, reason: Exception) -> None:
         self._exit: Any = _EXIT.get(type(key), MessageExitName)
         self._down: Any = _DOWN.get(type(key), MessageDownName)
         self._origin = origin
@@ -55,8 +56,8 @@ class _End:
         self._signal: Exit | None = None
         self._linked: Subject | None = None
         self.key = key
-        self.links = links
-        self.monitors = monitors
+        self.links: _Consumers = {}
+        self.monitors: _Consumers = {}
 
     def tell(self, pid: PID) -> None:
         """Tells one of them now."""
@@ -65,22 +66,31 @@ class _End:
 
     def tell_linked(self, pid: PID) -> None:
         """Sends the exit signal to who was linked, unless that was done."""
-        consumer, subject = self.links.pop(pid, _NOBODY)
-        if consumer is not None:
+        subject = self.links.get(pid, _NOBODY)[1]
+        if subject is not None and (self._signal is None or self._linked is not subject):
+            # thousands mostly name it by the same object
+            self._signal = Exit(self._origin, self._reason, self._exit(subject, self._reason))
+            self._linked = subject
+        consumer, signal = self.links.pop(pid, _NOBODY)[0], self._signal  # now that all is made
+        if consumer is not None and signal is not None:
             if consumer.links is not None:
                 consumer.links.discard(self.key)
-            if self._signal is None or self._linked is not subject:  # thousands mostly name it by the same object
-                self._signal = Exit(self._origin, self._reason, self._exit(subject, self._reason))
-                self._linked = subject
-            consumer.put_exit(self._signal)
+            try:
+                consumer.put_exit(signal)
+            except MemoryError:
+                consumer.put_exit(signal)
 
     def tell_monitoring(self, pid: PID) -> None:
         """Sends the message to who has monitored it, unless that was done."""
-        consumer, subject = self.monitors.pop(pid, _NOBODY)
+        entry = (self._origin, self._down(self.monitors.get(pid, _NOBODY)[1], self._reason))
+        consumer = self.monitors.pop(pid, _NOBODY)[0]  # now that all is made
         if consumer is not None:
             if consumer.monitors is not None:
                 consumer.monitors.discard(self.key)
-            consumer.put_runtime((self._origin, self._down(subject, self._reason)), 1)
+            try:
+                consumer.put_runtime(entry, 1)
+            except MemoryError:
+                consumer.put_runtime(entry, 1)
 
     def forget(self, pid: PID, linked: bool) -> None:
         """One of them does not want to be told any more."""
@@ -147,24 +157,29 @@ class Links:
     def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> Iterator[object]:
         """Tells all who are linked to or monitor `key` that it is gone, step by step. `sender` is the process it
         belonged to. From here on nobody else is told, whoever may have the name, alias or event next."""
-        links, monitors = self._links.pop(key, None), self._monitors.pop(key, None)
-        if not links and not monitors:
-            return iter(())
-        end = _End(sender if sender is not None else self._core_pid, key, reason, links or {}, monitors or {})
+        ends = self._ends.get(key)
+        if key not in self._links and key not in self._monitors:
+            # who is left of those that the same has begun to tell, where there was no memory to tell all
+            return self._tell(ends[-1]) if ends else iter(())
+        end = _End(sender if sender is not None else self._core_pid, key, reason)
+        told = self._tell(end)
         self._ends.setdefault(key, []).append(end)
-        return self._tell(end)
+        end.links = self._links.pop(key, end.links)  # now that all is made
+        end.monitors = self._monitors.pop(key, end.monitors)
+        return told
 
     def _tell(self, end: _End) -> Iterator[object]:
-        for consumer in tuple(end.links):
-            end.tell_linked(consumer)
+        for consumer in twice(tuple, end.links):
+            twice(end.tell_linked, consumer)
             yield None
-        for consumer in tuple(end.monitors):
-            end.tell_monitoring(consumer)
+        for consumer in twice(tuple, end.monitors):
+            twice(end.tell_monitoring, consumer)
             yield None
-        ends = self._ends[end.key]
-        ends.remove(end)
+        ends = self._ends.get(end.key, [])
+        if end in ends:
+            ends.remove(end)
         if not ends:
-            del self._ends[end.key]
+            self._ends.pop(end.key, None)
 
     def consumer_gone(self, consumer: Process) -> Iterator[object]:
         """Forgets the links and monitors that `consumer` made, step by step."""

@@ -35,6 +35,7 @@ from ...gen import (
 )
 from ...gen.foreign import class_name, forget_frames, safe_repr
 from ...gen.hooks import TERMINATE_TIMEOUT, MetaHooks
+from ...gen.retrying import Again, twice
 from ..logs import META_LOGGER, ContextAdapter, RateLimited, context
 from ..mailbox.envelope import is_coroutine
 from ..mailbox.mailbox import Entry
@@ -248,10 +249,12 @@ class MetaRunner(Activity):
         if fault is not None and not is_orderly(reason):
             self.core.attempt(self._log_crash, reason, fault)
             forget_frames(fault)
-        for task in (self._source, self.task, self._expiry):
-            if task is not None:
-                task.cancel()
-        self.terminate(reason, TERMINATE_TIMEOUT)
+        try:
+            for task in (self._source, self.task, self._expiry):
+                if task is not None:
+                    twice(task.cancel)
+        finally:  # whatever fails: nobody else would end it
+            self.terminate(reason, TERMINATE_TIMEOUT)
 
     def _log_crash(self, reason: Exception, fault: BaseException) -> None:
         self.core.crashed(self.log, "%s crashed: %s", self.title, safe_repr(reason), fault=fault)
@@ -345,11 +348,12 @@ class MetaRunner(Activity):
         return class_name(self.behavior)
 
     def ended(self, reason: Exception) -> None:
+        leave = twice(Again, self._take_leave, reason)
         self.state = ProcessState.TERMINATED
         self.core.metas.pop(self.id, None)
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
-        self.scheduler.run_in_portions(self._take_leave(reason))
+        twice(self.scheduler.run_in_portions, iter, leave)
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
         """The steps in which everybody is told, as many as there are to be told; whatever one of them raises."""

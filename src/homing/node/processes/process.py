@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from ...gen import (
 )
 from ...gen.foreign import class_name, safe_repr
 from ...gen.hooks import ProcessHooks
+from ...gen.retrying import Again, twice
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
 from ..scheduling.activity import Activity
@@ -163,14 +165,14 @@ class Process(Activity):
             raise NotAllowed(f"{alias} is not an alias of {self.id}")
         self.aliases.discard(alias)
         self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
-        self.scheduler.run_in_portions(self.core.links.subject_gone(alias, self.id, Unregistered()))
+        self.scheduler.run_in_portions(self.core.links.subject_gone, alias, self.id, Unregistered())
 
     def unregister_name(self) -> None:
         """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
         name = self.name
         if name is not None:
             self.core.registry.unregister_name(self)
-            self.scheduler.run_in_portions(self.core.links.subject_gone(name, self.id, Unregistered()))
+            self.scheduler.run_in_portions(self.core.links.subject_gone, name, self.id, Unregistered())
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -222,27 +224,47 @@ class Process(Activity):
         if self.ending:
             return
         self.ending = True
+        try:
+            self._begin_end(reason, fault)
+        except MemoryError:
+            self._begin_end(reason, fault)
+        try:
+            self._go_on_ending(reason)
+        except MemoryError:
+            self._go_on_ending(reason)
+
+    def _begin_end(self, reason: Exception, fault: BaseException | None) -> None:
+        attempt = self.core.attempt
         self._leave()
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
-        attempt = self.core.attempt
         if not is_orderly(reason):
             attempt(self._log_end, reason, fault, hand)
             if hand is not None:
-                send_dead_letter(self, hand, reason, in_hand=True)
-        del hand
+                attempt(partial(send_dead_letter, in_hand=True), self, hand, reason)
+
+    def _go_on_ending(self, reason: Exception) -> None:
         if self.metas:
-            self.scheduler.run_in_portions(self._end_after_metas(reason))
+            self.scheduler.run_in_portions(Again, self._end_after_metas, reason)
         else:
             self._terminate(reason)
 
     def _end_after_metas(self, reason: Exception) -> Iterator[object]:
-        yield from self._end_metas(reason)
-        if tasks := self._ending_metas():
-            self.task = self.core.loop.create_task(_wait_for(tasks))
-            self.task.add_done_callback(lambda task: self._terminate(reason))
-        else:
+        yield from self.core.attempt_steps(self._end_metas, reason)
+        if not twice(self._awaits_metas, reason):
             self._terminate(reason)
+
+    def _awaits_metas(self, reason: Exception) -> bool:
+        """True if meta-processes need time to end: a task waits for them, and goes on then."""
+        tasks = self._ending_metas()
+        if tasks:
+            over = partial(self._metas_over, reason)  # first: once there is a task, nothing may fail
+            self.task = self.core.loop.create_task(_wait_for(tasks))
+            self.task.add_done_callback(over)
+        return bool(tasks)
+
+    def _metas_over(self, reason: Exception, task: asyncio.Task[None]) -> None:
+        self._terminate(reason)
 
     def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
         why = safe_repr(reason)
@@ -266,16 +288,17 @@ class Process(Activity):
     def _leave(self) -> None:
         """No address leads here any more. Nobody else can have the name before everybody has been told."""
         routes = self.core.registry.routes
-        if routes.pop(self.id, None) is not None:
+        if self.id in routes:
             for alias in tuple(self.aliases or ()):
                 routes.pop(alias, None)
             if self.name is not None:
                 routes.pop(self.name, None)
             self.scheduled = True
+            routes.pop(self.id, None)  # last, so that all of it is done again if any of it fails
 
     def _end_metas(self, reason: Exception, *, started: bool = True) -> Iterator[object]:
         """Ends the meta-processes, last started first, but those that outlive a crash: one with each step."""
-        for meta in reversed(tuple((self.metas or {}).values())):
+        for meta in twice(list, (self.metas or {}).values())[::-1]:
             self.core.attempt(self._end_meta, meta, reason, started)
             yield WAKES  # its task
 
@@ -293,10 +316,20 @@ class Process(Activity):
         """Tells everybody, and lets go of everything. Whatever a step raises, those after it are taken."""
         if self.state is _TERMINATED:
             return
+        try:
+            leave = Again(self._take_leave, reason)
+        except MemoryError:
+            leave = Again(self._take_leave, reason)
         self.state = _TERMINATED
         self.reason = reason
+        try:
+            self._run_leave(leave)
+        except MemoryError:
+            self._run_leave(leave)
+
+    def _run_leave(self, leave: Iterator[object]) -> None:
         self.core.processes.pop(self.id, None)
-        self.scheduler.run_in_portions(self._take_leave(reason))
+        self.scheduler.run_in_portions(iter, leave)
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
         """The steps in which everybody is told: as many as there are to be told."""
@@ -332,7 +365,7 @@ class Process(Activity):
         if self._preserves:
             self.set_aside = PreservedMailbox(self)
             self.core.attempt(self.set_aside.collect)
-        self.scheduler.run_in_portions(self.core.attempt_steps(self.discard))
+        self.scheduler.run_in_portions(self.core.attempt_steps, self.discard)
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
         """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
@@ -362,7 +395,7 @@ class Process(Activity):
         if self.preserved_mailboxes is not None:
             mailbox = self.preserved_mailboxes.pop(child, None)
             if mailbox is not None:
-                self.scheduler.run_in_portions(mailbox.give_up())
+                self.scheduler.run_in_portions(mailbox.give_up)
 
     def forget_unclaimed(self) -> bool:
         """The node stops: no child that has ended gets a successor, but for those that are being started already.

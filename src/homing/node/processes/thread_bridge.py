@@ -16,6 +16,7 @@ from types import new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...gen import BadOption, NodeTerminated, ProcessBehavior
+from ...gen.retrying import twice
 from ..scheduling.stepping import Stopwatch, stepped
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class _BridgedCall:
             self.result = self._function()
         except BaseException as error:
             self.error = error
-        self._arrived.release()
+        finally:
+            self._arrived.release()
 
     def wait(self, core: Core) -> None:
         while not self._arrived.acquire(timeout=_LOOK_AGAIN):
@@ -74,35 +76,95 @@ def run_on_loop(core: Core, function: Callable[[], T]) -> T:
         del error, call  # its traceback leads here, and must not lead back to it
 
 
+class _AwaitedCall:
+    """One coroutine on its way to the node's loop, and its outcome on the way back to the loop of another thread.
+
+    (`asyncio.run_coroutine_threadsafe` would do, but loses the outcome where there is no memory to tell of it.)
+    """
+
+    __slots__ = ("_loop", "_pending", "_process", "_task", "_told", "arrived", "error", "result")
+
+    def __init__(self, process: Process, pending: Coroutine[Any, Any, Any]) -> None:
+        self._process = process
+        self._pending = pending
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._told = False
+        self.arrived: asyncio.Future[None] = self._loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        try:
+            twice(self._start)
+        except BaseException as error:
+            self._pending.close()
+            self._over(error)
+
+    def _start(self) -> None:
+        done = self._done  # first: once there is a task, nothing may fail
+        task = self._process.core.loop.create_task(self._run())
+        task.add_done_callback(done)
+        self._task = task
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        """Keeps what the coroutine raises: a `SystemExit` that left the task would leave the loop as well."""
+        stopwatch = Stopwatch()
+        error: BaseException | None = None
+        try:
+            self.result = await stepped(self._pending, stopwatch.run)
+        except BaseException as raised:
+            error = raised
+        self._process.running_time += stopwatch.seconds
+        try:
+            self._over(error)
+        finally:
+            del error
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not self._told:  # it was cancelled before it had begun, or there was no memory
+            self._pending.close()
+            self._over(asyncio.CancelledError() if task.cancelled() else MemoryError())
+
+    def _over(self, error: BaseException | None) -> None:
+        self.error = error
+        try:
+            twice(self._loop.call_soon_threadsafe, self._arrive)
+        except RuntimeError:
+            pass  # that loop is closed: nobody waits there any more
+        self._told = True
+
+    def _arrive(self) -> None:
+        if not self.arrived.done():
+            self.arrived.set_result(None)
+
+
 async def await_on_loop(process: Process, pending: Coroutine[Any, Any, T]) -> T:
     """Awaits `pending` in a task of the node's loop, from the event loop of another thread, and charges `process` the
     time. A cancellation goes with it. Raises `NodeTerminated` if the loop is closed."""
-    loop = process.core.loop
-    outcome = _outcome(process, pending)
+    call = _AwaitedCall(process, pending)
     try:
-        future = asyncio.run_coroutine_threadsafe(outcome, loop)
-    except RuntimeError:
-        outcome.close()
+        process.core.from_thread(call.start)
+    except NodeTerminated:
         pending.close()
-        raise NodeTerminated(process.core.name) from None
-    result, error = await asyncio.wrap_future(future)
+        raise
+    try:
+        await call.arrived
+    except BaseException:
+        process.core.from_thread(call.cancel)
+        raise
+    error = call.error
     if error is None:
-        return result  # type: ignore[no-any-return]
+        result: T = call.result
+        return result
     try:
         raise error
     finally:
-        del error
-
-
-async def _outcome(process: Process, pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """What `pending` gives, or raises: a `SystemExit` that left the task would leave the loop as well."""
-    stopwatch = Stopwatch()
-    try:
-        return await stepped(pending, stopwatch.run), None
-    except BaseException as error:
-        return None, error
-    finally:
-        process.running_time += stopwatch.seconds
+        del error, call
 
 
 # --- behaviors ----------------------------------------------------------------------------------------------

@@ -12,14 +12,19 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context, ContextVar
 from queue import SimpleQueue
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from ...gen import NodeTerminated
+from ...gen.retrying import twice
 from ..mailbox.envelope import is_coroutine
 from ..scheduling.stepping import Stopwatch, stepped
 
 if TYPE_CHECKING:
     from ..core import Core
+
+_NO_MEMORY_SECONDS = 0.001
+"""Until a thread tries once more to tell the loop that its callbacks are over."""
 
 _home: ContextVar[tuple[weakref.ref[asyncio.AbstractEventLoop], int]] = ContextVar("homing node")
 """On the thread of a process: the loop of its node, and the thread on which that runs. The loop is held weakly, as an
@@ -48,7 +53,7 @@ class Job:
     """Callbacks that run at a stretch.
 
     functions: each is asked for, on the thread, when the one before has succeeded.
-    done: called with this job, on the node's loop, when they are over.
+    done: called with this job, on the node's loop, when they are over; more than once if there was no memory for it.
     last: none comes after it; the thread's event loop, and what is left on it, ends before `done` is called.
     result: what the last one gave back. error: what it raised; then no more were asked for.
     stopwatch: the seconds for which it has run.
@@ -119,12 +124,16 @@ class Job:
                 self.error = error
 
     def report(self) -> bool:
-        """Hands itself to the loop. False if that is closed."""
-        try:
-            self._core.from_thread(self._done, self)
-        except NodeTerminated:
-            return False
-        return True
+        """Hands itself to the loop, more than once if there is no memory for it at first. False if that is closed."""
+        while True:
+            try:
+                self._core.from_thread(self._done, self)
+            except NodeTerminated:
+                return False
+            except MemoryError:
+                sleep(_NO_MEMORY_SECONDS)  # it may have got there all the same
+            else:
+                return True
 
 
 class Worker:
@@ -151,7 +160,7 @@ class Worker:
 
     def close(self) -> None:
         """Ends the thread, after the job that it has in hand."""
-        self._jobs.put(None)
+        twice(self._jobs.put, None)
 
     def __del__(self) -> None:
         self.close()  # a node that was dropped without a stop
@@ -160,13 +169,20 @@ class Worker:
 def _work(jobs: SimpleQueue[Job | None], context: Context) -> None:
     """What the thread does. While it waits it holds nothing of the node."""
     runner = asyncio.Runner()
+    job: Job | None = None
+    over = False
     try:
-        while (job := jobs.get()) is not None:
-            job.run(context, runner)
-            if job.last:
-                job.close(runner)
-            if not job.report() or job.last:
-                return
-            del job
+        while not over:
+            try:
+                job = jobs.get() if job is None else job
+                if job is None:
+                    return
+                job.run(context, runner)
+                if job.last:
+                    job.close(runner)
+                over = not job.report() or job.last
+                job = None
+            except MemoryError:
+                pass  # each step may be taken again, and the node waits for the last
     finally:
         runner.close()

@@ -17,7 +17,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, MailboxInfo, ProcessBehavior, ProcessOptions, ProcessState, Ref
+from ...gen.retrying import twice
 from ..mailbox.envelope import is_coroutine
+from ..mailbox.lane import put_back
 from .process import Process
 from .thread_worker import Job, Worker
 
@@ -77,24 +79,46 @@ class ThreadedProcess(Process):
 
     def turn(self, deadline: float, budget: int) -> None:
         if self.state is _SLEEP:
-            self._hand_over()
+            self._hand_over()  # which, if it raises, is asleep still: it has another turn
 
     def _hand_over(self) -> None:
         """Gives the next message to the thread, and what may follow it; without any, waits for one."""
         main = None if self.paused else self.main
         lane = self.urgent or self.system or main or self.logs
         if not lane:
+            self._job = None
             self._rest()
             return
         self.state = _RUNNING
-        first = self.hand = lane.popleft()  # also until the thread has begun with it
-        if lane is main and not self.limit:  # else more would wait than the limit allows
-            for _ in range(min(len(lane), MOST_AHEAD)):
-                if lane:  # to take one may run a finalizer that ends this process
-                    self.ahead.append(lane.popleft())
-        self._job = self._worker.submit(self._entries(first), self._handled)
+        try:
+            first = self.hand = lane.popleft()  # also until the thread has begun with it
+            if lane is main and not self.limit:  # else more would wait than the limit allows
+                self._take_ahead(lane)
+            self._job = self._worker.submit(self._entries(first), self._handled)
+        except MemoryError:
+            self._not_handed_over(lane)
+            return
         if self.drain_callbacks is not None:
             self.run_drain_callbacks()
+
+    def _take_ahead(self, lane: deque[Entry]) -> None:
+        for _ in range(min(len(lane), MOST_AHEAD)):
+            if lane:  # to take one may run a finalizer that ends this process
+                entry = lane.popleft()
+                try:
+                    self.ahead.append(entry)
+                except MemoryError:
+                    put_back(lane, entry)
+                    return
+
+    def _not_handed_over(self, lane: deque[Entry]) -> None:
+        """There was no memory to hand anything over: it has another turn, for which there may be."""
+        self._job = None
+        self._take_back()
+        hand, self.hand = self.hand, None
+        if hand is not None:
+            put_back(lane, hand)
+        self.turn_over()
 
     def _entries(self, entry: Entry) -> Iterator[Callable[[], Any]]:
         """The callbacks for `entry` and for what follows it, on the thread."""
@@ -112,10 +136,10 @@ class ThreadedProcess(Process):
 
     def _take_back(self) -> None:
         """What the thread has not begun with goes back to the head of the main lane."""
+        lane = self.main_lane() if self.ahead else None
         try:
-            while True:
-                entry = self.ahead.pop()
-                self.main_lane().appendleft(entry)
+            while lane is not None:
+                put_back(lane, self.ahead.pop())
         except IndexError:
             pass  # not asked for before: where it is killed, the thread may take the last one at that moment
 
@@ -128,20 +152,24 @@ class ThreadedProcess(Process):
         return replace(info, main=info.main + len(self.ahead))
 
     def _handled(self, job: Job) -> None:
-        self._job = None
-        self.running_time += job.stopwatch.seconds
+        if job is not self._job:
+            return  # it was told before
         if self.state is _TERMINATED:
+            self._job = None
             return  # it was left behind
         self._take_back()
+        self.running_time += job.stopwatch.seconds
         error, job.error = job.error, None
-        if error is not None:
-            self.failed(error)
-            return
-        self.hand = None
-        if self.alive:
-            self._hand_over()
-        else:
+        if error is None:
+            self.hand = None
+            if self.alive:
+                self._hand_over()
+                return
+        self._job = None
+        if error is None:
             self.turn_over()
+        else:
+            self.failed(error)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -159,9 +187,12 @@ class ThreadedProcess(Process):
 
     def terminate(self, reason: Exception, seconds: float | None) -> None:
         function = partial(_terminate, self.behavior, reason, seconds)
-        self._job = self._worker.submit((function,), partial(self._terminated_by, reason), last=True)
+        self._job = twice(self._worker.submit, (function,), partial(self._terminated_by, reason), last=True)
 
     def _terminated_by(self, reason: Exception, job: Job) -> None:
+        if job is not self._job:
+            return  # it was told before
+        self._job = None
         self.running_time += job.stopwatch.seconds
         if job.error is not None and self.state is not _TERMINATED:
             self.terminate_failed(job.error)

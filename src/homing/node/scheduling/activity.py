@@ -331,12 +331,21 @@ class Activity(Mailbox):
         try:
             pending: Any = self.scheduler.run_for(self, self.behavior.terminate, reason)
         except BaseException as error:
-            self.terminate_failed(error)
+            self.core.attempt(self.terminate_failed, error)
             pending = None
         if is_coroutine(pending):
-            self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
-            self.task.add_done_callback(partial(self._terminated, pending, reason))
-        else:
+            try:
+                terminated = partial(self._terminated, pending, reason)  # first: once there is a task, nothing may fail
+                self.task = self.core.loop.create_task(self._terminate_later(pending, seconds))
+                self.task.add_done_callback(terminated)
+                return
+            except MemoryError as error:
+                self.task = None
+                self.core.attempt(self.terminate_failed, error)
+                pending.close()
+        try:
+            self.ended(reason)
+        except MemoryError:
             self.ended(reason)
 
     async def _terminate_later(self, pending: Coroutine[Any, Any, None], seconds: float | None) -> None:

@@ -45,9 +45,6 @@ cdef class Scheduler:
     cpdef schedule(self, Activity activity)
     cpdef schedule_end(self, Activity activity)
 
-    @cython.locals(more=bint)
-    cpdef run_in_portions(self, work)
-
     @cython.locals(number=Py_ssize_t, now=double, end=double)
     cpdef bint _goes_on(self, work) except -1
 

@@ -24,8 +24,9 @@ from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ...gen import NodeForked, NodeOptions, NotAllowed
+from ...gen import NodeForked, NodeOptions, NotAllowed, ProcessState
 from ...gen.copying import refuse_copy
+from ...gen.retrying import twice
 from ..logs import hand_out
 from ..mailbox.lane import COMPILED, make_lane
 
@@ -215,8 +216,9 @@ class Scheduler:
         activity.scheduled = True
         self._arm()
 
-    def run_in_portions(self, work: Iterator[object]) -> None:
-        """Goes through `work` to its end: the first `PORTION` steps now, the rest between the turns of processes."""
+    def run_in_portions(self, steps: Callable[..., Iterator[object]], *args: Any) -> None:
+        """Goes through `steps(*args)` to its end: the first `PORTION` now, the rest between the turns of processes."""
+        work = twice(steps, *args)
         try:
             more = self._goes_on(work)
         except MemoryError:
@@ -368,8 +370,18 @@ class Scheduler:
                 if later - now - self.lent >= self.stall_seconds:
                     self.on_stall(activity, now, later - now - self.lent)
                 now = later
+        except BaseException:
+            twice(self._keep, self.current)
+            raise
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
+
+    def _keep(self, activity: Activity | None) -> None:
+        """Queues an activity whose turn has failed before it could begin, if it is in no queue."""
+        if activity is not None and activity.state is ProcessState.SLEEP and activity.scheduled:
+            waits = any(other is activity for queue in (self.ready, self.leaving) for other in queue)
+            if not waits:
+                _queue(self.ready, activity)
 
     def _polled(self) -> None:
         self._inline_end = 0.0
@@ -404,6 +416,7 @@ class Scheduler:
                 if not ready or now >= end or self._woken >= MOST_WOKEN:
                     break
         except BaseException as error:
+            twice(self._keep, self.current)
             _log_fault(activity, error)
             raise
         finally:
