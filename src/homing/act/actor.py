@@ -389,9 +389,11 @@ class Actor(ProcessBehavior):
     def send_event(self, name: str, token: Ref, message: Any) -> int:
         """Publishes `message` to all who are linked to the event or monitor it; each gets it once, in `handle_event`.
 
-        Gives the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
+        Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`). If there are more
+        than 64 subscribers, the others get it between the turns of processes, and count as reached. Whatever else this
+        process sends to one of them comes later, and it takes its own next message when all have the publication.
         Raises `EventUnknown`, and `BadOption` for a wrong token.
         """
-        reached = self._here.core.events.send(name, token, message)
+        reached = self._here.core.events.send(self._process, name, token, message)
         self._process.messages_out += reached
         return reached

@@ -288,7 +288,7 @@ class Node:
             late_responses=core.calls.late_responses,
             timer_failures=core.timer_failures,
             timer_skips=core.timer_skips,
-            event_failures=core.events.failures,
+            event_failures=core.publishing.failures,
             threadsafe_failures=core.threadsafe_failures,
             stalls=self._watchdog.stalls,
             longest_stall=self._watchdog.longest,

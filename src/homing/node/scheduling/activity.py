@@ -54,7 +54,8 @@ class Activity(Mailbox):
     longest: bytes of the longest datagram that a socket has put into its mailbox; a pool looks, and begins anew.
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
-    routes, scheduler: the core's, at hand for what each message needs.
+    routes, scheduler: the core's, at hand for what each message needs. routes: empty, while what it has published is on
+        its way; see `messaging/publishing.py`.
     sender: the address that its messages come from, to which an answer can be sent: its own.
     stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
