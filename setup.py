@@ -42,6 +42,7 @@ EXTENSIONS = {
     "homing.node.messaging.flow": "src/homing/node/messaging/flow.py",
     "homing.node.mailbox.lane": "src/homing/node/mailbox/lane.py",
     "homing.node.mailbox.mailbox": "src/homing/node/mailbox/mailbox.py",
+    "homing.node.processes.census": "src/homing/node/processes/census.py",
     "homing.node.processes.process": "src/homing/node/processes/process.py",
     "homing.node.messaging.registry": "src/homing/node/messaging/registry.py",
     "homing.node.scheduling.scheduler": "src/homing/node/scheduling/scheduler.py",
