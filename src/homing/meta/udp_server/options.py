@@ -70,8 +70,9 @@ class UDPServerOptions(SocketOptions):
         receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
         router has handed on. With `worker` it also says what happens at a worker that is full (`PoolOptions.overflow`):
         "pause" holds up all for the slowest; the others drop, and count, what is for that worker. While nobody has the
-        name `process`, or a batch (`handle_datagrams`) has not ended,
-        reading pauses in any case.
+        name `process`, or a batch (`handle_datagrams`) has not ended, reading pauses in any case. None: "pause"; but at
+        a worker that is full, with `route="source"` or a key function, "drop_newest": a slow one costs the others
+        nothing.
     receive_batch: datagrams read at a stretch, 1 to 4096 (the native backend takes 64 at most). 64: larger ones gain
         nothing measurable and delay the others on the loop.
     gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
@@ -115,7 +116,7 @@ class UDPServerOptions(SocketOptions):
     high_water: int = 1024
     low_water: int | None = None
     high_water_bytes: int = 8 * 1024 * 1024
-    overflow: Overflow = "pause"
+    overflow: Overflow | None = None
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
@@ -134,7 +135,8 @@ class UDPServerOptions(SocketOptions):
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
-        check_choice("overflow", self.overflow, get_args(Overflow))
+        if self.overflow is not None:
+            check_choice("overflow", self.overflow, get_args(Overflow))
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
