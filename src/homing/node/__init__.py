@@ -14,7 +14,7 @@ node          Node: the object that a program works with; start: starts one; sto
 program       runs a synchronous program on a node, to its end; executor: one that cannot keep it from ending
 signals       SIGINT and SIGTERM; output: lines for the user
 core          the parts of one node; processes and meta-processes see the node as this
-applications  groups of processes that are started, monitored and ended together
+applications  groups of processes that are started, monitored and ended together; application: one of them
 forks         a child that is forked has no part in the node
 tree          snapshots: counters, and all applications and processes as a tree
 logs          log records with node, PID and behavior; processes that receive them

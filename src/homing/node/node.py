@@ -32,6 +32,7 @@ from .core import Core
 from .forks import forget, separate_forks
 from .logs import Receiver
 from .mailbox.envelope import exit_signal
+from .processes.census import process_info
 from .processes.process import Process
 from .processes.spawning import spawn
 from .scheduling.watchdog import Watchdog
@@ -243,7 +244,7 @@ class Node:
 
     def process_info(self, pid: PID | str) -> ProcessInfo:
         """A snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
-        return self._process(pid).info()
+        return process_info(self._process(pid))
 
     def meta_info(self, alias: Alias) -> MetaInfo:
         """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..gen import PID, ApplicationTree, NodeInfo, NodeTree, ProcessTree
-from .processes.census import take_census
+from .processes.census import process_info, take_census
 
 if TYPE_CHECKING:
     from .core import Core
@@ -27,7 +27,7 @@ def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
     for process in reversed(shown):
         built[_place(core, process)].append(
             ProcessTree(
-                info=process.info(),
+                info=process_info(process),
                 metas=tuple(meta.info() for meta in (process.metas or {}).values()),
                 children=tuple(reversed(built.pop(process.id, []))),
                 more=more[process.id],
