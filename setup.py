@@ -45,6 +45,7 @@ EXTENSIONS = {
     "homing.node.processes.census": "src/homing/node/processes/census.py",
     "homing.node.processes.process": "src/homing/node/processes/process.py",
     "homing.node.messaging.registry": "src/homing/node/messaging/registry.py",
+    "homing.node.scheduling.slices": "src/homing/node/scheduling/slices.py",
     "homing.node.scheduling.scheduler": "src/homing/node/scheduling/scheduler.py",
     "homing.node.messaging.sending": "src/homing/node/messaging/sending.py",
     "homing.node.messaging.waiter": "src/homing/node/messaging/waiter.py",

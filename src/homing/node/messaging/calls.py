@@ -18,7 +18,7 @@ from ...gen import (
 from ...gen.copying import refuse_copy
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
-from ..scheduling.scheduler import WAKES
+from ..scheduling.slices import WAKES
 from .delivery import checked, split_address
 from .waiter import Waiter
 

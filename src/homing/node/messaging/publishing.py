@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ...gen import PID, Alias, Event, MessageEvent, Subject
 from ..mailbox.envelope import Publication
 from ..mailbox.overflow import publication_overflows
-from ..scheduling.scheduler import PORTION
+from ..scheduling.slices import PORTION
 
 if TYPE_CHECKING:
     from ..core import Core

@@ -30,7 +30,7 @@ from ...gen.hooks import ProcessHooks
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
 from ..scheduling.activity import Activity
-from ..scheduling.scheduler import WAKES
+from ..scheduling.slices import WAKES
 
 if TYPE_CHECKING:
     from ..core import Core
