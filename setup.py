@@ -34,6 +34,7 @@ EXTENSIONS = {
     "homing.meta.udp.reader": "src/homing/meta/udp/reader.py",
     "homing.meta.udp.outgoing": "src/homing/meta/udp/outgoing.py",
     "homing.meta.udp_client.ended_requests": "src/homing/meta/udp_client/ended_requests.py",
+    "homing.node.scheduling.owned_mailbox": "src/homing/node/scheduling/owned_mailbox.py",
     "homing.node.scheduling.activity": "src/homing/node/scheduling/activity.py",
     "homing.node.messaging.calls": "src/homing/node/messaging/calls.py",
     "homing.node.messaging.distribution": "src/homing/node/messaging/distribution.py",

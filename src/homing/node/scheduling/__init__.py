@@ -1,5 +1,6 @@
 """Scheduling: which process runs, for how long, and in which task.
 
+owned_mailbox   a mailbox whose owner pauses and ends
 activity        common base of processes and meta-processes: a mailbox, a state, and turns that drain the mailbox
 slices          gives runnable activities their turns, in slices of time
 scheduler       the whole of it: slices, calls that run at once, and steps of callbacks
