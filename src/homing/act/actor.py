@@ -224,7 +224,7 @@ class Actor(ProcessBehavior):
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(pid).put_exit(exit_signal(process.id, cause))
+        process.core.registry.find(pid).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
