@@ -17,7 +17,7 @@ from ...node.messaging.distribution import distribute, least_loaded
 from ...node.processes.process import Process
 
 LOOKED_AT = 64
-"""To look at so many takes 2 us at most, if all are busy."""
+"""With so many workers a message takes about 2 us, all told."""
 
 _SLEEP = ProcessState.SLEEP
 

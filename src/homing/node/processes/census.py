@@ -1,6 +1,6 @@
 """The census: snapshots of processes, and how many are in what state.
 
-Compiled, it counts 20,000 in a third of a millisecond. A count kept up to date would cost every turn of every process,
+Compiled, it counts 20,000 in less than a millisecond. A count kept up to date would cost every turn of every process,
 for those who look once in a while.
 """
 
