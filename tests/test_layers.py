@@ -47,7 +47,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"processes"},
         {"messaging"},
         {
-            *("applications", "core", "executor", "forks", "node", "program", "signals", "start"),
+            *("application", "applications", "core", "executor", "forks", "node", "program", "signals", "start"),
             *("stopping", "systemd", "tree"),
         },
     ],

@@ -545,7 +545,7 @@ async def test_what_a_member_has_spawned_unlinked_lives_on_as_in_ergo(node: homi
 async def test_a_member_that_swallows_its_cancellation_is_left_behind_and_the_application_ends(
     node: homing.Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("homing.node.applications.KILL_TIMEOUT", 0.01)
+    monkeypatch.setattr("homing.node.application.KILL_TIMEOUT", 0.01)
     gate = asyncio.Event()
 
     async def swallow(actor: Any) -> None:

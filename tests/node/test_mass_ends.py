@@ -130,6 +130,14 @@ async def linked_to_an_event(node: homing.Node) -> Left:
     return left
 
 
+async def told_to_end_by_a_process(node: homing.Node) -> Left:
+    teller = await node.spawn(Doer)
+    left = await crowd(node)
+    crew = node.processes()[-COUNT:]
+    node.send(teller, lambda actor: [actor.send_exit(pid, gen.TerminateShutdown) for pid in crew] and None)
+    return left
+
+
 async def monitoring_a_process(node: homing.Node) -> Left:
     subject = await node.spawn(Mute)
     await crowd(node, "monitor", subject)
@@ -230,6 +238,7 @@ async def ask(peer: UDPPeer, address: tuple[Any, ...]) -> None:
         linked_to_a_process,
         linked_to_a_name,
         linked_to_an_event,
+        told_to_end_by_a_process,
         monitoring_a_process,
         waiting_for_an_answer,
         owned_by_a_process,

@@ -120,6 +120,7 @@ class Scene:
             "a process": self.spawn_and_end,
             "a child": self.start_and_terminate_child,
             "a restart": self.restart_child,
+            "a count of children": lambda: self.node.call(self.crowd, act.CountChildren()),
             "a wait for a name": self.wait_for_name,
         }
 

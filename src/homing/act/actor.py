@@ -224,7 +224,7 @@ class Actor(ProcessBehavior):
                 f"{process.id} cannot send an exit signal to itself or its parent; raise the reason instead"
             )
         cause = as_reason(reason)
-        self._find(pid).put_exit(exit_signal(process.id, cause))
+        process.core.registry.find(pid).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
@@ -389,9 +389,11 @@ class Actor(ProcessBehavior):
     def send_event(self, name: str, token: Ref, message: Any) -> int:
         """Publishes `message` to the processes that link to the event or monitor it, once each, in `handle_event`.
 
-        Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
+        Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`). If there are more
+        than 64 subscribers, the others receive it between the turns of processes, and count as reached. Later messages
+        of this process to a subscriber stay behind it, and this process takes its own next message when all have it.
         Raises `EventUnknown`, and `BadOption` for a wrong token.
         """
-        reached = self._here.core.events.send(name, token, message)
+        reached = self._here.core.events.send(self._process, name, token, message)
         self._process.messages_out += reached
         return reached

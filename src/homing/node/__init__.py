@@ -15,9 +15,9 @@ program       runs a synchronous program on a node, to its end; executor: one th
 signals       SIGINT and SIGTERM; output: lines for the user
 deadline      a time limit that what has come is read before
 core          the parts of one node; processes and meta-processes see the node as this
-applications  groups of processes that are started, monitored and ended together
+applications  groups of processes that are started, monitored and ended together; application: one of them
 forks         a child that is forked has no part in the node
-tree          a snapshot of all applications and processes, as a tree
+tree          snapshots: counters, and all applications and processes as a tree
 logs          log records with node, PID and behavior; processes that receive them
 systemd       notifications to systemd: ready, reloading, stopping, watchdog
 """

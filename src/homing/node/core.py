@@ -29,6 +29,7 @@ from .messaging.delivery import Delivery
 from .messaging.events import Events
 from .messaging.flow import Inlet
 from .messaging.links import Links
+from .messaging.publishing import Publishing
 from .messaging.registry import Registry
 from .messaging.timers import Timers
 from .processes.spawning import spawn_meta
@@ -66,7 +67,8 @@ class Core:
         self.registry = Registry(name, creation)
         self.scheduler = Scheduler(name, loop, options)
         self.callback_tasks = CallbackTasks(self.scheduler)
-        self.delivery = Delivery(self.registry, self.scheduler)
+        self.publishing = Publishing(self)
+        self.delivery = Delivery(self.registry, self.scheduler, self.publishing)
         self.links = Links(name, self.pid)
         self.calls = Calls(self)
         self.events = Events(self)

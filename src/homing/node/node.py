@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from time import perf_counter
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -25,7 +24,6 @@ from ..gen import (
     ProcessBehavior,
     ProcessInfo,
     ProcessOptions,
-    ProcessState,
     Target,
     as_reason,
 )
@@ -34,12 +32,13 @@ from .core import Core
 from .forks import forget, separate_forks
 from .logs import Receiver
 from .mailbox.envelope import exit_signal
+from .processes.census import process_info
 from .processes.process import Process
 from .processes.spawning import spawn
 from .scheduling.watchdog import Watchdog
 from .stopping import Stopping
 from .systemd import Service
-from .tree import make_tree
+from .tree import make_info, make_tree
 
 
 class Node:
@@ -245,7 +244,7 @@ class Node:
 
     def process_info(self, pid: PID | str) -> ProcessInfo:
         """A snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
-        return self._process(pid).info()
+        return process_info(self._process(pid))
 
     def meta_info(self, alias: Alias) -> MetaInfo:
         """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
@@ -266,36 +265,7 @@ class Node:
 
     def info(self) -> NodeInfo:
         """A snapshot of the node."""
-        core = self._here
-        states = [process.state for process in core.processes.values()]
-        return NodeInfo(
-            name=core.name,
-            pid=core.pid,
-            state=self._stopping.state,
-            uptime=perf_counter() - core.started_at,
-            processes=len(states),
-            metas=len(core.metas),
-            names=len(core.registry.names),
-            aliases=sum(len(process.aliases or ()) for process in core.processes.values()),
-            events=len(core.events),
-            running=states.count(ProcessState.RUNNING) + states.count(ProcessState.WAIT_RESPONSE),
-            zombies=states.count(ProcessState.ZOMBIE),
-            spawned=core.spawned,
-            crashes=core.crashes,
-            discarded=core.discarded,
-            dead_letters=core.dead_letters,
-            open_calls=len(core.calls),
-            late_responses=core.calls.late_responses,
-            timer_failures=core.timer_failures,
-            timer_skips=core.timer_skips,
-            event_failures=core.events.failures,
-            threadsafe_failures=core.threadsafe_failures,
-            stalls=self._watchdog.stalls,
-            longest_stall=self._watchdog.longest,
-            machine_stalls=self._watchdog.machine_stalls,
-            env=core.env,
-            loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
-        )
+        return make_info(self._here, self._stopping.state, self._watchdog)
 
     # --- logging ------------------------------------------------------------------------------------------
 

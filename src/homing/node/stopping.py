@@ -87,7 +87,7 @@ class Stopping:
                 await asyncio.sleep(_POLL)  # pools let other workers have it
             started, half = core.loop.time(), self.time_left() / 2
             while (
-                (self._give_up_mailboxes() or await self.busy())
+                (await self._give_up_mailboxes() or await self.busy())
                 and self.time_left() > 0
                 and core.loop.time() - started < half
             ):
@@ -112,11 +112,14 @@ class Stopping:
                 self._core.attempt(callback)
             self._stopped.set()
 
-    def _give_up_mailboxes(self) -> bool:
+    async def _give_up_mailboxes(self) -> bool:
         """What waits for the restart of a process that is not started any more becomes dead letters, while those who
         get them still work. Returns True if something did."""
-        gave_up = [process.forget_unclaimed() for process in tuple(self._core.processes.values())]
-        return any(gave_up)
+        gave_up = False
+        for process in tuple(self._core.processes.values()):
+            gave_up |= process.forget_unclaimed()
+            await self._core.scheduler.breathe()
+        return gave_up
 
     async def busy(self) -> bool:
         """True while something runs, or waits to be handled or to be sent."""

@@ -1,16 +1,19 @@
-"""The tree of what runs on a node: applications, their members, and what each process has spawned."""
+"""Snapshots of a node: its counters, and the tree of its applications, their members and what each has spawned."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..gen import PID, ApplicationTree, NodeInfo, NodeTree, ProcessTree
+from .processes.census import process_info, take_census
 
 if TYPE_CHECKING:
     from .core import Core
     from .processes.process import Process
+    from .scheduling.watchdog import Watchdog
 
 
 def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
@@ -24,7 +27,7 @@ def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
     for process in reversed(shown):
         built[_place(core, process)].append(
             ProcessTree(
-                info=process.info(),
+                info=process_info(process),
                 metas=tuple(meta.info() for meta in (process.metas or {}).values()),
                 children=tuple(reversed(built.pop(process.id, []))),
                 more=more[process.id],
@@ -69,3 +72,36 @@ def _place(core: Core, process: Process) -> PID | str | None:
         return process.parent
     known = process.application is not None and process.application in core.applications
     return process.application if known else None
+
+
+def make_info(core: Core, state: str, watchdog: Watchdog) -> NodeInfo:
+    """A snapshot of the node's counters. state: the node's."""
+    found = take_census(core.processes.values())
+    return NodeInfo(
+        name=core.name,
+        pid=core.pid,
+        state=state,
+        uptime=perf_counter() - core.started_at,
+        processes=len(core.processes),
+        metas=len(core.metas),
+        names=len(core.registry.names),
+        aliases=found.aliases,
+        events=len(core.events),
+        running=found.running,
+        zombies=found.zombies,
+        spawned=core.spawned,
+        crashes=core.crashes,
+        discarded=core.discarded,
+        dead_letters=core.dead_letters,
+        open_calls=len(core.calls),
+        late_responses=core.calls.late_responses,
+        timer_failures=core.timer_failures,
+        timer_skips=core.timer_skips,
+        event_failures=core.publishing.failures,
+        threadsafe_failures=core.threadsafe_failures,
+        stalls=watchdog.stalls,
+        longest_stall=watchdog.longest,
+        machine_stalls=watchdog.machine_stalls,
+        env=core.env,
+        loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
+    )

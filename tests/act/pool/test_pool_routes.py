@@ -87,6 +87,42 @@ async def test_one_slow_worker_of_eight_does_not_hold_up_the_others(route: Any, 
     await book.count(801)
 
 
+async def test_least_finds_the_one_idle_worker_among_hundreds_that_are_busy(node: homing.Node, book: Book) -> None:
+    pool = await start(node, book, worker=OneSlow, route="least", pool_size=200)
+    book.gate.clear()
+    for _ in range(199):
+        node.send(pool, "slow")
+    await until(node, pool, messages_in_hand=199)
+    for number in range(20):
+        node.send(pool, number)
+        await book.count(number + 1)
+    assert len(book.by_worker()) == 1
+    book.gate.set()
+    await book.count(219)
+
+
+async def test_least_gives_to_hundreds_of_busy_workers_equally(node: homing.Node, book: Book) -> None:
+    pool = await start(node, book, route="least", pool_size=200)
+    book.gate.clear()
+    for number in range(1000):
+        node.send(pool, number)
+    facts = await until(node, pool, messages_in_hand=200, messages_waiting_at_workers=800)
+    assert {worker["waiting"] for worker in facts["workers"].values()} == {4}
+    book.gate.set()
+    assert sorted(await book.count(1000)) == list(range(1000))
+
+
+async def test_least_goes_on_with_the_successors_of_hundreds_of_workers(node: homing.Node, book: Book) -> None:
+    pool = await start(node, book, route="least", pool_size=100)
+    for _ in range(100):
+        node.send(pool, Poison())
+    await until(node, pool, worker_restarts=100, running=100)
+    for number in range(100):
+        node.send(pool, number)
+    await book.count(100)
+    assert len(book.by_worker()) == 100
+
+
 async def test_least_passes_over_workers_that_are_full_and_waits_when_all_are(node: homing.Node, book: Book) -> None:
     pool = await start(node, book, route="least", pool_size=2, worker_mailbox_size=2)
     book.gate.clear()

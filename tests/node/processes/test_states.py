@@ -13,6 +13,7 @@ from homing import act, gen
 from homing.gen import TRANSITIONS, ProcessState
 from homing.node.mailbox.lane import COMPILED
 from homing.node.scheduling.activity import Activity
+from homing.node.scheduling.owned_mailbox import OwnedMailbox
 
 from ...support import eventually
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(COMPILED, reason="compiled code sets the field w
 @pytest.fixture
 def changes(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Change]]:
     """The changes of state that are made in a test, all of which have to be in the table."""
-    slot: Any = vars(Activity)["state"]
+    slot: Any = vars(OwnedMailbox)["state"]
     found: set[Change] = set()
 
     def change(activity: Activity, state: ProcessState) -> None:
@@ -36,7 +37,7 @@ def changes(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Change]]:
             found.add((before, state))
         slot.__set__(activity, state)
 
-    monkeypatch.setattr(Activity, "state", property(slot.__get__, change))
+    monkeypatch.setattr(OwnedMailbox, "state", property(slot.__get__, change))
     yield found
     assert found <= {(state, after) for state in TRANSITIONS for after in TRANSITIONS[state]}
 

@@ -157,7 +157,7 @@ async def test_the_line_is_that_of_the_behaviors_own_code(
         token = process.core.events.register(process, "topic", gen.EventOptions())
         other = watched._process(await watched.spawn(Slow, hold, ""))
         process.core.events.subscribe(other, gen.Event("topic", watched.name), link=False)
-        process.core.events.send("topic", token, 1)
+        process.core.events.send(process, "topic", token, 1)
         pid = other.id
     else:
         watched.send(pid, message)

@@ -11,6 +11,7 @@ from ...datagram import MessageUDP
 from ...gen import PID
 from ...node.messaging.distribution import distribute, distribute_by_key
 from ...node.processes.process import Process
+from .least import Least
 
 Route: TypeAlias = Literal["round_robin", "least", "source"] | Callable[[PID, Any], Hashable]
 """`PoolOptions.route`."""
@@ -27,20 +28,19 @@ _OPEN_BITS = 64
 Refuse = Callable[[Any, Exception], None]
 
 
-class Unkeyed:
-    """Round robin, or with `by_load` to the worker with the least to do."""
+class RoundRobin:
+    """To each worker in turn."""
 
     keyed = False
     stuck = -1
     stretch = STRETCH
 
-    def __init__(self, by_load: bool) -> None:
-        self._by_load = by_load
+    def __init__(self) -> None:
         self._last = -1  # the last worker that got a message
 
     def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
         """Hands on what is at the head of `main`, `most` at most, while there is room. Gives how many."""
-        count, self._last = distribute(main, workers, self._last, most, self._by_load)
+        count, self._last = distribute(main, workers, self._last, most, False)
         return count
 
     def resize(self, size: int) -> None:
@@ -66,7 +66,7 @@ class Keyed:
         self.stuck = -1
 
     def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """As `Unkeyed.distribute`, up to a message whose worker has no room. What was refused counts as distributed."""
+        """As the other routes, up to a message whose worker has no room. What was refused counts as distributed."""
         count, self.stuck = distribute_by_key(main, workers, self._places, self._key, MessageUDP, most, self._refuse)
         return count
 
@@ -134,8 +134,10 @@ def _octets_of_source(source: Any) -> bytes:
     return octets(source if len(source) != 4 else (source[0], source[1], source[3]))
 
 
-def make_route(route: Route, secret: bytes, refuse: Refuse) -> Unkeyed | Keyed:
+def make_route(route: Route, secret: bytes, refuse: Refuse) -> RoundRobin | Least | Keyed:
     """Returns the object that distributes by `route`."""
     if callable(route):
         return Keyed(route, secret, refuse)
-    return Keyed(None, secret, refuse) if route == "source" else Unkeyed(route == "least")
+    if route == "source":
+        return Keyed(None, secret, refuse)
+    return Least() if route == "least" else RoundRobin()

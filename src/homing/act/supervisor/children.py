@@ -23,6 +23,8 @@ class Child:
     previous: the process whose place the next one takes; None if that is not a restart.
     restarting: the restart that it waits for, or that goes on now.
     pace: shared by those who are started again together.
+    state: changed by `change`.
+    tally: where it is counted.
     """
 
     __slots__ = (
@@ -37,6 +39,7 @@ class Child:
         "spec",
         "started",
         "state",
+        "tally",
     )
 
     def __init__(self, spec: ChildSpec, name: str | None, args: tuple[Any, ...], pace: Pace) -> None:
@@ -51,6 +54,15 @@ class Child:
         self.started = 0.0
         self.restarts = 0
         self.reason: Exception | None = None
+        self.tally: Tally | None = None
+
+    def change(self, state: ChildState) -> None:
+        """It is in this state from now on."""
+        if self.tally is not None:
+            self.tally.count(self, -1)
+        self.state = state
+        if self.tally is not None:
+            self.tally.count(self, 1)
 
     @property
     def temporary(self) -> bool:
@@ -69,13 +81,37 @@ class Child:
         )
 
 
+class Tally:
+    """Counts the children of one supervisor.
+
+    supervisors: the class whose children are counted as such.
+    significant: the significant ones that run, or are to be started again.
+    """
+
+    __slots__ = ("_class", "active", "significant", "supervisors")
+
+    def __init__(self, supervisors: type) -> None:
+        self._class = supervisors
+        self.active = self.significant = self.supervisors = 0
+
+    def count(self, child: Child, by: int) -> None:
+        """Counts a child (`by`: 1), or no longer (-1)."""
+        self.active += by * (child.state is ChildState.RUNNING)
+        self.significant += by * (child.spec.significant and child.state in _THERE)
+        self.supervisors += by * issubclass(child.spec.behavior, self._class)
+
+
+_THERE = ChildState.RUNNING, ChildState.RESTARTING
+
+
 class Restart:
     """A restart of one child or of several together. A child that has left it is not started by it."""
 
-    __slots__ = ("_members", "_timer")
+    __slots__ = ("_left", "_members", "_timer")
 
     def __init__(self, members: list[Child]) -> None:
         self._members = members
+        self._left = 0
         self._timer: asyncio.TimerHandle | None = None
         for child in members:
             leave_restart(child)
@@ -83,8 +119,9 @@ class Restart:
 
     def join(self, child: Child) -> None:
         """It is to start this child, which is one of its members."""
+        self._left += child.restarting is not self
         child.restarting = self
-        child.state = ChildState.RESTARTING
+        child.change(ChildState.RESTARTING)
 
     def members(self) -> list[Child]:
         """Those that it is to start, in the order of their start."""
@@ -96,7 +133,8 @@ class Restart:
 
     def left(self) -> None:
         """A child has left it. If that was the last, there is nothing to wait for."""
-        if self._timer is not None and not self.members():
+        self._left -= 1
+        if self._timer is not None and self._left == 0:
             self._timer.cancel()
 
 
@@ -111,10 +149,12 @@ class Children:
     """All children of one supervisor. Adding, finding and removing one costs the same however many there are.
 
     forget: called with each process that gets no successor, or has one: what waited there is not kept any longer.
+    tally: how many there are of each kind.
     """
 
-    def __init__(self, forget: Callable[[PID], None]) -> None:
+    def __init__(self, forget: Callable[[PID], None], supervisors: type) -> None:
         self._forget = forget
+        self.tally = Tally(supervisors)
         # of a plain dict the first entry is slow to find once many were removed
         self._all: OrderedDict[Child, None] = OrderedDict()
         self._by_name: dict[str, Child] = {}
@@ -123,6 +163,9 @@ class Children:
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._all)
+
+    def __reversed__(self) -> Iterator[Child]:
+        return reversed(self._all)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -147,6 +190,8 @@ class Children:
     def add(self, child: Child) -> None:
         """Adds it behind all others."""
         self._all[child] = None
+        child.tally = self.tally
+        self.tally.count(child, 1)
         if child.name is not None:
             self._by_name[child.name] = child
 
@@ -154,6 +199,8 @@ class Children:
         """Forgets it."""
         leave_restart(child)
         del self._all[child]
+        child.tally = None
+        self.tally.count(child, -1)
         if child.name is not None:
             del self._by_name[child.name]
         self._forget_pids(child)
@@ -162,7 +209,7 @@ class Children:
         """Its process runs."""
         self._forget_pids(child)
         leave_restart(child)
-        child.state = ChildState.RUNNING
+        child.change(ChildState.RUNNING)
         child.pid = pid
         child.started = now
         self._by_pid[pid] = child
@@ -188,7 +235,7 @@ class Children:
         """It is not to be started again until somebody asks for it, or all are."""
         leave_restart(child)
         self._forget_pids(child)
-        child.state = state
+        child.change(state)
 
     def _forget_pids(self, child: Child) -> None:
         for pid in (child.pid, child.previous):

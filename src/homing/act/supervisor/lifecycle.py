@@ -35,18 +35,20 @@ class Lifecycle:
     An exit signal that comes while children are being ended or started is judged afterwards. By then that of a child
     which was itself ended meanwhile is no news.
 
+    supervisors: the class whose children are counted as supervisors.
     children: all that the supervisor has, running or not.
     restarts: how many there were.
     """
 
-    def __init__(self, process: Process, supervisor: Supervisor) -> None:
+    def __init__(self, process: Process, supervisor: Supervisor, supervisors: type[Supervisor]) -> None:
         self._process = process
         self._supervisor = supervisor
+        self._supervisors = supervisors
         self._specification: SupervisorSpec | None = None
         self._window: RestartWindow
         self._pace: Pace
         self._callbacks: deque[Callable[[], Any]] = deque()
-        self.children = Children(process.forget_preserved)
+        self.children = Children(process.forget_preserved, supervisors)
         self.restarts = 0
         self._ends = False
 
@@ -135,7 +137,7 @@ class Lifecycle:
     async def _judge(self, child: Child, reason: Exception) -> None:
         if not starts_again(child.spec.restart, reason):
             self._settle(child, ChildState.TERMINATED)
-            if child.spec.significant and shuts_down(self.spec.auto_shutdown, self._significant_left()):
+            if child.spec.significant and shuts_down(self.spec.auto_shutdown, self.children.tally.significant > 0):
                 raise TerminateShutdown(f"significant child {child.spec.name!r} has ended")
         elif self._process.core.stopping:
             self.children.rest(child, ChildState.TERMINATED)  # nothing can be started any more
@@ -147,10 +149,6 @@ class Lifecycle:
                 self._resume_later(restart, delay)
             else:
                 await self._bring_back(restart)
-
-    def _significant_left(self) -> bool:
-        there = ChildState.RUNNING, ChildState.RESTARTING
-        return any(child.spec.significant and child.state in there for child in self.children)
 
     def _count_restart(self, child: Child, reason: Exception | None) -> None:
         """Raises `RestartsExceeded` if this is one too many."""
@@ -262,11 +260,12 @@ class Lifecycle:
         children = list(self.children)
         for child in children:
             leave_restart(child)
-            child.state = ChildState.TERMINATED
+            child.change(ChildState.TERMINATED)
+            await self._process.scheduler.breathe()
         running = [child for child in children if child.pid is not None]
         if self._specification is not None and self.simple:
             await self._end_together(running, TerminateShutdown())
         else:
             await self._end(running)
         self._callbacks.clear()
-        self.children = Children(self._process.forget_preserved)
+        self.children = Children(self._process.forget_preserved, self._supervisors)

@@ -36,17 +36,13 @@ REQUESTS: tuple[type, ...] = get_args(Request)
 
 
 class RequestHandler:
-    """Performs the requests of one supervisor.
+    """Performs the requests of one supervisor."""
 
-    supervisors: the class whose children are counted as supervisors.
-    """
+    __slots__ = ("_lifecycle", "_process")
 
-    __slots__ = ("_lifecycle", "_process", "_supervisors")
-
-    def __init__(self, process: Process, lifecycle: Lifecycle, supervisors: type) -> None:
+    def __init__(self, process: Process, lifecycle: Lifecycle) -> None:
         self._process = process
         self._lifecycle = lifecycle
-        self._supervisors = supervisors
 
     async def answer(self, ref: Ref, request: Request) -> Any:
         """Answers a request that came by `call`. What it raises goes to the caller; what a callback raises after
@@ -95,12 +91,12 @@ class RequestHandler:
                 return await lifecycle.end_for_good(child, ChildState.DISABLED)
 
     def _count(self) -> ChildCount:
-        supervisors = sum(issubclass(child.spec.behavior, self._supervisors) for child in self._lifecycle.children)
+        children, tally = self._lifecycle.children, self._lifecycle.children.tally
         return ChildCount(
-            specs=1 if self._lifecycle.simple else len(self._lifecycle.children),
-            active=sum(child.state is ChildState.RUNNING for child in self._lifecycle.children),
-            supervisors=supervisors,
-            workers=len(self._lifecycle.children) - supervisors,
+            specs=1 if self._lifecycle.simple else len(children),
+            active=tally.active,
+            supervisors=tally.supervisors,
+            workers=len(children) - tally.supervisors,
         )
 
     async def _start_new(self, request: StartChild) -> PID:
@@ -136,7 +132,7 @@ class RequestHandler:
     async def _enable(self, child: Child) -> PID | None:
         if child.state is not ChildState.DISABLED:
             return child.pid
-        child.state = ChildState.TERMINATED
+        child.change(ChildState.TERMINATED)
         return await self._lifecycle.start(child)
 
     def _delete(self, child: Child) -> None:

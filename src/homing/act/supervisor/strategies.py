@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from itertools import dropwhile
+from collections.abc import Reversible
+from itertools import takewhile
 from typing import TypeVar
 
 from ...gen import is_orderly
@@ -60,12 +60,13 @@ def starts_again(strategy: RestartStrategy, reason: Exception) -> bool:
     return strategy is RestartStrategy.PERMANENT
 
 
-def affected(kind: SupervisorType, children: Iterable[T], ended: T) -> list[T]:
+def affected(kind: SupervisorType, children: Reversible[T], ended: T) -> list[T]:
     """Those of `children`, in the order of their start, whom the restart of `ended` concerns."""
     if kind is SupervisorType.ALL_FOR_ONE:
         return list(children)
     if kind is SupervisorType.REST_FOR_ONE:
-        return list(dropwhile(lambda child: child != ended, children))
+        later = takewhile(lambda child: child != ended, reversed(children))  # those before it are not looked at
+        return [ended, *reversed([*later])]
     return [ended]
 
 

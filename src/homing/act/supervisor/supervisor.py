@@ -43,8 +43,8 @@ class SupervisorHooks(ActorHooks):
 
     def __init__(self, behavior: Supervisor, process: Process) -> None:
         super().__init__(behavior, process)
-        behavior._lifecycle = Lifecycle(process, behavior)
-        behavior._requests = RequestHandler(process, behavior._lifecycle, Supervisor)
+        behavior._lifecycle = Lifecycle(process, behavior, Supervisor)
+        behavior._requests = RequestHandler(process, behavior._lifecycle)
         for name in ("handle_call", "handle_call_name", "handle_call_alias"):
             setattr(behavior, name, partial(self._handle_call, getattr(behavior, name)))
 

@@ -72,7 +72,8 @@ class UDPServerOptions(SocketOptions):
         lane are dropped (`dropped_oldest`), but not messages of other senders, nor those that a pool or router has
         passed on. With `worker` it also applies to each worker that is full (`PoolOptions.overflow`): "pause" delays
         all workers for the slowest; the others drop, and count, datagrams for that worker. While no process has the
-        name `process`, or a batch has not ended, reading pauses whatever the policy.
+        name `process`, or a batch has not ended, reading pauses whatever the policy. None: "pause"; but "drop_newest"
+        for a worker that is full, with `route="source"` or a key function: a slow worker does not delay the others.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
@@ -117,7 +118,7 @@ class UDPServerOptions(SocketOptions):
     high_water: int = 1024
     low_water: int | None = None
     high_water_bytes: int = 8 * 1024 * 1024
-    overflow: Overflow = "pause"
+    overflow: Overflow | None = None
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
@@ -136,7 +137,8 @@ class UDPServerOptions(SocketOptions):
         if self.activation is not None:
             check_name("activation", self.activation)
         check_queues(self)
-        check_choice("overflow", self.overflow, get_args(Overflow))
+        if self.overflow is not None:
+            check_choice("overflow", self.overflow, get_args(Overflow))
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)

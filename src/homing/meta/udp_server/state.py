@@ -108,7 +108,7 @@ class ServerState:
         return self.process.parent if self.options.process is None else self.options.process
 
     def _limits(self) -> FlowLimits:
-        return flow_limits(self.options, self.options.overflow)
+        return flow_limits(self.options, self.options.overflow or "pause")
 
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is gone."""

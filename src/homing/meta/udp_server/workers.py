@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ...act.pool.forwarder import Forwarder
 from ...act.pool.options import MOST_WORKERS, PoolOptions, PoolOverflow
 from ...act.pool.pool import Pool
+from ...act.pool.routing import Route
 from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
-from ...gen.foreign import same
+from ...gen.foreign import is_instance, same
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.processes.meta_process import MetaRunner
@@ -31,7 +32,14 @@ _OVERFLOW: dict[Overflow, PoolOverflow] = {
     "drop_newest": "drop_newest",
     "drop_oldest": "drop_oldest",
 }
-"""What the pool does by the server's policy."""
+
+
+def _policy(overflow: Overflow | None, route: Route) -> PoolOverflow:
+    """What the pool does by the server's policy. None: with keys a slow worker does not hold up the others."""
+    if overflow is not None:
+        return _OVERFLOW[overflow]
+    return "wait" if is_instance(route, str) and route != "source" else "drop_newest"
+
 
 _UNSET = {"workers": None, "worker_args": (), "worker_options": None, "route": "round_robin"}
 
@@ -66,7 +74,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
         pool_size=options.workers or WORKERS,
         worker_options=ProcessOptions() if options.worker_options is None else options.worker_options,
         route=options.route,
-        overflow=_OVERFLOW[options.overflow],
+        overflow=_policy(options.overflow, options.route),
     )
 
 
@@ -88,9 +96,9 @@ class Workers:
         """True if `options` ask for these workers."""
         return self._pool.alive and same(self._options, options)
 
-    def adjust(self, overflow: Overflow) -> None:
+    def adjust(self, overflow: Overflow | None) -> None:
         """From now on this happens to what finds its worker full."""
-        policy = _OVERFLOW[overflow]
+        policy = _policy(overflow, self._options.route)
         self._options = replace(self._options, overflow=policy)
         if self._forwarder.overflow != policy:
             self._forwarder.overflow = policy

@@ -220,6 +220,8 @@ class Exit:
     """An exit signal: by `send_exit`, or because a linked process, name, alias or event is gone.
 
     With `trap_exit` it becomes an ordinary message; but never the parent's, as in `gen_server` and Ergo.
+
+    message: None: a `MessageExitPID`, made for who traps it. Most end by it, and a program may send thousands.
     """
 
     __slots__ = ("message", "reason", "sender")
@@ -233,13 +235,14 @@ class Exit:
         if not activity.traps_exit(self.sender):
             raise ExitSignal(self.reason)
         handle: Callable[[PID, Any], Any] = activity.handler or activity.behavior.handle_message
-        result = handle(self.sender, self.message)
+        message = MessageExitPID(self.sender, self.reason) if self.message is None else self.message
+        result = handle(self.sender, message)
         return result if is_coroutine(result) else None
 
 
 def exit_signal(sender: PID, reason: Exception) -> Exit:
     """The exit signal by which `sender` ends a process."""
-    return Exit(sender, reason, MessageExitPID(sender, reason))
+    return Exit(sender, reason, None)
 
 
 class Invoke:

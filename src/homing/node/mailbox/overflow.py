@@ -87,7 +87,7 @@ def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
 def _fell_back(target: Activity, to: Target, sender: PID | Alias, message: Any) -> bool:
     """True if the fallback process has taken it."""
     fallback = getattr(target.options, "fallback", None)
-    other = None if fallback is None else target.routes.get(fallback.name)
+    other = None if fallback is None else target.core.registry.routes.get(fallback.name)
     if fallback is None or other is None or other is target or not isinstance(target.id, PID):
         return False
     entry = (sender, MessageFallback(target.id, fallback.tag, to, message))

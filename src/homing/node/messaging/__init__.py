@@ -7,6 +7,6 @@ pressure      holds back processes that run ahead of whom they send to
 distribution  hands on the messages of one process to others, for pools and routers
 calls         requests and their answers; waiter: one open call
 links         links and monitors
-events        publishing and subscribing
+events        publishing and subscribing; publishing: hands publications to their subscribers, in portions
 timers        messages sent later, once or periodically
 """

@@ -9,6 +9,7 @@ from .waiter cimport Waiter
 
 cdef class Calls:
     cdef object _core
+    cdef dict _late
     cdef dict _open
     cdef Registry _registry
     cdef Scheduler _scheduler

@@ -18,7 +18,7 @@ from ...gen import (
 from ...gen.copying import refuse_copy
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
-from ..scheduling.scheduler import WAKES
+from ..scheduling.slices import WAKES
 from .delivery import checked, split_address
 from .waiter import Waiter
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Calls:
     """The open calls of one node, by their reference. Answers that nobody waits for any more are counted, not kept."""
 
-    __slots__ = ("_core", "_open", "_registry", "_scheduler", "late_responses")
+    __slots__ = ("_core", "_late", "_open", "_registry", "_scheduler", "late_responses")
 
     __reduce__ = refuse_copy
 
@@ -39,6 +39,7 @@ class Calls:
         self._core = core
         self._registry = core.registry
         self._scheduler = core.scheduler
+        self._late = core.publishing.late
         self._open: dict[Ref, Waiter] = {}
         self.late_responses = 0
 
@@ -65,6 +66,8 @@ class Calls:
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.id
+        if self._late and priority == MessagePriority.NORMAL:
+            self._core.publishing.catch_up(sender, callee)
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
         self._start_waiting(waiter)

@@ -10,6 +10,8 @@ cpdef checked(priority)
 
 
 cdef class Delivery:
+    cdef dict _late
+    cdef object _publishing
     cdef Registry _registry
     cdef Scheduler _scheduler
 

@@ -21,6 +21,7 @@ from ..mailbox.overflow import message_overflows, request_overflows
 if TYPE_CHECKING:
     from ..scheduling.activity import Activity
     from ..scheduling.scheduler import Scheduler
+    from .publishing import Publishing
     from .registry import Registry
 
 _NORMAL = MessagePriority.NORMAL
@@ -36,13 +37,15 @@ def split_address(target: Activity, to: Target) -> str | Alias | None:
 class Delivery:
     """Sends on one node."""
 
-    __slots__ = ("_registry", "_scheduler")
+    __slots__ = ("_late", "_publishing", "_registry", "_scheduler")
 
     __reduce__ = refuse_copy
 
-    def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
+    def __init__(self, registry: Registry, scheduler: Scheduler, publishing: Publishing) -> None:
         self._registry = registry
         self._scheduler = scheduler
+        self._publishing = publishing
+        self._late = publishing.late
 
     def send(self, sender: PID | Alias, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
@@ -52,6 +55,8 @@ class Delivery:
         """
         self._scheduler.require_thread()
         target = self._registry.find(to)
+        if self._late and priority == _NORMAL:
+            self._publishing.catch_up(sender, target)
         address = split_address(target, to)
         entry: Any = (sender, message) if address is None else SplitMessage(address, sender, message)
         if not target.put(entry, checked(priority), target.limit):
@@ -62,6 +67,8 @@ class Delivery:
     def tick(self, to: Target, tick: Tick) -> None:
         """As `send`, of a message by a timer, which stays one object wherever it waits."""
         target = self._registry.find(to)
+        if self._late:
+            self._publishing.catch_up(tick.sender, target)
         tick.to = split_address(target, to)
         if not target.put(tick, _NORMAL, target.limit):
             message_overflows(target, to, tick.sender, tick.message, tick, _NORMAL)

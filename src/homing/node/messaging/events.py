@@ -23,8 +23,6 @@ from ...gen import (
 )
 from ...gen.foreign import same
 from ...gen.options import check_name, check_type
-from ..mailbox.envelope import Publication
-from ..mailbox.overflow import publication_overflows
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -44,12 +42,11 @@ class _Record:
 class Events:
     """The events registered on one node."""
 
-    __slots__ = ("_core", "_records", "failures")
+    __slots__ = ("_core", "_records")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._records: dict[Event, _Record] = {}
-        self.failures = 0
         core.links.on_unsubscribed = self._unsubscribed
 
     def __len__(self) -> int:
@@ -93,8 +90,8 @@ class Events:
             yield from self._core.links.subject_gone(event, owner.id, reason)
             yield None
 
-    def send(self, name: str, token: Ref, message: Any) -> int:
-        """Publishes `message`. Gives the number of mailboxes it was put into; full ones are counted in `failures`."""
+    def send(self, publisher: Process, name: str, token: Ref, message: Any) -> int:
+        """Publishes `message`. Returns the number of mailboxes reached, see `Publishing.publish`."""
         event = Event(name, self._core.name)
         record = self.find(event)
         if not same(record.token, token):
@@ -102,18 +99,7 @@ class Events:
         publication = MessageEvent(event, time.time(), message)
         if record.buffer is not None:
             record.buffer.append(publication)
-        delivered = 0
-        for consumer in self._core.links.consumers(event):
-            if not consumer.alive:
-                continue  # it is ending
-            entry = Publication(publication)
-            if not consumer.put(entry, 0, consumer.limit) and not publication_overflows(consumer, entry):
-                self.failures += 1
-                continue
-            delivered += 1
-            if not consumer.scheduled:
-                self._core.scheduler.schedule(consumer)
-        return delivered
+        return self._core.publishing.publish(publisher, publication, self._core.links.consumers(event))
 
     def subscribe(self, consumer: Process, event: Event, *, link: bool) -> list[MessageEvent]:
         """Links `consumer` to `event`, or lets it monitor it. Gives the publications in the buffer, oldest first."""

@@ -31,6 +31,7 @@ from ..mailbox.envelope import Exit
 
 if TYPE_CHECKING:
     from ..processes.process import Process
+    from .publishing import Audience
 
 _Consumers: TypeAlias = "dict[PID, tuple[Process, Subject]]"
 _Table: TypeAlias = dict[Subject, _Consumers]
@@ -145,14 +146,13 @@ class Links:
         """True if somebody is linked to `event` or monitors it."""
         return event in self._links or event in self._monitors
 
-    def consumers(self, event: Event) -> Iterator[Process]:
-        """The processes that are linked to `event` or monitor it, each once."""
-        links = self._links.get(event, {})
-        for process, _ in links.values():
-            yield process
-        for pid, (process, _) in self._monitors.get(event, {}).items():
-            if pid not in links:
-                yield process
+    def consumers(self, event: Event) -> Audience:
+        """Returns the processes that are linked to `event` or monitor it, each once, in a dictionary of its own: Python
+        copies one of 20,000 in a fraction of a millisecond."""
+        links, monitors = self._links.get(event), self._monitors.get(event)
+        if links and monitors:
+            return {**links, **monitors}
+        return dict(links or monitors or {})
 
     def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> Iterator[object]:
         """Tells all who are linked to or monitor `key` that it is gone, step by step. `sender` is the process it

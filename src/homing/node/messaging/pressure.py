@@ -53,7 +53,7 @@ def hold_back(sender: Activity, target: Activity) -> None:
 def hold_back_from(sender: Activity, to: Any) -> None:
     """As `hold_back`, of what was sent to the address `to`."""
     try:
-        target = sender.routes.get(to)
+        target = sender.core.registry.routes.get(to)
     except Exception:
         return  # no address, or one of another kind
     if target is not None:

@@ -2,7 +2,8 @@ cimport cython
 
 from ..scheduling.activity cimport Activity
 from ..mailbox.lane cimport Lane
-from ..scheduling.scheduler cimport Scheduler, thread_ident
+from ..scheduling.scheduler cimport Scheduler
+from ..scheduling.slices cimport thread_ident
 
 cdef bint _COMPILED
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     thread_ident: Callable[[], int]
 
 if not COMPILED:
-    globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
+    globals()["thread_ident"] = get_ident  # else the C function that slices.pxd names
 
 _COMPILED = COMPILED
 

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -19,7 +18,6 @@ from ...gen import (
     Event,
     NotAllowed,
     ProcessBehavior,
-    ProcessInfo,
     ProcessOptions,
     ProcessState,
     Subject,
@@ -34,7 +32,7 @@ from ...gen.retrying import Again, twice
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
 from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
 from ..scheduling.activity import Activity
-from ..scheduling.scheduler import WAKES
+from ..scheduling.slices import WAKES
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -115,13 +113,6 @@ class Process(Activity):
     def run_init(self, args: tuple[Any, ...]) -> Any:
         """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
         return self.behavior.init(*args)
-
-    def _shown_trap_exit(self) -> bool:
-        """For those who look: they see False where the program's own attribute raises."""
-        try:
-            return bool(self.behavior.trap_exit)
-        except Exception:
-            return False
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
@@ -421,39 +412,6 @@ class Process(Activity):
             self.behavior = object.__new__(type(self.behavior))  # tells the class, for the log
         except TypeError:
             pass  # the class has a base that is made in another way
-
-    def info(self) -> ProcessInfo:
-        """A snapshot."""
-        return ProcessInfo(
-            pid=self.id,
-            name=self.name,
-            behavior=type(self.behavior).__name__,
-            kind=self.hooks.kind,
-            application=self.application,
-            state=self.state,
-            parent=self.parent,
-            leader=self.leader,
-            uptime=perf_counter() - self.started_at,
-            running_time=self.running_time,
-            stalls=self.stalls,
-            messages_in=self.messages_in,
-            messages_out=self.messages_out,
-            mailbox=self.mailbox_info(),
-            mailbox_size=self.limit,
-            dropped_log=self.dropped_log,
-            dropped_newest=self.dropped_newest,
-            dropped_oldest=self.dropped_oldest,
-            env=self.env,
-            aliases=tuple(self.aliases or ()),
-            events=tuple(self.events or ()),
-            metas=tuple(self.metas or ()),
-            links=tuple(self.links or ()),
-            monitors=tuple(self.monitors or ()),
-            trap_exit=self._shown_trap_exit(),
-            held_by=self.held_by.id if isinstance(self.held_by, Process) else None,
-            holds=self.holds,
-            thread=self.options.thread,
-        )
 
 
 async def _wait_for(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,25 +1,19 @@
 cimport cython
 
 from ..mailbox.lane cimport Lane
-from ..mailbox.mailbox cimport Mailbox
+from .owned_mailbox cimport OwnedMailbox
 
 cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
 
 
-cdef class Activity(Mailbox):
+cdef class Activity(OwnedMailbox):
     cdef public object behavior
-    cdef public object core
-    cdef public object hand
     cdef public object handler
-    cdef public object id
     cdef public object options
     cdef public object sender
-    cdef public object scheduler
-    cdef public object state
     cdef public object task
     cdef public dict routes
     cdef public dict pending
-    cdef public set timers
     cdef public bint forwards
     cdef public bint fed
     cdef public Py_ssize_t longest

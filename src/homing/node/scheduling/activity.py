@@ -8,26 +8,25 @@ waits until the callback is done.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
-from ..mailbox.envelope import Exit, ExitSignal, Inspection, Request, close_unbegun, is_coroutine, is_message
-from ..mailbox.lane import COMPILED, take_all
-from ..mailbox.mailbox import Entry, Mailbox
+from ..mailbox.envelope import ExitSignal, close_unbegun, is_coroutine
+from ..mailbox.lane import COMPILED
+from .owned_mailbox import OwnedMailbox
 from .stepping import stepped
 
 if TYPE_CHECKING:
     from ...gen import MetaBehavior, MetaOptions, ProcessBehavior, ProcessOptions
     from ..core import Core
     from ..logs import ContextAdapter
-    from ..messaging.timers import Cancellable
     from ..messaging.waiter import Waiter
     from .callback_tasks import CallbackTask, Pending
+    from .scheduler import Scheduler
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -36,16 +35,9 @@ CLOCK_STEP = 8
 """Messages between two readings of the clock at most. Reading it costs a tenth of the cheapest message."""
 
 
-def _in_order(
-    drained: list[tuple[int, int, Callable[[], None]]] | None, ended: list[Callable[[], None]] | None
-) -> list[Callable[[], None]]:
-    return [callback for _, _, callback in sorted(drained or ())] + (ended or [])
-
-
-class Activity(Mailbox):
+class Activity(OwnedMailbox):
     """A mailbox with someone who drains it, one message at a time.
 
-    hand: the entry whose callback waits for something, or has failed.
     handled: messages taken from the mailbox so far.
     handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
     fed: what comes here comes from a socket, a pool or a router, or from a process to which such comes.
@@ -54,52 +46,43 @@ class Activity(Mailbox):
     longest: bytes of the longest datagram that a socket has put into its mailbox; a pool looks, and begins anew.
     forwards: the behavior drains the main lane itself, by `take_main`.
     pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
-    routes, scheduler: the core's, at hand for what each message needs.
+    routes: the core's, at hand for each message; empty while what it has published is on its way, see
+        `messaging/publishing.py`.
     sender: the address that its messages come from, to which an answer can be sent: its own.
     stalls: times that a callback has held the loop for too long; see `watchdog`.
     task: the task in which an asynchronous callback runs now.
-    timers: what is cancelled when it ends.
     """
 
     __slots__ = (
         "behavior",
-        "core",
         "fed",
         "forwards",
-        "hand",
         "handled",
         "handler",
         "held_by",
         "holds",
-        "id",
         "longest",
         "messages_out",
         "options",
         "pending",
         "routes",
         "running_time",
-        "scheduler",
         "sender",
         "stalls",
         "started_at",
-        "state",
         "task",
-        "timers",
         "told_by",
     )
 
     behavior: ProcessBehavior | MetaBehavior
     options: ProcessOptions | MetaOptions
     handler: Callable[[Any, Any], Any] | None
+    scheduler: Scheduler
 
     def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
-        super().__init__(limit, split)
-        self.core = core
+        super().__init__(core, id, limit, split)
         self.routes = core.registry.routes
-        self.scheduler = core.scheduler
-        self.id = id
         self.sender = sender
-        self.state = _INIT
         self.forwards = False
         self.fed = False
         self.longest = 0
@@ -107,14 +90,12 @@ class Activity(Mailbox):
         self.told_by: Activity | None = None
         self.holds = 0
         self.task: asyncio.Task[None] | None = None
-        self.hand: Entry | None = None
         self.handled = 0
         self.messages_out = 0
         self.running_time = 0.0
         self.stalls = 0
         self.started_at = perf_counter()
         self.pending: dict[Waiter, None] | None = None
-        self.timers: set[Cancellable] | None = None
 
     def __repr__(self) -> str:
         return f"{class_name(self.behavior)} {self.id} ({self.state.value})"
@@ -131,10 +112,6 @@ class Activity(Mailbox):
         """Its logger."""
         raise NotImplementedError
 
-    def traps_exit(self, sender: PID) -> bool:
-        """True if an exit signal from `sender` becomes a message here."""
-        return False
-
     @property
     def wants_letters(self) -> bool:
         """True if somebody gets what an abnormal end leaves unhandled."""
@@ -148,11 +125,6 @@ class Activity(Mailbox):
         """Ends the activity for `reason`; `fault` is what a callback of it raised, if it ends by that."""
 
     # --- turns --------------------------------------------------------------------------------------------
-
-    @property
-    def alive(self) -> bool:
-        """False once no address leads here any more."""
-        return self.state is not _ZOMBIE and self.state is not _TERMINATED
 
     @property
     def messages_in(self) -> int:
@@ -369,110 +341,3 @@ class Activity(Mailbox):
         """Cancels an asynchronous `terminate`, but not before it has begun."""
         if self.task is not None:
             self.core.loop.call_soon(self.task.cancel)
-
-    # --- pausing the main lane ----------------------------------------------------------------------------
-
-    def pause(self) -> None:
-        """Leaves the main lane alone until `resume`."""
-        self.paused = True
-
-    def resume(self) -> None:
-        """Takes from the main lane again."""
-        if self.paused:
-            self.paused = False
-            if self.main and not self.scheduled:
-                self.scheduler.schedule(self)
-
-    def put_back(self, entries: list[Entry]) -> None:
-        """Puts `entries` at the head of the main lane, in order."""
-        self.put_first("main", entries)
-        self.paused = False
-        if not self.scheduled:
-            self.scheduler.schedule(self)
-
-    def when_drained(self, low: int, callback: Callable[[], None]) -> None:
-        super().when_drained(low, callback)
-        self._call_late()
-
-    def when_ended(self, callback: Callable[[], None]) -> None:
-        super().when_ended(callback)
-        self._call_late()
-
-    def _call_late(self) -> None:
-        if self.closed:  # it was found alive; nobody else would call any more
-            self.core.loop.call_soon(self._run_late)
-
-    def _run_late(self) -> None:
-        for callback in self._take_callbacks():
-            self.core.attempt(callback)
-
-    def _take_callbacks(self) -> list[Callable[[], None]]:
-        """Takes out all callbacks that wait for it to drain or to end."""
-        drained, ended = self.drain_callbacks, self.end_callbacks
-        self.drain_callbacks = self.end_callbacks = None
-        try:
-            return _in_order(drained, ended)
-        except MemoryError:  # nobody else would call them
-            return _in_order(drained, ended)
-
-    def put_runtime(self, entry: Entry, priority: int) -> None:
-        """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
-        if self.alive:
-            self.put(entry, priority)
-            if not self.scheduled:
-                self.scheduler.schedule(self)
-
-    def put_exit(self, signal: Exit, priority: int = 2) -> None:
-        """As `put_runtime`, of an exit signal. Who ends by it does so when those that work have had their turn: they
-        may be many."""
-        if self.alive:
-            self.put(signal, priority)
-            if self.scheduled:
-                return
-            try:
-                ends = not self.traps_exit(signal.sender)
-            except BaseException:
-                ends = False  # an attribute of the program's; it raises in the process's own turn again
-            if ends:
-                self.scheduler.schedule_end(self)
-            else:
-                self.scheduler.schedule(self)
-
-    def own(self, timer: Cancellable) -> None:
-        """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
-        timers = self.timers or set()
-        if self.timers is None:  # as it is now: to make a set may run a finalizer, which has made one
-            self.timers = timers
-        self.timers.add(timer)
-
-    def drop(self, lane: deque[Entry]) -> None:
-        taken = take_all(lane)
-        while taken:
-            self._drop(taken.popleft())
-
-    def _drop(self, entry: Entry) -> None:
-        self.core.discarded += is_message(entry)
-        if self.closed and isinstance(entry, (Request, Inspection)):
-            self.core.calls.lost(entry.ref, self)  # a caller that found it alive, and called after that
-
-    def discard(self) -> Iterator[None]:
-        """Drops all that waits, also from a turn that is going on, and counts the messages among it, step by step.
-        Pooled buffers in them go back to their pool with the messages."""
-        for lane in self.take_lanes():
-            while lane:
-                self._drop(lane.popleft())
-                yield None
-
-    def release(self) -> Iterator[object]:
-        """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
-        be many."""
-        self.closed = True
-        self.hand = None
-        attempt = self.core.attempt
-        yield from self.core.attempt_steps(self.discard)
-        while self.timers:
-            attempt(self.timers.pop().cancel)
-            yield None
-        for callback in self._take_callbacks():
-            attempt(callback)
-            yield None

@@ -1,83 +1,27 @@
-"""The scheduler: gives runnable processes and meta-processes their turns.
+"""The scheduler: slices, and what runs outside of their order: sources, calls, steps of callbacks.
 
-It runs them in slices. Whoever is made runnable during a slice runs in it, before the event loop is polled again: a
-message costs no loop iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends
-after `turn_messages` or `turn_seconds`; then the next in the queue has its turn (promise 6).
-
-Two more queues are for what may come by the thousand at once: processes that are to end by an exit signal, and the
-runtime's own work that grows with the number of others (`run_in_portions`). They have a share of each slice, so
-that neither the sockets nor the processes that work wait for all of it.
-
-Rule: whatever fails here, mostly for want of memory, who is queued is in the queue, and a slice is due unless that is
-empty. So state changes after what may fail, and what must not fail is tried twice.
+A call runs its callee at once, inside of the caller's own turn: see `Scheduler.run_inline`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from _thread import get_ident
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
-from math import inf
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ...gen import NodeForked, NodeOptions, NotAllowed, ProcessState
 from ...gen.copying import refuse_copy
 from ...gen.retrying import twice
-from ..logs import hand_out
-from ..mailbox.lane import COMPILED, make_lane
+from ..mailbox.lane import make_lane
+from .slices import Slices, queue_up
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from ...gen import NodeOptions
     from .activity import Activity
-
-    thread_ident: Callable[[], int]
-
-if not COMPILED:
-    globals()["thread_ident"] = get_ident  # else the C function that scheduler.pxd names
 
 MOST_NESTED = 8
 """Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
-
-PORTION = 64
-"""Steps of a work in portions until the next work or the next process has its turn: about 0.1 ms."""
-
-MOST_WOKEN = 64
-"""Tasks woken by works in portions in one slice at most. The event loop steps all of them in its next iteration,
-at some 15 us each, before it polls again."""
-
-MOST_READY = 64
-"""While so many processes are ready, works in portions make no more ready than they must; and while so many are to end,
-they bring no more to that. What thousands of them would hold meanwhile is more than the garbage collector, which stops
-everything, should look at."""
-
-WAKES = object()
-"""Yielded by a work in portions whose step has woken a task."""
-
-_OVER = object()
-
-_CLOCK_STEP = 8
-"""Steps of a work between two readings of the clock."""
-
-_LOG = logging.LoggerAdapter(logging.getLogger("homing.scheduler"))
-
-
-def _log_fault(activity: Activity | None, error: BaseException) -> None:
-    hand_out(_LOG, logging.CRITICAL, "fault in the runtime itself, during the turn of %s", (activity,), fault=error)
-
-
-def _queue(queue: deque[Any], entry: Any) -> None:
-    """Puts `entry` at the end of `queue`, also if there was no memory for that at first."""
-    try:
-        queue.append(entry)
-    except MemoryError:
-        queue.append(entry)
-
-
-def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
-    """There is no watchdog."""
 
 
 class InlineRequest:
@@ -95,182 +39,17 @@ class InlineRequest:
         raise NotImplementedError
 
 
-class Scheduler:
-    """One queue of runnable activities on one event loop.
+class Scheduler(Slices):
+    """One queue of runnable activities on one event loop: the whole of it."""
 
-    current: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
-        others had it, whose turns it ran inside of its own. For the watchdog.
-    stall_seconds: `on_stall(activity, since, seconds)` is called when one has held the loop that long.
-    armed: a slice is running or will run; adding to `ready` is enough.
-    leaving: processes that an exit signal is to end.
-    works: what `run_in_portions` has not finished.
-    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop is not to go on.
-    context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
-        a task of the user's say, lends its own to nobody.
-    """
-
-    __slots__ = (
-        "_depth",
-        "_end",
-        "_inline_end",
-        "_portion_end",
-        "_portion_woken",
-        "_slices",
-        "_woken",
-        "armed",
-        "context",
-        "current",
-        "leaving",
-        "lent",
-        "loop",
-        "node",
-        "on_stall",
-        "ready",
-        "since",
-        "slice_seconds",
-        "stall_seconds",
-        "thread",
-        "turn_messages",
-        "turn_seconds",
-        "works",
-    )
+    __slots__ = ("_depth", "_inline_end")
 
     __reduce__ = refuse_copy
 
     def __init__(self, node: str, loop: asyncio.AbstractEventLoop, options: NodeOptions) -> None:
-        self.node = node
-        self.loop = loop
-        self.thread = get_ident()
-        self.ready: deque[Activity] = make_lane()
-        self.leaving: deque[Activity] = make_lane()
-        self.works: deque[Iterator[object]] = make_lane()
-        self.armed = False
-        self.context = copy_context()
-        self._portion_end = 0.0
-        self._portion_woken = 0
-        self._woken = 0
+        super().__init__(node, loop, options)
         self._depth = 0
-        self._slices = 0
-        self._end = 0.0
         self._inline_end = 0.0
-        self.current: Activity | None = None
-        self.since = 0.0
-        self.lent = 0.0
-        self.stall_seconds = inf
-        self.on_stall: Callable[[Activity, float, float], None] = _nobody_is_told
-        self.turn_messages = options.turn_messages
-        self.turn_seconds = options.turn_seconds
-        self.slice_seconds = options.slice_seconds
-
-    def require_thread(self) -> None:
-        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
-        if thread_ident() != self.thread:  # noqa: F821 - see above
-            self.refuse_thread()
-
-    def refuse_thread(self) -> None:
-        """Raises what `require_thread` says."""
-        if self.thread == 0:
-            raise NodeForked(self.node)
-        raise NotAllowed(
-            f"this belongs to the thread of node {self.node!r}, and was called on another one; there use "
-            "node.send_threadsafe, or give the process a thread of its own with gen.ProcessOptions(thread=True)"
-        )
-
-    def forked(self) -> None:
-        """This is a fork of the OS process in which the node runs: nobody has a turn any more."""
-        self.thread = 0
-        for queue in (self.ready, self.leaving, self.works):
-            queue.clear()
-
-    def schedule(self, activity: Activity) -> None:
-        """Queues `activity`, which must not be scheduled yet."""
-        self.ready.append(activity)
-        activity.scheduled = True
-        if not self.armed:
-            self._arm()
-
-    def _arm(self) -> None:
-        """Has a slice run in the loop's next iteration, unless one is due already."""
-        if self.armed:
-            return
-        try:
-            self.loop.call_soon(self._slice, context=self.context.copy())
-        except MemoryError:
-            self.loop.call_soon(self._slice, context=self.context.copy())
-        self.armed = True
-
-    def _run_now(self) -> None:
-        """Runs a slice, which counts as armed."""
-        before = self._slices
-        try:
-            self.context.copy().run(self._slice)
-        finally:
-            if self._slices == before:  # it has not begun
-                self.armed = False
-                if self.ready or self.leaving or self.works:
-                    self._arm()
-
-    def schedule_end(self, activity: Activity) -> None:
-        """Queues `activity`, which must not be scheduled yet and which an exit signal is to end."""
-        _queue(self.leaving, activity)
-        activity.scheduled = True
-        self._arm()
-
-    def run_in_portions(self, steps: Callable[..., Iterator[object]], *args: Any) -> None:
-        """Goes through `steps(*args)` to its end: the first `PORTION` now, the rest between the turns of processes."""
-        work = twice(steps, *args)
-        try:
-            more = self._goes_on(work)
-        except MemoryError:
-            more = True  # what is left of it
-        if more:
-            _queue(self.works, work)
-            self._arm()
-
-    def _goes_on(self, work: Iterator[object]) -> bool:
-        """Takes the next steps of `work`: `PORTION` at most, for the time of a turn. True if there are more."""
-        end = 0.0
-        for number in range(PORTION):
-            if number % _CLOCK_STEP == _CLOCK_STEP - 1:
-                now = perf_counter()
-                if not end:
-                    end = now + self.turn_seconds
-                elif now >= end:
-                    break
-            step = next(work, _OVER)
-            if step is _OVER:
-                return False
-            if step is WAKES:
-                self._woken += 1
-        return True
-
-    def may_go_on(self) -> bool:
-        """False once loops that ask this have held the event loop for a slice: it should poll, see `breathe`."""
-        try:
-            now = perf_counter()
-            if self._end:
-                return now < self._end
-            if not self._portion_end:
-                self.loop.call_soon(self._portion_over, context=self.context)  # first: else it would never be over
-                self._portion_end = now + self.slice_seconds
-        except MemoryError:
-            return True
-        return now < self._portion_end
-
-    def _portion_over(self) -> None:
-        self._portion_end = 0.0
-        self._portion_woken = 0
-
-    async def breathe(self, *, wakes: bool = False) -> None:
-        """Lets the event loop poll, if it was held for a slice by loops over many processes, which await this for each,
-        or if as many are to end as may wait for that.
-
-        wakes: this one has woken a task; so many are enough until the next poll as in works in portions.
-        """
-        self._portion_woken += wakes
-        if not self.may_go_on() or self._portion_woken >= MOST_WOKEN or len(self.leaving) >= MOST_READY:
-            self._portion_woken = 0
-            await asyncio.sleep(0)
 
     def run_for(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
         """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
@@ -352,7 +131,7 @@ class Scheduler:
             self._end = before
             rest, self.ready = self.ready, ready
             while rest:  # one made runnable while they move is put behind them at once
-                _queue(ready, rest.popleft())
+                queue_up(ready, rest.popleft())
 
     def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready
@@ -360,101 +139,12 @@ class Scheduler:
         outer, since, lent, entered = self.current, self.since, self.lent, now
         try:
             while ready and not request.done and now < self._end:
-                activity = ready.popleft()
-                self.current = activity
-                self.since = now
-                self.lent = 0.0
-                activity.turn(now + self.turn_seconds, self.turn_messages)
-                later = perf_counter()
-                activity.running_time += later - now
-                if later - now - self.lent >= self.stall_seconds:
-                    self.on_stall(activity, now, later - now - self.lent)
-                now = later
+                now = self._turn(ready.popleft(), now)
         except BaseException:
-            twice(self._keep, self.current)
+            twice(self.keep, self.current)
             raise
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
-
-    def _keep(self, activity: Activity | None) -> None:
-        """Queues an activity whose turn has failed before it could begin, if it is in no queue."""
-        if activity is not None and activity.state is ProcessState.SLEEP and activity.scheduled:
-            waits = any(other is activity for queue in (self.ready, self.leaving) for other in queue)
-            if not waits:
-                _queue(self.ready, activity)
 
     def _polled(self) -> None:
         self._inline_end = 0.0
-
-    def _slice(self) -> None:
-        self._slices += 1
-        ready = self.ready
-        activity = None
-        now = entered = 0.0
-        outer, since, lent = self.current, self.since, self.lent
-        try:
-            now = entered = perf_counter()
-            end = self._end = now + self.slice_seconds
-            while True:
-                while ready:
-                    activity = ready.popleft()
-                    self.current = activity
-                    self.since = now
-                    self.lent = 0.0
-                    activity.turn(now + self.turn_seconds, self.turn_messages)
-                    later = perf_counter()
-                    activity.running_time += later - now
-                    if later - now - self.lent >= self.stall_seconds:
-                        self.on_stall(activity, now, later - now - self.lent)
-                    now = later
-                    if now >= end:
-                        break
-                if not self.leaving and not self.works:
-                    break
-                activity = None
-                now = self._run_others(now, end)
-                if not ready or now >= end or self._woken >= MOST_WOKEN:
-                    break
-        except BaseException as error:
-            twice(self._keep, self.current)
-            _log_fault(activity, error)
-            raise
-        finally:
-            self.current, self.since, self.lent = outer, since, lent + now - entered
-            self._end = 0.0
-            self._woken = 0
-            self.armed = False
-            if ready or self.leaving or self.works:
-                self._arm()
-
-    def _run_others(self, now: float, end: float) -> float:
-        """Ends processes and goes on with works in portions, in turns: until `end`, and for a quarter of a slice in any
-        case. Returns the time."""
-        share = now + self.slice_seconds / 4
-        while self.leaving or self.works:
-            if self.leaving:
-                activity = self.leaving.popleft()
-                self.current = activity
-                self.since = now
-                self.lent = 0.0
-                activity.turn(now + self.turn_seconds, self.turn_messages)
-                later = perf_counter()
-                activity.running_time += later - now
-                if later - now - self.lent >= self.stall_seconds:
-                    self.on_stall(activity, now, later - now - self.lent)
-                now = later
-            if self.works and len(self.leaving) < MOST_READY:
-                self.current = None
-                work = self.works.popleft()
-                more = True  # also if it fails, mostly for want of memory: what is left of it
-                try:
-                    more = self._goes_on(work)
-                finally:
-                    if more:
-                        _queue(self.works, work)
-                now = perf_counter()
-            if now >= share and (now >= end or len(self.ready) >= MOST_READY):
-                break
-            if self._woken >= MOST_WOKEN:
-                break
-        return now
