@@ -23,6 +23,9 @@ from .own_address import OwnAddress
 from .peers cimport PEERS, Key, number_of, same
 from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 cdef extern from "<netinet/in.h>":
     cdef enum:
         AF_INET
@@ -166,20 +169,20 @@ cdef class NativeBackend:
     # So an arena belongs to one call at a time (`_handing_out`), the others find nothing; and nothing is taken out of
     # it before all of what it becomes is there.
 
-    def receive(self, Py_ssize_t limit, int reads, id):
+    def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=PY_SSIZE_T_MAX):
         if self._handing_out:
             return []
         self._handing_out = True
         try:
             if self._arena is None and not self._read(limit if limit < reads else reads, MESSAGES):
                 return []
-            return self._messages(self._arena, limit, id)
+            return self._messages(self._arena, limit, id, octets)
         finally:
             self._handing_out = False
 
     @cython.nonecheck(False)  # what is used here was made here, or is looked at
-    cdef list _messages(self, Arena arena, Py_ssize_t limit, id):
-        """Makes messages of what is in the arena, up to `limit`."""
+    cdef list _messages(self, Arena arena, Py_ssize_t limit, id, Py_ssize_t octets):
+        """Makes messages of what is in the arena: up to `limit`, none after that with which they are `octets` bytes."""
         cdef list messages = []
         cdef Py_ssize_t length, left, offset = self._offset
         cdef long long size = 0, truncated = 0
@@ -190,14 +193,14 @@ cdef class NativeBackend:
         cdef PacketInfo info = None
         cdef object address = None
         cdef bint cut
-        while number < self._filled and limit > 0:
+        while number < self._filled and limit > 0 and size < octets:
             slot = &arena.slots[number]
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
             if self._info_reader is not None:
                 info = self._info_reader.info(slot)
-            while limit > 0:
+            while limit > 0 and size < octets:
                 left = slot.length - offset
                 length = slot.segment if slot.segment < left else left
                 cut = slot.truncated or length > self._size
