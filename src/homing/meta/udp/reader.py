@@ -24,7 +24,7 @@ LONGEST = 65535
 """Bytes that a read of the kernel's brings at most: of one datagram, or of several that it has joined."""
 
 RECEIVE_LIMIT = 512
-"""Messages received at a stretch, at most: see the table of limits in docs/architecture.md."""
+"""Messages received at a stretch, at most: see docs/decisions/limits.md."""
 
 WAKE_SHARE = 1 / 8
 """A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
