@@ -27,6 +27,8 @@ EXTENSIONS = {
     "homing.datagram.backend.peers": "src/homing/datagram/backend/peers.pyx",
     "homing.datagram.backend.arena": "src/homing/datagram/backend/arena.pyx",
     "homing.datagram.backend.outbox": "src/homing/datagram/backend/outbox.pyx",
+    "homing.datagram.backend.admitted": "src/homing/datagram/backend/admitted.pyx",
+    "homing.datagram.backend.sender": "src/homing/datagram/backend/sender.pyx",
     "homing.datagram.backend.native": "src/homing/datagram/backend/native.pyx",
     "homing.meta.udp_client.request": "src/homing/meta/udp_client/request.py",
     "homing.meta.udp_client.outcomes": "src/homing/meta/udp_client/outcomes.py",

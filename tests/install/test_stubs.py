@@ -97,10 +97,10 @@ def test_a_stub_tells_every_public_name_with_its_parameters_and_no_other(stub: P
     assert differences(told(ast.parse(stub.read_text()).body), module, has(module)) == []
 
 
-def test_every_module_that_python_cannot_read_and_python_imports_has_a_stub() -> None:
+def test_every_module_that_python_cannot_read_and_python_or_a_stub_imports_has_a_stub() -> None:
     imported = {
         (path.parent / f"{statement.module}.pyx")
-        for path in PACKAGE.rglob("*.py")
+        for path in (*PACKAGE.rglob("*.py"), *STUBS)
         for statement in ast.walk(ast.parse(path.read_text()))
         if isinstance(statement, ast.ImportFrom) and statement.level == 1 and statement.module
     }

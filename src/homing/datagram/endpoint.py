@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -256,11 +257,11 @@ class Endpoint:
         self.send_queue.limit_replies(limit, guard)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
 
-    def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
-        """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's, as from `id`.
-        Raises `OSError` only if the socket is gone."""
+    def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
+        """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's, as from `id`; none
+        after that with which they are `octets` bytes long together. Raises `OSError` only if the socket is gone."""
         try:
-            messages = self.backend.receive(limit, reads, id)
+            messages = self.backend.receive(limit, reads, id, octets)
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []

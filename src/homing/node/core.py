@@ -183,7 +183,7 @@ class Core:
 
     def require_running(self) -> None:
         """Raises `NodeTerminated` if the node is stopping or has stopped, and what `require_thread` does."""
-        self.require_thread()
+        self.scheduler.require_thread()
         if self.stopping:
             raise NodeTerminated(self.name)
 

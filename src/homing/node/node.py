@@ -113,7 +113,7 @@ class Node:
         Raises what `init` raised (its `terminate` does not run then), `InitTimeout`, `NameTaken`, `BadOption`,
         `NodeTerminated`.
         """
-        return await spawn(self._here, None, behavior, args, name, options)
+        return await spawn(self._core, None, behavior, args, name, options)
 
     def send(self, to: Target, message: Any, priority: MessagePriority = MessagePriority.NORMAL) -> None:
         """Puts `message` into the mailbox behind `to`; its sender is the node's PID.

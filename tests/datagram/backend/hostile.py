@@ -81,8 +81,10 @@ class Case:
     def receive(self) -> int:
         limit = self.random.choice((1, 3, 64, 512, 1 << 20))
         waited = self.backend.waiting
-        messages = self.backend.receive(limit, self.random.choice((1, 2, 64, 1000)), "id")
+        octets = self.random.choice((1, 1000, sys.maxsize))
+        messages = self.backend.receive(limit, self.random.choice((1, 2, 64, 1000)), "id", octets)
         check(len(messages) <= limit, "no more than asked for")
+        check(sum(len(message.data) for message in messages[:-1]) < octets, "none after those that are long enough")
         if waited:
             check(self.backend.waiting == waited - len(messages), "what waits is what was not returned")
         for message in messages:

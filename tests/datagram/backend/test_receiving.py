@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,12 +50,17 @@ class Reading:
     limit: int
     reads: int
     columns: bool
+    octets: int = sys.maxsize
 
 
 sizes = st.sampled_from([0, 1, 2, 99, 100, 100, 101, 600]) | st.integers(0, 1400)
 bursts = st.builds(Burst, st.integers(0, SENDERS - 1), sizes, st.integers(1, 24), st.integers(0, 1400), st.booleans())
 readings = st.builds(
-    Reading, st.integers(0, 5) | st.integers(1, 500), st.integers(1, 4) | st.integers(1, 100), st.booleans()
+    Reading,
+    st.integers(0, 5) | st.integers(1, 500),
+    st.integers(1, 4) | st.integers(1, 100),
+    st.booleans(),
+    st.just(sys.maxsize) | st.integers(1, 5000),
 )
 steps = st.lists(st.one_of(bursts, readings), min_size=1, max_size=16)
 
@@ -122,13 +128,15 @@ def read(model: Model, reading: Reading) -> int:
         got = [] if batch is None else check_batch(batch)
         limit = 1 << 30
     else:
-        messages = endpoint.receive(reading.limit, reading.reads, "me")
+        messages = endpoint.receive(reading.limit, reading.reads, "me", reading.octets)
         assert {message.id for message in messages} <= {"me"}
         got = [(message.data, message.addr, message.truncated) for message in messages]
         limit = reading.limit
         assert len(got) <= limit
+        assert sum(len(data) for data, _, _ in got[:-1]) < reading.octets
+    full = not reading.columns and sum(len(data) for data, _, _ in got) >= reading.octets
     if before:  # what was read before comes first, without another read
-        assert len(got) == min(limit, before)
+        assert full or len(got) == min(limit, before)
         assert backend.waiting == before - len(got)
     elif limit:
         assert (got == []) == (model.left() == 0)
@@ -197,6 +205,18 @@ def test_any_mix_of_datagrams_is_handed_on_once_and_in_order(
         assert model.left() == model.endpoint.backend.waiting == 0
         assert len(model.handed) == model.sent
         assert model.endpoint.kernel.drops == 0
+
+
+def test_a_train_is_handed_on_in_parts_that_are_as_long_as_was_asked_for() -> None:
+    with opened() as endpoint, Sender() as sender:
+        train = b"".join(payload_of(number, 100) for number in range(10))
+        sender.send(train, endpoint.local_address, 100)
+        parts = []
+        while messages := endpoint.receive(500, 64, "me", 250):
+            parts.append(b"".join(message.data for message in messages))
+        assert b"".join(parts) == train
+        assert max(map(len, parts)) <= 300
+        assert endpoint.backend.waiting == 0
 
 
 class Pool:

@@ -55,9 +55,9 @@ class Backend(Protocol):
     @property
     def gso(self) -> bool: ...
 
-    def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+    def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
         """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none if nothing is
-        there, or nothing of it was admitted.
+        there, or nothing of it was admitted. Returns none after that with which they are `octets` bytes long together.
 
         Raises `OSError` if the system reports an error, once all that came before was handed on.
         """

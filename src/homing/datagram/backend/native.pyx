@@ -3,29 +3,27 @@ in C. Linux only. The same contract as `portable`."""
 
 import os
 import socket
-from time import monotonic
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
-from libc.stdint cimport uint16_t, uint64_t
+from libc.errno cimport EAGAIN, errno
+from libc.stdint cimport uint16_t
 from libc.string cimport memcpy
 
 from ...gen import BadOption
-from ..address import family_of, send_refused
-from ..policy.admission cimport Admission
-from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from ..message cimport MessageUDP, PacketInfo
+from ..policy.admission cimport Admission
 from ..sockets.kernel import stop_joining
+from .admitted cimport admit, admitted
+from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
-from .own_address import OwnAddress
-from .peers cimport PEERS, Key, number_of, same
-from .system cimport SOL_UDP, UDP_GRO, UDP_SEGMENT
+from .peers cimport PEERS, Key, same
+from .sender cimport AF_INET, Sender, sets
+from .system cimport UDP_GRO
 
-cdef extern from "<netinet/in.h>":
-    cdef enum:
-        AF_INET
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
     # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
@@ -34,8 +32,6 @@ cdef enum:
     MESSAGES = 512
     COLUMNS = 2048
     MOST_BYTES = 1 << 20
-    ALL_LENGTHS = 65535
-    FORGET = 600  # seconds until a run is tried again that was refused: as long as Linux remembers the length of a path
 
 
 def probe():
@@ -51,24 +47,12 @@ def probe():
     return ""
 
 
-cdef bint _sets(object sock, int option, int value):
-    try:
-        sock.setsockopt(SOL_UDP, option, value)
-    except OSError:
-        return False
-    return True
-
-
-cdef class NativeBackend:
-    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
+cdef class NativeBackend(Sender):
+    """Receives on one non-blocking socket, and sends as a `Sender`. Implements `contract.Backend`."""
 
     name = "native"
 
-    cdef int _fd, _family  # the latter as `address.family_of`
     cdef Py_ssize_t _size  # the longest datagram that is accepted
-    cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
-    cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
-    cdef double _gso_again  # when a refusal is forgotten
     cdef double _train, _read_size  # datagrams and bytes that a read of the kernel's brought, the last time
     cdef int _pooled  # buffers to take from a pool for a read
     cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
@@ -76,19 +60,13 @@ cdef class NativeBackend:
     cdef Py_ssize_t _offset
     cdef list _behind  # of `drain`: what was read after it, as (arena, slots filled)
     cdef bint _handing_out  # `receive`, `receive_columns` or `drain` is at work on `_arena`
-    cdef Outbox _outbox
-    cdef object _own  # recognizes the socket's own address
-    cdef int _own_port  # as it is on the wire
     cdef public Admission admission  # None: whatever comes becomes a message
     cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
-    cdef readonly long long packets_in, bytes_in, truncated, cut_trains, packets_out, bytes_out
-    cdef public object retry
+    cdef readonly long long packets_in, bytes_in, truncated, cut_trains
 
     def __cinit__(self):
-        self._fd = -1
-        self._family = AF_INET
         self._train = 1.0
         self._pooled = 1
         self._behind = []
@@ -98,19 +76,10 @@ cdef class NativeBackend:
             raise TypeError("a backend serves one socket")
         if buffer_size < 0:
             raise BadOption("buffer_size", buffer_size, "give a number of bytes, 0 or more")
-        self._family = family_of(sock)
-        self._own = OwnAddress(sock)
-        self._own_port = socket.htons(self._own.port)
         self._size = buffer_size
         self._info_reader = InfoReader() if info else None
-        self.gro = _sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
-        self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
-        self._fd = sock.fileno()
-
-    @property
-    def gso(self):
-        """False once the kernel has refused to take runs."""
-        return self._gso_limit > 0
+        self.gro = sets(sock, UDP_GRO, gro) and gro  # a socket that was inherited may have it set
+        self.serve(sock, gso)
 
     def fit(self, sock not None, Py_ssize_t buffer_size, bint gso, bint info):
         cdef Arena arena
@@ -119,7 +88,7 @@ cdef class NativeBackend:
             raise BadOption("buffer_size", buffer_size, "give a number of bytes, 0 or more")
         self._size = buffer_size
         if gso != (self._gso_most > 0):
-            self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
+            self.let_run(sock, gso)
         if not info:
             self._info_reader = None
         elif self._info_reader is None:
@@ -140,7 +109,7 @@ cdef class NativeBackend:
         self._behind.clear()
 
     def join(self, sock not None):
-        self.gro = _sets(sock, UDP_GRO, 1)
+        self.gro = sets(sock, UDP_GRO, 1)
 
     def split(self, sock not None):
         if self.gro and stop_joining(sock):
@@ -176,26 +145,24 @@ cdef class NativeBackend:
             self._offset = 0
         return 0
 
-    # --- receiving ----------------------------------------------------------------------------------------
-
     # To make an object may collect garbage, and that runs finalizers, which may close this backend, or receive from it.
     # So an arena belongs to one call at a time (`_handing_out`), the others find nothing; and nothing is taken out of
     # it before all of what it becomes is there.
 
-    def receive(self, Py_ssize_t limit, int reads, id):
+    def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=PY_SSIZE_T_MAX):
         if self._handing_out:
             return []
         self._handing_out = True
         try:
             if self._arena is None and not self._read(limit if limit < reads else reads, MESSAGES):
                 return []
-            return self._messages(self._arena, limit, id)
+            return self._messages(self._arena, limit, id, octets)
         finally:
             self._handing_out = False
 
     @cython.nonecheck(False)  # what is used here was made here, or is looked at
-    cdef list _messages(self, Arena arena, Py_ssize_t limit, id):
-        """Makes messages of what is in the arena, up to `limit`."""
+    cdef list _messages(self, Arena arena, Py_ssize_t limit, id, Py_ssize_t octets):
+        """Makes messages of what is in the arena: up to `limit`, none after that with which they are `octets` bytes."""
         cdef list messages = []
         cdef Py_ssize_t length, left, offset = self._offset
         cdef long long size = 0, truncated = 0
@@ -206,14 +173,14 @@ cdef class NativeBackend:
         cdef PacketInfo info = None
         cdef object address = None
         cdef bint cut
-        while number < self._filled and limit > 0:
+        while number < self._filled and limit > 0 and size < octets:
             slot = &arena.slots[number]
             if address is None or not same(&last, &slot.peer):
                 last = slot.peer
                 address = PEERS.address(&last, slot.place)
             if self._info_reader is not None:
                 info = self._info_reader.info(slot)
-            while limit > 0:
+            while limit > 0 and size < octets:
                 left = slot.length - offset
                 length = slot.segment if slot.segment < left else left
                 cut = slot.truncated or length > self._size
@@ -280,7 +247,7 @@ cdef class NativeBackend:
         self._train = datagrams / <double> got
         self._read_size = max(1.0, size / <double> got)
         if admission is not None:
-            datagrams = _admit(admission, arena, &got)
+            datagrams = admit(admission, arena, &got)
         if got == 0 or self._fd < 0:
             give_back(arena)
             return 0
@@ -412,7 +379,7 @@ cdef class NativeBackend:
         cdef int number
         for number in range(got):
             slot = &arena.slots[number]
-            if admission is not None and _admitted(admission, slot, 1) == 0:
+            if admission is not None and admitted(admission, slot, 1) == 0:
                 left.append(buffers[number])
                 continue
             received.append((
@@ -431,116 +398,3 @@ cdef class NativeBackend:
         while buffers:
             put(buffers.pop())
         return 0
-
-    # --- sending ------------------------------------------------------------------------------------------
-
-    def send(self, MessageUDP message not None):
-        cdef list failures = []
-        cdef long long before = self.bytes_out
-        if self.send_many([message], failures) == 0:
-            raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
-        if failures:
-            raise failures[0][1]
-        return self.bytes_out - before
-
-    def send_many(self, list messages not None, list failures not None):
-        # A buffer's owner and `retry` may be code of the user's, and send here too: that finds an outbox of its own.
-        cdef Outbox outbox = self._outbox
-        self._outbox = None
-        if outbox is None:
-            outbox = Outbox()
-        try:
-            return self._send_many(outbox, messages, failures)
-        finally:
-            outbox.clear()
-            self._outbox = outbox
-
-    cdef Py_ssize_t _send_many(self, Outbox outbox, list messages, list failures) except -1:
-        cdef Py_ssize_t start = 0, index
-        cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
-        cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
-        cdef int entry, sent, number, refusal = 0, tries = 0
-        cdef MessageUDP message
-        if self._gso_limit != self._gso_most and monotonic() >= self._gso_again:
-            self._gso_limit = self._gso_most
-        while start < len(messages):
-            index = start
-            try:
-                while index < len(messages):
-                    message = messages[index]
-                    if not outbox.add(
-                        self._family, message, index, 0 if index < alone else self._gso_limit, self._own, self._own_port
-                    ):
-                        break
-                    index += 1
-            except Exception as error:
-                if index == start:
-                    failures.append((index, error))
-                    start += 1
-                    continue
-            sent = outbox.send(self._fd)
-            number = errno
-            for entry in range(max(sent, 0)):
-                self.packets_out += outbox.entries[entry].count
-                self.bytes_out += outbox.entries[entry].total
-                start += outbox.entries[entry].count
-            if sent > 0:
-                tries = 0
-            if sent > 0 and suspect:
-                self._run_refused(suspect, refusal)  # alone they go
-                suspect = 0
-            if sent < 0 and number == EAGAIN:
-                break
-            if sent < 0 and self.retry is not None and self.retry(number, tries):
-                tries += 1
-                outbox.clear()
-                continue
-            if sent < 0 and outbox.entries[0].count > 1:
-                alone = start + outbox.entries[0].count
-                suspect = outbox.entries[0].segment
-                refusal = number
-            elif sent < 0:
-                failures.append((start, send_refused(number, _address_of(messages, start))))
-                start += 1
-                suspect = tries = 0
-            outbox.clear()
-        return start
-
-    cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept:
-        """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
-        self._gso_again = monotonic() + FORGET
-        if number == EIO:
-            self._gso_limit = 0  # the way out cannot split it
-        elif number == EINVAL or number == EMSGSIZE:
-            self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
-
-
-cdef object _address_of(list messages, Py_ssize_t index):
-    """Where a message goes; None, if `retry` has put something else into its place."""
-    return getattr(messages[index], "addr", None) if index < len(messages) else None
-
-
-cdef Py_ssize_t _admit(Admission admission, Arena arena, int* got) except -1:
-    """Removes the datagrams that are not admitted from an arena, the first `got` slots of which were read. Returns the
-    number of datagrams that are left."""
-    cdef int slot, kept = 0
-    cdef Py_ssize_t count, all, datagrams = 0
-    for slot in range(got[0]):
-        all = datagrams_from(&arena.slots[slot], 0)
-        count = _admitted(admission, &arena.slots[slot], all)
-        if count == 0:
-            continue
-        if count < all:
-            arena.slots[slot].length = count * arena.slots[slot].segment
-        if kept < slot:
-            arena.slots[kept] = arena.slots[slot]
-        kept += 1
-        datagrams += count
-    got[0] = kept
-    return datagrams
-
-
-cdef inline Py_ssize_t _admitted(Admission admission, Slot* slot, Py_ssize_t count) except -1:
-    cdef uint64_t high, low
-    cdef bint four = number_of(&slot.peer, &high, &low)
-    return max(0, min(count, admission.admit(four, high, low, count)))

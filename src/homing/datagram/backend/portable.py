@@ -112,23 +112,24 @@ class PortableBackend:
 
     # --- receiving ----------------------------------------------------------------------------------------
 
-    def receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+    def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
         if self._receiving:
             return []  # by a finalizer that runs in the midst of this: the arena is in use
         self._receiving = True
         try:
-            return self._receive(limit, reads, id)
+            # Nothing is left behind, so no more is read than is surely wanted: that costs nothing for each datagram.
+            return self._receive(min(limit, reads, 1 + (octets - 1) // max(1, self._size)), id)
         finally:
             self._receiving = False
 
-    def _receive(self, limit: int, reads: int, id: Any) -> list[MessageUDP]:
+    def _receive(self, limit: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []
         taken = 0
         self._raise_pending()
         self.more = True
         try:
-            for _ in range(min(limit, reads)):
+            for _ in range(limit):
                 try:
                     length, address = receive_into(arena)
                 except OSError as error:

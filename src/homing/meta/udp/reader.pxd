@@ -32,8 +32,10 @@ cdef class Reader:
 
     cpdef bint receive(self) except -1
 
-    @cython.locals(room=Py_ssize_t, before=Py_ssize_t)
+    @cython.locals(room=Py_ssize_t, limit=Py_ssize_t, before=Py_ssize_t)
     cdef bint _receive(self) except -1
+
+    cdef Py_ssize_t _reads_within(self, Inlet inlet) except -1
 
     @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
     cdef bint _receive_too_many(self) except -1
@@ -52,8 +54,12 @@ cdef class Reader:
     @cython.locals(count=Py_ssize_t, taken=Py_ssize_t, octets=Py_ssize_t)
     cpdef _deliver(self)
 
+    cdef Py_ssize_t _longest(self, list messages, Py_ssize_t octets) except -1
 
-cdef Py_ssize_t SHORT
+    cdef _account(self, Py_ssize_t delivered, Py_ssize_t dropped)
+
+
+cdef Py_ssize_t LONGEST, RECEIVE_LIMIT, SHORT
 
 @cython.locals(message=MessageUDP, octets=Py_ssize_t)
 cdef Py_ssize_t _octets_of(list messages) except -1

@@ -11,6 +11,7 @@ from ...datagram.message import MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...gen.copying import refuse_copy
 from ...gen.foreign import safe_repr
+from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
@@ -18,6 +19,9 @@ from .options import FlowLimits
 
 SHORT = 8192
 """Bytes: batches that are no longer together are not looked into for the longest of their datagrams."""
+
+LONGEST = 65535
+"""Bytes that a read of the kernel's brings at most: of one datagram, or of several that it has joined."""
 
 RECEIVE_LIMIT = 512
 """Messages received at a stretch, at most: see docs/decisions/limits.md."""
@@ -174,12 +178,17 @@ class Reader:
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
         elif self._leases is None or self._backend.waiting:  # what was read before there was a pool
-            received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
+            limit = min(room, RECEIVE_LIMIT)
+            received = self._endpoint.receive(limit, self._reads_within(inlet), self.id, inlet.octets_left)
         else:
-            received = self._receive_pooled(self._leases, min(room, self._reads))
+            received = self._receive_pooled(self._leases, min(room, self._reads_within(inlet)))
         self._received = received  # first: from here on it is delivered, or counted, whatever fails
         self._octets = self._backend.bytes_in - before
         return bool(received)
+
+    def _reads_within(self, inlet: Inlet) -> int:
+        """So many reads bring no more bytes than there is room for, and one datagram more."""
+        return min(self._reads, 1 + inlet.octets_left // LONGEST)
 
     def _receive_too_many(self) -> bool:
         """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
@@ -236,7 +245,7 @@ class Reader:
         elif matcher.drops_rest:
             self._room = RECEIVE_LIMIT
         else:
-            self._room = self._inlet.room()
+            self._room = min(self._inlet.room(), 1 + self._inlet.octets_left // LONGEST)
         limit = RECEIVE_LIMIT if len(matcher) else min(self._room, RECEIVE_LIMIT)
         if limit == 0:
             self.pauses += self.open

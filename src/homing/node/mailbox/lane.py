@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False
+# cython: boundscheck=False, wraparound=False, nonecheck=False
 """Lanes: the queues of a mailbox.
 
 Where this module is interpreted, a lane is a `collections.deque`. Compiled, `Lane` takes its place, which does what is

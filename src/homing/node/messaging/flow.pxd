@@ -2,6 +2,7 @@ cimport cython
 
 from ..scheduling.activity cimport Activity
 from ..mailbox.lane cimport Lane
+from ..scheduling.scheduler cimport Scheduler
 
 
 cdef class Inlet:
@@ -15,6 +16,7 @@ cdef class Inlet:
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef Py_ssize_t _most_bytes
+    cdef public Py_ssize_t octets_left
     cdef Py_ssize_t _bytes
     cdef Py_ssize_t _counted
     cdef object _batches
@@ -24,13 +26,13 @@ cdef class Inlet:
     cdef object _kind
     cdef bint _takes_batches
 
-    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t, left=Py_ssize_t)
+    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t)
     cpdef room(self)
 
-    @cython.locals(target=Activity, lane=Lane, before=Py_ssize_t, count=Py_ssize_t)
+    @cython.locals(target=Activity, lane=Lane, scheduler=Scheduler, before=Py_ssize_t, count=Py_ssize_t)
     cpdef put(self, list messages, Py_ssize_t octets=*, Py_ssize_t longest=*)
 
-    cpdef _forget_taken(self, Py_ssize_t waiting)
+    cdef _forget_taken(self, Py_ssize_t waiting)
 
     @cython.locals(there=Py_ssize_t, octets=Py_ssize_t, gone=Py_ssize_t, size=Py_ssize_t)
     cpdef _forget_oldest(self, Py_ssize_t count)

@@ -7,6 +7,7 @@ that would rather drop something is not made to wait for room, and says so by `o
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 
-LONGEST = 65535
-"""Bytes of the longest datagram: while fewer are left, so many fewer are read at a time."""
-
 _PATIENCE = 1.0
 """Seconds without a receiver after which the log says so: a restart takes much less."""
 
@@ -35,6 +33,7 @@ class Inlet:
     """One source's way into one receiver's mailbox.
 
     ready: called once after `room()` gave 0, when it may be above 0 again.
+    octets_left: as of the last `room()`, there was room for messages of so many bytes together.
     most_bytes: of what has come this way so many bytes wait at the receiver at most, and what one message more takes.
     overflow: "pause": the source waits while the mailbox is full. Else it does not: `room` is 0 as long as that lasts,
         and `waiting_for` empty.
@@ -58,6 +57,7 @@ class Inlet:
         "_to",
         "_waiting_for",
         "_waits",
+        "octets_left",
     )
 
     __reduce__ = refuse_copy
@@ -80,6 +80,7 @@ class Inlet:
         self._low = low
         self._ready = ready
         self._most_bytes = most_bytes
+        self.octets_left = sys.maxsize
         self._batches: deque[tuple[int, int]] = deque()
         self._bytes = self._counted = 0
         self._waits = overflow == "pause"
@@ -113,13 +114,14 @@ class Inlet:
         waiting = len(target.main) if target.main else 0
         room = high - waiting
         low = min(self._low, high - 1)
-        if self._most_bytes and self._batches:
-            self._forget_taken(waiting)
-            left = self._most_bytes - self._bytes
-            if left <= 0:
+        if self._most_bytes:
+            if self._counted:
+                self._forget_taken(waiting)
+            self.octets_left = max(0, self._most_bytes - self._bytes)
+            if self.octets_left == 0:
                 room, low = 0, min(low, self._count_of(self._most_bytes // 4))
-            elif left < room * LONGEST:
-                room = 1 + left // LONGEST
+        else:
+            self.octets_left = sys.maxsize
         if room > 0:
             return room
         if self._waits:
@@ -129,6 +131,8 @@ class Inlet:
     def _forget_taken(self, waiting: int) -> None:
         """The receiver takes what is oldest first: of all batches only the last `waiting` messages can be there yet."""
         batches = self._batches
+        if waiting == 0:
+            batches.clear()
         while batches and self._counted - batches[0][0] >= waiting:
             count, octets = batches.popleft()
             self._counted -= count
@@ -234,7 +238,8 @@ class Inlet:
             target.longest = longest
         self._owner.messages_out += count
         if not target.scheduled:
-            self._core.scheduler.schedule(target)
+            scheduler = target.scheduler
+            scheduler.schedule(target)
         return count
 
     def hands_on(self) -> bool:

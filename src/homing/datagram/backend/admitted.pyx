@@ -1,0 +1,34 @@
+"""Which of the datagrams that native has read become messages: `policy.admission` is asked once for each slot."""
+
+from libc.stdint cimport uint64_t
+
+from ..policy.admission cimport Admission
+from .arena cimport Arena, Slot, datagrams_from
+from .peers cimport number_of
+
+
+cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
+    """Removes the datagrams that are not admitted from an arena, the first `got` slots of which were read. Returns the
+    number of datagrams that are left."""
+    cdef int slot, kept = 0
+    cdef Py_ssize_t count, all, datagrams = 0
+    for slot in range(got[0]):
+        all = datagrams_from(&arena.slots[slot], 0)
+        count = admitted(admission, &arena.slots[slot], all)
+        if count == 0:
+            continue
+        if count < all:
+            arena.slots[slot].length = count * arena.slots[slot].segment
+        if kept < slot:
+            arena.slots[kept] = arena.slots[slot]
+        kept += 1
+        datagrams += count
+    got[0] = kept
+    return datagrams
+
+
+cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) except -1:
+    """Returns how many of the first `count` datagrams in a slot are admitted."""
+    cdef uint64_t high, low
+    cdef bint four = number_of(&slot.peer, &high, &low)
+    return max(0, min(count, admission.admit(four, high, low, count)))

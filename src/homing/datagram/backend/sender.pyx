@@ -1,0 +1,139 @@
+"""The sending half of the native backend: sendmmsg(2), runs of datagrams to one peer given to the kernel as one (udp(7)
+UDP_SEGMENT), and what becomes of those that it refuses."""
+
+import os
+import socket
+from time import monotonic
+
+from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
+
+from ..address import family_of, send_refused
+from ..message cimport MessageUDP
+from .outbox cimport Outbox
+from .own_address import OwnAddress
+from .system cimport SOL_UDP, UDP_SEGMENT
+
+cdef enum:
+    ALL_LENGTHS = 65535
+    FORGET = 600  # seconds until a run is tried again that was refused: as long as Linux remembers the length of a path
+
+
+cdef bint sets(object sock, int option, int value):
+    """Sets an option of UDP. Returns False if the system does not let us."""
+    try:
+        sock.setsockopt(SOL_UDP, option, value)
+    except OSError:
+        return False
+    return True
+
+
+cdef class Sender:
+    """Sends on one non-blocking socket."""
+
+    def __cinit__(self):
+        self._fd = -1
+        self._family = AF_INET
+
+    cdef int serve(self, sock, bint gso) except -1:
+        """Sends on `sock` from now on. gso: give the kernel runs as one, where it takes them."""
+        self._family = family_of(sock)
+        self._own = OwnAddress(sock)
+        self._own_port = socket.htons(self._own.port)
+        self.let_run(sock, gso)
+        self._fd = sock.fileno()
+        return 0
+
+    cdef int let_run(self, sock, bint gso) except -1:
+        """Gives the kernel runs as one from now on, where it takes them, or none."""
+        self._gso_limit = self._gso_most = ALL_LENGTHS if gso and sets(sock, UDP_SEGMENT, 0) else 0
+        return 0
+
+    @property
+    def gso(self):
+        """False once the kernel has refused to take runs."""
+        return self._gso_limit > 0
+
+    def send(self, MessageUDP message not None):
+        cdef list failures = []
+        cdef long long before = self.bytes_out
+        if self.send_many([message], failures) == 0:
+            raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
+        if failures:
+            raise failures[0][1]
+        return self.bytes_out - before
+
+    def send_many(self, list messages not None, list failures not None):
+        # A buffer's owner and `retry` may be code of the user's, and send here too: that finds an outbox of its own.
+        cdef Outbox outbox = self._outbox
+        self._outbox = None
+        if outbox is None:
+            outbox = Outbox()
+        try:
+            return self._send_many(outbox, messages, failures)
+        finally:
+            outbox.clear()
+            self._outbox = outbox
+
+    cdef Py_ssize_t _send_many(self, Outbox outbox, list messages, list failures) except -1:
+        cdef Py_ssize_t start = 0, index
+        cdef Py_ssize_t alone = 0  # those before this go without joining: the kernel has refused them as a run
+        cdef Py_ssize_t suspect = 0  # the length of the run that was refused, until it is known whether that was why
+        cdef int entry, sent, number, refusal = 0, tries = 0
+        cdef MessageUDP message
+        if self._gso_limit != self._gso_most and monotonic() >= self._gso_again:
+            self._gso_limit = self._gso_most
+        while start < len(messages):
+            index = start
+            try:
+                while index < len(messages):
+                    message = messages[index]
+                    if not outbox.add(
+                        self._family, message, index, 0 if index < alone else self._gso_limit, self._own, self._own_port
+                    ):
+                        break
+                    index += 1
+            except Exception as error:
+                if index == start:
+                    failures.append((index, error))
+                    start += 1
+                    continue
+            sent = outbox.send(self._fd)
+            number = errno
+            for entry in range(max(sent, 0)):
+                self.packets_out += outbox.entries[entry].count
+                self.bytes_out += outbox.entries[entry].total
+                start += outbox.entries[entry].count
+            if sent > 0:
+                tries = 0
+            if sent > 0 and suspect:
+                self._run_refused(suspect, refusal)  # alone they go
+                suspect = 0
+            if sent < 0 and number == EAGAIN:
+                break
+            if sent < 0 and self.retry is not None and self.retry(number, tries):
+                tries += 1
+                outbox.clear()
+                continue
+            if sent < 0 and outbox.entries[0].count > 1:
+                alone = start + outbox.entries[0].count
+                suspect = outbox.entries[0].segment
+                refusal = number
+            elif sent < 0:
+                failures.append((start, send_refused(number, _address_of(messages, start))))
+                start += 1
+                suspect = tries = 0
+            outbox.clear()
+        return start
+
+    cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept:
+        """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
+        self._gso_again = monotonic() + FORGET
+        if number == EIO:
+            self._gso_limit = 0  # the way out cannot split it
+        elif number == EINVAL or number == EMSGSIZE:
+            self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
+
+
+cdef object _address_of(list messages, Py_ssize_t index):
+    """Where a message goes; None, if `retry` has put something else into its place."""
+    return getattr(messages[index], "addr", None) if index < len(messages) else None
