@@ -42,7 +42,7 @@ class UDPClient(MetaBehavior):
     to the alias go there. `await self.call(alias, data)` sends bytes, or a `UDPRequest`, and returns the `MessageUDP`
     that answers it: sent again until one comes, at most `retries` times.
 
-    What comes and answers no request goes as a `MessageUDP` to the parent, or to `process`.
+    A datagram that answers no request goes as a `MessageUDP` to the parent, or to `process`.
 
     A call raises `gen.RequestTimeout`; `gen.PeerUnreachable`, at once if the peer's machine says that nobody is there;
     `gen.TooManyRequests`, `gen.RequestKeyTaken`, `gen.MatchFailed`, `gen.NotAllowed`, `gen.BadOption`,
@@ -146,7 +146,7 @@ class UDPClient(MetaBehavior):
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
-        """Reads until the client is ended. Raises `OSError` if the socket itself is gone."""
+        """Reads until the client is ended. Raises `OSError` if the socket itself is lost."""
         self._gone = self.process.loop.create_future()
         self._started().open()
         local, peer = format_address(self.local_address), format_address(self.peer_address)

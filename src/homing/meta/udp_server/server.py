@@ -136,7 +136,7 @@ class UDPServer(MetaBehavior):
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
-        """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
+        """Reads until the server is ended. Raises `OSError` if the socket itself is lost."""
         await self._state.read()
 
     def _adopts(self) -> MetaRunner | None:
