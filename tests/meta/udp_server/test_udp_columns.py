@@ -69,7 +69,7 @@ async def test_the_arrays_stay_when_the_batch_has_ended_and_the_memory_goes_back
         batch.payloads()
 
 
-@settings(max_examples=examples(200, 5000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200, 5000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payloads=st.lists(st.binary(max_size=12), min_size=1, max_size=8),
     gap=st.sampled_from([b"", b"\xff" * 16]),
