@@ -41,7 +41,9 @@ class UDPClientOptions(SocketOptions):
 
     host: address or name of the peer. A name is resolved when the client is started, without blocking the node. If it
         has several addresses, they are tried in order, the IPv4 addresses first: the next one if this machine has no
-        route to an address, or if an ICMP error says that there is no receiver, before the peer has ever answered.
+        route to an address, or if an ICMP error says that there is no receiver, before the peer has ever answered. It
+        is resolved again, at most once in 30 seconds, if the client fails: there is no receiver, three requests in a
+        row had no reply, or this machine has another address.
     port: port of the peer.
     local_host, local_port: a numeric address of this machine, and a port, to bind. "", 0: the system chooses.
     connected: the kernel accepts datagrams from the peer only, and reports ICMP errors. False: for peers that answer

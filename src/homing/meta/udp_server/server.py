@@ -48,8 +48,8 @@ class UDPServerHooks(MetaHooks):
 
 
 class UDPServer(MetaBehavior):
-    """A bound UDP socket. Each datagram arrives as a `MessageUDP` at the parent, or at `process`; a `MessageUDP` sent to
-    the alias is sent to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets the datagrams
+    """A bound UDP socket. Each datagram arrives as a `MessageUDP` at the parent, or at `process`; a `MessageUDP` sent
+    to the alias is sent to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets the datagrams
     of one wake-up as a `DatagramBatch` instead.
 
     The failure of a datagram is counted and does not end the server. It ends by an exit signal, with its parent, with
