@@ -49,8 +49,8 @@ class UDPServerHooks(MetaHooks):
 
 class UDPServer(MetaBehavior):
     """A bound UDP socket. Each datagram arrives as a `MessageUDP` at the parent, or at `process`; a `MessageUDP` sent
-    to the alias is sent to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets the datagrams
-    of one wake-up as a `DatagramBatch` instead.
+    to the alias is sent to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets the
+    datagrams of one wake-up as a `DatagramBatch` instead.
 
     The failure of a datagram is counted and does not end the server. It ends by an exit signal, with its parent, with
     the node, or if the socket itself is lost. Reading pauses while the receiver's mailbox is full or there is no
