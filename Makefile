@@ -131,4 +131,4 @@ docs: $(VENV)/.docs
 
 clean:
 	find src -name '*.so' -delete
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .cache build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -273,7 +273,7 @@ class Actor(ProcessBehavior):
         priority: MessagePriority = _NORMAL,
     ) -> None:
         """Passes on a message, or with `ref` a request, as if `sender` had sent it to `to`: the answer goes to the
-        original caller, who is told at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.
+        original caller, which gets an error at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.
 
         Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
         """

@@ -162,7 +162,7 @@ class PeerUnreachable(HomingError, OSError):
 
 
 class PeerRefused(PeerUnreachable, ConnectionRefusedError):
-    """The peer's machine says by ICMP that nobody has that port (`ECONNREFUSED`)."""
+    """The peer's machine reports by ICMP that no program has that port (`ECONNREFUSED`)."""
 
 
 class TooManyRequests(HomingError):

@@ -198,7 +198,7 @@ class MessageUDP:
         """The answer to this datagram: `data` to where it came from. Send it to `message.id`.
 
         Where the address is known that the datagram came to (`SocketOptions.receive_local_address`), the answer leaves
-        from there, unless `info` names another. What else is in `info` goes with the answer.
+        from there, unless `info` names another. The other fields of `info` apply to the answer.
 
         With a buffer pool the answer takes over this datagram's buffer: it goes back to the pool when the answer
         has been sent, so `data` may be a part of it.

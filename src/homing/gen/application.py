@@ -14,7 +14,7 @@ from .options import ProcessOptions, check_name, check_type
 
 
 class ApplicationMode(enum.Enum):
-    """What the end of a member does to its application (Ergo's modes; in OTP they concern the node).
+    """The effect of a member's end on its application (Ergo's modes; in OTP they concern the node).
 
     TEMPORARY: nothing; the application has ended when all its members have.
     TRANSIENT: a member that ends abnormally stops the application; `normal` and `shutdown` do nothing.
@@ -65,7 +65,7 @@ class ApplicationMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationSpec:
-    """What an application's `load` returns.
+    """The specification of an application, returned by its `load`.
 
     name: unique on the node.
     members: started in this order, ended in reverse. At least one.
@@ -137,11 +137,11 @@ class Application:
     be awaited, a member awaits."""
 
     def load(self, node: Any, *args: Any) -> Any:
-        """Called once, by `application_load`; `def` or `async def`. What it raises, `application_load` raises."""
+        """Called once, by `application_load`; `def` or `async def`. `application_load` raises its exceptions."""
         raise BadOption("load", type(self).__name__, "define load(self, node); it returns a gen.ApplicationSpec")
 
     def start(self, mode: ApplicationMode) -> None:
-        """All members have been started. What it raises is logged; the application runs on."""
+        """Called when all members have been started. Exceptions are logged; the application continues."""
 
     def terminate(self, reason: Exception) -> None:
-        """The application has ended: all members have. What it raises is logged."""
+        """Called when all members have ended. Exceptions are logged."""

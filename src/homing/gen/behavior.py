@@ -28,7 +28,7 @@ CancelTimer = Callable[[], bool]
 
 
 class ProcessBehavior:
-    """What the runtime asks of a process. `act.Actor` and its kin derive from it; users derive from those."""
+    """The contract of a process. `act.Actor` and the other bases derive from it; users derive from those."""
 
     trap_exit: bool = False
     """Exit signals become messages (`MessageExitPID` ...), but never the parent's."""
@@ -39,7 +39,7 @@ class ProcessBehavior:
     """For behavior bases only, see `gen.hooks`."""
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs once, before any message is handled. What it raises, `spawn` raises; `terminate` is not called then."""
+        """Runs once, before any message is handled. `spawn` raises its exceptions; `terminate` is not called then."""
 
     def handle_message(self, sender: Any, message: Any) -> Result:
         """A message by `send`. Raising ends the process with that reason.
@@ -79,7 +79,7 @@ class ProcessBehavior:
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Answers `inspect` with a mapping. What it raises goes to the inspector; the process lives on."""
+        """Answers `inspect` with a mapping. An exception goes to the inspector; the process continues."""
         return None
 
     def handle_log(self, record: logging.LogRecord) -> Result:
@@ -87,7 +87,7 @@ class ProcessBehavior:
         return None
 
     def terminate(self, reason: Exception) -> Result:
-        """Runs once, last, whatever the reason. Its meta-processes have ended by then. What it raises is logged."""
+        """Runs once, last, whatever the reason. Its meta-processes have ended by then. Exceptions are logged."""
         return None
 
 
@@ -98,7 +98,7 @@ def takes_batches(behavior: type) -> bool:
 
 
 class MetaProcess(Protocol):
-    """What the runtime hands to a meta-process (its `process`). Safe to use from the thread of a blocking `start`."""
+    """The `process` of a meta-process: its access to the runtime. Safe to use from the thread of a blocking `start`."""
 
     @property
     def id(self) -> Alias:
@@ -143,7 +143,7 @@ class MetaProcess(Protocol):
 
 
 class MetaBehavior:
-    """What the runtime asks of a meta-process: an adapter between an outside source and the actors.
+    """The contract of a meta-process: an adapter between an outside source and the actors.
 
     Two activities run beside each other: `start`, which minds the outside world until it returns, and the mailbox
     handler. It can be linked to and monitored; it makes no links, monitors or calls. It ends when `start` returns
@@ -157,7 +157,7 @@ class MetaBehavior:
     """For behavior bases only, see `gen.hooks`."""
 
     def init(self, process: MetaProcess) -> Result:
-        """Runs once, before `start`. Keeps `process`. What it raises, `spawn_meta` raises, after `terminate`."""
+        """Runs once, before `start`. Keeps `process`. `spawn_meta` raises its exceptions, after `terminate`."""
         self.process = process
         return None
 

@@ -150,7 +150,7 @@ class ProcessUnknown(DeliveryError):
 
 
 class NameUnknown(ProcessUnknown):
-    """Nobody is registered under that name now."""
+    """No process has that name now."""
 
     def __init__(self, target: object) -> None:
         super().__init__(target, f"no process is registered as {safe_repr(target)}")
@@ -243,7 +243,7 @@ class EventTaken(HomingError):
 
 
 class EventUnknown(HomingError):
-    """Nobody has registered that event."""
+    """No process has registered that event."""
 
     def __init__(self, event: object) -> None:
         super().__init__(f"nobody has registered {safe_str(event)}")

@@ -197,7 +197,7 @@ class NodeTree:
     """Returned by `tree`: each process of the node once, under its application and the process that spawned it.
 
     info: the node.
-    applications: those that are loaded.
+    applications: the loaded applications.
     more: processes that were left out.
     processes: those of no application, without a parent that lives. `more` as in `ProcessTree`.
     """

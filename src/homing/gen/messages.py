@@ -155,7 +155,7 @@ class MessageEventStart:
 
 @dataclass(frozen=True, slots=True)
 class MessageEventStop:
-    """To the producer (where `EventOptions(notify=True)`): the last subscriber of `event` has gone.
+    """To the producer (where `EventOptions(notify=True)`): `event` has lost its last subscriber.
 
     event: the event.
     """

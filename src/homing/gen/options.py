@@ -122,7 +122,7 @@ class NodeOptions:
     slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms:
         the lag that busy processes add to the sockets.
     slow_callback_seconds: a callback that holds the loop for so long is logged while it does, with its stack, and
-        counted (`stalls`): asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: nobody looks.
+        counted (`stalls`): asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: off.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)

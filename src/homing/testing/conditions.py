@@ -17,7 +17,7 @@ _UDP_HEADER = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a network does to datagrams. Chances are from 0 (never) to 1 (always).
+    """The faults of a network. Chances are from 0 (never) to 1 (always).
 
     loss: the chance that a datagram gets lost.
     duplicate: the chance that one which is not lost comes twice. The copy takes its own time.

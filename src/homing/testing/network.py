@@ -98,7 +98,7 @@ class FakeNetwork:
 
     def socket(self, host: str = "127.0.0.1", port: int = 0, *, receive_buffer: int | None = None) -> Peer:
         """A plain UDP socket for the test, bound to an address of this network: "" is every IPv4 address, "::" every
-        IPv6 address. Port 0 gives the next free one from 32768 on. Raises `BindFailed`."""
+        IPv6 address. Port 0 selects the next free port from 32768 on. Raises `BindFailed`."""
         return Peer(self._bind(host, port, SocketOptions(receive_buffer=receive_buffer)))
 
     def _bind(self, host: str, port: int, options: SocketOptions) -> FakeSocket:
@@ -108,7 +108,7 @@ class FakeNetwork:
 
     def change(self, source: str | None = None, destination: str | None = None, **conditions: Any) -> None:
         """Sets some `Conditions` for what is sent from now on; with two hosts, for what one sends to the other, and
-        this one way only. What is on its way stays so. Raises `BadOption`."""
+        in this direction only. Datagrams on their way are not affected. Raises `BadOption`."""
         unknown = set(conditions) - {field.name for field in fields(Conditions)}
         if unknown:
             raise BadOption(min(unknown), conditions[min(unknown)], "Conditions has no such field")

@@ -14,7 +14,7 @@ from .fake_socket import FakeSocket
 
 
 class Peer:
-    """What `FakeNetwork.socket` gives. It can be used in `with`, which closes it.
+    """Returned by `FakeNetwork.socket`. It can be used in `with`, which closes it.
 
     address: what it is bound to.
     """

@@ -20,7 +20,7 @@ MOST_WORKERS = 65536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
-    """What a pool's `init` returns.
+    """Options of a pool, returned by its `init`.
 
     worker: the class of the workers. It may be a pool itself.
     worker_args: each is started with `init(*worker_args)`.

@@ -56,7 +56,7 @@ class RouteSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterOptions:
-    """What a router's `init` returns.
+    """Options of a router, returned by its `init`.
 
     routes: those it starts with; each name once. If one cannot be started, the router is not.
     overflow: when the mailbox behind the chosen route is full: "drop" counts the message as failed and calls

@@ -37,7 +37,7 @@ class Backoff:
     factor: by which each wait is longer than the one before.
     jitter: the part of the wait that is left to chance, 0 to 1. 0.5: somewhere between half of it and all of it, so
         that children that ended together do not all come back together.
-    random: gives numbers from 0 to 1, as `random.random` does. For tests.
+    random: returns numbers from 0 to 1, as `random.random` does. For tests.
     """
 
     first: float = 0.1

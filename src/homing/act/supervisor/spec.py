@@ -49,7 +49,7 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSpec:
-    """What a supervisor's `init` returns.
+    """The specification of a supervisor, returned by its `init`.
 
     children: started in this order, ended in reverse. With SIMPLE_ONE_FOR_ONE exactly one, of which `start_child`
         starts instances.

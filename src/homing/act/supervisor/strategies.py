@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SupervisorType(enum.Enum):
-    """Who is started again when a child is (OTP's restart strategies, Ergo's supervisor types).
+    """Which children are restarted with a child (OTP's restart strategies, Ergo's supervisor types).
 
     ONE_FOR_ONE: that child alone.
     ALL_FOR_ONE: all children.

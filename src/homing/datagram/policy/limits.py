@@ -78,7 +78,7 @@ class ReplyGuard:
     burst: answers that it gets at once, after it had none for a while.
     amplification: bytes that one peer gets for each byte that came from it. Counted are whole packets: the payload, and
         28 bytes of headers. 3 is what QUIC allows before it has validated an address (RFC 9000, section 8.1).
-    capacity: peers remembered, some 250 bytes each. When more are active, the one heard longest ago is forgotten.
+    capacity: peers remembered, some 250 bytes each. When more are active, the one that was silent longest is forgotten.
     clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
@@ -99,7 +99,7 @@ class ReplyGuard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """How fast a socket sends at most: a token bucket. What is too much waits in the send queue, in order.
+    """The highest sending rate of a socket: a token bucket. Datagrams that are too early wait in the send queue.
 
     bytes_per_second: bytes of IP packets, that is with 28 (IPv6: 48) for the headers of each datagram.
     burst: bytes that go out at once, after nothing was sent for a while, and at each tick of the timer: too few, and

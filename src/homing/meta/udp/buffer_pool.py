@@ -24,9 +24,9 @@ MOST_BYTES = 1 << 24
 
 
 class BufferPool:
-    """Buffers of `size` bytes, of which `capacity` at most are kept while nobody uses them.
+    """Buffers of `size` bytes, of which at most `capacity` idle ones are kept.
 
-    `get` always gives a buffer, a new one if none is idle; the memory in use is bounded by what waits in mailboxes.
+    `get` always returns a buffer, a new one if none is idle; the memory in use is bounded by what waits in mailboxes.
     Safe to use
     from several threads. A buffer of which somebody still holds a view when it comes back (a slice, a numpy array) is
     not lent out again; a new one takes its place (`replaced`), so that no view ever shows another datagram.

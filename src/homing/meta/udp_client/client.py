@@ -37,19 +37,19 @@ class UDPClientHooks(MetaHooks):
 
 
 class UDPClient(MetaBehavior):
-    """A UDP socket that speaks with one peer. Bytes, or a `MessageUDP` whose `addr` is the peer or None, that are sent
-    to the alias go there. `await self.call(alias, data)` sends bytes, or a `UDPRequest`, and returns the `MessageUDP`
-    that answers it: sent again until one comes, at most `retries` times.
+    """A UDP socket for one peer. Bytes sent to the alias, or a `MessageUDP` whose `addr` is the peer or None, are sent
+    to the peer. `await self.call(alias, data)` sends bytes, or a `UDPRequest`, and returns the `MessageUDP` that
+    answers it. The request is sent again until a reply comes, at most `retries` times.
 
-    What comes and answers no request goes as a `MessageUDP` to the parent, or to `process`.
+    A datagram that answers no request goes as a `MessageUDP` to the parent, or to `process`.
 
-    A call raises `gen.RequestTimeout`; `gen.PeerUnreachable`, at once if the peer's machine says that nobody is there;
-    `gen.TooManyRequests`, `gen.RequestKeyTaken`, `gen.MatchFailed`, `gen.NotAllowed`, `gen.BadOption`,
-    `gen.SendQueueFull`; and `gen.MetaTerminated` if the client ends. Its own `timeout` is the outer bound: who gives
-    up, or ends, ends the request with it.
+    A call raises `gen.RequestTimeout`; `gen.PeerUnreachable`, at once if the peer's machine reports that no program has
+    the port; `gen.TooManyRequests`, `gen.RequestKeyTaken`, `gen.MatchFailed`, `gen.NotAllowed`, `gen.BadOption`,
+    `gen.SendQueueFull`; and `gen.MetaTerminated` if the client ends. The call's own `timeout` is the outer limit: when
+    the caller gives up, or ends, its request ends too.
 
-    Never stops for one datagram's fate, nor for the peer's. Ends by exit signal, with its parent, with the node, or if
-    the socket itself is gone.
+    The failure of a datagram, or of the peer, does not end the client. It ends by an exit signal, with its parent, with
+    the node, or if the socket itself is lost.
     """
 
     process: MetaRunner
@@ -138,7 +138,7 @@ class UDPClient(MetaBehavior):
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
-        """Reads until the client is ended. Raises `OSError` if the socket itself is gone."""
+        """Reads until the client is ended. Raises `OSError` if the socket itself is lost."""
         self._gone = self.process.loop.create_future()
         self._started().open()
         local, peer = format_address(self.local_address), format_address(self.peer_address)

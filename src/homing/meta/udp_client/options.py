@@ -37,50 +37,51 @@ MOST_REPLIES = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UDPClientOptions(SocketOptions):
-    """How a UDP client is made, and its requests where they do not say otherwise.
+    """Options of a UDP client, and the defaults of its requests.
 
-    host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
-        one with several addresses they are tried in order, the IPv4 ones first: the next one if this machine has no
-        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered. It is
-        looked up again, at most once in 30 seconds, if the client fails: nobody is there, three requests in a row had
-        no reply, or this machine has another address.
-    port: of the peer.
-    local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
-    connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer
-        from another address, or are many (broadcast, multicast); what is not from the peer is dropped, unless
-        `any_source` lets it in.
-    any_source: replies, and other datagrams, may come from anybody. Only with `connected=False`.
-    process: who gets the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
-    stray: "deliver": what answers no request goes there. "drop": it is dropped.
+    host: address or name of the peer. A name is resolved when the client is started, without blocking the node. If it
+        has several addresses, they are tried in order, the IPv4 addresses first: the next one if this machine has no
+        route to an address, or if an ICMP error says that there is no receiver, before the peer has ever answered. It
+        is resolved again, at most once in 30 seconds, if the client fails: there is no receiver, three requests in a
+        row had no reply, or this machine has another address.
+    port: port of the peer.
+    local_host, local_port: a numeric address of this machine, and a port, to bind. "", 0: the system chooses.
+    connected: the kernel accepts datagrams from the peer only, and reports ICMP errors. False: for peers that answer
+        from another address, or are many (broadcast, multicast); datagrams that are not from the peer are dropped,
+        unless `any_source` accepts them.
+    any_source: accept replies, and other datagrams, from any address. Only with `connected=False`.
+    process: receiver of the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
+    stray: "deliver": datagrams that answer no request go there. "drop": they are dropped.
     timeout: seconds to wait for a reply until the request is sent again.
     backoff: factor by which each wait is longer than the one before.
     max_timeout: seconds that a wait grows to.
-    jitter: the part of each wait that is left to chance, 0 to 1: with 0.1 it takes 90 to 100 % of its time.
+    jitter: the random part of each wait, 0 to 1: with 0.1 it takes 90 to 100 % of its time.
     retries: how often a request is sent again at most. By default it fails after 0.5 + 1 + 2 = 3.5 seconds, within the
-        5 that a `call` waits for.
-    random: gives numbers from 0 to 1, as `random.random` does. For tests.
-    key: tells which request a reply belongs to: a function of the payload whose result, say the message's id, is the
-        same for a request and its reply, and different for all that are open. It finds its request by one look, however
-        many are open. If it raises for a reply, that belongs to none.
-    reply_key: as `key`, for replies, where the id is somewhere else in those. None: `key`.
-    match: tells whether a reply belongs to a request: a function of the request's payload and the reply's `MessageUDP`,
-        asked for each open request, the oldest first. `HEARD`: the peer says that it will answer later. If it raises,
-        that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any reply belongs to
-        the oldest request that is open.
-    ports: local ports, each a socket of its own, by which requests leave: for each one is drawn by chance, and only a
-        reply that comes to it is an answer. A port that has served for a second moves to another number as soon as no
-        request is open there (Linux): who cannot see the requests has to guess it (RFC 5452). A key has to be
-        different only for requests of one port: one that is taken there goes by another.
-    guess_alarm: with a `key`: replies that answer nothing, while requests are open. As many within a minute are logged
-        and counted (`alarms`); and a request during which as many came does not take any reply, but fails with
-        `gen.SpoofingSuspected` when one comes: it may be the guess that was right. None: they are counted only
+        5 seconds of a `call`.
+    random: returns numbers from 0 to 1, as `random.random` does. For tests.
+    key: finds the request that a reply belongs to: a function of the payload whose result, for example the message's
+        id, is the same for a request and its reply, and different for all open requests. It finds the request by one
+        look-up, however many are open. If it raises for a reply, the reply belongs to no request.
+    reply_key: as `key`, for replies, if they have the id at another place. None: `key`.
+    match: decides whether a reply belongs to a request: a function of the request's payload and the reply's
+        `MessageUDP`, called for each open request, the oldest first. `HEARD`: the peer says that it will answer later.
+        If it raises, that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any
+        reply belongs to the oldest open request.
+    ports: number of local ports, each with a socket of its own, by which requests leave: for each request one is drawn
+        at random, and only a reply to that port is an answer. A port that has served for a second moves to another
+        number as soon as no request is open there (Linux): an attacker who cannot see the requests has to guess it (RFC
+        5452). Keys have to be different only among the requests of one port: a request whose key is taken at one port
+        leaves by another.
+    guess_alarm: with a `key`: number of replies that answer nothing, while requests are open. As many within a minute
+        are logged and counted (`alarms`). A request during which as many came accepts no reply, but fails with
+        `gen.SpoofingSuspected` when one comes, because it may be a guess that was right. None: they are only counted
         (`guesses`).
-    max_requests: requests that may be open; one more fails with `gen.TooManyRequests`.
-    remember: ended requests of which the key is kept, so that late and double replies are known as such. Of those
-        without a key it is 64 at most.
-    buffer_size, high_water, low_water, high_water_bytes, receive_batch, gro: as for a UDP server; while a request
-        is open, reading does not pause for the mailbox of `process`: what answers no request is then
-        dropped (`dropped_newest`).
+    max_requests: most open requests; one more fails with `gen.TooManyRequests`.
+    remember: number of ended requests whose key is kept, so that late and double replies are recognized. For requests
+        without a key it is at most 64.
+    buffer_size, high_water, low_water, high_water_bytes, receive_batch, gro: as for a UDP server. While a request is
+        open, reading does not pause for the mailbox of `process`: datagrams that answer no request are then dropped
+        (`dropped_newest`).
     send_queue, send_overflow, on_error: as for a UDP server.
     """
 
@@ -161,7 +162,7 @@ class UDPClientOptions(SocketOptions):
 
 @dataclass(frozen=True, slots=True)
 class UDPRequest:
-    """A request for a UDP client, for `call`, with settings of its own. What is None is as in `UDPClientOptions`.
+    """A request for a UDP client, for `call`, with settings of its own. None: as in `UDPClientOptions`.
 
     data: the payload, any bytes-like object. It is copied.
     to: another peer, as the socket module writes it; its replies must come from there. Only with `connected=False`.

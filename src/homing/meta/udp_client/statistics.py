@@ -19,7 +19,7 @@ class UDPClientStatistics(Statistics):
     requests: were sent, or it was tried.
     open: wait for their replies now.
     answered: have had their answer.
-    timeouts: have had no reply in time. If it grows: the peer is slow or gone, or `timeout` too short.
+    timeouts: got no reply in time. If it grows: the peer is slow or offline, or `timeout` is too short.
     refused: could not reach the peer, as this machine or an ICMP error said. Look at the peer and the route to it.
     failed: had a `match` that raised, or found the send queue full.
     cancelled: were given up by their callers, or were open when the client ended. If it grows: the callers' timeouts

@@ -51,17 +51,17 @@ class Reconfigure:
     changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, send_rate,
         process, high_water, low_water, high_water_bytes, overflow, receive_batch, send_queue, send_overflow, on_error,
         linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups,
-        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. What is not named stays as it
-        is; groups are those that are joined.
-    grace: seconds for which, after a change of host or port, the former socket is still read, and answers to what came
-        to it leave from there. After them it takes nothing more in; what waits there is still delivered, and then it is
+        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named stay;
+        groups stay as they are joined now.
+    grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
+        datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that is told the new address needs one round
         trip.
 
-    Raises `BadOption` for what is no option, or cannot be changed while the server runs. What else is wrong, the caller
-    is told: `BadOption`, or `BindFailed` if the new address cannot be bound; then nothing has changed. If the system
-    refuses to undo a step that was done before, the other steps are undone all the same; a note of the error
-    (`__notes__`) and a line in the log name the one that was not.
+    Raises `BadOption` for a name that is not an option, or an option that cannot change while the server runs. The call
+    raises `BadOption` for any other fault, or `BindFailed` if the new address cannot be bound; then nothing has
+    changed. If the system refuses to undo a step that was done before, the other steps are undone all the same; a note
+    of the error (`__notes__`) and a line in the log name the step that was not.
     """
 
     __slots__ = ("changes", "grace")

@@ -48,14 +48,14 @@ class UDPServerHooks(MetaHooks):
 
 
 class UDPServer(MetaBehavior):
-    """A bound UDP socket. Each datagram comes as a `MessageUDP` to the parent, or to `process`; a `MessageUDP` sent
-    to the alias goes out to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets a
-    `DatagramBatch` there instead: all that one wake-up brought.
+    """A bound UDP socket. Each datagram arrives as a `MessageUDP` at the parent, or at `process`; a `MessageUDP` sent
+    to the alias is sent to its `addr`. A receiver whose class defines `handle_datagrams(self, batch)` gets the
+    datagrams of one wake-up as a `DatagramBatch` instead.
 
-    Never stops for one datagram's fate: counts it and goes on. Ends by exit signal, with its parent, with the node,
-    or if the socket itself is gone. Reading pauses while the receiver's mailbox is full or nobody is there; what comes
-    meanwhile waits in the kernel's buffer, and what finds no room there is counted as `kernel_drops`. Or something is
-    dropped while the mailbox is full: see `UDPServerOptions.overflow`.
+    The failure of a datagram is counted and does not end the server. It ends by an exit signal, with its parent, with
+    the node, or if the socket itself is lost. Reading pauses while the receiver's mailbox is full or there is no
+    receiver. Datagrams then wait in the kernel's buffer, and those that find no room there are counted as
+    `kernel_drops`. Other policies drop datagrams while the mailbox is full: see `UDPServerOptions.overflow`.
     """
 
     process: MetaRunner
@@ -136,7 +136,7 @@ class UDPServer(MetaBehavior):
         self._life.enter(Phase.RUNNING)
 
     async def start(self) -> None:
-        """Reads until the server is ended. Raises `OSError` if the socket itself is gone."""
+        """Reads until the server is ended. Raises `OSError` if the socket itself is lost."""
         await self._state.read()
 
     def _adopts(self) -> MetaRunner | None:
@@ -245,13 +245,13 @@ def state_of(server: UDPServer) -> ServerState:
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:
-    """Binds a UDP socket and returns the server, to be started by `spawn_meta`, with which its life begins.
+    """Binds a UDP socket and returns the server. `spawn_meta` starts it.
 
-    It is bound from here on: what arrives waits in the kernel. Until it is started it belongs to the caller, who
-    ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated. If it
-    is not started within a second, a warning is logged.
-    Where a server with the same address lingers on this event loop (`UDPServerOptions.linger`), no socket is bound:
-    that one is adopted when the server is started.
-    Raises `BindFailed` with host, port and what to do.
+    Datagrams that arrive before it is started wait in the kernel. Until then the caller owns the server, and ends it by
+    `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated. If it is not
+    started within a second, a warning is logged.
+    If a server with the same address lingers on this event loop (`UDPServerOptions.linger`), no socket is bound: the
+    lingering socket is adopted when the server is started.
+    Raises `BindFailed` with host, port and advice.
     """
     return UDPServer(options)

@@ -111,7 +111,7 @@ class ServerState:
         return flow_limits(self.options, self.options.overflow or "pause")
 
     async def read(self) -> None:
-        """Reads until it is cancelled. Raises `OSError` if the socket itself is gone."""
+        """Reads until it is cancelled. Raises `OSError` if the socket itself is lost."""
         gone = self._gone = self.process.loop.create_future()
         if self.endpoint.shared and self.endpoint.handed_over is not None:
             await self.endpoint.handed_over.wait()

@@ -38,16 +38,16 @@ class TakeOver:
 
     At the beginning of the block the program that listens at the Unix socket `path`, if any, hands over all its UDP
     sockets: same user, same node name. In the block a server that asks for the same address, or `activation`, gets its
-    socket instead of binding it, and may send, but does not read: the predecessor serves on. At the end of the block
-    that one stops reading, works off what it has, answers it, and stops; the servers here read on. If the block raises,
-    or this program ends in it, the predecessor goes on as if nothing had been. After the block this program listens at
-    `path`, for the next, to which it hands over likewise: then its node stops.
+    socket instead of binding it, and may send, but does not read: the predecessor continues to serve. At the end of the
+    block the predecessor stops reading, works off what it has read, answers it, and stops; then the servers here read.
+    If the block raises, or this program ends in it, the predecessor continues as before. After the block this program
+    listens at `path` for its own successor, to which it hands over in the same way: then its node stops.
 
-    Sockets keep what was set on them: buffers, multicast groups, what waits there. What the options of a server here
-    ask for is set when the predecessor has stopped reading. Those of which no server was made are closed, and named in
-    the log. Port 0 gets a new port. If the predecessor does not answer at the end, or has gone, the servers here read
-    all the same. One that is stopping already, or ends before it has handed over, counts as none: entering waits for
-    its end, so that its addresses can be bound.
+    Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers here are set
+    when the predecessor has stopped reading. Sockets for which no server was created are closed, and named in the log.
+    Port 0 gets a new port. If the predecessor does not answer at the end, or has ended, the servers here read anyway.
+    If the predecessor is already stopping, or ends before it has handed over, entering waits for its end, so that its
+    addresses can be bound.
 
     Entering raises `NotAllowed` if it refuses: it is taken over already, or of another user, node name or protocol; if
     it does not answer, does not end, or there are not enough file descriptors; `BadOption` if `path` cannot be used.
