@@ -15,6 +15,7 @@ program       runs a synchronous program on a node, to its end; executor: one th
 signals       SIGINT and SIGTERM; output: lines for the user
 core          the parts of one node; processes and meta-processes see the node as this
 applications  groups of processes that are started, monitored and ended together
+unawaited     what the log says of calls that were not awaited
 forks         a child that is forked has no part in the node
 tree          a snapshot of all applications and processes, as a tree
 logs          log records with node, PID and behavior; processes that receive them

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ...gen import PID, Target
+from ...gen import PID, Request, Target
 from .options import RouteSpec
 
 State: TypeAlias = Literal["enabled", "disabled", "restarting"]
@@ -13,21 +13,21 @@ State: TypeAlias = Literal["enabled", "disabled", "restarting"]
 
 
 @dataclass(frozen=True, slots=True)
-class AddRoute:
+class AddRoute(Request[None]):
     """Asks a router for `add_route(spec)`."""
 
     spec: RouteSpec
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveRoute:
+class RemoveRoute(Request[bool]):
     """Asks a router for `remove_route(name)`: True, or False if there was none."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceRoute:
+class ReplaceRoute(Request[None]):
     """Asks a router for `replace_route(name, spec)`."""
 
     name: str
@@ -35,21 +35,21 @@ class ReplaceRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class DisableRoute:
+class DisableRoute(Request[None]):
     """Asks a router for `disable_route(name)`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class EnableRoute:
+class EnableRoute(Request[None]):
     """Asks a router for `enable_route(name)`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class WhichRoutes:
+class WhichRoutes(Request["tuple[RouteInfo, ...]"]):
     """Asks a router for `routes()`: a tuple of `RouteInfo`."""
 
 
