@@ -195,7 +195,7 @@ class Actor(ProcessBehavior):
 
     def _refuse(self, ref: Ref, callback: str, request: Any) -> Any:
         """An unhandled request gets an error at once; in Ergo its caller waits until the timeout."""
-        what = f"{class_name(self)} has no {callback}; define it (request of type {class_name(request)})"
+        what = f"{class_name(self)} has no {callback} (request of type {class_name(request)}); define it"
         self._process.core.calls.fail(ref, NotAllowed(what))
         return NO_REPLY
 
