@@ -10,7 +10,7 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized fuzz lint bench clean build-sanitized
+.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized fuzz lint bench docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
+	@echo 'make docs              build the documentation into build/site, and check its links'
 	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
 
 $(BIN)/python:
@@ -116,6 +117,17 @@ build-sanitized: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Reads the sources without importing them, so the package itself need not be installed. A warning is an error.
+EXTRA_DOCS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c '$(EXTRA_DOCS)' > $(VENV)/docs.txt && $(PIP) -r $(VENV)/docs.txt
+	@touch $@
+
+docs: $(VENV)/.docs
+	rm -rf build/site
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python tests/docs/check_site.py build/site
 
 clean:
 	find src -name '*.so' -delete

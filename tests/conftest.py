@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import homing
 from homing import gen
@@ -28,6 +29,11 @@ pytest_plugins = [
         "faults.figures",
     )
 ]
+
+
+# A machine may be busy: no time decides a test.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

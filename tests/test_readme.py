@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 async def answer(peer: UDPPeer, tmp_path: Path, block: str, question: bytes) -> bytes:
-    """Runs a program of the README on a free port, asks it, stops it, and gives its answer."""
+    """Runs a program that serves on port 2345, on a free one, asks it, stops it, and gives its answer."""
     port = free_port()
     source = tmp_path / "program.py"
     source.write_text(block.replace("2345", str(port)) + "\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from .test_specification import TESTS, names_in
 
 TEXT = (TESTS.parent / "docs" / "udp-features.md").read_text()
@@ -14,9 +12,9 @@ NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", TEXT)))
 DTLS = 36
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED)
-def test_a_test_that_the_table_names_exists(path: str, name: str) -> None:
-    assert name in names_in(TESTS / path)
+def test_a_test_that_the_table_names_exists() -> None:
+    assert NAMED
+    assert [(path, name) for path, name in NAMED if name not in names_in(TESTS / path)] == []
 
 
 def test_every_row_says_how_to_use_it_and_has_a_test() -> None:
@@ -26,3 +24,20 @@ def test_every_row_says_how_to_use_it_and_has_a_test() -> None:
         assert len(use) > 5, row
         assert (re.search(r"`[\w/]+\.py::test_\w+`", tests) is not None) == (int(number) != DTLS), row
         assert "@" not in tests, row
+
+
+def rows_of(name: str) -> dict[str, list[str]]:
+    """A page's rows that begin with the number of a feature, by that number: a name, and a cell for each system."""
+    lines = [line.strip("| ").split("|") for line in (TESTS.parent / name).read_text().splitlines()]
+    return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in lines if cells[0].strip().isdecimal()}
+
+
+def test_the_comparison_has_every_row_under_the_same_name() -> None:
+    names = {cells[0]: cells[1] for cells in (row.strip("| ").split(" | ") for row in ROWS)}
+    assert {number: cells[0] for number, cells in rows_of("docs/comparison.md").items()} == names
+
+
+def test_the_readme_compares_as_the_comparison_does() -> None:
+    readme, whole = rows_of("README.md"), rows_of("docs/comparison.md")
+    assert len(readme) > 10
+    assert {number: cells[1:] for number, cells in readme.items()} == {number: whole[number][1:] for number in readme}

@@ -9,7 +9,7 @@ testing   for tests: a fake network, and an event loop in virtual time
 cli       the `homing` command
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from . import act as act
 from . import gen as gen
@@ -22,7 +22,16 @@ from .node.systemd import use_passed_sockets as _use_passed_sockets
 
 _use_passed_sockets(_inherited)
 
-try:
-    __version__ = version("homing")
-except PackageNotFoundError:  # used from a source tree that was not installed
-    __version__ = "0+unknown"
+__version__: str
+if not TYPE_CHECKING:  # which would then believe that there is whatever anybody asks for
+
+    def __getattr__(name: str) -> str:
+        """`__version__`, read when it is asked for: that takes a tenth of the time of the whole import."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("homing")
+        except PackageNotFoundError:  # used from a source tree that was not installed
+            return "0+unknown"

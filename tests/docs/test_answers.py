@@ -13,9 +13,8 @@ from ..cli.test_demo import COMMAND, ports
 from ..examples.test_examples import program
 from ..support import UDPPeer, free_port
 from ..test_readme import BLOCKS
-from .test_guides import DOCS, FENCE
+from .pages import FENCE, PAGES, ROOT, line_of, name_of
 
-ROOT = DOCS.parent
 MOST = 100
 """Answers that a talk of two servers may have."""
 
@@ -25,11 +24,11 @@ QUIET = 0.3
 
 def shown() -> Iterator[tuple[str, str]]:
     """Each program that we show: where it stands, and its source."""
-    for path in (ROOT / "README.md", *sorted((DOCS / "guides").glob("*.md"))):
+    for path in (ROOT / "README.md", *PAGES):
         text = path.read_text()
         for block in FENCE.finditer(text):
             if block[1] == "python":
-                yield f"{path.name}:{text.count(chr(10), 0, block.start()) + 1}", block[2]
+                yield f"{name_of(path)}:{line_of(text, block.start())}", block[2]
     for path in (*sorted((ROOT / "examples").glob("*.py")), ROOT / "src" / "homing" / "cli" / "demo.py"):
         yield path.name, path.read_text()
 

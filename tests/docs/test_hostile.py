@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ..support import DEADLINE
-from .test_answers import PROGRAMS, ROOT
+from .pages import ROOT
+from .test_answers import PROGRAMS
 
 PRELUDE = """
 import os, random, signal, socket, sys, threading

@@ -60,7 +60,7 @@ async def statsd(node: homing.Node, payloads: list[bytes]) -> dict[str, Any]:
     return dict(event.message)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(payloads=st.lists(st.one_of(STATSD, st.binary(max_size=100)), max_size=30))
 def test_case_37_statsd_counts_what_it_does_not_understand(payloads: list[bytes]) -> None:
     metrics = run(lambda node: statsd(node, payloads))
@@ -79,7 +79,7 @@ async def test_case_37_statsd_keeps_no_more_names_than_it_may(node: homing.Node)
     figure(37, "names that statsd kept of 10,010 invented", len(metrics["gauges"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(payloads=st.lists(st.one_of(SYSLOG, st.binary(max_size=100)), max_size=30))
 def test_case_37_syslog_tells_exactly_one_thing_of_each_datagram(payloads: list[bytes]) -> None:
     async def main(node: homing.Node) -> list[Any]:
@@ -99,7 +99,7 @@ def test_case_37_syslog_tells_exactly_one_thing_of_each_datagram(payloads: list[
     figure(37, "random datagrams that crashed syslog", 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(payloads=st.lists(st.one_of(pieces(b"OK: ", b" words\n", b" "), st.binary(max_size=100)), max_size=30))
 @pytest.mark.parametrize(("name", "behavior"), [("echo", "Echo"), ("service", "Counter")])
 def test_case_37_what_answers_answers_each_datagram_once_or_not_at_all(
@@ -134,7 +134,7 @@ async def test_case_37_announce_keeps_no_more_listeners_than_it_may(node: homing
     figure(37, "listeners that announce kept of 2,000 false ones", len(listeners))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.one_of(st.binary(max_size=80), st.randoms(use_true_random=False).map(lambda c: mutated(SEEDS["resolver"][0], c)))
 )

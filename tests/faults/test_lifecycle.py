@@ -121,6 +121,4 @@ class Lifecycle(RuleBasedStateMachine):
 
 
 TestCase23 = Lifecycle.TestCase
-TestCase23.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestCase23.settings = settings(max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck))

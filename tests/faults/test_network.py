@@ -102,7 +102,7 @@ async def test_case_1_a_flood_of_empty_datagrams_is_counted_to_the_last_and_star
     figure(1, "lag of a timer of 1 ms meanwhile, p99, ms", f"{quantiles(lags, n=100)[98] * 1000:.1f}")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.integers(1, 3000), lengths=st.lists(st.integers(0, 3001), min_size=1, max_size=20))
 def test_case_2_no_datagram_is_ever_a_silent_prefix(size: int, lengths: list[int]) -> None:
     async def main(node: homing.Node) -> tuple[list[tuple[int, bool]], int]:

@@ -38,7 +38,7 @@ def checkout(to: Path) -> Path:
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, to / folder, ignore=NOT_SOURCES)
     for file in FILES:
-        shutil.copy(ROOT / file, to)
+        shutil.copy2(ROOT / file, to)
     return to
 
 

@@ -87,7 +87,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("littered"):
         settings.register_profile(
-            "littered", deadline=None, max_examples=10, suppress_health_check=list(HealthCheck), derandomize=True
+            "littered", max_examples=10, suppress_health_check=list(HealthCheck), derandomize=True
         )
         settings.load_profile("littered")
 

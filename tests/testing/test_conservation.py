@@ -39,7 +39,7 @@ STEPS = st.lists(st.one_of(SEND, SEND, TO_NOBODY, OTHERS), max_size=60)
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(50, 600), deadline=None)
+@settings(max_examples=examples(50, 600))
 @given(NETWORK, STEPS, st.integers(1, 20_000))
 def test_each_datagram_ends_once_and_the_receiver_sees_what_the_network_says(
     options: dict[str, Any], steps: list[tuple[Any, ...]], receive_buffer: int
@@ -90,7 +90,7 @@ async def act_on(network: FakeNetwork, peers: list[Any], step: tuple[Any, ...]) 
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(20, 200), deadline=None)
+@settings(max_examples=examples(20, 200))
 @given(NETWORK, st.integers(1, 40))
 def test_the_same_options_give_the_same_events(options: dict[str, Any], count: int) -> None:
     def events() -> list[str]:

@@ -205,15 +205,15 @@ class Actor(ProcessBehavior):
     reply = reply
 
     def send_pid(self, to: PID, message: Any) -> None:
-        """As `send`, to a PID only: `BadOption` for anything else."""
+        """Like `send`, but only to a PID: raises `BadOption` for any other address."""
         self.send(check_address(to, PID, "a PID"), message)
 
     def send_name(self, to: str | ProcessID, message: Any) -> None:
-        """As `send`, to a registered name only: `BadOption` for anything else."""
+        """Like `send`, but only to a registered name: raises `BadOption` for any other address."""
         self.send(check_address(to, (str, ProcessID), "a registered name"), message)
 
     def send_alias(self, to: Alias, message: Any) -> None:
-        """As `send`, to an alias only: `BadOption` for anything else."""
+        """Like `send`, but only to an alias: raises `BadOption` for any other address."""
         self.send(check_address(to, Alias, "an Alias"), message)
 
     def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
@@ -224,7 +224,7 @@ class Actor(ProcessBehavior):
             hold_back_from(self._process, to)
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, `seconds` from now. Gives the function that cancels it: True if it was still to fire,
+        """Sends `message` once, `seconds` from now. Returns the function that cancels it: True if it was still to fire,
         or its message still waited in a mailbox, from which it is taken back; False if that was handled or has gone.
 
         The timer ends with this process. If the receiver is gone or full by then, that is counted
@@ -234,7 +234,7 @@ class Actor(ProcessBehavior):
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`. Gives the function that cancels it, and takes back the tick that waits.
+        """Sends `message` every `seconds`. Returns the function that cancels it, and takes back the tick that waits.
 
         Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped; so are those that find
         the one before still waiting to be handled, which are counted (`NodeInfo.timer_skips`). Ends with this process,
@@ -276,7 +276,7 @@ class Actor(ProcessBehavior):
 
     @declared(typed.call)
     async def call(self, to: Target, request: Any, *, timeout: float = 5.0, priority: MessagePriority = _NORMAL) -> Any:
-        """Sends a request and gives the answer. Only in `async def` callbacks; meanwhile the mailbox waits.
+        """Sends a request and returns the answer. Only in `async def` callbacks; meanwhile the mailbox waits.
 
         request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; what
@@ -321,11 +321,11 @@ class Actor(ProcessBehavior):
             hold_back_from(self._process, to)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
-        """What that process's `handle_inspect` tells. Passes a full mailbox."""
+        """Returns the result of that process's `handle_inspect`. The request passes a full mailbox."""
         return await self._here.core.calls.inspect(self._process, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
-        """What that meta-process's `handle_inspect` tells. Passes a full mailbox."""
+        """Returns the result of that meta-process's `handle_inspect`. The request passes a full mailbox."""
         return await self._here.core.calls.inspect(self._process, alias, items, timeout)
 
     # --- children -----------------------------------------------------------------------------------------
@@ -338,23 +338,23 @@ class Actor(ProcessBehavior):
         name: str | None = None,
         options: ProcessOptions | None = None,
     ) -> PID:
-        """Starts a child process with `init(*args)` and gives its PID once `init` has finished.
+        """Starts a child process with `init(*args)` and returns its PID once `init` has finished.
 
         Raises what `init` raised, `InitTimeout`, `NameTaken`, `BadOption`, `NodeTerminated`.
         """
         return await spawn(self._here.core, self._process, behavior, args, name, options)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
-        """Starts a meta-process of this process and gives its alias. If that fails, its `terminate` has run."""
+        """Starts a meta-process of this process and returns its alias. If that fails, its `terminate` has run."""
         return await spawn_meta(self._here.core, self._process, behavior, options)
 
     def give_meta(self, alias: Alias, pid: PID) -> None:
-        """Gives a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
+        """Transfers a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
 
-        From here on it is that process's in every way: what it sends comes from there, it ends with that process, and
-        a UDP server whose datagrams go to its owner sends them there. What waits in this process's mailbox stays here.
-        Alias, links, monitors, counters, workers and `linger` stay as they are. Nobody is told: to say that the alias
-        is coming, send a message first; it is there before the first datagram.
+        From then on it belongs to that process: it ends with that process, and a UDP server whose datagrams go to its
+        owner sends them there. Messages that wait in this process's mailbox stay here. Alias, links, monitors,
+        counters, workers and `linger` stay as they are. No process is notified: to announce the alias, send a message
+        first; it arrives before the first datagram.
 
         `pid` may still be in its `init`, and ask for it from there. Raises `NotAllowed` if this process is not the
         owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`; `BadOption` if

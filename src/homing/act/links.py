@@ -69,7 +69,7 @@ def _hold(process: Process, subject: Target, undo: Callable[[Process, Subject], 
 
 def link(self: Actor, subject: Subject) -> list[MessageEvent]:
     """Links this process to a PID, name, alias or event: when that ends, for whatever reason, this process gets an
-    exit signal. One way, as in Ergo. For an event: gives what its buffer holds.
+    exit signal. One way, as in Ergo. For an event, returns the publications in its buffer.
 
     Raises `AlreadyLinked`, `NotAllowed` for itself, and the errors of an address that leads nowhere.
     """
@@ -78,17 +78,17 @@ def link(self: Actor, subject: Subject) -> list[MessageEvent]:
 
 def monitor(self: Actor, subject: Subject) -> list[MessageEvent]:
     """Monitors a PID, name, alias or event: when that ends, this process gets `gen.MessageDownPID` or its kin.
-    For an event: gives what its buffer holds. Raises as `link` does."""
+    For an event, returns the publications in its buffer. Raises as `link` does."""
     return add_monitor(self._here, subject)
 
 
 def unlink(self: Actor, subject: Subject) -> bool:
-    """Takes a link back. False if there was none."""
+    """Removes a link. Returns False if there was none."""
     return self._here.core.links.unlink(self._here, subject)
 
 
 def demonitor(self: Actor, subject: Subject) -> bool:
-    """Takes a monitor back. False if there was none."""
+    """Removes a monitor. Returns False if there was none."""
     return self._here.core.links.demonitor(self._here, subject)
 
 
@@ -96,80 +96,80 @@ def demonitor(self: Actor, subject: Subject) -> bool:
 
 
 def link_pid(self: Actor, subject: PID) -> None:
-    """As `link`, for a PID only: `BadOption` for anything else."""
+    """Like `link`, for a PID only: raises `BadOption` for any other."""
     self.link(check_address(subject, PID, "a PID"))
 
 
 def link_name(self: Actor, subject: str | ProcessID) -> None:
-    """As `link`, for a registered name only: `BadOption` for anything else."""
+    """Like `link`, for a registered name only: raises `BadOption` for any other."""
     self.link(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def link_alias(self: Actor, subject: Alias) -> None:
-    """As `link`, for an Alias only: `BadOption` for anything else."""
+    """Like `link`, for an Alias only: raises `BadOption` for any other."""
     self.link(check_address(subject, Alias, "an Alias"))
 
 
 def link_event(self: Actor, subject: Event) -> list[MessageEvent]:
-    """As `link`, for an Event only: `BadOption` for anything else."""
+    """Like `link`, for an Event only: raises `BadOption` for any other."""
     return self.link(check_address(subject, Event, "an Event"))
 
 
 def monitor_pid(self: Actor, subject: PID) -> None:
-    """As `monitor`, for a PID only: `BadOption` for anything else."""
+    """Like `monitor`, for a PID only: raises `BadOption` for any other."""
     self.monitor(check_address(subject, PID, "a PID"))
 
 
 def monitor_name(self: Actor, subject: str | ProcessID) -> None:
-    """As `monitor`, for a registered name only: `BadOption` for anything else."""
+    """Like `monitor`, for a registered name only: raises `BadOption` for any other."""
     self.monitor(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def monitor_alias(self: Actor, subject: Alias) -> None:
-    """As `monitor`, for an Alias only: `BadOption` for anything else."""
+    """Like `monitor`, for an Alias only: raises `BadOption` for any other."""
     self.monitor(check_address(subject, Alias, "an Alias"))
 
 
 def monitor_event(self: Actor, subject: Event) -> list[MessageEvent]:
-    """As `monitor`, for an Event only: `BadOption` for anything else."""
+    """Like `monitor`, for an Event only: raises `BadOption` for any other."""
     return self.monitor(check_address(subject, Event, "an Event"))
 
 
 def unlink_pid(self: Actor, subject: PID) -> bool:
-    """As `unlink`, for a PID only: `BadOption` for anything else."""
+    """Like `unlink`, for a PID only: raises `BadOption` for any other."""
     return self.unlink(check_address(subject, PID, "a PID"))
 
 
 def unlink_name(self: Actor, subject: str | ProcessID) -> bool:
-    """As `unlink`, for a registered name only: `BadOption` for anything else."""
+    """Like `unlink`, for a registered name only: raises `BadOption` for any other."""
     return self.unlink(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def unlink_alias(self: Actor, subject: Alias) -> bool:
-    """As `unlink`, for an Alias only: `BadOption` for anything else."""
+    """Like `unlink`, for an Alias only: raises `BadOption` for any other."""
     return self.unlink(check_address(subject, Alias, "an Alias"))
 
 
 def unlink_event(self: Actor, subject: Event) -> bool:
-    """As `unlink`, for an Event only: `BadOption` for anything else."""
+    """Like `unlink`, for an Event only: raises `BadOption` for any other."""
     return self.unlink(check_address(subject, Event, "an Event"))
 
 
 def demonitor_pid(self: Actor, subject: PID) -> bool:
-    """As `demonitor`, for a PID only: `BadOption` for anything else."""
+    """Like `demonitor`, for a PID only: raises `BadOption` for any other."""
     return self.demonitor(check_address(subject, PID, "a PID"))
 
 
 def demonitor_name(self: Actor, subject: str | ProcessID) -> bool:
-    """As `demonitor`, for a registered name only: `BadOption` for anything else."""
+    """Like `demonitor`, for a registered name only: raises `BadOption` for any other."""
     return self.demonitor(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def demonitor_alias(self: Actor, subject: Alias) -> bool:
-    """As `demonitor`, for an Alias only: `BadOption` for anything else."""
+    """Like `demonitor`, for an Alias only: raises `BadOption` for any other."""
     return self.demonitor(check_address(subject, Alias, "an Alias"))
 
 
 def demonitor_event(self: Actor, subject: Event) -> bool:
-    """As `demonitor`, for an Event only: `BadOption` for anything else."""
+    """Like `demonitor`, for an Event only: raises `BadOption` for any other."""
     return self.demonitor(check_address(subject, Event, "an Event"))

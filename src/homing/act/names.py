@@ -20,17 +20,17 @@ def register_name(self: Actor, name: str) -> None:
 
 
 def unregister_name(self: Actor) -> None:
-    """Gives the name up. Who links to it or monitors it is told `Unregistered`."""
+    """Unregisters the name. Its links and monitors are notified with `Unregistered`."""
     self._here.unregister_name()
 
 
 def create_alias(self: Actor) -> Alias:
-    """Gives this process one more address."""
+    """Creates one more address of this process."""
     return self._here.create_alias()
 
 
 def delete_alias(self: Actor, alias: Alias) -> None:
-    """Takes an alias back. Who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
+    """Removes an alias. Its links and monitors are notified with `Unregistered`. Raises `NotAllowed`."""
     self._here.delete_alias(alias)
 
 
@@ -38,7 +38,7 @@ def delete_alias(self: Actor, alias: Alias) -> None:
 
 
 def register_event(self: Actor, name: str, options: EventOptions | None = None) -> Ref:
-    """Registers an event and gives the token that `send_event` takes. Whoever has the token may publish.
+    """Registers an event and returns the token that `send_event` takes. Any process that has the token may publish.
 
     Raises `EventTaken`, `BadOption`.
     """
@@ -47,14 +47,14 @@ def register_event(self: Actor, name: str, options: EventOptions | None = None) 
 
 
 def unregister_event(self: Actor, name: str) -> None:
-    """Takes the event back. Who links to it or monitors it is told `Unregistered`. Raises `EventUnknown`."""
+    """Unregisters the event. Its links and monitors are notified with `Unregistered`. Raises `EventUnknown`."""
     self._here.core.events.unregister(self._process, name)
 
 
 def send_event(self: Actor, name: str, token: Ref, message: Any) -> int:
-    """Publishes `message` to all who are linked to the event or monitor it; each gets it once, in `handle_event`.
+    """Publishes `message` to the processes that link to the event or monitor it, once each, in `handle_event`.
 
-    Gives the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
+    Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`).
     Raises `EventUnknown`, and `BadOption` for a wrong token.
     """
     reached = self._here.core.events.send(name, token, message)

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .. import __version__, gen
+from .. import gen
 from ..gen.foreign import safe_repr
 from ..gen.options import MOST_SECONDS
 from ..node import run as run_node
@@ -36,6 +36,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 def _version(show: bool) -> None:
     if show:
+        from .. import __version__
+
         typer.echo(f"homing {__version__}")
         raise typer.Exit
 

@@ -21,7 +21,6 @@ from typing import Any, Self
 
 import typer
 
-from .. import __version__
 from . import bench_bare, bench_load
 
 _WARM_UP = 0.05
@@ -250,6 +249,8 @@ def _pinned() -> Iterator[str]:
 
 def bench(seconds: float) -> bool:
     """Measures and prints. seconds: for which each UDP server is under load. Gives False if a contestant failed."""
+    from .. import __version__
+
     python = f"{platform.python_implementation()} {platform.python_version()}"
     typer.echo(f"homing {__version__}, {python}, {platform.system()} {platform.release()}, {os.cpu_count()} cores")
     with _pinned() as core:

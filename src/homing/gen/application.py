@@ -27,7 +27,13 @@ class ApplicationMode(enum.Enum):
 
 
 class ApplicationState(enum.Enum):
-    """Where a loaded application is. Ergo says `running` also of one that is `starting`."""
+    """Where a loaded application is. Ergo says `running` also of one that is `starting`.
+
+    LOADED: it does not run.
+    STARTING: its members are being started.
+    RUNNING: all members have been started.
+    STOPPING: its members are being ended.
+    """
 
     LOADED = "loaded"
     STARTING = "starting"
@@ -101,9 +107,15 @@ class ApplicationSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationInfo:
-    """What `application_info` tells.
+    """A snapshot of an application, returned by `application_info`.
 
-    members: those that live, in the order of their start.
+    name: its name.
+    state: where it is.
+    mode: what the end of a member does.
+    env: its environment.
+    depends: applications that it needs.
+    description, version: as in its specification.
+    members: PIDs of the members that live, in the order of their start.
     uptime: seconds; 0.0 unless it runs.
     reason: why it ended the last time; None if it never did.
     """

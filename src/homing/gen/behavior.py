@@ -129,10 +129,10 @@ class MetaProcess(Protocol):
         """Sends `message` to the lane of `priority`."""
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, after `seconds`. Gives the cancel function."""
+        """Sends `message` once, after `seconds`. Returns the cancel function."""
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`, keeping the phase. Gives the cancel function."""
+        """Sends `message` every `seconds`, keeping the phase. Returns the cancel function."""
 
     def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
         """Answers a request for which `handle_call` returned `NO_REPLY`."""

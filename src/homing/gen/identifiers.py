@@ -11,7 +11,12 @@ from typing import NamedTuple, TypeAlias
 
 
 class PID(NamedTuple):
-    """Identifies a process: the node it lives on, its number there, and which start of that node it was."""
+    """Identifies a process: the node it lives on, its number there, and which start of that node it was.
+
+    node: name of its node.
+    id: number on that node; no other PID, alias or ref of that start of the node has it.
+    creation: which start of the node it was.
+    """
 
     node: str
     id: int
@@ -25,7 +30,12 @@ class PID(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """Identifies a meta-process, or is an extra address of a process (`create_alias`)."""
+    """Identifies a meta-process, or is an extra address of a process (`create_alias`).
+
+    node: name of its node.
+    id: number on that node; no other PID, alias or ref of that start of the node has it.
+    creation: which start of the node it was.
+    """
 
     node: str
     id: int
@@ -39,7 +49,12 @@ class Alias(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """A reference that is unique over the cluster: matches an answer to its request, or is an event's token."""
+    """A reference that is unique over the cluster: matches an answer to its request, or is an event's token.
+
+    node: name of its node.
+    id: number on that node; no other PID, alias or ref of that start of the node has it.
+    creation: which start of the node it was.
+    """
 
     node: str
     id: int
@@ -54,7 +69,11 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessID:
-    """A registered name together with the node it is registered on."""
+    """A registered name together with the node it is registered on.
+
+    name: registered name.
+    node: node on which it is registered.
+    """
 
     name: str
     node: str
@@ -65,7 +84,11 @@ class ProcessID:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A topic that one process publishes (`register_event`) and others link to or monitor."""
+    """A topic that one process publishes (`register_event`) and others link to or monitor.
+
+    name: name of the event.
+    node: node on which it is registered.
+    """
 
     name: str
     node: str

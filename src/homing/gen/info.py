@@ -13,7 +13,10 @@ from .state import ProcessState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxInfo:
-    """Messages waiting in each lane. A lane that grows without end: its process is too slow, or stuck."""
+    """Messages waiting in each lane. A lane that grows without end: its process is too slow, or stuck.
+
+    urgent, system, main, log: messages waiting in that lane.
+    """
 
     urgent: int
     system: int
@@ -23,14 +26,26 @@ class MailboxInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """What `process_info` tells. Times are seconds; `messages_in` counts those taken and those waiting.
+    """A snapshot of a process, returned by `process_info`. Times are seconds.
 
+    pid, name, behavior: identifier, registered name and class.
+    state: where it is in its life.
+    parent, leader: process that spawned it, and its group leader.
+    uptime, running_time: since its start; and how long its callbacks ran.
+    messages_in, messages_out: messages handled and waiting; messages sent.
+    mailbox, mailbox_size: what waits in each lane; the limit, 0: none.
+    dropped_log: log records dropped because too many waited.
+    env: its environment.
+    aliases, events, metas: its aliases, events and meta-processes.
+    links, monitors: what it is linked to and monitors.
+    trap_exit: exit signals become messages.
     kind: "actor", "pool", "router" or "supervisor".
     application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
     stalls: callbacks that held the loop too long.
     dropped_newest, dropped_oldest: messages dropped because its mailbox was full, see `ProcessOptions.overflow`.
-    held_by: the process whose mailbox it waits for to drain, see `ProcessOptions.back_pressure`; None: it waits for
-        none. holds: how often it has waited.
+    held_by: process whose mailbox has to drain before this one continues, see `ProcessOptions.back_pressure`; None:
+        it is not held.
+    holds: how often it was held.
     thread: its callbacks run on a thread of its own.
     """
 
@@ -66,7 +81,17 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetaInfo:
-    """What `meta_info` tells. Times are seconds. `dropped_newest`, `dropped_oldest`: see `MetaOptions.overflow`."""
+    """A snapshot of a meta-process, returned by `meta_info`. Times are seconds.
+
+    id, behavior: alias and class.
+    state: where it is in its life.
+    parent: process that owns it.
+    uptime, running_time: since its start; and how long its callbacks ran.
+    stalls: callbacks that held the loop too long.
+    messages_in, messages_out: messages handled and waiting; messages sent.
+    mailbox, mailbox_size: what waits in each lane; the limit, 0: none.
+    dropped_newest, dropped_oldest: messages dropped because its mailbox was full.
+    """
 
     id: Alias
     behavior: str
@@ -85,15 +110,24 @@ class MetaInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeInfo:
-    """What `info` tells.
+    """A snapshot of the node, returned by `info`.
 
+    name, pid: `name@host`, and the node's own address.
+    state: "running", "stopping" or "stopped".
+    uptime: seconds since its start.
+    processes, metas, names, aliases, events: how many there are; `aliases` counts those of processes.
+    running, zombies: processes in these states.
+    spawned: processes started so far.
+    open_calls: calls without an answer yet.
+    env: environment that processes inherit.
+    loop: class of the event loop.
     crashes: processes and meta-processes that ended abnormally by their own fault.
-    discarded: messages that still waited in the mailbox of a process or meta-process when it ended; nobody got them.
+    discarded: messages dropped because they still waited in the mailbox of a process or meta-process when it ended.
     dead_letters: messages left unhandled by an abnormal end: each in hand then, and those that went to a dead-letter
         process.
     late_responses: answers that came after their caller had given up.
     timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
-        found no receiver or a full mailbox. Nobody could be told, so they are counted here.
+        found no receiver or a full mailbox. No caller could get an error, so they are counted here.
     timer_skips: ticks of a `send_every` that were not sent, because the one before still waited to be handled.
     stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
         seconds. Each was logged with its process; see `stalls` there.
@@ -130,8 +164,9 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessTree:
-    """A process and what it has spawned, as `tree` tells it.
+    """A process and the processes that it has spawned, in the tree returned by `tree`.
 
+    info: the process.
     metas: its meta-processes.
     children: the processes whose parent it is and that live, in the order of their start.
     more: children that were left out, because `tree` was asked for fewer.
@@ -145,7 +180,12 @@ class ProcessTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationTree:
-    """An application and its processes: its members, and what has outlived its parent. `more` as in `ProcessTree`."""
+    """An application and its processes: its members, and what has outlived its parent. `more` as in `ProcessTree`.
+
+    info: the application.
+    processes: its processes.
+    more: processes that were left out.
+    """
 
     info: ApplicationInfo
     processes: tuple[ProcessTree, ...]
@@ -154,8 +194,11 @@ class ApplicationTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTree:
-    """What `tree` tells: each process of the node once, under its application and the process that spawned it.
+    """Returned by `tree`: each process of the node once, under its application and the process that spawned it.
 
+    info: the node.
+    applications: those that are loaded.
+    more: processes that were left out.
     processes: those of no application, without a parent that lives. `more` as in `ProcessTree`.
     """
 

@@ -10,7 +10,12 @@ from .identifiers import PID, Alias, Event, ProcessID
 
 
 class MessagePriority(enum.IntEnum):
-    """The lane a message goes to: NORMAL to main, HIGH to system, MAX to urgent (Ergo's names)."""
+    """The lane a message goes to: NORMAL to main, HIGH to system, MAX to urgent (Ergo's names).
+
+    NORMAL: the main lane.
+    HIGH: the system lane.
+    MAX: the urgent lane.
+    """
 
     NORMAL = 0
     HIGH = 1
@@ -30,7 +35,11 @@ NO_REPLY: Final = _NoReply.NO_REPLY
 
 @dataclass(frozen=True, slots=True)
 class MessageExitPID:
-    """The linked process `pid` ended for `reason`. Comes to `handle_message` where `trap_exit` is set."""
+    """The linked process `pid` ended for `reason`. Comes to `handle_message` where `trap_exit` is set.
+
+    pid: the linked process.
+    reason: exit reason, or the exception that ended it.
+    """
 
     pid: PID
     reason: Exception
@@ -38,7 +47,11 @@ class MessageExitPID:
 
 @dataclass(frozen=True, slots=True)
 class MessageExitName:
-    """Whoever had the linked `name` ended for `reason`, or gave the name up (`Unregistered`)."""
+    """The process with the linked `name` ended for `reason`, or unregistered the name (`Unregistered`).
+
+    name: the linked name.
+    reason: exit reason, or the exception that ended it.
+    """
 
     name: str | ProcessID
     reason: Exception
@@ -46,7 +59,11 @@ class MessageExitName:
 
 @dataclass(frozen=True, slots=True)
 class MessageExitAlias:
-    """The meta-process or process behind the linked `alias` ended for `reason`, or deleted it (`Unregistered`)."""
+    """The meta-process or process behind the linked `alias` ended for `reason`, or deleted it (`Unregistered`).
+
+    alias: the linked alias.
+    reason: exit reason, or the exception that ended it.
+    """
 
     alias: Alias
     reason: Exception
@@ -54,7 +71,11 @@ class MessageExitAlias:
 
 @dataclass(frozen=True, slots=True)
 class MessageExitEvent:
-    """The producer of the linked `event` ended for `reason`, or unregistered it (`Unregistered`)."""
+    """The producer of the linked `event` ended for `reason`, or unregistered it (`Unregistered`).
+
+    event: the linked event.
+    reason: exit reason, or the exception that ended it.
+    """
 
     event: Event
     reason: Exception
@@ -62,7 +83,11 @@ class MessageExitEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageDownPID:
-    """The monitored process `pid` ended for `reason`."""
+    """The monitored process `pid` ended for `reason`.
+
+    pid: the monitored process.
+    reason: exit reason, or the exception that ended it.
+    """
 
     pid: PID
     reason: Exception
@@ -70,7 +95,11 @@ class MessageDownPID:
 
 @dataclass(frozen=True, slots=True)
 class MessageDownName:
-    """Whoever had the monitored `name` ended for `reason`, or gave the name up (`Unregistered`)."""
+    """The process with the monitored `name` ended for `reason`, or unregistered it (`Unregistered`).
+
+    name: the monitored name.
+    reason: exit reason, or the exception that ended it.
+    """
 
     name: str | ProcessID
     reason: Exception
@@ -78,7 +107,11 @@ class MessageDownName:
 
 @dataclass(frozen=True, slots=True)
 class MessageDownAlias:
-    """The meta-process or process behind the monitored `alias` ended for `reason`, or deleted it."""
+    """The meta-process or process behind the monitored `alias` ended for `reason`, or deleted it.
+
+    alias: the monitored alias.
+    reason: exit reason, or the exception that ended it.
+    """
 
     alias: Alias
     reason: Exception
@@ -86,7 +119,11 @@ class MessageDownAlias:
 
 @dataclass(frozen=True, slots=True)
 class MessageDownEvent:
-    """The producer of the monitored `event` ended for `reason`, or unregistered it (`Unregistered`)."""
+    """The producer of the monitored `event` ended for `reason`, or unregistered it (`Unregistered`).
+
+    event: the monitored event.
+    reason: exit reason, or the exception that ended it.
+    """
 
     event: Event
     reason: Exception
@@ -94,7 +131,12 @@ class MessageDownEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageEvent:
-    """One publication of `event`; `timestamp` is seconds since the epoch. Comes to `handle_event`."""
+    """One publication of `event`; `timestamp` is seconds since the epoch. Comes to `handle_event`.
+
+    event: the event.
+    timestamp: when it was published, in seconds since 1970.
+    message: what was published.
+    """
 
     event: Event
     timestamp: float
@@ -103,21 +145,33 @@ class MessageEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageEventStart:
-    """To the producer (where `EventOptions(notify=True)`): the first subscriber of `event` has come."""
+    """To the producer (where `EventOptions(notify=True)`): the first subscriber of `event` has come.
+
+    event: the event.
+    """
 
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class MessageEventStop:
-    """To the producer (where `EventOptions(notify=True)`): the last subscriber of `event` has gone."""
+    """To the producer (where `EventOptions(notify=True)`): the last subscriber of `event` has gone.
+
+    event: the event.
+    """
 
     event: Event
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFallback:
-    """To the fallback process: the mailbox of `pid` was full; `message` had been sent to `target`."""
+    """To the fallback process: the mailbox of `pid` was full; `message` had been sent to `target`.
+
+    pid: process whose mailbox was full.
+    tag: `tag` of its `Fallback`; identifies the mailbox that overflowed.
+    target: address that the message was sent to.
+    message: the message. The sender is that of the message.
+    """
 
     pid: PID
     tag: str
@@ -129,8 +183,13 @@ class MessageFallback:
 class MessageDeadLetter:
     """To `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message` unhandled.
 
-    in_hand: it was being handled when the process ended (perhaps the process ended by it); else it waited. So is what
-        the route of an `act.Pool` has failed for; that pool lives on.
+    pid: process that has ended.
+    name: its registered name, or None.
+    sender: sender of the message: a PID, or the alias of a meta-process.
+    message: the message.
+    reason: why the process ended.
+    in_hand: True if the message was being handled when the process ended, and perhaps caused the end; False if it
+        waited. True also for a message that an `act.Pool` could not distribute; that pool lives on.
     """
 
     pid: PID

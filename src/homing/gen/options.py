@@ -183,34 +183,36 @@ class NodeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessOptions:
-    """How a process is spawned.
+    """Options of a process.
 
-    mailbox_size: messages that wait in each lane at most. 0: no limit. What the runtime itself sends (exit, down,
-        inspect) always passes.
+    mailbox_size: most messages that wait in each lane. 0: no limit. Messages of the runtime itself (exit signals,
+        monitor messages, inspections) always pass.
     overflow: what happens to one more. "raise": its sender gets `MailboxFull`. "drop_newest": it is dropped.
-        "drop_oldest": the one that has waited longest in that lane is dropped in its place, but never what the runtime
-        itself has sent. Both are counted (`process_info`), and the sender is not told; but whoever waits for the answer
-        of a `call` gets `MailboxFull` at once, also if the request was in the mailbox already. What asks for room first
-        (a UDP server, a pool, a router) never finds the mailbox full.
-    fallback: who gets the message that would be refused or dropped, as `gen.MessageFallback`. Not requests.
-    init_timeout: seconds that an `async def init` may take, or with `thread` any. Else a plain `def init` cannot be
-        interrupted.
+        "drop_oldest": the message that has waited longest in that lane is dropped instead, but never a message of the
+        runtime. Both are counted (`process_info`) without an error at the sender; but a caller whose request is dropped
+        gets `MailboxFull` at once. UDP servers, pools and routers check for room first, so they never find the mailbox
+        full.
+    fallback: process that receives messages which would be refused or dropped, as `gen.MessageFallback`. Not requests.
+    init_timeout: seconds that an `async def init` may take; with `thread`, any `init`. A plain `def init` without a
+        thread cannot be interrupted.
     env: environment added to the parent's.
     leader: group leader; None inherits the parent's.
     link_parent: the process ends when its parent ends (linked before `init`).
     link_child: the parent gets an exit signal when the process ends (linked before `init`).
-    preserve_mailbox: when the process ends abnormally, or is ended to be started again, what waits in its mailbox goes,
+    preserve_mailbox: when the process ends abnormally, or is ended to be restarted, the messages in its mailbox pass,
         lane by lane and in order, to the process that its supervisor (or pool, or router) starts in its place. The
-        message in hand does not: it might be what it died of. False: what waits is discarded and counted.
-    dead_letters: who gets, as `gen.MessageDeadLetter`, what an abnormal end leaves unhandled: the message in hand, and
-        what waited and goes to no successor. A registered name, a PID or an alias. None: it is only counted.
-    back_pressure: a process behind a socket (a server's receiver, a pool's worker, a router's route, and those that
-        such a process sends to) takes no more from its main lane once it has sent to a process at which 1024 messages
-        wait, or half of that one's `mailbox_size`, until a quarter are left (256, or a quarter of `mailbox_size`).
-        False: it goes on; then nothing bounds what waits there.
-    thread: all callbacks run on one thread of the process's own, where they may block; the node goes on meanwhile. What
-        they do with `self` crosses to the node's thread and back, which takes some ten microseconds each time. A thread
-        cannot be interrupted: killed while it blocks, the process ends, and has a successor, when the callback has
+        message in hand does not, because it may have caused the crash. False: waiting messages are discarded and
+        counted.
+    dead_letters: process that receives, as `gen.MessageDeadLetter`, the messages that an abnormal end leaves unhandled:
+        the one in hand, and waiting ones that pass to no successor. A registered name, a PID or an alias. None: they
+        are only counted.
+    back_pressure: a process behind a socket (a server's receiver, a pool's worker, a router's route, and processes to
+        which these send) takes no more from its main lane once it has sent to a process at which 1024 messages wait, or
+        half of that process's `mailbox_size`, until a quarter are left (256, or a quarter of `mailbox_size`). False: it
+        continues, and nothing bounds what waits there.
+    thread: all callbacks run on a thread of the process's own, where they may block while the node continues. Methods
+        of `self` cross to the node's thread and back, which takes some ten microseconds each time. A thread cannot be
+        interrupted: if the process is killed while it blocks, it ends, and has a successor, when the callback has
         returned. Not for pools, routers and supervisors.
     """
 

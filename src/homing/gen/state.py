@@ -25,7 +25,15 @@ from types import MappingProxyType
 
 
 class ProcessState(enum.Enum):
-    """Where a process is in its life."""
+    """Where a process is in its life.
+
+    INIT: its `init` runs.
+    SLEEP: nothing of it runs.
+    RUNNING: a callback runs.
+    WAIT_RESPONSE: a callback waits for the answer to a call.
+    ZOMBIE: it cannot be reached, but a callback has not returned.
+    TERMINATED: it has ended.
+    """
 
     INIT = "init"
     SLEEP = "sleep"

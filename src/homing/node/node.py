@@ -111,7 +111,7 @@ class Node:
         name: str | None = None,
         options: ProcessOptions | None = None,
     ) -> PID:
-        """Starts a process of class `behavior` with `init(*args)` and gives its PID once `init` has finished.
+        """Starts a process of class `behavior` with `init(*args)` and returns its PID once `init` has finished.
 
         name: registers it under this name, before `init`.
         Raises what `init` raised (its `terminate` does not run then), `InitTimeout`, `NameTaken`, `BadOption`,
@@ -146,7 +146,7 @@ class Node:
         timeout: float = 5.0,
         priority: MessagePriority = MessagePriority.NORMAL,
     ) -> Any:
-        """Sends a request and gives the answer.
+        """Sends a request and returns the answer.
 
         request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error that
@@ -172,11 +172,11 @@ class Node:
         self._process(pid).put_exit(exit_signal(sender, cause))
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
-        """What the process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
+        """Returns the result of the process's `handle_inspect`. Passes a full mailbox. Raises as `call` does."""
         return await self._here.calls.inspect(None, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
-        """What the meta-process's `handle_inspect` tells. Passes a full mailbox. Raises as `call` does."""
+        """Returns the result of the meta-process's `handle_inspect`. Passes a full mailbox. Raises as `call` does."""
         return await self._here.calls.inspect(None, alias, items, timeout)
 
     def register_name(self, name: str, pid: PID) -> None:
@@ -192,7 +192,7 @@ class Node:
     # --- applications -------------------------------------------------------------------------------------
 
     async def application_load(self, application: Application | type[Application], *args: Any) -> str:
-        """Asks an application, or a class of one, for its specification: `load(node, *args)`. Gives its name; nothing
+        """Asks an application, or a class of one, for its specification: `load(node, *args)`. Returns its name; nothing
         of it is started.
 
         Raises what `load` raised, `ApplicationTaken`, `BadOption`, `NodeTerminated`.
@@ -212,7 +212,7 @@ class Node:
     async def application_stop(self, name: str, timeout: float = 5.0) -> bool:
         """Ends the members, last started first; what is left after `timeout` seconds is killed.
 
-        Gives True if nothing had to be killed, or it did not run. If it is stopping already, waits for that.
+        Returns True if nothing had to be killed, or it did not run. If it is stopping already, waits for that.
         What members have spawned without `link_parent` lives on, as in Ergo.
         Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts,
         and in a callback of one of its members.
@@ -350,7 +350,7 @@ class Node:
         """Stops the node: sources first (sockets are read no more), then, when mailboxes are empty, the processes, last
         started first; what is left after `timeout` seconds (None: `NodeOptions.stop_timeout`) is killed.
 
-        Gives True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
+        Returns True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
         Raises `NotAllowed` if it is awaited in a callback of a process, for whose end it waits: call `stop_soon`.
         """
         self._require_no_callback("node.stop", "call node.stop_soon(), which waits for nothing")

@@ -14,6 +14,8 @@ Kind: TypeAlias = Literal["sent", "duplicated", "delivered", "lost", "partitione
 class Event:
     """Something that has happened to a datagram. `str(event)` is one line.
 
+    source, destination: addresses of sender and receiver.
+    data: the payload.
     time: by the event loop's clock, in seconds.
     kind: "sent", "duplicated" (a copy was made), or how it ended: "delivered" (into a receive buffer), "lost",
         "partitioned", "no_receiver", "overflow" (the receive buffer was full).
@@ -34,9 +36,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkStatistics:
-    """What has become of the datagrams so far. Always
+    """The fate of the datagrams so far. Always
     `sent + duplicated == delivered + lost + partitioned + no_receiver + overflow + in_flight`.
 
+    sent: datagrams given to the network.
+    duplicated: copies that it made.
+    delivered: datagrams put into a receive buffer.
+    lost: lost by chance, or by `lose_if`.
+    partitioned: lost by a partition.
+    no_receiver: no socket had the address when they arrived.
+    overflow: the receive buffer was full.
+    in_flight: under way now.
     reordered: of those delivered, how many came after one that was sent later from the same address to the same
         (RFC 4737). Copies do not count.
     """

@@ -331,7 +331,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS, st.sampled_from(["round_robin", "least", first]), st.sampled_from([0, 2, 100]))
 def test_whatever_happens_to_workers_no_message_is_lost_and_each_key_keeps_its_order(
     steps: list[tuple[str, int]], route: Any, room: int

@@ -139,7 +139,7 @@ async def play(steps: list[tuple[str, Any, Any]], overflow: str, mailbox_size: i
 
 
 @given(st.lists(STEPS, max_size=40), st.sampled_from(["wait", "drop"]), st.sampled_from([0, 1, 5]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_router_accounts_for_all_it_took_whatever_is_done_to_its_routes(
     steps: list[tuple[str, Any, Any]], overflow: str, mailbox_size: int
 ) -> None:

@@ -420,6 +420,5 @@ TestSupervisorMachine.pytestmark = [pytest.mark.thorough]
 TestSupervisorMachine.settings = settings(
     max_examples=examples(60, 500),
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

@@ -291,7 +291,7 @@ def kinds(family: str) -> st.SearchStrategy[list[Sent]]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.thorough
-@settings(max_examples=examples(50, 600), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50, 600), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), shared=st.booleans())
 def test_any_mix_of_marks_arrives_as_it_was_sent_and_none_at_another_datagram(
     family: str, data: st.DataObject, shared: bool
@@ -331,7 +331,7 @@ def test_datagrams_of_the_same_marks_go_to_the_kernel_as_one_and_of_others_do_no
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.thorough
-@settings(max_examples=examples(40, 400), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40, 400), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), limits=st.lists(st.integers(1, 50), min_size=1, max_size=5), timed=st.booleans())
 def test_any_mix_of_marks_is_told_of_the_datagrams_that_had_them(
     family: str, data: st.DataObject, limits: list[int], timed: bool

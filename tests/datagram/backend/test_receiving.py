@@ -180,7 +180,7 @@ def of(messages: list[Any]) -> list[Got]:
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.thorough
-@settings(max_examples=examples(50, 600), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50, 600), suppress_health_check=list(HealthCheck))
 @given(steps=steps, last=readings, buffer_size=st.sampled_from([1, 100, 100, 1000, 65535]), gro=st.booleans())
 def test_any_mix_of_datagrams_is_handed_on_once_and_in_order(
     host: str, steps: list[Burst | Reading], last: Reading, buffer_size: int, gro: bool
@@ -225,7 +225,7 @@ class Pool:
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.thorough
-@settings(max_examples=examples(40, 400), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40, 400), suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(st.one_of(bursts, st.integers(0, 100)), min_size=1, max_size=12),
     last=st.integers(1, 100),

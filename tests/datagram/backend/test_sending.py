@@ -169,7 +169,7 @@ def send_in_parts(endpoint: Endpoint, model: Model, parts: list[int], through: s
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.thorough
-@settings(max_examples=examples(60, 1000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60, 1000), suppress_health_check=list(HealthCheck))
 @given(
     runs=mixes,
     parts=st.lists(st.integers(1, AT_ONCE), min_size=1, max_size=4),

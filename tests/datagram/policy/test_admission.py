@@ -97,7 +97,7 @@ def send(sender: Sender, address: Any, size: int, count: int, train: bool, numbe
 @linux_only
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.thorough
-@settings(max_examples=examples(25, 300), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25, 300), suppress_health_check=list(HealthCheck))
 @given(bursts=bursts)
 def test_only_who_is_heard_comes_through_and_all_others_are_counted(way: str, bursts: list[Any]) -> None:
     buffers = Buffers()
@@ -119,7 +119,7 @@ def test_only_who_is_heard_comes_through_and_all_others_are_counted(way: str, bu
 @linux_only
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.thorough
-@settings(max_examples=examples(25, 300), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25, 300), suppress_health_check=list(HealthCheck))
 @given(bursts=bursts, burst=st.integers(1, 20))
 def test_each_source_gets_its_first_datagrams_through_also_out_of_trains(
     way: str, bursts: list[Any], burst: int

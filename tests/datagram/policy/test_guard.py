@@ -107,7 +107,7 @@ def test_what_cannot_work_is_refused_by_name(options: dict[str, Any]) -> None:
     assert caught.value.option == next(iter(options))
 
 
-@settings(max_examples=examples(100, 2000), deadline=None)
+@settings(max_examples=examples(100, 2000))
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["hear", "answer", "wait"]), st.integers(0, 3), st.integers(0, 2000))),
     burst=st.integers(1, 5),

@@ -117,7 +117,7 @@ steps = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 20), st.integers(0,
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(100, 2000), deadline=None)
+@settings(max_examples=examples(100, 2000))
 @given(steps=steps, rate=st.sampled_from([1, 8, 64]), burst=st.integers(1, 30))
 def test_it_does_what_a_token_bucket_does(steps: list[tuple[int, int, int]], rate: int, burst: int) -> None:
     """The model counts tokens, in 1/64 of one. Times are sums of 1/64 s, which a double represents exactly."""

@@ -53,7 +53,7 @@ def mapped(address: IPv6Address) -> bool:
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(100, 2000), deadline=None)
+@settings(max_examples=examples(100, 2000))
 @given(networks=st.lists(networks4() | networks6(), max_size=12), data=st.data())
 def test_a_set_holds_what_ipaddress_says(networks: list[Any], data: st.DataObject) -> None:
     compiled = Networks(parse_networks("allow", tuple(str(network) for network in networks)))
@@ -65,7 +65,7 @@ def test_a_set_holds_what_ipaddress_says(networks: list[Any], data: st.DataObjec
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(60, 1000), deadline=None)
+@settings(max_examples=examples(60, 1000))
 @given(networks=st.lists(networks4(), max_size=8), data=st.data())
 def test_an_ipv4_address_that_ipv6_writes_is_held_as_what_it_is(networks: list[Any], data: st.DataObject) -> None:
     plain = Networks(networks)

@@ -124,7 +124,7 @@ def test_what_the_kernel_does_not_take_or_refuses_costs_nothing() -> None:
 
 
 @pytest.mark.thorough
-@settings(max_examples=examples(80, 1000), deadline=None)
+@settings(max_examples=examples(80, 1000))
 @given(
     steps=st.lists(st.tuples(st.lists(st.integers(0, 1500), max_size=20), st.floats(0, 2)), max_size=30),
     rate=st.sampled_from([100.0, 12345.6, 1e6]),

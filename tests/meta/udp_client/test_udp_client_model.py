@@ -59,7 +59,7 @@ requests = st.lists(st.tuples(st.floats(0, 5), st.sampled_from([0.4, 2.0, 100.0]
 
 @pytest.mark.once
 @pytest.mark.thorough
-@settings(max_examples=examples(20, 200), deadline=None)
+@settings(max_examples=examples(20, 200))
 @given(seed=st.integers(0, 2**32), way=st.sampled_from(sorted(WAYS)), asked=requests)
 def test_each_caller_gets_its_own_answer_or_a_timeout_and_all_is_counted(
     seed: int, way: str, asked: list[tuple[float, float]]

@@ -69,7 +69,7 @@ async def test_the_arrays_stay_when_the_batch_has_ended_and_the_memory_goes_back
         batch.payloads()
 
 
-@settings(max_examples=examples(200, 5000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200, 5000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     payloads=st.lists(st.binary(max_size=12), min_size=1, max_size=8),
     gap=st.sampled_from([b"", b"\xff" * 16]),
@@ -109,9 +109,9 @@ def test_a_place_that_cannot_be_is_refused(at: Any) -> None:
 @pytest.mark.once
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md")), *sorted((ROOT / "examples").glob("*.py")),
+    [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").glob("*.py")),
      *sorted((ROOT / "bench").glob("*.py")), *sorted((ROOT / "src" / "homing" / "cli").glob("*.py"))],
-    ids=lambda path: path.name,
+    ids=lambda path: str(path.relative_to(ROOT)),
 )  # fmt: skip
 def test_no_program_that_we_show_reads_the_memory_of_a_batch_by_itself(path: Path) -> None:
     programs = path.read_text().split("```python") if path.suffix == ".md" else ["", path.read_text()]
@@ -121,5 +121,5 @@ def test_no_program_that_we_show_reads_the_memory_of_a_batch_by_itself(path: Pat
 
 def test_the_rule_stands_in_bold() -> None:
     rule = "**Read no byte of `batch.buffer` beyond a datagram's length.**"
-    assert rule in (ROOT / "docs" / "guides" / "udp-server.md").read_text()
+    assert rule in (ROOT / "docs" / "guides" / "udp-server" / "batches-and-buffers.md").read_text()
     assert isinstance(meta.DatagramBatch.buffer.__doc__, str)

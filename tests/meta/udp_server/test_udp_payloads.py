@@ -121,7 +121,7 @@ def deliver(payloads: list[bytes], uvloop: bool, **options: Any) -> list[tuple[b
     return result
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(0, 2000) | st.sampled_from([0, 1, 1472, 8192, LONGEST]), max_size=20),
     high=st.integers(1, 8),
@@ -139,7 +139,7 @@ def test_whatever_list_of_payloads_is_sent_comes_out_equal_and_in_order(
     assert pool is None or pool.lent == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(size=st.integers(1, 4000), excess=st.integers(-4000, 4000), pooled=st.booleans(), uvloop=st.sampled_from(UVLOOP))
 def test_a_datagram_is_flagged_exactly_if_it_is_longer_than_the_buffer(
     size: int, excess: int, pooled: bool, uvloop: bool

@@ -242,7 +242,7 @@ STEPS = ["send", "send", "hold", "crash", "kill", "change", "move", "upgrade", "
 SCRIPT = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 40)), max_size=12)
 
 
-@settings(max_examples=examples(25, 300), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25, 300), suppress_health_check=list(HealthCheck))
 @given(script=SCRIPT, at_once=st.booleans())
 @example(script=[("change", 1), ("crash", 1), ("send", 40), ("rest", 40)], at_once=False)
 @example(script=[("move", 1), ("crash", 1), ("send", 40), ("rest", 40)], at_once=False)

@@ -80,7 +80,7 @@ async def test_an_urgent_message_overtakes_those_that_wait_also_within_a_turn(no
     assert kept == [0, "max", "high", 1, 2]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.sampled_from(LANES)), max_size=120),
     st.integers(1, 5),
@@ -123,7 +123,7 @@ def test_each_senders_messages_keep_their_order_within_a_lane(
     assert all(stream == sorted(stream) for stream in streams.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(LANES), max_size=60))
 def test_what_waits_together_comes_lane_by_lane_and_in_order(lanes: list[MessagePriority]) -> None:
     async def main() -> list[Any]:

@@ -365,7 +365,7 @@ def test_an_option_that_cannot_work_is_refused_by_name(option: str) -> None:
         gen.ProcessOptions(**{option: 1})  # type: ignore[arg-type]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["", "poison", "kill"])), max_size=60))
 def test_every_message_is_handled_once_in_order_or_is_a_dead_letter(script: list[tuple[int, str]]) -> None:
     """Whatever is sent to whichever lane, wherever it crashes and is killed."""

@@ -68,7 +68,7 @@ def test_ticks_missed_while_the_loop_was_blocked_come_as_one_and_the_phase_stays
     assert ticks(0.25, [0.9375, 0, 0]) == pytest.approx([0.25, 1.1875, 1.25, 1.5])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8))
 def test_however_long_the_loop_is_blocked_the_phase_stays_and_no_tick_comes_twice(eighths: list[int]) -> None:
     """In eighths of a period."""

@@ -37,7 +37,7 @@ def test_it_counts_what_its_thread_burns_and_not_what_it_sleeps(clock: Processor
     assert burned.cpu is not None
     assert burned.cpu >= 0.05
     assert burned.program >= 0.05
-    assert burned.at >= burned.cpu
+    assert burned.at >= 0.049  # of another clock than `cpu`: the system may slew the one against the other
     asleep = slept.since(before)
     assert asleep.cpu is not None
     assert asleep.at >= 0.05 > asleep.cpu

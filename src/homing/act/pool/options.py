@@ -22,7 +22,8 @@ MOST_WORKERS = 65536
 class PoolOptions:
     """What a pool's `init` returns.
 
-    worker: the class of the workers; each is started with `init(*worker_args)`. It may be a pool itself.
+    worker: the class of the workers. It may be a pool itself.
+    worker_args: each is started with `init(*worker_args)`.
     pool_size: how many.
     worker_mailbox_size: messages that wait at each worker at most. 0: no limit, and so no back-pressure: a UDP server
         in front of the pool then never pauses, and memory is bounded by nothing.

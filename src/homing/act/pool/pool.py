@@ -99,7 +99,7 @@ class Pool(Actor):
     # --- size ---------------------------------------------------------------------------------------------
 
     async def add_workers(self, n: int) -> int:
-        """Starts `n` more workers. Gives the new size. Raises what a worker's `init` raises.
+        """Starts `n` more workers. Returns the new size. Raises what a worker's `init` raises.
 
         With a keyed route they get their share once all that waits at workers and is in hand has been handled; what
         comes meanwhile waits.
@@ -110,8 +110,8 @@ class Pool(Actor):
     def remove_workers(self, n: int) -> int:
         """Takes `n` workers out, last added first: they handle what waits there, then end. Waits for nothing.
 
-        Gives the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get their
-        share as in `add_workers`.
+        Returns the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get
+        their share as in `add_workers`.
         """
         self._process.core.require_thread()
         return self._forwarder.workers.remove(n)

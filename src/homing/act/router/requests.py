@@ -14,21 +14,31 @@ State: TypeAlias = Literal["enabled", "disabled", "restarting"]
 
 @dataclass(frozen=True, slots=True)
 class AddRoute(Request[None]):
-    """Asks a router for `add_route(spec)`."""
+    """Asks a router for `add_route(spec)`.
+
+    spec: the route.
+    """
 
     spec: RouteSpec
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveRoute(Request[bool]):
-    """Asks a router for `remove_route(name)`: True, or False if there was none."""
+    """Asks a router for `remove_route(name)`: True, or False if there was none.
+
+    name: of the route.
+    """
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceRoute(Request[None]):
-    """Asks a router for `replace_route(name, spec)`."""
+    """Asks a router for `replace_route(name, spec)`.
+
+    name: of the route that is replaced.
+    spec: the route that takes its place.
+    """
 
     name: str
     spec: RouteSpec
@@ -36,14 +46,20 @@ class ReplaceRoute(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class DisableRoute(Request[None]):
-    """Asks a router for `disable_route(name)`."""
+    """Asks a router for `disable_route(name)`.
+
+    name: of the route.
+    """
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class EnableRoute(Request[None]):
-    """Asks a router for `enable_route(name)`."""
+    """Asks a router for `enable_route(name)`.
+
+    name: of the route.
+    """
 
     name: str
 
@@ -60,6 +76,7 @@ REQUESTS = (AddRoute, RemoveRoute, ReplaceRoute, DisableRoute, EnableRoute, Whic
 class RouteInfo:
     """A route as it is now.
 
+    name: of the route.
     state: "enabled", "disabled", or "restarting": its process has ended and is to be started again.
     pid: the process of an owned route; None while there is none, and for a target.
     target: what the route leads to, if it is not owned.

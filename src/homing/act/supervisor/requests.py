@@ -108,8 +108,11 @@ class CountChildren(Request["ChildCount"]):
 class ChildState(enum.Enum):
     """Where a child is.
 
-    RUNNING. RESTARTING: it waits for its restart. TERMINATED: it has ended, or was ended by `TerminateChild`; it is
-    started by `RestartChild`, or with others where the type of the supervisor says so. DISABLED: see `DisableChild`.
+    RUNNING: it runs.
+    RESTARTING: it waits for its restart.
+    TERMINATED: it has ended, or was ended by `TerminateChild`. `RestartChild` starts it, or the supervisor does so
+        with its group.
+    DISABLED: see `DisableChild`.
     """
 
     RUNNING = "running"
@@ -124,6 +127,8 @@ class ChildInfo:
 
     name: that of its specification; for an instance the name that it was given, or None.
     pid: None if it does not run.
+    state: where it is.
+    restart, significant: as in its specification.
     restarts: how often it was started again.
     reason: why it last ended, or could not be started again by the supervisor. None: that never happened.
     """
@@ -141,7 +146,9 @@ class ChildInfo:
 class ChildCount:
     """How many children there are, as OTP counts them.
 
-    specs: specifications. active: children that run. supervisors, workers: children of either kind, running or not.
+    specs: specifications.
+    active: children that run.
+    supervisors, workers: children of either kind, running or not.
     """
 
     specs: int

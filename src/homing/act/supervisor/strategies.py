@@ -15,9 +15,10 @@ T = TypeVar("T")
 class SupervisorType(enum.Enum):
     """Who is started again when a child is (OTP's restart strategies, Ergo's supervisor types).
 
-    ONE_FOR_ONE: that child alone. ALL_FOR_ONE: all children. REST_FOR_ONE: that child and those after it in the order
-    of their start. SIMPLE_ONE_FOR_ONE: that child alone; all children are instances of one specification, started by
-    `start_child`, as many as come.
+    ONE_FOR_ONE: that child alone.
+    ALL_FOR_ONE: all children.
+    REST_FOR_ONE: that child and those after it in the order of their start.
+    SIMPLE_ONE_FOR_ONE: that child alone. All children are instances of one specification, started by `start_child`.
     """
 
     ONE_FOR_ONE = "one for one"
@@ -29,7 +30,9 @@ class SupervisorType(enum.Enum):
 class RestartStrategy(enum.Enum):
     """When a child that has ended is started again (OTP's restart types).
 
-    PERMANENT: always. TRANSIENT: unless it ended with `normal` or `shutdown`. TEMPORARY: never, not even with others.
+    PERMANENT: always.
+    TRANSIENT: unless it ended with `normal` or `shutdown`.
+    TEMPORARY: never, not even with others.
     """
 
     PERMANENT = "permanent"
@@ -40,7 +43,9 @@ class RestartStrategy(enum.Enum):
 class AutoShutdown(enum.Enum):
     """When a supervisor ends because significant children have ended by themselves (OTP's automatic shutdown).
 
-    NEVER. ANY_SIGNIFICANT: when one has. ALL_SIGNIFICANT: when the last one that still ran has.
+    NEVER: it does not.
+    ANY_SIGNIFICANT: when one has ended.
+    ALL_SIGNIFICANT: when the last one that still ran has ended.
     """
 
     NEVER = "never"

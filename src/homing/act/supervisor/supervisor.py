@@ -127,7 +127,7 @@ class Supervisor(Actor):
     # --- children, while it runs --------------------------------------------------------------------------
 
     async def start_child(self, *args: Any, name: str | None = None) -> PID:
-        """Starts a child and gives its PID: `start_child(spec)` adds an `act.ChildSpec` behind all others. With
+        """Starts a child and returns its PID: `start_child(spec)` adds an `act.ChildSpec` behind all others. With
         SIMPLE_ONE_FOR_ONE, `start_child(*args, name=None)` starts an instance with `args` appended to the template's.
 
         Raises what `spawn` raises, and then nothing was added; `ChildExists`; `BadOption`.

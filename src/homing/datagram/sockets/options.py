@@ -38,62 +38,65 @@ _OF_UNIX = frozenset({"path", "path_mode", "network_namespace", "receive_buffer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketOptions:
-    """How a socket is made. An option that is None stays as the system has it.
+    """Options of a socket. An option that is None stays as the system has it.
 
-    path: bind a Unix datagram socket (unix(7)) to this file, or on Linux to a name that is no file and begins with a
+    path: bind a Unix datagram socket (unix(7)) to this file, or on Linux to a name without a file that begins with a
         null character. `addr` of a message is then the path of the peer; "" if it has none, and cannot be answered. The
-        file goes with the socket; one that nobody listens at any more is replaced. Other options of IP sockets, `host`
-        and `port` cannot be given beside it. The portable backend serves.
+        file is deleted with the socket; a file that no program listens on any more is replaced. Other options of IP
+        sockets, `host` and `port` cannot be given beside it. The portable backend serves it.
     path_mode: permissions of the file: 0o660 lets the group write to it, that is, send. None: by the process's umask.
-    network_namespace: the one in which the socket is made and stays: a name that `ip netns` knows, or a file such as
-        /proc/42/ns/net (Erlang's `{netns, _}`). Takes CAP_SYS_ADMIN. Scopes of IPv6 addresses are then to be written as
-        numbers. Linux.
+    network_namespace: namespace in which the socket is created and stays: a name that `ip netns` knows, or a file such
+        as /proc/42/ns/net (Erlang's `{netns, _}`). Needs CAP_SYS_ADMIN. Scopes of IPv6 addresses have to be numbers
+        then. Linux.
     receive_buffer, send_buffer: bytes of the kernel's buffers. None: the system's default, which holds about 250 small
         datagrams. The system may grant less: `inspect` shows it, and a warning is logged.
-    reuse_port: several sockets, of several OS processes, may be bound to the same address if all ask for it: the kernel
-        spreads the peers over them, and all that one peer sends meets the same one (socket(7) SO_REUSEPORT).
-    share_address: programs of other users may be bound to the same address as well, if they ask for it, and so may be
-        this socket beside theirs (SO_REUSEADDR and SO_REUSEPORT together; RFC 6762 15.1 has it so for port 5353). Each
-        of them gets what is sent to a multicast group that it has joined, and broadcasts. What is sent to the address
-        itself one of them gets: on Linux mostly the one bound last, so that any user of the machine can take it.
-    broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); else that fails with EACCES.
-    dual_stack: a server on "::" (or "") also takes IPv4; each IPv4 peer has an IPv4 address, (host, port), as anywhere
-        else. Where the system has no IPv6 it is a server of IPv4 alone, which is logged. False: IPv4 is left to others.
-    bind_device: name of the interface by which datagrams come and go, no other's (socket(7) SO_BINDTODEVICE). Linux.
-    ttl: time to live (IPv6: hop limit) of what is sent, 1 to 255, but for multicast.
-    tos: type of service (IPv6: traffic class) of what is sent, 0 to 255: DSCP * 4 + ECN.
-    mtu_discovery: ip(7) IP_MTU_DISCOVER. "do": never fragment; what is longer than the path's MTU fails with EMSGSIZE.
-        "dont": fragment. "want": as the route says. "probe": do not fragment, and do not mind the path's MTU.
-        "interface", "omit": mind the interface's MTU only, whatever ICMP says; "omit" fragments what is longer (for
-        DNS servers, against forged ICMP). Linux.
+    reuse_port: several sockets, of several OS processes, may be bound to the same address if all set this: the kernel
+        distributes the peers among them, and all datagrams of one peer reach the same socket (socket(7) SO_REUSEPORT).
+    share_address: programs of other users may be bound to the same address as well, if they ask for it, and this socket
+        beside theirs (SO_REUSEADDR and SO_REUSEPORT together; RFC 6762 15.1 asks for it on port 5353). Each of them
+        receives broadcasts and datagrams to multicast groups that it has joined. A datagram to the address itself
+        reaches one of them: on Linux usually the one bound last, so that any user of the machine can take it.
+    broadcast: datagrams may be sent to broadcast addresses (socket(7) SO_BROADCAST); otherwise that fails with EACCES.
+    dual_stack: a server on "::" (or "") also serves IPv4. Each IPv4 peer has an IPv4 address, (host, port), as on an
+        IPv4 socket. On a system without IPv6 the server serves IPv4 only, and logs that. False: IPv4 is left to other
+        sockets.
+    bind_device: name of the interface that datagrams come and leave by, and no other (socket(7) SO_BINDTODEVICE).
+        Linux.
+    ttl: time to live (IPv6: hop limit) of datagrams sent, 1 to 255, except multicast.
+    tos: type of service (IPv6: traffic class) of datagrams sent, 0 to 255: DSCP * 4 + ECN.
+    mtu_discovery: ip(7) IP_MTU_DISCOVER. "do": never fragment; a datagram longer than the path's MTU fails with
+        EMSGSIZE. "dont": fragment. "want": as the route says. "probe": do not fragment, and ignore the path's MTU.
+        "interface", "omit": respect the interface's MTU only, whatever ICMP says; "omit" fragments longer datagrams
+        (for DNS servers, against forged ICMP). Linux.
     groups: multicast groups that are joined, each a `MulticastGroup`; more at run time by `JoinGroup` and `LeaveGroup`.
-        What comes for groups that only others on this machine have joined does not come here (IP_MULTICAST_ALL).
-    multicast_interface: name or index of the interface by which multicast is sent; "": the one of the route.
+        Datagrams for groups that only other programs on this machine have joined are not received (IP_MULTICAST_ALL).
+    multicast_interface: name or index of the interface by which multicast is sent; "": that of the route.
     multicast_ttl: time to live of multicast, 0 (this machine) to 255. None: 1, the local network.
-    multicast_loop: whether this machine's own members get what is sent to a group. None: they do.
-    send_rate: how fast the socket sends at most, as a `meta.Pacing`. What is too much waits in the send queue. None: as
-        fast as it can.
-    bpf: a classic BPF program (instructions of code, jt, jf and k, as `tcpdump -dd` prints) that the kernel asks about
-        each datagram; what it refuses wakes nobody. It sees a datagram from the UDP header on: the payload begins at
-        offset 8. `kernel_drops` counts what it refuses too. While there is one, the kernel joins no datagrams
-        (`UDPServerOptions.gro`): it would ask about the first of a train only. Linux. None: all pass.
+    multicast_loop: whether members on this machine receive what is sent to a group. None: they do.
+    send_rate: the highest rate of sending, as a `meta.Pacing`. Datagrams that are too early wait in the send queue.
+        None: no limit.
+    bpf: a classic BPF program (instructions of code, jt, jf and k, as printed by `tcpdump -dd`) that the kernel runs
+        for each datagram; a refused datagram does not wake the program. It sees a datagram from the UDP header on: the
+        payload begins at offset 8. `kernel_drops` also counts what it refuses. While there is a program, the kernel
+        joins no datagrams (`UDPServerOptions.gro`), because it would see only the first of a train. Linux. None: all
+        pass.
     reuse_port_steering: which of the sockets that share a port by `reuse_port` gets a datagram, by their number in the
-        order in which they were bound: "cpu": that of the processor which received it; or a classic BPF program that
-        returns the number and sees the payload alone, from offset 0 on. A number that no socket has: as without. All of
-        a group give the same option; the last one bound decides. With a program the kernel joins no datagrams; but what
-        a sender on this machine has joined (UDP_SEGMENT) goes whole to the socket of its first. Linux. None: by a hash
-        of both addresses.
-    receive_local_address: `message.info` has the address of this machine that a datagram came to, and the interface;
-        an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from the one
-        that the route prescribes, which may not be the one that was asked. Linux.
+        order in which they were bound. "cpu": the number of the processor that received it. Otherwise a classic BPF
+        program that returns the number and sees the payload alone, from offset 0 on. For a number that no socket has,
+        the kernel decides. All sockets of a group give the same option; the last one bound decides. With a program the
+        kernel joins no datagrams; but datagrams that a sender on this machine has joined (UDP_SEGMENT) go together to
+        the socket of the first. Linux. None: by a hash of both addresses.
+    receive_local_address: `message.info` has the address of this machine that a datagram was sent to, and the
+        interface; an answer leaves from that address. Without it, answers of a socket bound to all addresses leave from
+        the address that the route prescribes, which may be another one. Linux.
     receive_tos: `message.info` has the type of service (IPv6: traffic class): DSCP and ECN. Linux.
-    receive_ttl: `message.info` has the time to live (IPv6: hop limit) that was left on arrival. Linux.
-    receive_timestamp: `message.info` has the time at which the kernel received it, in nanoseconds. Each datagram then
-        has a `PacketInfo` of its own. Linux.
-    error_queue: ICMP errors (a peer has no such port, no such host is there, too long for the path) are read, each with
-        the datagram that it is about (ip(7) IP_RECVERR). Else the system keeps them from a socket that is not
-        connected. Datagrams to one peer do not go out joined then, so that each error tells of one datagram; and what
-        the queue of a network interface drops fails with `ENOBUFS`, of which nothing is told otherwise. Linux only.
+    receive_ttl: `message.info` has the remaining time to live (IPv6: hop limit). Linux.
+    receive_timestamp: `message.info` has the time at which the kernel received the datagram, in nanoseconds. Each
+        datagram then has a `PacketInfo` of its own. Linux.
+    error_queue: read ICMP errors (no such port, no such host, too long for the path), each with the datagram that
+        caused it (ip(7) IP_RECVERR). Otherwise the system hides them from a socket that is not connected. Datagrams to
+        one peer are then not sent joined, so that each error belongs to one datagram; and datagrams dropped by the
+        queue of a network interface fail with `ENOBUFS`, which is not reported otherwise. Linux.
     """
 
     path: str | None = None

@@ -20,7 +20,7 @@ SHORT = 8192
 """Bytes: batches that are no longer together are not looked into for the longest of their datagrams."""
 
 RECEIVE_LIMIT = 512
-"""Messages received at a stretch, at most: see the table of limits in docs/architecture.md."""
+"""Messages received at a stretch, at most: see docs/decisions/limits.md."""
 
 WAKE_SHARE = 1 / 8
 """A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by

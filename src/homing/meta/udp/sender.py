@@ -23,7 +23,7 @@ from .options import UDPOptions
 from .outgoing import any_leased, take_datagrams
 
 SEND_LIMIT = 512
-"""Messages sent at a stretch, at most: see the table of limits in docs/architecture.md."""
+"""Messages sent at a stretch, at most: see docs/decisions/limits.md."""
 
 
 class OtherSockets(Protocol):

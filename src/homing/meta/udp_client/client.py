@@ -39,7 +39,7 @@ class UDPClientHooks(MetaHooks):
 
 class UDPClient(MetaBehavior):
     """A UDP socket that speaks with one peer. Bytes, or a `MessageUDP` whose `addr` is the peer or None, that are sent
-    to the alias go there. `await self.call(alias, data)` sends bytes, or a `UDPRequest`, and gives the `MessageUDP`
+    to the alias go there. `await self.call(alias, data)` sends bytes, or a `UDPRequest`, and returns the `MessageUDP`
     that answers it: sent again until one comes, at most `retries` times.
 
     What comes and answers no request goes as a `MessageUDP` to the parent, or to `process`.

@@ -50,9 +50,10 @@ class UDPClientOptions(SocketOptions):
     any_source: replies, and other datagrams, may come from anybody. Only with `connected=False`.
     process: who gets the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
     stray: "deliver": what answers no request goes there. "drop": it is dropped.
-    timeout: seconds to wait for a reply until the request is sent again. Each wait is `backoff` times as long as the
-        one before, but no longer than `max_timeout`; `jitter` is the part of it that is left to chance, 0 to 1: with
-        0.1 it takes 90 to 100 % of its time.
+    timeout: seconds to wait for a reply until the request is sent again.
+    backoff: factor by which each wait is longer than the one before.
+    max_timeout: seconds that a wait grows to.
+    jitter: the part of each wait that is left to chance, 0 to 1: with 0.1 it takes 90 to 100 % of its time.
     retries: how often a request is sent again at most. By default it fails after 0.5 + 1 + 2 = 3.5 seconds, within the
         5 that a `call` waits for.
     random: gives numbers from 0 to 1, as `random.random` does. For tests.

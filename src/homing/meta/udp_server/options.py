@@ -22,77 +22,79 @@ _OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UDPServerOptions(SocketOptions):
-    """How a UDP server is made.
+    """Options of a UDP server.
 
-    host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with both kinds of
-        address is bound to the IPv4 one.
-    port: 0: the system chooses; `local_address` tells.
-    activation: the name (`FileDescriptorName=`) of a socket that systemd has started the program with; where it has
-        started it with sockets, that one is used instead of `host` and `port`, else these are bound. Several sockets of
-        one name go to servers in turn.
-    socket: a socket that is bound already (a `socket.socket` or a file descriptor), instead of `host` and `port`. From
-        the creation of the server on it belongs to that, which closes it; if the creation fails, it is still yours.
-    process: who gets the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
-        While nobody has the name, datagrams wait in the kernel's buffer.
-    worker: the class of workers of the server's own, instead of `process`: datagrams go to a pool of them (`act.Pool`),
-        which is started with the server and ends with it; if the pool ends by itself, so does the server.
-    workers: how many. None: 4. It is the number of datagrams that may be waited for at a time: all run on the node's
-        one thread, unless `worker_options` gives each its own, which it may block.
-    worker_args: each is started with `init(*worker_args)`.
-    worker_options: how they are spawned, as in `act.PoolOptions`: `gen.ProcessOptions(thread=True)` for workers that
-        block. None: as the pool does by default.
-    route: which worker gets a datagram, as in `act.PoolOptions`: "source" brings all of one peer to one worker.
+    host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with an IPv4 and an IPv6
+        address is bound to the IPv4 address.
+    port: 0: the system chooses; read it from `local_address`.
+    activation: name (`FileDescriptorName=`) of a socket of a systemd unit. If systemd has started the program with
+        sockets, the server uses that one instead of `host` and `port`; otherwise it binds these. Several sockets of one
+        name go to servers in turn.
+    socket: a socket that is already bound (a `socket.socket` or a file descriptor), instead of `host` and `port`. From
+        its creation on the server owns and closes it; if the creation fails, the caller still owns it.
+    process: receiver of the datagrams: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
+        While no process has the name, datagrams wait in the kernel's buffer.
+    worker: class of workers that belong to the server, instead of `process`: datagrams go to a pool of them
+        (`act.Pool`), which starts and ends with the server. If the pool ends by itself, so does the server.
+    workers: number of workers. None: 4. It is how many datagrams may be awaited at a time: all workers run on the
+        node's one thread, unless `worker_options` gives each a thread of its own, which it may block.
+    worker_args: arguments of their `init`.
+    worker_options: options of the workers, as in `act.PoolOptions`: `gen.ProcessOptions(thread=True)` for workers that
+        block. None: the defaults of the pool.
+    route: which worker gets a datagram, as in `act.PoolOptions`: "source" sends all datagrams of one peer to one
+        worker.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
-        longest are 65507 on IPv4 and 65527 on IPv6). What waits costs its own length, not this. Not used with a
-        `buffer_pool`, but for batches.
-    buffer_pool: an object with `get()`, which gives a writable buffer, and `put(buffer)`; for example a
-        `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it was sent, whole; a buffer of
-        another kind you put back yourself. A receiver that defines `handle_datagrams` gets its batches without it.
-    allow: networks whose datagrams are heard, as a tuple such as `("192.0.2.0/24", "2001:db8::/32")`. Empty: all.
-    deny: networks whose datagrams are not, also if `allow` has them. What is not heard becomes no message: `denied`.
-    rate_limit: how many datagrams of each source are heard, as a `meta.RateLimit`. The others become no message:
-        `limited`. None: all.
-    reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`: a server that is asked by forged
-        addresses then floods nobody. The others are dropped: `reply_limited`. None: all go out.
-    reply_guard: for a server that answers whatever comes: a `meta.ReplyGuard`, so that it neither answers another
-        server for ever nor floods anybody in whose name it is asked. What is held back is counted: `reply_limited`.
-        None: answers are not guarded.
-    high_water: reading pauses while so many messages wait in the receiver's main lane (or as many as its
+        longest are 65507 bytes on IPv4 and 65527 on IPv6). A waiting datagram costs its own length, not this. Not used
+        with a `buffer_pool`, except for batches.
+    buffer_pool: an object with `get()`, which returns a writable buffer, and `put(buffer)`; for example a
+        `meta.BufferPool`. A `bytearray` that you take from it and send goes back when it has been sent, as a whole;
+        return buffers of other kinds yourself. A receiver that defines `handle_datagrams` gets its batches without it.
+    allow: networks whose datagrams are accepted, as a tuple such as `("192.0.2.0/24", "2001:db8::/32")`. Empty: all.
+    deny: networks whose datagrams are refused, even if `allow` contains them. Refused datagrams become no message:
+        `denied`.
+    rate_limit: how many datagrams of each source are accepted, as a `meta.RateLimit`. The others become no message:
+        `limited`. None: all are accepted.
+    reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`, so that a server that is asked with
+        forged addresses floods no host. The others are dropped: `reply_limited`. None: all are sent.
+    reply_guard: for a server that answers everything: a `meta.ReplyGuard`, so that it neither answers another server
+        for ever nor floods a host whose address was forged. Answers held back are counted: `reply_limited`. None: no
+        guard.
+    high_water: reading pauses while this many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
-    low_water: reading goes on when so few are left. None: a quarter of `high_water`, so that the receiver has work
-        while the socket is polled again.
-    high_water_bytes: reading pauses also while so many bytes of this server's datagrams wait there, until a quarter of
-        them is left. 8 MiB: 1024 datagrams of 8 KiB. Less than the longest datagram can not be asked for: 65536.
-        Batches (`handle_datagrams`) have their own bound: one at a time.
-    overflow: what happens while `high_water` is reached. "pause": nothing is read, what comes waits in the kernel's
-        buffer, and what finds no room there is dropped by the kernel. "drop_newest": it is read and dropped
-        (`dropped_newest`). "drop_oldest": it is read, and the oldest datagrams of this server that still wait in the
-        receiver's main lane go (`dropped_oldest`); what others have sent there stays, and so does what a pool or a
-        router has handed on. With `worker` it also says what happens at a worker that is full (`PoolOptions.overflow`):
-        "pause" holds up all for the slowest; the others drop, and count, what is for that worker. While nobody has the
-        name `process`, or a batch (`handle_datagrams`) has not ended,
-        reading pauses in any case.
-    receive_batch: datagrams read at a stretch, 1 to 4096 (the native backend takes 64 at most). 64: larger ones gain
-        nothing measurable and delay the others on the loop.
-    gro: let the kernel hand over datagrams that came joined (a sender that uses UDP_SEGMENT, a network card that
-        joins them) as one read; each is still a message. Several times faster where it happens. Linux, native
-        backend, no `buffer_pool`, and while the kernel runs no program (`bpf`, `reuse_port_steering`), which would be
-        asked about the first of them only. False: `kernel_drops` is then exact also for these.
-    send_queue: datagrams that wait at most while the kernel's send buffer is full.
-    send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": those
-        that have waited longest are dropped in their place (`dropped_send_oldest`). Who has called is told by
-        `SendQueueFull`, else `on_error`. "pause": they wait in the server's mailbox (`send_pauses`), in which no more
-        than `gen.MetaOptions(mailbox_size=)` may wait; 0, its default, is `send_queue` then. Who sends or calls once
-        that is full gets `MailboxFull`. What comes with a higher priority does not wait there: as with "drop_newest".
-    on_error: who gets a `MessageUDPError` for each datagram that could not be sent, and for each ICMP error
-        (`error_queue`): a registered name, a PID or an alias. Not for what was sent by `call`, which raises. While
-        nobody is there, or `high_water` messages wait there, they are counted (`dropped_errors`). None: failures are
-        only counted, and logged at a bounded rate.
-    linger: seconds for which the socket outlives its owner, if that crashes, is killed or is ended to be started
-        again. Meanwhile datagrams wait in the kernel, and what is sent to the alias goes out. Who creates a server for
-        the same address (not port 0) and starts it on that node within that time adopts the socket, its alias and what
-        waits. If that fails, or its start does, the socket waits for the next one, as long again. 0: the socket is
-        closed at once.
+    low_water: reading resumes when this many are left. None: a quarter of `high_water`, so that the receiver has work
+        until the socket is polled again.
+    high_water_bytes: reading also pauses while this many bytes of the server's datagrams wait there, until a quarter of
+        them is left. 8 MiB: 1024 datagrams of 8 KiB. At least 65536, the longest datagram. Batches (`handle_datagrams`)
+        have a limit of their own: one at a time.
+    overflow: what happens while `high_water` is reached. "pause": the server stops reading; datagrams wait in the
+        kernel's buffer, and the kernel drops those that find no room there. "drop_newest": they are read and dropped
+        (`dropped_newest`). "drop_oldest": they are read, and the oldest datagrams of this server in the receiver's main
+        lane are dropped (`dropped_oldest`), but not messages of other senders, nor those that a pool or router has
+        passed on. With `worker` it also applies to each worker that is full (`PoolOptions.overflow`): "pause" delays
+        all workers for the slowest; the others drop, and count, datagrams for that worker. While no process has the
+        name `process`, or a batch has not ended, reading pauses whatever the policy.
+    receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
+        nothing measurable and delay other callbacks on the loop.
+    gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
+        that joins them) as one read; each is still a message. Several times faster if it happens. Linux, native
+        backend, no `buffer_pool`, and not while the kernel runs a program (`bpf`, `reuse_port_steering`), which would
+        see only the first datagram. False: `kernel_drops` is exact for these datagrams too.
+    send_queue: most datagrams that wait while the kernel's send buffer is full.
+    send_overflow: what happens to more. "drop_newest": they are dropped (`dropped_send_queue`). "drop_oldest": the
+        datagrams that have waited longest are dropped instead (`dropped_send_oldest`). A caller gets `SendQueueFull`;
+        for other senders, `on_error` gets a report. "pause": they wait in the server's mailbox (`send_pauses`), which
+        is limited by `gen.MetaOptions(mailbox_size=)`, or by `send_queue` if that is 0, its default. Once the mailbox
+        is full, `send` and `call` raise `MailboxFull`. Datagrams with a higher priority do not wait there; for them it
+        works as "drop_newest".
+    on_error: process that receives a `MessageUDPError` for each datagram that could not be sent, and for each ICMP
+        error (`error_queue`): a registered name, a PID or an alias. Not for datagrams sent by `call`, which raises.
+        While the process does not exist, or `high_water` messages wait there, reports are counted (`dropped_errors`)
+        instead. None: failures are only counted, and logged at a bounded rate.
+    linger: seconds for which the socket outlives its owner, if that crashes, is killed, or is ended to be restarted.
+        Meanwhile datagrams wait in the kernel, and datagrams sent to the alias are sent. A process that creates a
+        server for the same address (not port 0) and starts it on that node within that time adopts the socket, its
+        alias and the waiting datagrams. If that fails, the socket waits for the next one, as long again. 0: the socket
+        is closed at once.
     """
 
     host: str = ""

@@ -252,7 +252,7 @@ def state_of(server: UDPServer) -> ServerState:
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:
-    """Binds a UDP socket and gives the server, to be started by `spawn_meta`, with which its life begins.
+    """Binds a UDP socket and returns the server, to be started by `spawn_meta`, with which its life begins.
 
     It is bound from here on: what arrives waits in the kernel. Until it is started it belongs to the caller, who
     ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated. If it
