@@ -62,9 +62,12 @@ def reply(behavior: Any, message: Any, data: Any, info: Any = None) -> None:
     data, info: as for `MessageUDP.reply`.
     Raises as `send` and `MessageUDP.reply` do, and `BadOption` if `message` is no datagram.
     """
-    answer = getattr(message, "reply", None)
-    if answer is None:
+    try:
+        answer = message.reply(data) if info is None else message.reply(data, info)
+    except AttributeError:
+        if hasattr(message, "reply"):
+            raise
         raise BadOption(
             "message", message, "give the meta.MessageUDP to answer; a request is answered by what handle_call returns"
-        )
-    behavior.send(message.id, answer(data, info))
+        ) from None
+    behavior.send(message.id, answer)
