@@ -29,6 +29,8 @@ EXTENSIONS = {
     "homing.datagram.backend.outbox": "src/homing/datagram/backend/outbox.pyx",
     "homing.datagram.backend.native": "src/homing/datagram/backend/native.pyx",
     "homing.meta.udp_client.request": "src/homing/meta/udp_client/request.py",
+    "homing.meta.udp_client.outcomes": "src/homing/meta/udp_client/outcomes.py",
+    "homing.meta.udp_client.replies": "src/homing/meta/udp_client/replies.py",
     "homing.meta.udp_client.requests": "src/homing/meta/udp_client/requests.py",
     "homing.meta.udp_client.open_requests": "src/homing/meta/udp_client/open_requests.py",
     "homing.meta.udp.reader": "src/homing/meta/udp/reader.py",

@@ -41,7 +41,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"mailbox", "output"},
+        {"deadline", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},

@@ -10,6 +10,7 @@ import re
 import socket
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,48 @@ async def test_who_says_nothing_is_closed_after_a_while(
     async with asyncio.timeout(DEADLINE):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_request_that_has_come_while_the_program_was_stopped_is_answered(
+    runtime: Path, node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", 0.02)
+    opened = await open_control(node)
+    reader, writer = await asyncio.open_unix_connection(str(opened.path))
+    await eventually(lambda: opened._requests)
+    writer.write(b'{"what": "tree"}\n')
+    sleep_past(0.05)
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", DEADLINE)  # for the answer
+    assert b'"test@localhost"' in await reader.readline()
+    writer.close()
+
+
+def sleep_past(seconds: float) -> None:
+    """The program is stopped."""
+    time.sleep(seconds)
+
+
+def test_an_answer_that_has_come_while_the_one_who_asks_was_stopped_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "node"))
+        listener.listen()
+        now = time.monotonic()
+
+        def stopped() -> float:
+            """When the time is asked again, it is over; the answer is there."""
+            connection = listener.accept()[0]
+            connection.recv(100)
+            connection.sendall(b'{"node": 1}\n')
+            connection.close()
+            monkeypatch.setattr(time, "monotonic", lambda: now + 2 * asking.ANSWER_TIMEOUT)
+            return now + 2 * asking.ANSWER_TIMEOUT
+
+        def begin() -> float:
+            monkeypatch.setattr(time, "monotonic", stopped)
+            return now
+
+        monkeypatch.setattr(time, "monotonic", begin)
+        assert asking.ask("node", directory / "node", {"what": "tree"}) == {"node": 1}
 
 
 async def test_who_does_not_read_the_answer_is_closed_after_a_while(

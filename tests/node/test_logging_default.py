@@ -1,4 +1,5 @@
-"""A program that has not set up logging sees what its service does: `homing.run` sets it up, and for nobody else."""
+"""A program that has not set up logging sees what its service does: `homing.run` sets it up, and for nobody else. And
+one whose handlers raise is told."""
 
 from __future__ import annotations
 
@@ -6,14 +7,19 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 import homing
 from homing import gen
 from homing.datagram import VARIABLE
+from homing.node.logs import PROCESS_LOGGER, Complaints, ContextAdapter
 
 from ..support import DEADLINE
+
+PROCESS_LOG = ContextAdapter(PROCESS_LOGGER, {})
 
 SERVER = """
 import logging, sys
@@ -83,3 +89,42 @@ def test_nothing_of_it_is_left_when_run_has_returned() -> None:
 
     homing.run(main, options=gen.NodeOptions(handle_signals=False))
     assert (list(logger.handlers), logger.level, list(logging.getLogger().handlers)) == before
+
+
+class Raising(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError("the disk is full")
+
+
+@pytest.fixture
+def raising_handler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The program's log handler raises, and standard error was last told of that long ago."""
+    logger, handler, before = logging.getLogger("homing"), Raising(), Complaints.total
+    logger.addHandler(handler)
+    monkeypatch.setattr(Complaints, "told_at", float("-inf"))
+    monkeypatch.setattr(Complaints, "untold", 0)
+    yield
+    logger.removeHandler(handler)
+    Complaints.total = before
+
+
+@pytest.mark.usefixtures("raising_handler")
+@pytest.mark.skipif(sys.platform != "linux", reason="polls a pipe")
+def test_a_complaint_that_nobody_takes_holds_up_nobody_and_is_told_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    with open(reader, "rb", 0) as pipe, open(writer, "w", buffering=1) as stderr:
+        os.set_blocking(writer, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, bytes(4096))
+        monkeypatch.setattr(sys, "stderr", stderr)
+        for _ in range(3):
+            PROCESS_LOG.warning("not handled")
+        os.set_blocking(reader, False)
+        while pipe.read(1 << 20):
+            pass
+        monkeypatch.setattr(Complaints, "told_at", float("-inf"))
+        PROCESS_LOG.warning("not handled")
+        assert b"raised ValueError('the disk is full') (4 records since the last word)\n" in (pipe.read(4096) or b"")

@@ -239,3 +239,32 @@ async def main(node):
         out, errors, code = end(process, signal.SIGTERM)
         assert (out, code) == ("result None\n", 0)
         assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_stdout_that_nobody_reads_does_not_hold_a_program_whose_threads_do_not_end() -> None:
+    body = """
+import os
+
+flushes = True
+
+def say(*words):
+    print(*words, flush=flushes)
+
+async def main(node):
+    global flushes
+    say("ready")
+    flushes = False
+    sys.stdout = open(1, "w", closefd=False)  # with a buffer, whatever the environment asks for
+    await node.wait()
+    os.set_blocking(1, False)
+    try:
+        while True:
+            os.write(1, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(1, True)
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+"""
+    with program(body, timeout=0.1) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0

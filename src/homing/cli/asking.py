@@ -96,11 +96,11 @@ def _exchange(connection: socket.socket, path: Path, request: bytes) -> bytes:
     parts: list[bytes] = []
     size = 0
     while size <= LONGEST_ANSWER:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        connection.settimeout(left)
-        part = connection.recv(1 << 20)
+        connection.settimeout(max(0.0, deadline - time.monotonic()))  # 0: what has come by then is still read
+        try:
+            part = connection.recv(1 << 20)
+        except BlockingIOError:
+            raise TimeoutError from None
         if not part:
             break
         parts.append(part)

@@ -23,6 +23,7 @@ from urllib.parse import unquote
 from ..datagram.sockets.forks import close_in_forks
 from ..meta.upgrade.channel import identity_of
 from ..node import Node
+from ..node.deadline import Deadline
 from .directory import ControlError, locked, locked_if_free, locked_on_loop, path_of
 from .snapshot import look
 
@@ -33,7 +34,7 @@ LONGEST_ANSWER = 32 * 1024 * 1024
 """Bytes of an answer: some 50,000 processes."""
 
 REQUEST_TIMEOUT = 5.0
-"""Seconds from the connection to the last byte of the answer."""
+"""Seconds from the connection to the last byte of the request, and from the first byte of the answer to the last."""
 
 MOST_CONNECTIONS = 8
 """Requests that are served at once; further ones are closed. Each may hold an answer in memory."""
@@ -120,8 +121,7 @@ class Control:
         try:
             if task is not None and len(self._requests) < MOST_CONNECTIONS:
                 self._requests.add(task)
-                async with asyncio.timeout(REQUEST_TIMEOUT):
-                    await self._answer(reader, writer)
+                await self._answer(reader, writer)
         except (TimeoutError, OSError, asyncio.CancelledError):
             pass  # who asked has gone or is too slow, or the node has stopped: nobody is there to be told
         finally:
@@ -131,7 +131,8 @@ class Control:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            line = await reader.readline()
+            async with Deadline(REQUEST_TIMEOUT):
+                line = await reader.readline()
         except ValueError:
             answer: dict[str, Any] = {"error": f"the request has more than {LONGEST_REQUEST} bytes"}
         else:
@@ -141,7 +142,8 @@ class Control:
             data = json.dumps({"error": f"the answer has more than {LONGEST_ANSWER} bytes; ask for fewer"}).encode()
         writer.transport.set_write_buffer_limits(0)  # `drain` then waits for the last byte
         writer.write(data + b"\n")
-        await writer.drain()
+        async with Deadline(REQUEST_TIMEOUT):
+            await writer.drain()
 
     async def _answer_untrusted(self, line: bytes) -> dict[str, Any]:
         try:

@@ -103,6 +103,8 @@ class Endpoint:
         # A run that the kernel takes as one may come back as one ICMP error.
         self.backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         pending = PendingErrors(sock) if connected and not error_queue else None
+        self._icmp_errors: dict[str, int] = {}  # of an error queue that it has no more
+        self._on_icmp_error: Callable[[MessageUDPError], None] | None = None
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else pending
         if self._errors is not None:
             self.backend.retry = self._errors.retry
@@ -125,6 +127,28 @@ class Endpoint:
         self._polling.open(loop, on_readable)
         self.send_queue.open()
         self.kernel.interfaces.follow(loop)
+
+    def fit(self, *, buffer_size: int, gro: bool, info: bool, error_queue: bool) -> None:
+        """Changes what was given when it was made; the socket has been asked for it. What was read before is handed on
+        as well. Raises `OSError` if it takes a descriptor and none is left; then nothing has changed."""
+        if error_queue != isinstance(self._errors, ErrorQueue):
+            self._watch_errors(error_queue)
+        self.backend.fit(self.sock, buffer_size, gso=not error_queue, info=info)
+        self._gro = gro
+        self.fit_joining()
+
+    def _watch_errors(self, wanted: bool) -> None:
+        """Has an error queue from now on, or none. The counters of the one before go on."""
+        errors = ErrorQueue(self.sock) if wanted else None
+        watch, before = open_watch(self.sock, None if errors is None else errors.woken), self._watch
+        self._icmp_errors = self.icmp_errors
+        if errors is not None:
+            errors.counts, errors.on_error = self._icmp_errors, self._on_icmp_error
+        self._errors, self._watch = errors, watch
+        self.backend.retry = None if errors is None else errors.retry
+        self._polling.watch_by(watch)
+        self.send_queue.watch_by(watch)
+        before.close()
 
     def fit_joining(self, *, allowed: bool = True) -> None:
         """Lets the kernel join datagrams unless it runs a program that looks at them: that would run once for all that
@@ -317,13 +341,14 @@ class Endpoint:
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
         """Passes each ICMP error to `on_error`, if the system reports them. It must not raise."""
+        self._on_icmp_error = on_error
         if self._errors is not None:
             self._errors.on_error = on_error
 
     @property
     def icmp_errors(self) -> dict[str, int]:
         """ICMP errors by errno's name, if the system reports them."""
-        return {} if self._errors is None else self._errors.counts
+        return self._icmp_errors if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:
         """Returns the longest packet that the path to `host` takes, if a send there was just refused for its length and

@@ -40,6 +40,16 @@ class Polling:
         self._on_readable = on_readable
         self._watch.open(loop)
 
+    def watch_by(self, watch: Watch) -> None:
+        """Goes on with another watch of the same socket."""
+        reading = self.reading
+        self.pause()
+        self._watch = watch
+        if self._loop is not None:
+            watch.open(self._loop)
+        if reading:
+            self.resume()
+
     def pause(self) -> None:
         """Calls no more until `resume`. What comes meanwhile waits in the kernel."""
         if self._retry is not None:

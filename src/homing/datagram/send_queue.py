@@ -165,6 +165,16 @@ class SendQueue:
             self._pacer = self._sender = self._writable = Pacer(*self._unpaced, pacing, self._family)
         self._go_on()
 
+    def watch_by(self, writable: Writable) -> None:
+        """Goes on with another watch of the same socket, which is open if this queue is."""
+        self._writable.write(None)
+        self._unpaced = self._unpaced[0], writable
+        if self._pacer is None:
+            self._writable = writable
+        else:
+            self._pacer.writable = writable
+        self._go_on()
+
     def set_limit(self, limit: int, *, drop_oldest: bool) -> None:
         """From now on no more than `limit` datagrams may wait. Those that wait already, stay."""
         self._limit = limit

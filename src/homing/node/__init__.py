@@ -13,6 +13,7 @@ And modules:
 node          Node: the object that a program works with; start: starts one; stopping: stops it in order
 program       runs a synchronous program on a node, to its end; executor: one that cannot keep it from ending
 signals       SIGINT and SIGTERM; output: lines for the user
+deadline      a time limit that what has come is read before
 core          the parts of one node; processes and meta-processes see the node as this
 applications  groups of processes that are started, monitored and ended together
 unawaited     what the log says of calls that were not awaited

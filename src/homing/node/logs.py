@@ -6,7 +6,6 @@ What a log receiver logs while it handles records goes to the ordinary handlers 
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -210,14 +209,10 @@ def handler_failed(error: BaseException) -> None:
     now = monotonic()
     Complaints.total += 1
     Complaints.untold += 1
-    if logging.raiseExceptions and sys.stderr is not None and now - Complaints.told_at >= _COMPLAINT_INTERVAL:
-        untold, Complaints.untold, Complaints.told_at = Complaints.untold, 0, now
-        try:
-            sys.stderr.write(
-                f"homing: a log handler raised {safe_repr(error)} ({untold} records since the last word)\n"
-            )
-        except Exception:
-            pass  # nobody is left to be told
+    if logging.raiseExceptions and now - Complaints.told_at >= _COMPLAINT_INTERVAL:
+        untold, Complaints.told_at = Complaints.untold, now
+        if tell(f"homing: a log handler raised {safe_repr(error)} ({untold} records since the last word)"):
+            Complaints.untold -= untold
 
 
 class Receiver(logging.Handler):

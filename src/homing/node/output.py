@@ -70,12 +70,13 @@ def secure_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
-    atexit.unregister(_discard_what_cannot_be_written)
-    atexit.register(_discard_what_cannot_be_written)
+    atexit.unregister(flush_or_discard)
+    atexit.register(flush_or_discard)
 
 
-def _discard_what_cannot_be_written() -> None:
-    """Python would end with the code 120 if what is left in a buffer cannot be written at the very end."""
+def flush_or_discard() -> None:
+    """Writes what is left in the buffers of stdout and stderr, for the last time, and discards what nobody takes: else
+    Python would end with the code 120, or hang."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if _has_room(stream.fileno(), _PATIENCE):

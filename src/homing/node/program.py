@@ -33,7 +33,7 @@ from ..gen.foreign import safe_repr
 from .executor import BoundedExecutor
 from .logs import logging_configured
 from .node import Node, internals
-from .output import secure_standard_streams, tell
+from .output import flush_or_discard, secure_standard_streams, tell
 from .signals import Late, Signals, ignore_late_signals_at_exit
 from .start import NodeStarter, start_node
 from .unawaited import told_of_unawaited
@@ -263,8 +263,7 @@ def _end_the_program(ends: threading.Event, seconds: float) -> None:
     time.sleep(seconds)  # if all goes well, the program ends in it
     names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
     tell(f"threads that do not end are left behind: {', '.join(names)}")
-    with suppress(Exception):
-        sys.stdout.flush()
+    flush_or_discard()
     os._exit(1 if hasattr(sys, "last_type") else exit_code.value)
 
 

@@ -25,7 +25,7 @@ TAKEN = {
     ("datagram/sockets/inherited.py", "borrowed"),  # `detach` follows
     ("meta/upgrade/handed_sockets.py", "_entries"),  # by their `Inherited`
     ("node/output.py", "secure_standard_streams"),  # the standard streams belong to children as well
-    ("node/output.py", "_discard_what_cannot_be_written"),
+    ("node/output.py", "flush_or_discard"),
     ("datagram/sockets/change_options.py", "_new_like"),  # a block of its caller's closes it
 }
 """What is closed in forks by somebody else, or before anything can fork."""

@@ -239,7 +239,7 @@ def test_without_a_key_what_comes_half_a_minute_after_a_request_is_no_reply_to_i
             s.peer.send(b"something", OWN)
             await asyncio.sleep(0.1)
             assert (s.client.statistics().late, s.client.statistics().stray) == (late, stray)
-            s.client._exchange.requests.memory.others[0].left = 1
+            s.client._exchange.requests.matcher.memory.others[0].left = 1
 
     play(scene)
 

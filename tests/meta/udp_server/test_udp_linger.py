@@ -222,14 +222,14 @@ async def test_the_terminate_of_the_predecessor_does_not_close_the_adopted_socke
     assert (await successor.get()).data == b"still there"
 
 
-async def test_a_successor_with_another_buffer_binds_anew_and_says_so(
+async def test_a_successor_that_asks_for_another_socket_binds_anew_and_says_so(
     node: homing.Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    owner, server, alias = await owned(node)
+    owner, server, alias = await owned(node, host="::")
     await crash(node, owner)
-    again, other = await open_server(await Probe.start(node), port=server.local_address[1], buffer_size=512)
+    again, other = await open_server(await Probe.start(node), host="::", port=server.local_address[1], dual_stack=True)
     assert (again.local_address, other != alias) == (server.local_address, True)
-    assert "had another buffer_size" in caplog.text
+    assert "had another dual_stack" in caplog.text
 
 
 async def test_another_node_on_the_same_loop_cannot_adopt_the_socket(node: homing.Node) -> None:

@@ -177,19 +177,3 @@ def test_where_the_system_does_not_tell_no_socket_is_left_open(option: str, monk
     monkeypatch.setattr("homing.datagram.sockets.packet_info.sys.platform", "darwin")
     with pytest.raises(gen.BadOption, match="Linux only"):
         create(**{option: True})
-
-
-async def test_a_successor_that_asks_for_more_than_the_socket_tells_binds_anew(
-    node: homing.Node, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = await Probe.start(node), await Probe.start(node)
-    server, alias = await open_server(first, linger=30.0)
-    port = server.local_address[1]
-    node.kill(first.pid)
-    await first.ended.wait()
-    successor = create(port=port, receive_ttl=True)
-    assert "had another receive_ttl" in caplog.text
-    assert await second.do(lambda actor: actor.spawn_meta(successor)) != alias
-    with UDPPeer() as peer:
-        peer.send(b"x", successor.local_address)
-        assert (await second.get()).info.ttl > 0

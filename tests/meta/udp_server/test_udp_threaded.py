@@ -140,14 +140,14 @@ async def test_a_socket_that_lingers_is_found_from_a_thread(
     node: homing.Node, caplog: pytest.LogCaptureFixture, adopted: bool
 ) -> None:
     port = free_port()
-    options: dict[str, Any] = {"port": port, "linger": 30.0}
+    options: dict[str, Any] = {"host": "::", "port": port, "linger": 30.0}
     first, second = [await node.spawn(Opening, options=THREAD) for _ in range(2)]
     await node.call(first, options)
     await eventually(lambda: node.info().metas == 1)
     alias = node.process_info(first).metas[0]
     node.kill(first)
     await eventually(lambda: first not in node.processes())
-    await node.call(second, options if adopted else options | {"buffer_size": 100})
+    await node.call(second, options if adopted else options | {"dual_stack": True})
     await eventually(lambda: node.process_info(second).metas)
     assert (node.process_info(second).metas == (alias,)) is adopted
     assert ("is not adopted" in caplog.text) is not adopted

@@ -184,16 +184,6 @@ async def test_a_successor_adopts_the_socket_by_its_path(node: homing.Node, peer
     await eventually(lambda: not Path(path).exists(), "the end of the file")
 
 
-async def test_a_socket_with_other_permissions_is_bound_anew(node: homing.Node, path: str) -> None:
-    owner = await Probe.start(node)
-    _, alias = await open_server(owner, host="", path=path, linger=60.0, path_mode=0o600)
-    await crash(node, owner)
-    successor = await Probe.start(node)
-    _, other = await open_server(successor, host="", path=path, path_mode=0o660)
-    assert other != alias
-    assert status(path).st_mode & 0o777 == 0o660
-
-
 async def test_a_path_that_is_in_use_is_named(probe: Probe, path: str) -> None:
     await open_server(probe, host="", path=path)
     with pytest.raises(gen.BindFailed) as caught:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import homing
 from homing import gen, meta
-from homing.meta.upgrade.channel import Channel, connect
+from homing.meta.upgrade.channel import PROTOCOL, Channel, connect
 
 from ...support import eventually
 
@@ -46,7 +46,7 @@ async def connected(path: str) -> Channel:
 async def successor(node: homing.Node, path: str) -> Channel:
     """A successor made by hand, which has got the sockets."""
     channel = await connected(path)
-    await channel.send("hello", protocol=1, node=node.name)
+    await channel.send("hello", protocol=PROTOCOL, node=node.name)
     for descriptor in (await channel.receive_descriptors("sockets"))[1]:
         os.close(descriptor)
     return channel

@@ -10,6 +10,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import homing
 from homing import gen, meta
 from homing.datagram.sockets import inherited
-from homing.meta.upgrade.channel import MOST_CONNECTIONS, MOST_DESCRIPTORS, connect
+from homing.meta.upgrade.channel import MOST_CONNECTIONS, MOST_DESCRIPTORS, PROTOCOL, connect
 
 from ...support import DEADLINE, Probe, eventually, free_port
 from ..servers import open_server
@@ -92,7 +93,7 @@ async def test_every_descriptor_that_a_successor_sends_is_closed(
     sent = [Sent() for _ in range(3)]
     with dialled(path) as sock:
         for word in ("hello", "ready", "reading"):
-            right = {"say": word, "protocol": 1, "node": node.name}
+            right = {"say": word, "protocol": PROTOCOL, "node": node.name}
             if word == stage:
                 say(sock, right if wrong is None else wrong, [one.number for one in sent])
                 break
@@ -110,6 +111,40 @@ async def test_every_descriptor_that_a_successor_sends_is_closed(
     remove(path)  # it was left to a successor that was none
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        "nonsense",
+        ["nonsense", [1], [[]] * 4, ["0", "239.1.2.3", 1, ""]],
+        [[0, "nonsense", 1, ""], [0, "239.1.2.3", 1, "nonsense"], [0, None, 1, None], [0, "239.1.2.3", "lo", ""]],
+        [
+            [7, "239.1.2.3", 1, ""],
+            [-1, "239.1.2.3", 1, ""],
+            [0, "239.1.2.3", -1, ""],
+            [0, "ff15::1", 2**40, ""],
+            [0, "ff15::1", 1, ""],
+        ],
+    ],
+)
+async def test_whatever_groups_a_successor_names_that_fails_then_the_predecessor_goes_on(
+    node: homing.Node, probe: Probe, path: str, groups: Any
+) -> None:
+    group = meta.MulticastGroup("239.1.2.3", "lo")
+    _, alias = await open_server(probe, port=free_port(), groups=(group,))
+    await offered(node, path)
+    with dialled(path) as sock:
+        say(sock, {"say": "hello", "protocol": PROTOCOL, "node": node.name})
+        assert await heard(sock) == "sockets"
+        say(sock, {"say": "ready", "groups": groups})
+        assert await heard(sock) == "stopped"
+    await eventually(lambda: not is_suspended(node, alias))
+    assert (await node.inspect_meta(alias, "groups"))["groups"] == [str(group)]
+
+
+def is_suspended(node: homing.Node, alias: gen.Alias) -> bool:
+    return bool(node._core.metas[alias].behavior._state.suspended)
+
+
 def remove(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
@@ -118,7 +153,7 @@ async def test_more_descriptors_than_a_message_may_have_are_closed(node: homing.
     await offered(node, path)
     sent = Sent()
     with dialled(path) as sock:
-        say(sock, {"say": "hello", "protocol": 1, "node": node.name}, [sent.number] * (2 * MOST_DESCRIPTORS))
+        say(sock, {"say": "hello", "protocol": PROTOCOL, "node": node.name}, [sent.number] * (2 * MOST_DESCRIPTORS))
         assert await heard(sock) == "refused"
     await sent.closed()
 
@@ -214,6 +249,50 @@ async def test_descriptors_that_are_no_sockets_are_refused_and_closed(
     assert os.read(reading, 1) == b""
     os.close(reading)
     await sent.closed()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_a_predecessor_has_said_while_this_program_was_stopped_is_heard(
+    node: homing.Node, path: str, impostor: Impostor, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def take_over() -> None:
+        async with meta.TakeOver(node, path):
+            pass
+
+    taking = asyncio.create_task(take_over())
+    with await impostor.accept() as sock:
+        say_and_sleep(sock, {"say": "sockets", "names": [], "left": 0})
+        assert await heard(sock) == "ready"
+        say_and_sleep(sock, {"say": "stopped", "drops": {}})
+        assert await heard(sock) == "reading"
+        say_and_sleep(sock, {"say": "done"})
+        await taking
+    assert "does not answer" not in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_a_successor_has_said_while_this_program_was_stopped_is_heard(node: homing.Node, path: str) -> None:
+    await offered(node, path)
+    with dialled(path) as sock:
+        await eventually(is_served)
+        say_and_sleep(sock, {"say": "hello", "protocol": PROTOCOL, "node": node.name})
+        assert await heard(sock) == "sockets"
+        say_and_sleep(sock, {"say": "ready"})
+        assert await heard(sock) == "stopped"
+        say_and_sleep(sock, {"say": "reading"})
+        assert await heard(sock) == "done"
+    await stopped(node)
+    remove(path)
+
+
+def say_and_sleep(sock: socket.socket, data: dict[str, Any]) -> None:
+    say(sock, data)
+    time.sleep(0.25)  # longer than `impatient` waits
+
+
+def is_served() -> bool:
+    """The connection was accepted."""
+    return any("_serve" in repr(task) for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("after", ["nothing", "some", "stopping"])

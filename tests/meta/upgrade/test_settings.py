@@ -28,6 +28,7 @@ pytestmark = [
 NOTHING = ((0x06, 0, 0, 0),)  # ret 0
 ALL = ((0x06, 0, 0, 0xFFFF),)
 GROUP = meta.MulticastGroup("239.1.2.3", interface="lo")
+OTHER = meta.MulticastGroup("239.1.2.4", interface="lo")
 
 BEFORE: dict[str, Any] = {
     "bpf": ALL,
@@ -200,10 +201,52 @@ async def test_groups_that_a_server_joins_before_it_takes_over_are_joined_then(
         assert probe.queue.empty()
 
 
-def send_to_group(port: int, data: bytes) -> None:
+@pytest.mark.parametrize("own", [(), (OTHER,), (GROUP, OTHER)])
+async def test_groups_that_a_successor_has_joined_before_it_failed_are_left_and_those_of_the_predecessor_are_not(
+    node: homing.Node,
+    probe: Probe,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    own: tuple[meta.MulticastGroup, ...],
+) -> None:
+    port, say = free_port(), taking_over._say
+    await open_server(probe, host="", port=port, groups=own)
+    await offered(node, path)
+
+    async with running(node) as new:
+        heir = await Probe.start(new)
+
+        async def leave_and_die(channel: Any, word: str, **more: Any) -> None:
+            if word == "reading":
+                await new.call(alias, meta.LeaveGroup(OTHER.address, "lo"))
+                send_to_group(port, b"to both")
+                assert (await heir.get()).data == b"to both"
+                raise ValueError("fault")
+            await say(channel, word, **more)
+
+        monkeypatch.setattr(taking_over, "_say", leave_and_die)
+        with pytest.raises(ValueError, match="fault"):
+            async with meta.TakeOver(new, path):
+                _, alias = await open_server(heir, host="", port=port, groups=(GROUP, OTHER))
+    await eventually(lambda: is_reading(node))
+    for group in (GROUP, OTHER):
+        send_to_group(port, str(group).encode(), group)
+    send_to_group(port, b"last", None)
+    found = [bytes((await probe.get()).data) for _ in (*own, "last")]
+    assert found == [*(str(group).encode() for group in own), b"last"]
+
+
+def is_reading(node: homing.Node) -> bool:
+    """The servers of `node` read from the kernel."""
+    states = [meta.behavior._state for meta in node._core.metas.values()]
+    return not any(state.suspended for state in states)
+
+
+def send_to_group(port: int, data: bytes, group: meta.MulticastGroup | None = GROUP) -> None:
+    """Sends to a group, or to the host itself."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(HOST))
-        sender.sendto(data, (GROUP.address, port))
+        sender.sendto(data, (HOST if group is None else group.address, port))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="binds to an interface: CAP_NET_RAW")

@@ -1,5 +1,6 @@
-"""What survives, survives what else can happen: crashes, kills, changes of options and of the address, upgrades that
-succeed and that fail, and stops, in any order, also while a restart waits for its backoff. Each datagram is handled
+"""What survives, survives what else can happen: crashes, kills, changes of options and of the address, other options
+asked for by a restarted owner, upgrades that succeed and that fail, and stops, in any order, also while a restart waits
+for its backoff. Each datagram is handled
 once, in order, or becomes a dead letter, or is counted as dropped by the kernel."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import socket
 import sys
 from collections import Counter
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +40,16 @@ CHANGES: tuple[dict[str, Any], ...] = (
     {"bpf": ((0x06, 0, 0, 0xFFFF),), "receive_batch": 3},
     {"allow": ("127.0.0.0/8",), "multicast_ttl": 3},
 )
+ASKS: tuple[dict[str, Any], ...] = (
+    {},
+    {"buffer_size": 512},
+    {"gro": False, "receive_ttl": True},
+    {"error_queue": True, "receive_local_address": True, "receive_timestamp": True},
+    {"buffer_pool": meta.BufferPool(2000)},
+    {"buffer_pool": meta.BufferPool(1000), "error_queue": True, "receive_tos": True, "send_queue": 3},
+)
+"""What an owner can only ask for when it starts."""
+
 BACKOFF = act.Backoff(first=0.02, most=0.02, jitter=0)
 
 
@@ -50,6 +62,8 @@ class Book:
         self.handled: dict[str, list[int]] = {}
         self.letters: list[int] = []
         self.servers: dict[str, meta.UDPServer] = {}
+        self.failed: list[meta.Statistics] = []
+        self.asks: dict[str, Any] = {}
 
     @property
     def seen(self) -> list[int]:
@@ -57,7 +71,7 @@ class Book:
 
     @property
     def statistics(self) -> list[meta.Statistics]:
-        return [server.statistics() for server in self.servers.values()]
+        return [*(server.statistics() for server in self.servers.values()), *self.failed]
 
 
 class Owner(act.Actor):
@@ -66,7 +80,7 @@ class Owner(act.Actor):
     async def init(self, book: Book, generation: str, port: int, asks: dict[str, Any]) -> None:
         self.book, self.generation = book, generation
         options = meta.UDPServerOptions(
-            **{"host": HOST, "port": port, "linger": 60.0, "receive_buffer": 400_000, **asks}
+            **{"host": HOST, "port": port, "linger": 60.0, "receive_buffer": 400_000, **asks, **book.asks}
         )
         server = meta.create_udp_server(options)
         self.udp = await self.spawn_meta(server)
@@ -136,8 +150,9 @@ class World:
                 if how == "fail":
                     raise Fault
             return new
-        self.book.servers.pop(generation)
         await new.stop()
+        failed = self.book.servers.pop(generation).statistics()  # it may have read before it failed
+        self.book.failed.append(replace(failed, kernel_drops=0))
         return self.node
 
     # --- steps --------------------------------------------------------------------------------------------
@@ -170,6 +185,10 @@ class World:
 
     async def change(self, which: int) -> None:
         await self._reconfigure(meta.Reconfigure(**CHANGES[which % len(CHANGES)]))
+
+    async def ask(self, which: int) -> None:
+        """From its next start on the owner asks for other options."""
+        self.book.asks = ASKS[which % len(ASKS)]
 
     async def move(self, which: int) -> None:
         await self._reconfigure(meta.Reconfigure(grace=60.0, port=self.ports[which % 2]))
@@ -238,7 +257,21 @@ class Fault(Exception):
     """What a successor fails of."""
 
 
-STEPS = ["send", "send", "hold", "crash", "kill", "change", "move", "upgrade", "fail", "fail_late", "rest"]
+STEPS = [
+    "send",
+    "send",
+    "hold",
+    "crash",
+    "kill",
+    "change",
+    "ask",
+    "ask",
+    "move",
+    "upgrade",
+    "fail",
+    "fail_late",
+    "rest",
+]
 SCRIPT = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 40)), max_size=12)
 
 
@@ -249,6 +282,9 @@ SCRIPT = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 40)), max_siz
 @example(script=[("hold", 40), ("send", 40), ("rest", 10), ("kill", 1)], at_once=True)
 @example(script=[("crash", 1), ("send", 40), ("fail_late", 2), ("send", 10), ("rest", 40)], at_once=False)
 @example(script=[("hold", 40), ("send", 40), ("rest", 5), ("kill", 1), ("upgrade", 2), ("send", 10)], at_once=False)
+@example(script=[("kill", 1), ("send", 40), ("rest", 13), ("fail_late", 2), ("send", 10)], at_once=False)
+@example(script=[("hold", 40), ("send", 40), ("rest", 5), ("ask", 4), ("kill", 1), ("send", 9)], at_once=False)
+@example(script=[("move", 1), ("ask", 5), ("kill", 1), ("send", 40), ("ask", 3), ("kill", 1)], at_once=False)
 def test_whatever_happens_each_datagram_has_one_end(backend: str, script: list[tuple[str, int]], at_once: bool) -> None:
     asyncio.run(play(script, at_once))
     assert inherited.kept() == []

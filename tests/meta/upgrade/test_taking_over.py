@@ -22,7 +22,7 @@ from homing import gen, meta
 from homing.datagram.sockets import inherited
 from homing.meta.upgrade import predecessor as handing_over
 from homing.meta.upgrade import successor as taking_over
-from homing.meta.upgrade.channel import MOST_DESCRIPTORS
+from homing.meta.upgrade.channel import MOST_DESCRIPTORS, PROTOCOL
 
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import HOST, Gate, Gated, is_bound, open_server
@@ -258,11 +258,15 @@ async def test_another_name_is_refused(node: homing.Node, path: str) -> None:
             await enter(other, path)
 
 
-async def test_another_protocol_is_refused(node: homing.Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("older", [True, False])
+async def test_a_successor_of_another_protocol_is_refused_which_names_both(
+    node: homing.Node, path: str, monkeypatch: pytest.MonkeyPatch, older: bool
+) -> None:
     await offered(node, path)
-    monkeypatch.setattr(taking_over, "PROTOCOL", 99)
+    other = PROTOCOL + (-1 if older else 1)
+    monkeypatch.setattr(taking_over, "PROTOCOL", other)
     async with running(node) as new:
-        with pytest.raises(gen.NotAllowed, match="it speaks protocol 99, not 1; stop the one that runs"):
+        with pytest.raises(gen.NotAllowed, match=f"it speaks protocol {other}, not {PROTOCOL}; stop the one that runs"):
             await enter(new, path)
 
 

@@ -201,6 +201,12 @@ cdef class Arena:
             PEERS.expect(self.slots[slot].place)
         return got
 
+    cdef void tell_nothing(self, int count) noexcept:
+        """Makes the infos of the first `count` slots empty."""
+        cdef int slot
+        for slot in range(max(0, min(count, SLOTS))):
+            _tell_nothing(&self.slots[slot])
+
 
 cdef inline Key _source(const msghdr* header) noexcept nogil:
     """The key of the address that a datagram came from; that of no address if there is none, or only a part of one."""

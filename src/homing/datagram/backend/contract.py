@@ -88,6 +88,9 @@ class Backend(Protocol):
         """Reads what waits in the kernel; it is handed on later. False: `reads` reads were not enough. Raises
         `OSError`."""
 
+    def fit(self, sock: socket.socket, buffer_size: int, gso: bool, info: bool) -> None:
+        """Changes what `open_backend` was given. What was read before is handed on, without infos if it has none."""
+
     def close(self) -> None:
         """Frees what the backend holds. The socket may be closed from now on."""
 

@@ -112,6 +112,22 @@ cdef class NativeBackend:
         """False once the kernel has refused to take runs."""
         return self._gso_limit > 0
 
+    def fit(self, sock not None, Py_ssize_t buffer_size, bint gso, bint info):
+        cdef Arena arena
+        cdef int filled
+        if buffer_size < 0:
+            raise BadOption("buffer_size", buffer_size, "give a number of bytes, 0 or more")
+        self._size = buffer_size
+        if gso != (self._gso_most > 0):
+            self._gso_limit = self._gso_most = ALL_LENGTHS if gso and _sets(sock, UDP_SEGMENT, 0) else 0
+        if not info:
+            self._info_reader = None
+        elif self._info_reader is None:
+            for arena, filled in [(self._arena, self._filled), *self._behind]:
+                if arena is not None:
+                    arena.tell_nothing(filled)  # it was read without
+            self._info_reader = InfoReader()
+
     def close(self):
         cdef Arena arena = self._arena
         self._fd = -1  # a descriptor of this number may soon be somebody else's

@@ -57,9 +57,7 @@ class PortableBackend:
         self._own = OwnAddress(sock)
         self._normalize = NORMALIZERS.get(self._family)
         join_no_datagrams(sock)
-        self._size = buffer_size
-        self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
-        self._view = memoryview(self._arena)
+        self._accept(buffer_size)
         self._receiving = False
         self._info = info
         self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
@@ -75,6 +73,11 @@ class PortableBackend:
         self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
 
+    def _accept(self, buffer_size: int) -> None:
+        self._size = buffer_size
+        self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
+        self._view = memoryview(self._arena)
+
     @property
     def admission(self) -> Admission | None:
         return self._admission
@@ -88,6 +91,12 @@ class PortableBackend:
         if admission is not None:
             self._receive_into = _admitted(admission, self._receive_into, self._infos)
             self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
+
+    def fit(self, sock: socket.socket, buffer_size: int, gso: bool, info: bool) -> None:
+        if buffer_size != self._size:
+            self._accept(buffer_size)
+        self._info = info
+        self.admission = self._admission  # it says how to receive
 
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""

@@ -41,13 +41,15 @@ class Writable(Protocol):
 class Pacer:
     """Sends through `sender`, no faster than it may. Implements `Sender` and `Writable`.
 
+    writable: the watch of the socket.
+
     The bucket is one number: the time from which on nothing is owed. A datagram may go when that time has come.
     """
 
     def __init__(self, sender: Sender, writable: Writable, pacing: Pacing, family: int) -> None:
         burst = _BURST_SECONDS * pacing.bytes_per_second if pacing.burst is None else pacing.burst
         self._sender = sender
-        self._writable = writable
+        self.writable = writable
         self._timer: asyncio.TimerHandle | None = None
         self._seconds = 1 / pacing.bytes_per_second
         self._slack = burst * self._seconds
@@ -84,9 +86,9 @@ class Pacer:
             self._timer = None
         delay = self.delay()
         if callback is None or delay <= 0:
-            self._writable.write(callback)
+            self.writable.write(callback)
         else:
-            self._writable.write(None)
+            self.writable.write(None)
             self._timer = asyncio.get_running_loop().call_later(max(delay, _TICK), callback)
 
     def _affordable(self, messages: list[MessageUDP], now: float) -> list[int]:

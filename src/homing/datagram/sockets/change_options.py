@@ -6,6 +6,7 @@ steps tries all of them, and then raises what one of them raised.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -15,11 +16,13 @@ from typing import Any
 
 from ...gen import BadOption
 from .bpf import REFUSE_ALL, Program, Steering, attach_filter, attach_steering, detach_steering
+from .icmp_errors import disable_error_queue, enable_error_queue
 from .inherited import lender_of
 from .kernel import granted_buffer
 from .kernel_socket import KernelSocket
 from .multicast import MulticastGroup
 from .options import SocketOptions
+from .packet_info import INFOS, adjust_packet_info
 from .rollback import Undo, rollback_on_error
 from .set_options import NUMBERS, numbers_of, set_buffer
 
@@ -155,6 +158,27 @@ def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
         detach_steering(kernel.sock)
     else:
         attach_steering(kernel.sock, steering)
+
+
+FIXED = ("reuse_port", "share_address", "path_mode", *INFOS, "error_queue")
+"""The options of a socket that change only where a server is adopted: what reads it must change with them."""
+
+
+def adjust_fixed(sock: socket.socket, before: SocketOptions, now: SocketOptions) -> None:
+    """Changes those of `FIXED` in which these differ. Raises `BadOption`, or the `OSError` of an option that the system
+    refuses; done again the other way round, it is undone."""
+    if (before.reuse_port, before.share_address) != (now.reuse_port, now.share_address):
+        for number, value in (
+            (socket.SO_REUSEPORT, now.reuse_port or now.share_address),
+            (socket.SO_REUSEADDR, now.share_address),
+        ):
+            sock.setsockopt(socket.SOL_SOCKET, number, int(value))
+    if before.path_mode != now.path_mode and now.path_mode is not None and now.path is not None:
+        os.chmod(now.path, now.path_mode)
+    if any(getattr(before, name) != getattr(now, name) for name in INFOS):
+        adjust_packet_info(sock, now)
+    if before.error_queue != now.error_queue:
+        (enable_error_queue if now.error_queue else disable_error_queue)(sock)
 
 
 def refuse_all(sock: socket.socket) -> bool:

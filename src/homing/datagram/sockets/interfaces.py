@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ...gen import BadOption, NotAllowed
@@ -72,6 +73,22 @@ class Interfaces:
     def groups(self) -> tuple[MulticastGroup, ...]:
         """The groups that are joined."""
         return tuple(self._joined)
+
+    @property
+    def memberships(self) -> list[tuple[MulticastGroup, int]]:
+        """The same, each with the index of its interface; 0: that of the route."""
+        return [(group, use.index) for group, use in self._joined.items()]
+
+    def is_joined(self, group: MulticastGroup, index: int) -> bool:
+        """True if `group` is joined on the interface of this index, by whatever name."""
+        return any(
+            (one.address, one.source, at) == (group.address, group.source, index) for one, at in self.memberships
+        )
+
+    def restore(self) -> None:
+        """Joins again what another program that has the same socket may have left."""
+        for group, use in self._joined.items():
+            self._again(partial(join, self._sock, index=use.index, again=True), group, group.interface)
 
     def take_effect(self) -> None:
         """The socket is no other program's any more: joins what was held back. Raises `BadOption`."""
@@ -215,7 +232,7 @@ class Interfaces:
     def _outdated(self, interface: str | int, use: _Use) -> bool:
         return use.ended or (isinstance(interface, str) and interface != "" and self._named(interface) != use.index)
 
-    def _again(self, ask: Callable[[Any], None], wanted: Any, interface: str | int) -> None:
+    def _again(self, ask: Callable[[Any], object], wanted: Any, interface: str | int) -> None:
         """Asks once more. While the interface is not there nothing is wrong: an event will tell when it is."""
         try:
             ask(wanted)

@@ -30,6 +30,9 @@ _OPTIONS = {
 }
 """For each option, the socket options that are set for it, by level."""
 
+INFOS = tuple(_OPTIONS)
+"""The names of the options."""
+
 NUMBERS = [(level, number) for numbers in _OPTIONS.values() for level, number in numbers.items()]
 """All of them, as (level, option)."""
 
@@ -51,6 +54,15 @@ def request_packet_info(sock: socket.socket, options: SocketOptions) -> None:
                 _set(sock, name, level, numbers[level])
 
 
+def adjust_packet_info(sock: socket.socket, options: SocketOptions) -> None:
+    """Asks the kernel for what `options` want, and for nothing else. Raises `BadOption`."""
+    request_packet_info(sock, options)
+    for name, numbers in _OPTIONS.items():
+        if sys.platform == "linux" and not getattr(options, name):
+            for level in _levels(sock) & numbers.keys():
+                _set(sock, name, level, numbers[level], 0)
+
+
 def _levels(sock: socket.socket) -> set[int]:
     """Returns the levels of a socket's options; one that carries both IPv4 and IPv6 has those of both."""
     levels: set[int] = {socket.SOL_SOCKET}
@@ -63,9 +75,9 @@ def _levels(sock: socket.socket) -> set[int]:
     return levels
 
 
-def _set(sock: socket.socket, name: str, level: int, number: int) -> None:
+def _set(sock: socket.socket, name: str, level: int, number: int, value: int = 1) -> None:
     try:
-        sock.setsockopt(level, number, 1)
+        sock.setsockopt(level, number, value)
     except OSError as error:
         raise BadOption(name, True, f"the system refuses it: {error.strerror}") from None
 

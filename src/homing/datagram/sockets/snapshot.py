@@ -33,7 +33,7 @@ SWITCHES = frozenset(
 class Snapshot:
     """What is set on `sock` now, by a server with `options`; None: by none.
 
-    It does not know which multicast groups another program joins: the socket stays in them.
+    It does not know which multicast groups another program joins, as the system does not tell.
     """
 
     def __init__(self, sock: socket.socket, options: SocketOptions | None) -> None:

@@ -178,7 +178,7 @@ class Reader:
         before, self._octets = self._backend.bytes_in, 0
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
-        elif self._leases is None:
+        elif self._leases is None or self._backend.waiting:  # what was read before there was a pool
             received = self._endpoint.receive(min(room, RECEIVE_LIMIT), self._reads, self.id)
         else:
             received = self._receive_pooled(self._leases, min(room, self._reads))
@@ -190,7 +190,7 @@ class Reader:
         """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
         read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
-        if newest or batches or self._leases is None:
+        if newest or batches or self._leases is None or self._backend.waiting:
             messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
         else:
             messages = self._receive_pooled(self._leases, self._reads)

@@ -41,7 +41,7 @@ class Sender:
     endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
     kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
     take: takes datagrams from a mailbox's main lane, as `take_datagrams` does.
-    leases: of a buffer pool, if there is one.
+    leases: of a buffer pool, if there is one. last_leases: the same, or those of the last pool.
     pauses: times that the send queue was full and messages had to wait in the mailbox.
     """
 
@@ -57,6 +57,7 @@ class Sender:
     ) -> None:
         self.endpoint = endpoint
         self.leases: BufferLeases | None = None
+        self.last_leases: BufferLeases | None = None
         self.pauses = 0
         self._process = process
         self._log = RateLimited(process.log, process.core.bounded_log)
@@ -74,6 +75,7 @@ class Sender:
         process = self._process
         self._log = RateLimited(process.log, process.core.bounded_log)
         self.leases = leases
+        self.last_leases = leases or self.last_leases
         self._may_pause = options.send_overflow == "pause"
         if self._may_pause and not process.limit:
             process.bound(options.send_queue)
@@ -109,7 +111,7 @@ class Sender:
         return {
             "send_pauses": self.pauses,
             "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
-            "pool_errors": self.leases.errors if self.leases is not None else 0,
+            "pool_errors": self.last_leases.errors if self.last_leases is not None else 0,
         }
 
     def warn(self, kind: str, text: str, *args: object) -> None:

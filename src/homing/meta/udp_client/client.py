@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from ...datagram import Address, format_address, peers_of, sorted_peers
-from ...datagram.errors import ConnectFailed
+from ...datagram import Address, format_address, peers_of
 from ...gen import PID, Alias, BadOption, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.hooks import MetaHooks
@@ -17,6 +15,7 @@ from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
 from .connection import Connection, connect
+from .destination import Destination, resolve
 from .exchange import Exchange
 from .guesses import Guesses
 from .options import UDPClientOptions
@@ -58,6 +57,7 @@ class UDPClient(MetaBehavior):
     _runtime_hooks: ClassVar[type[MetaHooks]] = UDPClientHooks
     _exchange: Exchange | Ports | None = None
     _connection: Connection | None = None
+    _destination: Destination | None = None
     _gone: asyncio.Future[None] | None = None
 
     def __init__(self, options: UDPClientOptions) -> None:
@@ -123,32 +123,24 @@ class UDPClient(MetaBehavior):
             raise NotAllowed(f"UDP client of {self._options.host} was terminated; create another one")
 
     async def _look_up(self) -> None:
-        """The resolver may take its time; the node goes on meanwhile."""
-        host, port = self._options.host, self._options.port
-        try:
-            found = await self.process.loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            raise ConnectFailed(
-                host, port, error, "the name cannot be resolved; give another one, or an address"
-            ) from None
-        except ValueError as error:  # a null byte, or what no encoding of names has room for
-            raise ConnectFailed(host, port, OSError(0, str(error)), "the host is not a valid name") from None
+        peers = await resolve(self.process.loop, self._options.host, self._options.port)
         self._require_open()
-        connection = self._connection = connect(self._options, sorted_peers(found))
+        connection = self._connection = connect(self._options, peers)
         self._life.enter(Phase.CONNECTED)
         self._run(connection)
 
     def _run(self, connection: Connection) -> None:
         process, options = self.process, self._options
-        exchanges: list[Exchange] = []
+        named = peers_of(options.host, options.port) is None
+        destination = self._destination = Destination(process, options, connection.others, named=named)
+        exchanges = destination.exchanges
         guesses = Guesses(
             options.guess_alarm,
             lambda: any(len(exchange.requests) > 0 for exchange in exchanges),
             lambda: exchanges[0].warn_of_guesses(),
         )
         for each in connection.each():
-            leads = not exchanges
-            exchanges.append(Exchange(process, each, options, self._socket_gone, guesses, leads=leads))
+            Exchange(process, each, options, self._socket_gone, guesses, destination)
         self._exchange = exchanges[0] if len(exchanges) == 1 else Ports(process, exchanges, options, guesses)
         self._life.enter(Phase.RUNNING)
 
@@ -192,6 +184,8 @@ class UDPClient(MetaBehavior):
             return
         self._unstarted.over()
         self._life.enter(Phase.CLOSED)
+        if self._destination is not None:
+            self._destination.close()
         if self._exchange is not None:
             self._exchange.close()
         elif self._connection is not None:

@@ -95,7 +95,7 @@ class Memory:
                 answered = self._keyed.get((unscoped(message.addr), key))
             if answered is not None:
                 return answered
-        for ended in reversed(self.others):
+        for ended in tuple(reversed(self.others)):  # `match` is the program's, and may end others
             if self._per_peer and not is_from(message.addr, ended.request.peer):
                 continue
             if ended.explains(message, now):

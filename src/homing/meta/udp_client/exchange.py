@@ -10,7 +10,7 @@ from typing import Any
 
 from ...datagram import MessageUDP, MessageUDPError, Statistics, format_address
 from ...datagram.address import is_same
-from ...datagram.errors import BadAddress, BindFailed, ConnectFailed
+from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref, Target
 from ...gen.foreign import is_a
 from ...node.processes.meta_process import MetaRunner
@@ -20,7 +20,8 @@ from ..udp.options import flow_limits
 from ..udp.outgoing import readdressed, take_payloads
 from ..udp.reader import Reader
 from ..udp.sender import Sender
-from .connection import Connection, connect_one
+from .connection import Connection
+from .destination import Destination
 from .guesses import Guesses
 from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
@@ -29,10 +30,6 @@ from .requests import Requests
 from .statistics import UDPClientStatistics
 
 KIND = "UDP client"
-
-_OF_SOCKET = {field.name for field in fields(Statistics)}
-_ELSEWHERE = {"open", "reconnects", "guesses", "alarms"}
-_COUNTED = {field.name for field in fields(UDPClientStatistics)} - _OF_SOCKET - _ELSEWHERE
 
 
 def is_request(thing: Any) -> bool:
@@ -44,9 +41,8 @@ _NOT_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREAC
 
 
 class Exchange:
-    """The parts of a started client.
+    """The parts of a started client. The first one of a destination takes what is sent to the alias from the mailbox.
 
-    leads: takes what is sent to the alias from the mailbox.
     connection: the socket, and the address of the peer that it speaks with.
     requests: the open ones.
     sender: sends them, and what is sent to the alias.
@@ -60,19 +56,22 @@ class Exchange:
         options: UDPClientOptions,
         gone: Callable[[OSError], None],
         guesses: Guesses,
-        *,
-        leads: bool = True,
+        destination: Destination,
     ) -> None:
         self._process = process
+        self._destination = destination
+        self._reconnects = 0  # of the sockets before this one
         self._changes = 0
         self._guesses = guesses
-        self._leads = leads
+        self._leads = not destination.exchanges
+        destination.exchanges.append(self)
         self._options = options
         self._gone = gone
         self._refusal: MessageUDPError | None = None
         self._former: Statistics | None = None  # of the sockets to addresses that have refused
         warn_of_portable_backend(process.log)
         self.requests = Requests(process, connection.endpoint, connection.peer, options, guesses)
+        self.requests.call_on_timeout(destination.timed_out)
         self._use(connection)
 
     def _use(self, connection: Connection) -> None:
@@ -87,7 +86,7 @@ class Exchange:
         warn_of_small_buffers(process.log, KIND, endpoint, options)
         to = process.parent if options.process is None else options.process
         limits = flow_limits(options, "pause")
-        self.reader = Reader(process, endpoint, to, limits, self._gone, id=process.id, matcher=self.requests)
+        self.reader = Reader(process, endpoint, to, limits, self._gone, id=process.id, matcher=self.requests.matcher)
         self._reports = ICMPReports(process, endpoint, self.reader, self.requests)
         self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
@@ -107,7 +106,9 @@ class Exchange:
         def changed() -> None:
             if update is not None:
                 update()
-            self.requests.check_source()
+            self.requests.matcher.check_source()
+            if association.is_dissolved or association.changes != self._changes:
+                self._destination.failed()
             if association.changes == self._changes:
                 return
             self._changes = association.changes
@@ -216,6 +217,8 @@ class Exchange:
             if self._refusal is None:
                 self._refusal = report
                 self._process.loop.call_soon(self._try_next)
+        elif self._is_not_there(report):
+            self._not_there(report)
         else:
             self._reports.add(report)
         if self.sender.reporter is not None:
@@ -224,59 +227,68 @@ class Exchange:
     # --- the peer's other addresses -------------------------------------------------------------------------
 
     def _is_refusal(self, report: MessageUDPError) -> bool:
-        """True if the peer is not there at this address, and there is another one to try. One that has ever answered is
-        the right one."""
-        here = is_same(report.addr, self._peer)
-        return bool(self.connection.others) and report.errno in _NOT_THERE and here and not self._has_answered
+        """True if the peer is not there at this address, and there is another one to try."""
+        return bool(self._destination.others) and self._is_not_there(report) and not self._destination.has_answered
+
+    def _is_not_there(self, report: MessageUDPError) -> bool:
+        return report.errno in _NOT_THERE and is_same(report.addr, self._peer)
 
     @property
-    def _has_answered(self) -> bool:
+    def has_answered(self) -> bool:
+        """True if anything has come by the present socket."""
         return self._endpoint.backend.packets_in > 0
+
+    @property
+    def closed(self) -> bool:
+        """True once the client has ended."""
+        return self._endpoint.closed
+
+    def read_all(self) -> None:
+        """Reads what has come, for a moment at most."""
+        self._reports.readable()
 
     def _try_next(self) -> None:
         """Asks the peer's next address, unless what came before the refusal is an answer."""
         refusal, self._refusal = self._refusal, None
-        if refusal is None or self._endpoint.closed:
+        if refusal is None or self._endpoint.closed or self._destination.move_on(refusal):
             return
-        self._reports.readable()
-        if self._has_answered or not self._move(refusal):
-            self._reports.add(refusal)
+        self._not_there(refusal)
 
-    def _move(self, refusal: MessageUDPError) -> bool:
-        """False: none of the other addresses can be connected to."""
+    def _not_there(self, report: MessageUDPError) -> None:
+        """Nobody is there, and there is no other address to try."""
+        self._reports.add(report)
+        self._destination.failed()
+
+    def switch(self, connection: Connection) -> None:
+        """Goes on by this socket, to another address of the peer: what is open is asked there."""
         before, sender, reader = self.connection, self.sender, self.reader
-        try:
-            connection = connect_one(self._options, before.others)
-        except (BindFailed, ConnectFailed) as error:
-            self._process.log.info("%s: no other address of the peer can be tried: %s", KIND, error)
-            self.connection = before._replace(others=[])
-            return False
-        self._former = self._of_socket()
+        was_open = reader.open
+        self._former, self._refusal = self._of_socket(), None
+        self._reconnects = self._reconnected()
         reader.close()
         self._use(connection)
         self.open()
-        if not reader.open:
+        if not was_open:
             self.reader.drain()
         self.requests.move(connection.endpoint, connection.peer)
         sender.close(before.endpoint)
-        text = "UDP client: nobody is at %s (%s), it goes on with %s"
-        places = format_address(before.peer), refusal.error, format_address(connection.peer)
-        self._process.log.info(text, places[0], places[1], places[2])
-        return True
+
+    def _reconnected(self) -> int:
+        association = self._endpoint.association
+        return self._reconnects + (0 if association is None else association.changes)
 
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> UDPClientStatistics:
         """The counters of the socket and of the requests."""
-        counted = {name: getattr(self.requests, name) for name in _COUNTED}
-        counted |= {field.name: getattr(self._of_socket(), field.name) for field in fields(Statistics)}
-        association = self._endpoint.association
-        reconnects = 0 if association is None else association.changes
+        of_socket = self._of_socket()
+        counted: dict[str, Any] = {field.name: getattr(of_socket, field.name) for field in fields(Statistics)}
+        counted |= self.requests.counters()
         guesses = self._guesses
         return UDPClientStatistics(
             **counted,
             open=len(self.requests),
-            reconnects=reconnects,
+            reconnects=self._reconnected(),
             guesses=guesses.total,
             alarms=guesses.alarms,
         )

@@ -121,15 +121,21 @@ class OpenRequests:
             if len(table) == 0:
                 del self._by_peer[request.peer]
 
+    def taken_at(self, before: Address, peer: Address) -> list[Request]:
+        """Returns the requests to `before` whose keys other ones to `peer` have."""
+        if self._all is not None:
+            return []  # then keys differ, whoever is asked
+        one, other = self._of(before), self._of(peer)
+        return [] if one is None or other is None else [one.keyed[key] for key in one.keyed if key in other.keyed]
+
     def move(self, before: Address, peer: Address) -> list[Request]:
         """The client's own peer has another address now. Returns the requests that were open to the one before."""
         moved = [request for request in self.all() if request.peer == before]
-        for request in moved:
-            self.remove(request)
         self._peer = peer
         for request in moved:
             request.peer = peer
-            self.add(request)
+        if self._by_peer is not None and before in self._by_peer:
+            self._by_peer[peer] = _joined(self._by_peer.pop(before), self._by_peer.get(peer))
         return moved
 
     def same_key(self, peer: Address, key: Hashable) -> Request | None:
@@ -154,3 +160,15 @@ class OpenRequests:
         """Returns all of them."""
         tables = (self._all,) if self._all is not None else tuple((self._by_peer or {}).values())
         return [request for table in tables if table is not None for request in table.opened_until(2**62, True)]
+
+
+def _joined(one: Table, other: Table | None) -> Table:
+    """The requests of both, in the order in which they were opened."""
+    if other is None:
+        return one
+    both = Table()
+    for request in sorted(
+        [*one.opened_until(2**62, True), *other.opened_until(2**62, True)], key=lambda request: request.number
+    ):
+        both.add(request)
+    return both

@@ -41,7 +41,9 @@ class UDPClientOptions(SocketOptions):
 
     host: address or name of the peer. A name is looked up when the client is started, which does not block the node; of
         one with several addresses they are tried in order, the IPv4 ones first: the next one if this machine has no
-        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered.
+        route to an address, or if an ICMP error says that nobody is there, before the peer has ever answered. It is
+        looked up again, at most once in 30 seconds, if the client fails: nobody is there, three requests in a row had
+        no reply, or this machine has another address.
     port: of the peer.
     local_host, local_port: a numeric address of this machine, and a port, to be bound to. "", 0: the system chooses.
     connected: the kernel lets in what comes from the peer only, and tells of ICMP errors. False: for peers that answer

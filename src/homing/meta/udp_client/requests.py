@@ -1,4 +1,4 @@
-"""The requests of a UDP client: each is sent, sent again, and answered, or fails.
+"""The requests of a UDP client: each is sent, and sent again until it has an end.
 
 Each request waits by one timer of the loop. Its caller is looked at when that fires and when a reply comes: one that
 waits no more has ended it.
@@ -13,35 +13,19 @@ from collections.abc import Callable, Hashable
 from time import perf_counter
 from typing import Any
 
-from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError, format_address
-from ...datagram.address import canonical_untrusted, is_from, unscoped
-from ...datagram.errors import (
-    MatchFailed,
-    PeerRefused,
-    PeerUnreachable,
-    RequestKeyTaken,
-    RequestTimeout,
-    SpoofingSuspected,
-    TooManyRequests,
-)
+from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError
+from ...datagram.address import canonical_untrusted, unscoped
+from ...datagram.errors import MatchFailed, RequestKeyTaken, TooManyRequests
 from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
 from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
-from .ended_requests import Memory
 from .guesses import Guesses
-from .open_requests import SHORT, OpenRequests, Table
-from .options import HEARD, UDPClientOptions, UDPRequest, default_plan, plan_of
+from .open_requests import SHORT, Table
+from .options import UDPClientOptions, UDPRequest, default_plan, plan_of
+from .outcomes import Outcomes
+from .replies import Replies
 from .request import Request
-
-_HINTS = {
-    errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",
-    errno.ECONNREFUSED: "nobody has that port there",
-    errno.EHOSTUNREACH: "no such host answers, or a firewall forbids it",
-    errno.ENETUNREACH: "there is no route to it",
-    errno.EACCES: "a broadcast address takes broadcast=True; else a firewall forbids it",
-    errno.EPERM: "a firewall of this machine forbids it",
-}
 
 _HEADERS = {2: 28, 4: 48}
 """Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
@@ -54,49 +38,30 @@ what had come when the timer was due was read: more than any receive buffer hold
 class Requests:
     """The requests of one client.
 
-    last: the number of the last one that was opened.
-    memory: those that have ended.
-    drops_rest: datagrams that belong to no request are dropped.
+    matcher: takes the replies out of what comes.
     read_all: reads what has come; False: there may be more.
     unanswered: called when a wait is over without a reply, before the request is sent again or fails.
-    requests and so on: see `UDPClientStatistics`.
+    requests, rejected, retransmits: see `UDPClientStatistics`.
     """
 
     __slots__ = (
-        "_checks_source",
-        "_counts_guesses",
         "_default",
         "_endpoint",
-        "_guards",
         "_guesses",
         "_key",
         "_loop",
         "_open",
         "_options",
+        "_outcomes",
         "_peer",
-        "_process",
         "_read_at",
-        "_reply_key",
         "_suspicious",
         "_unread_since",
-        "answered",
-        "cancelled",
-        "dropped_stray",
-        "drops_rest",
-        "duplicate",
-        "failed",
-        "heard",
-        "last",
-        "late",
-        "memory",
+        "matcher",
         "read_all",
-        "refused",
         "rejected",
-        "replies",
         "requests",
         "retransmits",
-        "stray",
-        "timeouts",
         "unanswered",
     )
 
@@ -107,37 +72,52 @@ class Requests:
     def __init__(
         self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions, guesses: Guesses
     ) -> None:
-        self._process = process
         self._loop = process.loop
         self._endpoint = endpoint
         self._options = options
         self._peer = peer
-        self.drops_rest = options.stray == "drop"
-        self._checks_source = not options.connected and not options.any_source
-        self._guards = False
         self._guesses = guesses
         self._suspicious = guesses.limit is not None
-        self._counts_guesses = options.key is not None and (options.ports > 1 or self._suspicious)
         self._default = default_plan(options)
         self._key = options.key
-        self._reply_key = options.reply_key or options.key
-        self._open = OpenRequests(peer, connected=options.connected, any_source=options.any_source)
-        self.memory = Memory(options.remember, per_peer=self._checks_source)
+        self._outcomes = Outcomes(process, peer, options)
+        self._open = self._outcomes.open
+        self.matcher = Replies(process, self._outcomes, peer, options, guesses)
         self.unanswered: Callable[[], object] | None = None
         self._read_at = float("-inf")  # when nothing was left to read, by the loop's clock
         self._unread_since = 0.0  # since when something was left whenever a timer looked; 0: nothing was
-        self.last = 0
-        self.requests = self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
-        self.rejected = self.retransmits = self.replies = self.late = self.duplicate = self.heard = 0
-        self.stray = self.dropped_stray = 0
+        self.requests = self.rejected = self.retransmits = 0
 
     def __len__(self) -> int:
         return self._open.count
 
-    def check_source(self) -> None:
-        """From now on looks at where replies come from, also if the socket is connected: for a moment it was not."""
-        if self._options.connected:
-            self._guards = self._checks_source = True
+    @property
+    def answered(self) -> int:
+        """How many have been answered."""
+        return self._outcomes.answered
+
+    def call_on_timeout(self, function: Callable[[], None]) -> None:
+        """Calls `function`, which must not raise, when a request had no reply in time."""
+        self._outcomes.on_timeout = function
+
+    @property
+    def last(self) -> int:
+        """The number of the last one that was opened."""
+        return self._outcomes.last
+
+    def counters(self) -> dict[str, int]:
+        """The fields of `UDPClientStatistics` that are about requests and replies."""
+        return {
+            name: getattr(part, name) for part in (self, self._outcomes, self.matcher) for name in _COUNTED[type(part)]
+        }
+
+    def sweep(self) -> None:
+        """Ends the requests whose callers wait no more."""
+        self._outcomes.sweep()
+
+    def close(self) -> None:
+        """The client ends. Who waits is told by the runtime."""
+        self._outcomes.close()
 
     # --- a request ----------------------------------------------------------------------------------------
 
@@ -152,15 +132,11 @@ class Requests:
         try:
             self._transmit(request)
         except Exception as error:
-            self._count_failed(error)
-            raise self._explained(request, error) from None
-        self.last += 1
-        request.number = self.last
-        request.is_open = True
+            raise self._outcomes.not_sent(request, error) from None
         if self._suspicious:
             request.guesses = self._guesses.total
-        self._open.add(request)
-        self._set_timer(request)
+        self._set_timer(request)  # first: how long it waits is the program's to say, which may end the client
+        self._outcomes.add(request)
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
         plan, data = self._default, wanted
@@ -177,7 +153,7 @@ class Requests:
                 raise TooManyRequests(self._options.max_requests)
         if plan.keyed:
             same = self._open.same_key(peer, key)
-            if same is not None and not self._gave_up(same):
+            if same is not None and not self._outcomes.gave_up(same):
                 raise RequestKeyTaken(inner_key(key))
         return Request(sender, ref, plan, MessageUDP(None, to, data), peer, key, self._loop.time())
 
@@ -209,7 +185,7 @@ class Requests:
         """A datagram that had to wait was sent, or was not."""
         request.queued = False
         if error is not None and request.is_open:
-            self._fail(request, error)
+            self._outcomes.fail(request, error)
 
     # --- time ---------------------------------------------------------------------------------------------
 
@@ -223,12 +199,12 @@ class Requests:
         if not self._has_read(request.due):
             request.timer = self._loop.call_soon(self._wait_over, request)
             return
-        if not request.is_open or self._gave_up(request):
+        if not request.is_open or self._outcomes.gave_up(request):
             return
         if self.unanswered is not None:
             self.unanswered()
         if request.final:
-            self._conclude(request)
+            self._outcomes.conclude(request)
             return
         if request.lacks and not self._repeat(request):
             return
@@ -255,197 +231,17 @@ class Requests:
         try:
             self._transmit(request)
         except Exception as error:
-            self._fail(request, error)
+            self._outcomes.fail(request, error)
             return False
         return True
-
-    def _gave_up(self, request: Request) -> bool:
-        """True if its caller waits no more: then it ends."""
-        if self._process.awaited(request.ref):
-            return False
-        self.cancelled += 1
-        self._end(request, None)
-        return True
-
-    def sweep(self) -> None:
-        """Ends the requests whose callers wait no more."""
-        for request in self._open.all():
-            self._gave_up(request)
-
-    # --- replies ------------------------------------------------------------------------------------------
-
-    def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Gives replies to their requests. Returns those that belong to none, unless they are to be dropped."""
-        if not self._open.count and not self.memory and not self._checks_source and not self._counts_guesses:
-            self.stray += len(messages)
-            self.dropped_stray += len(messages) if self.drops_rest else 0
-            return [] if self.drops_rest else messages
-        return [message for message in messages if not self._take(message)]
-
-    def _take(self, message: MessageUDP) -> bool:
-        """True if it goes no further."""
-        if self._guards and not self._is_from_peer(message.addr):
-            return self._stray(message)
-        source, key = message.addr, self._reply_key_of(message)
-        if self._offer(self._open.answered_by(source), key, message):
-            return True
-        scoped = self._checks_source and len(source) == 4 and source[3]
-        if scoped and self._offer(self._open.answered_by(unscoped(source)), key, message):
-            return True  # it was asked without a scope: it may be on any link
-        remembered = self.memory.find(key, message, self._loop.time())
-        if remembered is not None:
-            self._count_again(remembered)
-            return True
-        return self._stray(message)
-
-    def _offer(self, table: Table | None, key: Hashable, message: MessageUDP) -> bool:
-        """Gives `message` to the request of `table` that it is a reply to. False: it is none."""
-        if table is None:
-            return False
-        request = table.keyed.get(key) if key is not None else None
-        if request is not None:
-            self._give(request, message)
-            return True
-        return len(table.others) > 0 and self._scan(table, message)
-
-    def _stray(self, message: MessageUDP) -> bool:
-        """Counts what belongs to no request. True if it is dropped."""
-        self.stray += 1
-        foreign = self._checks_source and not self._is_from_peer(message.addr)
-        if self._key is not None and not (foreign and self._open.answered_by(message.addr) is None):
-            self._guesses.count(self._loop.time())
-        drops = self.drops_rest or foreign
-        self.dropped_stray += drops
-        return drops
-
-    def _reply_key_of(self, message: MessageUDP) -> Hashable:
-        """None: there is none."""
-        if self._reply_key is None:
-            return None
-        try:
-            key: Hashable = self._reply_key(message.data)
-            if type(key) is not bytes and type(key) is not int:
-                key = safe_key(key)
-        except BaseException:
-            return None  # whatever a network brings: it belongs to no request
-        return key
-
-    def _is_from_peer(self, source: Address) -> bool:
-        """True for the client's own peer."""
-        return is_from(source, self._peer)
-
-    def _scan(self, table: Table, message: MessageUDP) -> bool:
-        """Gives `message` to the oldest request without a key that it is a reply to. False: it is none."""
-        broken = []
-        found = None
-        said: object = True
-        for request in table.others.values():
-            try:
-                said = request.matches(message)
-                if said:
-                    found = request
-                    break
-            except BaseException as error:
-                broken.append((request, MatchFailed("match", as_reason(error))))
-        for request, failure in broken:
-            self._fail(request, failure)
-        if found is None:
-            return False
-        if said is HEARD:
-            self._hear(found)
-        else:
-            self._give(found, message)
-        return True
-
-    def _hear(self, request: Request) -> None:
-        """The peer has the request, and answers later."""
-        if self._gave_up(request):
-            self.late += 1
-        elif request.heard:
-            self.duplicate += 1
-        else:
-            self.replies += 1
-            self.heard += 1
-            request.heard = True
-
-    def _give(self, request: Request, message: MessageUDP) -> None:
-        if self._gave_up(request):
-            self.late += 1
-        elif self._suspicious and self._guesses.suspects(request.guesses):
-            self.replies += 1
-            peer = format_address(request.message.addr)
-            self._fail(request, SpoofingSuspected(peer, self._guesses.total - request.guesses))
-        elif not request.plan.collect:
-            self.replies += 1
-            self._answer(request, message, message)
-        elif (seen := (message.addr, message.data)) in request.seen:
-            self.duplicate += 1
-        else:
-            self.replies += 1
-            request.seen.add(seen)
-            request.replies.append(message)
-            if len(request.replies) >= request.plan.collect:
-                self._answer(request, request.replies, message)
-
-    def _count_again(self, answered: bool) -> None:
-        if answered:
-            self.duplicate += 1
-        else:
-            self.late += 1
-
-    # --- ends ---------------------------------------------------------------------------------------------
-
-    def _end(self, request: Request, answer: MessageUDP | None) -> None:
-        request.timer.cancel()
-        request.is_open = False
-        self._open.remove(request)
-        self.memory.keep(request, answer, self._loop.time())
-
-    def _answer(self, request: Request, answer: Any, last: MessageUDP) -> None:
-        self.answered += 1
-        self._end(request, last)
-        self._process.send_response(request.sender, request.ref, answer)
-
-    def _conclude(self, request: Request) -> None:
-        """Its time is over."""
-        if request.plan.collect and len(request.replies) >= request.plan.at_least:
-            self.answered += 1
-            self._end(request, request.replies[-1] if request.replies else None)
-            self._process.send_response(request.sender, request.ref, request.replies)
-            return
-        self.timeouts += 1
-        self._end(request, None)
-        seconds = self._loop.time() - request.started
-        peer = format_address(request.message.addr)
-        error = RequestTimeout(peer, request.attempts, seconds, tuple(request.replies))
-        self._process.send_response_error(request.sender, request.ref, error)
-
-    def _fail(self, request: Request, error: Exception) -> None:
-        self._count_failed(error)
-        self._end(request, None)
-        self._process.send_response_error(request.sender, request.ref, self._explained(request, error))
-
-    def _count_failed(self, error: Exception) -> None:
-        if isinstance(error, OSError):
-            self.refused += 1
-        else:
-            self.failed += 1
-
-    def _explained(self, request: Request, error: Exception) -> Exception:
-        if not isinstance(error, OSError) or isinstance(error, PeerUnreachable):
-            return error
-        kind = PeerRefused if error.errno == errno.ECONNREFUSED else PeerUnreachable
-        return kind(format_address(request.message.addr), error, _HINTS.get(error.errno or 0, ""))
-
-    def close(self) -> None:
-        """The client ends. Who waits is told by the runtime."""
-        for request in self._open.all():
-            self.cancelled += 1
-            self._end(request, None)
 
     def move(self, endpoint: Endpoint, peer: Address) -> None:
-        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts."""
+        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts. Whose
+        key is taken there fails."""
         before, self._peer, self._endpoint = self._peer, peer, endpoint
+        self.matcher.move(peer)
+        for request in self._open.taken_at(before, peer):
+            self._outcomes.fail(request, RequestKeyTaken(inner_key(request.key)))
         moved = self._open.move(before, peer)
         for request in moved:
             request.message = MessageUDP(None, peer, request.message.data)
@@ -483,7 +279,7 @@ class Requests:
                 return
         if not too_long:
             for request in table.opened_until(last, keyed):
-                self._fail(request, report.error)
+                self._outcomes.fail(request, report.error)
             return
         for request in table.longer_than(_longest(report), last):
             self._was_too_long(request, report)
@@ -500,7 +296,7 @@ class Requests:
         if request.lacks:
             self._repeat(request)
         elif not request.heard:
-            self._fail(request, report.error)
+            self._outcomes.fail(request, report.error)
 
 
 def _longest(report: MessageUDPError) -> int:
@@ -519,3 +315,10 @@ def _as_bytes(data: Any) -> bytes:
     if not is_a(data, (bytes, bytearray, memoryview)):
         raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {class_name(data)}")
     return bytes(data)
+
+
+_COUNTED: dict[type, tuple[str, ...]] = {
+    Requests: ("requests", "rejected", "retransmits"),
+    Outcomes: ("answered", "timeouts", "refused", "failed", "cancelled"),
+    Replies: ("replies", "late", "duplicate", "heard", "stray", "dropped_stray"),
+}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ...datagram import Endpoint, SocketOptions, format_address
 from ...datagram.sockets.binding import addresses, network
+from ...datagram.sockets.change_options import FIXED
 from ...datagram.sockets.inherited import hands_over
 from ...datagram.sockets.kernel import network_of
 from ...datagram.sockets.namespace import file_of
@@ -55,8 +56,8 @@ def forget(server: UDPServer, state: ServerState) -> None:
 
 def find(options: UDPServerOptions) -> Lingering | None:
     """The server to adopt: one that lingers on this loop at the address that `options` ask for, or that was there
-    before it was given another, and still has that socket. Port 0 asks for a new one. One whose socket was made in
-    another way, which cannot be changed, is closed instead."""
+    before it was given another, and still has that socket. Port 0 asks for a new one. One whose socket is another,
+    though its address is the same, is closed instead."""
     found = _at(options)
     if found is None:
         return None
@@ -77,11 +78,9 @@ def find(options: UDPServerOptions) -> Lingering | None:
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
     """The options that a socket has from its beginning to its end, and that are not the same."""
-    names = ["buffer_size", "gro", *(field.name for field in fields(SocketOptions) if field.name not in CHANGEABLE)]
-    differing = [name for name in names if not same(getattr(before, name), getattr(now, name))]
-    if (before.buffer_pool is None) != (now.buffer_pool is None):
-        differing.append("buffer_pool")
-    return differing
+    changeable = {*CHANGEABLE, *FIXED}
+    names = [field.name for field in fields(SocketOptions) if field.name not in changeable]
+    return [name for name in names if not same(getattr(before, name), getattr(now, name))]
 
 
 def _is_elsewhere(state: ServerState, options: UDPServerOptions) -> bool:

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from ...datagram import Endpoint, close_existing, duplicate, open_socket, wants_packet_info
 from ...datagram.errors import BindFailed
 from .options import UDPServerOptions
+
+
+class Fitting(TypedDict):
+    """What an endpoint is given, and can change while it is in use: see `Endpoint.fit`."""
+
+    buffer_size: int
+    gro: bool
+    info: bool
+    error_queue: bool
+
+
+def fitting(options: UDPServerOptions) -> Fitting:
+    """How an endpoint reads, as `options` ask for."""
+    return {
+        "buffer_size": options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+        "gro": options.gro and options.buffer_pool is None,
+        "info": wants_packet_info(options),
+        "error_queue": options.error_queue,
+    }
 
 
 def open_endpoint(options: UDPServerOptions) -> Endpoint:
@@ -16,17 +37,14 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
     try:
         endpoint = Endpoint(
             sock,
-            buffer_size=options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",
-            gro=options.gro and options.buffer_pool is None,
             groups=options.groups,
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
             bpf=options.bpf,
             steering=options.reuse_port_steering,
-            info=wants_packet_info(options),
-            error_queue=options.error_queue,
+            **fitting(options),
         )
         if options.socket is not None:
             close_existing(options.socket)

@@ -17,13 +17,13 @@ from ...datagram import Address, Endpoint
 from ...datagram.address import canonical_host, is_numeric
 from ...datagram.sockets.binding import addresses
 from ...datagram.sockets.bpf import attach_filter
-from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, adjust
+from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, FIXED, adjust, adjust_fixed
 from ...datagram.sockets.inherited import lender_of
 from ...datagram.sockets.rollback import Undo, rollback_on_error
 from ...gen import BadOption, NotAllowed, Request
 from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
-from .opening import open_endpoint
+from .opening import fitting, open_endpoint
 from .options import UDPServerOptions
 from .protection import protect
 
@@ -132,12 +132,37 @@ def refit(state: ServerState, endpoint: Endpoint, options: UDPServerOptions) -> 
     """
     back = state.former.at([endpoint.local_address])
     with rollback_on_error() as on_error:
+        for each in state.endpoints:
+            _fit(each, state.options, options, on_error)
         if back is not None:
             _refit(back, options, on_error)
         else:
             _adjust(endpoint, state.options, options, on_error)
     if back is not None:
         state.return_to(back, DEFAULT_GRACE)
+
+
+def _fit(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions, on_error: Callable[[Undo], None]) -> None:
+    """Changes how a socket is read, also a former one, as all have one receiver. While another program reads from it,
+    that is held back."""
+    if not _differ(before, now, "buffer_size", "gro", "buffer_pool", *FIXED):
+        return
+    lender = lender_of(endpoint.sock) if endpoint.shared else None
+    if lender is not None:
+        lender.held_back.append(partial(_fit_now, endpoint, before, now))
+    else:
+        on_error(partial(_fit_now, endpoint, now, before))
+        _fit_now(endpoint, before, now)
+
+
+def _fit_now(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions) -> None:
+    try:
+        adjust_fixed(endpoint.sock, before, now)
+        endpoint.fit(**fitting(now))
+    except OSError as error:
+        names = [name for name in FIXED if _differ(before, now, name)]
+        values = {name: getattr(now, name) for name in names}
+        raise BadOption(", ".join(names), values, f"the system refuses it: {error.strerror}") from None
 
 
 def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo], None]) -> None:

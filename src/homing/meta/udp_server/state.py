@@ -82,7 +82,7 @@ class ServerState:
         warn_of_small_buffers(self.process.log, KIND, self.endpoint, self.options)
 
     def _lease_from_pool(self, sender: Sender) -> None:
-        before, pool = self._leases, self.options.buffer_pool
+        before, pool = sender.last_leases, self.options.buffer_pool
         self._leases = None if pool is None else BufferLeases(pool, self.options.buffer_size, sender.warn)
         if self._leases is not None and before is not None:
             self._leases.succeed(before)

@@ -20,9 +20,12 @@ from typing import Any
 
 from ...datagram.sockets.forks import close_in_forks
 from ...gen import NotAllowed
+from ...node.deadline import Deadline
 
-PROTOCOL = 1
-"""Programs whose numbers differ do not understand each other."""
+PROTOCOL = 2
+"""Programs whose numbers differ do not understand each other. 2: a successor changes nothing before "stopped", and says
+in "ready" which multicast groups it will join; in 1 it set its options at once, and what it had changed by then would
+have been taken for what is to be restored."""
 
 _LONGEST = 64 * 1024
 """Bytes of a message; one with 64 sockets has 2 KiB."""
@@ -173,7 +176,7 @@ async def connect(path: str, seconds: float) -> Channel | None:
 
     Raises `OSError`; `TimeoutError` if that program has accepted nobody for so long.
     """
-    async with asyncio.timeout(seconds):
+    async with Deadline(seconds):
         while True:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
@@ -239,7 +242,7 @@ async def ended(pid: int, seconds: float) -> None:
     loop.add_reader(descriptor, over.set)
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with Deadline(seconds):
                 await over.wait()
     finally:
         loop.remove_reader(descriptor)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 
 from ...datagram import Endpoint
 from ...datagram.sockets import inherited
 from ...datagram.sockets.inherited import Inherited
 from ...datagram.sockets.kernel import fullness
+from ...datagram.sockets.multicast import leave
 from ...datagram.sockets.snapshot import Snapshot
 from ...gen import BadOption
 from ...node import Node
@@ -18,10 +20,17 @@ from ..udp_server.server import UDPServer, state_of
 from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, Channel
 from .descriptors import check_room
+from .groups import read_groups_untrusted
 
 _MOST_DROPS = 1000
 """Sockets of which the successor can be told how many datagrams the kernel has dropped: a message holds no more. If it
 is more of them, it looks itself, some moments later."""
+
+
+def servers_of(node: Node) -> list[ServerState]:
+    """The states of all UDP servers of a node."""
+    metas = internals(node).core.metas.values()
+    return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
 
 
 class HandedSockets:
@@ -39,15 +48,12 @@ class HandedSockets:
         self.all = [*kept, *_entries(own)]
         inherited.keep(self.all)
         self._snapshots: dict[Inherited, Snapshot] = {}
+        self._groups: object = None
         self._forgotten = False
-
-    def _servers(self) -> list[ServerState]:
-        metas = internals(self._node).core.metas.values()
-        return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
 
     def _open(self) -> list[Endpoint]:
         """Those of the servers that are open, but none of a test's network that only is in this program."""
-        endpoints = [endpoint for state in self._servers() for endpoint in state.endpoints]
+        endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
         return [one for one in endpoints if not one.closed and isinstance(one.sock, socket.socket)]
 
     def _handed(self) -> list[Endpoint]:
@@ -57,7 +63,7 @@ class HandedSockets:
 
     def _handed_servers(self) -> list[ServerState]:
         handed = self._handed()
-        return [state for state in self._servers() if any(endpoint in handed for endpoint in state.endpoints)]
+        return [state for state in servers_of(self._node) if any(endpoint in handed for endpoint in state.endpoints)]
 
     async def send(self, channel: Channel) -> None:
         """Sends all of them."""
@@ -70,9 +76,11 @@ class HandedSockets:
                 descriptors=[one.descriptor for one in part],
             )
 
-    def leave(self) -> None:
-        """Reads no more from them, also with servers that are started from here on."""
-        options = {endpoint.sock: state.options for state in self._servers() for endpoint in state.endpoints}
+    def leave(self, groups: object) -> None:
+        """Reads no more from them, also with servers that are started from here on. groups: which of multicast the
+        successor says it will join."""
+        self._groups = groups
+        options = {endpoint.sock: state.options for state in servers_of(self._node) for endpoint in state.endpoints}
         for one in self.all:
             with one.borrowed() as sock:
                 self._snapshots[one] = Snapshot(sock, None if one.lent is None else options.get(one.lent))
@@ -105,6 +113,7 @@ class HandedSockets:
         """Goes on as if nothing had been. What the successor has set is restored."""
         for one in self.all:
             self._restore(one)
+        self._leave_groups()
         for endpoint in self._handed():
             endpoint.kernel.freeze(False)
             endpoint.join_again()
@@ -126,6 +135,19 @@ class HandedSockets:
                     snapshot.restore(sock)
             except (OSError, BadOption) as error:
                 self._node.log.error("%s is not as it was before a successor has changed it: %s", one, error)
+
+    def _leave_groups(self) -> None:
+        """Leaves the groups that the successor may have joined, but for those that servers here have joined as well."""
+        own = {endpoint.sock: endpoint.kernel.interfaces for endpoint in self._handed()}
+        for number, group, index in read_groups_untrusted(self._groups):
+            if 0 <= number < len(self.all):
+                one = self.all[number]
+                interfaces = None if one.lent is None else own.get(one.lent)
+                if interfaces is None or not interfaces.is_joined(group, index):
+                    with suppress(BadOption), one.borrowed() as sock:  # of another family, say
+                        leave(sock, group, index)
+        for interfaces in own.values():
+            interfaces.restore()
 
     def _take_effect(self, one: Inherited) -> None:
         """A server that was started meanwhile has the socket."""

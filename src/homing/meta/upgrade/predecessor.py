@@ -4,7 +4,7 @@
     hello            ->
                      <-    sockets       duplicates of all, with the names they were activated by, and how many they are
     starts                 reads and serves on
-    ready            ->
+    ready            ->                   with the multicast groups that it will join, by the number of the socket
                            reads no more; what it has read is worked off
                      <-    stopped       with what the kernel has dropped at each so far
     sets its options, reads
@@ -18,7 +18,8 @@ Rule 2: a channel that is closed without "refused" means that the program at the
 Rule 3: a predecessor that is stopping already says "stopping" in the place of "sockets", and closes the channel when it
 has stopped. A channel that is closed before all sockets have come, or after "stopping": there is no predecessor.
 Rule 4: both have the same sockets, so what is set on one is set for both. The successor changes nothing before
-"stopped". If it then fails, the predecessor restores what was set.
+"stopped". If it then fails, the predecessor restores what was set, and leaves the groups that were joined: the system
+does not tell which those are, so the successor has said it before.
 Rule 5: between "ready" and "reading" nobody reads; what comes waits in the kernel. So the predecessor waits for its own
 work only while there is room for what comes.
 """
@@ -31,6 +32,7 @@ from contextlib import suppress
 
 from ...gen import HomingError, NotAllowed
 from ...node import Node
+from ...node.deadline import Deadline
 from ...node.node import internals
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
 from .handed_sockets import HandedSockets
@@ -102,7 +104,7 @@ class Offer:
                 raise NotAllowed(f"it belongs to user {channel.uid}")
             if len(self._tasks) > MOST_CONNECTIONS:
                 raise NotAllowed("too many programs ask for it at once")
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await self._check(channel)
             if self._busy:
                 raise NotAllowed("another one is taking over already")
@@ -118,14 +120,14 @@ class Offer:
             why = {EOFError: "it has gone", TimeoutError: "it took too long"}.get(type(error), str(error))
             self._node.log.warning("OS process %d has not taken over: %s", channel.pid, why)
             with suppress(EOFError, OSError, TimeoutError):
-                async with asyncio.timeout(ANSWER_TIMEOUT):
+                async with Deadline(ANSWER_TIMEOUT):
                     await channel.send("refused", why=why)
         finally:
             channel.close()
 
     async def _let_wait(self, channel: Channel) -> None:
         """This node is stopping. When it has, the channel is closed, and then the addresses are free."""
-        async with asyncio.timeout(ANSWER_TIMEOUT):
+        async with Deadline(ANSWER_TIMEOUT):
             await channel.send("stopping")
         with suppress(EOFError):
             await channel.receive("nothing")
@@ -133,14 +135,14 @@ class Offer:
     async def _hand_over(self, channel: Channel) -> None:
         sockets = HandedSockets(self._node)
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await sockets.send(channel)
             self._node.log.info("OS process %d is taking over %d sockets", channel.pid, len(sockets.all))
-            async with asyncio.timeout(START_TIMEOUT):
-                await channel.receive("ready")
-            sockets.leave()
+            async with Deadline(START_TIMEOUT):
+                groups = (await channel.receive("ready")).get("groups")
+            sockets.leave(groups)
             await self._settle(sockets)
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
         except BaseException:

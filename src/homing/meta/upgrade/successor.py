@@ -16,9 +16,12 @@ from ...datagram.sockets.inherited import Inherited
 from ...datagram.sockets.kernel import kernel_drops
 from ...gen import BadOption, NotAllowed
 from ...node import Node
+from ...node.deadline import Deadline
 from ...node.node import internals
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
+from .groups import tell_groups
+from .handed_sockets import servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 
 _END_TIMEOUT = 2.0
@@ -120,7 +123,7 @@ class TakeOver:
         if channel.uid != os.geteuid():
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name)
                 more = await self._receive(channel)
                 while more:
@@ -160,7 +163,7 @@ class TakeOver:
         """The predecessor is stopping: its addresses are free when it has. Raises `EOFError` then."""
         self._node.log.info("OS process %d is stopping: its end is waited for", channel.pid)
         try:
-            async with asyncio.timeout(START_TIMEOUT):
+            async with Deadline(START_TIMEOUT):
                 await channel.receive("nothing")
         except TimeoutError:
             raise NotAllowed(f"OS process {channel.pid} has not stopped in {START_TIMEOUT:g} s") from None
@@ -169,8 +172,8 @@ class TakeOver:
         """The servers set what their options ask for and read, once the predecessor does not."""
         message: dict[str, Any] = {}
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                await _say(channel, "ready")
+            async with Deadline(ANSWER_TIMEOUT):
+                await _say(channel, "ready", groups=tell_groups(self._sockets, servers_of(self._node)))
                 message = await channel.receive("stopped")
         except (EOFError, TimeoutError) as error:
             self._warn(error)
@@ -183,7 +186,7 @@ class TakeOver:
         await asyncio.sleep(0)  # they begin at once
         self._close_unused()
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with Deadline(ANSWER_TIMEOUT):
                 await _say(channel, "reading")
                 await channel.receive("done", "stopped")
         except (EOFError, TimeoutError) as error:

@@ -1,0 +1,133 @@
+"""The open requests of a UDP client, and how each of them ends."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from ...datagram import Address, MessageUDP, format_address
+from ...datagram.errors import PeerRefused, PeerUnreachable, RequestTimeout
+from ...gen.copying import refuse_copy
+from ...node.processes.meta_process import MetaRunner
+from .ended_requests import Memory
+from .open_requests import OpenRequests
+from .options import UDPClientOptions
+from .request import Request
+
+_HINTS = {
+    errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",
+    errno.ECONNREFUSED: "nobody has that port there",
+    errno.EHOSTUNREACH: "no such host answers, or a firewall forbids it",
+    errno.ENETUNREACH: "there is no route to it",
+    errno.EACCES: "a broadcast address takes broadcast=True; else a firewall forbids it",
+    errno.EPERM: "a firewall of this machine forbids it",
+}
+
+
+class Outcomes:
+    """The requests of one client, from their opening to their ends.
+
+    open: those that are. memory: those that have ended.
+    last: the number of the last one that was opened. changes: grows when one is opened, and when one ends.
+    on_timeout: called when a request had no reply in time. Must not raise.
+    answered, timeouts, refused, failed, cancelled: see `UDPClientStatistics`.
+    """
+
+    __slots__ = (
+        "_loop",
+        "_process",
+        "answered",
+        "cancelled",
+        "changes",
+        "failed",
+        "last",
+        "memory",
+        "on_timeout",
+        "open",
+        "refused",
+        "timeouts",
+    )
+
+    __reduce__ = refuse_copy
+
+    def __init__(self, process: MetaRunner, peer: Address, options: UDPClientOptions) -> None:
+        connected, any_source = options.connected, options.any_source
+        self._process = process
+        self._loop = process.loop
+        self.open = OpenRequests(peer, connected=connected, any_source=any_source)
+        self.memory = Memory(options.remember, per_peer=not connected and not any_source)
+        self.on_timeout: Callable[[], None] | None = None
+        self.last = self.changes = 0
+        self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
+
+    def add(self, request: Request) -> None:
+        """`request` is open from now on."""
+        self.last += 1
+        self.changes += 1
+        request.number = self.last
+        request.is_open = True
+        self.open.add(request)
+
+    def gave_up(self, request: Request) -> bool:
+        """True if its caller waits no more: then it ends."""
+        if self._process.awaited(request.ref):
+            return False
+        self.cancelled += 1
+        self._end(request, None)
+        return True
+
+    def sweep(self) -> None:
+        """Ends the requests whose callers wait no more."""
+        for request in self.open.all():
+            self.gave_up(request)
+
+    def answer(self, request: Request, answer: Any, last: MessageUDP | None) -> None:
+        """Answers it. last: the last reply."""
+        self.answered += 1
+        self._end(request, last)
+        self._process.send_response(request.sender, request.ref, answer)
+
+    def conclude(self, request: Request) -> None:
+        """Its time is over."""
+        if request.plan.collect and len(request.replies) >= request.plan.at_least:
+            self.answer(request, request.replies, request.replies[-1] if request.replies else None)
+            return
+        self.timeouts += 1
+        self._end(request, None)
+        if self.on_timeout is not None:
+            self.on_timeout()
+        seconds = self._loop.time() - request.started
+        peer = format_address(request.message.addr)
+        error = RequestTimeout(peer, request.attempts, seconds, tuple(request.replies))
+        self._process.send_response_error(request.sender, request.ref, error)
+
+    def fail(self, request: Request, error: Exception) -> None:
+        """It fails for `error`."""
+        explained = self.not_sent(request, error)
+        self._end(request, None)
+        self._process.send_response_error(request.sender, request.ref, explained)
+
+    def not_sent(self, request: Request, error: Exception) -> Exception:
+        """Counts one that fails before it is open. Returns the error to answer it with."""
+        if not isinstance(error, OSError):
+            self.failed += 1
+            return error
+        self.refused += 1
+        if isinstance(error, PeerUnreachable):
+            return error
+        kind = PeerRefused if error.errno == errno.ECONNREFUSED else PeerUnreachable
+        return kind(format_address(request.message.addr), error, _HINTS.get(error.errno or 0, ""))
+
+    def close(self) -> None:
+        """The client ends. Who waits is told by the runtime."""
+        for request in self.open.all():
+            self.cancelled += 1
+            self._end(request, None)
+
+    def _end(self, request: Request, answer: MessageUDP | None) -> None:
+        request.timer.cancel()
+        request.is_open = False
+        self.changes += 1
+        self.open.remove(request)
+        self.memory.keep(request, answer, self._loop.time())
