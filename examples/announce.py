@@ -24,8 +24,8 @@ class Lines(gen.MetaBehavior):
 class Announcer(act.Actor):
     async def init(self, port):
         self.listeners = {}
-        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port))
-        self.udp = await self.spawn_meta(server)
+        server = await meta.listen_udp(self, host="127.0.0.1", port=port)
+        self.udp = server.alias
         self.link_alias(await self.spawn_meta(Lines()))  # the end of the input ends this process
         print("listening on port", server.local_address[1], flush=True)
 
@@ -37,7 +37,7 @@ class Announcer(act.Actor):
             print(len(self.listeners), "listening", flush=True)
         else:
             for addr in self.listeners:
-                self.send(self.udp, meta.MessageUDP(None, addr, message))
+                self.send(self.udp, meta.MessageUDP(addr=addr, data=message))
 
 
 if __name__ == "__main__":

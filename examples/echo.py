@@ -12,14 +12,12 @@ from homing import act, meta
 
 class Echo(act.Actor):
     async def init(self, port):
-        options = meta.UDPServerOptions(host="127.0.0.1", port=port, reply_guard=meta.ReplyGuard())
-        server = meta.create_udp_server(options)
-        await self.spawn_meta(server)
+        server = await meta.listen_udp(self, host="127.0.0.1", port=port, reply_guard=meta.ReplyGuard())
         print("listening on port", server.local_address[1], flush=True)
 
     def handle_message(self, sender, message):
         if not message.data.startswith(b"OK: "):  # an answer is not answered
-            self.send(message.id, message.reply(b"OK: " + message.data))
+            self.reply(message, b"OK: " + message.data)
 
 
 if __name__ == "__main__":

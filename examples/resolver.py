@@ -66,13 +66,12 @@ class Resolver(act.Actor):
     """Owns the client, through which anybody may ask."""
 
     async def init(self, host, port):
-        options = meta.UDPClientOptions(
-            host=host, port=port, key=key, reply_key=reply_key, stray="drop", ports=16, guess_alarm=100
+        self.client = await meta.connect_udp(
+            self, host=host, port=port, key=key, reply_key=reply_key, stray="drop", ports=16, guess_alarm=100
         )
-        self.client = await self.spawn_meta(meta.create_udp_client(options))
 
     def handle_call(self, sender, ref, request):
-        return self.client
+        return self.client.alias
 
 
 async def ask(node, client, name):

@@ -31,15 +31,14 @@ class Listener(act.Actor):
 
     async def init(self):
         port = int(self.env["port"])
-        options = meta.UDPServerOptions(
+        server = await meta.listen_udp(
+            self,
             host="127.0.0.1",
             port=port,
             process="counters",
             receive_buffer=1024 * 1024,
             reply_guard=meta.ReplyGuard(),  # neither a loop of two servers nor a flood by forged questions
         )
-        server = meta.create_udp_server(options)
-        await self.spawn_meta(server)
         print("listening on port", server.local_address[1], flush=True)
 
 

@@ -20,8 +20,7 @@ class Statsd(act.Actor):
     async def init(self, port, interval=1.0):
         self.counters, self.gauges, self.timers, self.malformed = {}, {}, {}, 0
         self.token = self.register_event("metrics", gen.EventOptions(buffer=1))
-        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port))
-        await self.spawn_meta(server)
+        server = await meta.listen_udp(self, host="127.0.0.1", port=port)
         self.send_every(self.pid, "flush", interval)
         print("listening on port", server.local_address[1], flush=True)
 

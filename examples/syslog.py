@@ -48,8 +48,7 @@ class Counter(act.Actor):
 
 class Listener(act.Actor):
     async def init(self, port):
-        server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port, process="parsers"))
-        await self.spawn_meta(server)
+        server = await meta.listen_udp(self, host="127.0.0.1", port=port, process="parsers")
         print("listening on port", server.local_address[1], flush=True)
 
 

@@ -18,18 +18,17 @@ QUESTIONS, KILLS = 1000, 20
 class Answerer(act.Actor):
     async def init(self, port):
         guard = meta.ReplyGuard(burst=QUESTIONS)  # all of them come from one address
-        options = meta.UDPServerOptions(host="127.0.0.1", port=port, linger=10.0, reply_guard=guard)
-        await self.spawn_meta(meta.create_udp_server(options))
+        await meta.listen_udp(self, host="127.0.0.1", port=port, linger=10.0, reply_guard=guard)
 
     async def handle_message(self, sender, message):
         await asyncio.sleep(0.001)  # here it is killed
-        self.send(message.id, message.reply(b"answer " + message.data))
+        self.reply(message, b"answer " + message.data)
 
 
 class Undertaker(act.Actor):
     def handle_message(self, sender, letter):
         try:
-            self.send(letter.message.id, letter.message.reply(b"sorry " + letter.message.data))
+            self.reply(letter.message, b"sorry " + letter.message.data)
         except gen.MetaTerminated:
             pass  # the program is being stopped: the socket is closed
 
@@ -48,14 +47,14 @@ class Client(act.Actor):
     async def init(self, port, done):
         self.answers, self.sorry, self.done = [], [], done
         self.server, self.questions = ("127.0.0.1", port), iter(range(QUESTIONS))
-        self.udp = await self.spawn_meta(meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1")))
+        self.udp = (await meta.listen_udp(self, host="127.0.0.1")).alias
         for _ in range(100):
             self.ask()
 
     def ask(self):
         number = next(self.questions, None)
         if number is not None:
-            self.send(self.udp, meta.MessageUDP(None, self.server, b"%d" % number))
+            self.send(self.udp, meta.MessageUDP(addr=self.server, data=b"%d" % number))
 
     def handle_message(self, sender, message):
         kind, _, number = message.data.partition(b" ")

@@ -48,11 +48,11 @@ FLOORS: dict[str, list[set[str]]] = {
         {"messaging"},
         {
             *("application", "applications", "core", "executor", "forks", "node", "program", "signals", "start"),
-            *("stopping", "systemd", "tree"),
+            *("stopping", "systemd", "tree", "unawaited"),
         },
     ],
-    "act": [{"actor", "links"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
-    "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"upgrade"}],
+    "act": [{"actor", "links", "missing", "names"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
+    "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"short", "upgrade"}],
 }
 """For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -50,8 +49,6 @@ NAMES = {
 }
 """The names that each module offered before their modules were divided into packages."""
 
-TYPED = Path(__file__).parent / "gen" / "typed_names.py"
-
 ONLY_GEN = """
 import importlib.util, sys, types
 spec = importlib.util.find_spec("homing")
@@ -91,10 +88,3 @@ def test_gen_imports_no_sockets_before_an_error_of_udp_is_asked_for() -> None:
 def test_a_name_that_gen_has_not_is_refused_with_the_name() -> None:
     with pytest.raises(AttributeError, match=r"'homing\.gen' has no attribute 'BindFailure'"):
         gen.BindFailure  # noqa: B018
-
-
-def test_type_checkers_know_the_old_names_and_no_others() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", str(TYPED)], capture_output=True, text=True, timeout=50, check=False
-    )
-    assert done.returncode == 0, done.stdout

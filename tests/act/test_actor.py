@@ -105,11 +105,25 @@ async def test_split_callbacks_that_are_not_defined_log_messages_and_refuse_call
     node.send("bare", 1)
     node.send(alias, 2)
     for to, callback in (("bare", "handle_call_name"), (alias, "handle_call_alias")):
-        with pytest.raises(gen.NotAllowed, match=f"Bare has no {callback} "):
+        with pytest.raises(gen.NotAllowed, match=f"Bare has no {callback} .*define it"):
             await node.call(to, "x")
     assert caplog.messages == [
-        f"unhandled message of type int to 'bare' from {node.pid}",
-        f"unhandled message of type int to {alias} from {node.pid}",
+        f"unhandled message of type int to 'bare' from {node.pid}: Bare has no handle_message_name; define it",
+        f"unhandled message of type int to {alias} from {node.pid}: Bare has no handle_message_alias; define it",
+    ]
+
+
+async def test_a_callback_whose_name_was_mistyped_is_named_with_the_first_message(
+    node: homing.Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Typo(act.Actor):
+        def handle_mesage(self, sender: gen.PID, message: Any) -> None:
+            raise AssertionError("nobody calls it")
+
+    node.send(await node.spawn(Typo), 1)
+    await eventually(lambda: caplog.messages)
+    assert caplog.messages == [
+        f"unhandled message of type int from {node.pid}: Typo has no handle_message; rename its handle_mesage"
     ]
 
 

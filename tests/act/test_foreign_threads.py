@@ -71,6 +71,7 @@ def arguments(function: Callable[..., Any], actor: act.Actor, other: gen.PID, al
         "subject": other,
         "event": gen.Event("tick", "test@localhost"),
         "message": "message",
+        "data": b"data",
         "request": "request",
         "answer": "answer",
         "error": ValueError(),
@@ -93,6 +94,8 @@ def arguments(function: Callable[..., Any], actor: act.Actor, other: gen.PID, al
             found[parameter.name] = known[parameter.name]
     if function.__name__ == "start_child":
         return {"args": (act.ChildSpec(name="new", behavior=Plain),)}
+    if function.__name__ == "reply":
+        found["message"] = meta.MessageUDP(alias, ("127.0.0.1", 9), b"asked")
     if function.__name__ == "spawn_meta":
         found["behavior"] = gen.MetaBehavior()
     if function.__name__ in ("link_name", "monitor_name", "unlink_name", "demonitor_name", "send_name"):

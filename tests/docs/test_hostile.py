@@ -43,7 +43,7 @@ def attacked(options):
     end.start()
     return server
 
-meta.create_udp_server = attacked
+meta.create_udp_server = meta.short.create_udp_server = attacked
 exec(compile(open({program!r}).read(), {program!r}, "exec"), {{"__name__": "__main__"}})
 """
 
@@ -51,7 +51,9 @@ ON_PURPOSE = ("RuntimeError('a bug')", "cannot parse this")
 """Crashes of programs that are about crashes, which they bring about themselves."""
 
 SERVERS = {
-    where: source for where, source in PROGRAMS.items() if "create_udp_server" in source and "# frag" not in source
+    where: source
+    for where, source in PROGRAMS.items()
+    if re.search("create_udp_server|listen_udp", source) and "# frag" not in source
 }
 
 
@@ -93,5 +95,5 @@ def test_no_process_of_a_program_that_we_show_dies_of_what_a_stranger_sends(wher
 
 def test_a_process_that_dies_is_found(tmp_path: Path) -> None:
     source = SERVERS[next(where for where in SERVERS if where.startswith("README.md"))]
-    fragile = source.replace("self.send(", "int(message.data); self.send(")
+    fragile = source.replace("self.reply(", "int(message.data); self.reply(")
     assert crashes(log_of(tmp_path, fragile))

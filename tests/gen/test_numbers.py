@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ BESIDE: dict[tuple[type, str], dict[str, Any]] = {
     (meta.SocketOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "workers"): {"worker": act.Actor},
+    (meta.UDPClientOptions, "guess_alarm"): {"key": len},
     (meta.UDPServerOptions, "low_water"): {"high_water": MOST},
 }
 """What a field needs beside it."""
@@ -126,6 +128,45 @@ def test_no_option_takes_a_number_that_nothing_can_hold(kind: Any, name: str) ->
         assert isinstance(made(kind, name, value), gen.BadOption), value
 
 
+class Whole:
+    """An integer that is no `int`, as those of numpy are."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
+class Derived(int):
+    """As the members of an `IntEnum` are."""
+
+
+CLASSES = [Whole, Derived, *((importlib.import_module("numpy").int64,) if find_spec("numpy") else ())]
+
+
+TAKEN = [param for param in FIELDS if param.id != "UDPClientOptions.path_mode"]  # no client has a path
+
+
+@pytest.mark.parametrize(("kind", "name"), TAKEN)
+def test_an_integer_of_another_class_is_taken_and_becomes_an_int(kind: Any, name: str) -> None:
+    plain = next(value for value in (1, 576, 65536, 0) if not isinstance(made(kind, name, value), gen.BadOption))
+    for integer in CLASSES:
+        options = made(kind, name, integer(plain))
+        assert not isinstance(options, gen.BadOption), options
+        assert type(getattr(options, name)) is int
+        assert getattr(options, name) == plain
+
+
+def test_an_index_that_raises_is_no_number() -> None:
+    class Broken:
+        def __index__(self) -> int:
+            raise RuntimeError("mine")
+
+    for kind, name in ((meta.UDPServerOptions, "port"), (gen.NodeOptions, "stop_timeout"), (act.Backoff, "factor")):
+        assert isinstance(made(kind, name, Broken()), gen.BadOption)
+
+
 numbers = st.integers() | st.floats() | st.integers(-(2**70), 2**70) | st.sampled_from(EXTREME)
 
 
@@ -158,6 +199,13 @@ def test_an_argument_that_nothing_can_hold_is_refused_by_its_name(name: str, mak
         with pytest.raises(gen.BadOption) as caught:
             make(value)
         assert caught.value.option == name
+
+
+def test_an_argument_may_be_an_integer_of_another_class() -> None:
+    info = meta.PacketInfo(interface=Whole(1), tos=Whole(2), ttl=Whole(3), timestamp=Whole(4))  # type: ignore[arg-type]
+    assert info == meta.PacketInfo(interface=1, tos=2, ttl=3, timestamp=4)
+    assert type(info.tos) is int
+    assert meta.BufferPool(size=Whole(64)).get() == bytearray(64)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", " 1", "٣", "²", "x", "9" * 400, "9" * 5000, "5"])

@@ -1,6 +1,7 @@
 """The behaviors that users derive from.
 
-actor       Actor: a process with callbacks; links: the methods by which it links to others and monitors them
+actor       Actor: a process with callbacks; links: the methods by which it links to others and monitors them;
+            names: those of its names, aliases and events; missing: what the log says of a callback that it lacks
 pool        Pool: one address, many workers
 router      Router: one address, named routes
 supervisor  Supervisor: starts child processes, and starts them again when they end

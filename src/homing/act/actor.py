@@ -13,7 +13,6 @@ from ..gen import (
     Alias,
     BadOption,
     CancelTimer,
-    EventOptions,
     MessageEvent,
     MessagePriority,
     MetaBehavior,
@@ -25,19 +24,24 @@ from ..gen import (
     Ref,
     Target,
     as_reason,
+    typed,
 )
 from ..gen.behavior import Result
+from ..gen.foreign import class_name
 from ..gen.hooks import ProcessHooks
+from ..gen.typed import declared
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.pressure import hold_back_from
-from ..node.messaging.sending import send
+from ..node.messaging.sending import reply, send
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
-from . import links
+from . import links, names
 from .links import check_address
+from .missing import MissingCallback
 
 if TYPE_CHECKING:
+    from ..datagram.batch import DatagramBatch
     from ..node.processes.process import Process
     from ..node.scheduling.activity import Activity
 
@@ -129,49 +133,76 @@ class Actor(ProcessBehavior):
 
     # --- callbacks: what happens where a class does not define them -----------------------------------------
 
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs once, before any message is handled, with the arguments of `spawn`. What it raises, `spawn` raises."""
+
     def handle_message(self, sender: Any, message: Any) -> Result:
-        kind = type(message).__name__
-        self._warn(kind, "unhandled message of type %s from %s", kind, sender)
+        """A message by `send`, or a datagram. Where a class does not define it, a warning is logged, at a bounded rate.
+
+        sender: the address to answer to. That of a datagram is the UDP server: see `reply`.
+        """
+        self._unhandled("handle_message", "", sender, message)
         return None
 
     def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
-        kind = type(message).__name__
-        self._warn(f"{kind} by name", "unhandled message of type %s to %s from %s", kind, repr(name), sender)
+        """With `split_handle`: a message that was sent to the registered name."""
+        self._unhandled("handle_message_name", " to " + repr(name), sender, message)
         return None
 
     def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
-        kind = type(message).__name__
-        self._warn(f"{kind} by alias", "unhandled message of type %s to %s from %s", kind, alias, sender)
+        """With `split_handle`: a message that was sent to one of the aliases."""
+        self._unhandled("handle_message_alias", f" to {alias}", sender, message)
+        return None
+
+    def handle_datagrams(self, batch: DatagramBatch) -> Result:
+        """All datagrams that one wake-up of a UDP server has read, as a sequence of `meta.MessageUDP`. Called only if a
+        class defines it: else each datagram comes to `handle_message`. The batch ends when this returns."""
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """A request by `call`. Returns the answer, or `gen.NO_REPLY` if `send_response` is to give it later. Where a
+        class does not define it, the caller gets `NotAllowed` at once."""
         return self._refuse(ref, "handle_call", request)
 
     def handle_call_name(self, name: str, sender: PID, ref: Ref, request: Any) -> Any:
+        """With `split_handle`: a request that was sent to the registered name."""
         return self._refuse(ref, "handle_call_name", request)
 
     def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
+        """With `split_handle`: a request that was sent to one of the aliases."""
         return self._refuse(ref, "handle_call_alias", request)
 
     def handle_event(self, event: MessageEvent) -> Result:
+        """A publication of an event that this process is linked to or monitors."""
         self._warn(str(event.event), "unhandled %s", event.event)
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
+        """Answers `inspect` with a mapping. What it raises goes to the inspector; the process lives on."""
         return {}
 
     def handle_log(self, record: logging.LogRecord) -> Result:
+        """A log record, where this process is a log receiver."""
         return None
+
+    def terminate(self, reason: Exception) -> Result:
+        """Runs once, last, whatever the reason; its sockets are closed by then. What it raises is logged."""
+        return None
+
+    def _unhandled(self, callback: str, to: str, sender: Any, message: Any) -> None:
+        kind, missing = class_name(message), MissingCallback(type(self), callback)
+        self._warn(kind + to, "unhandled message of type %s%s from %s: %s", kind, to, sender, missing)
 
     def _refuse(self, ref: Ref, callback: str, request: Any) -> Any:
         """An unhandled request gets an error at once; in Ergo its caller waits until the timeout."""
-        what = f"{type(self).__name__} has no {callback} (request of type {type(request).__name__})"
+        what = f"{class_name(self)} has no {callback} (request of type {class_name(request)}); define it"
         self._process.core.calls.fail(ref, NotAllowed(what))
         return NO_REPLY
 
     # --- sending ------------------------------------------------------------------------------------------
 
     send = send
+    reply = reply
 
     def send_pid(self, to: PID, message: Any) -> None:
         """Like `send`, but only to a PID: raises `BadOption` for any other address."""
@@ -243,9 +274,11 @@ class Actor(ProcessBehavior):
 
     # --- calls --------------------------------------------------------------------------------------------
 
+    @declared(typed.call)
     async def call(self, to: Target, request: Any, *, timeout: float = 5.0, priority: MessagePriority = _NORMAL) -> Any:
         """Sends a request and returns the answer. Only in `async def` callbacks; meanwhile the mailbox waits.
 
+        request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; what
         `send_response_error` gave; `CallToSelf`; and the errors of `send`.
         """
@@ -297,6 +330,7 @@ class Actor(ProcessBehavior):
 
     # --- children -----------------------------------------------------------------------------------------
 
+    @declared(typed.spawn)
     async def spawn(
         self,
         behavior: type[ProcessBehavior],
@@ -353,47 +387,12 @@ class Actor(ProcessBehavior):
     demonitor_alias = links.demonitor_alias
     demonitor_event = links.demonitor_event
 
-    # --- names and aliases --------------------------------------------------------------------------------
+    # --- names, aliases, events -------------------------------------------------------------------------------
 
-    def register_name(self, name: str) -> None:
-        """Registers this process under `name`. Raises `NameTaken`, `NotAllowed` if it has a name, `BadOption`."""
-        self._here.require_alive()
-        self._process.core.registry.register_name(name, self._process)
-
-    def unregister_name(self) -> None:
-        """Unregisters the name. Its links and monitors are notified with `Unregistered`."""
-        self._here.unregister_name()
-
-    def create_alias(self) -> Alias:
-        """Creates one more address of this process."""
-        return self._here.create_alias()
-
-    def delete_alias(self, alias: Alias) -> None:
-        """Removes an alias. Its links and monitors are notified with `Unregistered`. Raises `NotAllowed`."""
-        self._here.delete_alias(alias)
-
-    # --- events -------------------------------------------------------------------------------------------
-
-    def register_event(self, name: str, options: EventOptions | None = None) -> Ref:
-        """Registers an event and returns the token that `send_event` takes. Any process that has the token may publish.
-
-        Raises `EventTaken`, `BadOption`.
-        """
-        self._here.require_alive()
-        return self._here.core.events.register(self._process, name, EventOptions() if options is None else options)
-
-    def unregister_event(self, name: str) -> None:
-        """Unregisters the event. Its links and monitors are notified with `Unregistered`. Raises `EventUnknown`."""
-        self._here.core.events.unregister(self._process, name)
-
-    def send_event(self, name: str, token: Ref, message: Any) -> int:
-        """Publishes `message` to the processes that link to the event or monitor it, once each, in `handle_event`.
-
-        Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`). If there are more
-        than 64 subscribers, the others receive it between the turns of processes, and count as reached. Later messages
-        of this process to a subscriber stay behind it, and this process takes its own next message when all have it.
-        Raises `EventUnknown`, and `BadOption` for a wrong token.
-        """
-        reached = self._here.core.events.send(self._process, name, token, message)
-        self._process.messages_out += reached
-        return reached
+    register_name = names.register_name
+    unregister_name = names.unregister_name
+    create_alias = names.create_alias
+    delete_alias = names.delete_alias
+    register_event = names.register_event
+    unregister_event = names.unregister_event
+    send_event = names.send_event

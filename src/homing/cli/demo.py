@@ -28,9 +28,7 @@ class _Server(act.Actor):
 
     async def init(self, host: str, port: int, rate: int, process: str | None = None) -> None:
         guard = meta.ReplyGuard(rate=max(rate, 10), burst=max(rate, 20))  # the load asks from one address
-        options = meta.UDPServerOptions(host=host, port=port, process=process, reply_guard=guard)
-        self.server = meta.create_udp_server(options)
-        await self.spawn_meta(self.server)
+        self.server = await meta.listen_udp(self, host=host, port=port, process=process, reply_guard=guard)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, Any]:
         return {"address": self.server.local_address, "statistics": self.server.statistics()}
@@ -42,7 +40,7 @@ class Echo(_Server):
     def handle_message(self, sender: gen.PID, message: Any) -> None:
         if message.data.strip() == b"crash":
             raise RuntimeError(f"{message.addr[0]} asked for it")
-        self.send(message.id, message.reply(b"OK: " + message.data))
+        self.reply(message, b"OK: " + message.data)
 
 
 class Worker(act.Actor):
@@ -51,7 +49,7 @@ class Worker(act.Actor):
     def handle_message(self, sender: gen.PID, message: Any) -> None:
         if message.data.strip() == b"crash":
             raise RuntimeError(f"{message.addr[0]} asked for it")
-        self.send(message.id, message.reply(f"worker {self.pid.id}: ".encode() + message.data))
+        self.reply(message, f"worker {self.pid.id}: ".encode() + message.data)
 
 
 class Workers(act.Pool):

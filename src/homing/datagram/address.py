@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from operator import index
 from typing import Any, TypeAlias
 
 from ..gen import BadOption
@@ -92,11 +93,9 @@ def canonical_untrusted(address: object) -> Address | None:
     """As `canonical`, of whatever a program has given as an address; None: it is none."""
     if type(address) is not tuple or not 2 <= len(address) <= 4 or type(address[0]) is not str:
         return None
-    if any(type(number) is not int for number in address[1:]):
-        return None
     try:
-        return canonical(address)
-    except (OSError, ValueError):
+        return canonical((address[0], *map(index, address[1:])))
+    except Exception:  # `OSError`, `ValueError`, `TypeError`, and whatever an `__index__` of the program raises
         return None
 
 
@@ -192,10 +191,10 @@ def check_destination(family: int, address: Any) -> None:
     host, port = address[0], address[1]
     if not isinstance(host, str):
         raise BadAddress(address, "the host must be a str")
-    if type(port) is not int or not 0 <= port <= 65535:
+    if not is_within(port, 65535):
         raise BadAddress(address, "the port must be an integer from 0 to 65535")
     for part, limit in zip(address[2:], (2**20, 2**32), strict=False):
-        if type(part) is not int or not 0 <= part < limit:
+        if not is_within(part, limit - 1):
             raise BadAddress(address, "flowinfo must be an integer below 2**20, scope_id one below 2**32")
     packed = _packed(family, host)
     if packed is None:
@@ -205,6 +204,14 @@ def check_destination(family: int, address: Any) -> None:
         raise BadAddress(address, "it is nobody's; the system would deliver it to this machine itself")
     if port == 0:
         raise AddressRefused(address, "nobody can have port 0", errno.EINVAL)
+
+
+def is_within(number: object, high: int) -> bool:
+    """True for an integer from 0 to `high`, of whatever class: those of numpy, such as a batch has, among them."""
+    try:
+        return type(number) is not bool and 0 <= index(number) <= high  # type: ignore[arg-type]
+    except Exception:  # most things have no `__index__`; that of others is code of the program
+        return False
 
 
 _UNSPECIFIED = frozenset({bytes(4), bytes(16), bytes(10) + b"\xff\xff" + bytes(4)})

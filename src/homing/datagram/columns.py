@@ -21,7 +21,7 @@ def read_column(buffer: memoryview, offsets: memoryview, lengths: memoryview, dt
     """Returns the values of the field that begins at byte `at` of each datagram, and which datagrams have it all. See
     `DatagramBatch.column`."""
     np = _numpy()
-    check_integer("at", at, 0, 65535)
+    at = check_integer("at", at, 0, 65535)
     try:
         kind = np.dtype(dtype)
     except (TypeError, ValueError, SyntaxError) as error:

@@ -46,20 +46,12 @@ class PacketInfo:
         for name, address in (("local", local), ("group", group)):
             if address is not None:
                 _check_address(name, address)
-        check_integer("interface", interface, 0, 2**31 - 1)
-        for name, value, low, high in (
-            ("tos", tos, 0, 255),
-            ("ttl", ttl, 1, 255),
-            ("timestamp", timestamp, 0, 2**63 - 1),
-        ):
-            if value is not None:
-                check_integer(name, value, low, high)
         self._local = local
         self._group = group
-        self._interface = interface
-        self._tos = -1 if tos is None else tos
-        self._ttl = -1 if ttl is None else ttl
-        self._timestamp = -1 if timestamp is None else timestamp
+        self._interface = check_integer("interface", interface, 0, 2**31 - 1)
+        self._tos = -1 if tos is None else check_integer("tos", tos, 0, 255)
+        self._ttl = -1 if ttl is None else check_integer("ttl", ttl, 1, 255)
+        self._timestamp = -1 if timestamp is None else check_integer("timestamp", timestamp, 0, 2**63 - 1)
 
     @property
     def local(self) -> str | None:
@@ -148,13 +140,16 @@ def packet_info(local: str | None, interface: int, group: str | None, tos: int, 
 
 
 class MessageUDP:
-    """One datagram, received or to be sent.
+    """One datagram, received or to be sent: `MessageUDP(addr=("192.0.2.1", 53), data=b"...")`.
 
-    id: alias of the UDP server that received it, to which an answer is sent. Ignored in sending.
-    addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id).
+    id: alias of the UDP server that received it, to which an answer is sent. Ignored in sending, and left out there.
+    addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id). Left out, a
+        UDP client sends to its peer.
     data: the payload. `bytes`; with a buffer pool a writable `memoryview` of the received length.
     truncated: the datagram was longer than the buffer; `data` is its beginning.
     info: a `PacketInfo` that came with it, or to send it with. None: none was asked for.
+
+    Raises `BadOption` without `data`: an empty datagram is `data=b""`.
     """
 
     __slots__ = ("_is_answer", "_lease", "addr", "data", "id", "info", "truncated")
@@ -163,15 +158,17 @@ class MessageUDP:
 
     def __init__(
         self,
-        id: Any,
-        addr: Address,
-        data: Any,
+        id: Any = None,
+        addr: Any = None,
+        data: Any = ...,
         truncated: bool = False,
         lease: Any = None,
         info: PacketInfo | None = None,
     ) -> None:
+        if data is ...:
+            raise BadOption("data", None, "give the payload, as in MessageUDP(addr=('192.0.2.1', 53), data=b'...')")
         self.id = id
-        self.addr = addr
+        self.addr: Address = addr
         self.data = data
         self.truncated = truncated
         self._is_answer = False

@@ -8,6 +8,7 @@ application  Application, and its specification, modes and states
 state        the life of a process, as a table
 info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
+typed        Request; what type checkers know of `call` and `spawn`
 foreign      what may be done with objects of the program, whose methods may raise, internal
 hooks        what the runtime asks of behavior bases, internal
 copying      what cannot be copied, internal
@@ -65,6 +66,7 @@ from .options import NodeOptions as NodeOptions
 from .options import ProcessOptions as ProcessOptions
 from .state import TRANSITIONS as TRANSITIONS
 from .state import ProcessState as ProcessState
+from .typed import Request as Request
 
 if not TYPE_CHECKING:
     from .errors import __getattr__ as __getattr__

@@ -92,9 +92,11 @@ class ProcessBehavior:
 
 
 def takes_batches(behavior: type) -> bool:
-    """True if a behavior class defines `handle_datagrams`."""
-    method = getattr(behavior, "handle_datagrams", None)
-    return method is not None and method is not ProcessBehavior.handle_datagrams
+    """True if a behavior class defines `handle_datagrams`. The bases only declare it."""
+    for kind in behavior.__mro__:
+        if "handle_datagrams" in vars(kind):
+            return "_runtime_hooks" not in vars(kind) and vars(kind)["handle_datagrams"] is not None
+    return False
 
 
 class MetaProcess(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any, Literal, get_args
 
 from .errors import BadOption
@@ -30,32 +31,73 @@ LEAST_SECONDS = 1e-9
 _PLAIN_NUMBERS = (float, int)
 
 
-def check_integer(option: str, value: object, low: int, high: int = MOST) -> None:
-    """Raises `BadOption` unless `value` is an `int` within [low, high]."""
-    if is_instance(value, bool) or not is_instance(value, int):
+def _plain(value: object) -> int | float | None:
+    """Returns the number that `value` is. An integer of another class (numpy's, an `IntEnum`) becomes an `int`, so that
+    nothing that is computed with it overflows. None: it is no number."""
+    if type(value) is int or type(value) is float:
+        return value
+    if is_instance(value, bool):
+        return None
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except Exception:  # most things have no `__index__`; that of others is code of the program
+        return value if is_instance(value, (int, float)) else None
+
+
+def check_integer(option: str, value: object, low: int, high: int = MOST) -> int:
+    """Returns `value` as an `int`. Raises `BadOption` unless it is an integer within [low, high]."""
+    number = _plain(value)
+    if not is_instance(number, int):
         raise BadOption(option, value, "give an integer")
-    if value < low and high == MOST:
+    if number < low and high == MOST:
         raise BadOption(option, value, f"give {low} or more")
-    if not low <= value <= high:
+    if not low <= number <= high:
         raise BadOption(option, value, f"give {low} to {high}")
+    return number
 
 
-def check_seconds(option: str, value: object, *, zero: bool = False) -> None:
-    """Raises `BadOption` unless `value` is a number of seconds above 0 (or 0 where `zero`), a hundred years at most."""
+def check_seconds(option: str, value: object, *, zero: bool = False) -> float:
+    """Returns `value` as a number. Raises `BadOption` unless it is a number of seconds above 0 (or 0 where `zero`), a
+    hundred years at most."""
     if type(value) in _PLAIN_NUMBERS and LEAST_SECONDS <= value <= MOST_SECONDS:  # type: ignore[operator]
-        return  # each call has a timeout: the rest costs as much as a tenth of what a call does in Python
-    if is_instance(value, bool) or not is_instance(value, (int, float)):
+        return value  # type: ignore[return-value] # each call has a timeout: this is the short way
+    number = _plain(value)
+    if number is None:
         raise BadOption(option, value, "give a number of seconds")
-    if value > MOST_SECONDS:
+    if number > MOST_SECONDS:
         raise BadOption(option, value, f"give {MOST_SECONDS:.0f} seconds (100 years) at most")
-    if not value >= (0 if zero else LEAST_SECONDS):
+    if not number >= (0 if zero else LEAST_SECONDS):
         raise BadOption(option, value, f"give {'0 or more' if zero else 'more than 0'} seconds")
+    return number
 
 
-def check_number(option: str, value: object, low: float, high: float, words: str = "") -> None:
-    """Raises `BadOption` unless `value` is an `int` or a `float` within [low, high]. words: what to give."""
-    if is_instance(value, bool) or not is_instance(value, (int, float)) or not low <= value <= high:
+def check_number(option: str, value: object, low: float, high: float, words: str = "") -> float:
+    """Returns `value` as a number. Raises `BadOption` unless it is one within [low, high]. words: what to give."""
+    number = _plain(value)
+    if number is None or not low <= number <= high:
         raise BadOption(option, value, f"give {words or f'a number of {low:g} to {high:g}'}")
+    return number
+
+
+def _set(options: object, name: str, number: float) -> None:
+    """Replaces a field of a frozen dataclass by the number that it is."""
+    if number is not getattr(options, name):
+        object.__setattr__(options, name, number)
+
+
+def set_integer(options: object, name: str, low: int, high: int = MOST) -> None:
+    """Makes the field `name` of `options` an `int`, as `check_integer` does."""
+    _set(options, name, check_integer(name, getattr(options, name), low, high))
+
+
+def set_seconds(options: object, name: str, *, zero: bool = False, option: str = "") -> None:
+    """Makes the field `name` of `options` a number of seconds, as `check_seconds` does. option: its name in errors."""
+    _set(options, name, check_seconds(option or name, getattr(options, name), zero=zero))
+
+
+def set_number(options: object, name: str, low: float, high: float, words: str = "", *, option: str = "") -> None:
+    """Makes the field `name` of `options` a number, as `check_number` does. option: its name in errors."""
+    _set(options, name, check_number(option or name, getattr(options, name), low, high, words))
 
 
 def decimal_of(text: str, high: int) -> int | None:
@@ -136,12 +178,12 @@ class NodeOptions:
     def __post_init__(self) -> None:
         check_type("env", self.env, Mapping, "a mapping")
         check_type("handle_signals", self.handle_signals, bool, "True or False")
-        check_seconds("stop_timeout", self.stop_timeout, zero=True)
-        check_integer("turn_messages", self.turn_messages, 1)
-        check_seconds("turn_seconds", self.turn_seconds)
-        check_seconds("slice_seconds", self.slice_seconds)
+        set_seconds(self, "stop_timeout", zero=True)
+        set_integer(self, "turn_messages", 1)
+        set_seconds(self, "turn_seconds")
+        set_seconds(self, "slice_seconds")
         if self.slow_callback_seconds is not None:
-            check_seconds("slow_callback_seconds", self.slow_callback_seconds, zero=True)
+            set_seconds(self, "slow_callback_seconds", zero=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +235,10 @@ class ProcessOptions:
     thread: bool = False
 
     def __post_init__(self) -> None:
-        check_integer("mailbox_size", self.mailbox_size, 0)
+        set_integer(self, "mailbox_size", 0)
         check_choice("overflow", self.overflow, get_args(Overflow))
         check_type("fallback", self.fallback, (Fallback, type(None)), "a gen.Fallback or None")
-        check_seconds("init_timeout", self.init_timeout)
+        set_seconds(self, "init_timeout")
         check_type("env", self.env, (Mapping, type(None)), "a mapping or None")
         check_type("leader", self.leader, (PID, type(None)), "a PID or None")
         check_type("link_parent", self.link_parent, bool, "True or False")
@@ -222,9 +264,9 @@ class MetaOptions:
     init_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        check_integer("mailbox_size", self.mailbox_size, 0)
+        set_integer(self, "mailbox_size", 0)
         check_choice("overflow", self.overflow, get_args(Overflow))
-        check_seconds("init_timeout", self.init_timeout)
+        set_seconds(self, "init_timeout")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,5 +281,5 @@ class EventOptions:
     notify: bool = False
 
     def __post_init__(self) -> None:
-        check_integer("buffer", self.buffer, 0)
+        set_integer(self, "buffer", 0)
         check_type("notify", self.notify, bool, "True or False")

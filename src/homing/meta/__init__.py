@@ -3,6 +3,7 @@
 udp         the parts that server and client are composed of
 udp_server  the UDP server
 udp_client  the UDP client
+short       listen_udp, connect_udp: create and start one of these with one call
 upgrade     another OS process takes over the sockets of a running service
 """
 
@@ -18,6 +19,8 @@ from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
 from ..datagram import errors as errors
+from .short import connect_udp as connect_udp
+from .short import listen_udp as listen_udp
 from .udp.buffer_pool import BufferPool as BufferPool
 from .udp.buffer_pool import Buffers as Buffers
 from .udp_client.client import UDPClient as UDPClient

@@ -16,6 +16,7 @@ signals       SIGINT and SIGTERM; output: lines for the user
 deadline      a time limit that what has come is read before
 core          the parts of one node; processes and meta-processes see the node as this
 applications  groups of processes that are started, monitored and ended together; application: one of them
+unawaited     what the log says of calls that were not awaited
 forks         a child that is forked has no part in the node
 tree          snapshots: counters, and all applications and processes as a tree
 logs          log records with node, PID and behavior; processes that receive them

@@ -128,7 +128,7 @@ class Applications:
 
     async def stop(self, name: str, timeout: float) -> bool:
         """Stops an application on which none depends that runs. True if nothing had to be killed."""
-        check_seconds("timeout", timeout, zero=True)
+        timeout = check_seconds("timeout", timeout, zero=True)
         application = self.find(name)
         active = (_STARTING, _RUNNING)
         users = tuple(other.spec.name for other in self if other.state in active and name in other.spec.depends)

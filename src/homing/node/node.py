@@ -26,8 +26,10 @@ from ..gen import (
     ProcessOptions,
     Target,
     as_reason,
+    typed,
 )
 from ..gen.options import check_integer, check_seconds
+from ..gen.typed import declared
 from .core import Core
 from .forks import forget, separate_forks
 from .logs import Receiver
@@ -100,6 +102,7 @@ class Node:
 
     # --- processes ----------------------------------------------------------------------------------------
 
+    @declared(typed.spawn)
     async def spawn(
         self,
         behavior: type[ProcessBehavior],
@@ -133,6 +136,7 @@ class Node:
             raise NodeTerminated(self.name)
         self._core.from_thread(self._core.delivery.send, self._core.pid, to, message)
 
+    @declared(typed.call)
     async def call(
         self,
         to: Target,
@@ -143,6 +147,7 @@ class Node:
     ) -> Any:
         """Sends a request and returns the answer.
 
+        request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
         timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error that
         `send_response_error` gave; and the errors of `send`.
         """
@@ -260,7 +265,7 @@ class Node:
         costs some microseconds, in which the node does nothing else.)
         """
         if children is not None:
-            check_integer("children", children, 0)
+            children = check_integer("children", children, 0)
         return make_tree(self._here, self.info(), children)
 
     def info(self) -> NodeInfo:
@@ -321,7 +326,7 @@ class Node:
         self._require_no_callback("node.stop", "call node.stop_soon(), which waits for nothing")
         if timeout is None:
             timeout = self._core.options.stop_timeout
-        check_seconds("timeout", timeout, zero=True)
+        timeout = check_seconds("timeout", timeout, zero=True)
         task = asyncio.current_task()
         if task is not None:
             self._stopping.stoppers.add(task)

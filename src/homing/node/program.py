@@ -36,6 +36,7 @@ from .node import Node, internals
 from .output import flush_or_discard, secure_standard_streams, tell
 from .signals import Late, Signals, ignore_late_signals_at_exit
 from .start import NodeStarter, start_node
+from .unawaited import told_of_unawaited
 
 T = TypeVar("T")
 Main = Callable[..., Awaitable[T]] | type[ProcessBehavior | Application] | Application
@@ -72,7 +73,7 @@ def run(
     factory = _loop_factory(uvloop)
     secure_standard_streams()
     ignore_late_signals_at_exit()
-    with logging_configured():
+    with logging_configured(), told_of_unawaited():
         return _Program(starter, main, args).run(factory)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..gen import BadOption
-from ..gen.options import check_integer, check_number, check_seconds
+from ..gen.options import check_seconds, set_integer, set_number, set_seconds
 
 Span = float | tuple[float, float]
 """Seconds: always so many, or from the first to the second number, each time anew."""
@@ -38,11 +38,11 @@ class Conditions:
 
     def __post_init__(self) -> None:
         for name in ("loss", "duplicate", "reorder"):
-            _check_chance(name, getattr(self, name))
+            set_number(self, name, 0, 1, "a chance from 0 to 1")
         for name in ("delay", "reorder_delay"):
-            _check_span(name, getattr(self, name))
+            _set_span(self, name)
         if self.mtu is not None:
-            check_integer("mtu", self.mtu, 576, 65535)
+            set_integer(self, "mtu", 576, 65535)
 
     def chance_of_loss(self, size: int) -> float:
         """The chance that a datagram of `size` bytes gets lost."""
@@ -69,13 +69,12 @@ def within(span: Span, part: float) -> float:
     return least + (most - least) * part
 
 
-def _check_chance(option: str, value: object) -> None:
-    check_number(option, value, 0, 1, "a chance from 0 to 1")
-
-
-def _check_span(option: str, value: object) -> None:
-    bounds = value if isinstance(value, tuple) else (value,)
-    for bound in bounds:
-        check_seconds(option, bound, zero=True)
-    if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-        raise BadOption(option, value, "give seconds, or (least, most)")
+def _set_span(options: Conditions, name: str) -> None:
+    value = getattr(options, name)
+    if not isinstance(value, tuple):
+        set_seconds(options, name, zero=True)
+        return
+    bounds = tuple(check_seconds(name, bound, zero=True) for bound in value)
+    if len(bounds) != 2 or bounds[0] > bounds[1]:
+        raise BadOption(name, value, "give seconds, or (least, most)")
+    object.__setattr__(options, name, bounds)

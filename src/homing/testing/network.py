@@ -139,7 +139,7 @@ class FakeNetwork:
 
         Call it on the event loop. Raises `NotAllowed` where none runs.
         """
-        check_seconds("seconds", seconds)
+        seconds = check_seconds("seconds", seconds)
         way = host_of("source", source), host_of("destination", destination)
         self._traffic.clogs[way] = self._traffic.now() + seconds
 

@@ -39,7 +39,7 @@ class Sockets:
         """A new one, for `traffic`. "": every IPv4 address, "::": every IPv6 address. Port 0 gives the next free one
         from 32768 on. Raises `BindFailed`, and `BadOption` for an option of sockets that is none here."""
         _check_options(options)
-        check_integer("port", port, 0, 65535)
+        port = check_integer("port", port, 0, 65535)
         family, address = resolve(host, port)
         if port == 0:
             address = as_address(family, address[0], self._free_port(family, address[0]), address)

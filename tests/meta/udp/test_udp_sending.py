@@ -65,6 +65,26 @@ async def test_any_process_may_send_through_a_server_and_so_may_the_program_outs
     assert await node.call(alias, message_to(peer.address, b"call")) == 4
 
 
+class Port:
+    """An integer that is no `int`, as the ports of a batch are to numpy."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+
+async def test_a_port_may_be_an_integer_of_another_class(probe: Probe, peer: UDPPeer) -> None:
+    server, alias = await open_server(probe)
+    host, port = peer.address
+    for _ in range(2):  # the second one is remembered
+        await probe.do(lambda actor: actor.send(alias, message_to((host, Port(port)))))
+        assert await peer.receive() == (b"payload", server.local_address)
+    with pytest.raises(gen.BadAddress, match="the port must be an integer"):
+        await probe.node.call(alias, message_to((host, Port(65536))))
+
+
 @pytest.mark.parametrize("id", [None, gen.Alias("elsewhere@host", 1, 1), "anything"])
 async def test_the_id_of_a_message_is_ignored_in_sending(id: Any, probe: Probe, peer: UDPPeer) -> None:
     server, alias = await open_server(probe)

@@ -131,6 +131,43 @@ def test_datagrams_that_wait_because_nobody_is_there_are_warned_of(
     assert ("'nobody'" in text or "nobody" in text) == ("name" in target)
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ((), "no process has a name"),
+        (("store", "listener"), "registered: 'store', 'listener'"),
+        (("store", "parsers"), "alike is 'parsers'"),
+        (tuple("abcdef"), "registered: 'a', 'b', 'c', 'd', 'e', ..."),
+    ],
+)
+def test_a_name_that_nobody_registers_is_told_again_each_minute_with_the_names_that_are_alike(
+    names: tuple[str, ...], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        with FakeNetwork():
+            async with homing.start_node("test@localhost") as node:
+                for name in names:
+                    await node.spawn(act.Actor, name=name)
+
+                class Owner(act.Actor):
+                    async def init(self) -> None:
+                        await meta.listen_udp(self, host="10.0.0.1", port=9, process="parser")
+
+                await node.spawn(Owner)
+                await asyncio.sleep(0.9)
+                assert not told_of_absence()
+                await asyncio.sleep(61)
+                await node.spawn(act.Actor, name="parser")
+                await asyncio.sleep(600)
+
+    def told_of_absence() -> list[str]:
+        return [text for text in warnings(caplog) if "reads nothing" in text]
+
+    run_virtual(main)
+    assert len(told_of_absence()) == 2
+    assert all(text.endswith(f"({told})") for text in told_of_absence())
+
+
 def test_a_receiver_that_comes_back_soon_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     class Late(act.Actor):
         def handle_message(self, sender: Any, message: Any) -> None:

@@ -163,5 +163,7 @@ async def test_an_unhandled_message_is_logged_by_type_and_sender(
     pid = await node.spawn(act.Actor)
     node.send(pid, {"secret": 1})
     await eventually(lambda: caplog.records)
-    assert caplog.messages == [f"unhandled message of type dict from {node.pid}"]
+    assert caplog.messages == [
+        f"unhandled message of type dict from {node.pid}: Actor has no handle_message; define it"
+    ]
     assert pid in node.processes()

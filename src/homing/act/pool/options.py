@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from ...gen import BadOption, ProcessBehavior, ProcessOptions
 from ...gen.foreign import is_instance
-from ...gen.options import check_choice, check_integer, check_type
+from ...gen.options import check_choice, check_type, set_integer
 from .routing import Route
 
 PoolOverflow = Literal["wait", "drop", "drop_newest", "drop_oldest"]
@@ -58,9 +58,9 @@ class PoolOptions:
         if not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
             raise BadOption("worker", self.worker, "give a class derived from act.Actor")
         check_type("worker_args", self.worker_args, tuple, "a tuple")
-        check_integer("pool_size", self.pool_size, 1, MOST_WORKERS)
-        check_integer("worker_mailbox_size", self.worker_mailbox_size, 0)
-        check_integer("worker_mailbox_bytes", self.worker_mailbox_bytes, 0)
+        set_integer(self, "pool_size", 1, MOST_WORKERS)
+        set_integer(self, "worker_mailbox_size", 0)
+        set_integer(self, "worker_mailbox_bytes", 0)
         check_type("worker_options", self.worker_options, ProcessOptions, "gen.ProcessOptions")
         if self.worker_options.mailbox_size:
             raise BadOption("worker_options", self.worker_options, "give the mailbox's size as worker_mailbox_size")

@@ -69,7 +69,7 @@ class Workers:
 
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
-        check_integer("n", n, 1, MOST_WORKERS)
+        n = check_integer("n", n, 1, MOST_WORKERS)
         try:
             for _ in range(n):
                 worker = await self._spawn_worker(None)
@@ -82,7 +82,7 @@ class Workers:
 
     def remove(self, n: int) -> int:
         """See `Pool.remove_workers`."""
-        check_integer("n", n, 1, len(self.slots) - 1)
+        n = check_integer("n", n, 1, len(self.slots) - 1)
         for _ in range(n):
             slot = self.slots.pop()
             self.processes.pop()

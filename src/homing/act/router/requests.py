@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ...gen import PID, Target
+from ...gen import PID, Request, Target
 from .options import RouteSpec
 
 State: TypeAlias = Literal["enabled", "disabled", "restarting"]
@@ -13,7 +13,7 @@ State: TypeAlias = Literal["enabled", "disabled", "restarting"]
 
 
 @dataclass(frozen=True, slots=True)
-class AddRoute:
+class AddRoute(Request[None]):
     """Asks a router for `add_route(spec)`.
 
     spec: the route.
@@ -23,7 +23,7 @@ class AddRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveRoute:
+class RemoveRoute(Request[bool]):
     """Asks a router for `remove_route(name)`: True, or False if there was none.
 
     name: of the route.
@@ -33,7 +33,7 @@ class RemoveRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplaceRoute:
+class ReplaceRoute(Request[None]):
     """Asks a router for `replace_route(name, spec)`.
 
     name: of the route that is replaced.
@@ -45,7 +45,7 @@ class ReplaceRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class DisableRoute:
+class DisableRoute(Request[None]):
     """Asks a router for `disable_route(name)`.
 
     name: of the route.
@@ -55,7 +55,7 @@ class DisableRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class EnableRoute:
+class EnableRoute(Request[None]):
     """Asks a router for `enable_route(name)`.
 
     name: of the route.
@@ -65,7 +65,7 @@ class EnableRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class WhichRoutes:
+class WhichRoutes(Request["tuple[RouteInfo, ...]"]):
     """Asks a router for `routes()`: a tuple of `RouteInfo`."""
 
 

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from ...gen import PID
+from ...gen import PID, Request
 from ...gen.options import check_name, check_type
 from .spec import ChildSpec
 from .strategies import RestartStrategy
@@ -19,7 +19,7 @@ from .strategies import RestartStrategy
 
 
 @dataclass(frozen=True, slots=True)
-class StartChild:
+class StartChild(Request[PID]):
     """Starts a child and is answered with its PID.
 
     spec: its specification, which is added behind all others. Not with SIMPLE_ONE_FOR_ONE, where there is one already.
@@ -51,7 +51,7 @@ class _AboutChild:
 
 
 @dataclass(frozen=True, slots=True)
-class TerminateChild(_AboutChild):
+class TerminateChild(_AboutChild, Request[None]):
     """Ends a child, or its waiting for a restart. Its specification stays, but for a temporary child and an instance.
 
     Answered with None, also if it did not run. Raises `ChildUnknown`.
@@ -59,7 +59,7 @@ class TerminateChild(_AboutChild):
 
 
 @dataclass(frozen=True, slots=True)
-class RestartChild(_AboutChild):
+class RestartChild(_AboutChild, Request[PID]):
     """Starts a child that has ended, or was ended by `TerminateChild`, and is answered with its PID.
 
     Raises what `spawn` raises, `ChildUnknown`, `ChildRunning`, `ChildRestarting`, `ChildDisabled`, and `NotAllowed`
@@ -68,7 +68,7 @@ class RestartChild(_AboutChild):
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteChild(_AboutChild):
+class DeleteChild(_AboutChild, Request[None]):
     """Forgets the specification of a child that does not run. One that waits for its restart does so no more.
 
     Raises `ChildUnknown`, `ChildRunning`, and `NotAllowed` with SIMPLE_ONE_FOR_ONE.
@@ -76,7 +76,7 @@ class DeleteChild(_AboutChild):
 
 
 @dataclass(frozen=True, slots=True)
-class EnableChild(_AboutChild):
+class EnableChild(_AboutChild, Request[PID | None]):
     """Starts a disabled child again and is answered with its PID. A child that is not disabled is left as it is.
 
     Raises what `spawn` raises, and then the child is enabled but does not run; `ChildUnknown`; `NotAllowed` with
@@ -85,7 +85,7 @@ class EnableChild(_AboutChild):
 
 
 @dataclass(frozen=True, slots=True)
-class DisableChild(_AboutChild):
+class DisableChild(_AboutChild, Request[None]):
     """Ends a child and starts it no more, also not together with others, until it is enabled (Ergo's).
 
     Raises `ChildUnknown`, and `NotAllowed` with SIMPLE_ONE_FOR_ONE.
@@ -93,12 +93,12 @@ class DisableChild(_AboutChild):
 
 
 @dataclass(frozen=True, slots=True)
-class WhichChildren:
+class WhichChildren(Request["tuple[ChildInfo, ...]"]):
     """Is answered with a tuple of `ChildInfo`, in the order of the children's start."""
 
 
 @dataclass(frozen=True, slots=True)
-class CountChildren:
+class CountChildren(Request["ChildCount"]):
     """Is answered with a `ChildCount`."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import log
 
 from ...gen import BadOption
-from ...gen.options import check_number, check_seconds
+from ...gen.options import set_number, set_seconds
 
 
 class RestartWindow:
@@ -47,12 +47,12 @@ class Backoff:
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        check_seconds("backoff.first", self.first)
-        check_seconds("backoff.most", self.most)
+        set_seconds(self, "first", option="backoff.first")
+        set_seconds(self, "most", option="backoff.most")
         if self.first > self.most:
             raise BadOption("backoff.first", self.first, f"give no more than backoff.most, which is {self.most:g}")
-        check_number("backoff.factor", self.factor, 1, 1000)
-        check_number("backoff.jitter", self.jitter, 0, 1)
+        set_number(self, "factor", 1, 1000, option="backoff.factor")
+        set_number(self, "jitter", 0, 1, option="backoff.jitter")
         if not callable(self.random):
             raise BadOption("backoff.random", self.random, "give a function such as random.random")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...gen import BadOption, ProcessBehavior, ProcessOptions
-from ...gen.options import check_integer, check_name, check_seconds, check_type
+from ...gen.options import check_name, check_type, set_integer, set_seconds
 from .restart_limits import Backoff
 from .strategies import AutoShutdown, RestartStrategy, SupervisorType
 
@@ -40,7 +40,7 @@ class ChildSpec:
         check_type("options", self.options, ProcessOptions, "gen.ProcessOptions")
         check_type("restart", self.restart, RestartStrategy, "an act.RestartStrategy")
         if self.shutdown is not None:
-            check_seconds("shutdown", self.shutdown, zero=True)
+            set_seconds(self, "shutdown", zero=True)
         check_type("significant", self.significant, bool, "True or False")
         if self.significant and self.restart is RestartStrategy.PERMANENT:
             why = f"child {self.name!r} is permanent, so it never ends for good; make it transient or temporary"
@@ -75,8 +75,8 @@ class SupervisorSpec:
 
     def __post_init__(self) -> None:
         check_type("type", self.type, SupervisorType, "an act.SupervisorType")
-        check_integer("intensity", self.intensity, 0)
-        check_seconds("period", self.period)
+        set_integer(self, "intensity", 0)
+        set_seconds(self, "period")
         check_type("auto_shutdown", self.auto_shutdown, AutoShutdown, "an act.AutoShutdown")
         if self.backoff is not None:
             check_type("backoff", self.backoff, Backoff, "an act.Backoff or None")

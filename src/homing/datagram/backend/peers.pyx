@@ -8,6 +8,7 @@ secret of their own, so nobody can choose sources that meet in one place.
 
 import os
 import socket
+from operator import index
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -244,9 +245,9 @@ cdef Key _parsed(int family, object address) except *:
     host = address[0]
     if family != AF_INET:
         six.sin6_family = AF_INET6
-        six.sin6_port = htons(address[1])
-        six.sin6_flowinfo = htonl(address[2] if len(address) > 2 else 0)
-        six.sin6_scope_id = address[3] if len(address) > 3 else 0
+        six.sin6_port = htons(index(address[1]))
+        six.sin6_flowinfo = htonl(index(address[2]) if len(address) > 2 else 0)
+        six.sin6_scope_id = index(address[3]) if len(address) > 3 else 0
         if "%" in host:
             found = socket.getaddrinfo(host, 0, AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)[0][4]
             host = found[0].partition("%")[0]
@@ -256,7 +257,7 @@ cdef Key _parsed(int family, object address) except *:
         inet_pton(AF_INET6, host.encode("ascii"), &six.sin6_addr)
     else:
         four.sin_family = AF_INET
-        four.sin_port = htons(address[1])
+        four.sin_port = htons(index(address[1]))
         inet_pton(AF_INET, host.encode("ascii"), &four.sin_addr)
     return key_of(raw)
 

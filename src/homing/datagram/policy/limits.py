@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from ...gen import BadOption
-from ...gen.options import check_integer, check_number, check_type
+from ...gen.options import check_type, set_integer, set_number
 from .networks import Network, parse_networks
 
 
@@ -45,14 +45,14 @@ class RateLimit:
     clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
-        check_rate("rate", self.rate, "datagrams")
+        _set_rate(self, "rate", "datagrams")
         if self.burst is not None:
-            check_integer("burst", self.burst, 1)
-        check_integer("prefix4", self.prefix4, 0, 32)
-        check_integer("prefix6", self.prefix6, 0, 128)
-        check_integer("capacity", self.capacity, 1, 1 << 26)
+            set_integer(self, "burst", 1)
+        set_integer(self, "prefix4", 0, 32)
+        set_integer(self, "prefix6", 0, 128)
+        set_integer(self, "capacity", 1, 1 << 26)
         parse_networks("exempt", self.exempt)
-        check_integer("slip", self.slip, 0, 1 << 20)
+        set_integer(self, "slip", 0, 1 << 20)
         if self.shorten is not None:
             check_callable("shorten", self.shorten, "a function that takes the data of a reply and returns other data")
         check_type("dry_run", self.dry_run, bool, "True or False")
@@ -89,10 +89,10 @@ class ReplyGuard:
     clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
-        check_rate("rate", self.rate, "answers")
-        check_integer("burst", self.burst, 1)
-        check_number("amplification", self.amplification, 1e-6, 1e6, "a number above 0, 1e6 at most")
-        check_integer("capacity", self.capacity, 1, 1 << 26)
+        _set_rate(self, "rate", "answers")
+        set_integer(self, "burst", 1)
+        set_number(self, "amplification", 1e-6, 1e6, "a number above 0, 1e6 at most")
+        set_integer(self, "capacity", 1, 1 << 26)
         if self.clock is not None:
             check_callable("clock", self.clock, "a function that returns seconds, or None")
 
@@ -113,9 +113,9 @@ class Pacing:
     clock: Callable[[], float] | None = None
 
     def __post_init__(self) -> None:
-        check_rate("bytes_per_second", self.bytes_per_second, "bytes")
+        _set_rate(self, "bytes_per_second", "bytes")
         if self.burst is not None:
-            check_integer("burst", self.burst, 0)
+            set_integer(self, "burst", 0)
         if self.clock is not None:
             check_callable("clock", self.clock, "a function that returns seconds, or None")
 
@@ -130,9 +130,9 @@ def clock_of(options: RateLimit | ReplyGuard | Pacing) -> Callable[[], float]:
         return time.monotonic
 
 
-def check_rate(option: str, value: object, what: str) -> None:
-    """Raises `BadOption` unless `value` is a number from 1e-9 to 1e12."""
-    check_number(option, value, 1e-9, 1e12, f"a number of {what} per second above 0, 1e12 at most")
+def _set_rate(options: object, name: str, what: str) -> None:
+    """Raises `BadOption` unless the field `name` is a number from 1e-9 to 1e12."""
+    set_number(options, name, 1e-9, 1e12, f"a number of {what} per second above 0, 1e12 at most")
 
 
 def check_callable(option: str, value: object, words: str) -> None:

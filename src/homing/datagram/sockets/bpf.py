@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ...gen import BadOption
 from ...gen.foreign import safe_repr
+from ...gen.options import check_integer
 
 Program: TypeAlias = tuple[tuple[int, int, int, int], ...]
 """Instructions (code, jt, jf, k), as `tcpdump -dd` prints them."""
@@ -53,8 +54,11 @@ def check_program(option: str, program: object) -> None:
         if not isinstance(instruction, tuple) or len(instruction) != 4:
             raise BadOption(option, instruction, words)
         for field, limit in zip(instruction, _LIMITS, strict=True):
-            if type(field) is not int or not 0 <= field <= limit:
-                raise BadOption(option, instruction, f"{words}: {safe_repr(field)} is no number from 0 to {limit}")
+            try:
+                check_integer(option, field, 0, limit)
+            except BadOption:
+                why = f"{words}: {safe_repr(field)} is no number from 0 to {limit}"
+                raise BadOption(option, instruction, why) from None
 
 
 def check_steering(option: str, steering: object) -> None:

@@ -11,8 +11,8 @@ import struct
 import sys
 from dataclasses import dataclass
 
-from ...gen import BadOption
-from ...gen.options import check_integer
+from ...gen import BadOption, Request
+from ...gen.options import set_integer
 from ..address import canonical_host
 
 _LINUX = sys.platform == "linux"
@@ -56,7 +56,7 @@ class MulticastGroup:
         group = _parsed("address", self.address)
         if not group.is_multicast:
             raise BadOption("address", self.address, "give an address of 224.0.0.0/4 or ff00::/8")
-        check_interface("interface", self.interface)
+        set_interface(self, "interface")
         if self.source:
             if _parsed("source", self.source).version != group.version:
                 raise BadOption("source", self.source, f"give an IPv{group.version} address, as the group's is")
@@ -69,23 +69,25 @@ class MulticastGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinGroup(MulticastGroup):
+class JoinGroup(MulticastGroup, Request[tuple[MulticastGroup, ...]]):
     """A request to a UDP server: join this group on the interface that has this name now, also if it is joined already.
     Answered with all groups that are joined."""
 
 
 @dataclass(frozen=True, slots=True)
-class LeaveGroup(MulticastGroup):
+class LeaveGroup(MulticastGroup, Request[tuple[MulticastGroup, ...]]):
     """A request to a UDP server: leave this group, given as it was joined; also if its interface has ended, or if it
     was left before. Answered with all groups that are still joined."""
 
 
-def check_interface(option: str, value: object) -> None:
-    """Raises `BadOption` unless `value` can be the name or the index of an interface."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise BadOption(option, value, "give the name or the index of an interface")
-    if isinstance(value, int):
-        check_integer(option, value, 0)
+def set_interface(options: object, name: str) -> None:
+    """Raises `BadOption` unless the field `name` of `options` is the name or the index of an interface."""
+    value = getattr(options, name)
+    if isinstance(value, str):
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise BadOption(name, value, "give the name or the index of an interface")
+    set_integer(options, name, 0)
 
 
 def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

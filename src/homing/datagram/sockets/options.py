@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from ...gen import BadOption
-from ...gen.options import check_choice, check_integer, check_type
+from ...gen.options import check_choice, check_type, set_integer
 from ..address import AF_UNIX, why_no_path
 from ..policy.limits import Pacing
 from .bpf import Program, Steering, check_program, check_steering
 from .icmp_errors import why_no_error_queue
-from .multicast import MulticastGroup, check_interface
+from .multicast import MulticastGroup, set_interface
 
 LINUX_ONLY = "this is Linux only"
 
@@ -128,7 +128,7 @@ class SocketOptions:
     def __post_init__(self) -> None:
         for name in ("receive_buffer", "send_buffer"):
             if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), 1, 2**31 - 1)
+                set_integer(self, name, 1, 2**31 - 1)
         check_type("send_rate", self.send_rate, (Pacing, type(None)), "a meta.Pacing or None")
         if self.bpf is not None:
             check_program("bpf", self.bpf)
@@ -146,9 +146,9 @@ class SocketOptions:
         if len(self.bind_device.encode(errors="replace")) > 15 or "\0" in self.bind_device:
             raise BadOption("bind_device", self.bind_device, "names of interfaces have 15 bytes at most")
         if self.ttl is not None:
-            check_integer("ttl", self.ttl, 1, 255)
+            set_integer(self, "ttl", 1, 255)
         if self.tos is not None:
-            check_integer("tos", self.tos, 0, 255)
+            set_integer(self, "tos", 0, 255)
         if self.mtu_discovery is not None:
             check_choice("mtu_discovery", self.mtu_discovery, tuple(MTU_DISCOVERY))
         self._check_multicast()
@@ -176,16 +176,16 @@ class SocketOptions:
         check_unix(self)
 
     def _check_mode(self) -> None:
-        check_integer("path_mode", self.path_mode, 0, 0o777)
+        set_integer(self, "path_mode", 0, 0o777)
         if self.path is None or self.path.startswith("\0"):
             raise BadOption("path_mode", self.path_mode, "it is for the file of a Unix socket: give path= as well")
 
     def _check_multicast(self) -> None:
         if not isinstance(self.groups, tuple) or not all(isinstance(group, MulticastGroup) for group in self.groups):
             raise BadOption("groups", self.groups, "give a tuple of meta.MulticastGroup")
-        check_interface("multicast_interface", self.multicast_interface)
+        set_interface(self, "multicast_interface")
         if self.multicast_ttl is not None:
-            check_integer("multicast_ttl", self.multicast_ttl, 0, 255)
+            set_integer(self, "multicast_ttl", 0, 255)
         if self.multicast_loop is not None:
             check_type("multicast_loop", self.multicast_loop, bool, "True, False or None")
 

@@ -33,11 +33,9 @@ class BufferPool:
     """
 
     def __init__(self, size: int = 65535, capacity: int = 1024) -> None:
-        check_integer("size", size, 1, MOST_BYTES)
-        check_integer("capacity", capacity, 1)
-        self.size = size
-        self.capacity = capacity
-        self._idle: deque[bytearray] = deque(maxlen=capacity)
+        self.size = check_integer("size", size, 1, MOST_BYTES)
+        self.capacity = check_integer("capacity", capacity, 1)
+        self._idle: deque[bytearray] = deque(maxlen=self.capacity)
         self._lent: dict[int, bytearray] = {}
         self.allocated = 0
         self.replaced = 0

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from ...datagram import Pacing
 from ...gen import Target
-from ...gen.options import check_choice, check_integer, check_target, check_type
+from ...gen.options import check_choice, check_target, check_type, set_integer
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """What to do when a mailbox or a queue is full: see `UDPServerOptions.overflow` and `send_overflow`."""
@@ -65,14 +65,14 @@ def check_queues(options: Any) -> None:
     """Raises `BadOption` for the first wrong one of the options about receivers, queues and their limits."""
     if options.process is not None:
         check_target("process", options.process)
-    check_integer("buffer_size", options.buffer_size, 1, 65535)
-    check_integer("high_water", options.high_water, 1)
+    set_integer(options, "buffer_size", 1, 65535)
+    set_integer(options, "high_water", 1)
     if options.low_water is not None:
-        check_integer("low_water", options.low_water, 0, options.high_water - 1)
-    check_integer("high_water_bytes", options.high_water_bytes, 65536)
-    check_integer("receive_batch", options.receive_batch, 1, MOST_READS)
+        set_integer(options, "low_water", 0, options.high_water - 1)
+    set_integer(options, "high_water_bytes", 65536)
+    set_integer(options, "receive_batch", 1, MOST_READS)
     check_type("gro", options.gro, bool, "True or False")
-    check_integer("send_queue", options.send_queue, 1)
+    set_integer(options, "send_queue", 1)
     check_choice("send_overflow", options.send_overflow, get_args(Overflow))
     if options.on_error is not None:
         check_target("on_error", options.on_error)

@@ -128,6 +128,11 @@ class Reader:
         self._inlet.adjust(high, low, self._overflow, most_bytes)
         self.redirect(to)
 
+    def look_for_receiver(self) -> None:
+        """If nobody is there, waits for the receiver from now on, which the log tells, not first when something
+        comes."""
+        self._inlet.room()
+
     def readable(self) -> None:
         """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to ask the socket again
         costs less than to go through the event loop for what came meanwhile."""

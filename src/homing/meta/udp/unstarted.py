@@ -14,8 +14,9 @@ _LOG = ContextAdapter(META_LOGGER, {})
 PATIENCE = 1.0
 """Seconds from the creation until the log says that something was not started. It takes a step of the loop, mostly."""
 
-_WAITS = "%s was created but not started, and nobody reads its socket: await self.spawn_meta(...), or terminate it"
-_DROPPED = "%s was created and given up without a start, which closes its socket: await self.spawn_meta(...)"
+_CALLS = "self.spawn_meta(...), meta.listen_udp(...) or meta.connect_udp(...)"
+_WAITS = f"%s was created but not started, and nobody reads its socket: await {_CALLS}, or terminate it"
+_DROPPED = f"%s was created and given up without a start, which closes its socket: await {_CALLS}"
 
 
 class Unstarted:

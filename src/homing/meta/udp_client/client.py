@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...datagram import Address, format_address, peers_of
-from ...gen import PID, BadOption, MetaBehavior, NotAllowed, Ref
+from ...gen import PID, Alias, BadOption, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
@@ -80,6 +80,13 @@ class UDPClient(MetaBehavior):
         """Closes the socket unless it was started by `spawn_meta`: then it belongs to its parent."""
         if self._life.state in (Phase.NAMED, Phase.CONNECTED):
             self._close()
+
+    @property
+    def alias(self) -> Alias:
+        """Its address, to which datagrams and requests are sent. Raises `NotAllowed` before it has been started."""
+        if "process" not in self.__dict__:
+            raise NotAllowed("the client has no alias before it is started: await self.spawn_meta(...)")
+        return self.process.id
 
     @property
     def local_address(self) -> Address:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
-from ...gen.options import check_choice, check_integer, check_number, check_seconds, check_type
+from ...gen.options import check_choice, check_type, set_integer, set_number, set_seconds
 from ..udp.options import Overflow, check_queues
 
 Key: TypeAlias = Callable[[Any], Hashable]
@@ -120,9 +120,9 @@ class UDPClientOptions(SocketOptions):
         SocketOptions.__post_init__(self)
         if not isinstance(self.host, str) or not self.host:
             raise BadOption("host", self.host, "give the address or the name of the peer")
-        check_integer("port", self.port, 1, 65535)
+        set_integer(self, "port", 1, 65535)
         check_type("local_host", self.local_host, str, 'a numeric address of this machine, or ""')
-        check_integer("local_port", self.local_port, 0, 65535)
+        set_integer(self, "local_port", 0, 65535)
         check_type("connected", self.connected, bool, "True or False")
         check_type("any_source", self.any_source, bool, "True or False")
         if self.any_source and self.connected:
@@ -131,18 +131,18 @@ class UDPClientOptions(SocketOptions):
             raise BadOption("dual_stack", True, "it is for servers; a client has the address family of its peer")
         check_queues(self)
         check_choice("stray", self.stray, get_args(Stray))
-        check_integer("ports", self.ports, 1, 1024)
+        set_integer(self, "ports", 1, 1024)
         if self.ports > 1 and (self.local_port or self.groups):
             name = "local_port" if self.local_port else "groups"
             raise BadOption(name, getattr(self, name), "it is for one socket; leave ports=1")
         if self.guess_alarm is not None:
-            check_integer("guess_alarm", self.guess_alarm, 1)
+            set_integer(self, "guess_alarm", 1)
             if self.key is None:
                 raise BadOption("guess_alarm", self.guess_alarm, "give key: without one no reply is known to be wrong")
-        check_integer("max_requests", self.max_requests, 1)
-        check_integer("remember", self.remember, 0, 1 << 24)
+        set_integer(self, "max_requests", 1)
+        set_integer(self, "remember", 0, 1 << 24)
         self._check_functions()
-        check_seconds("max_timeout", self.max_timeout)
+        set_seconds(self, "max_timeout")
         if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
             raise BadOption("timeout", self.timeout, "give numbers for timeout, retries, backoff and jitter")
         _check_timing(self)
@@ -191,25 +191,23 @@ class UDPRequest:
             raise BadOption("match", self.match, "give a function, or None")
         _check_timing(self)
         if self.collect is not None:
-            check_integer("collect", self.collect, 1)
+            set_integer(self, "collect", 1)
         if self.within is not None:
-            check_seconds("within", self.within)
+            set_seconds(self, "within")
         if self.at_least is not None:
             if self.collect is None and self.within is None:
                 raise BadOption("at_least", self.at_least, "give collect or within as well")
-            check_integer("at_least", self.at_least, 0, self.collect or MOST_REPLIES)
+            set_integer(self, "at_least", 0, self.collect or MOST_REPLIES)
 
 
 def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
     if options.timeout is not None:
-        check_seconds("timeout", options.timeout)
+        set_seconds(options, "timeout")
     if options.retries is not None:
-        check_integer("retries", options.retries, 0, 1000)
+        set_integer(options, "retries", 0, 1000)
     for name, low, high in (("backoff", 1, 1000), ("jitter", 0, 1)):
-        value = getattr(options, name)
-        if value is None:
-            continue
-        check_number(name, value, low, high)
+        if getattr(options, name) is not None:
+            set_number(options, name, low, high)
 
 
 @dataclass(frozen=True, slots=True)

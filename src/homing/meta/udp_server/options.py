@@ -11,7 +11,7 @@ from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
-from ...gen.options import check_choice, check_integer, check_name, check_seconds, check_type
+from ...gen.options import check_choice, check_name, check_type, set_integer, set_seconds
 from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.options import Overflow, check_queues
 from .protection import check_protection
@@ -129,7 +129,7 @@ class UDPServerOptions(SocketOptions):
     def __post_init__(self) -> None:
         SocketOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
-        check_integer("port", self.port, 0, 65535)
+        set_integer(self, "port", 0, 65535)
         if self.socket is not None:
             self._check_socket()
         if self.path is not None:
@@ -143,13 +143,13 @@ class UDPServerOptions(SocketOptions):
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
-        check_seconds("linger", self.linger, zero=True)
+        set_seconds(self, "linger", zero=True)
 
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):
             raise BadOption("socket", self.socket, "give a socket.socket, or the number of a file descriptor")
         if isinstance(self.socket, int):
-            check_integer("socket", self.socket, 0)
+            set_integer(self, "socket", 0)
         self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
 
     def _check_without(self, why: str, names: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from ...datagram.sockets.bpf import attach_filter
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, FIXED, adjust, adjust_fixed
 from ...datagram.sockets.inherited import lender_of
 from ...datagram.sockets.rollback import Undo, rollback_on_error
-from ...gen import BadOption, NotAllowed
+from ...gen import BadOption, NotAllowed, Request
 from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
 from .opening import fitting, open_endpoint
@@ -43,7 +43,7 @@ CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
 """The options that a `Reconfigure` may name."""
 
 
-class Reconfigure:
+class Reconfigure(Request["Reconfigured"]):
     """A request to a UDP server's alias, by `call` (or `send`): change options while it runs. All of them, or none.
 
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
@@ -68,7 +68,7 @@ class Reconfigure:
     __match_args__ = ("changes",)
 
     def __init__(self, *, grace: float = DEFAULT_GRACE, **changes: Any) -> None:
-        check_seconds("grace", grace, zero=True)
+        grace = check_seconds("grace", grace, zero=True)
         for name, value in changes.items():
             if name not in UDPServerOptions.__dataclass_fields__:
                 raise BadOption(name, value, "UDPServerOptions has no such field")

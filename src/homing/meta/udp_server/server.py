@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
 from ...datagram import Address, MessageUDP, Statistics, format_address
-from ...gen import NO_REPLY, PID, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
+from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
@@ -86,6 +86,13 @@ class UDPServer(MetaBehavior):
         adopted lingers on."""
         if self._life.state in (Phase.BOUND, Phase.ADOPTING):
             self._close()
+
+    @property
+    def alias(self) -> Alias:
+        """Its address, to which datagrams are sent. Raises `NotAllowed` before it has been started."""
+        if "process" not in self.__dict__:
+            raise NotAllowed("the server has no alias before it is started: await self.spawn_meta(...)")
+        return self.process.id
 
     @property
     def local_address(self) -> Address:

@@ -119,6 +119,7 @@ class ServerState:
         for endpoint, reader in zip(self.endpoints, self.readers, strict=True):
             endpoint.open(self.process.loop, reader.readable)
             reader.resume()
+            reader.look_for_receiver()
         self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.endpoint.local_address))
         await gone
 

@@ -13,7 +13,7 @@ from ...act.pool.pool import Pool
 from ...act.pool.routing import Route
 from ...gen import PID, Alias, BadOption, ProcessOptions, TerminateKill, TerminateShutdown
 from ...gen.foreign import is_instance, same
-from ...gen.options import check_integer
+from ...gen.options import set_integer
 from ...node.mailbox.envelope import exit_signal
 from ...node.processes.meta_process import MetaRunner
 from ...node.processes.process import Process
@@ -67,7 +67,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     if options.process is not None:
         raise BadOption("worker", options.worker, "the datagrams go to workers or to process=, not to both")
     if options.workers is not None:
-        check_integer("workers", options.workers, 1, MOST_WORKERS)
+        set_integer(options, "workers", 1, MOST_WORKERS)
     return PoolOptions(
         worker=options.worker,
         worker_args=options.worker_args,

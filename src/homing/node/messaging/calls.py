@@ -48,7 +48,7 @@ class Calls:
 
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
         """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
-        check_seconds("timeout", timeout)
+        timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()
@@ -61,7 +61,7 @@ class Calls:
         self, caller: Process | None, to: Target, request: Any, timeout: float, priority: MessagePriority
     ) -> Waiter:
         """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
-        check_seconds("timeout", timeout)
+        timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
         ref = self._registry.make_ref()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0
 """Seconds without a receiver after which the log says so: a restart takes much less."""
 
+_REMINDER = 60.0
+"""Seconds after which it says so again, as long as nobody is there."""
+
 
 class Inlet:
     """One source's way into one receiver's mailbox.
@@ -331,13 +334,16 @@ class Inlet:
         return target is not None and (len(target.main) if target.main else 0) <= low
 
     def _warn_of_absence(self, resume: Callable[[], None]) -> None:
-        """Logs that nobody is there, if that has not changed since the wait began."""
+        """Logs that nobody is there, if that has not changed since the wait began, and again later."""
         if self._resume is not resume:
             return
-        what = "nobody has the name" if isinstance(self._to, str) else "there is no longer a process or alias"
-        text = "%s reads nothing: %s %s, to which it delivers; what comes waits where it came in"
-        now, owner = self._core.loop.time(), self._owner
-        self._core.limited_log.warning(now, f"absent {self._to}", text, owner.title, what, self._to)
+        core, to = self._core, self._to
+        text = "%s reads nothing: %s %s, to which it delivers; what comes waits where it came in%s"
+        what, hint = "there is no longer a process or alias", ""
+        if isinstance(to, str):
+            what, hint = "nobody has the name", f" ({core.registry.names_like(to)})"
+        core.limited_log.warning(core.loop.time(), f"absent {to}", text, self._owner.title, what, to, hint)
+        core.loop.call_later(_REMINDER, self._warn_of_absence, resume)
 
     def _stop_waiting(self) -> None:
         if isinstance(self._to, str):

@@ -12,3 +12,6 @@ cdef Py_ssize_t HIGH_WATER
 
 @cython.locals(process=Activity, lane=Lane, target=Activity, scheduler=Scheduler)
 cpdef send(behavior, to, message)
+
+
+cpdef reply(behavior, message, data, info=*)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
-from ...gen import Target
+from ...gen import BadOption, Target
 from ..mailbox.lane import COMPILED
 from .pressure import HIGH_WATER, hold_back, hold_back_from
 
@@ -57,3 +57,21 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         if not target.scheduled:
             scheduler.schedule(target)
     process.messages_out += 1
+
+
+def reply(behavior: Any, message: Any, data: Any, info: Any = None) -> None:
+    """Answers a datagram: sends `message.reply(data, info)` to the UDP server or client that received it.
+
+    message: the `meta.MessageUDP` that came. A request is answered by what `handle_call` returns, or `send_response`.
+    data, info: as for `MessageUDP.reply`.
+    Raises as `send` and `MessageUDP.reply` do, and `BadOption` if `message` is no datagram.
+    """
+    try:
+        answer = message.reply(data) if info is None else message.reply(data, info)
+    except AttributeError:
+        if hasattr(message, "reply"):
+            raise
+        raise BadOption(
+            "message", message, "give the meta.MessageUDP to answer; a request is answered by what handle_call returns"
+        ) from None
+    behavior.send(message.id, answer)

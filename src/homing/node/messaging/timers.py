@@ -120,7 +120,7 @@ class Timers:
     def start(self, owner: Activity, to: Target, message: Any, seconds: float, periodic: bool) -> CancelTimer:
         """Starts a timer of `owner` and returns the function that cancels it. Raises `BadOption` for a bad time or
         address."""
-        check_seconds("seconds", seconds, zero=not periodic)
+        seconds = check_seconds("seconds", seconds, zero=not periodic)
         missing = self._core.registry.missing(to)
         if isinstance(missing, ValueError):
             raise missing

@@ -1,0 +1,107 @@
+"""The short forms: one call that makes the options, binds the socket and starts what reads it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from ..gen import Alias, BadOption, MetaBehavior
+from .udp_client.client import UDPClient, create_udp_client
+from .udp_client.options import UDPClientOptions
+from .udp_server.options import UDPServerOptions
+from .udp_server.server import UDPServer, create_udp_server
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Made = TypeVar("Made", UDPServer, UDPClient)
+
+
+class Owner(Protocol):
+    """Any `act.Actor`, and the `process` of a meta-process: the new one is then of the same parent."""
+
+    def spawn_meta(self, behavior: MetaBehavior, /) -> Coroutine[Any, Any, Alias]: ...
+
+
+def _with_options(
+    options: Callable[P, object],
+) -> Callable[[Callable[..., R]], Callable[Concatenate[Owner, P], R]]:
+    """Gives a function of an owner and keywords the parameters of an options class, for type checkers and `help`."""
+
+    def wrap(function: Callable[..., R]) -> Callable[Concatenate[Owner, P], R]:
+        owner, *_ = inspect.signature(function).parameters.values()
+        keywords = inspect.signature(options).parameters.values()
+        function.__signature__ = inspect.Signature([owner, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return wrap
+
+
+@_with_options(UDPServerOptions)
+def listen_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPServer]:
+    """Binds a UDP socket and starts the server, which belongs to `owner`: `await meta.listen_udp(self, port=2345)`.
+
+    options: those of `UDPServerOptions`, by keyword.
+
+    Returns the started `UDPServer`, with its `alias`, `local_address` and `statistics()`. Long form, also for
+    `gen.MetaOptions`: `await self.spawn_meta(meta.create_udp_server(meta.UDPServerOptions(...)))`.
+    Raises `BadOption`; `BindFailed` with host, port and what to do; and what `spawn_meta` does: then the socket is
+    closed.
+
+    >>> import asyncio, homing
+    >>> from homing import act, meta
+    >>> class Echo(act.Actor):
+    ...     async def init(self, ready):
+    ...         server = await meta.listen_udp(self, host="127.0.0.1", port=0)
+    ...         ready.set_result(server.local_address)
+    ...
+    ...     def handle_message(self, sender, message):
+    ...         self.reply(message, b"OK: " + message.data)
+    >>> class Asker(act.Actor):
+    ...     async def init(self, address, replies):
+    ...         host, port = address
+    ...         client = await meta.connect_udp(self, host=host, port=port)
+    ...         replies.append((await self.call(client.alias, b"hello")).data)
+    >>> async def main():
+    ...     replies, ready = [], asyncio.get_running_loop().create_future()
+    ...     async with homing.start_node("demo@localhost") as node:
+    ...         await node.spawn(Echo, ready)
+    ...         await node.spawn(Asker, await ready, replies)
+    ...     return replies
+    >>> asyncio.run(main())
+    [b'OK: hello']
+    """
+    _check_owner("listen_udp", owner)
+    return _named("listen_udp", _start(owner, create_udp_server(UDPServerOptions(**options))))
+
+
+@_with_options(UDPClientOptions)
+def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClient]:
+    """Makes a UDP client of one peer and starts it: `await meta.connect_udp(self, host="192.0.2.1", port=53)`. It
+    belongs to `owner`.
+
+    options: those of `UDPClientOptions`, by keyword.
+
+    Returns the started `UDPClient`, with its `alias`, `local_address`, `peer_address` and `statistics()`. Long form:
+    `await self.spawn_meta(meta.create_udp_client(meta.UDPClientOptions(...)))`.
+    Raises `BadOption`, `ConnectFailed`, `BindFailed`, and what `spawn_meta` does: then the socket is closed.
+    """
+    _check_owner("connect_udp", owner)
+    return _named("connect_udp", _start(owner, create_udp_client(UDPClientOptions(**options))))
+
+
+def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
+    """Names the coroutine, for Python's warning if nobody awaits it."""
+    pending.__qualname__ = f"meta.{call}"  # type: ignore[attr-defined]
+    return pending
+
+
+def _check_owner(call: str, owner: object) -> None:
+    if isinstance(owner, type) or not callable(getattr(owner, "spawn_meta", None)):
+        raise BadOption("owner", owner, f"give the actor that is to own the socket: await meta.{call}(self, ...)")
+
+
+async def _start(owner: Owner, made: Made) -> Made:
+    with made:  # closes the socket if it cannot be started
+        await owner.spawn_meta(made)
+    return made
