@@ -13,11 +13,11 @@ import pytest
 import homing
 from homing import act, gen, meta
 
-from ..support import DEADLINE, UDPPeer, eventually
+from ..support import DEADLINE, UDPPeer, eventually, examples
 from .actors import QUIET, Doer
 
-COUNT = 20_000
-MOST = COUNT // 4
+COUNT = examples(10_000, 20_000)
+MOST = COUNT // 3
 """So many may end between a question to the echo and its answer. Told all in one go, all of them do."""
 
 
@@ -231,6 +231,7 @@ async def ask(peer: UDPPeer, address: tuple[Any, ...]) -> None:
                 await asyncio.sleep(0)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "begin",

@@ -11,11 +11,11 @@ import pytest
 import homing
 from homing import act, gen
 
-from ..support import DEADLINE, Probe, eventually
+from ..support import DEADLINE, Probe, eventually, examples
 from .actors import QUIET, Doer
 from .work import Work, work_of
 
-FEW, MANY = 1_000, 100_000
+FEW, MANY = 1_000, examples(20_000, 100_000)
 
 Action = Callable[[], Awaitable[Any]]
 
@@ -138,6 +138,7 @@ async def measure(count: int) -> dict[str, Work]:
     return works
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 async def test_what_one_more_costs_does_not_grow_with_the_number_of_others() -> None:
     few, many = await measure(FEW), await measure(MANY)

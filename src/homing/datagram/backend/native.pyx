@@ -22,9 +22,6 @@ from .peers cimport PEERS, Key, same
 from .sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
 
-cdef extern from "Python.h":
-    const Py_ssize_t PY_SSIZE_T_MAX
-
 cdef enum:
     # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
     # 5 % more, 1024 as much, and delay the others. 2048 in columns: the work of numpy's calls is shared by more; 512 cost
@@ -149,7 +146,7 @@ cdef class NativeBackend(Sender):
     # So an arena belongs to one call at a time (`_handing_out`), the others find nothing; and nothing is taken out of
     # it before all of what it becomes is there.
 
-    def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=PY_SSIZE_T_MAX):
+    def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=0x7FFFFFFF):
         if self._handing_out:
             return []
         self._handing_out = True
