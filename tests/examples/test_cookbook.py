@@ -41,29 +41,6 @@ async def ask_by_tcp(port: int, request: bytes) -> bytes:
         await writer.wait_closed()
 
 
-async def test_the_proxy_brings_each_client_its_own_answers(peer: UDPPeer) -> None:
-    with UDPPeer() as server, UDPPeer() as other:
-        async with program(recipe("proxy"), "0", *map(str, server.address)) as running:
-            address = (LOOPBACK, await running.port())
-            clients = {b"one": peer, b"other": other}
-            for name, client in clients.items():
-                client.send(name, address)
-            for data, source in [await server.receive() for _ in clients]:
-                server.send(b"answer to " + data, source)
-            for name, client in clients.items():
-                assert await client.receive() == (b"answer to " + name, address)
-            assert await terminate(running) == 0
-
-
-async def test_the_proxy_passes_on_what_is_hostile_as_it_is(peer: UDPPeer) -> None:
-    with UDPPeer() as server:
-        async with program(recipe("proxy"), "0", *map(str, server.address)) as running:
-            address = (LOOPBACK, await running.port())
-            for payload in HOSTILE:
-                peer.send(payload, address)
-            assert [(await server.receive())[0] for _ in HOSTILE] == list(HOSTILE)
-
-
 async def test_a_session_is_opened_with_a_cookie_and_keeps_what_its_peer_has_said(peer: UDPPeer) -> None:
     async with program(recipe("sessions"), "0") as running:
         address = (LOOPBACK, await running.port())

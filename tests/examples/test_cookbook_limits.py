@@ -1,4 +1,4 @@
-"""What a recipe of the cookbook keeps for others has a limit, and is forgotten in time."""
+"""The recipes of the cookbook among strangers: what they keep for others has a limit, and is forgotten in time."""
 
 from __future__ import annotations
 
@@ -84,6 +84,26 @@ async def test_hostile_datagrams_are_counted_as_others(node: homing.Node, peer: 
 
 
 # --- the proxy ----------------------------------------------------------------------------------------------
+
+
+async def test_the_proxy_brings_each_client_its_own_answers(node: homing.Node, peer: UDPPeer) -> None:
+    address = await serve(node, load("proxy").Proxy, 0, *peer.address)
+    with UDPPeer() as one, UDPPeer() as other:
+        clients = {b"one": one, b"other": other}
+        for name, client in clients.items():
+            client.send(name, address)
+        for data, source in [await peer.receive() for _ in clients]:
+            peer.send(b"answer to " + data, source)
+        for name, client in clients.items():
+            assert await client.receive() == (b"answer to " + name, address)
+
+
+async def test_the_proxy_passes_on_what_is_hostile_as_it_is(node: homing.Node, peer: UDPPeer) -> None:
+    address = await serve(node, load("proxy").Proxy, 0, *peer.address)
+    with UDPPeer() as stranger:
+        for payload in HOSTILE:
+            stranger.send(payload, address)
+        assert [(await peer.receive())[0] for _ in HOSTILE] == list(HOSTILE)
 
 
 async def test_the_proxy_serves_so_many_clients_and_no_more(
