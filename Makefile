@@ -59,9 +59,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 # A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
-# which need not be complete. In the first, tests run side by side, half as many again as there are processors, since many
-# wait; what minds the load of others runs in the second.
-SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
+# which need not be complete. In the first, tests run side by side, two and a half as many as there are processors, since
+# most wait for others; what minds the load of others runs in the second.
+SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 5 / 2))) --maxprocesses 12 --dist worksteal
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
 
