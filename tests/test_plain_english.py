@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXCEPTIONS = Path(__file__).parent / "plain_english_exceptions.txt"
-MOST_EXCEPTIONS = 5
+MOST_EXCEPTIONS = 4
 """Lines of the list of exceptions. Lower it when a line is removed; never raise it."""
 
 _SENTENCE = r"(?:^|(?<=[.:;] ))"
@@ -26,7 +26,8 @@ REPLACEMENTS = {
     r"\b[Ww]hoever\b": 'a noun: "the caller", "any process"',
     r"^Gives? (?!an? )[a-z]": '"Returns"',
     r"\b(?:is|are|was|were|be|been) told\b(?! apart)": '"gets", "is notified", "is reported"',
-    r"\b(?:has|have|had) gone\b": '"has ended", "no longer exists"',
+    r"\b(?:has|have|had|is|are|was|were) gone\b": '"has ended", "no longer exists"',
+    r"\bgo(?:es)? on\b": '"continue"',
     r"\bheard\b": '"received"',
     r"\blets? go\b": '"dropped", "released"',
     r"\bwhat (?:is|was) left\b": '"the rest", "the remaining ..."',

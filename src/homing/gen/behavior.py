@@ -1,7 +1,7 @@
 """Contracts between the runtime and the classes that users write.
 
 A callback may be `def` (runs inline, the fast path) or `async def` (the process stays busy, its mailbox waits, the node
-goes on). One callback of a process runs at a time.
+continues). One callback of a process runs at a time.
 """
 
 from __future__ import annotations
