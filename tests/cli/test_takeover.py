@@ -351,7 +351,7 @@ async def test_where_none_runs_it_starts_as_without(runtime: Path, peer: UDPPeer
 
 async def test_without_control_sockets_there_is_nothing_to_take_over_by(runtime: Path) -> None:
     code, text = await run_to_the_end(runtime, *arguments("Service", 0), "--takeover", "--no-control")
-    assert (code, "--takeover needs what --no-control switches off" in text) == (2, True)
+    assert (code, "--takeover needs the sockets that --no-control switches off" in text) == (2, True)
     async with run(runtime, *arguments("Service", free_port()), "--no-control") as running:
         await serves(running)
         assert files(runtime) == []
@@ -387,7 +387,7 @@ async def test_an_upgrade_that_fails_is_told_to_systemd_and_can_be_tried_again(
             running.process.send_signal(signal.SIGUSR2)
             assert (await manager.next()).startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert await manager.next() == "READY=1"
-            await running.line_with("which was to take over, has ended (1); this one goes on")
+            await running.line_with("which was to take over, has ended (1); this program goes on")
             assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % running.process.pid
             file.unlink()
             running.process.send_signal(signal.SIGUSR2)
