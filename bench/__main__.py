@@ -1,4 +1,4 @@
-"""`python -m bench`: runs the benchmarks and prints what came out."""
+"""`python -m bench`: runs the benchmarks and prints the results."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     names = ", ".join(benchmark.name for benchmark in BENCHMARKS)
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of Homing; see bench/README.md.")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each benchmark (5; with --quick 2)")
-    parser.add_argument("--quick", action="store_true", help="short rounds, to see that it works; no figures to keep")
+    parser.add_argument("--quick", action="store_true", help="short rounds, to check that all runs; not for figures")
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help=f"benchmarks whose name begins so; may be repeated: {names}"
+        "--only", action="append", metavar="NAME", help=f"benchmarks whose names begin so; may be repeated: {names}"
     )
     parser.add_argument(
         "--server",
@@ -37,11 +37,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=_server,
         default=[],
         metavar="NAME=COMMAND",
-        help="another UDP server to measure; in its command, {port} is the port on 127.0.0.1 that it is to bind, "
+        help="another UDP server to measure; in its command, {port} is the port on 127.0.0.1 to bind, "
         "{job} is count or echo; may be repeated",
     )
-    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
-    parser.add_argument("--chart", metavar="FILE", help=f"draw those of {' and '.join(chart.PANELS)} there, as SVG")
+    parser.add_argument("--json", metavar="FILE", help="also write all figures to this file")
+    parser.add_argument("--chart", metavar="FILE", help=f"draw {' and '.join(chart.PANELS)} as SVG in this file")
     arguments = parser.parse_args(argv)
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds must be 1 or more")
@@ -65,9 +65,9 @@ def _progress(text: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs what was asked for. Each benchmark's table is printed when its last round is over.
+    """Runs the chosen benchmarks. Prints each benchmark's table when its last round is over.
 
-    Gives 1 if a contestant failed, else 0.
+    Returns 1 if a contestant failed, else 0.
     """
     arguments = _arguments(argv)
     settings = QUICK if arguments.quick else Settings()

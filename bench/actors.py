@@ -1,4 +1,4 @@
-"""The actor benchmarks: send, ping-pong, call, spawn, memory. Run as a module, it is the process under test."""
+"""The actor benchmarks: send, ping-pong, call, spawn, memory. Run as a module, this is the process under test."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from . import child
 from .suite import Benchmark, Sample, Settings
 
 BURST = 100
-"""Messages that a sender sends before it gives way to others."""
+"""Messages that a sender sends in one go before others run."""
 
 _FIRST = 1000
 """Messages of the first run, which also warms up."""
 
 _MOST = {"pykka spawn": 500}
-"""Where the count may not grow until it takes long enough: pykka's actors are threads."""
+"""Contestants whose count is limited before a run takes long enough: pykka's actors are threads."""
 
 _PYKKA_PROCESSES = 300
 
 
 class Contestant(Protocol):
-    """What is measured. Each method does something `n` times and gives the CPU seconds it took."""
+    """A library to measure. Each method repeats an operation `n` times and returns the CPU seconds spent."""
 
     def send(self, n: int) -> float: ...
     def pingpong(self, n: int) -> float: ...
     def call(self, n: int) -> float: ...
     def spawn(self, n: int) -> float: ...
     def memory(self, n: int, used: bool) -> float:
-        """Bytes that each of `n` actors takes; `used`: after it has had a message."""
+        """Returns the bytes that each of `n` actors takes. used: after the actor has received a message."""
 
 
 def make(name: str) -> Contestant:
-    """The contestant of that name."""
+    """Returns the contestant of that name."""
     if name == "pykka":
         from .actors_pykka import Pykka
 
@@ -50,7 +50,7 @@ def make(name: str) -> Contestant:
 
 
 def rate(run: Callable[[int], float], cpu_seconds: float, most: int) -> Sample:
-    """Runs with a growing count until that takes `cpu_seconds`, or the count is `most`. Gives the last run's rate."""
+    """Runs with a growing count until a run takes `cpu_seconds` or the count is `most`. Returns the last run's rate."""
     count = min(_FIRST, most)
     spent = run(count)
     while spent < cpu_seconds and count < most:

@@ -1,4 +1,4 @@
-"""The least that an actor can be on bare asyncio: a task and a queue, and a future for the answer to a call."""
+"""The simplest actor on bare asyncio: a task and a queue, and a future for the answer to a call."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Sink(act.Actor):
 
 
 class Source(act.Actor):
-    """Sends a burst for each message that it gets, and has itself sent the next one."""
+    """Sends a burst for each message that it receives, and sends itself a message for the next burst."""
 
     def init(self, sink: gen.PID, bursts: int) -> None:
         self.sink = sink

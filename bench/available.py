@@ -1,4 +1,4 @@
-"""Which contestants can be measured here; and why not the others."""
+"""Checks which contestants can be measured on this machine, and what the others need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _PACKAGES = ("uvloop", "rloop", "pykka", "numpy")
 
 
 def missing(contestant: str) -> str:
-    """What `contestant` lacks here; "" if nothing. Its name is made of the packages': "homing on uvloop"."""
+    """Returns what must be installed for `contestant`; "" if nothing. Its name contains those of packages: "homing on
+    uvloop"."""
     for package in _PACKAGES:
         if package in contestant and importlib.util.find_spec(package) is None:
             return f"pip install {package}"

@@ -1,6 +1,6 @@
 """Figures as a chart: horizontal bars, as SVG, legible on a light page and on a dark one.
 
-`python -m bench.chart FIGURES.json CHART.svg` draws it from figures that `--json` has written.
+`python -m bench.chart FIGURES.json CHART.svg` draws the chart from figures that `--json` has written.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _STYLE = """
 
 
 def draw(figures: Any) -> str:
-    """The SVG text, from what `report.as_json` gives. Raises `ValueError` if it has none of `PANELS`."""
+    """Returns the SVG text for the result of `report.as_json`. Raises `ValueError` if it has none of `PANELS`."""
     found = {benchmark["name"]: benchmark for benchmark in figures["benchmarks"] if benchmark["name"] in PANELS}
     if not found:
         raise ValueError(f"no figures of {' or '.join(PANELS)}")
@@ -69,7 +69,7 @@ def draw(figures: Any) -> str:
 
 
 def _panel(benchmark: Any, top: int, lines: list[str]) -> int:
-    """Draws one benchmark below `top`, the fastest first. Gives where it ends."""
+    """Draws one benchmark below `top`, the fastest contestant first. Returns the position below the drawing."""
     name = benchmark["name"]
     bars = [(one["name"], one["median"]) for one in benchmark["contestants"] if "median" in one]
     bars.sort(key=lambda bar: bar[1], reverse=True)

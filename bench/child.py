@@ -1,4 +1,4 @@
-"""The processes under test and the load generator: how they are started, pinned to a core, and bounded in time."""
+"""Starts the processes under test and the load generator, pins them to cores, and limits their time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 LIFE = 120
-"""Seconds after which a child ends itself, whatever happened to those who should have ended it."""
+"""Seconds after which a child ends itself, even if its parent has failed to end it."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def cores() -> tuple[int, int] | None:
-    """The cores for the process under test and for the load, where there are two and the system lets us choose."""
+    """Returns the cores for the process under test and for the load; None if there is one, or the system cannot pin."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     usable = sorted(os.sched_getaffinity(0))
@@ -25,13 +25,13 @@ def cores() -> tuple[int, int] | None:
 
 
 def pinned(which: int) -> Callable[[], None] | None:
-    """For `preexec_fn`: pins the new process to the core of the test (0) or of the load (1)."""
+    """Returns a function for `preexec_fn` that pins the new process to the core of the test (0) or of the load (1)."""
     pair = cores()
     return None if pair is None else lambda: os.sched_setaffinity(0, {pair[which]})
 
 
 def start(command: list[str], *, session: bool = False, **streams: Any) -> subprocess.Popen[str]:
-    """Starts a command as a process under test; `session`: with its own process group, so that its children end too."""
+    """Starts a command as a process under test. session: with its own process group, so that its children end too."""
     pin = pinned(0)
 
     def prepare() -> None:
@@ -50,7 +50,7 @@ def start(command: list[str], *, session: bool = False, **streams: Any) -> subpr
 
 
 def output(command: list[str], core: int) -> str:
-    """Runs a command on a core to its end, and gives what it printed. Raises if it fails or takes too long."""
+    """Runs a command on a core to its end, and returns its output. Raises if it fails or takes too long."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=pinned(core), timeout=LIFE, check=True
     )
@@ -58,13 +58,13 @@ def output(command: list[str], core: int) -> str:
 
 
 def limit_life() -> None:
-    """Called in a child first of all."""
+    """Lets this process end after `LIFE` seconds. To be called first in a child."""
     if hasattr(signal, "alarm"):
         signal.alarm(LIFE)
 
 
 def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop that a contestant's name asks for."""
+    """Returns the factory of the event loop in a contestant's name; None: asyncio's own."""
     for package in ("uvloop", "rloop"):
         if package in contestant:
             factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop

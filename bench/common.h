@@ -1,4 +1,4 @@
-/* What the load generator and the C servers have in common. */
+/* The common parts of the load generator and the C servers. */
 #ifndef HOMING_BENCH_COMMON_H
 #define HOMING_BENCH_COMMON_H
 
@@ -23,7 +23,7 @@
 #endif
 
 enum {
-    BATCH = 64,       /* datagrams to a system call */
+    BATCH = 64,       /* datagrams per system call */
     MOST_SIZE = 2048, /* bytes of a datagram */
     LIFE = 120,       /* seconds after which a program ends itself */
 };

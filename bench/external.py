@@ -1,4 +1,4 @@
-"""A UDP server under test that is given as a command line, and measured from outside (Linux)."""
+"""A UDP server under test that is given as a command line and measured from outside (Linux)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _START = 20.0
 """Seconds that a command has until its port is bound."""
 
 _EMPTY = 10.0
-"""Seconds that a server has to take what waits in its socket."""
+"""Seconds that a server may take to read everything that waits in its socket."""
 
 _QUIET = 0.05
-"""Seconds between two looks at it."""
+"""Seconds between two checks."""
 
 _IDLE = 0.25
-"""Share of its core up to which it is idle, and has handled what it took."""
+"""Largest share of its core that an idle server uses: it has then handled all that it has read."""
 
 _PATIENCE = 1.0
-"""Seconds after which its figures are taken though it is not idle: it may never be."""
+"""Seconds after which a server's figures are taken although it is not idle: it may never be."""
 
 
 def _free_port() -> int:
@@ -39,7 +39,7 @@ def _free_port() -> int:
 
 
 def sockets(port: int) -> list[tuple[int, int]]:
-    """Bytes waiting and packets dropped, of each UDP socket that is bound to `port`."""
+    """Returns the bytes waiting and the packets dropped, for each UDP socket that is bound to `port`."""
     found = []
     for file in ("/proc/net/udp", "/proc/net/udp6"):
         try:
@@ -54,13 +54,13 @@ def sockets(port: int) -> list[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the command's name, which may hold anything."""
+    """Returns the fields of /proc/PID/stat after the command's name, which may contain any characters."""
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, all its threads, and all its descendants, those that have ended included."""
+    """Returns the CPU time of a process, all its threads, and all its descendants, also those that have ended."""
     children: dict[int, list[int]] = {}
     times: dict[int, int] = {}
     for name in os.listdir("/proc"):
@@ -68,9 +68,9 @@ def cpu_seconds(pid: int) -> float:
             try:
                 fields = _stat(int(name))
             except OSError:
-                continue  # it has ended
+                continue  # the process has ended
             children.setdefault(int(fields[1]), []).append(int(name))
-            times[int(name)] = sum(map(int, fields[11:15]))  # utime, stime, and those of children that were waited for
+            times[int(name)] = sum(map(int, fields[11:15]))  # utime, stime, and the same of children already waited for
     ticks = 0
     family = [pid]
     while family:
@@ -81,7 +81,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 class External:
-    """`under_test.UnderTest`. In the command, `{port}` is what to bind, and `{job}` is "count" or "echo"."""
+    """`under_test.UnderTest`. In the command, `{port}` is the port to bind, and `{job}` is "count" or "echo"."""
 
     def __init__(self, name: str, command: str, job: str) -> None:
         self._name = name
@@ -90,7 +90,7 @@ class External:
         try:
             self._child = child.start(words, session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         except OSError as error:
-            raise Failed(f"cannot start it: {error}") from error
+            raise Failed(f"the command cannot be started: {error}") from error
 
     def __enter__(self) -> Self:
         give_up = time.monotonic() + _START
@@ -134,7 +134,7 @@ class External:
             before = after
 
     def handled(self, before: Sample, after: Sample, sent: float) -> float:
-        """All that was sent, less what the kernel has dropped."""
+        """Returns the number of packets sent, less those that the kernel has dropped."""
         return sent - (after["drops"] - before["drops"])
 
     def _look(self) -> Sample:

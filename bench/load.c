@@ -2,7 +2,7 @@
  *
  *   load flood PORT SECONDS SIZE SEGMENTED SOURCES   sends as fast as it can (load_flood.c)
  *   load echo PORT SECONDS SIZE OUTSTANDING          a closed loop of requests, each answer checked (load_echo.c)
- *   load open PORT SECONDS SIZE RATE                 so many requests a second, come what may (load_echo.c)
+ *   load open PORT SECONDS SIZE RATE                 RATE requests a second, answered or not (load_echo.c)
  */
 #include "load.h"
 

@@ -1,4 +1,4 @@
-"""The load generator: load.c where it can be compiled, else load_python.py, which does what it can of the same."""
+"""The load generator: load.c if it can be compiled, else load_python.py, which can do a part of the same."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from . import child, native
 from .suite import Sample
 
 SIZE = 64
-"""Bytes of a datagram, where nothing else is said."""
+"""Default bytes of a datagram."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flood:
     """A flood's packets.
 
-    size: bytes of each.
-    segmented: the kernel gets many at a time and cuts them apart (UDP_SEGMENT), which makes the sender fast; a receiver
-        that asks for it (UDP_GRO) gets them uncut.
-    sources: 0: all from one connected socket; else from so many addresses in turn.
+    size: bytes of each packet.
+    segmented: the kernel receives many packets per system call and splits them (UDP_SEGMENT), which makes the sender
+        fast; a receiver that asks for it (UDP_GRO) gets them joined.
+    sources: number of source addresses, used in turn; 0: all packets from one connected socket.
     """
 
     size: int = SIZE
@@ -29,24 +29,25 @@ class Flood:
 
 
 def kind() -> str:
-    """What makes the load, in words."""
+    """Describes the load generator in use."""
     return "C, sendmmsg" if native.program("load") else "Python, send"
 
 
 def flood(port: int, seconds: float, shape: Flood, in_c: bool = True) -> Sample:
-    """Sends as fast as it can. Gives `sent`, and `segments`: the datagrams that the kernel got at a time."""
+    """Sends as fast as it can. Returns `sent`, and `segments`: the number of datagrams per system call."""
     return _run(in_c, "flood", port, seconds, shape.size, int(shape.segmented), shape.sources)
 
 
 def echo(port: int, seconds: float, outstanding: int, in_c: bool = True) -> Sample:
-    """Keeps `outstanding` requests under way. Gives `sent`, `answered` (rightly), `wrong`, `late`, and the percentiles
+    """Keeps `outstanding` requests open. Returns `sent`, `answered` (rightly), `wrong`, `late`, and the percentiles
     `p50`, `p99` and `p99.9` of the round trip in microseconds."""
     return _run(in_c, "echo", port, seconds, SIZE, outstanding)
 
 
 def open_loop(port: int, seconds: float, rate: int, in_c: bool = True) -> Sample:
-    """Makes `rate` requests a second on schedule, whatever becomes of them. As `echo`, but round trips begin when the
-    request was to leave; `behind` is the share of those that left more than 0.1 ms later than that."""
+    """Sends `rate` requests a second on schedule, whether or not they are answered. Returns the same as `echo`, but
+    round trips begin when the request was to leave; `behind` is the share of requests that left more than 0.1 ms late.
+    """
     return _run(in_c, "open", port, seconds, SIZE, rate)
 
 

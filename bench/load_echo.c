@@ -5,12 +5,12 @@
 
 enum { MOST_OUTSTANDING = 1024, MOST_TIMES = 4 << 20 };
 
-static const uint64_t PATIENCE = 200000000; /* nanoseconds without an answer, after which those missing are lost */
-static const uint64_t LATE = 100000;        /* nanoseconds after which a request left too late */
+static const uint64_t PATIENCE = 200000000; /* nanoseconds without an answer, after which missing answers are lost */
+static const uint64_t LATE = 100000;        /* nanoseconds of delay after which a request counts as sent too late */
 
 static char requests[MOST_OUTSTANDING][MOST_SIZE];
 static char answers[BATCH][MOST_SIZE];
-static uint32_t number[MOST_OUTSTANDING]; /* closed loop: of the request that each slot waits for; 0: none */
+static uint32_t number[MOST_OUTSTANDING]; /* closed loop: number of the request that each slot waits for; 0: none */
 static uint64_t sent_at[MOST_OUTSTANDING];
 static uint8_t came_back[MOST_TIMES]; /* open loop, by number */
 static uint32_t times[MOST_TIMES];    /* round trips in nanoseconds */
@@ -27,7 +27,7 @@ static int open_socket(int port) {
     if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof to) ||
         setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
         die("load: socket");
-    setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof room); /* as much of it as the system grants */
+    setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof room); /* the system may grant less */
     for (int i = 0; i < BATCH; i++) {
         in_parts[i] = (struct iovec){answers[i], MOST_SIZE};
         out[i].msg_hdr.msg_iov = &out_parts[i];
@@ -47,12 +47,12 @@ static void fill(char *packet, size_t size, uint32_t slot, uint32_t n) {
 static void send_all(int sock, unsigned count) {
     for (unsigned done = 0; done < count;) {
         int gone = sendmmsg(sock, out + done, count - done, 0);
-        done += gone > 0 ? (unsigned)gone : 1; /* one that was not sent is given up like one that was lost */
+        done += gone > 0 ? (unsigned)gone : 1; /* a request that was not sent counts as lost */
     }
     sent += count;
 }
 
-/* Gives the number of answers, or -1 if none came. */
+/* Returns the number of answers, or -1 if none came. */
 static int receive(int sock, int flags) {
     int count = recvmmsg(sock, in, BATCH, flags, NULL);
     if (count < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
@@ -60,7 +60,7 @@ static int receive(int sock, int flags) {
     return count;
 }
 
-/* True if answer `i` is one to a request that was made; then *slot and *n are the request's. */
+/* Returns true if answer `i` answers a request that was made; then *slot and *n are the request's. */
 static int is_right(int i, size_t size, uint32_t *slot, uint32_t *n) {
     static char expected[MOST_SIZE];
     memcpy(slot, answers[i], 4);
@@ -92,8 +92,8 @@ static void print(uint64_t behind) {
            sent ? (double)behind / (double)sent : 0.0, percentile(0.50), percentile(0.99), percentile(0.999));
 }
 
-/* Waits for answers: asleep, or looking for them all the time, which keeps the client's waking up out of what is measured.
- * Gives their number, or -1 and EAGAIN if none came for too long. */
+/* Waits for answers: asleep, or polling all the time, which keeps the client's waking up out of the measurement.
+ * Returns their number, or -1 and EAGAIN if none came for too long. */
 static int wait_for_answers(int sock, int asleep) {
     int count = receive(sock, asleep ? MSG_WAITFORONE : MSG_DONTWAIT);
     for (uint64_t begin = now(); !asleep && count < 0 && errno == EAGAIN && now() - begin < PATIENCE;) {
@@ -103,7 +103,7 @@ static int wait_for_answers(int sock, int asleep) {
     return count;
 }
 
-/* Keeps `outstanding` requests under way. */
+/* Keeps `outstanding` requests open. */
 void closed_loop(int port, uint64_t end, size_t size, uint32_t outstanding) {
     int sock = open_socket(port);
     uint32_t waiting = 0, next = 1;
@@ -129,7 +129,7 @@ void closed_loop(int port, uint64_t end, size_t size, uint32_t outstanding) {
         if (!waiting)
             break;
         int count = wait_for_answers(sock, outstanding > 1);
-        if (count < 0 && errno == EAGAIN) { /* the answers that are missing are lost */
+        if (count < 0 && errno == EAGAIN) { /* the missing answers are lost */
             memset(number, 0, sizeof number);
             waiting = 0;
         }
@@ -151,8 +151,8 @@ void closed_loop(int port, uint64_t end, size_t size, uint32_t outstanding) {
 }
 
 /* Request number n leaves n / rate seconds after the beginning, whether or not others were answered; a round trip is
- * counted from the time at which the request was to leave. `behind` of them left too late for that. It never sleeps:
- * waking up would be part of what it measures. */
+ * counted from the time at which the request was to leave. `behind` counts those that left too late. Never sleeps:
+ * waking up would be part of the measurement. */
 void open_loop(int port, uint64_t begin, uint64_t end, size_t size, uint32_t rate) {
     int sock = open_socket(port);
     uint64_t count = (end - begin) * rate / 1000000000u, behind = 0, heard;

@@ -1,4 +1,4 @@
-/* The flood: sends as fast as it can, whatever becomes of it. Packets carry their number, big-endian, at byte 4. */
+/* The flood: sends as fast as it can, and ignores losses. Packets carry their number, big-endian, at byte 4. */
 #include "load.h"
 
 enum { CONTROL = CMSG_SPACE(sizeof(struct in_pktinfo)), MOST_BYTES = 65000 };
@@ -27,8 +27,8 @@ void flood(int port, uint64_t end, size_t size, int segmented, unsigned sources)
     if (sock < 0 || (!sources && connect(sock, (struct sockaddr *)&to, sizeof to)))
         die("load: socket");
 
-    /* A message may be many datagrams, which the kernel cuts apart: then the sender is always faster than a server
-     * that takes them one by one, which so never waits. */
+    /* A message may hold many datagrams, which the kernel splits: then the sender is always faster than a server that
+     * takes them one by one, so that the server never waits. */
     int segment = (int)size;
     size_t each = 1;
     if (segmented && !setsockopt(sock, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment))

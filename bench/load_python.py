@@ -1,4 +1,4 @@
-"""The load generator in Python, for where load.c cannot be compiled: one system call a packet, one source."""
+"""The load generator in Python, used if load.c cannot be compiled: one system call per packet, one source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from . import child
 from .suite import Sample
 
 _PATIENCE = 0.2
-"""Seconds without any answer after which those that are missing count as lost."""
+"""Seconds without any answer after which the missing answers count as lost."""
 
 _LATE = 0.0001
-"""Seconds after which a request left too late."""
+"""Seconds of delay after which a request counts as sent too late."""
 
 
 def _flood(sock: socket.socket, seconds: float, size: int) -> Sample:
@@ -27,7 +27,7 @@ def _flood(sock: socket.socket, seconds: float, size: int) -> Sample:
                 sock.send(sent.to_bytes(8, "big") + rest)
                 sent += 1
             except OSError:
-                pass  # the server's refusal of an earlier one
+                pass  # the server has refused an earlier packet
     return {"sent": sent, "segments": 1}
 
 
@@ -36,7 +36,7 @@ def _request(number: int, size: int) -> bytes:
 
 
 class _Answers:
-    """The requests that are under way, by their bytes, and what came of the others."""
+    """The open requests, by their bytes, and the outcome of the others."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -112,7 +112,7 @@ def _open_loop(sock: socket.socket, seconds: float, size: int, rate: int) -> Sam
 def _main(kind: str, port: str, seconds: str, size: str, number: str, sources: str = "0") -> None:
     child.limit_life()
     if kind == "flood" and int(sources):
-        sys.exit("bench.load_python: it has one source only")
+        sys.exit("bench.load_python: only one source is possible")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", int(port)))
         if kind == "flood":

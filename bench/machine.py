@@ -1,4 +1,4 @@
-"""The facts of the machine that figures go with."""
+"""The facts about the machine that are printed with the figures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def _backend() -> str:
 
 
 def facts() -> dict[str, str]:
-    """What to know of the machine, the software, and how the load is made."""
+    """Returns the facts about the machine, the software, and the load generator."""
     pair = child.cores()
     return {
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",

@@ -8,7 +8,7 @@ import sys
 
 
 def resident() -> int:
-    """Bytes of resident memory, after a garbage collection; where the system does not tell, the peak so far."""
+    """Returns the bytes of resident memory, after a garbage collection; the peak so far if the system does not tell."""
     gc.collect()
     if sys.platform == "linux":
         with open("/proc/self/statm") as file:

@@ -12,12 +12,12 @@ import tempfile
 _SOURCES = {"load": ("load.c", "load_flood.c", "load_echo.c"), "servers": ("servers.c",)}
 
 _folders: list[tempfile.TemporaryDirectory[str]] = []
-"""What was compiled goes when this process ends."""
+"""The compiled programs are removed when this process ends."""
 
 
 @functools.cache
 def program(name: str) -> str | None:
-    """The path of the program `load` or `servers`; None if it cannot be compiled: no compiler, or not Linux."""
+    """Returns the path of the program `load` or `servers`; None if there is no compiler, or the system is not Linux."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if sys.platform != "linux" or compiler is None:
         return None

@@ -33,7 +33,7 @@ def _extra(key: str, value: float) -> str:
 
 
 def table(benchmark: Benchmark, results: list[Result]) -> str:
-    """One benchmark, a line for each contestant."""
+    """Returns the table of one benchmark, a line for each contestant."""
     ratios = [f"x {baseline}" for baseline in benchmark.baselines]
     heads = ["", "median", "spread", *ratios, *(key.replace("_", " ") for key in benchmark.extras)]
     rows = [heads]
@@ -54,7 +54,7 @@ def table(benchmark: Benchmark, results: list[Result]) -> str:
 
 
 def measured(result: Result) -> bool:
-    """False if the contestant failed or was left out: then it has no figures."""
+    """Returns False if the contestant failed or was left out: then it has no figures."""
     return bool(result.samples)
 
 
@@ -63,13 +63,13 @@ def _better(benchmark: Benchmark) -> str:
 
 
 def facts_table(facts: dict[str, str]) -> str:
-    """The machine facts, one a line."""
+    """Returns the facts about the machine, one per line."""
     width = max(map(len, facts))
     return "\n".join(f"{key.ljust(width)}  {value}" for key, value in facts.items())
 
 
 def as_json(facts: dict[str, str], settings: Settings, tables: list[tuple[Benchmark, list[Result]]]) -> Any:
-    """All there is, each round's samples included."""
+    """Returns all facts and figures, with each round's samples."""
     return {
         "note": NOTE,
         "machine": facts,

@@ -1,11 +1,11 @@
-/* Servers under test that do nothing with the data: what a server costs at least, in C.
+/* Servers under test that do nothing with the data: the least cost of a server, in C.
  *
  *   servers count BUFFER      recvmmsg, counts
  *   servers count-gro BUFFER  recvmmsg with UDP_GRO, counts the datagrams that the kernel has joined
  *   servers echo BUFFER       recvmmsg, sendmmsg
  *
- * BUFFER: bytes of the receive buffer to ask for. Prints its port, and its figures for each line that it reads; ends when
- * there are no more lines.
+ * BUFFER: bytes of the receive buffer to ask for. Prints its port, and its figures for each line that it reads; ends
+ * when there are no more lines.
  */
 #include "common.h"
 
@@ -34,7 +34,7 @@ static void prepare(size_t room, int joined, int answering) {
     }
 }
 
-/* The datagrams that the kernel has joined to make this message. */
+/* Returns the number of datagrams that the kernel has joined in this message. */
 static unsigned segments(struct mmsghdr *message) {
     struct cmsghdr *control = CMSG_FIRSTHDR(&message->msg_hdr);
     int size = 0;
@@ -54,7 +54,7 @@ static void answer(int sock, int count, size_t room) {
         parts[i].iov_len = room;
 }
 
-/* Takes what is there, for a stretch; then others (here: who asks for figures) have their turn. */
+/* Takes the packets that are there, up to STRETCH batches; then a request for figures can be served. */
 static void serve(int sock, size_t room, int joined, int answering) {
     for (int turn = 0; turn < STRETCH; turn++) {
         for (int i = 0; joined && i < BATCH; i++)

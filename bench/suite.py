@@ -1,4 +1,4 @@
-"""What a benchmark is, and how its rounds are run: interleaved, each contestant in a fresh process each time."""
+"""Defines a benchmark, and runs its rounds: interleaved, each contestant in a fresh process each time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from . import native
 from .available import missing
 
 Sample: TypeAlias = dict[str, float]
-"""What one contestant gave in one round: `value`, the figure that counts, and the benchmark's extras."""
+"""The figures of one contestant in one round: `value`, the main figure, and the benchmark's extras."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much is measured.
+    """The size of a run.
 
     rounds: times that every contestant is measured.
-    cpu_seconds: CPU time that a round of an actor benchmark takes at least.
-    load_seconds: time for which a round of a UDP benchmark is under load.
+    cpu_seconds: least CPU time of a round of an actor benchmark.
+    load_seconds: seconds of load in a round of a UDP benchmark.
     processes: actors that are alive while their memory is measured.
     """
 
@@ -36,12 +36,12 @@ QUICK = Settings(rounds=2, cpu_seconds=0.05, load_seconds=0.15, processes=5_000)
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One thing that is measured, on several contestants.
+    """One measurement, made on several contestants.
 
     run: measures one contestant once.
     extras: keys of the samples that are shown beside `value`.
     baselines: the contestants with which the others are compared.
-    needs_c: the load generator in Python cannot do it.
+    needs_c: the load generator in Python cannot make the load.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Benchmark:
 
 
 class Failed(Exception):
-    """A contestant did not do what it was to do."""
+    """A contestant could not be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The samples of one contestant, one for each round; or none, and why it failed or was left out."""
+    """The samples of one contestant, one for each round; or none, and why the contestant failed or was left out."""
 
     contestant: str
     samples: tuple[Sample, ...] = ()
@@ -73,13 +73,13 @@ class Result:
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest value, as a share of the median."""
+        """The difference of the highest and the lowest value, as a share of the median."""
         values = [sample["value"] for sample in self.samples]
         return (max(values) - min(values)) / self.median()
 
 
 def left_out(benchmark: Benchmark, contestant: str) -> str:
-    """Why `contestant` cannot be measured here; "" if it can."""
+    """Returns why `contestant` cannot be measured here; "" if it can."""
     if benchmark.needs_c and native.program("load") is None:
         return "its load needs Linux and a C compiler"
     return missing(contestant)
@@ -88,7 +88,7 @@ def left_out(benchmark: Benchmark, contestant: str) -> str:
 def run(benchmark: Benchmark, settings: Settings, progress: Callable[[str], None] = lambda text: None) -> list[Result]:
     """Runs all rounds. Each begins with another contestant, so that none always has the same predecessor.
 
-    One that fails is out, for what is left of its rounds would flatter it; the others go on.
+    A contestant that fails is excluded, because the median of its other rounds would flatter it; the others go on.
     """
     absent = {name: reason for name in benchmark.contestants if (reason := left_out(benchmark, name))}
     contestants = [name for name in benchmark.contestants if name not in absent]

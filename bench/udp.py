@@ -13,13 +13,13 @@ from .suite import Benchmark, Failed, Sample, Settings
 from .under_test import Server, UnderTest
 
 _WARM_UP = 0.05
-"""Seconds of load before the figures count."""
+"""Seconds of load before the measurement."""
 
 _LEAST = 0.001
-"""CPU seconds that a server is taken to have spent at least: a short load may take less than the clock tells."""
+"""Least CPU seconds that are counted for a server: a short load may take less than the clock can resolve."""
 
 RATE = 20_000
-"""Requests a second of the open loop."""
+"""Requests per second of the open loop."""
 
 SOURCES = 1000
 
@@ -42,9 +42,10 @@ _GSO = ("homing", "homing batch handler (numpy)", "uvloop", "C recvmmsg", "C rec
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """How servers are reached.
+    """How servers are started and loaded.
 
-    commands: those that are given as a command line, by their names. in_c: the load generator may be the one in C.
+    commands: the servers that are given as a command line, by their names. in_c: use the load generator in C, if
+    possible.
     """
 
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -57,9 +58,9 @@ class Setting:
 
 
 def flood(setting: Setting, shape: Flood, singly: bool, contestant: str, settings: Settings) -> Sample:
-    """Packets handled per CPU-second of a server that gets more than it can take.
+    """Measures the packets handled per CPU-second of a server that receives more than it can handle.
 
-    singly: Homing is not to ask for joined packets.
+    singly: Homing does not ask for joined packets.
     """
     with setting.server(contestant, "count", singly) as server:
         load.flood(server.port, _WARM_UP, shape, setting.in_c)
@@ -81,7 +82,7 @@ def flood(setting: Setting, shape: Flood, singly: bool, contestant: str, setting
 
 
 def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """A flood from as many sources as the contestant's name says after the comma."""
+    """Measures a flood from as many sources as the contestant's name says after the comma."""
     name, _, number = contestant.rpartition(", ")
     shape = Flood(segmented=False, sources=int(number.split()[0]))
     return flood(setting, shape, False, name, settings)
@@ -90,7 +91,7 @@ def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
 def _asked(
     setting: Setting, ask: Callable[[int, float], Sample], contestant: str, settings: Settings
 ) -> tuple[Sample, Sample]:
-    """What `ask(port, seconds)` has made, and what that means for the server."""
+    """Returns the result of `ask(port, seconds)`, and the figures that follow from it and the server's CPU time."""
     with setting.server(contestant, "echo") as server:
         ask(server.port, _WARM_UP)
         before = server.snapshot()
@@ -109,19 +110,19 @@ def _asked(
 
 
 def echo(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """Answers that came back right, per CPU-second of the server, and the round trip as its client saw it."""
+    """Measures the right answers per CPU-second of the server, and the round trip as the client sees it."""
     _, sample = _asked(setting, partial(load.echo, outstanding=64, in_c=setting.in_c), contestant, settings)
     return {**sample, "value": sample["per_cpu_second"]}
 
 
 def latency(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """The round trip of one request at a time."""
+    """Measures the round trip of one request at a time."""
     _, sample = _asked(setting, partial(load.echo, outstanding=1, in_c=setting.in_c), contestant, settings)
     return {**sample, "value": sample["p50"]}
 
 
 def open_loop(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """The round trips of requests that leave on schedule."""
+    """Measures the round trips of requests that leave on schedule."""
     made, sample = _asked(setting, partial(load.open_loop, rate=RATE, in_c=setting.in_c), contestant, settings)
     loss = (made["sent"] - made["answered"]) / made["sent"]
     return {**sample, "value": sample["p50"], "p99.9": made["p99.9"], "loss": loss, "behind": made["behind"]}
@@ -133,13 +134,13 @@ _FLOODED = ("handled", "dropped", "busy")
 
 
 def benchmarks(commands: Mapping[str, str] | None = None) -> tuple[Benchmark, ...]:
-    """All of them. commands: servers that are given as a command line, by their names."""
+    """Returns all UDP benchmarks. commands: servers that are given as a command line, by their names."""
     setting = Setting(commands=commands or {})
     added = tuple(setting.commands)
     joined = tuple(
         Benchmark(
             name=f"udp-gso-{size}",
-            title=f"UDP receive: a flood of {size}-byte packets, joined for who asks for it (UDP_GRO)",
+            title=f"UDP receive: a flood of {size}-byte packets, joined for servers that ask for it (UDP_GRO)",
             unit=_PACKETS,
             contestants=_GSO,
             run=partial(flood, setting, Flood(size=size), False),

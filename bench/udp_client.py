@@ -1,5 +1,5 @@
-"""The benchmark of UDP clients: requests with their replies, many open at once. Run as a module, it is the client under
-test, or the server that it asks."""
+"""The benchmark of UDP clients: requests with their replies, many open at once. Run as a module, this is the client
+under test, or the server that answers it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _id(data: bytes) -> bytes:
 
 
 class Load:
-    """Asks until it is stopped, each of its `OUTSTANDING` parts one question at a time."""
+    """Asks until it is stopped. Each of the `OUTSTANDING` parts asks one question at a time."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -59,7 +59,7 @@ class Load:
                 self.wrong += 1
 
     async def figures(self, seconds: float) -> Sample:
-        """What is done in so many seconds."""
+        """Returns the figures of that many seconds."""
         await asyncio.sleep(_WARM_UP)
         answered, cpu = self.answered, time.process_time()
         await asyncio.sleep(seconds)
@@ -103,8 +103,8 @@ async def _homing(port: int, seconds: float) -> Sample:
 
 
 class _Protocol(asyncio.DatagramProtocol):
-    """The least that a client can be on asyncio: a future for each question, found by its id. Nothing is sent again,
-    and there is no timeout where none is asked for."""
+    """The simplest client on asyncio: a future for each question, found by its id. Nothing is sent again, and there is
+    no timeout unless one is asked for."""
 
     def __init__(self, timeout: float | None) -> None:
         self.timeout = timeout
@@ -155,8 +155,8 @@ def measure(contestant: str, port: int, seconds: float) -> Sample:
 
 
 def serve() -> None:
-    """Says its port, and sends back what it gets, until it is killed. It never sleeps: to wake it would be charged to
-    the client, and cost more than the rest of a request, the more so the slower the client."""
+    """Prints its port, and sends back each datagram, until it is killed. It never sleeps: the client would be charged
+    for waking it, and that costs more than the rest of a request, the more so the slower the client."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         sock.bind(("127.0.0.1", 0))

@@ -1,17 +1,17 @@
-"""What all UDP servers under test have in common."""
+"""The common parts of all UDP servers under test."""
 
 from __future__ import annotations
 
 HOST = "127.0.0.1"
 
 RECEIVE_BUFFER = 1 << 20
-"""Bytes of the kernel's buffer that every contestant asks for."""
+"""Bytes of the receive buffer that every contestant asks the kernel for."""
 
 
 class Counter:
-    """What the server's handler has had.
+    """The packets that the server's handler has received.
 
-    packets: their number. total: the sum of the numbers that they carry, if the handler adds them up.
+    packets: their number. total: the sum of the numbers in the packets, if the handler adds them up.
     """
 
     packets = 0

@@ -13,7 +13,7 @@ from .udp_common import HOST, RECEIVE_BUFFER, Counter
 
 
 class Handler(act.Actor):
-    """What all handlers begin with."""
+    """The base of all handlers."""
 
     def init(self, counter: Counter) -> None:
         self.counter = counter
@@ -81,7 +81,7 @@ def _handler(contestant: str, job: str) -> type[Handler]:
 
 
 async def serve(contestant: str, job: str, counter: Counter, announce: Callable[[int], None]) -> None:
-    """Serves until the operating system process ends. Raises if the handler ends before."""
+    """Serves until the OS process ends. Raises if the handler ends before."""
     handler = _handler(contestant, job)
     buffer_pool = meta.BufferPool(size=2048) if "buffer" in contestant else None
     async with homing.start_node("bench@localhost") as node:
@@ -92,4 +92,4 @@ async def serve(contestant: str, job: str, counter: Counter, announce: Callable[
         await node.spawn(Owner, buffer_pool, announce)
         while pid in node.processes():
             await asyncio.sleep(0.1)
-    raise RuntimeError("the handler has ended: figures would be those of a server that waits for one")
+    raise RuntimeError("the handler has ended: the figures would be those of a server without a handler")

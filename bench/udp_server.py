@@ -1,6 +1,6 @@
 """A UDP server under test, as a process: prints its port, and its figures for each line that it reads.
 
-It imports no more than its contestant needs: what other packages do to the heap would change asyncio's figures.
+It imports no more than its contestant needs: other packages would change the heap, and so asyncio's figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ counter = Counter()
 
 
 def announce(port: int) -> None:
-    """Tells the port, and from then on, in a thread that sleeps meanwhile, the figures whenever they are asked for."""
+    """Prints the port, and from then on, in a thread that sleeps meanwhile, the figures for each line that it reads."""
 
     def answer() -> None:
         for _ in sys.stdin:
@@ -43,7 +43,7 @@ def _bound() -> socket.socket:
 
 
 def blocking(job: str) -> None:
-    """A socket and a loop, nothing else."""
+    """Serves with a blocking socket in a `while` loop."""
     sock = _bound()
     receive, send = sock.recvfrom, sock.sendto
     announce(sock.getsockname()[1])
@@ -74,10 +74,10 @@ class EchoProtocol(asyncio.DatagramProtocol):
 
 
 async def bare(job: str, read_size: int | None) -> None:
-    """A `DatagramProtocol` on the running loop."""
+    """Serves with a `DatagramProtocol` on the running loop."""
     sock = _bound()
     sock.setblocking(False)
-    port = sock.getsockname()[1]  # asked now: rloop takes the socket over
+    port = sock.getsockname()[1]  # before the loop gets the socket: rloop takes it over
     protocol = CountProtocol if job == "count" else EchoProtocol
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(protocol, sock=sock)
     if read_size is not None:

@@ -1,4 +1,4 @@
-"""A UDP server under test that tells its own figures: bench.udp_server, or one in servers.c."""
+"""A UDP server under test that reports its own figures: bench.udp_server, or a server in servers.c."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .suite import Failed, Sample
 from .udp_common import RECEIVE_BUFFER
 
 _QUIET = 0.05
-"""Seconds without a packet after which a server has handled all that its socket holds."""
+"""Seconds without a packet after which a server is taken to have handled all packets in its socket."""
 
 _SINGLY = {"BENCH_SINGLY": "1"}
 """Keeps Homing's server from asking the kernel for joined packets."""
 
 
 def is_possible(total: int, count: int, sent: int) -> bool:
-    """True if `total` can be the sum of `count` different numbers below `sent`."""
+    """Returns True if `total` can be the sum of `count` different numbers below `sent`."""
     lowest = count * (count - 1) // 2
     return count <= sent and lowest <= total <= lowest + count * (sent - count)
 
 
 class UnderTest(Protocol):
-    """A server in a process of its own, which `with` ends."""
+    """A server in a process of its own. `with` ends the process."""
 
     port: int
 
@@ -38,14 +38,14 @@ class UnderTest(Protocol):
     ) -> None: ...
 
     def snapshot(self) -> Sample:
-        """The `cpu_seconds` spent so far, and what else there is to know; once nothing more is waiting."""
+        """Returns the `cpu_seconds` spent so far, and the other counters, once no packet waits any more."""
 
     def handled(self, before: Sample, after: Sample, sent: float) -> float:
-        """The packets handled between two snapshots, while `sent` were sent."""
+        """Returns the number of packets handled between two snapshots, while `sent` packets were sent."""
 
 
 class Server:
-    """`UnderTest`. job: "count" or "echo". singly: Homing is not to ask for joined packets."""
+    """`UnderTest`. job: "count" or "echo". singly: Homing does not ask for joined packets."""
 
     def __init__(self, contestant: str, job: str, singly: bool = False) -> None:
         command = [sys.executable, "-m", "bench.udp_server", contestant, job]
@@ -69,7 +69,7 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._child.communicate(timeout=5)  # closes its standard input, at which it ends
+            self._child.communicate(timeout=5)  # closes the child's standard input, which ends the child
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()
@@ -84,12 +84,12 @@ class Server:
             before = after
 
     def handled(self, before: Sample, after: Sample, sent: float) -> float:
-        """As told by the server. If it has added up the packets' numbers (0, 1, 2, ...), the sum must be possible."""
+        """Returns the server's own count. If it has added up the packets' numbers (0, 1, 2, ...), checks the sum."""
         count = int(after["packets"] - before["packets"])
         if "total" in after:
             total = int(after["total"] - before.get("total", 0))
             if not is_possible(total, count, int(sent)):
-                raise Failed(f"{self._name!r} makes {total} of the numbers of {count} packets")
+                raise Failed(f"{self._name!r} counted {count} packets, whose numbers cannot add up to {total}")
         return count
 
     def _ask(self) -> Sample:
@@ -98,7 +98,7 @@ class Server:
             self._child.stdin.write("\n")
             self._child.stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended, as reading will show
+            pass  # the server has ended: `_read` raises for that
         return self._read()
 
     def _read(self) -> Sample:

@@ -1,4 +1,4 @@
-"""Lines from standard input go to everybody who has sent a datagram: a meta-process with a blocking `start`.
+"""Sends lines from standard input to everybody who has sent a datagram: a meta-process with a blocking `start`.
 
 python examples/announce.py 4000            # type lines here
 nc -u 127.0.0.1 4000                        # in other terminals: press Enter once to join
@@ -10,7 +10,7 @@ import sys
 import homing
 from homing import act, gen, meta
 
-MOST_LISTENERS = 1000  # the address of a datagram may be false: who sends many shall not fill the memory
+MOST_LISTENERS = 1000  # source addresses may be forged: a flood of them must not fill the memory
 
 
 class Lines(gen.MetaBehavior):

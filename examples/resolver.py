@@ -2,7 +2,7 @@
 
 python examples/resolver.py 9.9.9.9 53 example.com example.org
 
-Who wants to forge an answer has to guess the id, the port and the question (RFC 5452).
+To forge an answer, an attacker has to guess the id, the port and the question (RFC 5452).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ A, IN, RECURSION_DESIRED, RESPONSE, TRUNCATED = 1, 1, 0x0100, 0x8000, 0x0200
 
 
 def query(name):
-    """A question for the addresses of `name` (RFC 1035), with an id that nobody can foresee."""
+    """Returns a question for the addresses of `name` (RFC 1035), with an id that nobody can predict."""
     labels = b"".join(bytes([len(label)]) + label for label in name.encode("idna").split(b".")) + b"\0"
     header = struct.pack("!6H", secrets.randbits(16), RECURSION_DESIRED, 1, 0, 0, 0)
     return header + labels + struct.pack("!2H", A, IN)
@@ -30,7 +30,7 @@ def skip_name(data, place):
 
 
 def key(data):
-    """The id and the question, which an answer repeats."""
+    """Returns the id and the question, which an answer repeats."""
     return bytes(data[:2] + data[4:6] + data[12 : skip_name(data, 12) + 4])
 
 
@@ -41,7 +41,7 @@ def reply_key(data):
 
 
 def addresses(data):
-    """The addresses in an answer. Raises `ValueError` if it is none."""
+    """Returns the addresses in an answer. Raises `ValueError` if `data` is not a valid answer."""
     try:
         _, flags, questions, answers, _, _ = struct.unpack_from("!6H", data)
         if flags & TRUNCATED:
@@ -63,7 +63,7 @@ def addresses(data):
 
 
 class Resolver(act.Actor):
-    """Owns the client, through which anybody may ask."""
+    """Owns the client, which any process may send requests to."""
 
     async def init(self, host, port):
         self.client = await meta.connect_udp(

@@ -4,7 +4,7 @@ homing run examples.service:Service --env port=2345
 echo "to be or not to be" | nc -u -w1 127.0.0.1 2345
 homing tree service
 
-It runs as a program of its own, too: python examples/service.py 2345
+Without the command line: python examples/service.py 2345
 """
 
 import sys
@@ -27,7 +27,7 @@ class Counters(act.Pool):
 
 
 class Listener(act.Actor):
-    """Owns the UDP server; what comes goes to the pool."""
+    """Owns the UDP server; its datagrams go to the pool."""
 
     async def init(self):
         port = int(self.env["port"])
@@ -37,7 +37,7 @@ class Listener(act.Actor):
             port=port,
             process="counters",
             receive_buffer=1024 * 1024,
-            reply_guard=meta.ReplyGuard(),  # neither a loop of two servers nor a flood by forged questions
+            reply_guard=meta.ReplyGuard(),  # prevents a loop of two servers, and floods of answers to forged addresses
         )
         print("listening on port", server.local_address[1], flush=True)
 
@@ -53,7 +53,7 @@ class Top(act.Supervisor):
 
 
 class Service(gen.Application):
-    """Ends when its supervisor gives up."""
+    """An application that ends when its supervisor gives up."""
 
     def load(self, node):
         return gen.ApplicationSpec(

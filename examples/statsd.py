@@ -1,4 +1,4 @@
-"""A statsd server: counters, gauges and timers by UDP, flushed every second as an event that anybody may subscribe to.
+"""A statsd server: counters, gauges and timers by UDP, published every second as an event for any subscriber.
 
 python examples/statsd.py 8125
 echo "page.views:1|c" | nc -u -w1 127.0.0.1 8125
@@ -11,11 +11,11 @@ from statistics import median
 import homing
 from homing import act, gen, meta
 
-MOST_NAMES, LONGEST_NAME, MOST_TIMES = 10_000, 200, 10_000  # who sends a lot shall not fill the memory
+MOST_NAMES, LONGEST_NAME, MOST_TIMES = 10_000, 200, 10_000  # a flood of metrics must not fill the memory
 
 
 class Statsd(act.Actor):
-    """Reads `name:value|type`, a metric a line, and publishes what came in each interval as the event "metrics"."""
+    """Reads `name:value|type`, one metric per line, and publishes those of each interval as the event "metrics"."""
 
     async def init(self, port, interval=1.0):
         self.counters, self.gauges, self.timers, self.malformed = {}, {}, {}, 0
@@ -44,7 +44,7 @@ class Statsd(act.Actor):
             series[name] = series.get(name, 0) + value
         elif series is self.gauges:
             series[name] = value
-        elif len(series.setdefault(name, [])) < MOST_TIMES:  # the median of so many is good enough
+        elif len(series.setdefault(name, [])) < MOST_TIMES:  # enough values for the median
             series[name].append(value)
 
     def flush(self):

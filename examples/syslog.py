@@ -15,7 +15,7 @@ PRIORITY = re.compile(rb"<(\d{1,3})>1? ?(.*)", re.DOTALL)  # RFC 3164 section 4.
 
 
 class Parser(act.Actor):
-    """Takes the priority apart. What is no syslog message is counted, not trusted."""
+    """Decodes the priority. Datagrams that are no syslog messages are counted as malformed."""
 
     def handle_message(self, sender, message):
         found = PRIORITY.fullmatch(message.data.strip())

@@ -1,9 +1,9 @@
-"""A supervised UDP service that is killed while it answers. Each question still gets a reply, and just one.
+"""A supervised UDP service that is killed while it answers. Each question still gets exactly one reply.
 
 python examples/unbroken.py
 
-What waits, waits on: in the kernel and at the socket (`linger`), in the mailbox (`preserve_mailbox`). The question in
-hand at a kill is answered by the dead-letter process.
+Waiting questions are kept: in the kernel and at the socket (`linger`), in the mailbox (`preserve_mailbox`). A question
+that is being handled at a kill is answered by the dead-letter process.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ QUESTIONS, KILLS = 1000, 20
 
 class Answerer(act.Actor):
     async def init(self, port):
-        guard = meta.ReplyGuard(burst=QUESTIONS)  # all of them come from one address
+        guard = meta.ReplyGuard(burst=QUESTIONS)  # all questions come from one address
         await meta.listen_udp(self, host="127.0.0.1", port=port, linger=10.0, reply_guard=guard)
 
     async def handle_message(self, sender, message):
-        await asyncio.sleep(0.001)  # here it is killed
+        await asyncio.sleep(0.001)  # the process is killed here
         self.reply(message, b"answer " + message.data)
 
 
@@ -42,7 +42,7 @@ class Service(act.Supervisor):
 
 
 class Client(act.Actor):
-    """Has a hundred questions open at any time, and counts what comes."""
+    """Keeps a hundred questions open, and collects the replies."""
 
     async def init(self, port, done):
         self.answers, self.sorry, self.done = [], [], done
@@ -59,7 +59,7 @@ class Client(act.Actor):
     def handle_message(self, sender, message):
         kind, _, number = message.data.partition(b" ")
         if message.addr != self.server or not (number.isdigit() and len(number) < 9):
-            return  # from somebody else
+            return  # not from the server
         (self.answers if kind == b"answer" else self.sorry).append(int(number))
         self.ask()
         if len(self.answers) + len(self.sorry) == QUESTIONS:

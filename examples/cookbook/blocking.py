@@ -11,7 +11,7 @@ from pathlib import Path
 import homing
 from homing import act, gen, meta
 
-LONGEST, PATIENCE = 100, 0.3  # characters of a name; seconds that a worker waits for a database that somebody locks
+LONGEST, PATIENCE = 100, 0.3  # characters of a name; seconds that a worker waits while the database is locked
 
 
 class Worker(act.Actor):
@@ -39,7 +39,7 @@ class Listener(act.Actor):
             host="127.0.0.1",
             port=port,
             worker=Worker,
-            workers=4,  # threads: so many questions are looked up at a time
+            workers=4,  # threads: the number of questions that are looked up at a time
             worker_args=(path,),
             worker_options=gen.ProcessOptions(thread=True),
             route="least",  # to a worker that is idle, if there is one

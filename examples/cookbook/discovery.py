@@ -22,7 +22,7 @@ class Service(act.Actor):
             host=GROUP,
             port=PORT,
             groups=(meta.MulticastGroup(GROUP, interface),),
-            reuse_port=True,  # several services on one machine: each gets each question
+            reuse_port=True,  # several services on one machine: each of them receives every question
             reply_guard=meta.ReplyGuard(),
         )
         print("serving", title, flush=True)

@@ -1,4 +1,4 @@
-"""Counts readings that come by UDP, and shows the counters to Prometheus by HTTP.
+"""Counts readings that arrive by UDP, and exports the counters to Prometheus by HTTP.
 
 python examples/cookbook/prometheus.py 4000 9100
 """
@@ -16,7 +16,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnectio
 
 
 class Metrics(gen.MetaBehavior):
-    """Answers each HTTP request, whatever it asks for, with the page that the owner makes."""
+    """Answers each HTTP request, for any path, with the page that the owner makes."""
 
     def __init__(self, port):
         self.port, self.places = port, asyncio.Semaphore(MOST_CONNECTIONS)

@@ -1,4 +1,4 @@
-"""A UDP proxy: each client has a socket of its own towards the server behind, so that its answers find their way back.
+"""A UDP proxy: each client has a socket of its own to the server behind, so that answers go back to the right client.
 
 python examples/cookbook/proxy.py 4000 127.0.0.1 2345
 """
@@ -9,7 +9,7 @@ import homing
 from homing import act, gen, meta
 
 MOST_CLIENTS = 100  # each costs a socket, and the source of a datagram can be forged
-IDLE = 60.0  # seconds: a client that is silent for so long is forgotten, within twice as long
+IDLE = 60.0  # seconds of silence after which a client is forgotten; it takes twice as long at most
 
 
 class Proxy(act.Actor):
@@ -27,13 +27,13 @@ class Proxy(act.Actor):
             self.sweep()
         elif message.id == self.front:
             await self.to_server(message)
-        elif message.id in self.clients:  # else it comes too late: the client is forgotten
+        elif message.id in self.clients:  # otherwise the answer is late: the client is forgotten
             self.send(self.front, meta.MessageUDP(addr=self.clients[message.id], data=message.data))
 
     async def to_server(self, message):
         if message.addr not in self.sockets:
             if len(self.sockets) >= MOST_CLIENTS:
-                return  # those who are here are served on
+                return  # present clients are still served
             back = await meta.connect_udp(self, **self.server)
             self.sockets[message.addr], self.clients[back.alias] = back.alias, message.addr
         self.active.add(message.addr)

@@ -1,4 +1,4 @@
-"""A process for each peer, which keeps what the peer has said so far and ends when the peer is silent.
+"""A process for each peer, which keeps the state of the peer and ends when the peer is silent.
 
 python examples/cookbook/sessions.py 4000
 """
@@ -31,7 +31,7 @@ class Session(act.Actor):
 
 
 class Sessions(act.Actor):
-    """A session is opened for a peer that repeats its cookie: so its address is not forged, and memory not wasted."""
+    """Opens a session only for a peer that repeats its cookie: so forged addresses open none and take no memory."""
 
     async def init(self, port):
         self.secret, self.sessions, self.peers = secrets.token_bytes(), {}, {}
@@ -51,7 +51,7 @@ class Sessions(act.Actor):
                 self.peers[pid] = message.addr
                 self.monitor(pid)
                 self.reply(message, b"opened\n")
-        else:  # it is alive: the word of its end would have come first, as that takes the system lane
+        else:  # the session lives: the message of its end would have come first, by the system lane
             self.send(self.sessions[message.addr], message)
 
 

@@ -1,4 +1,4 @@
-"""One service on one port number, by UDP and by TCP: what is too long for a datagram is asked for by TCP.
+"""One service on one port number, by UDP and by TCP: clients use TCP for answers that are too long for a datagram.
 
 python examples/cookbook/tcp_beside_udp.py 4000
 """

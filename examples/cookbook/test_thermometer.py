@@ -15,7 +15,7 @@ import homing
 from homing.testing import FakeNetwork, run_virtual
 
 
-# Level 1: what a payload means is a function. Most cases belong here: each takes microseconds.
+# Level 1: a function parses a payload. Most cases belong here: each takes microseconds.
 def test_a_reading_has_a_room_and_a_temperature():
     assert parse(b"kitchen 21.5\n") == (b"kitchen", 21.5)
 
@@ -25,7 +25,7 @@ def test_what_is_no_reading_is_refused():
         assert parse(payload) is None
 
 
-# Level 2: what an actor does over time, on a fake network. The minute takes no time.
+# Level 2: an actor over time, on a fake network. The minute takes no time.
 def test_a_room_is_forgotten_when_it_is_silent_for_a_minute():
     async def main():
         with FakeNetwork(seed=1) as network:
@@ -44,7 +44,7 @@ def test_a_room_is_forgotten_when_it_is_silent_for_a_minute():
     run_virtual(main)
 
 
-# Level 3: the program as it is started, asked by a socket of the system. A few of these are enough.
+# Level 3: the whole program, asked by a real socket. A few of these tests are enough.
 def test_the_program_answers():
     command = [sys.executable, Path(__file__).with_name("thermometer.py"), "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:

@@ -9,11 +9,11 @@ import sys
 import homing
 from homing import act, gen, meta
 
-LONGEST, MOST_OPEN = 512, 100  # bytes of a question; questions that are open at a time, others wait
+LONGEST, MOST_OPEN = 512, 100  # bytes of a question; most questions that are open at a time: others wait
 
 
 class Backend(act.Actor):
-    """Plays the server behind: it answers in capital letters, and never to a question that begins with "lost"."""
+    """Plays the server behind: answers in capital letters, except to a question that begins with "lost"."""
 
     async def init(self):
         guard = meta.ReplyGuard(rate=10_000, burst=10_000)
@@ -28,7 +28,7 @@ class Backend(act.Actor):
 
 
 class Gateway(act.Actor):
-    """One worker of many: it waits for the answer to one question, meanwhile the others go on."""
+    """One worker of many: it waits for the answer to one question while the others go on."""
 
     def init(self, backend):
         self.backend = backend
@@ -41,7 +41,7 @@ class Gateway(act.Actor):
             self.reply(message, answer.data[4:])
         except gen.RequestTimeout as error:
             self.reply(message, b"no answer, asked %d times\n" % error.attempts)
-        except gen.PeerUnreachable:  # PeerRefused as well: at once, without waiting
+        except gen.PeerUnreachable:  # also PeerRefused: raised at once, without waiting
             self.reply(message, b"nobody there\n")
 
 

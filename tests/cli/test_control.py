@@ -82,7 +82,7 @@ async def test_a_directory_that_is_not_safe_is_named_where_no_other_has_a_node(
 async def test_a_link_in_the_place_of_the_directory_is_refused(runtime: Path, node: homing.Node) -> None:
     make_directory(runtime / "elsewhere")
     (runtime / "homing").symlink_to(runtime / "elsewhere")
-    with pytest.raises(ControlError, match="is no directory"):
+    with pytest.raises(ControlError, match="is not a directory"):
         await open_control(node)
     assert files(runtime / "elsewhere") == []
 
@@ -288,11 +288,11 @@ async def test_a_node_that_stops_while_it_answers_stops(runtime: Path) -> None:
 @pytest.mark.parametrize(
     ("request_line", "error"),
     [
-        (b"\n", "no JSON"),
-        (b"", "no JSON"),
-        (b"tree\n", "no JSON"),
-        (b"\xff\xfe\x00\x01\n", "no JSON"),
-        (b"[" * 4000 + b"\n", "no JSON"),
+        (b"\n", "not JSON"),
+        (b"", "not JSON"),
+        (b"tree\n", "not JSON"),
+        (b"\xff\xfe\x00\x01\n", "not JSON"),
+        (b"[" * 4000 + b"\n", "not JSON"),
         (b"9" * 4000 + b"\n", "no"),
         (b"null\n", "not known"),
         (b"[]\n", "not known"),

@@ -102,7 +102,7 @@ async def test_what_cannot_be_started_is_given_up_and_the_exit_code_says_so(runt
     code, output = await run_to_the_end(runtime, "served:Broken", "--processes", "2")
     assert code == 1
     assert output.count("it is started again") == 5
-    assert "a process has failed with exit code 1: all are stopped" in output
+    assert "a process failed with exit code 1: all are stopped" in output
 
 
 async def test_processes_that_end_in_order_are_not_started_again(runtime: Path) -> None:

@@ -191,8 +191,8 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["served"], "'served' is no target; give module:attribute"),
-        ([":Service"], "is no target; give module:attribute"),
+        (["served"], "'served' is not a target; give module:attribute"),
+        ([":Service"], "is not a target; give module:attribute"),
         (["served.py"], "the path of a file; give module:attribute, for example served:App"),
         (["./served.py:Service"], "for example served:Service"),
         (["nothing:App"], f"there is no module 'nothing'; the current directory is {HERE}"),
@@ -203,7 +203,7 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
             "module 'served' has no 'Servise'; did you mean 'Service'? it has: Echo, Sharing, Workers, Top,",
         ),
         (["served:number"], "served:number is of type int, no gen.Application, act.Actor or the like; it has: Echo"),
-        (["served:NeedsArguments"], "cannot be made without arguments"),
+        (["served:NeedsArguments"], "cannot be created without arguments"),
         (["json:dumps"], "json:dumps is of type function"),
         (["json:dumps"], "nothing there can be run: define a class derived from gen.Application or act.Actor"),
         (["served:Service", "--env", "word"], "'word' is not KEY=VALUE"),

@@ -154,7 +154,7 @@ async def test_a_successor_that_fails_in_its_start_changes_nothing(
         await serves(old)
         with Load([port], INTERVAL) as load:
             assert await run_to_the_end(runtime, *arguments(target, port), "--takeover") == (code, AnyWith(text))
-            await old.line_with("has not taken over: it has gone")
+            await old.line_with("has not taken over: it has ended")
             served = load.sent
             await eventually(lambda: load.answered > served + 500)
             await settled(load, [port])
@@ -191,7 +191,7 @@ async def test_a_successor_that_is_ended_while_it_starts_changes_nothing(
             assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % old.process.pid
             new.process.send_signal(number)
             assert await the_end(new) == code
-        await old.line_with("has not taken over: it has gone")
+        await old.line_with("has not taken over: it has ended")
         assert await peer.ask(b"2", (HOST, port)) == b"2 %d" % old.process.pid
         assert await terminate(old) == 0
 
@@ -204,7 +204,7 @@ async def test_a_second_successor_is_refused_while_the_first_one_starts(runtime:
             await first.line_with("has its sockets")
             code, text = await run_to_the_end(runtime, *arguments("Service", port), "--takeover")
             assert code == 1
-            assert "another one is taking over already" in text
+            assert "another program is taking over already" in text
             (runtime / "go").touch()
             await serves(first)
             assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % first.process.pid
@@ -296,7 +296,7 @@ async def test_an_old_one_that_is_stopping_is_waited_for(runtime: Path, peer: UD
         old.process.send_signal(signal.SIGTERM)
         await old.line_with("is leaving")
         async with run(runtime, *arguments("Service", port), "--takeover") as new:
-            await new.line_with("is stopping: its end is waited for")
+            await new.line_with("is stopping: waiting for its end")
             (runtime / "go").touch()
             await serves(new)
             assert await the_end(old) == 0
@@ -315,7 +315,7 @@ async def test_sockets_that_the_successor_does_not_want_are_closed_and_new_ones_
     async with run(runtime, *arguments("Service", kept, gone)) as old:
         await serves(old)
         async with run(runtime, *arguments("Service", kept, added), "--takeover") as new:
-            line = await new.line_with("no server was made")
+            line = await new.line_with("no server was created")
             assert f"closed: {HOST}:{gone}\n" in line
             await serves(new)
             assert await the_end(old) == 0
@@ -351,7 +351,7 @@ async def test_where_none_runs_it_starts_as_without(runtime: Path, peer: UDPPeer
 
 async def test_without_control_sockets_there_is_nothing_to_take_over_by(runtime: Path) -> None:
     code, text = await run_to_the_end(runtime, *arguments("Service", 0), "--takeover", "--no-control")
-    assert (code, "--takeover needs what --no-control switches off" in text) == (2, True)
+    assert (code, "--takeover needs the sockets that --no-control switches off" in text) == (2, True)
     async with run(runtime, *arguments("Service", free_port()), "--no-control") as running:
         await serves(running)
         assert files(runtime) == []
@@ -387,7 +387,7 @@ async def test_an_upgrade_that_fails_is_told_to_systemd_and_can_be_tried_again(
             running.process.send_signal(signal.SIGUSR2)
             assert (await manager.next()).startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert await manager.next() == "READY=1"
-            await running.line_with("which was to take over, has ended (1); this one goes on")
+            await running.line_with("which was to take over, has ended (1); this program goes on")
             assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % running.process.pid
             file.unlink()
             running.process.send_signal(signal.SIGUSR2)

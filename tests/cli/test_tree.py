@@ -92,7 +92,7 @@ async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
         await udp_port(second)
         code, out, err = await tree_alone(runtime)
         assert (code, out) == (2, "")
-        assert err == "  served@localhost\n  shop@host\nhoming tree: 2 nodes run; say which one\n"
+        assert err == "  served@localhost\n  shop@host\nhoming tree: 2 nodes run; name one of them\n"
         for name in ("shop", "shop@host"):
             code, out, _ = await tree_alone(runtime, name)
             assert out.startswith("shop@host: running")
@@ -104,8 +104,8 @@ async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
 async def test_where_no_node_runs_it_says_how_one_is_started(runtime: Path) -> None:
     code, out, err = await tree_alone(runtime)
     assert (code, out) == (1, "")
-    assert f"no control socket in {runtime}/homing or {runtime}/tmp)" in err
-    assert "`homing run module:App` starts one" in err
+    assert f"has a control socket (none in {runtime}/homing or {runtime}/tmp)" in err
+    assert "`homing run module:App` starts a node" in err
 
 
 async def test_what_killed_nodes_left_behind_is_removed_and_not_shown(runtime: Path) -> None:
@@ -114,7 +114,7 @@ async def test_what_killed_nodes_left_behind_is_removed_and_not_shown(runtime: P
         stale.bind(str(runtime / "homing" / "old@host.sock"))
     code, _, err = await tree_alone(runtime)
     assert code == 1
-    assert "no node runs" in err
+    assert "no running node" in err
     assert files(runtime / "homing") == []
 
 
@@ -266,5 +266,5 @@ async def test_a_node_whose_loop_is_blocked_is_given_up_after_a_while(
 async def test_a_node_that_ends_meanwhile_is_an_error_and_no_traceback(runtime: Path, node: homing.Node) -> None:
     control = await open_control(node)
     control.close()
-    with pytest.raises(ControlError, match="cannot be asked: No such file"):
+    with pytest.raises(ControlError, match="failed: No such file"):
         asking.ask(node.name, control.path, {"what": "tree"})

@@ -29,7 +29,7 @@ from .tree import render
 from .upgrade import FLAG
 
 MOST_CHILDREN = 20
-"""Children of a process that `homing tree` shows. Pools and supervisors of people's programs have fewer."""
+"""Most children of a process that `homing tree` shows. The pools and supervisors of most programs have fewer."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -63,7 +63,7 @@ def homing(
 @app.command()
 def run(
     target: Annotated[
-        str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="A gen.Application, or a class of act.Actor and its kin.")
+        str, typer.Argument(metavar="MODULE:ATTRIBUTE", help="A gen.Application, or a class derived from act.Actor.")
     ],
     name: Annotated[
         str, typer.Option(metavar="NAME@HOST", help="The node's name. Default: the module's, at localhost.")
@@ -72,17 +72,17 @@ def run(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Environment of all processes; may be repeated.")
     ] = None,
     log_level: Annotated[
-        LogLevel, typer.Option(case_sensitive=False, help="What is logged to stderr.")
+        LogLevel, typer.Option(case_sensitive=False, help="Lowest level that is logged to stderr.")
     ] = LogLevel.INFO,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
     stop_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a stop may take; what is left then is killed.")
+        float, typer.Option(min=0, help="Seconds that a stop may take; processes still alive then are killed.")
     ] = 10.0,
     control: Annotated[
         bool,
         typer.Option(
             "--control/--no-control",
-            help="Open the sockets by which `homing tree` looks at the node, and a successor takes over.",
+            help="Open the sockets that `homing tree` and a successor (--takeover) connect to.",
         ),
     ] = True,
     processes: Annotated[
@@ -91,18 +91,18 @@ def run(
             min=1,
             max=1024,
             metavar="N",
-            help="Run it in so many OS processes: NAME-1@HOST and so on. UDP servers share their ports if they are"
-            " made with reuse_port=True.",
+            help="Number of OS processes to run it in: NAME-1@HOST and so on. UDP servers share their ports if they are"
+            " created with reuse_port=True.",
         ),
     ] = 1,
     takeover: Annotated[
         bool,
-        typer.Option(FLAG, help="Take over the UDP sockets of the node of this name that runs, if any, and end it."),
+        typer.Option(FLAG, help="Take over the UDP sockets of the running node of this name, if any, and end it."),
     ] = False,
 ) -> None:
     """Run an application, or one process, until it ends. Ctrl-C stops it in order, a second Ctrl-C at once."""
     if takeover and not control:
-        _fail("run", f"{FLAG} needs what --no-control switches off", 2)
+        _fail("run", f"{FLAG} needs the sockets that --no-control switches off", 2)
     application = _application(target)
     try:
         options = gen.NodeOptions(env=dict(map(_key_and_value, env or ())), stop_timeout=stop_timeout)
@@ -111,7 +111,7 @@ def run(
     if processes > 1:
         commands = list(_commands(sys.argv[1:], name or _default_name(target), processes))
         raise typer.Exit(asyncio.run(_run_processes(commands, stop_timeout)))
-    # does nothing where the module has set logging up itself
+    # Does nothing if the module has set up logging itself.
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         name = name or _default_name(target)
@@ -127,7 +127,7 @@ def _default_name(target: str) -> str:
 
 
 def _commands(arguments: list[str], name: str, processes: int) -> Iterator[list[str]]:
-    """The command of each process: this one, with a name of its own. What comes last on a command line counts."""
+    """Yields the command of each process: this one, with another name. The last of equal options counts."""
     before, at, host = name.partition("@")
     for number in range(1, processes + 1):
         own = ["--processes", "1", "--name", f"{before}-{number}{at}{host}"]
@@ -143,7 +143,7 @@ def _application(target: str) -> gen.Application:
         return resolve(target)
     except TargetError as error:
         _fail("run", str(error), 2)
-    except Exception as error:  # the module's own
+    except Exception as error:  # raised by the module itself
         say(traceback_text(error))
         _fail("run", f"{target} cannot be imported: {safe_repr(error)}", 1)
 
@@ -170,7 +170,7 @@ def tree(
         bool, typer.Option("--all", help="Print all children of a process, not only the first 20.")
     ] = False,
 ) -> None:
-    """Show what runs on a node that `homing run` has started on this machine."""
+    """Show the processes of a node that `homing run` has started on this machine."""
     try:
         name, path = choose(node or None)
         snapshot = ask(name, path, {"what": "tree", "children": None if everything else MOST_CHILDREN})
@@ -185,16 +185,14 @@ def tree(
 
 @app.command()
 def demo(
-    host: Annotated[str, typer.Option(help="Address to bind; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to bind; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65534, help="UDP port of the echo server; the pool's is the next. 0: any two.")
     ] = 2345,
     seconds: Annotated[
-        float, typer.Option(min=0, max=MOST_SECONDS, help="Stop after so many seconds; 0: run until Ctrl-C.")
+        float, typer.Option(min=0, max=MOST_SECONDS, help="Seconds until the demo stops; 0: run until Ctrl-C.")
     ] = 0,
-    load: Annotated[
-        bool, typer.Option("--load", help="Send packets to both servers and show what comes back.")
-    ] = False,
+    load: Annotated[bool, typer.Option("--load", help="Send packets to both servers and count the answers.")] = False,
     rate: Annotated[int, typer.Option(min=1, max=200_000, help="Packets per second that --load sends.")] = 2000,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
 ) -> None:
@@ -212,7 +210,7 @@ def demo(
 @app.command()
 def bench(
     seconds: Annotated[
-        float, typer.Option(min=0.01, max=30, help="How long each UDP server is under load; the rest in proportion.")
+        float, typer.Option(min=0.01, max=30, help="Seconds of load for each UDP server; the rest in proportion.")
     ] = 0.5,
 ) -> None:
     """Measure UDP and actors on this machine, beside bare asyncio and uvloop."""

@@ -1,4 +1,4 @@
-"""The other end of the control socket: which nodes run, and what one of them answers."""
+"""The client of the control sockets: finds the running nodes, and sends a request to one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER_TIMEOUT = 5.0
 
 
 class NotOneNode(ControlError):
-    """It is not clear which node is meant. `running` are the names of those that run."""
+    """The name matches no running node, or several. running: the names of the nodes that run."""
 
     def __init__(self, text: str, running: list[str]) -> None:
         super().__init__(text)
@@ -25,9 +25,9 @@ class NotOneNode(ControlError):
 
 
 def running_nodes() -> dict[str, Path]:
-    """The control sockets of this user's nodes on this machine, by node name.
+    """Returns the control sockets of this user's nodes on this machine, by node name.
 
-    Raises `ControlError` if none is found and a directory where they could be is not safe.
+    Raises `ControlError` if none is found and a directory that may contain some is not safe.
     """
     require_unix_sockets()
     found: dict[str, Path] = {}
@@ -37,7 +37,7 @@ def running_nodes() -> dict[str, Path]:
             check_directory(place)
             found.update(node_names(place))
         except FileNotFoundError:
-            pass  # no node has run yet that would have made it
+            pass  # no node has run yet and made the directory
         except ControlError as error:
             unsafe = error
     if unsafe is not None and not found:
@@ -46,7 +46,7 @@ def running_nodes() -> dict[str, Path]:
 
 
 def choose(name: str | None) -> tuple[str, Path]:
-    """The node of that name (what stands before the @ is enough where it is unique), or the only one that runs.
+    """Returns the node of that name (the part before the @ is enough if it is unique), or the only node that runs.
 
     Raises `NotOneNode`.
     """
@@ -62,14 +62,14 @@ def choose(name: str | None) -> tuple[str, Path]:
 def _why_not_one(name: str | None, nodes: dict[str, Path], meant: list[str]) -> str:
     if not nodes:
         places = " or ".join(map(str, filter(None, (preferred(), directory.TEMPORARY))))
-        return f"no node runs that can be looked at (no control socket in {places}); `homing run module:App` starts one"
+        return f"no running node has a control socket (none in {places}); `homing run module:App` starts a node"
     if meant:
-        return f"{len(meant)} nodes run; say which one"
+        return f"{len(meant)} nodes run; name one of them"
     return f"no node {name} runs"
 
 
 def ask(name: str, path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Sends a request to a node and gives its answer. Raises `ControlError`."""
+    """Sends a request to a node and returns the answer. Raises `ControlError`."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             line = _exchange(connection, path, json.dumps(request).encode() + b"\n")
@@ -78,7 +78,7 @@ def ask(name: str, path: Path, request: dict[str, Any]) -> dict[str, Any]:
             f"node {name} did not answer within {ANSWER_TIMEOUT:g} s; is its event loop blocked?"
         ) from None
     except OSError as error:
-        raise ControlError(f"node {name} cannot be asked: {error.strerror or error}") from None
+        raise ControlError(f"connecting to node {name} failed: {error.strerror or error}") from None
     try:
         answer = json.loads(line)
     except ValueError:
@@ -96,7 +96,7 @@ def _exchange(connection: socket.socket, path: Path, request: bytes) -> bytes:
     parts: list[bytes] = []
     size = 0
     while size <= LONGEST_ANSWER:
-        connection.settimeout(max(0.0, deadline - time.monotonic()))  # 0: what has come by then is still read
+        connection.settimeout(max(0.0, deadline - time.monotonic()))  # 0: bytes that have come by then are still read
         try:
             part = connection.recv(1 << 20)
         except BlockingIOError:

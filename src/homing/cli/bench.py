@@ -1,7 +1,7 @@
-"""`homing bench`: how fast Homing is on this machine, beside bare asyncio and uvloop, in some twenty seconds.
+"""`homing bench`: measures Homing on this machine, beside bare asyncio and uvloop, in some twenty seconds.
 
-Each is measured once, in a process of its own, by the CPU time that this process spends; where there are two cores, it
-has one and the load, which is made here, the other.
+Each contestant is measured once, in a process of its own, by the CPU time that this process spends. If there are two
+cores, the process under test has one, and the load, which the command itself sends, has the other.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ import typer
 from . import bench_bare, bench_load
 
 _WARM_UP = 0.05
-"""Seconds of load before the figures count."""
+"""Seconds of load before the measurement."""
 
 _QUIET = 0.05
-"""Seconds without a packet after which a server has handled all that its socket holds."""
+"""Seconds without a packet after which a server is taken to have handled all packets in its socket."""
 
 _SATURATED = 0.85
-"""Share of its core that a server has to be busy: else it was the load that could not do more."""
+"""Least share of its core that a server must use: below that the load was the limit, not the server."""
 
 _LEAST = 0.001
-"""CPU seconds that a server is taken to have spent at least: a short load may take less than the clock tells."""
+"""Least CPU seconds that are counted for a server: a short load may take less than the clock can resolve."""
 
 _ACTOR_SHARE = 0.4
-"""CPU seconds of each measurement of actors, as a share of those that a UDP server is under load."""
+"""CPU seconds of each measurement of actors, as a share of the seconds of load for a UDP server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """What is measured.
+    """A library to measure, with its settings.
 
-    loop: "asyncio" or "uvloop". is_homing: else a bare protocol, tasks and queues. read_size: bytes of a read; 0: the
-    loop's own choice. joined: the kernel may join packets for it (UDP_GRO).
+    loop: "asyncio" or "uvloop". is_homing: if False, a bare protocol, tasks and queues. read_size: bytes of a read; 0:
+    the loop's own choice. joined: the kernel may join packets (UDP_GRO).
     """
 
     name: str
@@ -68,7 +68,7 @@ _CONTESTANTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contestant's figures. busy: the share of its core that a server was busy; None: it is no server."""
+    """One contestant's figures. busy: the share of its core that a server used; None if it is no server."""
 
     name: str
     values: tuple[float, ...]
@@ -78,7 +78,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The rows, of which the one named "asyncio" is what the others are compared with."""
+    """The rows of a table. All are compared with the row named "asyncio"."""
 
     title: str
     heads: tuple[str, ...]
@@ -87,7 +87,7 @@ class Table:
 
 
 class _Failed(Exception):
-    """A contestant did not do what it was to do."""
+    """A contestant could not be measured."""
 
 
 class _Process:
@@ -97,13 +97,13 @@ class _Process:
         bare = ["-P", bench_bare.__file__]
         command = [sys.executable, *(["-m", f"{__package__}.bench_homing"] if contestant.is_homing else bare)]
         joined = {} if contestant.joined else {"BENCH_SINGLY": "1"}
-        self._child = subprocess.Popen(  # noqa: S603 # Python, and words of this file
+        self._child = subprocess.Popen(  # noqa: S603 # Python, with arguments from this file
             [*command, contestant.loop, job, str(number), core],
             env={**os.environ, **joined},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is for this process, which ends it
+            start_new_session=True,  # Ctrl-C reaches only this process, which ends the child
         )
 
     def __enter__(self) -> Self:
@@ -113,13 +113,13 @@ class _Process:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._child.communicate(timeout=5)  # closes its standard input, at which a server ends
+            self._child.communicate(timeout=5)  # closes the child's standard input, which ends a server
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()
 
     def read(self) -> dict[str, Any]:
-        """The next line."""
+        """Returns the next line. Raises `_Failed` if the process has ended."""
         line = self._child.stdout.readline() if self._child.stdout else ""
         if not line:
             raise _Failed("its process has ended")
@@ -127,7 +127,7 @@ class _Process:
         return facts
 
     def figures(self) -> tuple[int, float]:
-        """Packets handled and CPU seconds spent by a server, once nothing more is waiting."""
+        """Returns the packets handled and the CPU seconds spent by a server, once no packet waits any more."""
         before = self._ask()
         while True:
             time.sleep(_QUIET)
@@ -137,7 +137,7 @@ class _Process:
             before = after
 
     def _ask(self) -> dict[str, Any]:
-        with contextlib.suppress(BrokenPipeError):  # it has ended, as reading will show
+        with contextlib.suppress(BrokenPipeError):  # the process has ended: `read` raises for that
             if self._child.stdin:
                 self._child.stdin.write("\n")
                 self._child.stdin.flush()
@@ -145,7 +145,7 @@ class _Process:
 
 
 class _Bench:
-    """The run of all measurements, each of which takes some `seconds`."""
+    """Runs all measurements, each of which takes about `seconds`."""
 
     def __init__(self, seconds: float, core: str) -> None:
         self._seconds = seconds
@@ -154,7 +154,7 @@ class _Bench:
         self.failures: list[str] = []
 
     def tables(self) -> Iterator[Table]:
-        """Measures, and gives each table when it is complete."""
+        """Measures, and yields each table when it is complete."""
         contestants = [one for one in _CONTESTANTS if importlib.util.find_spec(one.loop)]
         flood = Table("UDP receive: a flood of 64-byte packets, one by one", ("packets",))
         self._fill(flood, contestants, self._flood)
@@ -173,12 +173,12 @@ class _Bench:
             try:
                 table.rows.append(measure(contestant))
             except _Failed as error:
-                self.failures.append(f"{table.title}: {contestant.name} has failed: {error}")
+                self.failures.append(f"{table.title}: {contestant.name} failed: {error}")
 
     def _under_load(
         self, contestant: Contestant, job: str, load: Callable[[tuple[str, int], float], Any]
     ) -> tuple[Any, int, float]:
-        """What the load has made, the packets handled, and the CPU seconds."""
+        """Returns the result of `load`, the packets handled, and the CPU seconds."""
         with _Process(contestant, job, contestant.read_size, self._core) as process:
             facts = process.read()
             self.backend = facts.get("backend", self.backend)
@@ -235,7 +235,7 @@ def _text(table: Table) -> str:
 
 @contextlib.contextmanager
 def _pinned() -> Iterator[str]:
-    """Keeps this process on one core, and gives the number of the one for those under test; "": there is none."""
+    """Pins this process to one core, and yields the number of the core for processes under test; "" if none."""
     cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
     if len(cores) < 2:
         yield ""
@@ -248,7 +248,7 @@ def _pinned() -> Iterator[str]:
 
 
 def bench(seconds: float) -> bool:
-    """Measures and prints. seconds: for which each UDP server is under load. Gives False if a contestant failed."""
+    """Measures and prints. seconds: of load for each UDP server. Returns False if a contestant failed."""
     from .. import __version__
 
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -262,10 +262,10 @@ def bench(seconds: float) -> bool:
             typer.echo(f"\n{_text(table)}")
             unsaturated |= any(row.busy is not None and row.busy < _SATURATED for row in table.rows)
     typer.echo(f"\nDatagram backend of Homing: {run.backend}.")
-    typer.echo("asyncio allocates 256 KiB for each read unless told otherwise: hence its second line.")
+    typer.echo("asyncio allocates 256 KiB for each read by default; its second line shows smaller reads.")
     if unsaturated:
         typer.echo(
-            "* Not measured well: the load was the limit, or another program had the core for a part of the time."
+            "* Not measured well: the load was the limit, or another program used the core for part of the time."
         )
     if not importlib.util.find_spec("uvloop"):
         typer.echo("uvloop is not installed; pip install 'homing[fast]'")

@@ -1,7 +1,7 @@
-"""`homing bench`: bare asyncio and uvloop under test, as a process, and what Homing's process shares with it.
+"""`homing bench`: bare asyncio and uvloop under test, as a process, and functions that Homing's process uses as well.
 
-Run by its path, not as a part of the package, and imports the standard library alone: what other packages do to the
-heap would change asyncio's figures.
+Run by its path, not as a part of the package, and imports the standard library alone: other packages would change the
+heap, and so asyncio's figures.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import Any
 HOST = "127.0.0.1"
 
 RECEIVE_BUFFER = 1 << 20
-"""Bytes of the kernel's buffer that every server asks for."""
+"""Bytes of the receive buffer that every server asks the kernel for."""
 
 BURST = 100
-"""Messages that are sent before others have their turn."""
+"""Messages that are sent in one go before other tasks or processes run."""
 
 MOST = {"spawn": 50_000}
-"""Where a count may not grow until it takes long enough."""
+"""Largest counts of measurements whose count must stay below the default limit."""
 
 Measure = Callable[[int], Awaitable[float]]
-"""Does something so many times and gives the CPU seconds it took."""
+"""Repeats an operation `count` times and returns the CPU seconds spent."""
 
 
 class Counter:
-    """Packets that the server's handler has had."""
+    """Counts the packets that the server's handler has received."""
 
     packets = 0
 
 
 def tell(**facts: Any) -> None:
-    """Writes a line to who started this process."""
+    """Writes a line of JSON to the process that started this one."""
     print(json.dumps(facts), flush=True)
 
 
 def announce(counter: Counter, port: int, **facts: Any) -> None:
-    """Tells the port, and from then on the figures for each line that is read; ends when there are no more lines."""
+    """Writes the port, then the figures for each line that is read. Ends the process when there are no more lines."""
 
     def answer() -> None:
         for _ in sys.stdin:
@@ -56,7 +56,7 @@ def announce(counter: Counter, port: int, **facts: Any) -> None:
 
 
 async def rates(measures: dict[str, Measure], seconds: float) -> None:
-    """Tells how many times a CPU-second each can be done. Counts grow until one run takes `seconds`."""
+    """Writes how often per CPU-second each measure can be repeated. Counts grow until one run takes `seconds`."""
     found = {}
     for name, measure in measures.items():
         most = MOST.get(name, 5_000_000)
@@ -71,7 +71,7 @@ async def rates(measures: dict[str, Measure], seconds: float) -> None:
 
 
 def run(main: Callable[[], Awaitable[None]], loop: str, core: str) -> None:
-    """Runs `main` on an event loop, "asyncio" or "uvloop", and on a core of its own if one is named."""
+    """Runs `main` on an event loop, "asyncio" or "uvloop", pinned to `core` if one is named."""
     if core:
         os.sched_setaffinity(0, {int(core)})
     factory = asyncio.SelectorEventLoop if loop == "asyncio" else importlib.import_module(loop).new_event_loop
@@ -115,7 +115,7 @@ async def _serve(protocol: type[_Count], read_size: int) -> None:
     await asyncio.Event().wait()
 
 
-# --- the least that an actor can be: a task and a queue, and a future for the answer to a call ----------------
+# --- the simplest actor: a task and a queue, and a future for the answer to a call ----------------------------
 
 
 async def _send(count: int) -> float:
@@ -171,7 +171,7 @@ async def _spawn(count: int) -> float:
 
 
 def main(loop: str, job: str, number: str, core: str) -> None:
-    """number: for actors, the CPU seconds of each; for UDP, bytes of a read, 0 being the loop's own choice."""
+    """Runs one job. number: for actors, CPU seconds of each measurement; for UDP, bytes of a read, 0: by the loop."""
 
     async def body() -> None:
         if job == "actors":

@@ -15,7 +15,7 @@ from .bench_bare import BURST, HOST, RECEIVE_BUFFER, Counter, announce, rates, r
 
 
 class _Count(act.Actor):
-    """Owns the UDP server, and is its handler."""
+    """Owns the UDP server, and counts its packets."""
 
     async def init(self, counter: Counter) -> None:
         self.counter = counter
@@ -47,7 +47,7 @@ class _Sink(act.Actor):
 
 
 class _Source(act.Actor):
-    """Sends a burst for each message that it gets, and has itself sent the next one."""
+    """Sends a burst for each message that it receives, and sends itself a message for the next burst."""
 
     def init(self, sink: gen.PID, bursts: int) -> None:
         self.sink = sink
@@ -115,7 +115,7 @@ async def _serve(behavior: type[_Count]) -> None:
 
 
 def main(loop: str, job: str, seconds: str, core: str) -> None:
-    """seconds: for actors, the CPU seconds of each measurement."""
+    """Runs one job. seconds: for actors, CPU seconds of each measurement."""
 
     async def body() -> None:
         if job == "actors":

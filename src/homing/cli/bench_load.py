@@ -1,4 +1,4 @@
-"""`homing bench`: the packets, made by plain sockets in the process of the command."""
+"""`homing bench`: sends the packets, by plain sockets in the process of the command."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _SIZE = 64
 """Bytes of a datagram."""
 
 _SEGMENTS = 64
-"""Datagrams to a system call, where the kernel cuts them apart."""
+"""Datagrams per system call, if the kernel can split one buffer into datagrams."""
 
 _SOL_UDP, _UDP_SEGMENT = 17, 103  # linux/include/uapi/linux/udp.h; the socket module does not name them
 
 _OUTSTANDING = 64
 _PATIENCE = 0.2
-"""Seconds without any answer after which those that are missing count as lost."""
+"""Seconds without any answer after which the missing answers count as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came of requests.
+    """The outcome of an echo measurement.
 
-    sent, answered, wrong: how many were made, answered rightly, and wrongly. round_trips: in seconds, sorted.
+    sent, answered, wrong: number of requests, of right answers, and of wrong answers. round_trips: in seconds, sorted.
     """
 
     sent: int
@@ -44,14 +44,14 @@ def _connected(address: tuple[str, int]) -> socket.socket:
 
 
 def flood(address: tuple[str, int], seconds: float) -> int:
-    """Sends as fast as it can. Gives the number of datagrams."""
+    """Sends as fast as it can. Returns the number of datagrams."""
     end = time.monotonic() + seconds
     sent, each = 0, _SEGMENTS
     with _connected(address) as sock:
         try:
             sock.setsockopt(_SOL_UDP, _UDP_SEGMENT, _SIZE)
         except OSError:
-            each = 1  # not Linux, or an old one
+            each = 1  # not Linux, or an old kernel
         data = bytes(_SIZE * each)
         while time.monotonic() < end:
             for _ in range(_SEGMENTS // each):
@@ -59,12 +59,12 @@ def flood(address: tuple[str, int], seconds: float) -> int:
                     sock.send(data)
                     sent += each
                 except OSError:
-                    pass  # the refusal of an earlier one, or no room
+                    pass  # an earlier datagram was refused, or the send buffer is full
     return sent
 
 
 def echo(address: tuple[str, int], seconds: float) -> Answers:
-    """Keeps requests under way, and compares each answer with its request."""
+    """Keeps requests outstanding, and compares each answer with its request."""
     sent = wrong = 0
     waiting: dict[bytes, float] = {}
     times: list[float] = []
@@ -81,7 +81,7 @@ def echo(address: tuple[str, int], seconds: float) -> Answers:
                 try:
                     sock.send(request)
                 except OSError:
-                    pass  # it counts as lost
+                    pass  # the request counts as lost
             if not waiting:
                 break
             if not select.select([sock], [], [], _PATIENCE)[0]:
@@ -93,9 +93,9 @@ def echo(address: tuple[str, int], seconds: float) -> Answers:
                     if began is not None:
                         times.append(time.monotonic() - began)
                     elif answer[8:] != filling or int.from_bytes(answer[:8], "big") >= sent:
-                        wrong += 1  # the others came too late
+                        wrong += 1  # other unexpected answers are only late
             except OSError:
-                pass  # nothing more is there, or a refusal
+                pass  # no more answers, or an earlier datagram was refused
             now = time.monotonic()
     times.sort()
     return Answers(sent, len(times), wrong, times)

@@ -1,10 +1,10 @@
-"""The control socket: a running node lets its user's other programs look at it, and do nothing else.
+"""The control socket: other programs of the same user can read the state of a running node by it, and do nothing else.
 
 It is a Unix stream socket, `<node name>.sock`, in a directory that belongs to the user and that nobody else can enter
-(`directory`). One line of JSON asks, `{"what": "tree"}`, one line answers. What comes from it is parsed as JSON and
-compared with what is known; nothing of it is evaluated. Requests and answers are bounded in size, number and time.
+(`directory`). A request is one line of JSON, `{"what": "tree"}`, and so is the answer. A request is parsed as JSON and
+compared with the known requests; nothing is evaluated. Requests and answers are bounded in size, number and time.
 
-A socket at which nobody listens is stale, and is removed by who finds it.
+A socket at which no program listens is stale, and is removed by the program that finds it.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from .directory import ControlError, locked, locked_if_free, locked_on_loop, pat
 from .snapshot import look
 
 LONGEST_REQUEST = 4096
-"""Bytes of a request. The longest known one has 33."""
+"""Most bytes of a request. The longest known request has 33."""
 
 LONGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes of an answer: some 50,000 processes."""
+"""Most bytes of an answer: some 50,000 processes."""
 
 REQUEST_TIMEOUT = 5.0
 """Seconds from the connection to the last byte of the request, and from the first byte of the answer to the last."""
 
 MOST_CONNECTIONS = 8
-"""Requests that are served at once; further ones are closed. Each may hold an answer in memory."""
+"""Most connections that are served at the same time; further ones are closed. Each may hold an answer in memory."""
 
 
 def require_unix_sockets() -> None:
-    """Raises `ControlError` where there are none."""
+    """Raises `ControlError` if the system has no Unix sockets."""
     if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
-        raise ControlError("this system has no Unix sockets, on which `homing tree` looks at a node")
+        raise ControlError("this system has no Unix sockets, which the control socket of a node needs")
 
 
 def node_names(directory: Path) -> dict[str, Path]:
-    """The nodes whose control sockets are in `directory`. Those at which nobody listens are removed."""
+    """Returns the nodes whose control sockets are in `directory`. Removes stale sockets."""
     found = {}
     with locked(directory):
         for path in sorted(directory.glob("*.sock")):
@@ -61,7 +61,7 @@ def node_names(directory: Path) -> dict[str, Path]:
 
 
 def is_listening(path: Path) -> bool:
-    """True unless it is certain that nobody listens at the socket."""
+    """Returns False if no program listens at the socket, True if one does or that is not certain."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -69,7 +69,7 @@ def is_listening(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            pass  # mostly that its queue is full: somebody listens, and is slow
+            pass  # mostly that the queue is full: a slow program listens
     return True
 
 
@@ -88,13 +88,14 @@ class Control:
         self._requests: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listens."""
+        """Starts listening."""
         self._server = await asyncio.start_unix_server(self._serve, sock=self._socket, limit=LONGEST_REQUEST)
 
     def close(self) -> None:
-        """Closes the socket and removes it. A second time does nothing."""
+        """Closes the socket and removes its file. A second call does nothing."""
         if self._socket.fileno() >= 0 and not self._remove(locked_if_free):
-            # a thread waits for the lock: this may be an event loop's. Until then the file stays ours, see `_remove`
+            # A thread waits for the lock, because this may be the thread of an event loop. A duplicate keeps the socket
+            # open meanwhile, see `_remove`.
             threading.Thread(target=self._remove_later, args=(self._socket.dup(),)).start()
         if self._server is not None:
             self._server.close()
@@ -107,8 +108,8 @@ class Control:
             self._remove(locked)
 
     def _remove(self, lock: Callable[[Path], AbstractContextManager[bool | None]]) -> bool:
-        """Removes the file. False: the lock was not free. While the socket is open its file's number is nobody else's:
-        so this is not that of a node which has come after."""
+        """Removes the file. Returns False if the lock was not free. While the socket is open, no other file has its
+        number: so the file of a later node is never removed."""
         with suppress(OSError, ControlError), lock(self.path.parent) as free:
             if free is False:
                 return False
@@ -123,7 +124,7 @@ class Control:
                 self._requests.add(task)
                 await self._answer(reader, writer)
         except (TimeoutError, OSError, asyncio.CancelledError):
-            pass  # who asked has gone or is too slow, or the node has stopped: nobody is there to be told
+            pass  # the client has closed or is too slow, or the node has stopped: nobody waits for an answer
         finally:
             if task is not None:
                 self._requests.discard(task)
@@ -149,7 +150,7 @@ class Control:
         try:
             request = json.loads(line)
         except (ValueError, RecursionError):
-            return {"error": "the request is no JSON"}
+            return {"error": "the request is not JSON"}
         if not isinstance(request, dict) or request.get("what") != "tree":
             return {"error": 'the request is not known; ask {"what": "tree"}'}
         children = request.get("children")
@@ -161,8 +162,8 @@ class Control:
 async def open_control(node: Node, *, replace: bool = False) -> Control:
     """Opens the control socket of a node, for `homing tree`. It closes with the node.
 
-    replace: in the place of that of another node of this name, which is being taken over.
-    Raises `ControlError` if another node of that name has one, or there is no safe place for it.
+    replace: replace the control socket of another node of this name, which is being taken over.
+    Raises `ControlError` if another node of that name has one, or there is no safe directory for it.
     """
     require_unix_sockets()
     try:
@@ -185,7 +186,7 @@ class NameInUse(ControlError):
 
 
 def _listen(path: Path, name: str, replace: bool) -> socket.socket:
-    """To be called with the lock of the directory."""
+    """Returns a listening socket. The caller holds the lock of the directory."""
     if not replace and path.exists() and is_listening(path):
         raise NameInUse(f"a node {name} runs already (its control socket is {path}); give this one another --name")
     path.unlink(missing_ok=True)

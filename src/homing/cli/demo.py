@@ -1,4 +1,4 @@
-"""What `homing demo` runs.
+"""The service that `homing demo` runs.
 
 supervisor
 +-- echo      UDP server on `port`; answers "OK: " and the payload
@@ -24,10 +24,10 @@ from .load import LoadGenerator, LoadReport
 
 
 class _Server(act.Actor):
-    """Owns a UDP server. Its `handle_inspect` tells the server's counters."""
+    """Owns a UDP server. Its `handle_inspect` returns the server's counters."""
 
     async def init(self, host: str, port: int, rate: int, process: str | None = None) -> None:
-        guard = meta.ReplyGuard(rate=max(rate, 10), burst=max(rate, 20))  # the load asks from one address
+        guard = meta.ReplyGuard(rate=max(rate, 10), burst=max(rate, 20))  # all requests of the load have one address
         self.server = await meta.listen_udp(self, host=host, port=port, process=process, reply_guard=guard)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ class _Server(act.Actor):
 
 
 class Echo(_Server):
-    """Answers each packet. The payload "crash" crashes it: the supervisor starts it again."""
+    """Answers each packet. The payload "crash" crashes the process: the supervisor starts it again."""
 
     def handle_message(self, sender: gen.PID, message: Any) -> None:
         if message.data.strip() == b"crash":
@@ -53,7 +53,7 @@ class Worker(act.Actor):
 
 
 class Workers(act.Pool):
-    """Three of them."""
+    """A pool of three workers."""
 
     def init(self) -> act.PoolOptions:
         return act.PoolOptions(worker=Worker, pool_size=3)
@@ -74,7 +74,7 @@ class Load(act.Actor):
 
 
 class DemoSupervisor(act.Supervisor):
-    """Keeps all of it alive."""
+    """Restarts the parts of the demo."""
 
     def init(self, host: str, port: int, rate: int) -> act.SupervisorSpec:
         second = port + 1 if port else 0
@@ -84,13 +84,13 @@ class DemoSupervisor(act.Supervisor):
                 act.ChildSpec(name="workers", behavior=Workers),
                 act.ChildSpec(name="gateway", behavior=_Server, args=(host, second, rate, "workers")),
             ),
-            intensity=1000,  # "crash" may come from anybody, and as often as he likes: it shall not end the demo
+            intensity=1000,  # anybody may send "crash", and often: that must not end the demo
             backoff=act.Backoff(most=1.0),
         )
 
 
 async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> bool:
-    """Runs the demo until Ctrl-C, SIGTERM, or `seconds` (0: no end) have passed. True if it stopped in order."""
+    """Runs the demo until Ctrl-C or SIGTERM, or for `seconds` (0: no limit). Returns True if it stopped in order."""
     await node.spawn(DemoSupervisor, host, port, rate, name="supervisor")
     echo = (await node.inspect("echo"))["address"]
     pool = (await node.inspect("gateway"))["address"]
@@ -116,7 +116,7 @@ async def demo(node: Node, host: str, port: int, seconds: float, rate: int) -> b
 
 
 def _near(address: tuple[Any, ...]) -> tuple[str, int]:
-    """Where a client on this machine reaches a server that is bound to `address`."""
+    """Returns the address by which a client on this machine reaches a server that is bound to `address`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0]), address[1]
 
 
@@ -147,7 +147,7 @@ async def _report(node: Node, load: bool, shown: list[str]) -> None:
 
 
 def _show(line: str) -> None:
-    """Prints the line: in place on a terminal, else below the one before."""
+    """Prints the line: over the previous one on a terminal, otherwise below it."""
     if sys.stdout.isatty():
         tell(f"\r\x1b[2K{line}", sys.stdout, end="")
     else:
@@ -155,7 +155,7 @@ def _show(line: str) -> None:
 
 
 async def _line(node: Node, load: bool) -> str | None:
-    """The counters in one line; None while a part is being restarted."""
+    """Returns the counters in one line; None while a part is being restarted."""
     try:
         supervisor = await node.inspect("supervisor")
         echo = (await node.inspect("echo"))["statistics"]

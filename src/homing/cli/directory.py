@@ -1,10 +1,10 @@
 """The directory of the control sockets: `$XDG_RUNTIME_DIR/homing`, else one in /tmp.
 
 Rule 1: it belongs to the user, and nobody else can enter it.
-Rule 2: in /tmp its name cannot be guessed: a name that can be, another user could take first. It is found again by its
-owner, so what others make there has no effect.
-Rule 3: who makes, probes or removes a socket holds the lock of the directory, so that no two take each other's for a
-stale one. Nobody waits for it on an event loop.
+Rule 2: in /tmp its name cannot be guessed: otherwise another user could create it first. It is found again by its
+owner, so directories of others have no effect.
+Rule 3: a program that creates, probes or removes a socket holds the lock of the directory, so that no program takes
+the new socket of another for a stale one. An event loop is never blocked by waiting for the lock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import quote
 from ..gen import HomingError
 
 TEMPORARY = Path("/tmp")  # noqa: S108 - a directory there is used only if it is this user's alone
-"""Where a directory is made if there is none for what runs."""
+"""The directory is made here if there is no directory for runtime files."""
 
 LOCK_TIMEOUT = 2.0
 """Seconds to wait for the lock of the directory. It is held for less than a millisecond."""
@@ -32,14 +32,14 @@ _TRY_AGAIN = 0.001
 
 
 class ControlError(HomingError):
-    """The control socket cannot be opened or asked. The text says why, and what to do."""
+    """The control socket cannot be opened or connected to. The text says why, and what to do."""
 
 
 def preferred() -> Path | None:
     """Returns `$XDG_RUNTIME_DIR/homing`, which may not exist yet; None if the variable names no directory of this
     user."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(runtime) and _belongs_to_user(runtime):  # with `su` and `sudo` it may be another user's
+    if os.path.isabs(runtime) and _belongs_to_user(runtime):  # `su` and `sudo` may keep the variable of another user
         return Path(runtime) / "homing"
     return None
 
@@ -73,14 +73,14 @@ def _is_safe(path: Path) -> bool:
 
 
 def directories() -> list[Path]:
-    """Returns where control sockets may be, the preferred directory first."""
+    """Returns the directories that may contain control sockets, the preferred one first."""
     first = preferred()
     return temporary() if first is None else [first, *temporary()]
 
 
 def path_of(node: str, kind: str) -> Path:
-    """Returns the path of a socket of a node: where it is, else where it is to be made, in a directory that is there.
-    Raises `ControlError`, `OSError`."""
+    """Returns the path of a node's socket, or the path for a new one, and makes its directory if needed. Raises
+    `ControlError`, `OSError`."""
     name = f"{quote(node, safe='@')}.{kind}"
     for directory in directories():
         if (directory / name).exists() and _is_safe(directory):
@@ -89,7 +89,7 @@ def path_of(node: str, kind: str) -> Path:
 
 
 def _made() -> Path:
-    """The directory for new sockets."""
+    """Returns the directory for new sockets. Makes it if needed."""
     directory = preferred()
     if directory is None:
         return (temporary() or [_make_temporary()])[0]
@@ -110,7 +110,7 @@ def check_directory(path: Path) -> None:
     """Raises `ControlError` unless `path` is a directory of this user that nobody else can enter."""
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise ControlError(f"{path} is no directory; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
+        raise ControlError(f"{path} is not a directory; remove it, or set XDG_RUNTIME_DIR to a directory of yours")
     if found.st_uid != os.geteuid():
         raise ControlError(f"{path} belongs to user {found.st_uid}; set XDG_RUNTIME_DIR to a directory of yours")
     if found.st_mode & 0o077:
@@ -144,7 +144,7 @@ async def locked_on_loop(directory: Path) -> AsyncIterator[None]:
 
 @contextmanager
 def locked_if_free(directory: Path) -> Iterator[bool]:
-    """Holds the lock of `directory` if nobody else does: then the value is true."""
+    """Holds the lock of `directory` if it is free. Yields True if it was."""
     with _opened(directory) as descriptor:
         yield _lock(descriptor)
 
@@ -160,7 +160,7 @@ def _opened(directory: Path) -> Iterator[int]:
 
 def _lock(descriptor: int) -> bool:
     if sys.platform == "win32":
-        return True  # there are no control sockets
+        return True  # no locks on this system, and no control sockets either
     import fcntl
 
     try:

@@ -1,5 +1,5 @@
-"""Load for the demo: a meta-process whose blocking `start` sends real packets through a real socket, in a thread of its
-own, and reports what came back."""
+"""Load for the demo: a meta-process whose blocking `start`, in a thread of its own, sends packets through a real socket
+and checks the answers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _REPORT = 0.5
 """Seconds between two reports."""
 
 _WAIT = 0.002
-"""Seconds to wait for an answer where no packet is due."""
+"""Seconds to wait for an answer while no packet is due."""
 
 _BURST = 64
-"""Packets sent before answers are heard: a rate that is too high for this machine then shows in what was sent."""
+"""Most packets sent before answers are read: a rate too high for this machine then shows in the number of packets sent.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """So far: packets sent, answers that were right, answers that were not, and the last round trips in seconds."""
+    """The packets sent, the right answers and the wrong answers so far, and the last round trips in seconds."""
 
     sent: int
     answered: int
@@ -72,7 +73,7 @@ class LoadGenerator(gen.MetaBehavior):
         self._sent += 1
 
     def _hear(self) -> None:
-        """Takes what has come back, waiting a moment if that is nothing."""
+        """Reads the answers that have come. Waits a moment if there are none."""
         for _ in range(2 * _BURST):
             try:
                 answer = self._socket.recv(2048)
@@ -86,14 +87,14 @@ class LoadGenerator(gen.MetaBehavior):
                 self._round_trips.append(time.monotonic() - asked)
 
     def _report(self) -> None:
-        while len(self._asked) > 100_000:  # given up: an answer that comes later counts as wrong
+        while len(self._asked) > 100_000:  # bounds the memory: an answer to a forgotten packet counts as wrong
             del self._asked[next(iter(self._asked))]
         report = LoadReport(self._sent, self._answered, self._wrong, tuple(self._round_trips[-2000:]))
         self._round_trips.clear()
         self.process.send(self.process.parent, report)
 
     def handle_message(self, sender: gen.PID, message: Any) -> None:
-        """Takes no messages."""
+        """Ignores messages."""
 
     def terminate(self, reason: Exception) -> None:
         """Makes `start` return."""

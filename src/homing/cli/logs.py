@@ -1,4 +1,4 @@
-"""The log of a program on the command line: plain lines, whatever strangers have sent."""
+"""The log of a program on the command line. Control characters in received data cannot affect the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..node.logs import PlainFormatter, StderrHandler
 
 
 def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
-    """Has the log printed. Does nothing where logging has been set up."""
+    """Prints the log to stderr. Does nothing if logging has been set up already."""
     handler = StderrHandler()
     handler.setFormatter(PlainFormatter(text, prefix))
     logging.basicConfig(level=level, handlers=[handler])

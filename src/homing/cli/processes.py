@@ -21,20 +21,20 @@ RESTART_SECONDS = 1.0
 
 MOST_RESTARTS = 5
 WITHIN_SECONDS = 30.0
-"""More restarts than that, of all processes together, in that time: what runs there cannot work."""
+"""More restarts than that, of all processes together, in that time stop all of them: the application cannot work."""
 
 HANG_SECONDS = 5.0
 """Seconds beyond the stop timeout after which a process that does not end is killed."""
 
 USAGE_ERROR = 2
-"""The exit code of a command that cannot work however often it is tried."""
+"""The exit code of a command that fails however often it is repeated."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Processes:
-    """Starts one OS process for each command and keeps them running until all have ended in order, one of them cannot
-    run, or a signal stops them. The first SIGINT or SIGTERM stops them in order, a second one at once."""
+    """Starts one OS process for each command and restarts it if it crashes, until all have ended in order, one of them
+    cannot run, or a signal stops them. The first SIGINT or SIGTERM stops them in order, a second one at once."""
 
     def __init__(self, commands: Sequence[Sequence[str]], stop_timeout: float, say: Say) -> None:
         self._commands = commands
@@ -46,7 +46,7 @@ class Processes:
         self._stopped_at = 0.0
 
     async def run(self) -> int:
-        """The exit code: 0 if all have ended in order, else 1."""
+        """Runs all. Returns the exit code: 0 if all have ended in order, else 1."""
         loop = asyncio.get_running_loop()
         before: dict[int, Any] = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_DFL)
         for number in before:
@@ -60,7 +60,7 @@ class Processes:
         return code
 
     def stop(self) -> None:
-        """Lets all of them stop."""
+        """Stops all processes."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._stopped_at = time.monotonic()
@@ -77,7 +77,7 @@ class Processes:
             process.kill()
 
     async def _keep(self, command: Sequence[str]) -> int:
-        """Runs one command, again and again while it crashes. Gives 0 if it ended in order, at last, else 1."""
+        """Runs one command, again and again while it crashes. Returns 0 if the last run ended in order, else 1."""
         while True:
             code = await self._once(command)
             if code == 0 or self._stopping.is_set():
@@ -94,10 +94,10 @@ class Processes:
             return 1
 
     async def _once(self, command: Sequence[str]) -> int:
-        # In a session of its own: of a terminal's Ctrl-C it would otherwise be told twice, by the terminal and by us.
+        # In a session of its own: otherwise it would receive a terminal's Ctrl-C twice, from the terminal and from us.
         process = await asyncio.create_subprocess_exec(*command, start_new_session=True, preexec_fn=_die_with_parent)
         self._running.add(process)
-        if self._stopping.is_set():  # the signal came while it was started
+        if self._stopping.is_set():  # the signal came while the process was being started
             process.send_signal(signal.SIGTERM)
         try:
             return await process.wait()
@@ -113,10 +113,10 @@ class Processes:
 
 
 def _how(code: int) -> str:
-    return f"a process was ended by signal {-code}" if code < 0 else f"a process has failed with exit code {code}"
+    return f"a process was ended by signal {-code}" if code < 0 else f"a process failed with exit code {code}"
 
 
 def _die_with_parent() -> None:
-    """In the new process: it stops when the one that supervises it is gone, whatever ended that (prctl(2))."""
+    """Runs in the new process: lets the kernel stop it when the supervising process ends, in any way (prctl(2))."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What `homing run` does: starts an application on a node, says what listens where, and stops when it has ended."""
+"""`homing run`: starts an application on a node, prints its UDP servers, and stops when the application has ended."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from .tree import count, number, printable
 from .upgrade import Upgrade, offer, take_over
 
 MOST_SERVERS = 20
-"""UDP servers that the banner lists."""
+"""Most UDP servers that the banner lists."""
 
 SERVER_HEADER = ("UDP server", "receiver", "backend", "receive buffer", "send buffer")
 
 
 async def serve(node: Node, application: gen.Application, control: bool, takeover: bool) -> int:
-    """Runs the application until it ends, a signal stops the node, or a successor has taken over. Gives the exit code.
+    """Runs the application until it ends, a signal stops the node, or a successor has taken over.
 
-    takeover: from the node of this name that runs, if there is one.
-    0: it ended in order. 1: it could not be started, it ended abnormally, or something had to be killed.
+    takeover: take over from the running node of this name, if there is one.
+
+    Returns the exit code. 0: the application ended in order. 1: it could not be started, it ended abnormally, or
+    processes had to be killed.
     """
     stopped = asyncio.create_task(node.wait())
     upgrade = Upgrade(node)
     starting = _take_over(node, application, upgrade) if takeover else _start(node, application, control, upgrade)
     start = asyncio.create_task(starting)
     await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
-    if not start.done():  # an `init` may take longer than the stop was given
+    if not start.done():  # an `init` may take longer than the stop timeout
         start.cancel()
         await asyncio.wait((start,))
     failure = None if start.cancelled() else start.exception()
@@ -52,15 +54,15 @@ async def serve(node: Node, application: gen.Application, control: bool, takeove
 
 
 async def _start(node: Node, application: gen.Application, control: bool, upgrade: Upgrade) -> tuple[str, str]:
-    """Gives the application's name, and where the control socket is."""
+    """Starts the application. Returns its name, and where the control socket is."""
     where = await _open_control(node) if control else "off (--no-control)"
     name = await _start_application(node, application)
-    upgrade.refusal = offer(node) if control else "--no-control keeps successors from taking over"
+    upgrade.refusal = offer(node) if control else "with --no-control no successor can take over"
     return name, where
 
 
 async def _take_over(node: Node, application: gen.Application, upgrade: Upgrade) -> tuple[str, str]:
-    """As `_start`, in the place of the node of this name that runs. Where none does, just so."""
+    """As `_start`, but takes over from the running node of this name, if there is one."""
     async with take_over(node) as taken:
         where = "" if taken.predecessor else await _open_control(node)
         name = await _start_application(node, application)
@@ -77,7 +79,7 @@ async def _start_application(node: Node, application: gen.Application) -> str:
 
 
 async def _open_control(node: Node, *, replace: bool = False) -> str:
-    """Opens the control socket. A node that cannot have one runs without, unless another one has its name."""
+    """Opens the control socket. If that fails the node runs without, unless another running node has its name."""
     try:
         opened: Control = await open_control(node, replace=replace)
     except NameInUse:
@@ -88,7 +90,7 @@ async def _open_control(node: Node, *, replace: bool = False) -> str:
 
 
 async def _not_started(node: Node, error: BaseException | None) -> int:
-    stopping = node.info().state != "running"  # a signal came meanwhile: then that is why
+    stopping = node.info().state != "running"  # a signal has stopped the node meanwhile
     clean = await node.stop()
     if stopping:
         say("stopped before it had started" + ("" if clean else ", by force"))
@@ -103,12 +105,12 @@ def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
     orderly = gen.is_orderly(reason)
     if by_itself or not orderly:
         say(f"application {name} ended: {safe_repr(reason)}")
-    say("stopped in order" if clean else "stopped by force: something did not end in time and was killed")
+    say("stopped in order" if clean else "stopped by force: some processes did not end in time and were killed")
     return 0 if orderly and clean else 1
 
 
 def say(text: str) -> None:
-    """Tells the user, on stderr, where no character of `text` steers the terminal."""
+    """Prints `text` on stderr, without characters that would control the terminal."""
     encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     for line in text.split("\n"):
         tell(printable(line, encoding))
@@ -118,7 +120,7 @@ def say(text: str) -> None:
 
 
 def banner(snapshot: Snapshot, control: str) -> str:
-    """What runs, and what listens where."""
+    """Returns the text printed at the start: the node, its application, and the UDP servers."""
     node = snapshot["node"]
     facts = [
         ("node", node["name"]),
@@ -136,7 +138,7 @@ def _application(item: Snapshot) -> str:
 
 
 def status(snapshot: Snapshot) -> str:
-    """What runs, in a line for `systemctl status`."""
+    """Returns the applications and UDP servers in one line, for `systemctl status`."""
     running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
     listeners = [facts["listener"] for facts in _listening(snapshot)]
     more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
@@ -149,13 +151,13 @@ def _rows(snapshot: Snapshot) -> list[Snapshot]:
 
 
 def _listening(snapshot: Snapshot) -> list[Snapshot]:
-    """What the UDP servers tell of themselves."""
+    """Returns the facts of the UDP servers."""
     metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
     return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
 
 
 def _servers(snapshot: Snapshot) -> list[str]:
-    """The table of the UDP servers."""
+    """Returns the table of the UDP servers."""
     names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
     servers = [_server(facts, names) for facts in _listening(snapshot)]
     if not servers:

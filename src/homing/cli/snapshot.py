@@ -1,4 +1,4 @@
-"""A look at a running node, as plain data: what `homing tree` shows and `homing tree --json` prints.
+"""The state of a running node as plain data, for `homing tree` and `homing tree --json`.
 
 Environments are left out: they may hold secrets.
 """
@@ -18,21 +18,21 @@ from ..gen.foreign import is_instance, safe_repr, safe_str
 from ..node import Node
 
 INSPECT_TIMEOUT = 0.5
-"""Seconds that what is inspected may take to answer. All are asked at once: a stuck one costs this once."""
+"""Seconds that a process may take to answer `inspect`. All are asked at once: stuck processes delay the result once."""
 
 LONGEST_TEXT = 256
-"""Characters of one fact. What a program tells by `handle_inspect` is cut to this."""
+"""Most characters of one fact. Longer facts returned by `handle_inspect` are cut."""
 
 MOST_FACTS = 64
-"""Facts of one process or meta-process."""
+"""Most facts of one process or meta-process."""
 
 Snapshot = dict[str, Any]
 
 
 async def look(node: Node, children: int | None = None) -> Snapshot:
-    """All that runs: the node, its applications, its processes depth first, each with its meta-processes.
+    """Returns the node, its applications, and its processes depth first, each with its meta-processes.
 
-    children: of each parent so many at most; `more` tells how many were left out. None: all.
+    children: most children of each parent; `more` is the number of those left out. None: all.
     """
     tree = node.tree(children)
     places = [application.processes for application in tree.applications]
@@ -51,7 +51,7 @@ async def look(node: Node, children: int | None = None) -> Snapshot:
 
 
 def _flat(trees: tuple[gen.ProcessTree, ...]) -> list[tuple[gen.ProcessTree, int]]:
-    """The processes depth first, each with its depth. Without recursion: a chain of processes may be long."""
+    """Returns the processes depth first, each with its depth. Without recursion: a chain of processes may be long."""
     found = []
     rest = [(tree, 0) for tree in reversed(trees)]
     while rest:
@@ -61,12 +61,12 @@ def _flat(trees: tuple[gen.ProcessTree, ...]) -> list[tuple[gen.ProcessTree, int
     return found
 
 
-# --- what the programs tell -------------------------------------------------------------------------------
+# --- the facts returned by programs -----------------------------------------------------------------------
 
 
 async def _inspect(node: Node, processes: list[gen.ProcessTree]) -> dict[object, Snapshot | None]:
-    """What supervisors, pools and meta-processes tell of themselves, by PID and alias; None where one does not answer.
-    Other processes are not asked: that would run code of the program in each of them."""
+    """Returns the facts of supervisors, pools and meta-processes, by PID and alias; None for one that does not answer.
+    Other processes are not inspected: that would run user code in each of them."""
     asked: dict[object, Awaitable[Any]] = {}
     for process in processes:
         if process.info.kind != "actor":
@@ -81,7 +81,7 @@ def _facts(answer: object) -> Snapshot | None:
     try:
         return _told(answer) if isinstance(answer, Mapping) else None
     except Exception:
-        return None  # what a program tells may be of any class: one that cannot be read hides no other
+        return None  # a program may return objects of any class: an unreadable one must not hide the other facts
 
 
 def _told(answer: Mapping[Any, Any]) -> Snapshot:
@@ -89,7 +89,7 @@ def _told(answer: Mapping[Any, Any]) -> Snapshot:
 
 
 def _plain(value: object) -> Any:
-    """`value` as JSON has it; what JSON has not, or what is long, as a short text."""
+    """Returns `value` if JSON has its type and it is short, otherwise a short text."""
     if value is None or is_instance(value, (bool, int)):
         return value
     if is_instance(value, float):

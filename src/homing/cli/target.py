@@ -1,4 +1,4 @@
-"""What `homing run` runs: from the words `module:attribute` to an application, or to an error that says what to do."""
+"""Finds the application that `homing run module:attribute` names, or raises an error that says what to do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EXAMPLE = "give module:attribute, for example examples.service:Service"
 
 
 class TargetError(gen.HomingError):
-    """`module:attribute` leads to nothing that can be run. The text says why, and what to do."""
+    """`module:attribute` names nothing that can be run. The text says why, and what to do."""
 
 
 class Single(gen.Application):
-    """An application of one process: it ends with that, whatever the reason."""
+    """An application of one process: it ends with the process, for whatever reason."""
 
     def __init__(self, behavior: type[gen.ProcessBehavior]) -> None:
         self._behavior = behavior
@@ -34,7 +34,7 @@ class Single(gen.Application):
 
 
 def resolve(target: str) -> gen.Application:
-    """The application that `module:attribute` is, or that runs the process behavior it is.
+    """Returns the application that `target` names; for a process behavior, an application that runs it.
 
     The current directory is searched for the module first. Raises `TargetError`, and what the module raises.
     """
@@ -42,7 +42,7 @@ def resolve(target: str) -> gen.Application:
     if name.endswith(".py") or os.sep in name:
         raise TargetError(f"{name!r} is the path of a file; {_example(name, attribute or 'App')}")
     if not (name and colon and attribute):
-        raise TargetError(f"{target!r} is no target; {EXAMPLE}")
+        raise TargetError(f"{target!r} is not a target; {EXAMPLE}")
     module = _import(name)
     found = getattr(module, attribute, None)
     if found is None:
@@ -60,7 +60,7 @@ def resolve(target: str) -> gen.Application:
 
 
 def _example(path: str, attribute: str) -> str:
-    """How the file at `path` is named as a module."""
+    """Returns how to name the file at `path` as a module."""
     module = os.path.relpath(path).removesuffix(".py").replace(os.sep, ".")
     return f"give module:attribute, for example {module}:{attribute}"
 
@@ -86,11 +86,11 @@ def _make(kind: type[gen.Application], target: str) -> gen.Application:
     try:
         return kind()
     except TypeError as error:
-        raise TargetError(f"{target} cannot be made without arguments ({error}); name an instance instead") from None
+        raise TargetError(f"{target} cannot be created without arguments ({error}); name an instance") from None
 
 
 def _candidates(module: ModuleType, attribute: str) -> str:
-    """What can be run in `module`: what it defines itself, else what it has imported."""
+    """Lists the objects in `module` that can be run: those it defines itself, else those it has imported."""
     runnable = [name for name, value in vars(module).items() if not name.startswith("_") and _can_run(value)]
     own = [name for name in runnable if getattr(vars(module)[name], "__module__", "") == module.__name__]
     if not runnable:

@@ -1,4 +1,4 @@
-"""What `homing tree` prints."""
+"""Renders the output of `homing tree`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER = ("", "pid", "behavior", "state", "waiting", "")
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The strokes of a tree: before a child, before the last one, and under each of them."""
+    """The lines of a tree: before a child, before the last child, and below each of these."""
 
     child: str
     last: str
@@ -27,14 +27,14 @@ ASCII = Lines("|- ", "`- ", "|  ")
 
 @dataclass(slots=True)
 class Row:
-    """One line: its cells, the first of which the tree stands before, and the rows under it."""
+    """One line: its cells, of which the first is indented as a tree, and the rows under it."""
 
     cells: tuple[str, ...]
     rows: list[Row] = field(default_factory=list)
 
 
 def lines_for(encoding: str | None) -> Lines:
-    """Box-drawing characters, or ASCII where the encoding of the output has none."""
+    """Returns box-drawing characters, or ASCII if the encoding of the output has none."""
     try:
         (BOX.child + BOX.last + BOX.under_child).encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -43,7 +43,7 @@ def lines_for(encoding: str | None) -> Lines:
 
 
 def render(snapshot: Snapshot, encoding: str | None) -> str:
-    """The tree as text that can be written in `encoding`."""
+    """Returns the tree as text that can be written in `encoding`."""
     lines = lines_for(encoding)
     sections = [(_application_title(item), _rows(item)) for item in snapshot["applications"]]
     if snapshot["processes"] or snapshot["more"]:
@@ -67,7 +67,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _walk(rows: list[Row], lines: Lines) -> Iterator[tuple[str, Row]]:
-    """Each row with what stands before it, from top to bottom. Without recursion: a chain may be long."""
+    """Yields each row with its prefix, from top to bottom. Without recursion: a chain may be long."""
     rest = [("", row, row is rows[-1]) for row in reversed(rows)]
     while rest:
         indent, row, last = rest.pop()
@@ -77,7 +77,7 @@ def _walk(rows: list[Row], lines: Lines) -> Iterator[tuple[str, Row]]:
 
 
 def _rows(place: Snapshot) -> list[Row]:
-    """The rows of a flat list of processes: each under the nearest one before it that is one level up."""
+    """Returns the rows of a flat list of processes: each under the nearest earlier process that is one level up."""
     top = Row(())
     path = [top]
     left_out = [(top, place["more"])]
@@ -97,7 +97,7 @@ def _rows(place: Snapshot) -> list[Row]:
 
 
 def node_title(node: Snapshot) -> str:
-    """The node in one line."""
+    """Returns the node in one line."""
     return (
         f"{node['name']}: {node['state']}, up {duration(node['uptime'])}, OS process {node['os_pid']}, "
         f"Python {node['python']} on {node['loop']}, {count(node['processes'], 'process', 'processes')}"
@@ -135,7 +135,7 @@ def _meta_cells(meta: Snapshot) -> tuple[str, ...]:
 
 
 def _traffic(facts: Snapshot) -> str:
-    """What a UDP server has done; what is wrong with it, if something is."""
+    """Returns the counters of a UDP server, and its problems, if any."""
     drops = sum(number(facts.get(key)) for key in ("kernel_drops", "dropped_no_receiver", "dropped_send_queue"))
     words = [f"in {number(facts.get('packets_in')):,}, out {number(facts.get('packets_out')):,}, dropped {drops:,}"]
     errors = facts.get("send_errors")
@@ -147,17 +147,17 @@ def _traffic(facts: Snapshot) -> str:
 
 
 def number(value: Any) -> int:
-    """`value` if it is a number; what the system does not tell ("n/a") counts as 0."""
+    """Returns `value` if it is a number, else 0, as for "n/a", a counter that the system does not have."""
     return value if isinstance(value, int) else 0
 
 
 def count(how_many: int, one: str, many: str) -> str:
-    """`1 process`, `2 processes`."""
+    """Returns `1 process`, `2 processes`."""
     return f"{how_many:,} {one if how_many == 1 else many}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units that fit: `42 s`, `3 min 20 s`, `2 h 5 min`, `12 d 3 h`."""
+    """Returns seconds in the two largest units that fit: `42 s`, `3 min 20 s`, `2 h 5 min`, `12 d 3 h`."""
     whole = int(seconds)
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     first = next((index for index, (amount, _) in enumerate(parts) if amount), 3)
@@ -165,6 +165,6 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str, encoding: str | None) -> str:
-    """`text` without what would steer a terminal (names are the program's, and may hold anything), in `encoding`."""
+    """Returns `text` in `encoding`, without characters that control a terminal: names of a program may hold any."""
     clean = "".join(sign if sign.isprintable() else "?" for sign in text)
     return clean.encode(encoding or "ascii", "replace").decode(encoding or "ascii")

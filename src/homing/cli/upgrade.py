@@ -1,4 +1,4 @@
-"""Going on in another OS process: `homing run --takeover`, and SIGUSR2, upon which a program starts its own successor.
+"""Continuing in another OS process: `homing run --takeover`, and SIGUSR2, on which a program starts its successor.
 
 The sockets are handed over through `<node name>.takeover`, beside the control socket.
 """
@@ -23,16 +23,16 @@ from .directory import ControlError, path_of
 FLAG = "--takeover"
 
 MOST_SECONDS = START_TIMEOUT + 2 * ANSWER_TIMEOUT
-"""Seconds after which a successor that has neither taken over nor ended is killed: the predecessor has refused it by
-then, or never heard of it."""
+"""Seconds after which a successor that has neither taken over nor ended is killed: by then the predecessor has refused
+it, or the successor has never connected."""
 
 _LOOK = 0.05
-"""Seconds between two looks at whether the successor has ended. That works also where SIGCHLD is ignored, and takes no
-descriptor, of which there may be none left."""
+"""Seconds between two checks whether the successor has ended. Polling also works if SIGCHLD is ignored, and needs no
+file descriptor, of which there may be none left."""
 
 
 def take_over(node: Node) -> TakeOver:
-    """The node of this name that runs on this machine, to be taken over from. Raises `ControlError`."""
+    """Returns the `TakeOver` from the running node of this name on this machine. Raises `ControlError`."""
     return TakeOver(node, _path(node))
 
 
@@ -45,21 +45,20 @@ def _path(node: Node) -> str:
 
 
 def offer(node: Node) -> str:
-    """Lets a successor take over from this node. Returns why that cannot be, which the log tells as well; "" if it
-    can."""
+    """Lets a successor take over from this node. Returns "" or, if that is not possible, the reason, and logs it."""
     try:
         Offer(node, _path(node))
     except (OSError, HomingError) as error:
-        node.log.warning("nobody can take over from this node: %s", error)
-        return f"nobody can take over from this node: {error}"
+        node.log.warning("no successor can take over from this node: %s", error)
+        return f"no successor can take over from this node: {error}"
     return ""
 
 
 class Upgrade:
-    """Starts the program anew upon SIGUSR2, as its own successor, one at a time. From its creation on, until the end of
-    the program, that signal ends nothing.
+    """Starts the program again on SIGUSR2, as its own successor, one at a time. From the creation of this object until
+    the end of the program, the signal never ends the program.
 
-    refusal: why no successor can be started now; "": one can.
+    refusal: why no successor can be started now; "" if one can.
     """
 
     def __init__(self, node: Node) -> None:
@@ -73,7 +72,7 @@ class Upgrade:
         node.on_stopped(self.close)
 
     def start(self) -> None:
-        """Starts a successor: the same command, with what is installed now. The log tells why it does not."""
+        """Starts a successor: the same command, with the packages installed now. Logs the reason if it cannot."""
         refusal = self.refusal
         if self._child:
             refusal = "a successor is starting already"
@@ -93,17 +92,17 @@ class Upgrade:
         self._look()
 
     def _spawn(self) -> int:
-        executable = sys.executable or ""  # which Python may not know
+        executable = sys.executable or ""  # Python may not know its own path
         arguments = [executable or "python", *sys.orig_argv[1:]]
         if FLAG not in arguments:
             arguments.append(FLAG)
-        # WATCHDOG_PID names this process; the successor is the one that is to live
+        # WATCHDOG_PID names this process; the service manager must watch the successor.
         env = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
-        # its first moments have no handler yet: until then the signal waits
+        # At first the successor has no handler yet: until then the signal is blocked and waits.
         return os.posix_spawn(executable, arguments, env, setsigmask=upgrade_signal.NUMBERS)
 
     def _look(self) -> None:
-        """Looks again and again whether the successor has ended before this program."""
+        """Checks repeatedly whether the successor has ended before this program."""
         try:
             pid, status = os.waitpid(self._child, os.WNOHANG)
         except ChildProcessError:
@@ -123,12 +122,12 @@ class Upgrade:
         self._failed("OS process %d, which was to take over, has ended (%s)", child, how)
 
     def _failed(self, text: str, *args: object) -> None:
-        """This program goes on, and tells so."""
-        self._node.log.error(f"{text}; this one goes on", *args)
+        """Logs that this program goes on, and reports it to the service manager."""
+        self._node.log.error(f"{text}; this program goes on", *args)
         internals(self._node).service.going_on()
 
     def close(self) -> None:
-        """Forgets the successor, which goes on."""
+        """Stops watching the successor, which goes on."""
         if self._timer is not None:
             self._timer.cancel()
         upgrade_signal.ignore()

@@ -1,4 +1,4 @@
-"""The short forms: one call that makes the options, binds the socket and starts what reads it."""
+"""The short forms: one call that makes the options, binds the socket and starts its server or client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Made = TypeVar("Made", UDPServer, UDPClient)
 
 
 class Owner(Protocol):
-    """Any `act.Actor`, and the `process` of a meta-process: the new one is then of the same parent."""
+    """Any `act.Actor`, or the `process` of a meta-process: the new meta-process then has the same parent."""
 
     def spawn_meta(self, behavior: MetaBehavior, /) -> Coroutine[Any, Any, Alias]: ...
 
@@ -26,7 +26,7 @@ class Owner(Protocol):
 def _with_options(
     options: Callable[P, object],
 ) -> Callable[[Callable[..., R]], Callable[Concatenate[Owner, P], R]]:
-    """Gives a function of an owner and keywords the parameters of an options class, for type checkers and `help`."""
+    """Copies the parameters of an options class to a function of an owner and keywords, for type checkers and `help`"""
 
     def wrap(function: Callable[..., R]) -> Callable[Concatenate[Owner, P], R]:
         owner, *_ = inspect.signature(function).parameters.values()
@@ -45,8 +45,8 @@ def listen_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPServer
 
     Returns the started `UDPServer`, with its `alias`, `local_address` and `statistics()`. Long form, also for
     `gen.MetaOptions`: `await self.spawn_meta(meta.create_udp_server(meta.UDPServerOptions(...)))`.
-    Raises `BadOption`; `BindFailed` with host, port and what to do; and what `spawn_meta` does: then the socket is
-    closed.
+    Raises `BadOption`; `BindFailed`, with host, port and advice; and the errors of `spawn_meta`. After an error the
+    socket is closed.
 
     >>> import asyncio, homing
     >>> from homing import act, meta
@@ -77,14 +77,15 @@ def listen_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPServer
 
 @_with_options(UDPClientOptions)
 def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClient]:
-    """Makes a UDP client of one peer and starts it: `await meta.connect_udp(self, host="192.0.2.1", port=53)`. It
-    belongs to `owner`.
+    """Makes a UDP client of one peer and starts it: `await meta.connect_udp(self, host="192.0.2.1", port=53)`. The
+    client belongs to `owner`.
 
     options: those of `UDPClientOptions`, by keyword.
 
     Returns the started `UDPClient`, with its `alias`, `local_address`, `peer_address` and `statistics()`. Long form:
     `await self.spawn_meta(meta.create_udp_client(meta.UDPClientOptions(...)))`.
-    Raises `BadOption`, `ConnectFailed`, `BindFailed`, and what `spawn_meta` does: then the socket is closed.
+    Raises `BadOption`, `ConnectFailed`, `BindFailed`, and the errors of `spawn_meta`. After an error the socket is
+    closed.
     """
     _check_owner("connect_udp", owner)
     return _named("connect_udp", _start(owner, create_udp_client(UDPClientOptions(**options))))

@@ -60,7 +60,7 @@ def test_what_is_created_and_given_up_is_warned_of_at_once(create: Create, caplo
 
     run_virtual(main)
     [text] = warnings(caplog)
-    assert "given up without a start" in text
+    assert "garbage-collected before it was started" in text
 
 
 @KINDS

@@ -63,7 +63,7 @@ async def test_a_closed_port_fails_every_open_request_at_once(
             assert isinstance(outcome, gen.PeerUnreachable)
             assert isinstance(outcome, ConnectionRefusedError)
             assert outcome.errno == errno.ECONNREFUSED
-            assert "nobody has that port" in str(outcome)
+            assert "no program has that port" in str(outcome)
         statistics = client.statistics()
         assert (statistics.refused, statistics.open, statistics.retransmits) == (20, 0, 0)
         assert (statistics.receive_errors, statistics.send_errors) == ({}, {})

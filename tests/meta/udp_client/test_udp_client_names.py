@@ -192,7 +192,7 @@ async def test_a_name_that_cannot_be_resolved_any_more_changes_nothing(
         monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", fail)
         for _ in range(2):
             assert isinstance(await error_of(ask(node, alias, b"?")), gen.PeerRefused)
-        await eventually(lambda: "peer.example cannot be looked up again" in caplog.text)
+        await eventually(lambda: "looking peer.example up again failed" in caplog.text)
         assert client.peer_address[0] == HOSTS[0]
 
 

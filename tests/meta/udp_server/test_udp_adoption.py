@@ -73,7 +73,7 @@ async def test_a_server_created_before_another_owner_lived_and_died_is_refused_a
     await crash(node, between)
     error = await probe.do(lambda actor: error_of(actor.spawn_meta(late)))
     assert isinstance(error, gen.NotAllowed)
-    assert "create another one" in str(error)
+    assert "create another server" in str(error)
     assert (await open_server(probe, port=port))[1] == alias
 
 

@@ -243,7 +243,7 @@ async def test_descriptors_that_are_no_sockets_are_refused_and_closed(
     entering = asyncio.create_task(enter(node, path))
     with await impostor.accept() as sock:
         say(sock, {"say": "sockets", "names": ["", "", ""], "left": 0}, [sent.number, writing, sent.number])
-        with pytest.raises(gen.NotAllowed, match="sent what is no socket"):
+        with pytest.raises(gen.NotAllowed, match="sent a non-socket"):
             await entering
     os.close(writing)
     assert os.read(reading, 1) == b""

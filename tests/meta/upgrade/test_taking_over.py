@@ -266,7 +266,7 @@ async def test_a_successor_of_another_protocol_is_refused_which_names_both(
     other = PROTOCOL + (-1 if older else 1)
     monkeypatch.setattr(taking_over, "PROTOCOL", other)
     async with running(node) as new:
-        with pytest.raises(gen.NotAllowed, match=f"it speaks protocol {other}, not {PROTOCOL}; stop the one that runs"):
+        with pytest.raises(gen.NotAllowed, match=f"it speaks protocol {other}, not {PROTOCOL}; stop the running"):
             await enter(new, path)
 
 
@@ -355,7 +355,7 @@ async def test_without_a_descriptor_left_a_successor_waits_and_the_loop_does_not
     async with running(node) as new, meta.TakeOver(new, path):
         pass
     await stopped(node)
-    assert (len(tried), caplog.text.count("cannot be heard: Too many open files")) == (4, 3)
+    assert (len(tried), caplog.text.count("cannot be accepted: Too many open files")) == (4, 3)
 
 
 # --- who does not answer ----------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ async def test_a_predecessor_that_stops_meanwhile_leaves_the_sockets_to_the_succ
             await node.stop()
             peer.send(b"hello", server.local_address)
         assert (await heir.get()).data == b"hello"
-        assert "has gone" in caplog.text
+        assert "has ended" in caplog.text
 
 
 async def test_a_successor_whose_node_stops_meanwhile_changes_nothing(

@@ -1,11 +1,11 @@
 """The parts that the UDP server and the UDP client are composed of.
 
 options         options that both have; how much may wait in a receiver's mailbox
-lifecycle       a state that changes only along a table; unstarted: warns of what nobody starts
+lifecycle       a state that changes only along a table; unstarted: warns of servers and clients that nobody starts
 reader          from the socket to the receiver's mailbox; batch_entry: a batch in a mailbox
 sender          from the meta-process's mailbox to the socket; outgoing: takes datagrams out of that mailbox
-error_reports   tells `on_error` of datagrams that were not sent
+error_reports   reports datagrams that were not sent to `on_error`
 counters        the counters of one socket, and of several together
 inspection      the answer to `inspect_meta`; warnings at the start
-buffer_pool     BufferPool; buffer_lease: how its buffers go to datagrams and come back
+buffer_pool     BufferPool; buffer_lease: lends its buffers to datagrams and returns them
 """

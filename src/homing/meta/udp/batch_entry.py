@@ -1,4 +1,4 @@
-"""Batches on their way: one lies in a mailbox as one entry, and ends with the callback that handled it."""
+"""A batch of datagrams as one entry of a mailbox. The entry ends when its callback has returned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class BatchEntry:
     """A batch for a behavior that defines `handle_datagrams`.
 
-    ended: called once: after the callback, or when nobody will ever handle it.
+    ended: called once: after the callback, or when it is certain that nobody will handle the batch.
     callback: the user's coroutine, if there is one: see `node.mailbox.envelope.close_unbegun`.
     """
 
@@ -28,7 +28,7 @@ class BatchEntry:
         self.callback: Coroutine[Any, Any, Any] | None = None
 
     def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
-        """Runs the callback. Gives back a coroutine if that is to be awaited."""
+        """Runs the callback. Returns a coroutine if the callback is to be awaited."""
         behavior: Any = activity.behavior
         try:
             result = behavior.handle_datagrams(self._batch)
@@ -50,7 +50,7 @@ class BatchEntry:
         self._end()
 
     def letter(self) -> DatagramBatch | None:
-        """A copy, for a dead-letter process: of one that waits, or of one whose callback has failed."""
+        """Returns a copy for a dead-letter process, if the batch still waits or its callback has failed."""
         return self._letter if self._batch is None else self._batch.detach()
 
     def _failed(self, activity: Activity) -> None:
@@ -65,4 +65,4 @@ class BatchEntry:
             self._ended()
 
     def __del__(self) -> None:
-        self._end()  # its receiver crashed before it came to it
+        self._end()  # the receiver crashed before it handled the batch

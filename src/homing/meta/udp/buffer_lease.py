@@ -1,4 +1,4 @@
-"""Leases: a pool's buffer goes to a datagram and comes back exactly once, whatever the pool is and does."""
+"""Leases: a pool's buffer goes to a datagram and back to the pool exactly once, even if the pool is faulty."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .buffer_pool import Buffers, writable_bytes
 
 
 class Lease:
-    """A pooled buffer on loan to a datagram and the answers made from it. It goes back to the pool once: when
-    released, when an answer has been sent, or when nobody holds any of these messages any more."""
+    """A pooled buffer on loan to a datagram and the answers made from it. The buffer goes back to the pool once: when
+    it is released, when an answer has been sent, or when nothing refers to any of these messages any more."""
 
     __slots__ = ("_buffer", "_put", "view")
 
@@ -23,11 +23,11 @@ class Lease:
 
     @property
     def released(self) -> bool:
-        """True once the buffer has gone back."""
+        """True once the buffer was returned to the pool."""
         return self._buffer is None
 
     def release(self) -> None:
-        """Gives the buffer back. From then on the view raises `ValueError`. A second time does nothing."""
+        """Returns the buffer to the pool. From then on the view raises `ValueError`. A second call does nothing."""
         buffer, self._buffer = self._buffer, None
         if buffer is None:
             return
@@ -35,16 +35,16 @@ class Lease:
         self._put(buffer)
 
     def release_after(self, data: Any) -> None:
-        """As `release`, after an answer of `data` was sent, which may be a part of the buffer: then it ends with it."""
+        """As `release`, after the answer `data` was sent. If `data` is a view of the buffer, it is released as well."""
         if not self.released and is_view_of(data, self._exporter()):
             release_view(data)
         self.release()
 
     def _exporter(self) -> object:
-        """The object that the memory belongs to."""
+        """Returns the object that owns the memory."""
         try:
             return self.view.obj
-        except ValueError:  # the program has released the view itself
+        except ValueError:  # the program itself has released the view
             return memoryview(self._buffer).obj
 
     def __del__(self) -> None:
@@ -53,15 +53,15 @@ class Lease:
 
 
 def release_view(view: memoryview) -> None:
-    """Lets `view` raise from now on."""
+    """Releases `view`, so that it raises `ValueError` from now on."""
     try:
         view.release()
     except BufferError:
-        pass  # something (a numpy array, say) still points into it: the pool must not lend it out, see BufferPool
+        pass  # an object (a numpy array, say) still points into the buffer: the pool must not lend it, see BufferPool
 
 
 def is_view_of(data: Any, buffer: Any) -> bool:
-    """True if `data` is a memoryview of `buffer`, or of a part of it, that was not released."""
+    """Returns True if `data` is a memoryview of `buffer`, or of a part of it, that was not released."""
     try:
         return type(data) is memoryview and data.obj is buffer
     except ValueError:
@@ -69,10 +69,10 @@ def is_view_of(data: Any, buffer: Any) -> bool:
 
 
 class BufferLeases:
-    """The buffers of one server's pool that datagrams have on loan. A faulty pool loses no datagram: what fails is
+    """The buffers of one server's pool that datagrams have on loan. A faulty pool loses no datagram: its failures are
     counted and logged.
 
-    errors: times that the pool raised, or gave something that is no writable buffer or that a datagram has already.
+    errors: times that the pool raised, or returned an object that is no writable buffer, or a buffer that is on loan.
     """
 
     def __init__(self, pool: Buffers, fresh_size: int, warn: Callable[..., None]) -> None:
@@ -84,12 +84,12 @@ class BufferLeases:
         self.errors = 0
 
     def succeed(self, other: BufferLeases) -> None:
-        """Goes on counting where `other` ends, and knows what that has lent."""
+        """Takes over the counter of `other`, and the buffers that it has lent."""
         self._lent = other._lent
         self.errors += other.errors
 
     def get(self) -> Any:
-        """A buffer of the pool; if that fails, a fresh one."""
+        """Returns a buffer of the pool, or a fresh one if the pool fails."""
         try:
             buffer = self._pool.get()
         except Exception as error:
@@ -100,18 +100,19 @@ class BufferLeases:
             self._lent.add(id(buffer))
             self._size = size
             return buffer
-        self._failed("get", f"gave {type(buffer).__name__} that is no writable buffer, or is in use")
+        self._failed("get", f"returned {type(buffer).__name__} that is no writable buffer, or is in use")
         return bytearray(self._fresh_size)
 
     def put(self, buffer: Any) -> None:
-        """A datagram's buffer goes back, unless it is a fresh one that took the place of the pool's."""
+        """Returns a datagram's buffer to the pool, unless it is a fresh one that replaced a buffer of the pool."""
         if id(buffer) in self._lent:
             self._lent.discard(id(buffer))
             self._give_back(buffer)
 
     def put_sent(self, data: Any) -> None:
-        """A buffer that a user took from the pool and sent goes back: whole, whatever part of it was sent. Not one that
-        a datagram has, which goes back with that, and not a shorter one: it would cut the next long datagram."""
+        """Returns a buffer that a user took from the pool and sent: the whole buffer, even if only a part was sent.
+        Does not return a buffer on loan to a datagram, which goes back with that datagram, nor a buffer shorter than
+        the pool's, which would cut the next long datagram."""
         try:
             whole: Any = data.obj if type(data) is memoryview else data
         except ValueError:

@@ -1,4 +1,4 @@
-"""A pool of receive buffers, and what a user's own pool has to have."""
+"""A pool of receive buffers, and the methods that a user's own pool needs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from ...gen.options import check_integer
 
 @runtime_checkable
 class Buffers(Protocol):
-    """A pool of buffers, as `BufferPool` is one."""
+    """A pool of buffers, such as `BufferPool`."""
 
     def get(self) -> Any:
-        """A writable buffer."""
+        """Returns a writable buffer."""
 
     def put(self, buffer: Any) -> None:
         """Takes a buffer back."""
 
 
 MOST_BYTES = 1 << 24
-"""Of one buffer: 256 times what a datagram can be long."""
+"""Bytes of one buffer at most: 256 times the longest datagram."""
 
 
 class BufferPool:
     """Buffers of `size` bytes, of which at most `capacity` idle ones are kept.
 
-    `get` always returns a buffer, a new one if none is idle; the memory in use is bounded by what waits in mailboxes.
-    Safe to use
-    from several threads. A buffer of which somebody still holds a view when it comes back (a slice, a numpy array) is
-    not lent out again; a new one takes its place (`replaced`), so that no view ever shows another datagram.
+    `get` always returns a buffer, a new one if none is idle; the memory in use is bounded by the datagrams that wait in
+    mailboxes. Safe to use from several threads. A buffer to which a view (a slice, a numpy array) still points when it
+    comes back is not lent again; a new one takes its place (`replaced`), so that no view ever shows another datagram.
     """
 
     def __init__(self, size: int = 65535, capacity: int = 1024) -> None:
@@ -46,16 +45,16 @@ class BufferPool:
 
     @property
     def idle(self) -> int:
-        """Buffers that wait to be lent."""
+        """Number of buffers that wait to be lent."""
         return len(self._idle)
 
     @property
     def lent(self) -> int:
-        """Buffers on loan: 0 once every message has been handled."""
+        """Number of buffers on loan: 0 once every message has been handled."""
         return len(self._lent)
 
     def get(self) -> bytearray:
-        """A writable buffer of `size` bytes. Its content is whatever was there before."""
+        """Returns a writable buffer of `size` bytes. It still has its former content."""
         try:
             buffer = self._idle.pop()
         except IndexError:
@@ -65,7 +64,7 @@ class BufferPool:
         return buffer
 
     def put(self, buffer: Any) -> None:
-        """Takes a buffer back (or a memoryview of it). One that this pool has not lent is counted (`foreign`), not
+        """Takes a buffer back (or a memoryview of it). A buffer that this pool has not lent is counted (`foreign`), not
         kept."""
         if type(buffer) is memoryview:
             buffer = buffer.obj

@@ -12,7 +12,7 @@ S = TypeVar("S", bound=Statistics)
 
 
 def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
-    """The fields of `Statistics`; those that no one socket has are 0."""
+    """Returns the fields of `Statistics`; fields that do not belong to a single socket are 0."""
     backend = endpoint.backend
     return {
         "packets_in": backend.packets_in + endpoint.admission.refused,
@@ -42,7 +42,7 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
 
 
 def add(one: S, other: S) -> S:
-    """The counters of two sockets together."""
+    """Returns the counters of two sockets together."""
     names = [field.name for field in fields(one)]
     return type(one)(**{name: _sum(getattr(one, name), getattr(other, name)) for name in names})
 
@@ -54,7 +54,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def _protection(endpoint: Endpoint) -> dict[str, int]:
-    """Counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
+    """Returns the counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     return {
         "denied": endpoint.admission.denied,

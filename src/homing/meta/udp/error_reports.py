@@ -14,10 +14,10 @@ from ...node.processes.meta_process import MetaRunner
 
 
 class Reporter:
-    """Sends `MessageUDPError` to `to`, as long as fewer than `most` messages wait there. Never raises for what becomes
-    of one.
+    """Sends `MessageUDPError` to `to`, as long as fewer than `most` messages wait there. A report that cannot be
+    delivered is counted and never raises.
 
-    lost: how many found nobody, or no room.
+    lost: reports dropped because there was no receiver, or no room.
     """
 
     def __init__(self, process: MetaRunner, to: Target, most: int, warn: Callable[..., None]) -> None:
@@ -36,16 +36,16 @@ class Reporter:
             self._process.send(self._to, report)
         except DeliveryError as error:
             self.lost += 1
-            self._warn("on_error", "on_error was not told of a datagram that failed: %s", error)
+            self._warn("on_error", "a failed datagram could not be reported to on_error: %s", error)
 
     def failed(self, message: MessageUDP, error: Exception, mtu: int | None) -> None:
-        """`message` was not sent. To be told before its buffer goes back."""
+        """Reports that `message` was not sent. To be called before its buffer goes back."""
         forget_frames(error)
         data = _copied(message.data)
         self.tell(MessageUDPError(None, message.addr, _number(error), data, error, mtu=mtu))
 
     def _refuse_if_full(self) -> None:
-        """Bounds what waits at a receiver whose own mailbox has no limit, as for what is received."""
+        """Bounds the reports that wait at a receiver whose own mailbox has no limit, as for received datagrams."""
         target = self._process.routes.get(self._to)
         if target is not None and target.main is not None and len(target.main) >= self._most:
             raise MailboxFull(self._to, self._most)
@@ -61,7 +61,7 @@ def _number(error: Exception) -> int | None:
 
 
 def _copied(data: Any) -> Any:
-    """`data` as bytes, if it is bytes-like: a buffer has another content soon."""
+    """Returns `data`, copied to bytes if it is a buffer, which is soon reused."""
     if not is_a(data, (bytearray, memoryview)):
         return data
     try:

@@ -18,7 +18,7 @@ from .reader import Reader
 def socket_facts(
     statistics: Statistics, process: MetaRunner, endpoint: Endpoint, reader: Reader | None, options: UDPOptions
 ) -> dict[str, Any]:
-    """The counters, and the state of the socket."""
+    """Returns the counters and the state of the socket."""
     facts = asdict(statistics)
     if facts["kernel_drops"] is None:
         facts["kernel_drops"] = "n/a"
@@ -46,7 +46,7 @@ def chosen(facts: dict[str, Any], items: tuple[str, ...]) -> dict[str, Any]:
 
 
 def warn_of_small_buffers(log: ContextAdapter, kind: str, endpoint: Endpoint, options: UDPOptions) -> None:
-    """Warns if the system has granted less than was asked for."""
+    """Warns if the system has granted smaller buffers than were asked for."""
     for name, sysctl in (("receive", "net.core.rmem_max"), ("send", "net.core.wmem_max")):
         asked, granted = getattr(options, f"{name}_buffer"), getattr(endpoint.kernel, f"{name}_buffer")
         if asked is not None and granted < asked:
@@ -77,7 +77,7 @@ def warn_of_portable_backend(log: ContextAdapter) -> None:
         _told.add(reason)
         log.warning(
             "UDP sockets use the portable datagram backend, which costs about three times as much per datagram: %s. "
-            "Install a C compiler and the Python headers and install homing again, or set %s=portable to be content",
+            "Install a C compiler and the Python headers and install homing again, or set %s=portable to silence this",
             reason,
             VARIABLE,
         )

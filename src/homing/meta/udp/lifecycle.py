@@ -12,7 +12,7 @@ State = TypeVar("State", bound=enum.Enum)
 
 
 class IllegalTransition(HomingError, RuntimeError):
-    """A state was to be followed by one that must not follow it: a fault of Homing's."""
+    """A change of state that the table does not allow: a fault in Homing."""
 
 
 class Lifecycle(Generic[State]):
@@ -25,7 +25,7 @@ class Lifecycle(Generic[State]):
         self.state = first
 
     def enter(self, state: State) -> None:
-        """Changes to `state`. Raises `IllegalTransition`."""
+        """Changes to `state`. Raises `IllegalTransition` if the table does not allow that."""
         if state not in self._transitions[self.state]:
             raise IllegalTransition(f"{state.value!r} cannot follow {self.state.value!r}")
         self.state = state

@@ -13,7 +13,7 @@ Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 
 
 MOST_READS = 4096
-"""Datagrams that may be read at a stretch: more would hold the loop for milliseconds."""
+"""Most datagrams that may be read in one go: more would hold the loop for milliseconds."""
 
 
 class UDPOptions(Protocol):
@@ -46,7 +46,7 @@ class UDPOptions(Protocol):
 
 
 class FlowLimits(NamedTuple):
-    """Limits of what is read at a time, and of what may wait in the receiver's mailbox: see `UDPServerOptions`."""
+    """Limits for one read, and for the datagrams that wait in the receiver's mailbox: see `UDPServerOptions`."""
 
     high_water: int
     low_water: int
@@ -56,13 +56,13 @@ class FlowLimits(NamedTuple):
 
 
 def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
-    """The limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
+    """Returns the limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
     return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes)
 
 
 def check_queues(options: Any) -> None:
-    """Raises `BadOption` for the first wrong one of the options about receivers, queues and their limits."""
+    """Raises `BadOption` for the first wrong option among those about receivers, queues and their limits."""
     if options.process is not None:
         check_target("process", options.process)
     set_integer(options, "buffer_size", 1, 65535)

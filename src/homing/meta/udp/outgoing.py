@@ -11,12 +11,12 @@ from ...gen.foreign import is_a
 
 
 def is_datagram(thing: Any) -> bool:
-    """True for a `MessageUDP`. By its type alone, as `foreign.is_a`."""
+    """Returns True for a `MessageUDP`. Looks at the type alone, as `foreign.is_a` does."""
     return type(thing) is MessageUDP or issubclass(type(thing), MessageUDP)
 
 
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
-    """Takes the datagrams at the head of a main lane out of it, up to the first entry that is none, `limit` at most."""
+    """Takes the datagrams at the head of a main lane out of it, up to the first other entry, `limit` at most."""
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
@@ -28,7 +28,7 @@ def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
 
 
 def any_leased(messages: list[MessageUDP]) -> bool:
-    """True if one of them holds a pooled buffer."""
+    """Returns True if one of `messages` holds a pooled buffer."""
     for message in messages:  # noqa: SIM110 - compiled, a plain loop is three times as fast
         if message._lease is not None:
             return True
@@ -36,8 +36,8 @@ def any_leased(messages: list[MessageUDP]) -> bool:
 
 
 def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> list[MessageUDP]:
-    """As `take_datagrams`, for a client: payloads alone, and datagrams without an address, go to `peer`. `only`: stops
-    at a datagram to another address as well."""
+    """As `take_datagrams`, for a client: bare payloads, and datagrams without an address, go to `peer`. only: stop at a
+    datagram to another address as well."""
     messages: list[MessageUDP] = []
     while main and len(messages) < limit:
         entry = main.popleft()
@@ -50,8 +50,8 @@ def take_payloads(main: deque[Any], limit: int, peer: Address, only: bool) -> li
 
 
 def readdressed(thing: Any, peer: Address) -> MessageUDP | None:
-    """Returns `thing` as a datagram: a payload alone, or a `MessageUDP` without an address, is addressed to `peer`.
-    None: it is no datagram."""
+    """Returns `thing` as a datagram: a bare payload, or a `MessageUDP` without an address, is addressed to `peer`.
+    Returns None if it is no datagram."""
     if type(thing) is bytes or is_a(thing, (bytes, bytearray, memoryview)):
         return MessageUDP(None, peer, thing)
     if not is_datagram(thing):

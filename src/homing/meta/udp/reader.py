@@ -18,23 +18,24 @@ from .buffer_lease import BufferLeases, Lease
 from .options import FlowLimits
 
 SHORT = 8192
-"""Bytes: batches that are no longer together are not looked into for the longest of their datagrams."""
+"""Bytes. In a batch of at most this total length, the longest datagram is not looked for."""
 
 LONGEST = 65535
-"""Bytes that a read of the kernel's brings at most: of one datagram, or of several that it has joined."""
+"""Most bytes that one read from the kernel returns: one datagram, or several that the kernel has joined."""
 
 RECEIVE_LIMIT = 512
-"""Messages received at a stretch, at most: see docs/decisions/limits.md."""
+"""Most messages received in one go: see docs/decisions/limits.md."""
 
 WAKE_SHARE = 1 / 8
-"""A socket that always has more keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms by
-default: timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing."""
+"""A socket that always has more datagrams keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms
+by default: then timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing.
+"""
 
 
 class Matcher(Protocol):
-    """Takes the replies to open requests out of what was received, before the rest is delivered.
+    """Takes the replies to open requests out of the received datagrams, before the rest is delivered.
 
-    drops_rest: nobody gets the rest; `take_replies` returns none.
+    drops_rest: the rest is dropped; `take_replies` returns an empty list.
     """
 
     drops_rest: bool
@@ -47,16 +48,16 @@ class Matcher(Protocol):
 
 
 class Reader:
-    """Reads one socket, and puts what comes into the receiver's mailbox.
+    """Reads one socket, and puts the datagrams into the receiver's mailbox.
 
-    gone: called with the error if the socket itself is gone.
-    matcher: takes replies out. While requests are open, everything is read, also if the mailbox is full: their callers
-        may be those whose mailbox it is. What belongs to no request and finds no room then is dropped.
-    id: the alias that datagrams get as theirs.
+    gone: called with the error if the socket itself is lost.
+    matcher: takes replies out. While requests are open, everything is read, even if the mailbox is full: its process
+        may be the one that waits for a reply. Datagrams that belong to no request and find no room are then dropped.
+    id: the alias that datagrams carry as `id`.
     delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
-    batch_out: a batch is at the receiver; the next is read when it has ended.
-    open: False from `drain` or `close` on. For open requests it reads after `drain` as well.
-    wake_seconds: how long it reads at a stretch.
+    batch_out: a batch is at the receiver; the next is read when that batch has ended.
+    open: False from `drain` or `close` on. After `drain` the socket is still read for open requests.
+    wake_seconds: most seconds for which it reads in one go.
     """
 
     __slots__ = (
@@ -129,13 +130,12 @@ class Reader:
         self.redirect(to)
 
     def look_for_receiver(self) -> None:
-        """If nobody is there, waits for the receiver from now on, which the log tells, not first when something
-        comes."""
+        """If there is no receiver, waits for it, and logs that, from now on instead of from the first datagram on."""
         self._inlet.room()
 
     def readable(self) -> None:
-        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to ask the socket again
-        costs less than to go through the event loop for what came meanwhile."""
+        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to read the socket again
+        costs less than a turn of the event loop for the datagrams that came meanwhile."""
         try:
             end = perf_counter() + self.wake_seconds
             while self.receive() and self._process.run_with(self._deliver):
@@ -147,7 +147,7 @@ class Reader:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        """Reads again after a moment, and delivers what is in hand."""
+        """Reads again after a moment, and delivers the datagrams that were read before the failure."""
         self._endpoint.failed(error)
         try:
             self._process.core.log_failure(
@@ -158,7 +158,7 @@ class Reader:
                 self.deliver()
 
     def receive(self) -> bool:
-        """Reads as many as the receiver takes, a batch at most. False: nothing was read."""
+        """Reads as many datagrams as the receiver takes, a batch at most. Returns False if nothing was read."""
         try:
             if self._matcher is not None:
                 return self._receive_to_match(self._matcher)
@@ -182,33 +182,33 @@ class Reader:
         before, self._octets = self._backend.bytes_in, 0
         if inlet.takes_batches():
             received: Any = self._endpoint.receive_batch(self._reads, self.id)
-        elif self._leases is None or self._backend.waiting:  # what was read before there was a pool
+        elif self._leases is None or self._backend.waiting:  # `waiting`: datagrams read before there was a pool
             limit = min(room, RECEIVE_LIMIT)
             received = self._endpoint.receive(limit, self._reads_within(inlet), self.id, inlet.octets_left)
         else:
             received = self._receive_pooled(self._leases, min(room, self._reads_within(inlet)))
-        self._received = received  # first: from here on it is delivered, or counted, whatever fails
+        self._received = received  # first: from here on the datagrams are delivered or counted, whatever fails
         self._octets = self._backend.bytes_in - before
         return bool(received)
 
     def _reads_within(self, inlet: Inlet) -> int:
-        """So many reads bring no more bytes than there is room for, and one datagram more."""
+        """Returns how many reads exceed the room in bytes by one datagram at most."""
         return min(self._reads, 1 + inlet.octets_left // LONGEST)
 
     def _receive_too_many(self) -> bool:
-        """Reads although the mailbox is full: some of what waits there goes, or what was read. False: nothing was
-        read."""
+        """Reads although the mailbox is full: drops datagrams that wait there, or those just read. Returns False if
+        nothing was read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
         if newest or batches or self._leases is None or self._backend.waiting:
             messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
         else:
             messages = self._receive_pooled(self._leases, self._reads)
-        self._received, self._octets = messages, 0  # first: from here on it is delivered, whatever fails
+        self._received, self._octets = messages, 0  # first: from here on the messages are delivered, whatever fails
         count = surplus = len(messages)
         went = 0
         if not newest and not batches:
             went, surplus = self._inlet.make_room(count, _octets_of(messages))
-        # with batches none of this server's waits, or it would not be read: it is full of what others have sent
+        # A receiver of batches has none of this server waiting, or nothing would be read: others filled its mailbox.
         try:
             self._drop(messages, went, surplus, newest)
         except MemoryError:
@@ -216,8 +216,8 @@ class Reader:
         return count > 0
 
     def _drop(self, messages: list[MessageUDP], went: int, surplus: int, newest: bool) -> None:
-        """Drops the first `surplus` of `messages`, as the newest or the oldest, and counts them, and `went` that were
-        delivered before: all of it or, raising `MemoryError`, nothing."""
+        """Drops the first `surplus` of `messages`, as the newest or the oldest, and counts them, and `went` more that
+        were delivered before and then dropped. Does all of that or, if it raises `MemoryError`, nothing."""
         rest = messages[surplus:]
         octets, delivered = _octets_of(rest), self.delivered - went
         if newest:
@@ -244,7 +244,7 @@ class Reader:
         return messages
 
     def _receive_to_match(self, matcher: Matcher) -> bool:
-        """Reads whatever comes while requests are open, else as many as the receiver takes."""
+        """Reads all datagrams while requests are open, otherwise as many as the receiver takes."""
         if not self.open:
             self._room = 0
         elif matcher.drops_rest:
@@ -260,7 +260,7 @@ class Reader:
         return bool(self._received)
 
     def deliver(self) -> bool:
-        """Puts what was received into the receiver's mailbox, and runs the receiver. Returns True if no process is
+        """Puts the received datagrams into the receiver's mailbox, and runs the receiver. Returns True if no process is
         runnable after that."""
         return self._process.run_with(self._deliver)
 
@@ -290,7 +290,7 @@ class Reader:
                 self._account(taken, count - taken)
 
     def _longest(self, messages: list[MessageUDP], octets: int) -> int:
-        """Returns the bytes of the longest of `messages`; if the receiver is no pool or router, those of all."""
+        """Returns the length of the longest of `messages`, or of all together if the receiver is no pool or router."""
         return _longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
 
     def _account(self, delivered: int, dropped: int) -> None:
@@ -301,7 +301,7 @@ class Reader:
 
     def _put_batch(self, batch: DatagramBatch) -> int:
         entry = BatchEntry(batch, self._batch_ended)
-        self.batch_out = True  # from here on the end of the entry ends it
+        self.batch_out = True  # from here on the end of the entry resets this
         return len(batch) if self._inlet.put_entry(entry) else 0
 
     def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
@@ -314,18 +314,18 @@ class Reader:
         return rest[: self._room]
 
     def _batch_ended(self) -> None:
-        """The receiver is done with the batch, on whatever thread: the next may come."""
+        """Reads on after the receiver, on whatever thread, is done with the batch."""
         try:
             self._process.on_loop(self._read_on)
         except NodeTerminated:
-            pass  # nobody reads any more
+            pass  # the node has stopped: nothing is read any more
 
     def _read_on(self) -> None:
         self.batch_out = False
         self.resume()
 
     def resume(self) -> None:
-        """Reads, or reads again: the receiver has room, or a request is open."""
+        """Starts or resumes reading: the receiver has room, or a request is open."""
         if self.open or self._awaits_replies():
             self._endpoint.resume()
 
@@ -334,27 +334,27 @@ class Reader:
 
     @property
     def deliverable(self) -> bool:
-        """True while something that was read is still to be delivered, and can be."""
+        """True while datagrams that were read still wait here and can be delivered."""
         return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
 
     def limit(self, reads: int) -> None:
-        """From now on makes at most `reads` reads at a stretch. 0: none, but what was read before is delivered."""
+        """Makes at most `reads` reads in one go from now on. 0: none, but datagrams read before are still delivered."""
         self._reads = reads
         self._endpoint.listen(reads > 0)
 
     def redirect(self, to: Target) -> None:
-        """Reads for `to` from now on. What the receiver before was given stays there, also a batch."""
+        """Reads for `to` from now on. Datagrams and batches at the former receiver stay there."""
         self._inlet.redirect(to)
         self.resume()
 
     def drain(self) -> None:
-        """Reads no more, but for open requests."""
+        """Stops reading, except for open requests."""
         self.open = False
         if not self._awaits_replies():
             self._endpoint.pause()
 
     def close(self) -> None:
-        """Reads no more, and waits for nobody."""
+        """Stops reading, and does not wait for a receiver any more."""
         self.open = False
         self._inlet.close()
 
@@ -364,15 +364,15 @@ class Reader:
         return self._inlet.receiver
 
     def waiting_for(self) -> str:
-        """Returns why it does not read: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not
-        ended); "" while it reads."""
+        """Returns why reading pauses: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not
+        ended); "" while reading goes on."""
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
 
 
 def _octets_of(messages: list[MessageUDP]) -> int:
-    """The length of `messages` together, in bytes."""
+    """Returns the total length of `messages` in bytes."""
     octets = 0
     for message in messages:
         octets += len(message.data)
@@ -380,7 +380,7 @@ def _octets_of(messages: list[MessageUDP]) -> int:
 
 
 def _longest_of(messages: list[MessageUDP]) -> int:
-    """The length of the longest of `messages`, in bytes."""
+    """Returns the length of the longest of `messages` in bytes."""
     longest = 0
     for message in messages:
         length = len(message.data)

@@ -1,7 +1,7 @@
 """Datagrams on their way from a meta-process's mailbox into its socket.
 
-One that cannot be sent never stops the meta-process: it is counted, logged at a bounded rate, and reported to the
-caller or to `on_error`.
+A datagram that cannot be sent never stops the meta-process: it is counted, logged at a bounded rate, and reported to
+the caller or to `on_error`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .options import UDPOptions
 from .outgoing import any_leased, take_datagrams
 
 SEND_LIMIT = 512
-"""Messages sent at a stretch, at most: see docs/decisions/limits.md."""
+"""Most messages sent in one go: see docs/decisions/limits.md."""
 
 
 class OtherSockets(Protocol):
-    """Sockets beside the sender's own: answers to datagrams that came to one of them leave by it."""
+    """Sockets beside the sender's own. An answer leaves by the socket that received the datagram."""
 
     def __len__(self) -> int: ...
     @property
@@ -41,7 +41,7 @@ class Sender:
     endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
     kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
     take: takes datagrams from a mailbox's main lane, as `take_datagrams` does.
-    leases: of a buffer pool, if there is one. last_leases: the same, or those of the last pool.
+    leases: leases of the buffer pool, if there is one. last_leases: the same, or those of the last pool.
     pauses: times that the send queue was full and messages had to wait in the mailbox.
     """
 
@@ -68,10 +68,10 @@ class Sender:
         self._may_pause = False
         self._queue_limit = 0
         self._reporter: Reporter | None = None
-        self._lost_reports = 0  # of reporters before this one
+        self._lost_reports = 0  # lost by the reporters before this one
 
     def serve(self, options: UDPOptions, leases: BufferLeases | None) -> None:
-        """Sends as `options` say, from the beginning of a meta-process or from its adoption on."""
+        """Sends as `options` say, from the start or the adoption of a meta-process on."""
         process = self._process
         self._log = RateLimited(process.log, process.core.bounded_log)
         self.leases = leases
@@ -83,7 +83,7 @@ class Sender:
         self.adjust(options)
 
     def adjust(self, options: UDPOptions) -> None:
-        """From now on bounds the send queues, and reports failures, as `options` say."""
+        """Bounds the send queues, and reports failures, as `options` say from now on."""
         self._queue_limit = options.send_queue
         for endpoint in self._endpoints():
             endpoint.send_queue.set_limit(options.send_queue, drop_oldest=options.send_overflow == "drop_oldest")
@@ -100,14 +100,14 @@ class Sender:
 
     @property
     def reporter(self) -> Reporter | None:
-        """Reports to `on_error`; None: there is no `on_error`."""
+        """The reporter to `on_error`; None if there is no `on_error`."""
         return self._reporter
 
     def _endpoints(self) -> list[Endpoint]:
         return [self.endpoint, *self._others.endpoints] if self._others else [self.endpoint]
 
     def counters(self) -> dict[str, int]:
-        """Fields of `Statistics` that no one socket has."""
+        """Returns the fields of `Statistics` that do not belong to a single socket."""
         return {
             "send_pauses": self.pauses,
             "dropped_errors": self._lost_reports + (self._reporter.lost if self._reporter is not None else 0),
@@ -119,7 +119,7 @@ class Sender:
         self._log.warning(self._process.loop.time(), kind, text, *args)
 
     def _interface_lost(self, error: Exception) -> None:
-        self.warn("interface", "an interface was made again, but the socket could not be told to use it: %s", error)
+        self.warn("interface", "an interface was made again, but the socket could not be set to use it: %s", error)
 
     # --- from the mailbox ---------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Sender:
         return 1
 
     def handle_message(self, message: Any) -> None:
-        """Sends a datagram that came with a higher priority. Warns of what is no datagram."""
+        """Sends a datagram that came with a higher priority. Warns of other messages."""
         if is_a(message, MessageUDP):
             self.send([message])
         else:
@@ -185,7 +185,7 @@ class Sender:
     # --- to the socket ------------------------------------------------------------------------------------
 
     def _leaves_by(self, message: MessageUDP) -> Endpoint:
-        """The socket by which a datagram leaves."""
+        """Returns the socket by which a datagram leaves."""
         return (self._others.endpoint_of(message) or self.endpoint) if self._others else self.endpoint
 
     def send(self, messages: list[MessageUDP]) -> None:
@@ -207,7 +207,7 @@ class Sender:
                     self._finished(messages[index])
 
     def sent_later(self, message: MessageUDP, ref: Ref | None, size: int, error: Exception | None) -> None:
-        """A datagram that had to wait was sent or refused."""
+        """Called when a datagram that had to wait was sent or refused."""
         self.go_on()
         if error is None:
             self._finished(message)
@@ -224,8 +224,8 @@ class Sender:
             self._process.resume()
 
     def failed(self, message: MessageUDP, error: Exception, ref: Ref | None) -> Exception:
-        """One datagram could not be sent: it is logged at a bounded rate, `on_error` is told unless who sent it by
-        `call` is (`ref`), and its buffer goes back. Returns the error to answer with."""
+        """Handles a datagram that could not be sent: logs it at a bounded rate, reports it to `on_error` unless it was
+        sent by `call` (`ref`), and returns its buffer to the pool. Returns the error to answer with."""
         if isinstance(error, ValueError) and not isinstance(error, HomingError) and _was_released(message):
             error = BufferReleased()
         self.warn(f"send {name_of(error)}", "a datagram to %s was not sent: %s", message.addr, error)
@@ -241,14 +241,14 @@ class Sender:
             self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:
-        """The datagram was sent, or never will be: a pooled buffer goes back."""
+        """Returns the pooled buffer of a datagram that was sent or never will be."""
         if message._lease is not None:
             message._lease.release_after(message.data)
         elif self.leases is not None:
             self.leases.put_sent(message.data)
 
     def close(self, endpoint: Endpoint) -> None:
-        """Closes one of its sockets, and reports what was still queued. Callers get `MetaTerminated` from the
+        """Closes one of its sockets, and reports the datagrams still queued. Callers get `MetaTerminated` from the
         runtime."""
         for message, token in endpoint.close():
             if token is None:

@@ -1,4 +1,4 @@
-"""A server or client that was created and that nobody starts: its socket is bound and nobody reads. The log says so."""
+"""Warnings in the log of a server or client that was created but not started: its socket is bound and nobody reads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...node.logs import META_LOGGER, ContextAdapter
 _LOG = ContextAdapter(META_LOGGER, {})
 
 PATIENCE = 1.0
-"""Seconds from the creation until the log says that something was not started. It takes a step of the loop, mostly."""
+"""Seconds from the creation to the warning. A start mostly follows within one turn of the loop."""
 
 _CALLS = "self.spawn_meta(...), meta.listen_udp(...) or meta.connect_udp(...)"
 _WAITS = f"%s was created but not started, and nobody reads its socket: await {_CALLS}, or terminate it"
-_DROPPED = f"%s was created and given up without a start, which closes its socket: await {_CALLS}"
+_DROPPED = f"%s was created and garbage-collected before it was started, which closes its socket: await {_CALLS}"
 
 
 class Unstarted:
@@ -26,11 +26,11 @@ class Unstarted:
 
     def __init__(self, thing: object, title: str) -> None:
         self._dropped = weakref.finalize(thing, _LOG.warning, _DROPPED, title)
-        self._dropped.atexit = False  # the program ends: then nobody waits for it
+        self._dropped.atexit = False  # no warning when the program ends
         self._cancel: Callable[[], None] = _call_later(PATIENCE, _warn, self._dropped, title)
 
     def over(self) -> None:
-        """It is being started, or was terminated."""
+        """Cancels the warning: `thing` is being started, or was terminated."""
         self._cancel()
         self._dropped.detach()
 
@@ -41,7 +41,8 @@ def _warn(dropped: weakref.finalize[..., object], title: str) -> None:
 
 
 def _call_later(seconds: float, function: Callable[..., None], *args: object) -> Callable[[], None]:
-    """Calls a function later, by the loop that runs here, else by a thread. Returns what cancels that."""
+    """Calls a function later, by the running loop or, if there is none, by a thread. Returns a function that cancels
+    the call."""
     try:
         return asyncio.get_running_loop().call_later(seconds, function, *args).cancel
     except RuntimeError:

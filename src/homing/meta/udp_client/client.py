@@ -1,4 +1,4 @@
-"""The UDP client: a meta-process that asks one peer, and knows which reply answers which request."""
+"""The UDP client: a meta-process that sends requests to one peer, and finds the request that each reply answers."""
 
 from __future__ import annotations
 
@@ -77,21 +77,22 @@ class UDPClient(MetaBehavior):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the socket unless it was started by `spawn_meta`: then it belongs to its parent."""
+        """Closes the socket, unless the client was started by `spawn_meta`: then it belongs to its parent."""
         if self._life.state in (Phase.NAMED, Phase.CONNECTED):
             self._close()
 
     @property
     def alias(self) -> Alias:
-        """Its address, to which datagrams and requests are sent. Raises `NotAllowed` before it has been started."""
+        """The client's alias, to which datagrams and requests are sent. Raises `NotAllowed` before the client has been
+        started."""
         if "process" not in self.__dict__:
             raise NotAllowed("the client has no alias before it is started: await self.spawn_meta(...)")
         return self.process.id
 
     @property
     def local_address(self) -> Address:
-        """The address of this machine that the socket has. Raises `NotAllowed` while the peer's name was not looked up:
-        before the client has been started."""
+        """The socket's address on this machine. Raises `NotAllowed` if the peer was given by name and the client has
+        not been started."""
         return self._connected().endpoint.local_address
 
     @property
@@ -103,7 +104,7 @@ class UDPClient(MetaBehavior):
         if self._exchange is not None:
             return self._exchange.connection
         if self._connection is None:
-            raise NotAllowed(f"the name {self._options.host!r} was not looked up yet; start the client by spawn_meta")
+            raise NotAllowed(f"the name {self._options.host!r} is not resolved yet; start the client by spawn_meta")
         return self._connection
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -149,12 +150,12 @@ class UDPClient(MetaBehavior):
         self._gone = self.process.loop.create_future()
         self._started().open()
         local, peer = format_address(self.local_address), format_address(self.peer_address)
-        self.process.log.info("UDP client %s speaks with %s", local, peer)
+        self.process.log.info("UDP client %s sends to %s", local, peer)
         await self._gone
 
     def _started(self) -> Exchange | Ports:
         if self._exchange is None:
-            raise NotAllowed("the client has not been started yet: it has counted nothing")
+            raise NotAllowed("the client has not been started yet: there are no counters")
         return self._exchange
 
     def _socket_gone(self, error: OSError) -> None:
@@ -162,21 +163,21 @@ class UDPClient(MetaBehavior):
             self._gone.set_exception(error)
 
     def _transferred(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
+        """Redirects datagrams that go to the owner to the new owner."""
         if self._options.process is None and self._exchange is not None:
             self._exchange.redirect(self.process.parent)
 
     def drain(self) -> None:
-        """Reads for open requests only."""
+        """Stops reading, except for open requests."""
         if self._exchange is not None:
             self._exchange.drain()
 
     def drained(self) -> bool:
-        """True once open requests have had their answers."""
+        """Returns True once no request is open and nothing is to be sent."""
         return self._exchange is None or self._exchange.drained()
 
     def terminate(self, reason: Exception) -> None:
-        """Closes the socket. A second time does nothing."""
+        """Closes the socket. A second call does nothing."""
         self._close()
 
     def _close(self) -> None:
@@ -194,36 +195,37 @@ class UDPClient(MetaBehavior):
     # --- messages -----------------------------------------------------------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> None:
-        """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
-        mailbox in bulk."""
+        """Handles messages that are no datagrams, and datagrams with a higher priority: all other datagrams are taken
+        from the mailbox in bulk."""
         self._started().handle_message(message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server. Joins
-        and leaves groups."""
+        """Sends a request, and answers the call when the request has ended. A `MessageUDP` is only sent, as by a UDP
+        server. Joins and leaves groups."""
         exchange = self._exchange or self._started()
         return exchange.handle_call(sender, ref, request)
 
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> UDPClientStatistics:
-        """A snapshot of the counters, also after the end. Raises `NotAllowed` before the client has been started."""
+        """Returns a snapshot of the counters, also after the end. Raises `NotAllowed` before the client has been
+        started."""
         return self._started().statistics()
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
-        """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: local (the address
-        of this machine), peer, connected, process, backend, gro and gso, reading, waiting_for, receive_buffer
+        """Returns the counters of `statistics()` (kernel_drops "n/a" if the system does not count), and: local (the
+        address on this machine), peer, connected, process, backend, gro and gso, reading, waiting_for, receive_buffer
         and send_buffer as granted, error_queue, groups and transfers as of a UDP server."""
         return chosen(self._started().facts(), items)
 
 
 def create_udp_client(options: UDPClientOptions) -> UDPClient:
-    """Makes a UDP client, to be started by `spawn_meta`, with which its life begins.
+    """Makes a UDP client. `spawn_meta` starts it.
 
-    Where `host` is an address, the socket is made here; where it is a name, when the client is started. Until then it
-    belongs to the caller, who ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it
-    has been terminated. If it is not started within a second, a warning is logged.
-    Raises (or `spawn_meta` does) `ConnectFailed` with host, port and what to do; `BindFailed` for `local_host` and
+    If `host` is an address, the socket is made here; if it is a name, at the start. Until the start the caller owns the
+    client, and ends it by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it terminates the
+    client. If the client is not started within a second, a warning is logged.
+    Raises (or `spawn_meta` does) `ConnectFailed` with host, port and advice; `BindFailed` for `local_host` and
     `local_port`.
     """
     return UDPClient(options)

@@ -1,4 +1,4 @@
-"""The socket of a client, and the peer that it speaks with."""
+"""The socket of a client, and the peer's address."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from .options import UDPClientOptions
 
 
 class Connection(NamedTuple):
-    """endpoint: the socket. peer: the peer's address. others: its addresses that were not tried yet. more: sockets
-    beside that, each with a port of its own."""
+    """A client's sockets and its peer.
+
+    endpoint: the socket. peer: the peer's address. others: the peer's addresses that were not tried yet. more: further
+    sockets, each with a port of its own.
+    """
 
     endpoint: Endpoint
     peer: Address
@@ -25,13 +28,13 @@ class Connection(NamedTuple):
             endpoint.close()
 
     def each(self) -> list[Connection]:
-        """Returns one for each socket."""
+        """Returns one connection for each socket."""
         return [Connection(endpoint, self.peer, self.others) for endpoint in (self.endpoint, *self.more)]
 
 
 def connect(options: UDPClientOptions, peers: Peers) -> Connection:
     """Opens as many sockets as `ports` says, to the first of `peers` that this system has a route to. Raises
-    `ConnectFailed`, `BindFailed`, `BadOption`; then none is left open."""
+    `ConnectFailed`, `BindFailed`, `BadOption`; then no socket stays open."""
     first = connect_one(options, peers)
     more: list[Endpoint] = []
     try:
@@ -44,7 +47,7 @@ def connect(options: UDPClientOptions, peers: Peers) -> Connection:
 
 
 def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
-    """As `connect`, but opens one socket only."""
+    """Opens one socket, as `connect` does."""
     local = options.local_host, options.local_port
     sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
@@ -66,7 +69,7 @@ def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
         )
     except OSError as error:
         sock.close()
-        raise ConnectFailed(options.host, options.port, error, "it takes descriptors; raise `ulimit -n`") from None
+        raise ConnectFailed(options.host, options.port, error, "it needs descriptors; raise `ulimit -n`") from None
     except BaseException:
         sock.close()
         raise
@@ -74,7 +77,7 @@ def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
 
 
 def _movable(options: UDPClientOptions) -> Movable | None:
-    """In which way a socket changes its address or port of this machine; None: it does not."""
+    """Returns how a socket may change its address or port on this machine; None if it may not."""
     follows = options.connected and not options.local_host
     if not follows and options.ports == 1:
         return None

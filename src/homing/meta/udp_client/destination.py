@@ -1,10 +1,10 @@
-"""The peer's addresses: all exchanges of a client speak with the same one.
+"""The peer's addresses. All exchanges of a client use the same address.
 
-Rule 1: while nobody has answered, a refusal leads to the next address. Whoever has ever answered is the right one.
-Rule 2: a name is looked up again when the client fails: an ICMP error says that nobody is there, and no other address
-is left; `TIMEOUTS` requests in a row had no reply; or the address of this machine has changed. Not before
-`LOOK_UP_SECONDS` after the last time. If the present address is not among those found, the client goes on with the
-first of them.
+Rule 1: until an address has answered, a refusal leads to the next address. An address that has answered once is kept.
+Rule 2: a name is looked up again when the client fails: an ICMP error says that there is no receiver, and no other
+address is left; `TIMEOUTS` requests in a row had no reply; or the address of this machine has changed. At least
+`LOOK_UP_SECONDS` pass between two look-ups. If the present address is not among those found, the client goes on with
+the first of those found.
 """
 
 from __future__ import annotations
@@ -23,29 +23,28 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 LOOK_UP_SECONDS = 30.0
-"""Seconds from one look at a name to the next, at least: as long as short-lived names mostly are valid. A client that
-fails all the time must not flood the resolver."""
+"""Least seconds between two look-ups of a name: the usual lifetime of short-lived names. A client that fails all the
+time must not flood the resolver."""
 
 TIMEOUTS = 3
 """Requests in a row without a reply after which the name is looked up again: one or two may be lost packets."""
 
 
 async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Peers:
-    """Returns the addresses of a name. The resolver may take its time; the loop goes on meanwhile. Raises
-    `ConnectFailed`."""
+    """Returns the addresses of a name. Does not block the loop while the resolver works. Raises `ConnectFailed`."""
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except OSError as error:
         raise ConnectFailed(host, port, error, "the name cannot be resolved; give another one, or an address") from None
-    except ValueError as error:  # a null byte, or what no encoding of names has room for
+    except ValueError as error:  # a null byte, or a name that cannot be encoded
         raise ConnectFailed(host, port, OSError(0, str(error)), "the host is not a valid name") from None
     return sorted_peers(found)
 
 
 class Destination:
-    """Where the exchanges of one client speak to.
+    """The address that all exchanges of one client send to.
 
-    exchanges: all of them. others: addresses of the peer that were not tried yet.
+    exchanges: all exchanges. others: the peer's addresses that were not tried yet.
     named: the peer was given by name.
     """
 
@@ -62,14 +61,14 @@ class Destination:
 
     @property
     def has_answered(self) -> bool:
-        """True if anything has come from the present address."""
+        """True if a datagram has come from the present address."""
         return any(exchange.has_answered for exchange in self.exchanges)
 
     # --- failures -----------------------------------------------------------------------------------------
 
     def move_on(self, refusal: MessageUDPError) -> bool:
-        """Nobody is at the present address: goes on with the next one. False: there is none, or an answer has come
-        before the refusal."""
+        """Goes on with the next address after a refusal from the present one. Returns False if there is no other
+        address, or if an answer has come before the refusal."""
         for exchange in self.exchanges:
             exchange.read_all()
         if self.has_answered or not self.others or self.exchanges[0].closed:
@@ -79,12 +78,12 @@ class Destination:
             self.others = []
             return False
         now = format_address(self.exchanges[0].connection.peer)
-        text = "UDP client: nobody is at %s (%s), it goes on with %s"
+        text = "UDP client: there is no receiver at %s (%s), trying %s"
         self._process.log.info(text, format_address(before), refusal.error, now)
         return True
 
     def timed_out(self) -> None:
-        """A request had no reply."""
+        """Counts a request that had no reply in time."""
         answered = sum(exchange.requests.answered for exchange in self.exchanges)
         if answered != self._answered:
             self._answered, self._timeouts = answered, 0
@@ -93,7 +92,8 @@ class Destination:
             self.failed()
 
     def failed(self) -> None:
-        """Nobody is there, or this machine has another address: looks the name up again, unless it was lately."""
+        """Looks the name up again, unless the last look-up was a short time ago: there is no receiver, or this machine
+        has another address."""
         if not self._named or self._task is not None or self._loop.time() < self._not_before:
             return
         self._not_before = self._loop.time() + LOOK_UP_SECONDS
@@ -105,7 +105,7 @@ class Destination:
         try:
             self._found(await resolve(self._loop, host, port))
         except ConnectFailed as error:
-            self._process.log.info("UDP client: %s cannot be looked up again: %s", host, error)
+            self._process.log.info("UDP client: looking %s up again failed: %s", host, error)
         finally:
             self._task = None
 
@@ -117,13 +117,13 @@ class Destination:
             return
         if self._go_to(peers):
             now = self.exchanges[0].connection.peer
-            text = "UDP client: %s is at %s now, and no more at %s"
+            text = "UDP client: %s is at %s now, no longer at %s"
             self._process.log.info(text, self._options.host, format_address(now), format_address(before))
 
     # --- another address ----------------------------------------------------------------------------------
 
     def _go_to(self, peers: Peers) -> bool:
-        """Speaks with the first of `peers` that this system has a route to. False: with none."""
+        """Switches to the first of `peers` that this system has a route to. Returns False if there is none."""
         try:
             connection = connect(self._options, peers)
         except (BindFailed, ConnectFailed) as error:
@@ -135,6 +135,6 @@ class Destination:
         return True
 
     def close(self) -> None:
-        """Looks nothing up any more."""
+        """Stops looking names up."""
         if self._task is not None:
             self._task.cancel()

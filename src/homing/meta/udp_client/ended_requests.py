@@ -1,4 +1,4 @@
-"""The last requests that have ended, so that a reply that comes late, or twice, is counted as such."""
+"""The last requests that have ended: a reply that comes late, or twice, is counted as such."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from .request import Request
 
 SCANNED = 64
-"""Requests without a key that are remembered at most: each reply that belongs to no open one is compared with all."""
+"""Most requests without a key that are remembered: each reply that belongs to no open request is compared with all."""
 
 LATE_SECONDS = 30.0
-"""Without a key or a `match`, what comes later than this is no reply to a request that has ended: mostly it is known to
-be none, as that peer sends something unasked."""
+"""Seconds after the end of a request without a key or a `match`, in which a datagram counts as a late reply to it. A
+datagram that comes later was mostly sent without a request."""
 
 
 class Ended:
     """A request without a key that has ended.
 
-    until: by the loop's clock.
-    left: replies that may still come: one for each time that it was sent.
+    until: when late replies are no longer expected, by the loop's clock.
+    left: replies that may still come: one for each time that the request was sent.
     """
 
     __slots__ = ("answer", "left", "request", "until")
@@ -39,13 +39,13 @@ class Ended:
         self.left = request.attempts - (answer is not None)
 
     def explains(self, message: MessageUDP, now: float) -> bool:
-        """True if `message` is one more reply to it. Without a `match` nobody can tell: then it is one that has come
-        before, or there are no more of them than times that the request was sent."""
+        """Returns True if `message` is one more reply to this request. Without a `match` that is a guess: the datagram
+        equals an earlier reply, or no more replies have come than the request was sent."""
         if self.request.plan.match is not None:
             try:
                 return bool(self.request.matches(message))
             except BaseException:
-                return False  # it has failed by that while it was open, or not at all
+                return False  # `match` failed the request while it was open, or raises for this datagram only
         if now > self.until:
             return False
         if self.answer is not None and self.answer.data == message.data:
@@ -57,9 +57,9 @@ class Ended:
 
 
 class Memory:
-    """The last requests that have ended, of those with a key `limit` at most; `others`: those without.
+    """The last requests that have ended: at most `limit` requests with a key, and, in `others`, those without.
 
-    per_peer: keys are different for one peer only.
+    per_peer: keys differ only among the requests to one peer.
     """
 
     __slots__ = ("_keyed", "_limit", "_per_peer", "others")
@@ -76,7 +76,7 @@ class Memory:
         return bool(self._keyed or self.others)
 
     def keep(self, request: Request, answer: MessageUDP | None, now: float) -> None:
-        """`request` has ended, with that answer or without any."""
+        """Remembers `request`, which has ended with that answer or without any."""
         if not request.plan.keyed:
             self.others.append(Ended(request, answer, now))
         elif self._limit:
@@ -87,15 +87,15 @@ class Memory:
                 self._keyed.popitem(last=False)
 
     def find(self, key: Hashable, message: MessageUDP, now: float) -> bool | None:
-        """Returns True if the ended request that `message` belongs to was answered, False if it was not; None: it
-        belongs to none."""
+        """Finds the ended request that `message` belongs to. Returns True if that request was answered, False if it was
+        not, None if there is no such request."""
         if key is not None:
             answered = self._keyed.get((message.addr, key) if self._per_peer else key)
             if answered is None and self._per_peer:
                 answered = self._keyed.get((unscoped(message.addr), key))
             if answered is not None:
                 return answered
-        for ended in tuple(reversed(self.others)):  # `match` is the program's, and may end others
+        for ended in tuple(reversed(self.others)):  # a copy: `match` is the user's code, and may end other requests
             if self._per_peer and not is_from(message.addr, ended.request.peer):
                 continue
             if ended.explains(message, now):

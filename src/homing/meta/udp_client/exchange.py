@@ -33,7 +33,7 @@ KIND = "UDP client"
 
 
 def is_request(thing: Any) -> bool:
-    """True for what a client asks its peer with."""
+    """Returns True for bytes-like objects and `UDPRequest`."""
     return is_a(thing, (bytes, bytearray, memoryview, UDPRequest))
 
 
@@ -41,11 +41,12 @@ _NOT_THERE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREAC
 
 
 class Exchange:
-    """The parts of a started client. The first one of a destination takes what is sent to the alias from the mailbox.
+    """The parts of a started client. The first exchange of a destination takes datagrams sent to the alias from the
+    mailbox.
 
-    connection: the socket, and the address of the peer that it speaks with.
-    requests: the open ones.
-    sender: sends them, and what is sent to the alias.
+    connection: the socket, and the peer's address.
+    requests: the open requests.
+    sender: sends the requests, and the datagrams sent to the alias.
     reader: reads the socket, and lets `requests` take the replies.
     """
 
@@ -60,7 +61,7 @@ class Exchange:
     ) -> None:
         self._process = process
         self._destination = destination
-        self._reconnects = 0  # of the sockets before this one
+        self._reconnects = 0  # of the previous sockets
         self._changes = 0
         self._guesses = guesses
         self._leads = not destination.exchanges
@@ -68,14 +69,14 @@ class Exchange:
         self._options = options
         self._gone = gone
         self._refusal: MessageUDPError | None = None
-        self._former: Statistics | None = None  # of the sockets to addresses that have refused
+        self._former: Statistics | None = None  # counters of the sockets to former addresses of the peer
         warn_of_portable_backend(process.log)
         self.requests = Requests(process, connection.endpoint, connection.peer, options, guesses)
         self.requests.call_on_timeout(destination.timed_out)
         self._use(connection)
 
     def _use(self, connection: Connection) -> None:
-        """Speaks by this socket, with this address of the peer."""
+        """Uses this socket and this address of the peer from now on."""
         self.connection = connection
         endpoint, peer = connection.endpoint, connection.peer
         process, options = self._process, self._options
@@ -95,7 +96,7 @@ class Exchange:
             process.hooks.take_main = self.sender.take_main
 
     def _follow_address(self) -> None:
-        """Goes on from another address of this machine, where the one that the socket has pinned ends."""
+        """Lets the socket go on from another address of this machine when the address that it is bound to ends."""
         self._changes = 0
         association = self._endpoint.association
         self.requests.unanswered = None if association is None else association.is_silent
@@ -118,13 +119,13 @@ class Exchange:
         association.on_change = changed
 
     def open(self) -> None:
-        """Reads from now on."""
+        """Starts reading."""
         self._endpoint.open(self._process.loop, self._reports.readable)
         self.reader.resume()
 
     def move(self) -> bool:
-        """Goes on by another local port, which the system draws. False: requests are open, or what has come was not
-        read yet. Does nothing where a socket cannot be moved."""
+        """Moves to another local port, which the system chooses. Returns False if requests are open, or if datagrams
+        wait to be read or sent. Does nothing if the socket cannot be moved."""
         association = self._endpoint.association
         if len(self.requests):
             return False
@@ -133,20 +134,20 @@ class Exchange:
         return self._endpoint.send_queue.waiting == 0 and self._reports.read_all() and association.move()
 
     def redirect(self, to: Target) -> None:
-        """What answers no request goes to `to`."""
+        """Delivers datagrams that answer no request to `to` from now on."""
         self.reader.redirect(to)
 
     def drain(self) -> None:
-        """Reads for open requests only."""
+        """Stops reading, except for open requests."""
         self.reader.drain()
 
     def warn_of_guesses(self) -> None:
         """Logs that there were as many wrong guesses as `guess_alarm`, at a bounded rate."""
-        text = "%d replies from %s within a minute answer nothing that was asked: somebody may be guessing (RFC 5452)"
+        text = "%d replies from %s within a minute answer no request: somebody may be guessing (RFC 5452)"
         self.sender.warn("guesses", text, self._options.guess_alarm, format_address(self._peer))
 
     def drained(self) -> bool:
-        """True if nothing is to be sent, and no request waits for its reply."""
+        """Returns True if nothing is to be sent, and no request waits for its reply."""
         if not self.requests:
             return self._endpoint.send_queue.waiting == 0
         self.requests.sweep()
@@ -161,7 +162,7 @@ class Exchange:
     # --- to the peer --------------------------------------------------------------------------------------
 
     def handle_message(self, message: Any) -> None:
-        """Sends a datagram that came with a higher priority, or reports why not. Warns of what is no datagram."""
+        """Sends a datagram that came with a higher priority, or reports why it cannot. Warns of other messages."""
         own = readdressed(message, self._peer)
         if own is None:
             self.sender.handle_message(message)
@@ -179,7 +180,8 @@ class Exchange:
         return error
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Asks, and answers when the request has an outcome. A `MessageUDP` is only sent, as by a UDP server."""
+        """Sends a request, and answers the call when the request has ended. A `MessageUDP` is only sent, as by a UDP
+        server."""
         if type(request) is not bytes and is_a(request, MessageUDP):
             return self._call_to_send(sender, ref, request)
         if type(request) is not bytes and not is_request(request):
@@ -191,7 +193,7 @@ class Exchange:
         return NO_REPLY
 
     def ask(self, sender: PID, ref: Ref, request: Any) -> None:
-        """Asks. Raises what is wrong with the request."""
+        """Sends a request. Raises an error if it cannot be sent."""
         self.requests.ask(sender, ref, request)
         if not self._endpoint.reading:
             self.reader.resume()
@@ -212,7 +214,7 @@ class Exchange:
         self.requests.sent(token, error)
 
     def report(self, report: MessageUDPError) -> None:
-        """Takes an ICMP error: for the requests, and for `on_error`."""
+        """Passes an ICMP error to the requests and to `on_error`."""
         if self._is_refusal(report):
             if self._refusal is None:
                 self._refusal = report
@@ -227,7 +229,7 @@ class Exchange:
     # --- the peer's other addresses -------------------------------------------------------------------------
 
     def _is_refusal(self, report: MessageUDPError) -> bool:
-        """True if the peer is not there at this address, and there is another one to try."""
+        """Returns True if the peer is not at this address, and there is another address to try."""
         return bool(self._destination.others) and self._is_not_there(report) and not self._destination.has_answered
 
     def _is_not_there(self, report: MessageUDPError) -> bool:
@@ -235,7 +237,7 @@ class Exchange:
 
     @property
     def has_answered(self) -> bool:
-        """True if anything has come by the present socket."""
+        """True if a datagram has come by the present socket."""
         return self._endpoint.backend.packets_in > 0
 
     @property
@@ -244,23 +246,23 @@ class Exchange:
         return self._endpoint.closed
 
     def read_all(self) -> None:
-        """Reads what has come, for a moment at most."""
+        """Reads the datagrams that have come, for a moment at most."""
         self._reports.readable()
 
     def _try_next(self) -> None:
-        """Asks the peer's next address, unless what came before the refusal is an answer."""
+        """Moves to the peer's next address, unless an answer came before the refusal."""
         refusal, self._refusal = self._refusal, None
         if refusal is None or self._endpoint.closed or self._destination.move_on(refusal):
             return
         self._not_there(refusal)
 
     def _not_there(self, report: MessageUDPError) -> None:
-        """Nobody is there, and there is no other address to try."""
+        """Handles a refusal from the peer's last address."""
         self._reports.add(report)
         self._destination.failed()
 
     def switch(self, connection: Connection) -> None:
-        """Goes on by this socket, to another address of the peer: what is open is asked there."""
+        """Goes on with this socket, to another address of the peer: open requests are sent there."""
         before, sender, reader = self.connection, self.sender, self.reader
         was_open = reader.open
         self._former, self._refusal = self._of_socket(), None
@@ -280,7 +282,7 @@ class Exchange:
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> UDPClientStatistics:
-        """The counters of the socket and of the requests."""
+        """Returns the counters of the socket and of the requests."""
         of_socket = self._of_socket()
         counted: dict[str, Any] = {field.name: getattr(of_socket, field.name) for field in fields(Statistics)}
         counted |= self.requests.counters()
@@ -294,12 +296,12 @@ class Exchange:
         )
 
     def _of_socket(self) -> Statistics:
-        """The counters of the socket, and of those before it."""
+        """Returns the counters of the socket and of the previous sockets."""
         counted = Statistics(**{**count(self._endpoint, self.reader), **self.sender.counters()})
         return counted if self._former is None else add(self._former, counted)
 
     def facts(self) -> dict[str, Any]:
-        """The answer to `inspect_meta`."""
+        """Returns the answer to `inspect_meta`."""
         facts = socket_facts(self.statistics(), self._process, self._endpoint, self.reader, self._options)
         facts.update(
             local=format_address(self._endpoint.local_address),

@@ -1,18 +1,18 @@
-"""Replies that answer nothing while requests are open: somebody may be guessing ids and ports (RFC 5452)."""
+"""Replies that answer no request while requests are open: somebody may be guessing ids and ports (RFC 5452)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 WINDOW = 60.0
-"""Seconds in which so many wrong guesses raise the alarm: it is logged once a minute at most. Not measured."""
+"""Seconds in which wrong guesses are counted for the alarm, which is raised once in that time at most. Not measured."""
 
 
 class Guesses:
-    """The wrong guesses at one client, whatever port they came to.
+    """The wrong guesses at one client, at all its ports.
 
-    limit: as `UDPClientOptions.guess_alarm`. is_open: tells whether a request is open.
-    on_alarm: called, at most once in `WINDOW` seconds, when there are as many.
+    limit: as `UDPClientOptions.guess_alarm`. is_open: returns True if a request is open.
+    on_alarm: called, at most once in `WINDOW` seconds, when `limit` is reached.
     total: wrong guesses so far. alarms: times that the alarm was raised.
     """
 
@@ -26,7 +26,7 @@ class Guesses:
         self._raised = False
 
     def count(self, now: float) -> None:
-        """A datagram came from a peer that answers nothing."""
+        """Counts a datagram from a peer that answers no request."""
         if not self._is_open():
             return
         if now - self._since > WINDOW:
@@ -38,6 +38,6 @@ class Guesses:
             self._on_alarm()
 
     def suspects(self, before: int) -> bool:
-        """True if a reply to a request cannot be trusted: it was open while as many wrong ones came. before: `total`
-        when it was opened."""
+        """Returns True if a reply to a request cannot be trusted, because `limit` wrong guesses came while the request
+        was open. before: `total` when the request was opened."""
         return self.limit is not None and self.total - before >= self.limit

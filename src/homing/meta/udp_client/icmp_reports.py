@@ -1,4 +1,4 @@
-"""ICMP errors that a client's socket has reported, until the datagrams that came before them were read."""
+"""Holds ICMP errors of a client's socket until the datagrams that came before them were read."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ..udp.reader import Reader
 from .requests import Requests
 
 MOST = 1024
-"""Different reports that wait: as many as requests are open by default. Those above are told to `on_error` and counted,
-but fail nothing: forged ones must not fill the memory while a flood of datagrams is read."""
+"""Most different reports that wait: the default of `max_requests`. Further reports go to `on_error` and are counted,
+but fail no request: forged reports must not fill the memory while a flood of datagrams is read."""
 
 
 class ICMPReports:
-    """Reads a client's socket, and fails requests for ICMP errors only when nothing is left to read: the kernel hands
-    an error over before the datagrams that came earlier, and one of those may be the reply."""
+    """Reads a client's socket, and fails requests for ICMP errors only when nothing is left to read: the kernel reports
+    an error before the datagrams that came earlier, and one of these may be the reply."""
 
     def __init__(self, process: MetaRunner, endpoint: Endpoint, reader: Reader, requests: Requests) -> None:
         self._process = process
         self._endpoint = endpoint
         self._reader = reader
         self._requests = requests
-        self._waiting: dict[Any, tuple[MessageUDPError, int]] = {}  # with the last request that it can be about
+        self._waiting: dict[Any, tuple[MessageUDPError, int]] = {}  # with the number of the last request it can concern
         self._reported = 0
         self._due = False
         requests.read_all = self.read_all
 
     def add(self, report: MessageUDPError) -> None:
-        """An ICMP error, of what was sent before. Those that say the same are one."""
+        """Adds an ICMP error about a datagram that was sent before. Equal reports are kept once."""
         self._reported += 1
         addr = canonical(report.addr)
         same = addr, report.errno, report.mtu, report.data
@@ -41,12 +41,12 @@ class ICMPReports:
         self._read_later()
 
     def readable(self) -> None:
-        """The socket has datagrams, or an error."""
+        """Reads: the event loop calls this when the socket has datagrams, or an error."""
         self._due = False
         self.read_all()
 
     def read_all(self) -> bool:
-        """Reads what has come, for a moment at most. False: there may be more."""
+        """Reads the datagrams that have come, for a moment at most. Returns False if there may be more."""
         if self._endpoint.closed:
             return True
         if not self._read_all():
@@ -56,7 +56,7 @@ class ICMPReports:
         return True
 
     def _read_all(self) -> bool:
-        """False: there may be more. If nothing was read, but an error came, datagrams may wait behind that."""
+        """Returns False if there may be more. If only an error was read, datagrams may wait behind it."""
         end = perf_counter() + self._reader.wake_seconds
         while True:
             known = self._reported

@@ -1,5 +1,5 @@
-"""The open requests of a UDP client, by peer and key: finding those that a reply or an ICMP error can be about takes
-the same time, however many are open."""
+"""The open requests of a UDP client, by peer and key: to find the requests that a reply or an ICMP error can concern
+takes the same time, however many are open."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ...datagram import Address
 from .request import Request
 
 SHORT = 524
-"""Bytes of a payload that every path takes: Linux counts on no path below 552, headers included
-(net.ipv4.route.min_pmtu), and IPv6 allows none below 1280."""
+"""Bytes of a payload that every path takes: Linux assumes an MTU of 552 at least, headers included
+(net.ipv4.route.min_pmtu), and IPv6 requires 1280."""
 
 
 class Table:
     """The open requests to one peer, or to all peers.
 
-    keyed: those with a key. others: those without, by their number. Both are in the order in which they were opened.
+    keyed: requests with a key. others: requests without, by their number. Both are in the order of opening.
     """
 
     __slots__ = ("_lengths", "_long", "keyed", "others")
@@ -66,7 +66,7 @@ class Table:
             del self._lengths[bisect_right(self._lengths, length) - 1]
 
     def opened_until(self, last: int, keyed: bool) -> list[Request]:
-        """Returns those without a key, and with `keyed` the others as well, up to the number `last`."""
+        """Returns the requests without a key, and with `keyed` also those with a key, up to the number `last`."""
         found: list[Request] = []
         for requests in (self.keyed, self.others) if keyed else (self.others,):
             for request in requests.values():
@@ -76,7 +76,7 @@ class Table:
         return found
 
     def longer_than(self, length: int, last: int) -> list[Request]:
-        """Returns those with a payload of more than `length` bytes, and more than `SHORT`, up to the number `last`."""
+        """Returns the requests up to the number `last` whose payload is longer than `length` and than `SHORT`."""
         found: list[Request] = []
         for longer in self._lengths[bisect_right(self._lengths, length) :]:
             found += [request for request in self._long[longer].values() if request.number <= last]
@@ -86,9 +86,9 @@ class Table:
 class OpenRequests:
     """All open requests of one client.
 
-    peer: the client's own, canonical.
-    connected: only `peer` is asked. any_source: whoever answers, answers for all.
-    count: how many are open.
+    peer: the client's own peer, canonical.
+    connected: all requests go to `peer`. any_source: a reply from any address may answer any request.
+    count: number of open requests.
     """
 
     __slots__ = ("_all", "_by_peer", "_peer", "count")
@@ -122,14 +122,14 @@ class OpenRequests:
                 del self._by_peer[request.peer]
 
     def taken_at(self, before: Address, peer: Address) -> list[Request]:
-        """Returns the requests to `before` whose keys other ones to `peer` have."""
+        """Returns the requests to `before` whose keys are also those of requests to `peer`."""
         if self._all is not None:
-            return []  # then keys differ, whoever is asked
+            return []  # then keys differ among all requests, to whatever peer
         one, other = self._of(before), self._of(peer)
         return [] if one is None or other is None else [one.keyed[key] for key in one.keyed if key in other.keyed]
 
     def move(self, before: Address, peer: Address) -> list[Request]:
-        """The client's own peer has another address now. Returns the requests that were open to the one before."""
+        """Changes the address of the client's own peer. Returns the open requests to the former address."""
         moved = [request for request in self.all() if request.peer == before]
         self._peer = peer
         for request in moved:
@@ -139,16 +139,16 @@ class OpenRequests:
         return moved
 
     def same_key(self, peer: Address, key: Hashable) -> Request | None:
-        """Returns the open request from which one to `peer` with this key could not be told."""
+        """Returns the open request, if any, that a reply with this key from `peer` would answer."""
         table = self._all if self._all is not None else self._of(peer)
         return None if table is None else table.keyed.get(key)
 
     def answered_by(self, source: Address) -> Table | None:
-        """Returns the requests that a datagram from `source` may be a reply to. None: there are none."""
+        """Returns the requests that a datagram from `source` may be a reply to; None if there are none."""
         return self._all if self._all is not None else self._of(source)
 
     def sent_to(self, peer: Address) -> Table | None:
-        """Returns the requests to `peer`, which is canonical. None: there are none."""
+        """Returns the requests to `peer`, which is canonical; None if there are none."""
         if self._by_peer is None:
             return self._all if peer == self._peer else None
         return self._of(peer)
@@ -157,13 +157,13 @@ class OpenRequests:
         return None if self._by_peer is None else self._by_peer.get(peer)
 
     def all(self) -> list[Request]:
-        """Returns all of them."""
+        """Returns all open requests."""
         tables = (self._all,) if self._all is not None else tuple((self._by_peer or {}).values())
         return [request for table in tables if table is not None for request in table.opened_until(2**62, True)]
 
 
 def _joined(one: Table, other: Table | None) -> Table:
-    """The requests of both, in the order in which they were opened."""
+    """Returns the requests of both, in the order in which they were opened."""
     if other is None:
         return one
     both = Table()

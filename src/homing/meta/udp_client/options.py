@@ -28,11 +28,11 @@ class Heard(enum.Enum):
 
 
 HEARD: Final = Heard.HEARD
-"""What a `match` returns for a datagram by which the peer says that it has the request and will answer later, as the
-empty acknowledgement of CoAP does (RFC 7252, section 5.2.2): the request waits on, and is not sent again."""
+"""A `match` returns this for a datagram that confirms the request and promises a later answer, such as the empty
+acknowledgement of CoAP (RFC 7252, section 5.2.2): the request goes on waiting, and is not sent again."""
 
 MOST_REPLIES = 1024
-"""Replies that are collected at most where nobody says how many: a flood of them must not fill the memory."""
+"""Most replies that are collected if `collect` is not given: a flood of replies must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class UDPClientOptions(SocketOptions):
         unless `any_source` accepts them.
     any_source: accept replies, and other datagrams, from any address. Only with `connected=False`.
     process: receiver of the datagrams that answer no request: a registered name, a PID or an alias. None: the parent.
-    stray: "deliver": datagrams that answer no request go there. "drop": they are dropped.
+    stray: "deliver": datagrams that answer no request go to `process`. "drop": they are dropped.
     timeout: seconds to wait for a reply until the request is sent again.
     backoff: factor by which each wait is longer than the one before.
     max_timeout: seconds that a wait grows to.
@@ -126,15 +126,15 @@ class UDPClientOptions(SocketOptions):
         check_type("connected", self.connected, bool, "True or False")
         check_type("any_source", self.any_source, bool, "True or False")
         if self.any_source and self.connected:
-            raise BadOption("any_source", True, "a connected socket hears its peer only; set connected=False")
+            raise BadOption("any_source", True, "a connected socket receives from its peer only; set connected=False")
         if self.dual_stack:
-            raise BadOption("dual_stack", True, "it is for servers; a client has the address family of its peer")
+            raise BadOption("dual_stack", True, "this is for servers; a client has the address family of its peer")
         check_queues(self)
         check_choice("stray", self.stray, get_args(Stray))
         set_integer(self, "ports", 1, 1024)
         if self.ports > 1 and (self.local_port or self.groups):
             name = "local_port" if self.local_port else "groups"
-            raise BadOption(name, getattr(self, name), "it is for one socket; leave ports=1")
+            raise BadOption(name, getattr(self, name), "this is for one socket; leave ports=1")
         if self.guess_alarm is not None:
             set_integer(self, "guess_alarm", 1)
             if self.key is None:
@@ -155,7 +155,7 @@ class UDPClientOptions(SocketOptions):
         if self.random is None:
             raise BadOption("random", None, "give a function such as random.random")
         if self.match is not None and self.key is not None:
-            raise BadOption("match", self.match, "there is a key, which says it all; give one of them")
+            raise BadOption("match", self.match, "key finds the request already; give match or key, not both")
         if self.reply_key is not None and self.key is None:
             raise BadOption("reply_key", self.reply_key, "give key as well, for the requests")
 
@@ -165,13 +165,14 @@ class UDPRequest:
     """A request for a UDP client, for `call`, with settings of its own. None: as in `UDPClientOptions`.
 
     data: the payload, any bytes-like object. It is copied.
-    to: another peer, as the socket module writes it; its replies must come from there. Only with `connected=False`.
+    to: address of another peer, as in the socket module; replies must come from there. Only with `connected=False`.
     match: as in the options, and in the place of the client's `key`.
     timeout, retries, backoff, jitter: as in the options.
-    collect: answer with a list of so many replies. Equal replies of one peer count once.
-    within: answer with a list of all replies that come in so many seconds, or the first `collect` (1024 by default).
-    at_least: where fewer come, the request fails; while there are fewer, it is sent again. None: `collect`, or with
-        `within` 1.
+    collect: number of replies to answer with, as a list. Equal replies of one peer count once.
+    within: seconds for which replies are collected; the answer is a list of all, or of the first `collect` (1024 by
+        default).
+    at_least: least number of replies: while there are fewer, the request is sent again, and in the end it fails. None:
+        `collect`, or 1 with `within`.
     """
 
     data: Any
@@ -212,11 +213,11 @@ def _check_timing(options: UDPClientOptions | UDPRequest) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of one request: its own, and those of the options for all others.
+    """The settings of one request: its own, or else those of the options.
 
-    waits: seconds to wait for a reply, by the number of the wait, before chance takes its part.
-    collect: replies that are enough. 0: one, which is the answer itself.
-    keyed: replies are known by the client's key.
+    waits: seconds to wait for a reply, by the number of the wait, without the random part.
+    collect: number of replies that are enough. 0: one, which is the answer itself.
+    keyed: the client's key finds the request of a reply.
     """
 
     waits: tuple[float, ...]
@@ -230,18 +231,18 @@ class Plan:
     within: float | None = None
 
     def seconds(self, number: int) -> float:
-        """The seconds that the wait of that number lasts."""
+        """Returns the seconds that the wait of that number lasts."""
         seconds = self.waits[number]
         if not self.jitter:
             return seconds
         try:
             return float(seconds * (1 - self.jitter * min(1.0, max(0.0, self.random()))))
         except Exception:
-            return seconds  # a function of the program's that fails must not leave a request without its timer
+            return seconds  # if the user's `random` fails, the request still needs its timer
 
 
 def default_plan(options: UDPClientOptions) -> Plan:
-    """For requests without settings of their own."""
+    """Returns the settings of requests without settings of their own."""
     return Plan(
         _waits(options.timeout, options.backoff, options.retries, options.max_timeout),
         options.jitter,
@@ -253,7 +254,7 @@ def default_plan(options: UDPClientOptions) -> Plan:
 
 
 def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Plan:
-    """For a request with settings of its own, which come before those of `default`."""
+    """Returns the settings of a request that has its own, which come before those of `default`."""
     retries = options.retries if request.retries is None else request.retries
     waits = default.waits
     if (request.timeout, request.backoff, request.retries) != (None, None, None):

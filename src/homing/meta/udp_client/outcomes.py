@@ -17,10 +17,10 @@ from .request import Request
 
 _HINTS = {
     errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",
-    errno.ECONNREFUSED: "nobody has that port there",
+    errno.ECONNREFUSED: "no program has that port there",
     errno.EHOSTUNREACH: "no such host answers, or a firewall forbids it",
     errno.ENETUNREACH: "there is no route to it",
-    errno.EACCES: "a broadcast address takes broadcast=True; else a firewall forbids it",
+    errno.EACCES: "a broadcast address needs broadcast=True; else a firewall forbids it",
     errno.EPERM: "a firewall of this machine forbids it",
 }
 
@@ -28,8 +28,8 @@ _HINTS = {
 class Outcomes:
     """The requests of one client, from their opening to their ends.
 
-    open: those that are. memory: those that have ended.
-    last: the number of the last one that was opened. changes: grows when one is opened, and when one ends.
+    open: the open requests. memory: the last ended requests.
+    last: the number of the request that was opened last. changes: grows when a request is opened or ends.
     on_timeout: called when a request had no reply in time. Must not raise.
     answered, timeouts, refused, failed, cancelled: see `UDPClientStatistics`.
     """
@@ -62,7 +62,7 @@ class Outcomes:
         self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
 
     def add(self, request: Request) -> None:
-        """`request` is open from now on."""
+        """Opens `request`."""
         self.last += 1
         self.changes += 1
         request.number = self.last
@@ -70,7 +70,7 @@ class Outcomes:
         self.open.add(request)
 
     def gave_up(self, request: Request) -> bool:
-        """True if its caller waits no more: then it ends."""
+        """Ends `request` and returns True if its caller no longer waits."""
         if self._process.awaited(request.ref):
             return False
         self.cancelled += 1
@@ -78,18 +78,18 @@ class Outcomes:
         return True
 
     def sweep(self) -> None:
-        """Ends the requests whose callers wait no more."""
+        """Ends the requests whose callers no longer wait."""
         for request in self.open.all():
             self.gave_up(request)
 
     def answer(self, request: Request, answer: Any, last: MessageUDP | None) -> None:
-        """Answers it. last: the last reply."""
+        """Ends `request` with an answer. last: the last reply."""
         self.answered += 1
         self._end(request, last)
         self._process.send_response(request.sender, request.ref, answer)
 
     def conclude(self, request: Request) -> None:
-        """Its time is over."""
+        """Ends `request`, whose time is over: with the collected replies if these are enough, else with an error."""
         if request.plan.collect and len(request.replies) >= request.plan.at_least:
             self.answer(request, request.replies, request.replies[-1] if request.replies else None)
             return
@@ -103,13 +103,13 @@ class Outcomes:
         self._process.send_response_error(request.sender, request.ref, error)
 
     def fail(self, request: Request, error: Exception) -> None:
-        """It fails for `error`."""
+        """Ends `request` with `error`."""
         explained = self.not_sent(request, error)
         self._end(request, None)
         self._process.send_response_error(request.sender, request.ref, explained)
 
     def not_sent(self, request: Request, error: Exception) -> Exception:
-        """Counts one that fails before it is open. Returns the error to answer it with."""
+        """Counts a request that fails. Returns the error to answer with."""
         if not isinstance(error, OSError):
             self.failed += 1
             return error
@@ -120,7 +120,7 @@ class Outcomes:
         return kind(format_address(request.message.addr), error, _HINTS.get(error.errno or 0, ""))
 
     def close(self) -> None:
-        """The client ends. Who waits is told by the runtime."""
+        """Ends all requests with the client. The runtime sends the callers their error."""
         for request in self.open.all():
             self.cancelled += 1
             self._end(request, None)

@@ -4,11 +4,11 @@
                                 ^
         (an address was given) -+
 
-From each of them the way leads to `closed`, which nothing leaves.
+Every phase also leads to `closed`, which is final.
 
 Rule 1: every change goes through this table.
-Rule 2: there is a socket, and the peer's address is known, from `connected` on. Where the peer was given by name, both
-        come about in `init`; until `spawn_meta` a `connected` client belongs to its creator.
+Rule 2: from `connected` on there is a socket, and the peer's address is known. If the peer was given by name, that
+        happens in `init`. Until `spawn_meta` a `connected` client belongs to its creator.
 Rule 3: requests are open in `running` only.
 """
 

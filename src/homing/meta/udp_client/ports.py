@@ -1,5 +1,5 @@
-"""Several exchanges with one peer, each by a local port of its own, which changes: who cannot see the requests has to
-guess the port of each (RFC 5452, section 9.2)."""
+"""Several exchanges with one peer, each by a local port of its own, which changes: an attacker who cannot see the
+requests has to guess the port of each (RFC 5452, section 9.2)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .options import UDPClientOptions
 from .statistics import UDPClientStatistics
 
 PORT_SECONDS = 1.0
-"""A port takes requests for so long, and then moves as soon as none is open: before it could be found by trying, yet
-double and late replies mostly come before that."""
+"""Seconds for which a port takes requests; then it moves as soon as none is open. Too short to find the port by trying,
+and long enough for most double and late replies."""
 
 
 class _Port:
-    """until: when it is to move, by the loop's clock; 0: it has not been used yet."""
+    """An exchange, and when its port is to move. until: by the loop's clock; 0: the port has not been used yet."""
 
     __slots__ = ("exchange", "until")
 
@@ -35,7 +35,7 @@ class _Port:
 
 
 class Ports:
-    """The exchanges of one client. What is no request goes by the first."""
+    """The exchanges of one client. All messages but requests go by the first."""
 
     def __init__(
         self, process: MetaRunner, exchanges: list[Exchange], options: UDPClientOptions, guesses: Guesses
@@ -46,19 +46,19 @@ class Ports:
         self._exchanges = exchanges
         self._most = options.max_requests
         self._resting = 0
-        # A function of the options is for tests that are to go the same way again.
+        # Only tests set `random`, to draw the same ports again; otherwise the drawing must be unpredictable.
         self._chance = secrets.SystemRandom().random if options.random is random.random else options.random
         self._guesses = guesses
 
     @property
     def connection(self) -> Connection:
-        """That of the first."""
+        """The connection of the first exchange."""
         return self._first.connection
 
     # --- a request ----------------------------------------------------------------------------------------
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """As `Exchange.handle_call`; a request leaves by a port that is drawn."""
+        """As `Exchange.handle_call`; a request leaves by a port drawn at random."""
         if not is_request(request):
             return self._first.handle_call(sender, ref, request)
         try:
@@ -92,7 +92,7 @@ class Ports:
         drawn.requests.rejected -= 1
 
     def _goes_by(self, exchange: Exchange, sender: PID, ref: Ref, request: Any) -> bool:
-        """False: its key is taken at that port as well."""
+        """Sends the request by `exchange`. Returns False if the key is taken at that port as well."""
         try:
             exchange.ask(sender, ref, request)
         except RequestKeyTaken:
@@ -110,7 +110,7 @@ class Ports:
             port = self._ports[(start + number) % count]
             if port.until > now or self._renews(port, now):
                 return port.exchange
-        # All have been in use for long: one rests until it can move, then the next.
+        # All ports are due to move, and none can: one takes no requests until it can move, then the next.
         self._resting = (self._resting + 1) % count
         for number, port in enumerate(self._ports):
             port.until = 0.0 if number == self._resting else now + PORT_SECONDS
@@ -120,7 +120,7 @@ class Ports:
         return min(count - 1, int(self._chance() * count))
 
     def _renews(self, port: _Port, now: float) -> bool:
-        """Moves a port that has served. False: it still serves."""
+        """Moves a port that is due. Returns False if it cannot move yet."""
         if port.until and not port.exchange.move():
             return False
         port.until = now + PORT_SECONDS
@@ -145,7 +145,7 @@ class Ports:
 
     def drained(self) -> bool:
         """As `Exchange.drained`."""
-        drained = [exchange.drained() for exchange in self._exchanges]  # all are asked: each looks at its callers
+        drained = [exchange.drained() for exchange in self._exchanges]  # no short cut: each checks its callers
         return all(drained)
 
     def close(self) -> None:
@@ -158,12 +158,12 @@ class Ports:
         self._first.handle_message(message)
 
     def statistics(self) -> UDPClientStatistics:
-        """The counters of all sockets and of all requests."""
+        """Returns the counters of all sockets and of all requests."""
         together = reduce(add, [exchange.statistics() for exchange in self._exchanges])
         return replace(together, guesses=self._guesses.total, alarms=self._guesses.alarms)
 
     def facts(self) -> dict[str, Any]:
-        """The answer to `inspect_meta`: the socket's facts are those of the first."""
+        """Returns the answer to `inspect_meta`. The facts about the socket are those of the first exchange."""
         facts = self._first.facts()
         counted = self.statistics()
         return {name: getattr(counted, name, value) for name, value in facts.items()} | {

@@ -1,4 +1,4 @@
-"""Replies: which datagram answers which request of a UDP client, and what becomes of the others."""
+"""Finds the request of a UDP client that a datagram answers, and counts, delivers or drops the other datagrams."""
 
 from __future__ import annotations
 
@@ -74,16 +74,16 @@ class Replies:
         return self._open.count
 
     def check_source(self) -> None:
-        """From now on looks at where replies come from, also if the socket is connected: for a moment it was not."""
+        """Checks the source of replies from now on, also if the socket is connected: for a moment it was not."""
         if self._connected:
             self._guards = self._checks_source = True
 
     def move(self, peer: Address) -> None:
-        """The client's own peer has another address now."""
+        """Changes the address of the client's own peer."""
         self._peer = peer
 
     def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Gives replies to their requests. Returns those that belong to none, unless they are to be dropped."""
+        """Passes replies to their requests. Returns the other datagrams, unless these are to be dropped."""
         if not self._open.count and not self.memory and not self._checks_source and not self._counts_guesses:
             self.stray += len(messages)
             self.dropped_stray += len(messages) if self.drops_rest else 0
@@ -91,7 +91,7 @@ class Replies:
         return [message for message in messages if not self._take(message)]
 
     def _take(self, message: MessageUDP) -> bool:
-        """True if it goes no further."""
+        """Returns True if `message` was a reply, or is dropped; False if it is to be delivered."""
         if self._guards and not self._is_from_peer(message.addr):
             return self._stray(message)
         source, key = message.addr, self._reply_key_of(message)
@@ -99,7 +99,7 @@ class Replies:
             return True
         scoped = self._checks_source and len(source) == 4 and source[3]
         if scoped and self._offer(self._open.answered_by(unscoped(source)), key, message):
-            return True  # it was asked without a scope: it may be on any link
+            return True  # the request was sent to an address without a scope: the peer may be on any link
         remembered = self.memory.find(key, message, self._loop.time())
         if remembered is not None:
             self._count_again(remembered)
@@ -107,7 +107,7 @@ class Replies:
         return self._stray(message)
 
     def _offer(self, table: Table | None, key: Hashable, message: MessageUDP) -> bool:
-        """Gives `message` to the request of `table` that it is a reply to. False: it is none."""
+        """Passes `message` to the request of `table` that it answers. Returns False if there is none."""
         if table is None:
             return False
         request = table.keyed.get(key) if key is not None else None
@@ -117,7 +117,7 @@ class Replies:
         return len(table.others) > 0 and self._scan(table, message)
 
     def _stray(self, message: MessageUDP) -> bool:
-        """Counts what belongs to no request. True if it is dropped."""
+        """Counts a datagram that belongs to no request. Returns True if it is dropped."""
         self.stray += 1
         foreign = self._checks_source and not self._is_from_peer(message.addr)
         if self._key is not None and not (foreign and self._open.answered_by(message.addr) is None):
@@ -127,7 +127,7 @@ class Replies:
         return drops
 
     def _reply_key_of(self, message: MessageUDP) -> Hashable:
-        """None: there is none."""
+        """Returns the key of a reply; None if it has none."""
         if self._reply_key is None:
             return None
         try:
@@ -135,15 +135,15 @@ class Replies:
             if type(key) is not bytes and type(key) is not int:
                 key = safe_key(key)
         except BaseException:
-            return None  # whatever a network brings: it belongs to no request
+            return None  # any bytes may come from a network: a datagram that `key` rejects belongs to no request
         return key
 
     def _is_from_peer(self, source: Address) -> bool:
-        """True for the client's own peer."""
+        """Returns True for the client's own peer."""
         return is_from(source, self._peer)
 
     def _scan(self, table: Table, message: MessageUDP) -> bool:
-        """Gives `message` to the oldest request without a key that it is a reply to. False: it is none."""
+        """Passes `message` to the oldest request without a key that it answers. Returns False if there is none."""
         broken: list[tuple[Request, MatchFailed]] = []
         request, said = self._asked(table, message, broken)
         for each, failure in broken:
@@ -151,7 +151,7 @@ class Replies:
                 self._outcomes.fail(each, failure)
         if request is None:
             return False
-        if not request.is_open:  # it has ended while it was asked
+        if not request.is_open:  # its `match` has ended it
             self.late += 1
         elif said is HEARD:
             self._hear(request)
@@ -162,11 +162,11 @@ class Replies:
     def _asked(
         self, table: Table, message: MessageUDP, broken: list[tuple[Request, MatchFailed]]
     ) -> tuple[Request | None, object]:
-        """Asks the requests without a key, the oldest first, until one says that `message` is a reply to it. Returns
-        that and what it says. broken: gets those that raise.
+        """Calls `match` of the requests without a key, the oldest first, until one accepts `message`. Returns that
+        request and the result. broken: receives the requests whose `match` raises.
 
-        What they ask is the program's, and may open requests and end others: then the walk goes on, from the beginning,
-        with those that were not asked. One that was opened meanwhile has no reply yet."""
+        `match` is the user's code, and may open and end requests: then the walk starts again, without the requests that
+        were tried. A request that was opened meanwhile cannot have a reply yet."""
         last, after = self._outcomes.last, 0
         changes = -1
         while changes != self._outcomes.changes:
@@ -186,7 +186,7 @@ class Replies:
         return None, None
 
     def _hear(self, request: Request) -> None:
-        """The peer has the request, and answers later."""
+        """Counts a datagram by which the peer promises a later answer."""
         if self._outcomes.gave_up(request):
             self.late += 1
         elif request.heard:

@@ -15,15 +15,15 @@ from .options import Plan
 class Request:
     """One request.
 
-    peer: where `message` goes, in the form in which a reply names it.
-    number: requests are numbered as they are opened.
-    due: when its wait is over, by the loop's clock.
-    is_open: False once it has ended.
-    guesses: wrong ones that had come to the client when it was opened.
-    heard: the peer has said that it has it, and will answer later.
-    waits: how many waits have begun. final: the last one has.
-    attempts: how often it was sent. queued: it waits in the send queue.
-    replies: those so far, if more than one is wanted; seen: the same, by peer and payload.
+    peer: the destination, in the form in which the source of a reply is given.
+    number: requests are numbered in the order in which they are opened.
+    due: when the wait is over, by the loop's clock.
+    is_open: False once the request has ended.
+    guesses: number of wrong guesses that had come to the client when the request was opened.
+    heard: the peer has confirmed the request, and promised a later answer.
+    waits: number of waits begun. final: the last wait has begun.
+    attempts: how often the request was sent. queued: it waits in the send queue.
+    replies: the replies so far, if several are collected; seen: the same, by peer and payload.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class Request:
         self.seen: set[tuple[Address, Any]] = set()
 
     def wait(self, now: float) -> float:
-        """Seconds until it is looked at again."""
+        """Begins a wait. Returns its length in seconds."""
         plan = self.plan
         left = None if self.deadline is None else max(0.0, self.deadline - now)
         if self.waits > plan.retries and left is not None:
@@ -87,11 +87,11 @@ class Request:
 
     @property
     def lacks(self) -> bool:
-        """True if replies are missing for which it may be sent again."""
+        """True if replies are missing and the request may be sent again."""
         return not self.heard and self.attempts <= self.plan.retries and len(self.replies) < self.plan.at_least
 
     def matches(self, message: MessageUDP) -> object:
-        """Returns what `match` says to `message`, as far as its payload tells: false if it is no reply to it, `HEARD`,
-        or true. Raises what `match` raises."""
+        """Returns the result of `match` for `message`: false if it is no reply to this request, `HEARD`, or true.
+        Without a `match` any datagram is a reply. Raises what `match` raises."""
         match = self.plan.match
         return True if match is None else match(self.message.data, message)

@@ -1,9 +1,10 @@
-"""The requests of a UDP client: each is sent, and sent again until it has an end.
+"""Sends the requests of a UDP client, and repeats each until it ends.
 
-Each request waits by one timer of the loop. Its caller is looked at when that fires and when a reply comes: one that
-waits no more has ended it.
+Each request waits by one timer of the loop. When the timer fires, and when a reply comes, the client checks whether the
+caller still waits, and ends the request if it does not.
 
-Rule 1: a timer gives up, or repeats, only when everything that had come by then has been read (`read_all`).
+Rule 1: a request fails, or is repeated, by its timer only when all datagrams that had come by then were read
+(`read_all`).
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from .replies import Replies
 from .request import Request
 
 _HEADERS = {2: 28, 4: 48}
-"""Bytes of the headers of IP and UDP, by the fields of an address: of IPv4, of IPv6."""
+"""Bytes of the headers of IP and UDP, by the number of fields of an address: 2 for IPv4, 4 for IPv6."""
 
 _UNREAD_SECONDS = 1.0
-"""A timer waits so long, at most, until everything was read: under a flood the socket may never be empty, but by then
-what had come when the timer was due was read: more than any receive buffer holds."""
+"""Most seconds that a timer waits until everything was read. Under a flood the socket may never be empty, but in that
+time more is read than any receive buffer holds: all that had come when the timer was due."""
 
 
 class Requests:
     """The requests of one client.
 
-    matcher: takes the replies out of what comes.
-    read_all: reads what has come; False: there may be more.
+    matcher: takes the replies out of the received datagrams.
+    read_all: reads the datagrams that have come; returns False if there may be more.
     unanswered: called when a wait is over without a reply, before the request is sent again or fails.
     requests, rejected, retransmits: see `UDPClientStatistics`.
     """
@@ -84,8 +85,8 @@ class Requests:
         self._open = self._outcomes.open
         self.matcher = Replies(process, self._outcomes, peer, options, guesses)
         self.unanswered: Callable[[], object] | None = None
-        self._read_at = float("-inf")  # when nothing was left to read, by the loop's clock
-        self._unread_since = 0.0  # since when something was left whenever a timer looked; 0: nothing was
+        self._read_at = float("-inf")  # when everything was last read, by the loop's clock
+        self._unread_since = 0.0  # since when each timer has found unread datagrams; 0: the last one has not
         self.requests = self.rejected = self.retransmits = 0
 
     def __len__(self) -> int:
@@ -93,36 +94,36 @@ class Requests:
 
     @property
     def answered(self) -> int:
-        """How many have been answered."""
+        """Number of requests that were answered."""
         return self._outcomes.answered
 
     def call_on_timeout(self, function: Callable[[], None]) -> None:
-        """Calls `function`, which must not raise, when a request had no reply in time."""
+        """Registers `function`, which must not raise, to be called when a request had no reply in time."""
         self._outcomes.on_timeout = function
 
     @property
     def last(self) -> int:
-        """The number of the last one that was opened."""
+        """The number of the request that was opened last."""
         return self._outcomes.last
 
     def counters(self) -> dict[str, int]:
-        """The fields of `UDPClientStatistics` that are about requests and replies."""
+        """Returns the fields of `UDPClientStatistics` about requests and replies."""
         return {
             name: getattr(part, name) for part in (self, self._outcomes, self.matcher) for name in _COUNTED[type(part)]
         }
 
     def sweep(self) -> None:
-        """Ends the requests whose callers wait no more."""
+        """Ends the requests whose callers no longer wait."""
         self._outcomes.sweep()
 
     def close(self) -> None:
-        """The client ends. Who waits is told by the runtime."""
+        """Ends all requests with the client. The runtime sends the callers their error."""
         self._outcomes.close()
 
     # --- a request ----------------------------------------------------------------------------------------
 
     def ask(self, sender: PID, ref: Ref, wanted: Any) -> None:
-        """Sends a request, and answers it when that has an outcome. Raises what is wrong with it."""
+        """Sends a request, and answers the call when the request has ended. Raises an error if it cannot be sent."""
         try:
             request = self._made(sender, ref, wanted)
         except Exception:
@@ -135,7 +136,7 @@ class Requests:
             raise self._outcomes.not_sent(request, error) from None
         if self._suspicious:
             request.guesses = self._guesses.total
-        self._set_timer(request)  # first: how long it waits is the program's to say, which may end the client
+        self._set_timer(request)  # before `add`: it calls the user's `random`, which may end the client
         self._outcomes.add(request)
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
@@ -158,12 +159,12 @@ class Requests:
         return Request(sender, ref, plan, MessageUDP(None, to, data), peer, key, self._loop.time())
 
     def _destination(self, to: Address) -> tuple[Address, Address]:
-        """Returns where the request goes, and that in the form in which a reply names it."""
+        """Returns the destination of a request, and the same in the form in which the source of a reply is given."""
         if self._options.connected:
             raise BadOption("to", to, f"the client is connected to {self._peer}; set connected=False")
         peer = canonical_untrusted(to)
         if peer is None:
-            return to, to  # sending will say what is wrong with it
+            return to, to  # an invalid address: sending raises the error
         return (*peer[:2], to[2], peer[3]) if len(peer) == 4 and len(to) > 2 and to[2] else peer, peer
 
     def _key_of(self, data: bytes) -> Hashable:
@@ -182,7 +183,7 @@ class Requests:
         request.attempts += 1
 
     def sent(self, request: Request, error: Exception | None) -> None:
-        """A datagram that had to wait was sent, or was not."""
+        """Called when the datagram of a request that had to wait was sent or refused."""
         request.queued = False
         if error is not None and request.is_open:
             self._outcomes.fail(request, error)
@@ -211,7 +212,7 @@ class Requests:
         self._set_timer(request)
 
     def _has_read(self, due: float) -> bool:
-        """Reads what has come by `due`. False: there may be more."""
+        """Reads the datagrams that have come by `due`. Returns False if there may be more."""
         if due <= self._read_at:
             return True
         now = perf_counter()
@@ -224,7 +225,7 @@ class Requests:
         return now - self._unread_since > _UNREAD_SECONDS
 
     def _repeat(self, request: Request) -> bool:
-        """Sends it again, unless it is still to leave. False: it has failed by that."""
+        """Sends `request` again, unless it still waits in the send queue. Returns False if it has failed by that."""
         if request.queued:
             return True
         self.retransmits += 1
@@ -236,8 +237,8 @@ class Requests:
         return True
 
     def move(self, endpoint: Endpoint, peer: Address) -> None:
-        """Asks another address of the peer: what is open to the one before is sent there, with all its attempts. Whose
-        key is taken there fails."""
+        """Changes to another address of the peer: open requests to the former address are sent there, with all their
+        attempts. A request whose key is taken there fails."""
         before, self._peer, self._endpoint = self._peer, peer, endpoint
         self.matcher.move(peer)
         for request in self._open.taken_at(before, peer):
@@ -255,11 +256,11 @@ class Requests:
     # --- ICMP errors --------------------------------------------------------------------------------------
 
     def fail_reported(self, report: MessageUDPError, last: int) -> None:
-        """An ICMP error about a canonical address fails the requests to it, of those up to number `last`. One that was
-        too long is sent again: the system knows by now what the path takes, and cuts it or refuses it.
+        """Fails the requests up to number `last` to the canonical address that an ICMP error is about. A request that
+        was too long is sent again: the system now knows the limit of the path, and fragments or refuses the datagram.
 
-        If it quotes a datagram by whose key no request to that peer is open, it is about none that has a key: it comes
-        late, or was forged. So it costs the same, however many are open.
+        If the error quotes a datagram whose key belongs to no open request to that peer, it is about no request with a
+        key: it comes late, or was forged. So its cost does not depend on how many requests are open.
         """
         self._fail_among(self._open.sent_to(report.addr), report, last)
         if len(report.addr) == 4 and report.addr[3]:
@@ -285,11 +286,11 @@ class Requests:
             self._was_too_long(request, report)
 
     def _quoted(self, table: Table, data: bytes) -> Request | None:
-        """The open request that the beginning of a payload is of."""
+        """Returns the open request whose payload begins with `data`, the quotation of an ICMP error; None if none."""
         try:
             request: Request | None = table.keyed.get(safe_key(self._key(data)))  # type: ignore[misc]
         except BaseException:
-            return None  # whatever a network brings
+            return None  # any bytes may come from a network
         return request if request is not None and request.message.data.startswith(data) else None
 
     def _was_too_long(self, request: Request, report: MessageUDPError) -> None:
@@ -300,7 +301,7 @@ class Requests:
 
 
 def _longest(report: MessageUDPError) -> int:
-    """Bytes of payload that the path takes, after "too long"."""
+    """Returns the longest payload that the path takes, by a report of "too long"."""
     return SHORT if report.mtu is None else report.mtu - _HEADERS[len(report.addr)]
 
 
@@ -309,11 +310,11 @@ def _is_longer(request: Request, report: MessageUDPError) -> bool:
 
 
 def _as_bytes(data: Any) -> bytes:
-    """A copy, which nobody changes until it is sent again."""
+    """Returns `data` as bytes: a copy, unchanged when the request is sent again."""
     if type(data) is bytes:
         return data
     if not is_a(data, (bytes, bytearray, memoryview)):
-        raise NotAllowed(f"a UDP client asks with bytes or a meta.UDPRequest, not {class_name(data)}")
+        raise NotAllowed(f"a request to a UDP client is bytes or a meta.UDPRequest, not {class_name(data)}")
     return bytes(data)
 
 

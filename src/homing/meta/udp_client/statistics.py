@@ -9,33 +9,34 @@ from ...datagram import Statistics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UDPClientStatistics(Statistics):
-    """A snapshot. Beside the counters of the socket those of the requests. Every request and every datagram is in one,
-    at every moment:
+    """A snapshot: the counters of the socket, and those of the requests. At every moment each request and each datagram
+    is counted exactly once:
 
     `requests == answered + timeouts + refused + failed + cancelled + open`
     `packets_in == replies + late + duplicate + stray`
     `stray == delivered + dropped_newest + dropped_no_receiver + dropped_stray`
 
-    requests: were sent, or it was tried.
-    open: wait for their replies now.
-    answered: have had their answer.
-    timeouts: got no reply in time. If it grows: the peer is slow or offline, or `timeout` is too short.
-    refused: could not reach the peer, as this machine or an ICMP error said. Look at the peer and the route to it.
-    failed: had a `match` that raised, or found the send queue full.
-    cancelled: were given up by their callers, or were open when the client ended. If it grows: the callers' timeouts
-        are shorter than the requests take.
-    rejected: were not sent at all: too many were open, their key was taken, or something was wrong with them.
+    requests: requests that were sent, or that sending failed for.
+    open: requests that wait for their replies now.
+    answered: requests that were answered.
+    timeouts: requests without a reply in time. If it grows: the peer is slow or offline, or `timeout` is too short.
+    refused: requests that could not reach the peer, by an error of this machine or an ICMP error. If it grows: check
+        the peer and the route to it.
+    failed: requests whose `match` raised, or that found the send queue full.
+    cancelled: requests whose callers gave up, or that were open when the client ended. If it grows: the callers'
+        timeouts are shorter than the requests take.
+    rejected: calls for which no request was sent: too many were open, the key was taken, or the request was invalid.
     retransmits: times that a request was sent again.
-    replies: datagrams that were given to requests, several to one that collects.
-    heard: of these, those by which a peer said that it will answer later (`HEARD`).
+    replies: datagrams that were passed to requests; a request that collects receives several.
+    heard: the part of `replies` by which a peer promised a later answer (`HEARD`).
     late: replies to requests that had ended without an answer. If it grows: `timeout` or `retries` is too small.
-    duplicate: replies to requests that had been answered, or equal ones to one that collects.
+    duplicate: replies to requests that had been answered, or equal replies to a request that collects.
     stray: datagrams that belong to no request.
-    dropped_stray: of these, those that nobody gets, as `stray` asks or because they came from somebody else.
-    guesses: of the strays, those that came from a peer while requests with a `key` were open: wrong ids, or the wrong
+    dropped_stray: the part of `stray` that was dropped, by the option `stray` or because it did not come from the peer.
+    guesses: the part of `stray` that came from a peer while requests with a `key` were open: wrong ids, or the wrong
         port. If it grows: somebody may be guessing; see `guess_alarm`.
-    alarms: times that there were as many as `guess_alarm` within a minute.
-    reconnects: times that the address of this machine has changed, and the socket was connected anew.
+    alarms: times that `guess_alarm` was reached within a minute.
+    reconnects: times that the address of this machine has changed, and the socket was connected again.
     """
 
     requests: int

@@ -1,9 +1,9 @@
 """The UDP server.
 
-server          UDPServer, create_udp_server; options: UDPServerOptions; opening: opens its socket
+server          UDPServer, create_udp_server; options: UDPServerOptions; opening: opens the server's socket
 phase           the life of a server, as one table
-state           all that a server has, which moves whole to a successor
-reconfigure     changes options while the server runs; former_sockets: sockets that it had before
+state           everything that a server owns; it moves as a whole to a successor
+reconfigure     changes options while the server runs; former_sockets: the server's previous sockets
 protection      allow and deny lists, rate limits, pacing
 adoption        servers that outlive their owner and wait for a successor
 workers         the server's own pool of workers

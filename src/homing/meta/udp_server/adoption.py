@@ -28,7 +28,7 @@ Place: TypeAlias = tuple[asyncio.AbstractEventLoop, str]
 
 
 class Lingering(NamedTuple):
-    """A server without an owner, and its state. endpoint: the one of its sockets that a successor asks for."""
+    """A server without an owner, and its state. endpoint: the server's socket that a successor asks for."""
 
     server: UDPServer
     state: ServerState
@@ -36,16 +36,16 @@ class Lingering(NamedTuple):
 
 
 _lingering: dict[Place, list[Lingering]] = {}
-"""By loop, as a socket cannot leave the loop that watches it, and by network namespace."""
+"""Lingering servers by loop, because a socket cannot leave the loop that watches it, and by network namespace."""
 
 
 def linger(server: UDPServer, state: ServerState) -> None:
-    """From now on `find` finds `server`, until `forget`."""
+    """Lets `find` return `server` until `forget` is called."""
     _lingering.setdefault(_place(server, state), []).append(Lingering(server, state, state.endpoint))
 
 
 def forget(server: UDPServer, state: ServerState) -> None:
-    """It was adopted, or closed."""
+    """Removes `server`, which was adopted or closed."""
     place = _place(server, state)
     others = [one for one in _lingering.get(place, ()) if one.server is not server]
     if others:
@@ -55,9 +55,9 @@ def forget(server: UDPServer, state: ServerState) -> None:
 
 
 def find(options: UDPServerOptions) -> Lingering | None:
-    """The server to adopt: one that lingers on this loop at the address that `options` ask for, or that was there
-    before it was given another, and still has that socket. Port 0 asks for a new one. One whose socket is another,
-    though its address is the same, is closed instead."""
+    """Returns the server to adopt: one that lingers on this loop at the address that `options` ask for, or that has
+    moved away from that address and still has the former socket. Returns None for port 0, which asks for a new socket.
+    If the socket's fixed options differ from `options`, closes that server and returns None."""
     found = _at(options)
     if found is None:
         return None
@@ -68,7 +68,7 @@ def find(options: UDPServerOptions) -> Lingering | None:
         return found
     process = found.server.process
     process.log.warning(
-        "UDP server %s is not adopted, but bound anew, as it had another %s: what waited there is lost",
+        "UDP server %s is not adopted but bound anew, because its %s differed: datagrams that waited there are lost",
         format_address(found.endpoint.local_address),
         " and ".join(differing),
     )
@@ -77,14 +77,14 @@ def find(options: UDPServerOptions) -> Lingering | None:
 
 
 def _differing(before: UDPServerOptions, now: UDPServerOptions) -> list[str]:
-    """The options that a socket has from its beginning to its end, and that are not the same."""
+    """Returns the names of the options that are fixed when a socket is opened, and that differ."""
     changeable = {*CHANGEABLE, *FIXED}
     names = [field.name for field in fields(SocketOptions) if field.name not in changeable]
     return [name for name in names if not same(getattr(before, name), getattr(now, name))]
 
 
 def _is_elsewhere(state: ServerState, options: UDPServerOptions) -> bool:
-    """True if the network namespace that has this name now is another one than that of the socket."""
+    """Returns True if the name of the network namespace now belongs to another namespace than the socket's."""
     return bool(options.network_namespace) and network(options) not in (network_of(state.endpoint.sock), -1)
 
 
@@ -94,7 +94,7 @@ def _at(options: UDPServerOptions) -> Lingering | None:
         return None
     here = _lingering.get((loop, _namespace(options)), ())
     wanted = addresses(options.host, options.port, options) if here else []
-    if hands_over(wanted):  # what lingers there is the predecessor's, a node of the same program
+    if hands_over(wanted):  # the lingering server is the predecessor's, a node of the same program
         return None
     for one in here:
         if one.endpoint.local_address in wanted:

@@ -1,4 +1,4 @@
-"""Sockets that a server had before it was given another address."""
+"""The previous sockets of a server that was moved to another address."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..udp.reader import Reader
 from .options import UDPServerOptions
 
 _LOOK = 0.01
-"""Seconds between two looks at whether all was read. Between them the loop has polled the socket at least once."""
+"""Seconds between two checks whether all was read. Between them the loop has polled the socket at least once."""
 
 _PATIENCE = 1.0
-"""Seconds until a socket that cannot be kept from taking more in is closed although there was always more."""
+"""Seconds until a socket that cannot be made to refuse datagrams is closed although more keep coming."""
 
 
 class FormerSocket:
-    """One of them. For `grace` seconds it is read, and sends answers, as before. Then it accepts nothing more, and when
-    everything in it was read and sent, `drained` is called.
+    """A previous socket of a server. For `grace` seconds it is read, and sends answers, as before. Then it accepts
+    nothing more, and when all its datagrams were read and sent, `drained` is called.
 
-    options: of the server, when it had this socket for its own.
-    refusing: it accepts nothing more.
-    id: the alias as its datagrams have it. It is equal to that which others have, but an object of its own: so an
-        answer shows which socket it belongs to.
+    options: the server's options when this was its present socket.
+    refusing: True once the socket accepts nothing more.
+    id: the alias in this socket's datagrams. It equals the alias of the server's other sockets but is a separate
+        object: so an answer shows which socket it belongs to.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class FormerSocket:
         self._look()
 
     def _look(self) -> None:
-        """All was read if, from one look to the next, the socket was watched and brought nothing."""
+        """Checks whether all was read: from one check to the next the socket was watched and nothing came."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
         done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
         if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
@@ -65,15 +65,15 @@ class FormerSocket:
         self._timer = self._loop.call_later(_LOOK, self._look)
 
     def counted(self) -> Statistics:
-        """Its counters."""
+        """Returns the counters of this socket."""
         return Statistics(**count(self.endpoint, self.reader))
 
     def stay(self) -> None:
-        """It will not be closed: it is the server's own again."""
+        """Cancels the closing: the socket is the server's present one again."""
         self._timer.cancel()
 
     def close(self) -> None:
-        """Stops looking and reading."""
+        """Stops checking and reading."""
         self._timer.cancel()
         self.reader.close()
 
@@ -100,16 +100,16 @@ class FormerSockets:
         options: UDPServerOptions,
         grace: float,
     ) -> None:
-        """Adds a socket that the server no longer has for its own."""
+        """Adds the socket from which the server has moved away."""
         self._sockets.append(FormerSocket(loop, endpoint, reader, options, grace, self._end))
 
     def at(self, addresses: Iterable[Address | str]) -> FormerSocket | None:
-        """Returns the one that is bound to one of these addresses, if any."""
+        """Returns the former socket that is bound to one of these addresses, if any."""
         wanted = list(addresses)
         return next((former for former in self._sockets if former.endpoint.local_address in wanted), None)
 
     def remove(self, former: FormerSocket) -> None:
-        """Lets go of one that the server has for its own again."""
+        """Removes a socket that is the server's present one again."""
         former.stay()
         self._sockets.remove(former)
 
@@ -124,20 +124,20 @@ class FormerSockets:
         return [former.reader for former in self._sockets]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
-        """Returns the former socket that a datagram answers to; None: it answers to none of them."""
+        """Returns the former socket by which an answer leaves; None if it belongs to none of them."""
         for former in self._sockets:
             if message.id is former.id:
                 return former.endpoint
         return None
 
     def total(self, counted: Statistics) -> Statistics:
-        """These counters and theirs."""
+        """Returns the sum of `counted` and the counters of the former sockets."""
         for former in self._sockets:
             counted = add(counted, former.counted())
         return counted if self._counted is None else add(counted, self._counted)
 
     def close(self) -> None:
-        """Closes all of them, at once."""
+        """Closes all former sockets at once."""
         for former in list(self._sockets):
             self._end(former)
 

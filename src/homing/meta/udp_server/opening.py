@@ -10,7 +10,7 @@ from .options import UDPServerOptions
 
 
 class Fitting(TypedDict):
-    """What an endpoint is given, and can change while it is in use: see `Endpoint.fit`."""
+    """The settings of an endpoint that can change while it is in use: see `Endpoint.fit`."""
 
     buffer_size: int
     gro: bool
@@ -19,9 +19,9 @@ class Fitting(TypedDict):
 
 
 def fitting(options: UDPServerOptions) -> Fitting:
-    """How an endpoint reads, as `options` ask for."""
+    """Returns how an endpoint is to read, as `options` ask for."""
     return {
-        "buffer_size": options.buffer_size,  # with a pool for the batches of `handle_datagrams`, which need none
+        "buffer_size": options.buffer_size,  # if there is a pool: for the batches of `handle_datagrams`, which use none
         "gro": options.gro and options.buffer_pool is None,
         "info": wants_packet_info(options),
         "error_queue": options.error_queue,
@@ -29,7 +29,7 @@ def fitting(options: UDPServerOptions) -> Fitting:
 
 
 def open_endpoint(options: UDPServerOptions) -> Endpoint:
-    """The bound socket that `options` ask for. Raises `BindFailed`, `BadOption`."""
+    """Opens and returns the bound socket that `options` ask for. Raises `BindFailed`, `BadOption`."""
     if options.socket is None:
         sock = open_socket(options.host, options.port, options.activation, options)
     else:
@@ -51,7 +51,7 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
         return endpoint
     except OSError as error:
         sock.close()
-        hint = "it takes descriptors; raise `ulimit -n`"
+        hint = "it needs descriptors; raise `ulimit -n`"
         raise BindFailed(options.host, options.port, error, hint, path=options.path) from None
     except BaseException:
         sock.close()

@@ -153,7 +153,7 @@ class UDPServerOptions(SocketOptions):
         self._check_without("a socket is given, which is bound already", ("host", "port", "activation", "path"))
 
     def _check_without(self, why: str, names: tuple[str, ...]) -> None:
-        """Raises `BadOption` if one of these was given."""
+        """Raises `BadOption` if one of these options was given."""
         unset = {field.name: field.default for field in fields(self)}
         for name in names:
             if getattr(self, name) != unset[name]:
@@ -161,7 +161,7 @@ class UDPServerOptions(SocketOptions):
 
 
 def _check_pool(pool: Any) -> None:
-    """Takes one buffer out and puts it back, to see that the pool is one."""
+    """Checks the pool: takes one buffer out and puts it back."""
     give, take = getattr(pool, "get", None), getattr(pool, "put", None)
     if isinstance(pool, type) or not callable(give) or not callable(take):
         raise BadOption("buffer_pool", pool, "give an object with get() and put(buffer), such as meta.BufferPool()")
@@ -170,7 +170,7 @@ def _check_pool(pool: Any) -> None:
     except Exception as error:
         raise BadOption("buffer_pool", pool, f"its get() raised {safe_repr(error)}") from error
     if not writable_bytes(buffer):
-        raise BadOption("buffer_pool", pool, f"get() gave {type(buffer).__name__}; it must give a writable buffer")
+        raise BadOption("buffer_pool", pool, f"get() returned {type(buffer).__name__}, which is no writable buffer")
     try:
         take(buffer)
     except Exception as error:

@@ -7,16 +7,16 @@
                                  v
                               adopted
 
-From each of them but `adopted` the way leads to `closed` as well.
+Every phase but `adopted` also leads to `closed`.
 
 Rule 1: every change goes through this table.
-Rule 2: `bound` has a socket, which belongs to its creator until `spawn_meta`. `adopting` has none of its own: the state
-        of the server that it is to adopt stays with that one until `starting`.
-Rule 3: in `starting`, `init` runs: workers may take their time. If the owner crashes meanwhile, an adopted socket
+Rule 2: in `bound` the server has a socket, which belongs to its creator until `spawn_meta`. In `adopting` it has none:
+        the state that it is to adopt stays with the lingering server until `starting`.
+Rule 3: in `starting`, `init` runs, which may wait for workers. If the owner crashes meanwhile, an adopted socket
         lingers again.
-Rule 4: `lingering` has no owner, and can be found by its address (`adoption`); in no other phase can it be found.
-Rule 5: `adopted` has given its state away: whatever ends it then, closes nothing.
-Rule 6: nothing leaves `adopted` and `closed`.
+Rule 4: in `lingering` the server has no owner. Only in this phase can it be found by its address (`adoption`).
+Rule 5: in `adopted` the server has given its state away: its end closes nothing.
+Rule 6: `adopted` and `closed` are final.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_protection(options: UDPServerOptions) -> None:
-    """Raises `BadOption` for the first of these options that cannot work."""
+    """Raises `BadOption` for the first of the protection options that cannot work."""
     parse_networks("allow", options.allow)
     parse_networks("deny", options.deny)
     for name in ("rate_limit", "reply_limit"):
@@ -26,14 +26,14 @@ def check_protection(options: UDPServerOptions) -> None:
 
 
 def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
-    """From now on `endpoint` does what `options` say."""
+    """Protects `endpoint` as `options` say from now on."""
     endpoint.admit(options.allow, options.deny, options.rate_limit)
     endpoint.limit_replies(options.reply_limit, options.reply_guard)
     endpoint.send_queue.pace(options.send_rate)
 
 
 def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
-    """Facts for `inspect_meta`, beside the counters."""
+    """Returns facts for `inspect_meta`, beside the counters."""
     return {
         "allow": [str(network) for network in options.allow],
         "deny": [str(network) for network in options.deny],

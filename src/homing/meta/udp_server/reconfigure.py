@@ -1,8 +1,8 @@
 """Changing the options of a server that runs: all that are asked for, or none.
 
-Rule 1: what can fail comes first, and gives back how it is undone; the rest cannot fail. If an undo fails in its turn,
-the others run all the same, and a note of the error tells of it.
-Rule 2: another address is another socket, which is bound first of all. It is made with the new options.
+Rule 1: the steps that can fail come first, and each registers its undo; the rest cannot fail. If an undo fails, the
+other undos run all the same, and a note of the error names it.
+Rule 2: another address means another socket. It is bound before all other steps, with the new options.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow",
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 DEFAULT_GRACE = 5.0
-"""Seconds. A client that is told the new address needs one round trip."""
+"""Seconds. A client that learns the new address needs one round trip."""
 
 CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
 """The options that a `Reconfigure` may name."""
@@ -55,13 +55,13 @@ class Reconfigure(Request["Reconfigured"]):
         groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
-        closed. Until then the server can also move back to it. 5: a client that is told the new address needs one round
+        closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
         trip.
 
     Raises `BadOption` for a name that is not an option, or an option that cannot change while the server runs. The call
     raises `BadOption` for any other fault, or `BindFailed` if the new address cannot be bound; then nothing has
-    changed. If the system refuses to undo a step that was done before, the other steps are undone all the same; a note
-    of the error (`__notes__`) and a line in the log name the step that was not.
+    changed. If the system refuses to undo a step, the other steps are undone all the same; a note of the error
+    (`__notes__`) and a line in the log name the step that was not undone.
     """
 
     __slots__ = ("changes", "grace")
@@ -86,9 +86,10 @@ class Reconfigured:
     """The answer to a `Reconfigure`: the options in force now.
 
     options: all options, as if the server had been created with them.
-    local_address: what the socket is bound to, with the port that the system chose where 0 was asked for.
+    local_address: the address that the socket is bound to, with the port that the system chose if 0 was asked for.
     receive_buffer, send_buffer: bytes that the system granted.
-    clamped: which of the two are less than was asked for: the system's limits, net.core.rmem_max and wmem_max.
+    clamped: which of the two buffers are smaller than was asked for, by the system's limits net.core.rmem_max and
+        wmem_max.
     """
 
     options: UDPServerOptions
@@ -99,8 +100,8 @@ class Reconfigured:
 
 
 def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
-    """Does what `request` asks for. Raises `BadOption` or `BindFailed`; then nothing has changed, but what the error's
-    notes tell of."""
+    """Carries out `request`. Raises `BadOption` or `BindFailed`; then nothing has changed, except what the error's
+    notes name."""
     endpoint = state.endpoint
     before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
@@ -117,7 +118,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
             _refit(back, now, on_error)
         else:
             _adjust(endpoint, before, now, on_error, BY_INTERFACE & request.changes.keys())
-        if _differ(before, now, *PROTECTION):  # of a former socket as well
+        if _differ(before, now, *PROTECTION):  # also if the server returns to a former socket
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)
     state.change(now, moved or back, request.grace)
@@ -125,10 +126,10 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
 
 
 def refit(state: ServerState, endpoint: Endpoint, options: UDPServerOptions) -> None:
-    """Makes a server that is adopted for `options` fit them, whatever it was changed to before: it is to have
-    `endpoint`, its present socket or a former one, for its own, with all that `options` ask for.
+    """Makes an adopted server fit `options`, however it was reconfigured before. `endpoint`, its present socket or a
+    former one, becomes its present socket, with all that `options` ask for.
 
-    Raises `BadOption`; then nothing has changed, but what the error's notes tell of.
+    Raises `BadOption`; then nothing has changed, except what the error's notes name.
     """
     back = state.former.at([endpoint.local_address])
     with rollback_on_error() as on_error:
@@ -143,8 +144,8 @@ def refit(state: ServerState, endpoint: Endpoint, options: UDPServerOptions) -> 
 
 
 def _fit(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions, on_error: Callable[[Undo], None]) -> None:
-    """Changes how a socket is read, also a former one, as all have one receiver. While another program reads from it,
-    that is held back."""
+    """Changes how a socket, also a former one, is read: all have one receiver. While another program reads from the
+    socket, the change is held back."""
     if not _differ(before, now, "buffer_size", "gro", "buffer_pool", *FIXED):
         return
     lender = lender_of(endpoint.sock) if endpoint.shared else None
@@ -166,7 +167,7 @@ def _fit_now(endpoint: Endpoint, before: UDPServerOptions, now: UDPServerOptions
 
 
 def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo], None]) -> None:
-    """Readies a former socket of a server for being its own again."""
+    """Prepares a former socket to be the server's present one again."""
     endpoint, before = former.endpoint, former.options
     _adjust(endpoint, before, now, on_error)
     on_error(partial(protect, endpoint, before))
@@ -183,8 +184,8 @@ def _adjust(
     on_error: Callable[[Undo], None],
     again: AbstractSet[str] = frozenset(),
 ) -> None:
-    """Changes what is set on a socket. While another program reads from it, that is held back. again: set in any
-    case."""
+    """Changes the settings of a socket. While another program reads from the socket, the change is held back. again:
+    names of options that are set even if they do not differ."""
     lender = lender_of(endpoint.sock) if endpoint.shared else None
     if lender is not None:
         lender.held_back.append(partial(_adjust_now, endpoint, before, now, _forget, again))
@@ -208,22 +209,22 @@ def _adjust_now(
 
 
 def _forget(undo: Undo) -> None:
-    """Whoever hands the socket over restores it if the hand-over fails."""
+    """Ignores an undo: the program that hands the socket over restores it if the hand-over fails."""
 
 
 def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
-    """All options as they are to be. Raises `BadOption`."""
+    """Returns all options as they are to be. Raises `BadOption`."""
     host = changes.get("host", before.host)
     moves = canonical_host(host) != canonical_host(before.host)
     elsewhere = moves or changes.get("port", before.port) != before.port
     if moves and not is_numeric(host):
-        raise BadOption("host", host, "give an address, not a name: to look that up would hold the node")
+        raise BadOption("host", host, "give an address, not a name: looking a name up would block the node")
     if elsewhere and "host" not in changes and (before.socket is not None or not is_numeric(host)):
         host = endpoint.local_address[0]
     given = {"socket": None, "activation": None, "host": host} if elsewhere else {"host": before.host}
     now = replace(before, **{**changes, **given})
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
-        raise BadOption("send_overflow", now.send_overflow, '"pause" bounds the alias from its beginning')
+        raise BadOption("send_overflow", now.send_overflow, '"pause" limits the alias\'s mailbox from its creation on')
     return now
 
 

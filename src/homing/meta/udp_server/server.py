@@ -82,21 +82,21 @@ class UDPServer(MetaBehavior):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the socket unless it was started by `spawn_meta`: then it belongs to its parent. One that was to be
-        adopted lingers on."""
+        """Closes the socket, unless the server was started by `spawn_meta`: then it belongs to its parent. A socket
+        that was to be adopted lingers on."""
         if self._life.state in (Phase.BOUND, Phase.ADOPTING):
             self._close()
 
     @property
     def alias(self) -> Alias:
-        """Its address, to which datagrams are sent. Raises `NotAllowed` before it has been started."""
+        """The server's alias, to which datagrams are sent. Raises `NotAllowed` before the server has been started."""
         if "process" not in self.__dict__:
             raise NotAllowed("the server has no alias before it is started: await self.spawn_meta(...)")
         return self.process.id
 
     @property
     def local_address(self) -> Address:
-        """The address the socket is bound to, with the port that the system chose where 0 was asked for."""
+        """The address the socket is bound to, with the port that the system chose if 0 was asked for."""
         return self._state.endpoint.local_address
 
     # --- life ---------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class UDPServer(MetaBehavior):
         predecessor, self._predecessor = self._predecessor, None
         if predecessor is not None:
             predecessor.server._give_away()
-            if predecessor.endpoint.closed:  # a former one, that has drained since
+            if predecessor.endpoint.closed:  # a former socket, which has drained since
                 raise self._terminated()
             refit(self._state, predecessor.endpoint, self._options)
         self._sender = self._state.send_for(process, self._options)
@@ -133,7 +133,7 @@ class UDPServer(MetaBehavior):
         state = self._state
         workers = await start_workers(self.process, wanted, lambda: state.workers)
         if self._life.state is not Phase.STARTING:
-            workers.retire()  # the owner has gone meanwhile: the socket waits for the next one, or has one
+            workers.retire()  # the owner has ended meanwhile: the socket waits for the next owner, or has one
             return
         state.workers = workers
         self._run()
@@ -154,7 +154,7 @@ class UDPServer(MetaBehavior):
         predecessor = self._predecessor.server
         process = predecessor.process
         if process.behavior is not predecessor:
-            raise NotAllowed(f"{process.id} does not linger any more for this one; create another one")
+            raise NotAllowed(f"{process.id}, which was to be adopted, does not linger any more; create another server")
         return process
 
     def _orphaned(self) -> None:
@@ -163,7 +163,7 @@ class UDPServer(MetaBehavior):
         linger(self, self._state)
 
     def _give_away(self) -> None:
-        """Another server has the state from now on."""
+        """Gives the state to another server."""
         self._life.enter(Phase.ADOPTED)
         forget(self, self._state)
 
@@ -174,7 +174,7 @@ class UDPServer(MetaBehavior):
         return self._state.drained()
 
     def terminate(self, reason: Exception) -> None:
-        """Closes the socket. A second time does nothing."""
+        """Closes the socket. A second call does nothing."""
         self._close()
 
     def _close(self) -> None:
@@ -191,20 +191,20 @@ class UDPServer(MetaBehavior):
     # --- messages -----------------------------------------------------------------------------------------
 
     def handle_message(self, sender: PID, message: Any) -> None:
-        """Handles messages that are no datagrams, and datagrams with a higher priority: all others are taken from the
-        mailbox in bulk."""
+        """Handles messages that are no datagrams, and datagrams with a higher priority: all other datagrams are taken
+        from the mailbox in bulk."""
         if not is_a(message, Reconfigure):
             self._sender.handle_message(message)
             return
         try:
             self._reconfigure(sender, message)
         except HomingError as error:
-            text = "UDP server %s stays as it was: %s"
+            text = "UDP server %s was not reconfigured: %s"
             self.process.warn("reconfigure", text, format_address(self.local_address), error)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends, and answers with the number of bytes that the kernel took, or with the error. Joins and leaves
-        groups. Changes options, and answers with what is in force now."""
+        groups. Changes options, and answers with the options in force now."""
         if type(request) is MessageUDP or not is_a(request, Reconfigure):
             return self._sender.handle_call(sender, ref, request)
         try:
@@ -228,35 +228,35 @@ class UDPServer(MetaBehavior):
         """Logs which parts of a change that failed could not be undone, if any."""
         notes = getattr(error, "__notes__", None)
         if notes:
-            text = "UDP server %s is not as it was before a change that failed (%s): %s"
+            text = "UDP server %s could not be restored after a change that failed (%s): %s"
             self.process.log.error(text, format_address(self.local_address), error, "; ".join(notes))
 
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
-        """A snapshot of the counters, also after the end."""
+        """Returns a snapshot of the counters, also after the end."""
         return self._state.statistics()
 
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
-        """The counters of `statistics()` (kernel_drops "n/a" where the system does not tell), and: listener, process,
-        backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it), reading,
-        waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted, error_queue,
-        linger, adoptions (how often a successor has adopted the socket), and transfers (how often its owner has given
-        it to another process)."""
+        """Returns the counters of `statistics()` (kernel_drops "n/a" if the system does not count), and: listener,
+        process, backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it),
+        reading, waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted,
+        error_queue, linger, adoptions (how often a successor has adopted the socket), and transfers (how often its
+        owner has given the server to another process)."""
         return chosen(self._state.facts(), items)
 
 
 def state_of(server: UDPServer) -> ServerState:
-    """The state of a server: for `meta.upgrade`, which hands sockets over."""
+    """Returns the state of a server, for `meta.upgrade`, which hands sockets over."""
     return server._state
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:
     """Binds a UDP socket and returns the server. `spawn_meta` starts it.
 
-    Datagrams that arrive before it is started wait in the kernel. Until then the caller owns the server, and ends it by
-    `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it has been terminated. If it is not
-    started within a second, a warning is logged.
+    Datagrams that arrive before the start wait in the kernel. Until the start the caller owns the server, and ends it
+    by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it terminates the server. If the
+    server is not started within a second, a warning is logged.
     If a server with the same address lingers on this event loop (`UDPServerOptions.linger`), no socket is bound: the
     lingering socket is adopted when the server is started.
     Raises `BindFailed` with host, port and advice.

@@ -1,4 +1,4 @@
-"""The state of a UDP server: sockets, reader, sender, workers, counters. It moves whole to a successor."""
+"""The state of a UDP server: sockets, reader, sender, workers, counters. It moves as a whole to a successor."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ KIND = "UDP server"
 
 
 class ServerState:
-    """All that one server has.
+    """The state of one server.
 
-    endpoint: the socket at its address.
-    options: those in force.
-    former: sockets that it had before.
-    sender: sends by all of them; None until the server is started.
-    reader: reads `endpoint`; None until the server is started and its workers are.
+    endpoint: the server's present socket.
+    options: the options in force.
+    former: the server's previous sockets.
+    sender: sends by all sockets; None until the server is started.
+    reader: reads `endpoint`; None until the server and its workers are started.
     workers: the server's own pool, if any.
-    process: runs the server; there is none until it is started.
-    suspended: nothing is read from the kernel; what was read before is still delivered.
+    process: runs the server; not set until the server is started.
+    suspended: nothing is read from the kernel; datagrams that were read before are still delivered.
     """
 
     process: MetaRunner
@@ -46,25 +46,25 @@ class ServerState:
         self.sender: Sender | None = None
         self.reader: Reader | None = None
         self.workers: Workers | None = None
-        self._former_drops = (0, 0)  # newest, oldest: of workers that it has no more
+        self._former_drops = (0, 0)  # newest, oldest: dropped by former workers
         self.suspended = False
         self._leases: BufferLeases | None = None
         self._gone: asyncio.Future[None] | None = None
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """All its sockets, the former ones last."""
+        """All sockets, the former ones last."""
         return [self.endpoint, *self.former.endpoints]
 
     @property
     def readers(self) -> list[Reader]:
-        """Their readers, in the same order."""
+        """The readers of all sockets, in the order of `endpoints`."""
         return ([] if self.reader is None else [self.reader]) + self.former.readers
 
     # --- life ---------------------------------------------------------------------------------------------
 
     def send_for(self, process: MetaRunner, options: UDPServerOptions) -> Sender:
-        """Sends, from now on, for a meta-process that has just been started, or that was adopted, with `options`."""
+        """Sends from now on for `process`, which has just been started or has adopted this state, with `options`."""
         self.process = process
         self.options = options
         self._gone = None
@@ -88,7 +88,7 @@ class ServerState:
             self._leases.succeed(before)
 
     def prepare_reading(self) -> None:
-        """From `read` on, datagrams go to the workers, the process of the options, or the owner."""
+        """Prepares the readers to deliver to the workers, the process of the options, or the owner."""
         protect(self.endpoint, self.options)
         if self.reader is None:
             self.reader = self._reader_of(self.endpoint, self.process.id)
@@ -128,13 +128,13 @@ class ServerState:
             self._gone.set_exception(error)
 
     def stop_reading(self) -> None:
-        """Reads no more. What the kernel and the arena hold waits there for a successor."""
+        """Stops reading. Datagrams in the kernel and in the arena wait there for a successor."""
         for reader in self.readers:
             reader.drain()
             reader.close()
 
     def suspend(self) -> None:
-        """Reads no more from the kernel, where datagrams wait. Those that were read before are still delivered."""
+        """Stops reading from the kernel, where datagrams wait. Datagrams that were read before are still delivered."""
         self.suspended = True
         for reader in self.readers:
             reader.limit(0)
@@ -146,13 +146,13 @@ class ServerState:
             reader.limit(self.options.receive_batch)
 
     def follow_owner(self) -> None:
-        """Datagrams that go to the owner go to the new one."""
+        """Redirects datagrams that go to the owner to the new owner."""
         if self.workers is None and self.options.process is None:
             for reader in self.readers:
                 reader.redirect(self.process.parent)
 
     def drained(self) -> bool:
-        """True if nothing is left to deliver or to send."""
+        """Returns True if no datagram waits to be delivered or sent."""
         undelivered = any(reader.deliverable for reader in self.readers)
         return not undelivered and not any(endpoint.send_queue.waiting for endpoint in self.endpoints)
 
@@ -172,8 +172,8 @@ class ServerState:
     # --- other options ------------------------------------------------------------------------------------
 
     def change(self, options: UDPServerOptions, to: Endpoint | FormerSocket | None, grace: float) -> None:
-        """Applies these options, and moves to another socket: a new one that was bound for them, or one that the server
-        had before. None: to none. Cannot fail."""
+        """Applies these options, and moves to the socket `to`: a new one that was bound for them, or a former one.
+        None: stays at the present socket. Cannot fail."""
         if isinstance(to, FormerSocket):
             self.return_to(to, grace)
         elif to is not None:
@@ -187,7 +187,7 @@ class ServerState:
             reader.adjust(self._receiver(), self._limits())
 
     def _move(self, endpoint: Endpoint, grace: float) -> None:
-        """Reads `endpoint` as well; the former one for a while only."""
+        """Makes `endpoint` the present socket; the one before is read for `grace` seconds more."""
         if self.reader is not None:
             self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
         self.endpoint = endpoint
@@ -199,7 +199,7 @@ class ServerState:
         warn_of_missing_ipv6(self.process.log, KIND, endpoint, self.options)
 
     def return_to(self, former: FormerSocket, grace: float) -> None:
-        """Has one of its former sockets for its own again; the present one is a former one for `grace` seconds."""
+        """Makes a former socket the present one again; the one before becomes a former one for `grace` seconds."""
         self.former.remove(former)
         if self.reader is not None:
             self.former.add(self.process.loop, self.endpoint, self.reader, self.options, grace)
@@ -211,14 +211,14 @@ class ServerState:
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
-        """The counters of all its sockets."""
+        """Returns the counters of all sockets."""
         counted = count(self.endpoint, self.reader)
         if self.sender is not None:
             counted.update(self.sender.counters())
         return self._with_drops_of_workers(self.former.total(Statistics(**counted)))
 
     def _with_drops_of_workers(self, total: Statistics) -> Statistics:
-        """What the workers' pool has dropped was delivered to it, and is not any more."""
+        """Counts datagrams that the workers' pool has dropped as dropped, not as delivered."""
         newest, oldest = self._former_drops
         if self.workers is not None:
             newest, oldest = newest + self.workers.drops.newest, oldest + self.workers.drops.oldest
@@ -232,7 +232,7 @@ class ServerState:
         return total
 
     def retire_workers(self) -> None:
-        """The server goes on without its workers. What they have counted stays."""
+        """Goes on without the workers. Their counters are kept."""
         if self.workers is not None:
             drops, (newest, oldest) = self.workers.drops, self._former_drops
             self._former_drops = newest + drops.newest, oldest + drops.oldest
@@ -240,7 +240,7 @@ class ServerState:
             self.workers = None
 
     def facts(self) -> dict[str, Any]:
-        """The answer to `inspect_meta`."""
+        """Returns the answer to `inspect_meta`."""
         facts = socket_facts(self.statistics(), self.process, self.endpoint, self.reader, self.options)
         facts.update(
             listener=format_address(self.endpoint.local_address),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from .options import UDPServerOptions
 
 WORKERS = 4
-"""Unless told otherwise. It is no matter of processors, as all share one interpreter: so many datagrams may be waited
-for (a database, another server) at a time."""
+"""Workers by default. The number does not depend on processors, as all share one interpreter: it is how many datagrams
+may wait for a database or another server at a time."""
 
 _OVERFLOW: dict[Overflow, PoolOverflow] = {
     "pause": "wait",
@@ -35,7 +35,7 @@ _OVERFLOW: dict[Overflow, PoolOverflow] = {
 
 
 def _policy(overflow: Overflow | None, route: Route) -> PoolOverflow:
-    """What the pool does by the server's policy. None: with keys a slow worker does not hold up the others."""
+    """Returns the pool's policy for the server's. With None and keys, a slow worker does not hold up the others."""
     if overflow is not None:
         return _OVERFLOW[overflow]
     return "wait" if is_instance(route, str) and route != "source" else "drop_newest"
@@ -53,12 +53,12 @@ class UDPWorkers(Pool):
 
     @property
     def forwarder(self) -> Forwarder:
-        """What hands on the datagrams."""
+        """Forwards the datagrams to the workers."""
         return self._forwarder
 
 
 def pool_options(options: UDPServerOptions) -> PoolOptions | None:
-    """The pool that `options` ask for, if any. Raises `BadOption`."""
+    """Returns the pool that `options` ask for, if any. Raises `BadOption`."""
     if options.worker is None:
         for name, unset in _UNSET.items():
             if not same(getattr(options, name), unset):
@@ -79,7 +79,7 @@ def pool_options(options: UDPServerOptions) -> PoolOptions | None:
 
 
 class Workers:
-    """The pool of one server, and the options that it works by. drops: counts the datagrams that it drops."""
+    """The pool of one server, and its options. drops: counts the datagrams that the pool drops."""
 
     def __init__(self, pool: Process, forwarder: Forwarder, options: PoolOptions) -> None:
         self._pool = pool
@@ -93,11 +93,11 @@ class Workers:
         return self._pool.id
 
     def fit(self, options: PoolOptions | None) -> bool:
-        """True if `options` ask for these workers."""
+        """Returns True if `options` ask for these workers."""
         return self._pool.alive and same(self._options, options)
 
     def adjust(self, overflow: Overflow | None) -> None:
-        """From now on this happens to what finds its worker full."""
+        """Applies this policy to datagrams whose worker is full, from now on."""
         policy = _policy(overflow, self._options.route)
         self._options = replace(self._options, overflow=policy)
         if self._forwarder.overflow != policy:
@@ -105,7 +105,7 @@ class Workers:
             self._pool.resume()
 
     def retire(self) -> None:
-        """The server goes on with other receivers: the pool ends once all that waits there has been handled."""
+        """Ends the pool once all datagrams that wait there have been handled. The server has other receivers by now."""
         self._pool.put_runtime(exit_signal(self._pool.parent, TerminateShutdown()), 0)
 
     def when_ended(self, function: Callable[[Exception], None]) -> None:
@@ -115,8 +115,8 @@ class Workers:
 
 
 async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], Workers | None]) -> Workers:
-    """Starts the pool of a server, as a child of its owner. If it ends by itself, the server ends for that reason,
-    unless it has other workers by then (`current`).
+    """Starts the pool of a server, as a child of the server's owner. If the pool ends by itself, the server ends for
+    the same reason, unless it has other workers by then (`current`).
 
     Raises what the `init` of a worker raises.
     """

@@ -1,9 +1,9 @@
 """Upgrades: another OS process takes over the UDP sockets of a running service, without losing a datagram.
 
 channel      messages and file descriptors between the two programs
-descriptors  whether there are enough of them
-predecessor  the side of the program that hands over, and the protocol between the two; handed_sockets: what it hands
-             over, and takes back if the successor fails
+descriptors  checks that there are enough file descriptors
+predecessor  the side of the program that hands over, and the protocol between the two; handed_sockets: the sockets that
+             it hands over, and takes back if the successor fails
 groups       the multicast groups that the successor will join there
 successor    the side of the program that takes over: TakeOver
 """

@@ -1,7 +1,7 @@
 """The channel between two programs of which one takes over the sockets of the other: messages and file descriptors.
 
-A Unix socket of packets (unix(7), SOCK_SEQPACKET): a message is a JSON object with a "say", and comes whole or not at
-all. Who is at the other end the kernel tells (SO_PEERCRED), not the message. Nothing in one is evaluated.
+A Unix socket of packets (unix(7), SOCK_SEQPACKET): a message is a JSON object with a "say", and arrives whole or not at
+all. The kernel (SO_PEERCRED), not the message, says which process is at the other end. No message is evaluated.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ...node.deadline import Deadline
 
 PROTOCOL = 2
 """Programs whose numbers differ do not understand each other. 2: a successor changes nothing before "stopped", and says
-in "ready" which multicast groups it will join; in 1 it set its options at once, and what it had changed by then would
-have been taken for what is to be restored."""
+in "ready" which multicast groups it will join; in 1 it set its options at once, and the predecessor would have taken
+the changed settings for those to restore."""
 
 _LONGEST = 64 * 1024
-"""Bytes of a message; one with 64 sockets has 2 KiB."""
+"""Most bytes of a message; a message with 64 sockets has 2 KiB."""
 
 MOST_DESCRIPTORS = 64
-"""In one message. Linux takes 253 (SCM_MAX_FD)."""
+"""Most file descriptors in one message. Linux takes 253 (SCM_MAX_FD)."""
 
 MOST_CONNECTIONS = 8
-"""Connections that wait to be accepted, and those that are served at once."""
+"""Most connections that wait to be accepted, and most that are served at the same time."""
 
 _CONNECT_AGAIN = 0.01
 """Seconds until connecting is tried again. (A loop cannot wait for room in the queue of another socket.)"""
@@ -43,11 +43,11 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, linux/include
 
 
 class Refused(NotAllowed):
-    """The other program said that it will not go on. The text says why."""
+    """The other program will not go on with the hand-over. The text says why."""
 
 
 class Channel:
-    """One end of a connection, by `sock`, which it closes. pid, uid: of the process at the other end."""
+    """One end of a connection. Owns and closes `sock`. pid, uid: of the process at the other end."""
 
     def __init__(self, sock: socket.socket) -> None:
         try:
@@ -61,15 +61,15 @@ class Channel:
             raise
 
     def close(self) -> None:
-        """A second time does nothing."""
+        """Closes the socket. A second call does nothing."""
         if self._sock.fileno() >= 0:
-            # who waits for it is to be cancelled; a loop must not watch a descriptor that is somebody else's next
+            # The loop must not go on watching the descriptor: its number may next be that of another file.
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
             self._sock.close()
 
     async def send(self, say: str, *, descriptors: Sequence[int] = (), **more: Any) -> None:
-        """Raises `EOFError` if the other end is closed."""
+        """Sends a message. Raises `EOFError` if the other end is closed."""
         data = [json.dumps({"say": say, **more}).encode()]
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         loop = self._loop
@@ -81,16 +81,16 @@ class Channel:
             raise EOFError from None
 
     async def receive(self, *expected: str) -> dict[str, Any]:
-        """The next message, which must say something that is expected. Descriptors that come with it are closed.
+        """Returns the next message, whose "say" must be one of `expected`. Closes descriptors that come with it.
 
-        Raises `EOFError` if the other end is closed, `Refused` if it says so or says something else.
+        Raises `EOFError` if the other end is closed, `Refused` if the message is "refused" or any other.
         """
         message, descriptors = await self.receive_descriptors(*expected)
         close_all(descriptors)
         return message
 
     async def receive_descriptors(self, *expected: str) -> tuple[dict[str, Any], list[int]]:
-        """The next message as by `receive`, and the descriptors that came with it, to be closed by the caller."""
+        """Returns the next message as `receive` does, and the descriptors that came with it: the caller closes them."""
         message, descriptors = await _when_ready(
             self._loop.add_reader, self._loop.remove_reader, self._sock, self._receive_untrusted
         )
@@ -105,7 +105,7 @@ class Channel:
         space = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
         try:
             data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
-        except ConnectionError:  # it was closed before it had read all; what it has said before comes all the same
+        except ConnectionError:  # the other end closed before it had read all; its earlier messages still arrive
             try:
                 data, passed, flags, _ = self._sock.recvmsg(_LONGEST, space, socket.MSG_CMSG_CLOEXEC)
             except ConnectionError:
@@ -120,7 +120,7 @@ class Channel:
         except (ValueError, RecursionError):
             close_all(descriptors)
             raise Refused(
-                f"OS process {self.pid} sent what is no message, or more sockets than this one can open"
+                f"OS process {self.pid} sent an invalid message, or more sockets than this process can open"
             ) from None
         except BaseException:
             close_all(descriptors)
@@ -140,7 +140,7 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
 
 
 def close_all(descriptors: list[int]) -> None:
-    """Closes these."""
+    """Closes these file descriptors."""
     for descriptor in descriptors:
         os.close(descriptor)
 
@@ -148,7 +148,7 @@ def close_all(descriptors: list[int]) -> None:
 async def _when_ready(
     add: Callable[..., Any], remove: Callable[[int], Any], sock: socket.socket, act: Callable[[], Any]
 ) -> Any:
-    """Does what a socket may have to wait for."""
+    """Calls `act` until it no longer raises `BlockingIOError`, and returns its result. Waits for the socket between."""
     while True:
         try:
             return act()
@@ -166,15 +166,15 @@ async def _when_ready(
 
 
 def require_linux() -> None:
-    """Raises `NotAllowed` where sockets cannot be handed over."""
+    """Raises `NotAllowed` if this system cannot hand sockets over."""
     if sys.platform != "linux":
         raise NotAllowed("sockets are handed over to another program on Linux only")
 
 
 async def connect(path: str, seconds: float) -> Channel | None:
-    """A channel to the program that listens at `path`; None if there is none. Never blocks the loop.
+    """Returns a channel to the program that listens at `path`; None if there is none. Never blocks the loop.
 
-    Raises `OSError`; `TimeoutError` if that program has accepted nobody for so long.
+    Raises `OSError`; `TimeoutError` if that program has not accepted the connection within `seconds`.
     """
     async with Deadline(seconds):
         while True:
@@ -182,7 +182,7 @@ async def connect(path: str, seconds: float) -> Channel | None:
             try:
                 sock.setblocking(False)
                 sock.connect(path)
-            except BlockingIOError:  # its queue is full
+            except BlockingIOError:  # the queue of the listening socket is full
                 sock.close()
                 await asyncio.sleep(_CONNECT_AGAIN)
             except (FileNotFoundError, ConnectionRefusedError):
@@ -196,8 +196,8 @@ async def connect(path: str, seconds: float) -> Channel | None:
 
 
 def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """Returns a pair that differs for a later file of the same name, as long as this one is open; None: there is no
-    file."""
+    """Returns a pair that identifies the file: a later file of the same name has another, as long as this one is open.
+    Returns None if there is no file."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -206,10 +206,7 @@ def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
 
 
 def listen(path: str) -> socket.socket:
-    """A socket that listens at `path` in the place of whatever did before, without a moment in between.
-
-    Raises `OSError`.
-    """
+    """Returns a socket that listens at `path`. It replaces a former listener without a gap. Raises `OSError`."""
     sock = close_in_forks(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socket.close)
     beside = f"{path}.{secrets.token_hex(4)}"  # others may be able to make files there, too
     try:
@@ -229,8 +226,8 @@ def listen(path: str) -> socket.socket:
 
 
 async def ended(pid: int, seconds: float) -> None:
-    """Returns when an OS process has ended, and so has closed its sockets; after `seconds` if it goes on; at once if it
-    is this one, or the system does not tell."""
+    """Returns when an OS process has ended, and so has closed its sockets; after `seconds` if it has not; at once if it
+    is this process, or if the system cannot watch it."""
     if pid == os.getpid():
         return
     try:

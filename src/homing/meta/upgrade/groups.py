@@ -1,5 +1,5 @@
 """The multicast groups that a successor will join on the sockets that it takes over. They stay joined after its end,
-and the system does not tell which those are: so the successor says it to its predecessor."""
+and the system does not list them: so the successor sends the list to its predecessor."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...gen import BadOption
 from ..udp_server.state import ServerState
 
 MOST = 500
-"""Groups that are told: a message holds no more. Linux allows 20 of IPv4 for one socket (igmp_max_memberships)."""
+"""Most groups in the list: a message holds no more. Linux allows 20 of IPv4 for one socket (igmp_max_memberships)."""
 
 Told = list[Any]
-"""Of a group: the number of the socket, address, index of the interface, source."""
+"""One group in the list: the number of the socket, address, index of the interface, source."""
 
 
 def tell_groups(sockets: list[Inherited], servers: Iterable[ServerState]) -> list[Told]:
-    """The groups that these servers will join on these sockets."""
+    """Returns the groups that these servers will join on these sockets."""
     numbers = {one.lent: number for number, one in enumerate(sockets) if one.lent is not None}
     told: list[Told] = []
     for state in servers:
@@ -32,7 +32,7 @@ def tell_groups(sockets: list[Inherited], servers: Iterable[ServerState]) -> lis
 
 
 def read_groups_untrusted(told: object) -> Iterator[tuple[int, MulticastGroup, int]]:
-    """The number of a socket, a group, and the index of the interface, of each that can be meant."""
+    """Yields the number of a socket, a group, and the index of the interface, for each valid entry of the list."""
     for one in told[:MOST] if isinstance(told, list) else ():
         if not isinstance(one, list) or len(one) != 4 or type(one[0]) is not int or type(one[2]) is not int:
             continue

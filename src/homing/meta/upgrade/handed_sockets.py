@@ -23,21 +23,21 @@ from .descriptors import check_room
 from .groups import read_groups_untrusted
 
 _MOST_DROPS = 1000
-"""Sockets of which the successor can be told how many datagrams the kernel has dropped: a message holds no more. If it
-is more of them, it looks itself, some moments later."""
+"""Most sockets for which the successor receives the number of datagrams that the kernel has dropped: a message holds no
+more. If there are more sockets, the successor reads the numbers itself, some moments later."""
 
 
 def servers_of(node: Node) -> list[ServerState]:
-    """The states of all UDP servers of a node."""
+    """Returns the states of all UDP servers of a node."""
     metas = internals(node).core.metas.values()
     return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
 
 
 class HandedSockets:
     """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
-    are kept open meanwhile, so that a server that is started anew finds its own again: its address is in use.
+    are kept open meanwhile, so that a restarted server finds its socket again: its address is still in use.
 
-    Raises `NotAllowed` if there are not enough descriptors for that.
+    Raises `NotAllowed` if there are not enough file descriptors.
     """
 
     def __init__(self, node: Node) -> None:
@@ -52,12 +52,12 @@ class HandedSockets:
         self._forgotten = False
 
     def _open(self) -> list[Endpoint]:
-        """Those of the servers that are open, but none of a test's network that only is in this program."""
+        """Returns the open sockets of the servers, but not those of a fake network, which only this program has."""
         endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
         return [one for one in endpoints if not one.closed and isinstance(one.sock, socket.socket)]
 
     def _handed(self) -> list[Endpoint]:
-        """Those that have one of these sockets now."""
+        """Returns the endpoints whose sockets are handed over."""
         lent = [one.lent for one in self.all]
         return [endpoint for endpoint in self._open() if endpoint.sock in lent]
 
@@ -66,7 +66,7 @@ class HandedSockets:
         return [state for state in servers_of(self._node) if any(endpoint in handed for endpoint in state.endpoints)]
 
     async def send(self, channel: Channel) -> None:
-        """Sends all of them."""
+        """Sends all sockets."""
         for start in range(0, max(1, len(self.all)), MOST_DESCRIPTORS):
             part = self.all[start : start + MOST_DESCRIPTORS]
             await channel.send(
@@ -77,8 +77,8 @@ class HandedSockets:
             )
 
     def leave(self, groups: object) -> None:
-        """Reads no more from them, also with servers that are started from here on. groups: which of multicast the
-        successor says it will join."""
+        """Stops reading from all sockets, also by servers that are started from now on. groups: the multicast groups
+        that the successor will join, as it has sent them."""
         self._groups = groups
         options = {endpoint.sock: state.options for state in servers_of(self._node) for endpoint in state.endpoints}
         for one in self.all:
@@ -91,8 +91,8 @@ class HandedSockets:
             state.suspend()
 
     def freeze(self) -> dict[str, int] | None:
-        """Counts no more of what the kernel drops. Returns how many datagrams it has dropped at each socket so far, by
-        the number of the socket, where it is more than none; None if these are too many to tell."""
+        """Stops counting the datagrams that the kernel drops. Returns how many it has dropped so far at each socket
+        that has lost any, by the number of the socket; None if these are too many sockets for a message."""
         totals = {}
         for endpoint in self._handed():
             endpoint.kernel.freeze(True)
@@ -102,15 +102,15 @@ class HandedSockets:
         return found if len(found) <= _MOST_DROPS else None
 
     def waiting(self) -> bool:
-        """True while something that was read is still to be delivered."""
+        """Returns True while datagrams that were read still wait to be delivered."""
         return any(endpoint.backend.waiting for endpoint in self._handed())
 
     def fullness(self) -> float:
-        """The part of the fullest receive buffer that is taken, from 0 to 1."""
+        """Returns how full the fullest receive buffer is, from 0 to 1."""
         return max((fullness(endpoint.sock) for endpoint in self._handed()), default=0.0)
 
     def take_back(self) -> None:
-        """Goes on as if nothing had been. What the successor has set is restored."""
+        """Cancels the hand-over: restores the settings that the successor has changed, and reads again."""
         for one in self.all:
             self._restore(one)
         self._leave_groups()
@@ -134,37 +134,37 @@ class HandedSockets:
                 with one.borrowed() as sock:
                     snapshot.restore(sock)
             except (OSError, BadOption) as error:
-                self._node.log.error("%s is not as it was before a successor has changed it: %s", one, error)
+                self._node.log.error("%s could not be restored after a successor changed it: %s", one, error)
 
     def _leave_groups(self) -> None:
-        """Leaves the groups that the successor may have joined, but for those that servers here have joined as well."""
+        """Leaves the groups that the successor may have joined, except those that servers here have joined as well."""
         own = {endpoint.sock: endpoint.kernel.interfaces for endpoint in self._handed()}
         for number, group, index in read_groups_untrusted(self._groups):
             if 0 <= number < len(self.all):
                 one = self.all[number]
                 interfaces = None if one.lent is None else own.get(one.lent)
                 if interfaces is None or not interfaces.is_joined(group, index):
-                    with suppress(BadOption), one.borrowed() as sock:  # of another family, say
+                    with suppress(BadOption), one.borrowed() as sock:  # the group may be of another family
                         leave(sock, group, index)
         for interfaces in own.values():
             interfaces.restore()
 
     def _take_effect(self, one: Inherited) -> None:
-        """A server that was started meanwhile has the socket."""
+        """Sets the options of a server that was started meanwhile and uses the socket."""
         try:
             one.take_effect()
         except (OSError, BadOption) as error:
-            self._node.log.error("%s is not as its server asks for: %s", one, error)
+            self._node.log.error("%s does not have the options of its server: %s", one, error)
 
     def forget(self) -> None:
-        """They are kept no longer than without this. A second time does nothing."""
+        """Stops keeping the sockets open. A second call does nothing."""
         if not self._forgotten:
             self._forgotten = True
             inherited.discard(self.all)
 
 
 def _entries(sockets: list[socket.socket]) -> list[Inherited]:
-    """Duplicates of these. Raises `OSError`; then none is left open."""
+    """Returns duplicates of `sockets`. Raises `OSError`; then none stays open."""
     found: list[Inherited] = []
     try:
         for sock in sockets:

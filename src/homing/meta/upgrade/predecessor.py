@@ -5,23 +5,23 @@
                      <-    sockets       duplicates of all, with the names they were activated by, and how many they are
     starts                 reads and serves on
     ready            ->                   with the multicast groups that it will join, by the number of the socket
-                           reads no more; what it has read is worked off
-                     <-    stopped       with what the kernel has dropped at each so far
+                           stops reading, and handles the datagrams that it has read
+                     <-    stopped       with how many datagrams the kernel has dropped at each socket so far
     sets its options, reads
     reading          ->
                      <-    done
     serves                 stops
 
-Rule 1: until it has heard "reading", the predecessor can go on as if nothing had been: it does so if the successor
-ends, gives up, or takes too long, and then says "refused".
-Rule 2: a channel that is closed without "refused" means that the program at the other end is gone.
+Rule 1: until the predecessor has received "reading", it can go on as before: it does so if the successor ends, gives
+up, or takes too long, and then says "refused".
+Rule 2: a channel that is closed without "refused" means that the program at the other end has ended.
 Rule 3: a predecessor that is stopping already says "stopping" in the place of "sockets", and closes the channel when it
-has stopped. A channel that is closed before all sockets have come, or after "stopping": there is no predecessor.
-Rule 4: both have the same sockets, so what is set on one is set for both. The successor changes nothing before
-"stopped". If it then fails, the predecessor restores what was set, and leaves the groups that were joined: the system
-does not tell which those are, so the successor has said it before.
-Rule 5: between "ready" and "reading" nobody reads; what comes waits in the kernel. So the predecessor waits for its own
-work only while there is room for what comes.
+has stopped. If the channel is closed before all sockets have come, or after "stopping", there is no predecessor.
+Rule 4: both have the same sockets, so a setting made by one is set for both. The successor changes nothing before
+"stopped". If it then fails, the predecessor restores the settings, and leaves the groups that were joined: the system
+does not list them, so the successor has sent the list before.
+Rule 5: between "ready" and "reading" nobody reads; datagrams wait in the kernel. So the predecessor waits for its own
+work only while the kernel has room for more.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, r
 from .handed_sockets import HandedSockets
 
 ANSWER_TIMEOUT = 10.0
-"""Seconds that either side waits for what the other one does at once, unless its loop is blocked."""
+"""Seconds that either side waits for a step that the other side does at once, unless its loop is blocked."""
 
 START_TIMEOUT = 300.0
 """Seconds that a successor may take to start."""
 
 SETTLE_TIMEOUT = 0.25
-"""Seconds that the predecessor works off what it has read, before the successor may read. After that, or when half of a
-socket's buffer is taken, both work at the same time: answers to one peer may then change their order."""
+"""Seconds that the predecessor may handle the datagrams it has read before the successor may read. After that, or when
+half of a socket's buffer is full, both work at the same time: answers to one peer may then change their order."""
 
 _POLL = 0.001
 _ACCEPT_AGAIN = 1.0
 
 
 class Offer:
-    """Lets a successor take over the UDP sockets of `node`: whoever of this user connects to the Unix socket at `path`.
-    The node stops when it has. It ends with the node, or by `close`."""
+    """Lets a successor, a program of the same user that connects to the Unix socket at `path`, take over the UDP
+    sockets of `node`. The node stops when the successor has them. The offer ends with the node, or by `close`."""
 
     def __init__(self, node: Node, path: str) -> None:
         require_linux()
@@ -72,11 +72,11 @@ class Offer:
             self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Nobody can take over any more. A second time does nothing."""
+        """Ends the offer. A second call does nothing."""
         if self._sock.fileno() < 0:
             return
         self._loop.remove_reader(self._sock.fileno())
-        # While the socket is open its file has a number of its own: this is not the file of a program that came after.
+        # While the socket is open, no other file has its number: so this is not the file of a later program.
         if self._identity is not None and identity_of(self.path) == self._identity:
             with suppress(OSError):
                 os.unlink(self.path)
@@ -89,8 +89,8 @@ class Offer:
             channel = Channel(self._sock.accept()[0])
         except (BlockingIOError, ConnectionError):
             return
-        except OSError as error:  # mostly that there is no descriptor left: who connects waits on
-            self._node.log.warning("a successor cannot be heard: %s", error.strerror or error)
+        except OSError as error:  # mostly that no descriptor is left: the program that connects goes on waiting
+            self._node.log.warning("a successor cannot be accepted: %s", error.strerror or error)
             self._loop.remove_reader(self._sock.fileno())
             self._loop.call_later(_ACCEPT_AGAIN, self._listen)
             return
@@ -107,7 +107,7 @@ class Offer:
             async with Deadline(ANSWER_TIMEOUT):
                 await self._check(channel)
             if self._busy:
-                raise NotAllowed("another one is taking over already")
+                raise NotAllowed("another program is taking over already")
             if self._node.info().state != "running":
                 await self._let_wait(channel)
                 return
@@ -117,7 +117,7 @@ class Offer:
             finally:
                 self._busy = False
         except (EOFError, TimeoutError, HomingError, OSError) as error:
-            why = {EOFError: "it has gone", TimeoutError: "it took too long"}.get(type(error), str(error))
+            why = {EOFError: "it has ended", TimeoutError: "it took too long"}.get(type(error), str(error))
             self._node.log.warning("OS process %d has not taken over: %s", channel.pid, why)
             with suppress(EOFError, OSError, TimeoutError):
                 async with Deadline(ANSWER_TIMEOUT):
@@ -126,7 +126,8 @@ class Offer:
             channel.close()
 
     async def _let_wait(self, channel: Channel) -> None:
-        """This node is stopping. When it has, the channel is closed, and then the addresses are free."""
+        """Tells the successor that this node is stopping. The channel stays open until the node has stopped: then its
+        addresses are free."""
         async with Deadline(ANSWER_TIMEOUT):
             await channel.send("stopping")
         with suppress(EOFError):
@@ -148,27 +149,27 @@ class Offer:
         except BaseException:
             sockets.take_back()
             raise
-        self._identity = None  # the successor replaces the file, at this very moment: it is not ours to remove any more
+        self._identity = None  # the successor is replacing the file just now: `close` must not remove it any more
         self._node.log.info("OS process %d has taken over", channel.pid)
         internals(self._node).service.hand_over(channel.pid)
         self._node.on_stopped(sockets.forget)
         self._node.stop_soon()
         with suppress(EOFError):
             await channel.send("done")
-            await asyncio.Event().wait()  # the channel stays open as long as this program may have the sockets
+            await asyncio.Event().wait()  # the channel stays open as long as this program may still have the sockets
 
     async def _check(self, channel: Channel) -> None:
         hello = await channel.receive("hello")
         if hello.get("protocol") != PROTOCOL:
             raise NotAllowed(
                 f"it speaks protocol {hello.get('protocol')!r}, not {PROTOCOL}; "
-                "stop the one that runs and start the new one"
+                "stop the running program and start the new one"
             )
         if hello.get("node") != self._node.name:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
 
     async def _settle(self, sockets: HandedSockets) -> None:
-        """Returns when all that was read is worked off, or there is no more time for it."""
+        """Returns when all datagrams that were read are handled, or the time for that is over."""
         end = self._loop.time() + SETTLE_TIMEOUT
         while self._loop.time() < end and (await internals(self._node).stopping.busy() or sockets.waiting()):
             if sockets.fullness() > 0.5:

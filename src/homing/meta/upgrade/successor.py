@@ -25,7 +25,7 @@ from .handed_sockets import servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 
 _END_TIMEOUT = 2.0
-"""Seconds from the end of a predecessor's node to the end of its OS process, which some programs do not end with."""
+"""Seconds from the end of a predecessor's node until its OS process must have ended: some programs go on."""
 
 
 class TakeOver:
@@ -39,7 +39,8 @@ class TakeOver:
     At the beginning of the block the program that listens at the Unix socket `path`, if any, hands over all its UDP
     sockets: same user, same node name. In the block a server that asks for the same address, or `activation`, gets its
     socket instead of binding it, and may send, but does not read: the predecessor continues to serve. At the end of the
-    block the predecessor stops reading, works off what it has read, answers it, and stops; then the servers here read.
+    block the predecessor stops reading, handles and answers the datagrams it has read, and stops; then the servers here
+    read.
     If the block raises, or this program ends in it, the predecessor continues as before. After the block this program
     listens at `path` for its own successor, to which it hands over in the same way: then its node stops.
 
@@ -49,12 +50,12 @@ class TakeOver:
     If the predecessor is already stopping, or ends before it has handed over, entering waits for its end, so that its
     addresses can be bound.
 
-    Entering raises `NotAllowed` if it refuses: it is taken over already, or of another user, node name or protocol; if
-    it does not answer, does not end, or there are not enough file descriptors; `BadOption` if `path` cannot be used.
-    Leaving raises `NotAllowed` if it has waited too long for the block (five minutes), or what the system refuses to
-    set, and the predecessor goes on: then this program is to stop.
+    Entering raises `NotAllowed` if the predecessor refuses: it is taken over already, or of another user, node name or
+    protocol; if it does not answer or does not end; or if there are not enough file descriptors; `BadOption` if `path`
+    cannot be used. Leaving raises `NotAllowed` if the predecessor has waited too long for the block (five minutes), or
+    the error of an option that the system refuses to set. Then the predecessor goes on, and this program is to stop.
 
-    predecessor: its OS process; None: there is none.
+    predecessor: the predecessor's OS process; None if there is none.
     """
 
     def __init__(self, node: Node, path: str) -> None:
@@ -84,7 +85,7 @@ class TakeOver:
                 self._give_up()
                 raise
             if loop.time() > give_up:
-                raise NotAllowed(f"one program after the other listens at {self._path} and ends")
+                raise NotAllowed(f"one program after the other listens at {self._path} and ends before it hands over")
         if channel is not None:
             self.predecessor = channel.pid
             self._node.log.info("taking over %d sockets from OS process %d", len(self._sockets), channel.pid)
@@ -94,12 +95,12 @@ class TakeOver:
     async def _connect(self) -> Channel | None:
         try:
             return await connect(self._path, ANSWER_TIMEOUT)
-        except TimeoutError:  # which is an `OSError`
+        except TimeoutError:  # before `OSError`, of which it is a subclass
             raise NotAllowed(
                 f"the program that listens at {self._path}, which is to hand over, does not answer"
             ) from None
         except OSError as error:
-            raise BadOption("path", self._path, f"it cannot be connected to: {error.strerror or error}") from None
+            raise BadOption("path", self._path, f"connecting to it failed: {error.strerror or error}") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,10 +117,10 @@ class TakeOver:
         try:
             Offer(self._node, self._path)
         except OSError as failure:
-            raise BadOption("path", self._path, f"nothing can listen there: {failure.strerror or failure}") from None
+            raise BadOption("path", self._path, f"listening there failed: {failure.strerror or failure}") from None
 
     async def _ask(self, channel: Channel) -> None:
-        """Gets the sockets. Raises `EOFError` if the predecessor ends before, also if it was stopping already."""
+        """Receives the sockets. Raises `EOFError` if the predecessor ends before, also if it was stopping already."""
         if channel.uid != os.geteuid():
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
@@ -134,7 +135,7 @@ class TakeOver:
             await self._wait_for_end(channel)
 
     async def _receive(self, channel: Channel) -> bool | None:
-        """Gets some of the sockets. True if there are more; None if there are none, as the predecessor is stopping."""
+        """Receives some of the sockets. Returns True if there are more; None if the predecessor is stopping instead."""
         message, descriptors = await channel.receive_descriptors("sockets", "stopping")
         try:
             if message["say"] == "stopping":
@@ -142,14 +143,14 @@ class TakeOver:
                 return None
             left, names = message.get("left"), message.get("names")
             if type(left) is not int or not isinstance(names, list) or len(names) != len(descriptors):
-                raise Refused(f"OS process {channel.pid} sent {len(descriptors)} sockets, but other names")
+                raise Refused(f"OS process {channel.pid} sent {len(descriptors)} sockets, but no name for each")
             if not self._sockets:
                 total = left + len(names)
                 check_room(total, 2 * total - len(names), "taking over")
             found = [Inherited(descriptor, str(name)) for descriptor, name in zip(descriptors, names, strict=True)]
         except OSError as error:
             close_all(descriptors)
-            raise Refused(f"OS process {channel.pid} sent what is no socket: {error.strerror or error}") from None
+            raise Refused(f"OS process {channel.pid} sent a non-socket: {error.strerror or error}") from None
         except BaseException:
             close_all(descriptors)
             raise
@@ -160,16 +161,16 @@ class TakeOver:
         return left > 0
 
     async def _wait_for_end(self, channel: Channel) -> None:
-        """The predecessor is stopping: its addresses are free when it has. Raises `EOFError` then."""
-        self._node.log.info("OS process %d is stopping: its end is waited for", channel.pid)
+        """Waits until a stopping predecessor has stopped, so that its addresses are free. Then raises `EOFError`."""
+        self._node.log.info("OS process %d is stopping: waiting for its end", channel.pid)
         try:
             async with Deadline(START_TIMEOUT):
                 await channel.receive("nothing")
         except TimeoutError:
-            raise NotAllowed(f"OS process {channel.pid} has not stopped in {START_TIMEOUT:g} s") from None
+            raise NotAllowed(f"OS process {channel.pid} has not stopped within {START_TIMEOUT:g} s") from None
 
     async def _let_servers_read(self, channel: Channel) -> None:
-        """The servers set what their options ask for and read, once the predecessor does not."""
+        """Lets the servers set their options and read, once the predecessor has stopped reading."""
         message: dict[str, Any] = {}
         try:
             async with Deadline(ANSWER_TIMEOUT):
@@ -183,7 +184,7 @@ class TakeOver:
         self._handed_over.set()
         for one in self._sockets:
             one.handed_over = None
-        await asyncio.sleep(0)  # they begin at once
+        await asyncio.sleep(0)  # the servers begin to read in this turn of the loop
         self._close_unused()
         try:
             async with Deadline(ANSWER_TIMEOUT):
@@ -194,8 +195,8 @@ class TakeOver:
         self._parting = internals(self._node).core.loop.create_task(self._part(channel))
 
     def _count_from(self, drops: object) -> None:
-        """What the kernel drops is counted from where the predecessor's counters end: `drops`, as it tells them. If it
-        does not, from here on."""
+        """Continues the predecessor's counters of kernel drops, as it has sent them in `drops`. If it has not, counts
+        from now on."""
         for number, one in enumerate(self._sockets):
             told = drops.get(str(number), one.counted) if isinstance(drops, dict) else None
             if type(told) is int:
@@ -205,24 +206,24 @@ class TakeOver:
                     one.counted = kernel_drops(sock) or 0
 
     def _warn(self, error: Exception) -> None:
-        what = "has gone" if isinstance(error, EOFError) else "does not answer: answers may change their order"
+        what = "has ended" if isinstance(error, EOFError) else "does not answer: answers may change their order"
         self._node.log.warning("OS process %s, which hands over, %s", self.predecessor, what)
 
     def _close_unused(self) -> None:
         unused = [one for one in self._sockets if one.lent is None and not one.name]
         if unused:
             names = ", ".join(map(str, unused))
-            self._node.log.warning("no server was made of these sockets, which are closed: %s", names)
+            self._node.log.warning("no server was created for these sockets, which are closed: %s", names)
             self._discard(unused)
 
     async def _part(self, channel: Channel) -> None:
-        """While the predecessor lives, it has the addresses too, so that a server which is started anew could not bind
-        its own: until then its socket is kept."""
+        """Keeps the sockets until the predecessor has ended: while it lives, it holds the addresses too, and a
+        restarted server could not bind its own."""
         try:
             while True:
                 await channel.receive("stopped", "done")
         except EOFError:
-            pass  # it has ended
+            pass  # the predecessor has ended
         except Refused as error:
             self._node.log.error("both programs serve now, stop one of them: %s", error)
         self._discard([one for one in self._sockets if not one.name])
@@ -233,7 +234,7 @@ class TakeOver:
         inherited.discard(sockets)
 
     def _give_up(self) -> None:
-        """Has no more to do with the predecessor. A second time does nothing."""
+        """Breaks off with the predecessor. A second call does nothing."""
         if self._parting is not None:
             self._parting.cancel()
         if self._channel is not None:
@@ -242,6 +243,6 @@ class TakeOver:
 
 
 async def _say(channel: Channel, word: str, **more: Any) -> None:
-    """If the other end is closed, what it has said last is still to be heard."""
+    """Sends a message. If the other end is closed, does nothing: its last messages can still be received."""
     with suppress(EOFError):
         await channel.send(word, **more)
