@@ -387,7 +387,7 @@ async def test_an_upgrade_that_fails_is_told_to_systemd_and_can_be_tried_again(
             running.process.send_signal(signal.SIGUSR2)
             assert (await manager.next()).startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert await manager.next() == "READY=1"
-            await running.line_with("which was to take over, has ended (1); this program goes on")
+            await running.line_with("which was to take over, has ended (1); this program continues")
             assert await peer.ask(b"1", (HOST, port)) == b"1 %d" % running.process.pid
             file.unlink()
             running.process.send_signal(signal.SIGUSR2)

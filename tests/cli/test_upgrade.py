@@ -155,7 +155,7 @@ async def test_a_successor_that_cannot_be_started_is_told_and_can_be_tried_again
         monkeypatch.setattr(sys, "executable", gone)
         os.kill(os.getpid(), signal.SIGUSR2)
         await reloaded(manager)
-    assert caplog.text.count("no successor can be started: No such file or directory; this program goes on") == 3
+    assert caplog.text.count("no successor can be started: No such file or directory; this program continues") == 3
 
 
 async def test_a_successor_that_never_comes_to_take_over_is_killed_and_the_reload_ends(
@@ -165,7 +165,7 @@ async def test_a_successor_that_never_comes_to_take_over_is_killed_and_the_reloa
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGUSR2)
         await reloaded(manager)
-    assert caplog.text.count("which was to take over, has ended (-9); this program goes on") == 2
+    assert caplog.text.count("which was to take over, has ended (-9); this program continues") == 2
 
 
 async def test_a_second_signal_starts_no_second_successor(
@@ -197,7 +197,7 @@ async def test_the_signal_waits_while_a_successor_is_not_ready_for_it(
     os.kill(os.getpid(), signal.SIGUSR2)
     await eventually(lambda: "is to take over" in caplog.text)
     os.kill(started(caplog), signal.SIGUSR2)
-    await eventually(lambda: "has ended (3); this program goes on" in caplog.text)
+    await eventually(lambda: "has ended (3); this program continues" in caplog.text)
 
 
 SUCCESSOR = """

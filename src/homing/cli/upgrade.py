@@ -122,12 +122,12 @@ class Upgrade:
         self._failed("OS process %d, which was to take over, has ended (%s)", child, how)
 
     def _failed(self, text: str, *args: object) -> None:
-        """Logs that this program goes on, and reports it to the service manager."""
-        self._node.log.error(f"{text}; this program goes on", *args)
+        """Logs that this program continues, and reports it to the service manager."""
+        self._node.log.error(f"{text}; this program continues", *args)
         internals(self._node).service.going_on()
 
     def close(self) -> None:
-        """Stops watching the successor, which goes on."""
+        """Stops watching the successor, which continues."""
         if self._timer is not None:
             self._timer.cancel()
         upgrade_signal.ignore()

@@ -1,4 +1,4 @@
-"""The address of this machine changes while a client is connected: it goes on from the new one."""
+"""The address of this machine changes while a client is connected: it continues from the new one."""
 
 from __future__ import annotations
 

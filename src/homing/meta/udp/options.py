@@ -9,7 +9,7 @@ from ...gen import Target
 from ...gen.options import check_choice, check_target, check_type, set_integer
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
-"""What to do when a mailbox or a queue is full: see `UDPServerOptions.overflow` and `send_overflow`."""
+"""The choices for a full mailbox or queue: see `UDPServerOptions.overflow` and `send_overflow`."""
 
 
 MOST_READS = 4096
@@ -56,7 +56,7 @@ class FlowLimits(NamedTuple):
 
 
 def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
-    """Returns the limits that `options` ask for. By default reading goes on at a quarter of `high_water`."""
+    """Returns the limits that `options` ask for. By default reading continues at a quarter of `high_water`."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
     return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes)
 

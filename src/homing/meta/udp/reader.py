@@ -151,7 +151,7 @@ class Reader:
         self._endpoint.failed(error)
         try:
             self._process.core.log_failure(
-                self._process.log, "reading failed and goes on: %s", safe_repr(error), fault=error
+                self._process.log, "reading failed and continues: %s", safe_repr(error), fault=error
             )
         finally:
             if self._received is not None:
@@ -365,7 +365,7 @@ class Reader:
 
     def waiting_for(self) -> str:
         """Returns why reading pauses: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not
-        ended); "" while reading goes on."""
+        ended); "" while reading continues."""
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for

@@ -3,7 +3,7 @@
 Rule 1: until an address has answered, a refusal leads to the next address. An address that has answered once is kept.
 Rule 2: a name is looked up again when the client fails: an ICMP error says that there is no receiver, and no other
 address is left; `TIMEOUTS` requests in a row had no reply; or the address of this machine has changed. At least
-`LOOK_UP_SECONDS` pass between two look-ups. If the present address is not among those found, the client goes on with
+`LOOK_UP_SECONDS` pass between two look-ups. If the present address is not among those found, the client continues with
 the first of those found.
 """
 

@@ -96,7 +96,7 @@ class Exchange:
             process.hooks.take_main = self.sender.take_main
 
     def _follow_address(self) -> None:
-        """Lets the socket go on from another address of this machine when the address that it is bound to ends."""
+        """Lets the socket continue from another address of this machine when the address that it is bound to ends."""
         self._changes = 0
         association = self._endpoint.association
         self.requests.unanswered = None if association is None else association.is_silent
@@ -114,7 +114,7 @@ class Exchange:
                 return
             self._changes = association.changes
             local = format_address(self._endpoint.local_address)
-            self.sender.warn("address", "the address of this machine has changed: %s goes on from %s", KIND, local)
+            self.sender.warn("address", "the address of this machine has changed: %s continues from %s", KIND, local)
 
         association.on_change = changed
 

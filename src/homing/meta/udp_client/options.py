@@ -29,7 +29,7 @@ class Heard(enum.Enum):
 
 HEARD: Final = Heard.HEARD
 """A `match` returns this for a datagram that confirms the request and promises a later answer, such as the empty
-acknowledgement of CoAP (RFC 7252, section 5.2.2): the request goes on waiting, and is not sent again."""
+acknowledgement of CoAP (RFC 7252, section 5.2.2): the request continues waiting, and is not sent again."""
 
 MOST_REPLIES = 1024
 """Most replies that are collected if `collect` is not given: a flood of replies must not fill the memory."""

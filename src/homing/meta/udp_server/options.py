@@ -57,7 +57,7 @@ class UDPServerOptions(SocketOptions):
     reply_limit: how many datagrams each destination gets, as a `meta.RateLimit`, so that a server that is asked with
         forged addresses floods no host. The others are dropped: `reply_limited`. None: all are sent.
     reply_guard: for a server that answers everything: a `meta.ReplyGuard`, so that it neither answers another server
-        for ever nor floods a host whose address was forged. Answers held back are counted: `reply_limited`. None: no
+        forever nor floods a host whose address was forged. Answers held back are counted: `reply_limited`. None: no
         guard.
     high_water: reading pauses while this many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.

@@ -1,7 +1,7 @@
 """Changing the options of a server that runs: all that are asked for, or none.
 
 Rule 1: the steps that can fail come first, and each registers its undo; the rest cannot fail. If an undo fails, the
-other undos run all the same, and a note of the error names it.
+other undos run nevertheless, and a note of the error names it.
 Rule 2: another address means another socket. It is bound before all other steps, with the new options.
 """
 
@@ -60,7 +60,7 @@ class Reconfigure(Request["Reconfigured"]):
 
     Raises `BadOption` for a name that is not an option, or an option that cannot change while the server runs. The call
     raises `BadOption` for any other fault, or `BindFailed` if the new address cannot be bound; then nothing has
-    changed. If the system refuses to undo a step, the other steps are undone all the same; a note of the error
+    changed. If the system refuses to undo a step, the other steps are undone nevertheless; a note of the error
     (`__notes__`) and a line in the log name the step that was not undone.
     """
 

@@ -163,7 +163,7 @@ class UDPServer(MetaBehavior):
         linger(self, self._state)
 
     def _give_away(self) -> None:
-        """Gives the state to another server."""
+        """Passes the state to another server."""
         self._life.enter(Phase.ADOPTED)
         forget(self, self._state)
 

@@ -43,7 +43,7 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, linux/include
 
 
 class Refused(NotAllowed):
-    """The other program will not go on with the hand-over. The text says why."""
+    """The other program will not continue with the hand-over. The text says why."""
 
 
 class Channel:
@@ -63,7 +63,7 @@ class Channel:
     def close(self) -> None:
         """Closes the socket. A second call does nothing."""
         if self._sock.fileno() >= 0:
-            # The loop must not go on watching the descriptor: its number may next be that of another file.
+            # The loop must not continue watching the descriptor: its number may next be that of another file.
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
             self._sock.close()

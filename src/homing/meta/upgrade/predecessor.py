@@ -1,4 +1,4 @@
-"""Handing all UDP sockets over to a successor: another OS process, which goes on with them. The predecessor's side.
+"""Handing all UDP sockets over to a successor: another OS process, which continues with them. The predecessor's side.
 
     successor              predecessor
     hello            ->
@@ -12,7 +12,7 @@
                      <-    done
     serves                 stops
 
-Rule 1: until the predecessor has received "reading", it can go on as before: it does so if the successor ends, gives
+Rule 1: until the predecessor has received "reading", it can continue as before: it does so if the successor ends, gives
 up, or takes too long, and then says "refused".
 Rule 2: a channel that is closed without "refused" means that the program at the other end has ended.
 Rule 3: a predecessor that is stopping already says "stopping" in the place of "sockets", and closes the channel when it
@@ -89,7 +89,7 @@ class Offer:
             channel = Channel(self._sock.accept()[0])
         except (BlockingIOError, ConnectionError):
             return
-        except OSError as error:  # mostly that no descriptor is left: the program that connects goes on waiting
+        except OSError as error:  # mostly that no descriptor is left: the program that connects continues waiting
             self._node.log.warning("a successor cannot be accepted: %s", error.strerror or error)
             self._loop.remove_reader(self._sock.fileno())
             self._loop.call_later(_ACCEPT_AGAIN, self._listen)

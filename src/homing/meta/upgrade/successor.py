@@ -25,7 +25,7 @@ from .handed_sockets import servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 
 _END_TIMEOUT = 2.0
-"""Seconds from the end of a predecessor's node until its OS process must have ended: some programs go on."""
+"""Seconds from the end of a predecessor's node until its OS process must have ended: some programs continue."""
 
 
 class TakeOver:
@@ -53,7 +53,7 @@ class TakeOver:
     Entering raises `NotAllowed` if the predecessor refuses: it is taken over already, or of another user, node name or
     protocol; if it does not answer or does not end; or if there are not enough file descriptors; `BadOption` if `path`
     cannot be used. Leaving raises `NotAllowed` if the predecessor has waited too long for the block (five minutes), or
-    the error of an option that the system refuses to set. Then the predecessor goes on, and this program is to stop.
+    the error of an option that the system refuses to set. Then the predecessor continues, and this program is to stop.
 
     predecessor: the predecessor's OS process; None if there is none.
     """
