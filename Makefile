@@ -10,13 +10,14 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-interpreted test-slow test-sanitized fuzz lint bench docs clean build-sanitized
+.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
 	@echo 'make test              lint, type-check, run the tests, with the extensions and without them: some three minutes'
 	@echo 'make test-compiled     only with them (ARGS="tests/node", ARGS="-k mailbox": some of the tests)'
 	@echo 'make test-interpreted  only without them'
+	@echo 'make test-programs     test whole programs: the command, builds, benchmarks, the suite itself; three minutes'
 	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
@@ -61,6 +62,8 @@ lint: $(VENV)/.dev
 # A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
 # which need not be complete. In the first, tests run side by side, half as many again as there are processors, since many
 # wait; what minds the load of others runs in the second.
+# What tests whole programs (the command, the builds, the benchmarks, the suite itself) has a run of its own.
+PROGRAMS := tests/bench tests/cli tests/install tests/suite
 SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
@@ -74,8 +77,11 @@ test: lint
 # Without a compiler or the headers there is no such run: all tests then run interpreted.
 HEADER = $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 test-compiled: $(VENV)/.dev
-	@if [ -e "$(HEADER)" ] && command -v $${CC:-cc} >/dev/null; then $(call run,compiled); \
+	@if [ -e "$(HEADER)" ] && command -v $${CC:-cc} >/dev/null; then $(call run,compiled,$(if $(ARGS),,$(PROGRAMS:%=--ignore=%))); \
 	else echo 'no C compiler or Python headers: all tests run interpreted'; $(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS); fi
+
+test-programs: $(VENV)/.dev
+	$(call run,programs,$(if $(ARGS),,$(PROGRAMS)))
 
 # The same sources without the extensions, as they run where these cannot be built; of the tests those that this changes.
 INTERPRETED := build/interpreted

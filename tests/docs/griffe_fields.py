@@ -32,7 +32,12 @@ def split(docstring: str) -> tuple[str, dict[str, str]]:
         else:
             current = ""
             text.append(line)
-    return "\n".join(text).strip(), entries
+    return with_fences("\n".join(text).strip()), entries
+
+
+def with_fences(text: str) -> str:
+    """Marks sessions of an interpreter as code: Markdown would take `>>>` for a quotation."""
+    return re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", text, flags=re.MULTILINE)
 
 
 def cell(text: str) -> str:

@@ -29,7 +29,7 @@ def shown() -> Iterator[tuple[str, str]]:
         for block in FENCE.finditer(text):
             if block[1] == "python":
                 yield f"{name_of(path)}:{line_of(text, block.start())}", block[2]
-    for path in (*sorted((ROOT / "examples").glob("*.py")), ROOT / "src" / "homing" / "cli" / "demo.py"):
+    for path in (*sorted((ROOT / "examples").rglob("*.py")), ROOT / "src" / "homing" / "cli" / "demo.py"):
         yield path.name, path.read_text()
 
 

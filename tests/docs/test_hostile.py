@@ -17,7 +17,7 @@ from .test_answers import PROGRAMS
 
 PRELUDE = """
 import os, random, signal, socket, sys, threading
-sys.argv = ["program", "0"]
+sys.argv = ["program", *{arguments!r}]
 sys.path.insert(0, {root!r})
 from homing import meta
 
@@ -50,6 +50,9 @@ exec(compile(open({program!r}).read(), {program!r}, "exec"), {{"__name__": "__ma
 ON_PURPOSE = ("RuntimeError('a bug')", "cannot parse this")
 """Crashes of programs that are about crashes, which they bring about themselves."""
 
+ARGUMENTS = {"discovery.py": ["serve", "title", "lo"]}
+"""Of programs that need others than a port."""
+
 SERVERS = {
     where: source
     for where, source in PROGRAMS.items()
@@ -57,14 +60,19 @@ SERVERS = {
 }
 
 
-def log_of(tmp_path: Path, source: str) -> str:
+def log_of(tmp_path: Path, source: str, *arguments: str) -> str:
     """What a program logs that is sent all this; it is stopped after a second."""
     program = tmp_path / "program.py"
     program.write_text(re.sub(r"port=(?:2345|4242|4243|53)\\b", "port=0", source))
-    code = PRELUDE.format(root=str(ROOT), program=str(program))
+    code = PRELUDE.format(root=str(ROOT), program=str(program), arguments=arguments or ("0",))
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             return process.communicate(timeout=DEADLINE)[1]
@@ -89,7 +97,7 @@ OTHERS = [where for where in SERVERS if ".md:" not in where or "README" in where
 def test_no_process_of_a_program_that_we_show_dies_of_what_a_stranger_sends(where: str, tmp_path: Path) -> None:
     if "column(" in SERVERS[where]:
         pytest.importorskip("numpy")
-    log = log_of(tmp_path, SERVERS[where])
+    log = log_of(tmp_path, SERVERS[where], *ARGUMENTS.get(where, ()))
     assert crashes(log) == [], log
 
 

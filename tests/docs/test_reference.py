@@ -56,6 +56,12 @@ def test_the_reference_documents_no_other_modules() -> None:
     assert {where for where, _ in NAMES} == {module.__name__ for module in MODULES}
 
 
+def test_a_session_of_an_interpreter_is_shown_as_code() -> None:
+    text, entries = split("Adds.\n\na: a number.\n\n>>> for a in [2]:\n...     a + 1\n3\n\nSee >>> elsewhere.")
+    assert text == "Adds.\n\n\n```pycon\n>>> for a in [2]:\n...     a + 1\n3\n```\n\nSee >>> elsewhere."
+    assert entries == {"a": "a number."}
+
+
 # --- what the docstrings say ------------------------------------------------------------------------------
 
 

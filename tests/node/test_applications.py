@@ -61,7 +61,7 @@ async def test_load_may_be_asynchronous_and_gets_the_node_and_the_arguments(node
 
 async def test_a_name_is_loaded_once(node: homing.Node) -> None:
     await node.application_load(Noted())
-    with pytest.raises(gen.ApplicationTaken, match="'app' is loaded already"):
+    with pytest.raises(gen.ApplicationTaken, match="'app' is already loaded"):
         await node.application_load(Noted())
 
 

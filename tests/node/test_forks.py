@@ -225,7 +225,7 @@ def use():
             if inspect.iscoroutine(result):
                 asyncio.run(result)
         except gen.NodeForked as error:
-            assert "'demo@localhost' runs in the OS process that was forked" in str(error)
+            assert "'demo@localhost' runs in the parent OS process, not in this fork" in str(error)
         except BaseException as error:
             say(name, repr(error))
         else:

@@ -33,6 +33,7 @@ RUNS = {
     "interpreted": Run("interpreted", ("portable",), ("asyncio",)),
     # the portable backend has no memory of its own that could be spoilt
     "sanitized": Run("sanitized", ("native",)),
+    "programs": Run("compiled"),
     "slow": Run("compiled"),
 }
 PARTS = ("whole", "parallel", "serial")

@@ -338,7 +338,7 @@ async def test_a_node_stops_with_datagrams_on_their_way() -> None:
 async def test_an_option_that_it_does_not_have_is_refused_not_ignored(
     network: FakeNetwork, option: str, value: Any
 ) -> None:
-    with pytest.raises(gen.BadOption, match="FakeNetwork has no such thing") as caught:
+    with pytest.raises(gen.BadOption, match="FakeNetwork does not support this option") as caught:
         create(**{option: value})
     assert caught.value.option == option
     assert len(network._traffic.sockets) == 0

@@ -1,17 +1,16 @@
 """UDP sockets, many datagrams at a time. Knows nothing of actors.
 
-address     addresses that can be bound, and those that a datagram may go to
-message     a datagram, and the info that comes or goes with it; batch: all datagrams of one wake-up; columns: a field
-            of all of them
-endpoint    one socket on one event loop; polling: says when there is something to read; send_queue: sends at once, or
-            later what has to wait
+address     addresses that can be bound, and valid destinations of datagrams
+message     a datagram and its packet info; batch: all datagrams of one wake-up; columns: one field of all of them
+endpoint    one socket on one event loop; polling: calls when there is data to read; send_queue: sends or queues
 errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
 statistics  the counters, each with advice for the case that it grows
 sockets     making sockets, binding and connecting them, setting and changing their options, taking them over
 backend     the system calls that read and send
 policy      limits: which datagrams are received and sent, how many, and how fast
 
-A module imports only those below it: endpoint, then polling and send_queue, backend, sockets, policy, then the rest.
+A module imports only the modules below its own place in this order: endpoint, then polling and send_queue, backend,
+sockets, policy, then the rest.
 """
 
 from .address import Address as Address

@@ -1,4 +1,4 @@
-"""The batch: all datagrams of one wake-up, in columns, without an object for each."""
+"""The batch: all datagrams of one wake-up, stored in columns, without an object for each."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Columns: TypeAlias = tuple[
     Any, Callable[[], None], int, bytes, bytes, bytes, bytes, list[int], list[Address], list[PacketInfo], list[int]
 ]
 """A batch as a backend reads it: the buffer that holds the datagrams, and the function that returns it to its owner;
-the bytes in all; offsets and lengths of the datagrams (C int), hosts (4 or 16 bytes) and ports (uint16); for each read
-the number of its first datagram, its peer and its info (an empty list if none was asked for); the numbers of those
-cut."""
+the total number of bytes; offsets and lengths of the datagrams (C int), hosts (4 or 16 bytes) and ports (uint16); for
+each read the number of its first datagram, its peer and its info (an empty list if no info was requested); the numbers
+of the truncated datagrams."""
 
 
 class DatagramBatch:
-    """The argument of `handle_datagrams(self, batch)`: a sequence of `MessageUDP`, each made only when it is asked for.
+    """The argument of `handle_datagrams(self, batch)`: a sequence of `MessageUDP`, each made only on access.
 
-    It ends when the callback returns (or the coroutine that it returned has finished): from then on it and its `buffer`
-    raise. A copy that `detach` returned is yours. An array made over the buffer keeps the memory, into which nothing
-    else is read then.
+    The batch ends when the callback returns (or when the coroutine that it returned has finished): afterwards, using
+    the batch or its `buffer` raises. A copy made by `detach` does not end. An array made over the buffer keeps the
+    memory, which is then not reused.
 
     id: alias of the UDP server that received it, to which answers are sent.
     """
@@ -60,7 +60,7 @@ class DatagramBatch:
 
     @property
     def count(self) -> int:
-        """Number of datagrams, as `len(batch)`."""
+        """Number of datagrams, the same as `len(batch)`."""
         return len(self._alive()[1])
 
     @property
@@ -71,23 +71,23 @@ class DatagramBatch:
 
     @property
     def buffer(self) -> memoryview:
-        """The bytes, read-only, and not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`: what
-        lies behind that are bytes of earlier datagrams, also of other peers. Never read them; `column` does not."""
+        """The bytes, read-only, not copied. Datagram k is `buffer[offsets[k] : offsets[k] + lengths[k]]`. Behind its
+        end are bytes of earlier datagrams, also of other peers: never read them; `column` does not."""
         return self._alive()[0]
 
     @property
     def offsets(self) -> memoryview:
-        """The offset of each datagram in `buffer`: C int (`numpy.frombuffer(batch.offsets, numpy.intc)`)."""
+        """The offset of each datagram in `buffer`, as C int (`numpy.frombuffer(batch.offsets, numpy.intc)`)."""
         return self._alive()[1]
 
     @property
     def lengths(self) -> memoryview:
-        """The length of each datagram: C int."""
+        """The length of each datagram, as C int."""
         return self._alive()[2]
 
     @property
     def hosts(self) -> memoryview:
-        """The peers' addresses in network order: 4 bytes for each datagram, 16 where the server is an IPv6 one."""
+        """The peers' addresses in network order: 4 bytes for each datagram, 16 if the server's socket is IPv6."""
         return self._alive()[3]
 
     @property
@@ -97,43 +97,44 @@ class DatagramBatch:
 
     @property
     def cut(self) -> Sequence[int]:
-        """The numbers of the datagrams that were longer than `buffer_size`: the batch has their beginnings."""
+        """The numbers of the truncated datagrams, which were longer than `buffer_size`: the batch has their first
+        bytes."""
         self._alive()
         return self._cut
 
     def column(self, dtype: Any, at: int = 0) -> tuple[Any, Any]:
-        """Returns one field of all datagrams, as two numpy arrays: the values, and which of them are valid. A datagram
-        that is too short to have the field has the value 0 there, and False.
+        """Returns one field of all datagrams, as two numpy arrays: the values, and booleans that tell which values are
+        valid. For a datagram too short to have the field they contain 0 and False.
 
-        dtype: what numpy takes as a type of fixed size: ">u4" is an unsigned 32-bit number in network order, "S8" are 8
-            bytes; `[("kind", "u1"), ("value", ">f8")]` are several fields at once.
-        at: where the field begins in each datagram, in bytes.
+        dtype: a numpy type of fixed size: ">u4" is an unsigned 32-bit number in network order, "S8" is 8 bytes;
+            `[("kind", "u1"), ("value", ">f8")]` reads several fields at once.
+        at: offset of the field in each datagram, in bytes.
 
-        The arrays are copies, and stay when the batch ends. Raises `BadOption`, and `NotAllowed` without numpy.
+        The arrays are copies, and stay valid when the batch ends. Raises `BadOption`, and `NotAllowed` without numpy.
         """
         buffer, offsets, lengths, *_ = self._alive()
         return read_column(buffer, offsets, lengths, dtype, at)
 
     def payloads(self) -> list[builtins.bytes]:
-        """Returns the payloads, in order. They are copies, and stay when the batch ends. Costs a fraction of what
-        iterating over the batch does, which makes a `MessageUDP` of each."""
+        """Returns the payloads, in order, as copies that stay valid when the batch ends. Costs a fraction of iterating
+        over the batch, which makes a `MessageUDP` of each."""
         buffer, offsets, lengths, *_ = self._alive()
         return [buffer[start : start + size].tobytes() for start, size in zip(offsets, lengths, strict=True)]
 
     def address(self, index: int) -> Address:
-        """The peer of a datagram, as the socket module writes it."""
+        """Returns the peer of a datagram, as the socket module writes it."""
         return self._addresses[self._read(index)]
 
     def info(self, index: int) -> PacketInfo | None:
-        """The info that came with a datagram, as far as `SocketOptions` ask for it; None if they ask for none."""
+        """Returns the info that `SocketOptions` request for each datagram; None if they request none."""
         read = self._read(index)
         return self._infos[read] if self._infos else None
 
     def _read(self, index: int) -> int:
-        """The number of the read that brought a datagram."""
+        """Returns the number of the read that received a datagram."""
         count = self.count
         if not -count <= index < count:
-            raise IndexError(f"the batch has {count} datagrams, there is no number {index}")
+            raise IndexError(f"the batch has {count} datagrams, none with number {index}")
         return bisect_right(self._firsts, index % count) - 1
 
     # --- as a sequence ------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class DatagramBatch:
     # --- its life -----------------------------------------------------------------------------------------
 
     def detach(self) -> DatagramBatch:
-        """A copy of its own, which does not end."""
+        """Returns a copy that does not end."""
         buffer, offsets, lengths, *_ = self._alive()
         payloads = b"".join([buffer[start : start + size] for start, size in zip(offsets, lengths, strict=True)])
         starts = memoryview(bytearray(offsets.nbytes)).cast("i")
@@ -182,17 +183,17 @@ class DatagramBatch:
         return self._views
 
     def _end(self) -> None:
-        """Ends the batch with its callback: the memory can be read into again, unless somebody still looks into it."""
+        """Ends the batch, after its callback: the memory is reused, unless an array still refers to it."""
         views, self._views = self._views, None
         if views is None:
             return
         try:
             views[0].release()
         except BufferError:
-            pass  # an array points into it: then that keeps the memory, and another arena is made
+            pass  # an array refers to this memory and keeps it; the backend makes another arena
         del views
         self._done()
 
 
 def _nothing() -> None:
-    """A detached batch has no memory to return."""
+    """Does nothing: a detached batch has no memory to return."""

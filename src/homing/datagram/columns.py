@@ -1,4 +1,4 @@
-"""Fields of many datagrams at once, as numpy arrays: never a byte beyond a datagram's end."""
+"""Reads a field of many datagrams at once into numpy arrays, never beyond the end of a datagram."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..gen.options import check_integer
 
 
 def _numpy() -> Any:
-    """Returns numpy, which only who asks for columns needs: the package is installed and imported without it."""
+    """Returns numpy, which is imported only here: everything except columns works without it."""
     try:
         return importlib.import_module("numpy")
     except ImportError:
@@ -18,8 +18,8 @@ def _numpy() -> Any:
 
 
 def read_column(buffer: memoryview, offsets: memoryview, lengths: memoryview, dtype: Any, at: int) -> tuple[Any, Any]:
-    """Returns the values of the field that begins at byte `at` of each datagram, and which datagrams have it all. See
-    `DatagramBatch.column`."""
+    """Returns the values of the field that begins at byte `at` of each datagram, and booleans that tell which datagrams
+    contain the whole field. See `DatagramBatch.column`."""
     np = _numpy()
     at = check_integer("at", at, 0, 65535)
     try:
@@ -32,8 +32,8 @@ def read_column(buffer: memoryview, offsets: memoryview, lengths: memoryview, dt
     valid = sizes >= at + kind.itemsize
     if not valid.any():
         return np.zeros(len(sizes), kind), valid
-    # One value for each byte of the buffer, of which those are taken that begin a field: a quarter of the time that
-    # gathering the bytes of each field takes.
+    # A view with a value at each byte of the buffer; the values at which a field begins are taken from it. This takes a
+    # quarter of the time of gathering the bytes of each field.
     everywhere = np.ndarray(len(buffer) - kind.itemsize + 1, kind, buffer, 0, (1,))
     if valid.all():
         return everywhere[starts + at], valid

@@ -1,6 +1,6 @@
 """The endpoint: one bound socket on one event loop. Reads batches on demand, sends or queues, counts, closes once.
 
-`polling` says when there is something to read, `send_queue` sends; a `backend` makes the system calls of both.
+`polling` calls when there is data to read, `send_queue` sends; a `backend` makes the system calls of both.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from .sockets.kernel_socket import KernelSocket
 from .sockets.multicast import MulticastGroup
 
 _SPLIT_TRIES, _DRAIN_READS = 4, 2048
-"""How much is read at most until the kernel joins no more: as much as receive buffers of some MiB hold."""
+"""Limits for reading what the kernel has already joined: as much as receive buffers of some MiB hold."""
 
 _GONE = frozenset({errno.EBADF, errno.ENOTSOCK})
-"""The socket is truly gone: the only errors that end an endpoint."""
+"""The socket no longer exists: the only errors that end an endpoint."""
 
 _OFFSET = 4
 """Bytes of an offset in a batch's columns."""
@@ -49,23 +49,22 @@ class Endpoint:
 
     buffer_size: the longest datagram that is accepted.
     send_queue, drop_oldest: the limits of the send queue, see `SendQueue`.
-    gro: let the kernel join datagrams, where it can and no buffer pool is used.
-    bpf, steering: programs that the socket was given. While it has any, no datagrams are joined: see `fit_joining`.
-    groups, multicast_interface, bind_device: what the socket was asked for by the names of interfaces.
-    info: give each datagram a `PacketInfo`, with what the socket was asked to tell (`wants_packet_info`).
-    error_queue: the socket has one (`SocketOptions.error_queue`), which is read here from `open` on.
-    connected: the socket is; without an error queue ICMP errors are known from its pending error.
-    movable: how the system may give the socket another address and port of this machine, where it can.
+    gro: let the kernel join datagrams, if it can and no buffer pool is used.
+    bpf, steering: programs attached to the socket. While it has any, no datagrams are joined: see `fit_joining`.
+    groups, multicast_interface, bind_device: the socket's settings that name interfaces.
+    info: set `MessageUDP.info`, with the fields that the socket was set to report (`wants_packet_info`).
+    error_queue: the socket has an error queue (`SocketOptions.error_queue`), which is read from `open` on.
+    connected: the socket is connected; without an error queue ICMP errors are read from its pending error.
+    movable: how the system may give the socket another address and port of this machine, if it can.
 
     sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
-    backend: makes the system calls, and counts what goes through them.
-    send_queue: sends. `send`, `send_many`: its methods, here without the cost of a call in between.
-    association: by which a `movable` socket gets another address or port of this machine; None: it is none.
-    admission: which of the datagrams that were read become messages.
+    backend: makes the system calls, and counts datagrams and bytes.
+    send_queue: sends. `send`, `send_many`: its methods, stored here to save a call in between.
+    association: moves a `movable` socket to another address or port of this machine; None: not movable.
+    admission: decides which received datagrams become messages.
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
-    receive_errors: errors that the system reported on reading, and others that kept from reading (`MemoryError`), by
-        name.
+    receive_errors: errors on reading, by name: those that the system reported, and `MemoryError`.
     """
 
     def __init__(
@@ -99,12 +98,12 @@ class Endpoint:
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
-        # The other program may not be able to take apart what the kernel joins. What is joined already, this one is to.
+        # The other program may not be able to split joined datagrams. If the kernel already joins, this one must split.
         gro = gro and ((self.handed_over is None and not self.kernel.runs_programs) or joins_datagrams(sock))
-        # A run that the kernel takes as one may come back as one ICMP error.
+        # For a run of datagrams that the kernel takes as one, a single ICMP error may come back: so no `gso` then.
         self.backend = open_backend(sock, buffer_size, gro=gro, gso=not error_queue, info=info)
         pending = PendingErrors(sock) if connected and not error_queue else None
-        self._icmp_errors: dict[str, int] = {}  # of an error queue that it has no more
+        self._icmp_errors: dict[str, int] = {}  # counters of a previous error queue
         self._on_icmp_error: Callable[[MessageUDPError], None] | None = None
         self._errors: ErrorQueue | PendingErrors | None = ErrorQueue(sock) if error_queue else pending
         if self._errors is not None:
@@ -122,16 +121,16 @@ class Endpoint:
         self.send, self.send_many = self.send_queue.send, self.send_queue.send_many
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
-        """Begins to watch the socket: `on_readable` is called whenever there is something to `receive`, after the first
-        `resume`. What was queued before now goes out."""
+        """Starts watching the socket: after the first `resume`, `on_readable` is called whenever there is data to
+        `receive`. Datagrams queued before are sent."""
         self.fit_joining()
         self._polling.open(loop, on_readable)
         self.send_queue.open()
         self.kernel.interfaces.follow(loop)
 
     def fit(self, *, buffer_size: int, gro: bool, info: bool, error_queue: bool) -> None:
-        """Changes what was given when it was made; the socket has been asked for it. What was read before is handed on
-        as well. Raises `OSError` if it takes a descriptor and none is left; then nothing has changed."""
+        """Changes the endpoint to new options, which the socket already has. Datagrams read before are still delivered.
+        Raises `OSError` if no descriptor is left for an error queue; then nothing has changed."""
         if error_queue != isinstance(self._errors, ErrorQueue):
             self._watch_errors(error_queue)
         self.backend.fit(self.sock, buffer_size, gso=not error_queue, info=info)
@@ -139,7 +138,7 @@ class Endpoint:
         self.fit_joining()
 
     def _watch_errors(self, wanted: bool) -> None:
-        """Has an error queue from now on, or none. The counters of the one before go on."""
+        """Starts or stops reading the error queue. The counters continue."""
         errors = ErrorQueue(self.sock) if wanted else None
         watch, before = open_watch(self.sock, None if errors is None else errors.woken), self._watch
         self._icmp_errors = self.icmp_errors
@@ -152,8 +151,8 @@ class Endpoint:
         before.close()
 
     def fit_joining(self, *, allowed: bool = True) -> None:
-        """Lets the kernel join datagrams unless it runs a program that looks at them: that would run once for all that
-        are joined. allowed: False if it is about to get such a program."""
+        """Lets the kernel join datagrams unless it runs a program on them: the program would run only once for all that
+        are joined. allowed: False if such a program is about to be attached."""
         joins = self._gro and allowed and not self.kernel.runs_programs
         if joins and not self.backend.gro:
             self.backend.join(self.sock)
@@ -162,7 +161,8 @@ class Endpoint:
                 self._split()
 
     def _split(self) -> bool:
-        """Joins no more. What was joined before is read first, and handed on later. False: too much comes."""
+        """Stops the joining. Datagrams already joined are read first, and delivered later. Returns False if they arrive
+        faster than they are read."""
         for _ in range(_SPLIT_TRIES):
             if self.backend.split(self.sock):
                 return True
@@ -175,7 +175,7 @@ class Endpoint:
 
     @contextmanager
     def _refusing_all(self) -> Iterator[None]:
-        """Lets the kernel drop, and count, what comes meanwhile."""
+        """Makes the kernel drop, and count, all datagrams that arrive meanwhile."""
         attach_filter(self.sock, REFUSE_ALL)
         try:
             yield
@@ -183,20 +183,20 @@ class Endpoint:
             attach_filter(self.sock, self.kernel.bpf)
 
     def _retry(self, number: int, tries: int) -> bool:
-        """As `Backend.retry`, of a movable socket."""
+        """Implements `Backend.retry` for a movable socket."""
         if self._errors is not None and self._errors.retry(number, tries):
             return True
         return self.association is not None and self.association.has_failed(number)
 
     def _moved(self) -> None:
-        """The socket has another address, or none of its own until it is connected again."""
+        """Called when the socket has a new address, or no address until it is connected again."""
         association = self.association
         if association is not None:
             self.send_queue.pending = self if association.is_dissolved else self._pending
             self.local_address = self.sock.getsockname()
 
     def settle(self) -> None:
-        """Ends a send of a socket that is to be connected again. For the send queue."""
+        """Called by the send queue after each send of a socket that is to be connected again."""
         if self._pending is not None:
             self._pending.settle()
         if self.association is not None:
@@ -208,31 +208,30 @@ class Endpoint:
         return self.handed_over is not None and not self.handed_over.is_set()
 
     def join_again(self) -> None:
-        """Lets the kernel join datagrams again, or no more, if another program that has the same socket has changed
-        that."""
+        """Turns the joining on or off again, if another program that has the same socket has changed it."""
         if joins_datagrams(self.sock) != self.backend.gro:
             self.backend.join(self.sock)
-            if not self.backend.gro:  # this backend takes none apart
+            if not self.backend.gro:  # this backend cannot split joined datagrams
                 join_no_datagrams(self.sock)
             self.fit_joining()
 
     # --- reading ------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Reads no more until `resume`. What comes meanwhile waits in the kernel."""
+        """Stops reading until `resume`. Meanwhile datagrams wait in the kernel."""
         self._polling.pause()
 
     def resume(self) -> None:
-        """Reads again, first what was read before and had no room."""
+        """Starts reading again, first the datagrams that were read before and had no room."""
         self._polling.resume()
 
     def listen(self, listening: bool) -> None:
-        """False: ignores what comes to the socket; `on_readable` is called only for what was read before. True: calls
-        it for both again."""
+        """With False, ignores datagrams waiting in the kernel: `on_readable` is called only for those read before. With
+        True, calls it for both again."""
         self._polling.listen(listening)
 
     def read_on(self) -> None:
-        """Calls `on_readable` in the loop's next iteration if something was read and not handed on: that does not make
+        """Calls `on_readable` in the loop's next iteration if datagrams were read but not delivered: these do not make
         the socket readable."""
         self._polling.read_on()
 
@@ -243,23 +242,23 @@ class Endpoint:
 
     @property
     def listening(self) -> bool:
-        """True while reading what comes to the socket."""
+        """True while datagrams are read from the kernel."""
         return self._polling.reading and self._polling.listening
 
     def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
-        """From now on only such sources become messages, and so much of each. Raises `BadOption`."""
+        """Admits from now on only datagrams of these sources, each within `limit`. Raises `BadOption`."""
         self.admission.set_sources(allow, deny)
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 
     def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
-        """From now on no destination gets more than these allow."""
+        """Limits from now on what each destination gets."""
         self.send_queue.limit_replies(limit, guard)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
-        """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's, as from `id`; none
-        after that with which they are `octets` bytes long together. Raises `OSError` only if the socket is gone."""
+        """Returns up to `limit` messages with the given `id`, from at most `reads` reads of the kernel; stops after the
+        message with which the total reaches `octets` bytes. Raises `OSError` only if the socket no longer exists."""
         try:
             messages = self.backend.receive(limit, reads, id, octets)
         except (OSError, MemoryError) as error:
@@ -274,7 +273,7 @@ class Endpoint:
         return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
-        """Returns what is there, as one object. It must `_end` before the next can be received."""
+        """Returns the available datagrams as one batch, or None. The batch must `_end` before the next is received."""
         try:
             columns = self.backend.receive_columns(reads)
         except (OSError, MemoryError) as error:
@@ -295,13 +294,13 @@ class Endpoint:
         try:
             return DatagramBatch(id, columns)
         except MemoryError as error:
-            columns[1]()  # the backend's memory is its own again
+            columns[1]()  # returns the memory to the backend
             self._lost += len(columns[3]) // _OFFSET
             self._receive_failed(error)
             return None
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        """Receives as `receive` does, into buffers from `get`; returns unused ones by `put`."""
+        """Receives like `receive`, into buffers from `get`; returns unused buffers by `put`."""
         try:
             received = self.backend.receive_pooled(limit, get, put)
         except (OSError, MemoryError) as error:
@@ -317,7 +316,7 @@ class Endpoint:
 
     @property
     def lost(self) -> int:
-        """Datagrams that were read, but there was no memory for them."""
+        """Datagrams that were read but lost, because memory ran out."""
         return self._lost + int(getattr(self.backend, "lost", 0))
 
     def _receive_failed(self, error: OSError | MemoryError) -> None:
@@ -330,7 +329,7 @@ class Endpoint:
         self.failed(error)
 
     def failed(self, error: Exception) -> None:
-        """Counts an error of reading, and reads again after a moment."""
+        """Counts a read error, and pauses reading for a moment."""
         self._count(error)
         self._polling.rest()
 
@@ -338,10 +337,10 @@ class Endpoint:
         name = name_of(error)
         self.receive_errors[name] = self.receive_errors.get(name, 0) + 1
 
-    # --- errors by ICMP -----------------------------------------------------------------------------------
+    # --- ICMP errors --------------------------------------------------------------------------------------
 
     def report_errors(self, on_error: Callable[[MessageUDPError], None] | None) -> None:
-        """Passes each ICMP error to `on_error`, if the system reports them. It must not raise."""
+        """Passes each ICMP error to `on_error`, if the system reports them. `on_error` must not raise."""
         self._on_icmp_error = on_error
         if self._errors is not None:
             self._errors.on_error = on_error
@@ -352,14 +351,14 @@ class Endpoint:
         return self._icmp_errors if self._errors is None else self._errors.counts
 
     def mtu(self, host: str) -> int | None:
-        """Returns the longest packet that the path to `host` takes, if a send there was just refused for its length and
-        the system reported it."""
+        """Returns the path MTU to `host`, if a send there was just refused for its length and the system reported the
+        MTU."""
         return None if self._errors is None else self._errors.mtu(host)
 
     # --- the end ------------------------------------------------------------------------------------------
 
     def close(self) -> list[tuple[MessageUDP, Any]]:
-        """Closes the socket; a second time does nothing. Returns the datagrams that were still queued, with their
+        """Closes the socket; a second call does nothing. Returns the datagrams that were still queued, with their
         tokens."""
         if self.closed:
             return []

@@ -1,6 +1,6 @@
 """Errors of UDP: of sockets, of datagrams that cannot be sent, and of a client's requests.
 
-They are also found under their old names in `gen`.
+They can also be imported from `gen`, where they were first.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class BindFailed(HomingError, OSError):
-    """A socket could not be bound. `host` and `port` are those asked for, or `path` is; `errno` is the system's."""
+    """A socket could not be bound to `host` and `port`, or to `path`. `errno` is the system's."""
 
     def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None) -> None:
         what = error.strerror or str(error)
@@ -57,7 +57,7 @@ class BadAddress(HomingError, ValueError):
 
 
 class AddressRefused(BadAddress, OSError):
-    """A `BadAddress` for which the system has a number as well, its `errno`: that of port 0 is `EINVAL`."""
+    """A `BadAddress` that also has the system's `errno`, for example `EINVAL` for port 0."""
 
     def __init__(self, address: Any, why: str, number: int) -> None:
         super().__init__(address, f"{os.strerror(number)} ({why})")
@@ -69,50 +69,53 @@ class AddressRefused(BadAddress, OSError):
 
 
 class BroadcastRefused(AddressRefused, PermissionError):
-    """255.255.255.255, to which the socket may not send (`EACCES`)."""
+    """The socket is not allowed to send to 255.255.255.255 (`EACCES`)."""
 
 
 class SendQueueFull(HomingError):
-    """The socket's queue of datagrams waiting to be sent is full; this one was dropped and counted."""
+    """The socket's queue of datagrams waiting to be sent is full; this datagram was dropped and counted."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"send queue is full (limit {limit} datagrams); this one was dropped and counted")
+        super().__init__(f"send queue is full (limit {limit} datagrams); this datagram was dropped and counted")
         self.limit = limit
 
 
 class ReplyLimited(HomingError):
-    """The destination has had as many datagrams as `reply_limit` or `reply_guard` allow, or nothing came from it for
-    which `reply_guard` would let it have this one; it was dropped and counted."""
+    """A datagram was dropped and counted: its destination has already got what `reply_limit` or `reply_guard` allow,
+    or has not sent anything for which `reply_guard` allows an answer."""
 
     def __init__(self, address: object) -> None:
         super().__init__(
-            f"{safe_repr(address)} has had what reply_limit or reply_guard allow; it was dropped and counted"
+            f"{safe_repr(address)} has got all that reply_limit or reply_guard allow; "
+            "this datagram was dropped and counted"
         )
         self.address = address
 
 
 class BufferReleased(HomingError, ValueError):
-    """The data to be sent is a pooled buffer that has gone back to its pool. Copy with `bytes(data)` what is kept
-    longer.
+    """The data to be sent is a pooled buffer that was returned to its pool. To keep data longer, copy it with
+    `bytes(data)`.
 
     (Reading such `data` raises the `ValueError` of a released `memoryview`.)"""
 
     def __init__(self) -> None:
-        super().__init__("this datagram's buffer has gone back to its pool; copy with bytes(data) what is kept longer")
+        super().__init__(
+            "this datagram's buffer was returned to its pool; to keep data longer, copy it with bytes(data)"
+        )
 
 
 class BatchEnded(HomingError, ValueError):
-    """A batch of datagrams was used after the callback that got it: its memory holds others by now."""
+    """A batch was used after the callback that received it had returned: other datagrams may be in its memory."""
 
     def __init__(self) -> None:
-        super().__init__("this batch ended with the callback that got it; keep what batch.detach() gives")
+        super().__init__("this batch ended when its callback returned; to keep it, use the copy from batch.detach()")
 
 
 # --- clients and their requests ---------------------------------------------------------------------------------
 
 
 class ConnectFailed(HomingError, OSError):
-    """A UDP client could not be connected. `host` and `port` are those asked for; `errno` is the system's."""
+    """A UDP client could not be connected to `host` and `port`. `errno` is the system's."""
 
     def __init__(self, host: str, port: int, error: OSError, hint: str = "") -> None:
         what = error.strerror or str(error)
@@ -126,10 +129,10 @@ class ConnectFailed(HomingError, OSError):
 
 
 class RequestTimeout(CallTimeout):
-    """A peer has not answered a request, however often the request was sent.
+    """A peer has not answered a request, although it was sent as often as the options ask.
 
-    attempts: how often it was sent. seconds: how long ago it was first sent.
-    replies: the replies that did come, if more than one was asked for (`UDPRequest.at_least`).
+    attempts: how often it was sent. seconds: time since it was first sent.
+    replies: the replies that did come, if several were requested (`UDPRequest.at_least`).
     """
 
     def __init__(self, target: object, attempts: int, seconds: float, replies: tuple[Any, ...] = ()) -> None:
@@ -148,8 +151,8 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 class PeerUnreachable(HomingError, OSError):
-    """A request cannot reach its peer: this machine refused to send it, or an ICMP error came back. `errno` is the
-    system's; `address` is the peer's."""
+    """A request cannot reach its peer at `address`: this machine refused to send it, or an ICMP error came back.
+    `errno` is the system's."""
 
     def __init__(self, address: Any, error: OSError, hint: str = "") -> None:
         what = error.strerror or str(error)
@@ -166,34 +169,34 @@ class PeerRefused(PeerUnreachable, ConnectionRefusedError):
 
 
 class TooManyRequests(HomingError):
-    """The UDP client has as many open requests as its `max_requests` allows; this one was not sent."""
+    """The UDP client has as many open requests as its `max_requests` allows; the new request was not sent."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} requests are open, as many as max_requests allows; this one was not sent")
+        super().__init__(f"{limit} requests are open, as many as max_requests allows; the new request was not sent")
         self.limit = limit
 
 
 class RequestKeyTaken(HomingError):
-    """An open request of the UDP client has the same key: a reply could not be told to be of one or the other. This one
-    was not sent. Choose another id."""
+    """An open request of the UDP client has the same key, so a reply could belong to either. The new request was not
+    sent. Choose another id."""
 
     def __init__(self, key: object) -> None:
-        super().__init__(f"an open request has the key {safe_repr(key)} already; choose another id for this one")
+        super().__init__(f"an open request already has the key {safe_repr(key)}; choose another id for the new request")
         self.key = key
 
 
 class SpoofingSuspected(HomingError):
-    """So many wrong replies came while a request of the UDP client was open that a right one may be a guess: it was not
-    taken (`guess_alarm`). Ask again, or by TCP. `guesses` is their number."""
+    """So many wrong replies arrived for an open request of the UDP client that a matching reply may be an attacker's
+    guess: it was not accepted (`guess_alarm`). Ask again, or by TCP. `guesses` is the number of wrong replies."""
 
     def __init__(self, address: object, guesses: int) -> None:
-        super().__init__(f"{guesses} wrong replies from {address} came before this one, which may be a guess as well")
+        super().__init__(f"{guesses} wrong replies from {address} came before a matching one, which may be a guess too")
         self.address = address
         self.guesses = guesses
 
 
 class MatchFailed(HomingError):
-    """The function that matches replies to requests (`match` or `key`) has raised for this request. Its exception is
+    """The function that matches replies to requests (`match` or `key`) raised an exception for this request, which is
     the `__cause__`."""
 
     def __init__(self, option: str, error: BaseException) -> None:

@@ -1,5 +1,5 @@
-"""The datagram as a message, and what may come or go with it. Compiled with `message.pxd`, both are made in C by the
-native backend."""
+"""The datagram as a message, and its packet info. The native backend makes both in C, because this module is compiled
+with `message.pxd`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class PacketInfo:
-    """The info that came with a packet beside its payload, as far as `SocketOptions` ask for it; or the info to send a
-    packet with, as far as it differs from the socket's own. It cannot be changed: datagrams share it.
+    """Info about a received packet beside its payload, as far as `SocketOptions` request it; or settings for sending a
+    packet, if they differ from the socket's own. Immutable, because datagrams share it.
 
-    local: the address of this machine that the datagram came to, or is to leave from: one that it has. None: not asked
-        for, or sent to an IPv6 group; in sending, the one that the route prescribes.
-    interface: index of the network interface that it came in by, or is to leave by (`socket.if_indextoname`). 0: any.
+    local: the address of this machine to which the datagram came. None: not requested, or sent to an IPv6 group. For
+        sending: the source address, which this machine must have. None: chosen by the route.
+    interface: index of the network interface of arrival, or to send by (`socket.if_indextoname`). 0: any.
     group: the multicast group or broadcast address that it was sent to. None: it was sent to `local`.
-    tos: the octet that IPv4 calls type of service and IPv6 traffic class, 0 to 255: DSCP and ECN. None: not asked for;
-        in sending, what the socket has.
-    ttl: the time to live, in IPv6 the hop limit, with which it arrived, or is to leave: 1 to 255. None: as `tos`.
+    tos: the byte that IPv4 calls type of service and IPv6 traffic class, 0 to 255: DSCP and ECN. None: not requested;
+        for sending, the socket's setting.
+    ttl: time to live, in IPv6 hop limit, on arrival or for sending: 1 to 255. None: as for `tos`.
     timestamp: when the kernel received it, in nanoseconds since 1970 (CLOCK_REALTIME, as `time.time_ns()`). None: not
-        asked for.
+        requested.
 
-    In sending, `group` and `timestamp` have no meaning. Raises `BadOption` for what cannot be.
+    For sending, `group` and `timestamp` have no meaning. Raises `BadOption` for invalid values.
     """
 
     __slots__ = ("_group", "_interface", "_local", "_timestamp", "_tos", "_ttl")
@@ -123,12 +123,12 @@ def _check_address(name: str, address: Any) -> None:
         socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
     except (OSError, ValueError):
         raise BadOption(
-            name, address, "give a numeric address; the interface of a link-local one goes to interface="
+            name, address, "give a numeric address; for a link-local address, give its interface as interface="
         ) from None
 
 
 def packet_info(local: str | None, interface: int, group: str | None, tos: int, ttl: int, timestamp: int) -> PacketInfo:
-    """Makes a `PacketInfo` unchecked, of what the kernel has reported. -1: not reported."""
+    """Returns a `PacketInfo` of values that the kernel has reported, without checks. -1: not reported."""
     info = PacketInfo.__new__(PacketInfo)
     info._local = local
     info._interface = interface
@@ -142,12 +142,12 @@ def packet_info(local: str | None, interface: int, group: str | None, tos: int, 
 class MessageUDP:
     """One datagram, received or to be sent: `MessageUDP(addr=("192.0.2.1", 53), data=b"...")`.
 
-    id: alias of the UDP server that received it, to which an answer is sent. Ignored in sending, and left out there.
-    addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id). Left out, a
-        UDP client sends to its peer.
+    id: alias of the UDP server that received it, to which an answer is sent. Omit it to send: it is ignored then.
+    addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id). If omitted,
+        a UDP client sends to its peer.
     data: the payload. `bytes`; with a buffer pool a writable `memoryview` of the received length.
-    truncated: the datagram was longer than the buffer; `data` is its beginning.
-    info: a `PacketInfo` that came with it, or to send it with. None: none was asked for.
+    truncated: True if the datagram was longer than the buffer; `data` is its beginning.
+    info: `PacketInfo` of the received datagram, or settings to send it with. None: not requested.
 
     Raises `BadOption` without `data`: an empty datagram is `data=b""`.
     """
@@ -176,7 +176,7 @@ class MessageUDP:
         self.info = info
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For `copy` and `pickle`. Raises `TypeError` if it holds a pooled buffer, which has one owner."""
+        """Supports `copy` and `pickle`. Raises `TypeError` for a datagram in a pooled buffer, which has one owner."""
         if self._lease is not None:
             raise TypeError("a datagram in a pooled buffer cannot be copied or pickled: take bytes(message.data)")
         return MessageUDP, (self.id, self.addr, self.data, self.truncated, None, self.info)
@@ -188,22 +188,22 @@ class MessageUDP:
             try:
                 size = f"{len(self.data)} bytes"
             except (TypeError, ValueError):
-                size = f"{type(self.data).__name__}, no bytes"
+                size = f"{type(self.data).__name__}, not bytes"
         return f"MessageUDP({self.id}, {self.addr}, {size}{', truncated' if self.truncated else ''})"
 
     def reply(self, data: Any, info: PacketInfo | None = None) -> MessageUDP:
-        """The answer to this datagram: `data` to where it came from. Send it to `message.id`.
+        """Returns the answer to this datagram: `data`, addressed to its source. Send the answer to `message.id`.
 
-        Where the address is known that the datagram came to (`SocketOptions.receive_local_address`), the answer leaves
-        from there, unless `info` names another. The other fields of `info` apply to the answer.
+        If the local address of this datagram is known (`SocketOptions.receive_local_address`), the answer is sent from
+        that address, unless `info` names another. The other fields of `info` apply to the answer.
 
-        With a buffer pool the answer takes over this datagram's buffer: it goes back to the pool when the answer
-        has been sent, so `data` may be a part of it.
+        With a buffer pool the answer takes over this datagram's buffer, which returns to the pool when the answer has
+        been sent; so `data` may be a part of the buffer.
 
-        Raises `NotAllowed` if this is an answer itself: it was sent to a process instead of the server.
+        Raises `NotAllowed` if this datagram is itself an answer that was sent to a process instead of the server.
         """
         if self._is_answer:
-            raise NotAllowed(f"{safe_repr(self)} is an answer already; send it to its id, not to a process")
+            raise NotAllowed(f"{safe_repr(self)} is already an answer; send it to its id, not to a process")
         if self.info is not None:
             info = _answering(self.info, info)
         answer = MessageUDP.__new__(MessageUDP)  # compiled, it costs less than the constructor
@@ -217,8 +217,8 @@ class MessageUDP:
         return answer
 
     def release(self) -> None:
-        """Returns a pooled buffer to its pool now. From then on using `data` raises `ValueError`. Without a pool: does
-        nothing."""
+        """Returns a pooled buffer to its pool now; afterwards using `data` raises `ValueError`. Does nothing without a
+        pool."""
         if self._lease is not None:
             self._lease.release()
 
@@ -227,13 +227,13 @@ _LINK_LOCAL = ("fe8", "fe9", "fea", "feb")
 
 
 def _answering(received: PacketInfo, wish: Any) -> Any:
-    """Returns the info to answer with: from the address that was asked, and otherwise as `wish` says."""
+    """Returns the info for an answer: sent from the address that received the datagram, and otherwise as in `wish`."""
     if wish is not None and not isinstance(wish, PacketInfo):
         raise BadOption("info", wish, "give a meta.PacketInfo, or None")
     own: Any = wish
     if received._local is None or (own is not None and own._local is not None):
         return own
-    # The way back may be another than the way in, but a link-local address is one on its link only.
+    # An answer may take another route than the datagram, but a link-local address is valid only on its own link.
     link = received._interface if received._local.startswith(_LINK_LOCAL) else 0
     if own is None:
         return packet_info(received._local, link, None, -1, -1, -1)

@@ -1,4 +1,4 @@
-"""Polling: calling for what there is to receive, in the kernel or left of what was read before."""
+"""Polling: calls while there are datagrams to receive, in the kernel or already read but not delivered."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Protocol
 from .backend.watch import Watch
 
 _RETRY = 0.05
-"""Seconds until reading is tried again after the system reported an error and gave no datagram, lest the loop spin."""
+"""Seconds until reading is retried after an error, so that the loop does not spin."""
 
 
 class Reads(Protocol):
-    """The part of a backend that polling looks at: datagrams that were read with others, but not handed on."""
+    """The part of a backend that polling uses: the number of datagrams already read but not delivered."""
 
     waiting: int
 
 
 class Polling:
-    """Calls `on_readable` whenever there is something to receive, after the first `resume` and while not paused.
+    """Calls `on_readable` whenever there are datagrams to receive, after the first `resume` and while not paused.
 
     reading: False while paused.
-    listening: False: what comes to the socket is ignored, and calls come only for what was read before.
+    listening: False: `on_readable` is called only for datagrams read before, not for those in the kernel.
     """
 
     def __init__(self, watch: Watch, backend: Reads) -> None:
@@ -35,13 +35,13 @@ class Polling:
         self.listening = True
 
     def open(self, loop: asyncio.AbstractEventLoop, on_readable: Callable[[], None]) -> None:
-        """Can be resumed from now on."""
+        """Allows `resume` from now on."""
         self._loop = loop
         self._on_readable = on_readable
         self._watch.open(loop)
 
     def watch_by(self, watch: Watch) -> None:
-        """Goes on with another watch of the same socket."""
+        """Continues with another watch of the same socket."""
         reading = self.reading
         self.pause()
         self._watch = watch
@@ -51,7 +51,7 @@ class Polling:
             self.resume()
 
     def pause(self) -> None:
-        """Calls no more until `resume`. What comes meanwhile waits in the kernel."""
+        """Stops the calls until `resume`. Meanwhile datagrams wait in the kernel."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
@@ -61,7 +61,7 @@ class Polling:
                 self._watch.read(None)
 
     def resume(self) -> None:
-        """Calls again, first for what was read before and had no room. Does nothing before `open` and after `close`."""
+        """Starts the calls again, first for datagrams read before. Does nothing before `open` and after `close`."""
         if not self.reading and self._on_readable is not None:
             if self.listening:
                 self._watch.read(self._on_readable)
@@ -77,7 +77,7 @@ class Polling:
             self.resume()
 
     def read_on(self) -> None:
-        """Calls, in the loop's next iteration, for what was read already: that does not make the socket readable."""
+        """Calls in the loop's next iteration if datagrams were already read: these do not make the socket readable."""
         if self._backend.waiting and self.reading and self._loop is not None:
             self._loop.call_soon(self._read_on)
 
@@ -88,7 +88,7 @@ class Polling:
     def rest(self) -> None:
         """Pauses for a moment."""
         if self._loop is not None:
-            retry = self._loop.call_later(_RETRY, self._end_rest)  # first: nobody else ends the pause
+            retry = self._loop.call_later(_RETRY, self._end_rest)  # before the pause, which only this timer ends
             self.pause()
             self._retry = retry
 
@@ -100,6 +100,6 @@ class Polling:
             self.rest()
 
     def close(self) -> None:
-        """Calls no more."""
+        """Stops the calls for good."""
         self.pause()
         self._on_readable = None

@@ -1,9 +1,9 @@
-"""Sending: at once if that can be, else from a bounded queue, in order, as soon as the socket is writable and the pace
-allows it.
+"""Sends datagrams at once if possible, otherwise from a bounded queue, in order, as soon as the socket is writable and
+the pace allows it.
 
-Send policy: a datagram's fate never ends the queue. Datagrams that the kernel refuses are counted by their errno and
-reported to their sender; those that would block wait in the queue. With an error queue, a datagram that fails for the
-ICMP error of an earlier one is sent again, and the error is reported as that one's.
+Send policy: no failed datagram ever stops the queue. Datagrams that the kernel refuses are counted by their errno and
+reported to their sender; datagrams that would block wait in the queue. With an error queue, a datagram that fails
+because of an earlier datagram's ICMP error is sent again, and the error is reported for the earlier one.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ from .policy.pacing import Pacer, Sender, Writable
 from .policy.reply_limit import ReplyLimit
 
 _FLUSH = 64
-"""Queued datagrams sent at a stretch when the socket is writable: as many as are read at a stretch."""
+"""Most queued datagrams sent at once when the socket is writable: as many as are read at once."""
 
 Sent = Callable[[MessageUDP, Any, int, Exception | None], None]
 
 
 class Settles(Protocol):
-    """Whatever is to be done when a send is over."""
+    """An object to call after each send."""
 
     def settle(self) -> None: ...
 
 
 class SendQueue:
-    """Sends the datagrams of one socket through `sender`, a backend, when `writable`, its watch, says so.
+    """Sends the datagrams of one socket through `sender`, a backend; queued datagrams when `writable`, a watch, calls.
 
     family: as `address.family_of` returns it.
-    limit: datagrams that may wait. drop_oldest: a datagram that finds the queue full takes the place of the oldest,
-        which fails; else it fails itself.
-    pending: the errors of a connected socket, which come to light when it sends: settled after each send.
+    limit: most datagrams that wait. drop_oldest: if the queue is full, the oldest datagram is dropped for a new one;
+        otherwise the new one is dropped.
+    pending: handles the pending errors of a connected socket, which a send reports; settled after each send.
     on_sent: called for a datagram that had to wait, with its token, the bytes sent, and the error or None.
     errors: datagrams that were refused, by errno's name or the error's class.
-    dropped: found the queue full, or were still queued at its end. dropped_oldest: gave way to others.
-    delayed: had to wait for the pace.
-    reply_limit: limits what each destination gets, and counts what it drops.
+    dropped: datagrams dropped because the queue was full, or because it was closed. dropped_oldest: dropped for newer
+        datagrams.
+    delayed: datagrams that had to wait for the pace.
+    reply_limit: limits the datagrams for each destination, and counts those that it drops.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class SendQueue:
         self._pacer: Pacer | None = None
         self._pacing: Pacing | None = None
         self.reply_limit = ReplyLimit()
-        self._active_limit: ReplyLimit | None = None  # None: all passes
+        self._active_limit: ReplyLimit | None = None  # None: no limit
         self._queue: deque[tuple[MessageUDP, Any, int]] = deque()
         self._limit = limit
         self._drop_oldest = drop_oldest
@@ -75,17 +76,17 @@ class SendQueue:
         self.dropped = self.dropped_oldest = self.delayed = 0
 
     def open(self) -> None:
-        """From now on waits for the socket to become writable. What was queued before goes out."""
+        """Starts sending queued datagrams when the socket is writable."""
         self._open = True
         self._go_on()
 
     def send(self, message: MessageUDP, token: Any) -> int | None:
-        """Sends a datagram and returns its length; or queues it and returns None: then `on_sent` is called for it, with
-        `token`.
+        """Sends a datagram and returns its length; or queues it and returns None: `on_sent` is then called for it
+        later, with `token`.
 
-        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is none),
-        `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is no bytes-like object, a
-        buffer that was released, or one with gaps).
+        Raises, after counting, `OSError` (the kernel refused it), `BadAddress`, `BadOption` (the info is invalid),
+        `SendQueueFull`, `ReplyLimited`, `TypeError`, `ValueError` or `BufferError` (the data is not a bytes-like
+        object, a released buffer, or a buffer with gaps).
         """
         if self._active_limit is not None:
             message = self._pass_on(self._active_limit, message)
@@ -104,8 +105,9 @@ class SendQueue:
         return None
 
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
-        """Sends datagrams in order, as `send` does each with the token None. Returns how many at the beginning are
-        done, the others being queued; and which failed, by number, with the error that `send` would have raised."""
+        """Sends datagrams in order, each like `send` with the token None. Returns how many at the beginning are done
+        (the others are queued), and the failed datagrams: the number of each, with the error that `send` would
+        raise."""
         if self._active_limit is not None:
             return self._send_limited(self._active_limit, messages)
         return self._send_in_order(messages)
@@ -139,7 +141,7 @@ class SendQueue:
             raise
 
     def count_error(self, error: Exception) -> None:
-        """Counts a datagram that was refused, here or before it came here."""
+        """Counts a refused datagram."""
         if isinstance(error, ReplyLimited):
             return  # the limiter has counted it
         name = name_of(error)
@@ -148,13 +150,13 @@ class SendQueue:
     # --- limits -------------------------------------------------------------------------------------------
 
     def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None = None) -> None:
-        """From now on no destination gets more than `limit` and `guard` allow; None: each gets all."""
+        """Limits from now on what each destination gets to `limit` and `guard`; None: no limit."""
         self.reply_limit.apply(limit, guard)
         self._active_limit = self.reply_limit if self.reply_limit.active else None
 
     def pace(self, pacing: Pacing | None) -> None:
-        """From now on sends no faster than `pacing`; None: as fast as it can. If that is as before, the bucket stays
-        what it is."""
+        """Sends from now on no faster than `pacing`; None: as fast as possible. If `pacing` is unchanged, its bucket
+        keeps its level."""
         if pacing == self._pacing:
             return
         self._pacing = pacing
@@ -166,7 +168,7 @@ class SendQueue:
         self._go_on()
 
     def watch_by(self, writable: Writable) -> None:
-        """Goes on with another watch of the same socket, which is open if this queue is."""
+        """Continues with another watch of the same socket, which must be open if this queue is."""
         self._writable.write(None)
         self._unpaced = self._unpaced[0], writable
         if self._pacer is None:
@@ -176,7 +178,7 @@ class SendQueue:
         self._go_on()
 
     def set_limit(self, limit: int, *, drop_oldest: bool) -> None:
-        """From now on no more than `limit` datagrams may wait. Those that wait already, stay."""
+        """Lets from now on at most `limit` datagrams wait. Datagrams already queued stay."""
         self._limit = limit
         self._drop_oldest = drop_oldest
 
@@ -184,12 +186,12 @@ class SendQueue:
 
     @property
     def waiting(self) -> int:
-        """Datagrams that wait for the socket to become writable."""
+        """Number of queued datagrams."""
         return len(self._queue)
 
     @property
     def room(self) -> int:
-        """Datagrams that can be sent now and are neither dropped nor drop others, whatever the kernel takes."""
+        """Number of datagrams that fit into the queue without dropping any, even if the kernel takes none."""
         return self._limit - len(self._queue)
 
     def _enqueue_many(self, messages: list[MessageUDP], first: int, failures: Failures) -> None:
@@ -200,7 +202,7 @@ class SendQueue:
                 failures.append((index, error))
 
     def _enqueue(self, message: MessageUDP, token: Any) -> None:
-        """Refuses now what no system call could take later."""
+        """Queues a datagram. Refuses now what no system call would accept later."""
         try:
             check_destination(self._family, message.addr)
             if message.info is not None:
@@ -224,7 +226,7 @@ class SendQueue:
             self._go_on()
 
     def _drop_first(self) -> None:
-        """The oldest that waits gives way."""
+        """Drops the oldest queued datagram."""
         message, token, _ = self._queue.popleft()
         self.dropped_oldest += 1
         if self.on_sent is not None:
@@ -255,7 +257,7 @@ class SendQueue:
                 self.on_sent(message, token, size if error is None else 0, error)
 
     def close(self) -> list[tuple[MessageUDP, Any]]:
-        """Sends no more of what is queued. Returns those datagrams, with their tokens."""
+        """Stops sending. Returns the datagrams that were still queued, with their tokens."""
         if self._queue:
             self._writable.write(None)
         left = [(message, token) for message, token, _ in self._queue]

@@ -1,18 +1,18 @@
 """Contracts: identifiers, messages, errors, options and what a behavior must offer. No runtime, no sockets.
 
 identifiers  PID, Alias, Ref, ProcessID, Event
-messages     what the runtime sends, MessagePriority, NO_REPLY
-errors       HomingError and all below it, exit reasons among them; those of UDP live in `datagram.errors`
+messages     messages that the runtime sends, MessagePriority, NO_REPLY
+errors       HomingError and its subclasses, exit reasons included; the UDP errors are in `datagram.errors`
 options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
 application  Application, and its specification, modes and states
-state        the life of a process, as a table
+state        the states of a process and their transitions, as a table
 info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
-typed        Request; what type checkers know of `call` and `spawn`
-foreign      what may be done with objects of the program, whose methods may raise, internal
-hooks        what the runtime asks of behavior bases, internal
-copying      what cannot be copied, internal
-retrying     a second try where an allocation has failed, internal
+typed        Request; the types of `call` and `spawn` for type checkers
+foreign      safe operations on the program's objects, whose methods may raise, internal
+hooks        settings and functions that a behavior base provides to the runtime, internal
+copying      refuses to copy objects of the runtime, internal
+retrying     retries after a failed allocation, internal
 """
 
 from types import ModuleType
@@ -29,7 +29,7 @@ from .behavior import CancelTimer as CancelTimer
 from .behavior import MetaBehavior as MetaBehavior
 from .behavior import MetaProcess as MetaProcess
 from .behavior import ProcessBehavior as ProcessBehavior
-from .errors import *  # noqa: F403 - their `__all__` is what this module offers of them
+from .errors import *  # noqa: F403 - their `__all__` lists the errors that this module exports
 from .identifiers import PID as PID
 from .identifiers import Alias as Alias
 from .identifiers import Event as Event
@@ -72,7 +72,7 @@ if not TYPE_CHECKING:
     from .errors import __getattr__ as __getattr__
 
     def __dir__() -> list[str]:
-        """The names to look at. Every error can be imported from here as well; `gen.errors` lists them."""
+        """Returns the public names except errors, which can also be imported from here; `gen.errors` lists them."""
         modules = {name for name, value in globals().items() if isinstance(value, ModuleType)} - {"errors"}
         hidden = modules.union(errors.__all__, ("ModuleType", "TYPE_CHECKING"))
         return sorted(name for name in globals() if name not in hidden)

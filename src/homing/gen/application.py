@@ -1,4 +1,4 @@
-"""Applications: processes that are loaded, started and stopped as one, by name (Ergo's `gen.ApplicationBehavior`)."""
+"""Applications: named groups of processes, loaded, started and stopped together (Ergo's `gen.ApplicationBehavior`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options import ProcessOptions, check_name, check_type
 class ApplicationMode(enum.Enum):
     """The effect of a member's end on its application (Ergo's modes; in OTP they concern the node).
 
-    TEMPORARY: nothing; the application has ended when all its members have.
+    TEMPORARY: nothing; the application ends when its last member ends.
     TRANSIENT: a member that ends abnormally stops the application; `normal` and `shutdown` do nothing.
     PERMANENT: a member that ends, for whatever reason, stops the application.
     """
@@ -27,12 +27,12 @@ class ApplicationMode(enum.Enum):
 
 
 class ApplicationState(enum.Enum):
-    """Where a loaded application is. Ergo says `running` also of one that is `starting`.
+    """State of a loaded application. Ergo reports `running` already while an application is starting.
 
-    LOADED: it does not run.
+    LOADED: it is not running.
     STARTING: its members are being started.
     RUNNING: all members have been started.
-    STOPPING: its members are being ended.
+    STOPPING: its members are being stopped.
     """
 
     LOADED = "loaded"
@@ -45,8 +45,9 @@ class ApplicationState(enum.Enum):
 class ApplicationMember:
     """One process that is started with the application.
 
-    behavior, args, options: what is spawned. Its environment is the node's, the application's, and that of `options`.
-    name: it is registered under this name; None: under none.
+    behavior, args, options: passed to `spawn`. The member's environment merges the node's, the application's and that
+        of `options`.
+    name: name to register; None: no name.
     """
 
     behavior: type[ProcessBehavior]
@@ -68,11 +69,11 @@ class ApplicationSpec:
     """The specification of an application, returned by its `load`.
 
     name: unique on the node.
-    members: started in this order, ended in reverse. At least one.
-    mode: what the end of a member does, unless `application_start` says otherwise.
-    env: environment added to the node's, for all members and what they spawn.
-    depends: names of applications that are started before this one, if they do not run.
-    description, version: told by `application_info`, for people.
+    members: started in this order, stopped in reverse order. At least one.
+    mode: effect of a member's end, unless `application_start` overrides it.
+    env: environment added to the node's, for all members and the processes that they spawn.
+    depends: names of applications that are started before this one, unless they already run.
+    description, version: text for people, shown by `application_info`.
     """
 
     name: str
@@ -91,8 +92,8 @@ class ApplicationSpec:
         check_type("depends", self.depends, tuple, "a tuple of names of applications")
         for name in self.depends:
             check_name("depends", name)
-        check_type("description", self.description, str, "a text")
-        check_type("version", self.version, str, "a text")
+        check_type("description", self.description, str, "a string")
+        check_type("version", self.version, str, "a string")
 
     def _check_members(self) -> None:
         members = self.members
@@ -102,7 +103,7 @@ class ApplicationSpec:
             raise BadOption("members", members, f"give application {self.name!r} at least one member")
         names = [member.name for member in members if member.name is not None]
         if len(set(names)) != len(names):
-            raise BadOption("members", names, "each name once")
+            raise BadOption("members", names, "give each name only once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +111,14 @@ class ApplicationInfo:
     """A snapshot of an application, returned by `application_info`.
 
     name: its name.
-    state: where it is.
-    mode: what the end of a member does.
+    state: its state.
+    mode: effect of a member's end.
     env: its environment.
-    depends: applications that it needs.
+    depends: names of the applications that it depends on.
     description, version: as in its specification.
-    members: PIDs of the members that live, in the order of their start.
-    uptime: seconds; 0.0 unless it runs.
-    reason: why it ended the last time; None if it never did.
+    members: PIDs of the living members, in the order of their start.
+    uptime: seconds since its start; 0.0 unless it runs.
+    reason: exit reason of its last run; None if it has never ended.
     """
 
     name: str
@@ -133,11 +134,11 @@ class ApplicationInfo:
 
 
 class Application:
-    """Derive from it and return an `ApplicationSpec` from `load`. `start` and `terminate` are plain `def`: what is to
-    be awaited, a member awaits."""
+    """Base class of applications: return an `ApplicationSpec` from `load`. `start` and `terminate` are plain `def`:
+    leave asynchronous work to a member."""
 
     def load(self, node: Any, *args: Any) -> Any:
-        """Called once, by `application_load`; `def` or `async def`. `application_load` raises its exceptions."""
+        """Called once, by `application_load`, which re-raises its exceptions. May be `def` or `async def`."""
         raise BadOption("load", type(self).__name__, "define load(self, node); it returns a gen.ApplicationSpec")
 
     def start(self, mode: ApplicationMode) -> None:

@@ -1,7 +1,7 @@
 """Contracts between the runtime and the classes that users write.
 
 A callback may be `def` (runs inline, the fast path) or `async def` (the process stays busy, its mailbox waits, the node
-goes on). One callback of a process runs at a time.
+continues). One callback of a process runs at a time.
 """
 
 from __future__ import annotations
@@ -21,78 +21,82 @@ if TYPE_CHECKING:
     from ..datagram.batch import DatagramBatch  # only for its type: a callback is declared with what users annotate
 
 Result: TypeAlias = Awaitable[None] | None
-"""What a callback gives back: nothing, or what is to be awaited."""
+"""Return type of a callback: None, or an awaitable."""
 
 CancelTimer = Callable[[], bool]
-"""Cancels a timer. True if its message will not be handled: it was still to fire, or its message still waited."""
+"""Cancels a timer. Returns True if its message will not be handled: the timer had not fired, or its message was still
+in the mailbox."""
 
 
 class ProcessBehavior:
     """The contract of a process. `act.Actor` and the other bases derive from it; users derive from those."""
 
     trap_exit: bool = False
-    """Exit signals become messages (`MessageExitPID` ...), but never the parent's."""
+    """Turns exit signals into messages (`MessageExitPID` ...), except the parent's."""
     split_handle: bool = False
-    """Messages sent by name and by alias go to callbacks of their own."""
+    """Messages sent to a name or an alias go to separate callbacks."""
 
     _runtime_hooks: ClassVar[type[ProcessHooks]] = ProcessHooks
     """For behavior bases only, see `gen.hooks`."""
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs once, before any message is handled. `spawn` raises its exceptions; `terminate` is not called then."""
+        """Runs once, before any message is handled. If it raises, `spawn` raises the same and `terminate` is not
+        called."""
 
     def handle_message(self, sender: Any, message: Any) -> Result:
-        """A message by `send`. Raising ends the process with that reason.
+        """Handles a message sent by `send`. An exception ends the process and becomes its exit reason.
 
-        sender: the address to answer to: the PID of a process, or the alias of a meta-process. That of a datagram is
-            the UDP server, which takes `message.reply(...)`.
+        sender: the address to answer to: the PID of a process, or the alias of a meta-process. The sender of a
+            datagram is the UDP server; send `message.reply(...)` to it.
         """
         return None
 
     def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
-        """With `split_handle`: a message that was sent to the registered name."""
+        """With `split_handle`: handles a message that was sent to the registered name."""
         return None
 
     def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
-        """With `split_handle`: a message that was sent to one of the aliases."""
+        """With `split_handle`: handles a message that was sent to one of the aliases."""
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """A request by `call`. Returns the answer, or `NO_REPLY` if `send_response` is to give it later."""
+        """Handles a request made by `call`. Returns the answer, or `NO_REPLY` if `send_response` will send it later."""
         return None
 
     def handle_call_name(self, name: str, sender: PID, ref: Ref, request: Any) -> Any:
-        """With `split_handle`: a request that was sent to the registered name."""
+        """With `split_handle`: handles a request that was sent to the registered name."""
         return None
 
     def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
-        """With `split_handle`: a request that was sent to one of the aliases."""
+        """With `split_handle`: handles a request that was sent to one of the aliases."""
         return None
 
     def handle_datagrams(self, batch: DatagramBatch) -> Result:
-        """All datagrams that one wake-up of a UDP server has read, as a sequence of `meta.MessageUDP`. Called only if a
-        class defines it: else each datagram comes to `handle_message`. The batch ends when this returns."""
+        """Handles all datagrams that a UDP server has read in one wake-up, as a sequence of `meta.MessageUDP`. Called
+        only if the class defines it; otherwise each datagram is passed to `handle_message`. The batch is valid until
+        this returns."""
         return None
 
     def handle_event(self, event: MessageEvent) -> Result:
-        """A publication of an event that this process is linked to or monitors."""
+        """Handles a publication of an event that this process is linked to or monitors."""
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Answers `inspect` with a mapping. An exception goes to the inspector; the process continues."""
+        """Answers `inspect` with a mapping. An exception is raised at the inspector; the process continues."""
         return None
 
     def handle_log(self, record: logging.LogRecord) -> Result:
-        """A log record, where this process is a log receiver."""
+        """Handles a log record, if this process is a log receiver."""
         return None
 
     def terminate(self, reason: Exception) -> Result:
-        """Runs once, last, whatever the reason. Its meta-processes have ended by then. Exceptions are logged."""
+        """Runs once, as the last callback, whatever the reason. The process's meta-processes have already ended.
+        Exceptions are logged."""
         return None
 
 
 def takes_batches(behavior: type) -> bool:
-    """True if a behavior class defines `handle_datagrams`. The bases only declare it."""
+    """Returns True if a behavior class defines `handle_datagrams`. The base classes only declare it."""
     for kind in behavior.__mro__:
         if "handle_datagrams" in vars(kind):
             return "_runtime_hooks" not in vars(kind) and vars(kind)["handle_datagrams"] is not None
@@ -108,7 +112,7 @@ class MetaProcess(Protocol):
 
     @property
     def parent(self) -> PID:
-        """The process that owns it; what it sends comes from there."""
+        """The process that owns it, which is the sender of its messages."""
 
     @property
     def env(self) -> Mapping[str, Any]:
@@ -138,7 +142,7 @@ class MetaProcess(Protocol):
         """Answers a request for which `handle_call` returned `NO_REPLY`."""
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        """Answers such a request with an error, which is raised at the caller."""
+        """Answers a request for which `handle_call` returned `NO_REPLY`: the caller raises `error`."""
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         """Starts another meta-process of the same parent."""
@@ -147,10 +151,10 @@ class MetaProcess(Protocol):
 class MetaBehavior:
     """The contract of a meta-process: an adapter between an outside source and the actors.
 
-    Two activities run beside each other: `start`, which minds the outside world until it returns, and the mailbox
-    handler. It can be linked to and monitored; it makes no links, monitors or calls. It ends when `start` returns
-    (`normal`) or raises (that reason), by `send_exit_meta`, when a callback raises, or with its parent, for the
-    parent's reason.
+    Two activities run side by side: `start`, which serves the outside source until it returns, and the mailbox handler.
+    A meta-process can be linked to and monitored; it makes no links, monitors or calls. It ends when `start` returns
+    (reason `normal`) or raises (the exception is the reason), by `send_exit_meta`, when a callback raises, or with its
+    parent, for the parent's reason.
     """
 
     process: MetaProcess
@@ -159,23 +163,26 @@ class MetaBehavior:
     """For behavior bases only, see `gen.hooks`."""
 
     def init(self, process: MetaProcess) -> Result:
-        """Runs once, before `start`. Keeps `process`. `spawn_meta` raises its exceptions, after `terminate`."""
+        """Runs once, before `start`, and stores `process`. If it raises, `terminate` is called and `spawn_meta` raises
+        the same."""
         self.process = process
         return None
 
     def start(self) -> Result:
-        """The outside world. An `async def` runs as a task of the loop; a `def` runs in a thread of its own and may
-        block: then `terminate` has to make it return."""
+        """Serves the outside source. An `async def` runs as a task of the loop; a `def` runs in a thread of its own and
+        may block: then `terminate` has to make it return."""
         return None
 
     def handle_message(self, sender: Any, message: Any) -> Result:
-        """A message sent to the alias. Where a class does not define it, a warning is logged, at a bounded rate."""
+        """Handles a message sent to the alias. If a class does not define it, a warning is logged, at a bounded
+        rate."""
         kind = class_name(message)
         self.process.warn(kind, "unhandled message of type %s from %s", kind, sender)
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """A request made to the alias: as in `ProcessBehavior`. Where a class does not define it, an error at once."""
+        """Handles a request made to the alias, as in `ProcessBehavior`. If a class does not define it, the caller gets
+        an error at once."""
         what = f"{type(self).__name__} has no handle_call (request of type {type(request).__name__})"
         self.process.send_response_error(sender, ref, NotAllowed(what))
         return NO_REPLY
@@ -185,12 +192,12 @@ class MetaBehavior:
         return {}
 
     def drain(self) -> None:
-        """The node is stopping: bring in nothing more; what others send through the alias still goes out."""
+        """Called when the node stops: accept no more input. Messages sent to the alias still go out."""
 
     def drained(self) -> bool:
-        """False while something is still to go out, which a stopping node waits for."""
+        """Returns False while output is pending; a stopping node waits for it."""
         return True
 
     def terminate(self, reason: Exception) -> Result:
-        """Frees what the meta-process holds. Called exactly once on every path, also when it could not be started."""
+        """Releases the resources of the meta-process. Called exactly once on every path, also after a failed start."""
         return None

@@ -1,4 +1,4 @@
-"""What cannot be copied: an object that is a part of the runtime, and that others know by its identity. Internal."""
+"""Refuses to copy objects that are part of the runtime, where each object's identity matters. Internal."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import NoReturn
 
 
 def refuse_copy(self: object) -> NoReturn:
-    """Takes the place of `__reduce__` in such a class. Raises `TypeError`, for `copy` and for `pickle`."""
-    raise TypeError(f"cannot copy or pickle a {type(self).__name__}: it is a part of the runtime")
+    """Replaces `__reduce__` of a class. Raises `TypeError`, for `copy` and for `pickle`."""
+    raise TypeError(f"cannot copy or pickle a {type(self).__name__}: it is part of the runtime")

@@ -1,10 +1,10 @@
 """Errors and exit reasons. Every exception that Homing raises derives from `HomingError`.
 
-Neighbours are told apart: `ProcessUnknown` (never lived here) and `ProcessTerminated` (it did);
-`NameUnknown` (nobody has that name now); `AliasUnknown` and `MetaTerminated`, alike.
+Similar errors are distinct: `ProcessUnknown` (the process never existed on this node) and `ProcessTerminated` (it has
+ended); `NameUnknown` (no process has that name now); `AliasUnknown` and `MetaTerminated` likewise.
 
 A process stops by raising. `TerminateNormal` and `TerminateShutdown` are orderly ends; any other exception
-is a crash. Exit reasons are exception instances; wherever one is asked for, its class does as well.
+is a crash. Exit reasons are exception instances; an exception class is accepted in place of an instance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HomingError(Exception):
 
 
 class TerminateReason(HomingError):
-    """Base of the exit reasons that have a name (Ergo's `gen.TerminateReason...`)."""
+    """Base of the named exit reasons (Ergo's `gen.TerminateReason...`)."""
 
     text = "terminated"
 
@@ -31,7 +31,7 @@ class TerminateReason(HomingError):
 
 
 class TerminateNormal(TerminateReason):
-    """The work is done. Not logged; a transient child is not restarted."""
+    """The process has finished its work. Not logged; a transient child is not restarted."""
 
     text = "normal"
 
@@ -43,7 +43,7 @@ class TerminateShutdown(TerminateReason):
 
 
 class TerminateRestart(TerminateShutdown):
-    """Ended by its supervisor in order to be started again, because of the end of another child. Not logged."""
+    """Stopped by its supervisor to be restarted, because another child has ended. Not logged."""
 
     text = "restart"
 
@@ -55,22 +55,23 @@ class TerminateKill(TerminateReason):
 
 
 class TerminatePanic(TerminateReason):
-    """A callback raised what is not an `Exception` (`SystemExit`, `KeyboardInterrupt`, a stray `CancelledError`).
+    """A callback raised an exception outside `Exception` (`SystemExit`, `KeyboardInterrupt`, a stray `CancelledError`).
 
-    The original is its `__cause__`. It ends that process only, never the node.
+    The original exception is its `__cause__`. It ends only that process, never the node.
     """
 
     text = "panic"
 
 
 class Unregistered(TerminateReason):
-    """The reason that links and monitors of a name, an alias or an event get when only that went away."""
+    """The reason that links and monitors of a name, an alias or an event receive when it is unregistered or deleted
+    while its process lives on."""
 
     text = "unregistered"
 
 
 def as_reason(reason: object) -> Exception:
-    """Turns what a user gave as an exit reason (an exception or its class) into an instance.
+    """Returns a user's exit reason (an exception or its class) as an instance.
 
     Raises `BadOption` for anything else.
     """
@@ -85,12 +86,12 @@ def as_reason(reason: object) -> Exception:
 
 
 def is_succeeded(reason: BaseException) -> bool:
-    """True for the ends after which a successor goes on with what is left: every abnormal one, and a restart."""
+    """Returns True for the ends after which a successor takes over the waiting messages: abnormal ends and restarts."""
     return not is_orderly(reason) or is_a(reason, TerminateRestart)
 
 
 def is_orderly(reason: BaseException) -> bool:
-    """True for `normal` and `shutdown`: the ends that are not a fault (OTP's transient rule)."""
+    """Returns True for `normal` and `shutdown`: the ends that are not a fault (OTP's transient rule)."""
     return is_a(reason, (TerminateNormal, TerminateShutdown))
 
 
@@ -98,7 +99,7 @@ def is_orderly(reason: BaseException) -> bool:
 
 
 class BadOption(HomingError, ValueError):
-    """An option or argument has a value that cannot work. Names it and says what to do."""
+    """An option or argument has an invalid value. The text names the option and says what to give."""
 
     def __init__(self, option: str, value: object, why: str) -> None:
         super().__init__(option, value, why)
@@ -114,11 +115,11 @@ class BadOption(HomingError, ValueError):
 
 
 class NotAllowed(HomingError):
-    """The call makes no sense here or now; the text says why."""
+    """The operation is not possible here or now; the text says why."""
 
 
 class CallToSelf(NotAllowed):
-    """A process called itself: it would wait for its own answer for ever. Call the function instead."""
+    """A process called itself: it would wait for its own answer forever. Call the method directly instead."""
 
     def __init__(self, target: object) -> None:
         super().__init__(
@@ -128,7 +129,7 @@ class CallToSelf(NotAllowed):
 
 
 class AlreadyLinked(NotAllowed):
-    """This process has that link (or monitor) already."""
+    """This process already has that link or monitor."""
 
 
 # --- delivery --------------------------------------------------------------------------------------------
@@ -143,10 +144,10 @@ class DeliveryError(HomingError):
 
 
 class ProcessUnknown(DeliveryError):
-    """No such process ever lived on this node."""
+    """No such process ever existed on this node."""
 
     def __init__(self, target: object, text: str = "") -> None:
-        super().__init__(target, text or f"no process {safe_str(target)} ever lived here")
+        super().__init__(target, text or f"no process {safe_str(target)} ever existed on this node")
 
 
 class NameUnknown(ProcessUnknown):
@@ -161,7 +162,7 @@ def _why(reason: BaseException | None) -> str:
 
 
 class ProcessTerminated(DeliveryError):
-    """The process lived here and has ended. `reason` is its exit reason where the caller was waiting for it."""
+    """The process has ended. `reason` is its exit reason if the caller was waiting for an answer."""
 
     def __init__(self, target: object, reason: BaseException | None = None) -> None:
         super().__init__(target, f"{safe_str(target)} has terminated" + _why(reason))
@@ -170,18 +171,18 @@ class ProcessTerminated(DeliveryError):
 
 
 class AliasUnknown(DeliveryError):
-    """No such alias was ever made on this node."""
+    """No such alias was ever created on this node."""
 
     def __init__(self, target: object, text: str = "") -> None:
-        super().__init__(target, text or f"no {safe_str(target)} was ever made here")
+        super().__init__(target, text or f"no {safe_str(target)} was ever created on this node")
 
 
 class MetaTerminated(AliasUnknown):
-    """The alias is gone: its meta-process has ended, or its process has deleted it. `reason` is the exit reason
-    where the caller was waiting for an answer."""
+    """The alias no longer exists: its meta-process has ended, or its process has deleted it. `reason` is the exit
+    reason if the caller was waiting for an answer."""
 
     def __init__(self, target: object, reason: BaseException | None = None) -> None:
-        text = f"{safe_str(target)} is gone: its meta-process has ended, or the alias was deleted"
+        text = f"{safe_str(target)} no longer exists: its meta-process has ended, or the alias was deleted"
         super().__init__(target, text + _why(reason))
         self.reason = reason
         self.__cause__ = reason
@@ -191,7 +192,7 @@ class NodeUnknown(DeliveryError):
     """The address is on another node, and there is no connection to it."""
 
     def __init__(self, target: object, node: str) -> None:
-        super().__init__(target, f"{safe_str(target)} lives on node {safe_repr(node)}, to which there is no connection")
+        super().__init__(target, f"{safe_str(target)} is on node {safe_repr(node)}, to which there is no connection")
         self.node = node
 
 
@@ -204,7 +205,7 @@ class MailboxFull(DeliveryError):
 
 
 class CallTimeout(HomingError, TimeoutError):
-    """No answer came within the time given. A late one is dropped and counted."""
+    """No answer came within the timeout. A late answer is dropped and counted."""
 
     def __init__(self, target: object, seconds: float) -> None:
         super().__init__(f"no answer from {safe_str(target)} within {seconds:g} s")
@@ -246,7 +247,7 @@ class EventUnknown(HomingError):
     """No process has registered that event."""
 
     def __init__(self, event: object) -> None:
-        super().__init__(f"nobody has registered {safe_str(event)}")
+        super().__init__(f"no process has registered {safe_str(event)}")
         self.event = event
 
 
@@ -259,14 +260,14 @@ class NodeTerminated(HomingError):
 
 
 class NodeForked(NodeTerminated):
-    """This OS process is a fork of the one in which the node runs. Nothing of the node works here: its sockets are
-    closed, its mailboxes are empty, and signals do what they do by default."""
+    """This OS process is a fork of the one in which the node runs. The node does not work here: its sockets are closed,
+    its mailboxes are empty, and signals have their default effect."""
 
     def __init__(self, node: str) -> None:
         HomingError.__init__(
             self,
-            f"node {node!r} runs in the OS process that was forked; start a node of its own in the child, "
-            "or make the child by multiprocessing's method 'spawn'",
+            f"node {node!r} runs in the parent OS process, not in this fork; start a new node in the child, "
+            "or use multiprocessing's start method 'spawn'",
         )
         self.node = node
 
@@ -283,15 +284,15 @@ class ApplicationUnknown(HomingError):
 
 
 class ApplicationTaken(HomingError):
-    """An application of that name is loaded already."""
+    """An application of that name is already loaded."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"an application {name!r} is loaded already; unload that one, or give this one another name")
+        super().__init__(f"an application {name!r} is already loaded; unload it, or give the new one another name")
         self.name = name
 
 
 class ApplicationRunning(HomingError):
-    """The application is not just loaded: it runs, or is starting or stopping (`state` says which)."""
+    """The application is running, starting or stopping; `state` says which."""
 
     def __init__(self, name: str, state: str) -> None:
         super().__init__(f"application {name!r} is {state}; stop it first with application_stop")
@@ -300,7 +301,8 @@ class ApplicationRunning(HomingError):
 
 
 class ApplicationDepends(HomingError):
-    """Applications depend on each other in a way that forbids it. `names` are the others; the text says what to do."""
+    """The operation is not possible because of the dependencies between applications. `names` are the other
+    applications; the text says what to do."""
 
     def __init__(self, name: str, names: tuple[str, ...], why: str) -> None:
         super().__init__(f"application {name!r} {why}")
@@ -328,8 +330,8 @@ else:
     ]
 
     def __getattr__(name: str) -> object:
-        """Finds the errors of UDP, which live with the sockets: they are imported when one is first asked for."""
-        if not name.startswith("_"):  # such as `__path__`, for which every import asks
+        """Returns an error of UDP from `datagram.errors`, which is imported at the first such access."""
+        if not name.startswith("_"):  # every import looks up `__path__`
             from ..datagram import errors as udp
 
             if name in udp.__all__:

@@ -1,7 +1,8 @@
-"""What may be done with objects that are not the runtime's own: messages, reasons, options, keys.
+"""Safe operations on objects that are not the runtime's own: messages, reasons, options, keys.
 
-Their methods are code of the program. `repr` of a detached database row raises, `==` of an array gives another array,
-a frozen dataclass refuses every attribute. Nothing here raises what they raise, and no text is longer than it may be.
+Their methods are code of the program. `repr` of a detached database row raises, `==` of an array returns another array,
+a frozen dataclass refuses every attribute. The functions here catch what such methods raise, and limit the length of
+texts.
 """
 
 from __future__ import annotations
@@ -10,47 +11,49 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeIs  # which type checkers know without it
+    from typing_extensions import TypeIs  # type checkers know it without the package
 
 T = TypeVar("T")
 
 REPR_LIMIT = 1000
-"""Characters of one object in a log record or an error: some lines of it. What is longer is cut, and says so."""
+"""Most characters shown of one object in a log record or an error, which are some lines. A longer text is cut, and its
+full length added."""
 
 _DEPTH = 4
-"""Containers within containers that are shown."""
+"""Most levels of nested containers that are shown."""
 
 _name_of = type.__dict__["__name__"].__get__
 _args_of = BaseException.__dict__["args"].__get__
 _cause_of = BaseException.__dict__["__cause__"].__get__
 _context_of = BaseException.__dict__["__context__"].__get__
 _members_of = BaseExceptionGroup.__dict__["exceptions"].__get__
-"""Python's own, whatever a class or its metaclass has in their place."""
+"""Python's own attributes, even if a class or its metaclass overrides them."""
 
 
 def class_name(value: object) -> str:
-    """The name of the class of `value`."""
+    """Returns the name of the class of `value`."""
     name: str = _name_of(type(value))
     return name
 
 
 def is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeIs[T]:
-    """As `isinstance`, by the type of `value` alone: the `__class__` of a proxy is code of the program."""
+    """Like `isinstance`, but uses only the type of `value`: the `__class__` of a proxy is code of the program."""
     return issubclass(type(value), kind)
 
 
 def is_instance(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeIs[T]:
-    """As `isinstance`, where a proxy may stand for what is asked for. One that stands for nothing is nothing."""
+    """Like `isinstance`, so that a proxy counts as its object. Returns False for a proxy that raises because it has no
+    object."""
     try:
         return isinstance(value, kind)
     except RecursionError:
-        raise  # of whoever asks: the value may well be one
+        raise  # the caller has used up the stack: this says nothing about the value
     except Exception:
         return False
 
 
 def same(one: object, other: object) -> bool:
-    """True if `one == other`. What cannot be compared is not the same."""
+    """Returns True if `one == other`, and False if the comparison raises."""
     try:
         return bool(one == other)
     except BaseException:
@@ -58,7 +61,7 @@ def same(one: object, other: object) -> bool:
 
 
 def truth(value: object) -> bool:
-    """As `bool(value)`; what has no truth value is true, as any object by default."""
+    """Returns `bool(value)`, or True if that raises: objects are true by default."""
     try:
         return bool(value)
     except BaseException:
@@ -69,18 +72,18 @@ def truth(value: object) -> bool:
 
 
 def clipped(text: str, limit: int = REPR_LIMIT) -> str:
-    """`text`, if it is no longer than `limit` characters; else that much of it, and how long it was."""
+    """Returns `text` if it has at most `limit` characters; otherwise its first `limit` characters and its length."""
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
 
 
 def safe_repr(value: object, limit: int = REPR_LIMIT) -> str:
-    """The `repr` of `value`, in not many more than `limit` characters. Of what raises, in whole or in part, the class
-    and what it raised."""
+    """Returns the `repr` of `value`, in not many more than `limit` characters. For a part whose `repr` raises, the text
+    names its class and the exception's class."""
     return clipped(_repr(value, limit, _DEPTH), limit)
 
 
 def safe_str(value: object, limit: int = REPR_LIMIT) -> str:
-    """As `safe_repr`, of `str(value)`."""
+    """Like `safe_repr`, for `str(value)`."""
     try:
         return clipped(_exactly(str(value)), limit)
     except BaseException as error:
@@ -92,7 +95,7 @@ def _unprintable(value: object, function: str, error: BaseException) -> str:
 
 
 def _exactly(text: str) -> str:
-    """A `str`, not of a class that is derived from it and may do otherwise."""
+    """Returns `text` as a plain `str`: a subclass may behave differently."""
     return text if type(text) is str else str.__str__(text)
 
 
@@ -113,7 +116,7 @@ def _repr(value: object, limit: int, depth: int) -> str:
 
 
 def _repr_of_text(value: Any, limit: int) -> str:
-    """Cut before the `repr` is made: that of bytes is four times as long."""
+    """Cuts the value before its `repr` is made, because the `repr` of bytes can be four times as long."""
     return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value)} long)"
 
 
@@ -127,7 +130,7 @@ _CONTAINERS = (
 
 
 def _repr_of_items(value: Any, left: str, right: str, limit: int, depth: int) -> str:
-    """Of a container of Python's own, item by item: one that cannot be shown does not hide the others."""
+    """Returns the `repr` of a built-in container, made item by item: an item that raises does not hide the others."""
     if not value:
         return repr(value)
     if depth <= 0:
@@ -141,7 +144,7 @@ def _repr_of_items(value: Any, left: str, right: str, limit: int, depth: int) ->
 
 
 def _joined(parts: Iterable[str], limit: int) -> str:
-    """The parts that fit, one after another."""
+    """Joins the parts that fit into `limit` characters, and adds "..." if there are more."""
     taken: list[str] = []
     length = 0
     for part in parts:
@@ -157,8 +160,8 @@ def _joined(parts: Iterable[str], limit: int) -> str:
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Drops the tracebacks of an exception and of those behind it, which have been logged: a reason that is kept must
-    not keep messages and their buffers. Not by assignment, which a frozen dataclass refuses."""
+    """Removes the tracebacks, already logged, of an exception, its causes, contexts and group members: a stored reason
+    must not keep messages and their buffers alive. Does not assign attributes, which a frozen dataclass refuses."""
     seen: set[int] = set()
     rest = [error]
     while rest:
@@ -177,8 +180,7 @@ _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 class _Key:
-    """A key of a class of the program's, for a dictionary: its hash is asked for once, and it equals what it can be
-    compared with."""
+    """A dictionary key for an object of the program: computes its hash once, and its `==` never raises."""
 
     __slots__ = ("_hash", "value")
 
@@ -194,8 +196,8 @@ class _Key:
 
 
 def safe_key(value: Any) -> Any:
-    """`value`, or what takes its place as the key of a dictionary, which then never raises. Raises what `hash(value)`
-    does."""
+    """Returns `value`, or a substitute as the key of a dictionary, whose operations then never raise. Raises what
+    `hash(value)` raises."""
     kind = type(value)
     if kind in _PLAIN or (kind is tuple and all(type(part) in _PLAIN for part in value)):
         return value
@@ -203,5 +205,5 @@ def safe_key(value: Any) -> Any:
 
 
 def inner_key(key: object) -> object:
-    """The value that `safe_key` was given."""
+    """Returns the value that was passed to `safe_key`."""
     return key.value if type(key) is _Key else key

@@ -1,8 +1,8 @@
-"""Hooks: what the runtime asks of a behavior base beyond the callbacks that users define. Internal.
+"""Hooks: settings and functions that a behavior base provides to the runtime, beside the users' callbacks. Internal.
 
-A behavior base (`act.Actor`, `act.Pool`, `meta.UDPServer` ...) names the class of its hooks by one attribute,
-`_runtime_hooks`. The runtime has one object of it per process or meta-process, and asks that. So the classes that
-users derive from have no hooks among their attributes, and no attribute of a user's is taken for one.
+A behavior base (`act.Actor`, `act.Pool`, `meta.UDPServer` ...) names its class of hooks in one attribute,
+`_runtime_hooks`. The runtime makes one hooks object per process or meta-process and uses that object. So the classes
+that users derive from have no hooks among their attributes, and no user's attribute is mistaken for a hook.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ def _take_none(main: deque[Any]) -> int:
 
 
 class ProcessHooks:
-    """Hooks of a process. They are there before the behavior's `__init__` runs.
+    """Hooks of a process. The object exists before the behavior's `__init__` runs.
 
-    take_main: with `forwards`, takes from the main lane.
+    take_main: with `forwards`, takes entries from the main lane.
     """
 
     __slots__ = ("behavior", "process", "take_main")
 
     kind: ClassVar[str] = "actor"
-    """The behavior base in one word, shown by `process_info`."""
+    """Kind of behavior base in one word, shown by `process_info`."""
     forwards: ClassVar[bool] = False
-    """The main lane is drained wholesale by `take_main`."""
+    """True if `take_main` drains the main lane."""
     configures: ClassVar[bool] = False
-    """`configure` takes what `init` returned."""
+    """True if the value that `init` returned is passed to `configure`."""
     succeeds: ClassVar[bool] = False
-    """It starts successors of children that crash; they get the messages that waited at their predecessors."""
+    """True if the process replaces children that crash; a successor gets the messages waiting at its predecessor."""
     succeeds_orderly: ClassVar[bool] = False
-    """It does so for children that ended in order as well."""
+    """True if it also replaces children that ended in order."""
     terminate_timeout: ClassVar[float | None] = TERMINATE_TIMEOUT
     """Seconds that an asynchronous `terminate` may take. None: no limit."""
 
@@ -52,33 +52,34 @@ class ProcessHooks:
 
     @classmethod
     def of(cls, behavior: Any, process: Any) -> ProcessHooks:
-        """Returns the hooks of a process that is being made: its own object, or one that serves many and keeps nothing
-        of any."""
+        """Returns the hooks of a new process: its own object, or a shared object without state."""
         return cls(behavior, process)
 
     def configure(self, result: Any) -> Any:
-        """With `configures`: takes what `init` returned. May be asynchronous. If it raises, `spawn` does."""
+        """With `configures`: takes the value that `init` returned. May be asynchronous. `spawn` raises its
+        exceptions."""
 
     def handler(self) -> Callable[[PID, Any], Any] | None:
-        """Returns the function that ordinary messages are handed to. None: the behavior's `handle_message`."""
+        """Returns the function that handles ordinary messages. None: the behavior's `handle_message`."""
         return None
 
     def idle(self, again: Callable[[], None], rest: list[Any]) -> bool:
-        """With `forwards`: adds the processes that it forwards to to `rest`, to be asked in their turn. False if
-        messages wait for one that is not there: then `again` is called once when that may have changed."""
+        """With `forwards`: appends the processes that it forwards to to `rest`, so that the caller checks them next.
+        Returns False if messages wait for a process that does not exist yet: `again` is then called once when that may
+        have changed."""
         return True
 
 
 class MetaHooks:
     """Hooks of a meta-process. The object is made when the behavior is spawned, before its `init` runs.
 
-    take_main: with `forwards`, takes from the main lane.
+    take_main: with `forwards`, takes entries from the main lane.
     """
 
     __slots__ = ("behavior", "take_main")
 
     forwards: ClassVar[bool] = False
-    """The main lane is drained wholesale by `take_main`."""
+    """True if `take_main` drains the main lane."""
 
     def __init__(self, behavior: Any) -> None:
         self.behavior = behavior
@@ -86,7 +87,7 @@ class MetaHooks:
 
     @property
     def linger(self) -> float:
-        """Seconds for which it outlives an owner that crashed."""
+        """Seconds for which the meta-process outlives a crashed owner."""
         return 0.0
 
     def adopts(self) -> Any:
@@ -94,7 +95,7 @@ class MetaHooks:
         return None
 
     def orphaned(self) -> None:
-        """The owner has crashed. `start` was cancelled; what is sent to the alias is still handled."""
+        """Called when the owner has crashed. `start` was cancelled; messages to the alias are still handled."""
 
     def transferred(self) -> None:
-        """Another process owns it from now on."""
+        """Called when another process has become the owner."""

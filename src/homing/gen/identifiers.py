@@ -1,4 +1,4 @@
-"""Identifiers: what a message can be addressed to, and what a request is matched by.
+"""Identifiers: the addresses of messages, and the references that match answers to requests.
 
 `PID`, `Alias` and `Ref` draw their numbers from one counter per node, so no two of them are ever equal
 by content. They are tuples: hashing and comparing them costs no Python call, which the message path needs.
@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeAlias
 
 
 class PID(NamedTuple):
-    """Identifies a process: the node it lives on, its number there, and which start of that node it was.
+    """Identifies a process by its node, its number there, and the start of that node.
 
     node: name of its node.
-    id: number on that node; no other PID, alias or ref of that start of the node has it.
-    creation: which start of the node it was.
+    id: number, unique among all PIDs, aliases and refs of one start of the node.
+    creation: tells the starts of the node apart.
     """
 
     node: str
@@ -33,8 +33,8 @@ class Alias(NamedTuple):
     """Identifies a meta-process, or is an extra address of a process (`create_alias`).
 
     node: name of its node.
-    id: number on that node; no other PID, alias or ref of that start of the node has it.
-    creation: which start of the node it was.
+    id: number, unique among all PIDs, aliases and refs of one start of the node.
+    creation: tells the starts of the node apart.
     """
 
     node: str
@@ -49,11 +49,11 @@ class Alias(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """A reference that is unique over the cluster: matches an answer to its request, or is an event's token.
+    """A reference unique in the cluster: matches an answer to its request, or is an event's token.
 
     node: name of its node.
-    id: number on that node; no other PID, alias or ref of that start of the node has it.
-    creation: which start of the node it was.
+    id: number, unique among all PIDs, aliases and refs of one start of the node.
+    creation: tells the starts of the node apart.
     """
 
     node: str
@@ -98,7 +98,7 @@ class Event:
 
 
 Target: TypeAlias = PID | Alias | ProcessID | str
-"""What a message can be sent to. A `str` is a name registered on this node."""
+"""Addresses that a message can be sent to. A `str` is a name registered on this node."""
 
 Subject: TypeAlias = PID | Alias | ProcessID | Event | str
-"""What can be linked to and monitored."""
+"""Addresses and events that can be linked to and monitored."""

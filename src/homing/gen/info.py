@@ -1,4 +1,4 @@
-"""Snapshots that the node gives of itself, its processes and its meta-processes."""
+"""Snapshots of the node, its processes and its meta-processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import ProcessState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxInfo:
-    """Messages waiting in each lane. A lane that grows without end: its process is too slow, or stuck.
+    """Messages waiting in each lane. If a lane keeps growing, its process is too slow, or stuck.
 
     urgent, system, main, log: messages waiting in that lane.
     """
@@ -29,24 +29,24 @@ class ProcessInfo:
     """A snapshot of a process, returned by `process_info`. Times are seconds.
 
     pid, name, behavior: identifier, registered name and class.
-    state: where it is in its life.
+    state: its state.
     parent, leader: process that spawned it, and its group leader.
-    uptime, running_time: since its start; and how long its callbacks ran.
+    uptime, running_time: time since its start; total time that its callbacks ran.
     messages_in, messages_out: messages handled and waiting; messages sent.
-    mailbox, mailbox_size: what waits in each lane; the limit, 0: none.
+    mailbox, mailbox_size: messages waiting in each lane; the limit, 0: none.
     dropped_log: log records dropped because too many waited.
     env: its environment.
     aliases, events, metas: its aliases, events and meta-processes.
-    links, monitors: what it is linked to and monitors.
-    trap_exit: exit signals become messages.
+    links, monitors: its links and monitors.
+    trap_exit: True if exit signals become messages.
     kind: "actor", "pool", "router" or "supervisor".
-    application: the one that it, or the process that spawned it, is a member of; None: it belongs to none.
-    stalls: callbacks that held the loop too long.
+    application: application of which the process, or the process that spawned it, is a member; None: no application.
+    stalls: callbacks that blocked the loop too long.
     dropped_newest, dropped_oldest: messages dropped because its mailbox was full, see `ProcessOptions.overflow`.
     held_by: process whose mailbox has to drain before this one continues, see `ProcessOptions.back_pressure`; None:
         it is not held.
     holds: how often it was held.
-    thread: its callbacks run on a thread of its own.
+    thread: True if its callbacks run on a thread of its own.
     """
 
     pid: PID
@@ -84,12 +84,12 @@ class MetaInfo:
     """A snapshot of a meta-process, returned by `meta_info`. Times are seconds.
 
     id, behavior: alias and class.
-    state: where it is in its life.
+    state: its state.
     parent: process that owns it.
-    uptime, running_time: since its start; and how long its callbacks ran.
-    stalls: callbacks that held the loop too long.
+    uptime, running_time: time since its start; total time that its callbacks ran.
+    stalls: callbacks that blocked the loop too long.
     messages_in, messages_out: messages handled and waiting; messages sent.
-    mailbox, mailbox_size: what waits in each lane; the limit, 0: none.
+    mailbox, mailbox_size: messages waiting in each lane; the limit, 0: none.
     dropped_newest, dropped_oldest: messages dropped because its mailbox was full.
     """
 
@@ -115,23 +115,23 @@ class NodeInfo:
     name, pid: `name@host`, and the node's own address.
     state: "running", "stopping" or "stopped".
     uptime: seconds since its start.
-    processes, metas, names, aliases, events: how many there are; `aliases` counts those of processes.
+    processes, metas, names, aliases, events: how many exist now; `aliases` counts only the aliases of processes.
     running, zombies: processes in these states.
     spawned: processes started so far.
     open_calls: calls without an answer yet.
     env: environment that processes inherit.
     loop: class of the event loop.
     crashes: processes and meta-processes that ended abnormally by their own fault.
-    discarded: messages dropped because they still waited in the mailbox of a process or meta-process when it ended.
-    dead_letters: messages left unhandled by an abnormal end: each in hand then, and those that went to a dead-letter
-        process.
-    late_responses: answers that came after their caller had given up.
-    timer_failures, event_failures, threadsafe_failures: messages by timer, by event, or from another thread that
-        found no receiver or a full mailbox. No caller could get an error, so they are counted here.
-    timer_skips: ticks of a `send_every` that were not sent, because the one before still waited to be handled.
-    stalls, longest_stall: callbacks that held the loop for longer than `slow_callback_seconds`, and the longest, in
-        seconds. Each was logged with its process; see `stalls` there.
-    machine_stalls: turns that took so long because no processor was free for the loop. Linux only.
+    discarded: messages dropped because they were waiting in the mailbox of a process or meta-process when it ended.
+    dead_letters: messages left unhandled by an abnormal end: those being handled at that moment, and those sent to a
+        dead-letter process.
+    late_responses: answers that arrived after their caller had stopped waiting.
+    timer_failures, event_failures, threadsafe_failures: messages from a timer, an event or another thread that found no
+        receiver or a full mailbox. No caller could get an error, so they are counted here.
+    timer_skips: ticks of a `send_every` that were not sent, because the previous one was still waiting.
+    stalls, longest_stall: callbacks that blocked the loop for longer than `slow_callback_seconds`, and the longest, in
+        seconds. Each was logged with its process; see `ProcessInfo.stalls`.
+    machine_stalls: turns as long as a stall only because no processor was free for the loop. Linux only.
     """
 
     name: str
@@ -168,8 +168,8 @@ class ProcessTree:
 
     info: the process.
     metas: its meta-processes.
-    children: the processes whose parent it is and that live, in the order of their start.
-    more: children that were left out, because `tree` was asked for fewer.
+    children: its living children, in the order of their start.
+    more: number of children omitted because of the limit passed to `tree`.
     """
 
     info: ProcessInfo
@@ -180,11 +180,11 @@ class ProcessTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationTree:
-    """An application and its processes: its members, and what has outlived its parent. `more` as in `ProcessTree`.
+    """An application and its processes: its members, and processes that have outlived their parents.
 
     info: the application.
     processes: its processes.
-    more: processes that were left out.
+    more: number of processes omitted, as in `ProcessTree`.
     """
 
     info: ApplicationInfo
@@ -198,8 +198,8 @@ class NodeTree:
 
     info: the node.
     applications: the loaded applications.
-    more: processes that were left out.
-    processes: those of no application, without a parent that lives. `more` as in `ProcessTree`.
+    processes: processes of no application, without a living parent.
+    more: number of processes omitted, as in `ProcessTree`.
     """
 
     info: NodeInfo

@@ -1,4 +1,4 @@
-"""Messages that the runtime itself sends, and the words used in sending."""
+"""Messages that the runtime itself sends, and the constants used in sending: priorities, `NO_REPLY`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class _NoReply(enum.Enum):
 
 
 NO_REPLY: Final = _NoReply.NO_REPLY
-"""Returned by `handle_call`: the answer comes later, by `send_response`, maybe from another process."""
+"""Returned by `handle_call` if the answer comes later, by `send_response`, maybe from another process."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageExitPID:
-    """The linked process `pid` ended for `reason`. Comes to `handle_message` where `trap_exit` is set.
+    """The linked process `pid` ended for `reason`. Passed to `handle_message` if `trap_exit` is set.
 
     pid: the linked process.
     reason: exit reason, or the exception that ended it.
@@ -131,11 +131,11 @@ class MessageDownEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageEvent:
-    """One publication of `event`; `timestamp` is seconds since the epoch. Comes to `handle_event`.
+    """One publication of `event`, passed to `handle_event`.
 
     event: the event.
-    timestamp: when it was published, in seconds since 1970.
-    message: what was published.
+    timestamp: time of the publication, in seconds since 1970.
+    message: the published message.
     """
 
     event: Event
@@ -145,7 +145,7 @@ class MessageEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageEventStart:
-    """To the producer (where `EventOptions(notify=True)`): the first subscriber of `event` has come.
+    """Tells the producer (with `EventOptions(notify=True)`) that `event` has its first subscriber.
 
     event: the event.
     """
@@ -155,7 +155,7 @@ class MessageEventStart:
 
 @dataclass(frozen=True, slots=True)
 class MessageEventStop:
-    """To the producer (where `EventOptions(notify=True)`): `event` has lost its last subscriber.
+    """Tells the producer (with `EventOptions(notify=True)`) that `event` has lost its last subscriber.
 
     event: the event.
     """
@@ -165,12 +165,12 @@ class MessageEventStop:
 
 @dataclass(frozen=True, slots=True)
 class MessageFallback:
-    """To the fallback process: the mailbox of `pid` was full; `message` had been sent to `target`.
+    """Sent to the fallback process: the mailbox of `pid` was full; `message` had been sent to `target`.
 
     pid: process whose mailbox was full.
     tag: `tag` of its `Fallback`; identifies the mailbox that overflowed.
     target: address that the message was sent to.
-    message: the message. The sender is that of the message.
+    message: the message. The `sender` of this `MessageFallback` is the sender of that message.
     """
 
     pid: PID
@@ -181,15 +181,16 @@ class MessageFallback:
 
 @dataclass(frozen=True, slots=True)
 class MessageDeadLetter:
-    """To `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message` unhandled.
+    """Sent to `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message`
+    unhandled.
 
     pid: process that has ended.
     name: its registered name, or None.
     sender: sender of the message: a PID, or the alias of a meta-process.
     message: the message.
-    reason: why the process ended.
-    in_hand: True if the message was being handled when the process ended, and perhaps caused the end; False if it
-        waited. True also for a message that an `act.Pool` could not distribute; that pool lives on.
+    reason: exit reason of the process.
+    in_hand: True if the message was being handled when the process ended, and perhaps caused the end; False if it was
+        waiting. True also for a message that an `act.Pool` could not distribute; that pool continues.
     """
 
     pid: PID
@@ -210,12 +211,12 @@ BROUGHT_BY_LINKS = (
     MessageDownAlias,
     MessageDownEvent,
 )
-"""The messages that links and monitors bring."""
+"""The messages that links and monitors send."""
 
 
 def has_short_repr(message: object) -> bool:
-    """True if a message's `repr` is short and shows no content, so that the runtime may log it. A class says so by
-    `_short_repr = True`, as `meta.MessageUDP` does; of all others the runtime logs the type only."""
+    """Returns True if a message's `repr` is short and shows no content, so that the runtime may log it. A class
+    declares this by `_short_repr = True`, as `meta.MessageUDP` does; of other messages only the type is logged."""
     try:
         return getattr(type(message), "_short_repr", False) is True
     except Exception:

@@ -1,4 +1,4 @@
-"""Options: frozen keyword-only dataclasses that refuse what cannot work, naming the field."""
+"""Options: frozen keyword-only dataclasses that refuse invalid values with an error that names the field."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from .foreign import is_instance
 from .identifiers import PID, Alias, ProcessID, Target
 
 Overflow = Literal["raise", "drop_newest", "drop_oldest"]
-"""What happens to a message that finds a mailbox full."""
+"""The treatment of a message whose receiver's mailbox is full."""
 
 
-# Every number that a user gives is checked here, and has bounds: so no sum or product of such numbers, and no C code
-# that takes one, ever meets a number that it cannot hold.
+# Every number that a user gives is checked here, and has bounds: so no sum or product of such numbers overflows, and
+# none is too large for the C code that takes it.
 
 MOST = 2**31 - 1
-"""The largest count, or size: what an `int` of C holds."""
+"""The largest count or size: the largest C `int`."""
 
 MOST_SECONDS = 100 * 365.25 * 86400
-"""A hundred years. uvloop takes no longer times, and sums with the clocks of loops stay exact to a microsecond."""
+"""A hundred years. uvloop accepts no longer times, and sums with the clocks of loops stay exact to a microsecond."""
 
 LEAST_SECONDS = 1e-9
-"""Shorter than any clock tells: by a shorter time nothing can be divided."""
+"""Below the resolution of every clock. Divisions by a shorter time could overflow."""
 
 
 _PLAIN_NUMBERS = (float, int)
 
 
 def _plain(value: object) -> int | float | None:
-    """Returns the number that `value` is. An integer of another class (numpy's, an `IntEnum`) becomes an `int`, so that
-    nothing that is computed with it overflows. None: it is no number."""
+    """Returns `value` as a number, or None if it is not a number. An integer of another class (numpy's, an `IntEnum`)
+    becomes an `int`, so that computations with it do not overflow."""
     if type(value) is int or type(value) is float:
         return value
     if is_instance(value, bool):
         return None
     try:
         return index(value)  # type: ignore[arg-type]
-    except Exception:  # most things have no `__index__`; that of others is code of the program
+    except Exception:  # no `__index__`, or that of the program raises
         return value if is_instance(value, (int, float)) else None
 
 
@@ -57,10 +57,10 @@ def check_integer(option: str, value: object, low: int, high: int = MOST) -> int
 
 
 def check_seconds(option: str, value: object, *, zero: bool = False) -> float:
-    """Returns `value` as a number. Raises `BadOption` unless it is a number of seconds above 0 (or 0 where `zero`), a
-    hundred years at most."""
+    """Returns `value` as a number. Raises `BadOption` unless it is a number of seconds above 0 (with `zero`: 0 or more)
+    and at most a hundred years."""
     if type(value) in _PLAIN_NUMBERS and LEAST_SECONDS <= value <= MOST_SECONDS:  # type: ignore[operator]
-        return value  # type: ignore[return-value] # each call has a timeout: this is the short way
+        return value  # type: ignore[return-value] # the fast path: every call checks its timeout
     number = _plain(value)
     if number is None:
         raise BadOption(option, value, "give a number of seconds")
@@ -72,7 +72,10 @@ def check_seconds(option: str, value: object, *, zero: bool = False) -> float:
 
 
 def check_number(option: str, value: object, low: float, high: float, words: str = "") -> float:
-    """Returns `value` as a number. Raises `BadOption` unless it is one within [low, high]. words: what to give."""
+    """Returns `value` as a number. Raises `BadOption` unless it is a number within [low, high].
+
+    words: describes the valid numbers in the error.
+    """
     number = _plain(value)
     if number is None or not low <= number <= high:
         raise BadOption(option, value, f"give {words or f'a number of {low:g} to {high:g}'}")
@@ -80,7 +83,7 @@ def check_number(option: str, value: object, low: float, high: float, words: str
 
 
 def _set(options: object, name: str, number: float) -> None:
-    """Replaces a field of a frozen dataclass by the number that it is."""
+    """Sets the field `name` of a frozen dataclass to `number`, unless it already is that object."""
     if number is not getattr(options, name):
         object.__setattr__(options, name, number)
 
@@ -101,7 +104,7 @@ def set_number(options: object, name: str, low: float, high: float, words: str =
 
 
 def decimal_of(text: str, high: int) -> int | None:
-    """Returns the number of 0 to `high` that `text`, which comes from another program, is; None if it is none."""
+    """Returns the decimal number, 0 to `high`, in a `text` that comes from another program; None if it has none."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 20:
         return None
     number = int(text)
@@ -128,7 +131,7 @@ def check_name(option: str, value: object) -> None:
 
 
 def check_target(option: str, value: object) -> None:
-    """Raises `BadOption` unless `value` is what a message can be sent to."""
+    """Raises `BadOption` unless `value` is an address that a message can be sent to."""
     if is_instance(value, str):
         check_name(option, value)
     elif not is_instance(value, (PID, Alias, ProcessID)):
@@ -137,10 +140,10 @@ def check_target(option: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """Where messages go for which a mailbox has no room (Ergo's `gen.ProcessFallback`).
+    """Receiver of messages for which a mailbox has no room (Ergo's `gen.ProcessFallback`).
 
-    name: the registered name of the process that gets them, as `gen.MessageFallback`.
-    tag: a word that tells that process whose they were.
+    name: registered name of the process that receives them, as `gen.MessageFallback`.
+    tag: label copied to `MessageFallback.tag`; identifies the mailbox that overflowed.
     """
 
     name: str
@@ -148,23 +151,23 @@ class Fallback:
 
     def __post_init__(self) -> None:
         check_name("fallback.name", self.name)
-        check_type("fallback.tag", self.tag, str, "a word")
+        check_type("fallback.tag", self.tag, str, "a string")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How a node runs.
+    """Options of a node.
 
     env: environment that every process of the node inherits.
-    handle_signals: SIGINT and SIGTERM stop the node in order, a second one at once. Only in the main thread.
-    stop_timeout: seconds that such a stop, and leaving `async with`, may take before processes are killed.
-    turn_messages: messages one process handles before others get their turn. 256: at 0.5 us a message the
-        switch costs under 1 %; at most 512 pay, as larger turns fall out of the cache.
+    handle_signals: the first SIGINT or SIGTERM stops the node in order, the second at once. Only in the main thread.
+    stop_timeout: seconds that a stop by a signal, or by leaving `async with`, may take before processes are killed.
+    turn_messages: messages that one process handles before others get their turn. 256: at 0.5 us a message the switch
+        costs under 1 %; more than 512 do not pay, because larger turns do not fit into the cache.
     turn_seconds: time after which a turn ends whatever its count. 0.5 ms.
-    slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms:
-        the lag that busy processes add to the sockets.
-    slow_callback_seconds: a callback that holds the loop for so long is logged while it does, with its stack, and
-        counted (`stalls`): asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: off.
+    slice_seconds: time after which the event loop, and so every socket and timer, is polled again. 2 ms: the delay that
+        busy processes add to the sockets.
+    slow_callback_seconds: a callback that blocks the loop for so long is logged with its stack while it still runs, and
+        counted (`stalls`). Compare asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: off.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -191,12 +194,12 @@ class ProcessOptions:
     """Options of a process.
 
     mailbox_size: most messages that wait in each lane. 0: no limit. Messages of the runtime itself (exit signals,
-        monitor messages, inspections) always pass.
-    overflow: what happens to one more. "raise": its sender gets `MailboxFull`. "drop_newest": it is dropped.
-        "drop_oldest": the message that has waited longest in that lane is dropped instead, but never a message of the
-        runtime. Both are counted (`process_info`) without an error at the sender; but a caller whose request is dropped
-        gets `MailboxFull` at once. UDP servers, pools and routers check for room first, so they never find the mailbox
-        full.
+        monitor messages, inspections) are always accepted.
+    overflow: treatment of a message for which the lane has no room. "raise": the sender gets `MailboxFull`.
+        "drop_newest": this message is dropped. "drop_oldest": the message that has waited longest in that lane is
+        dropped instead, but never a message of the runtime. Dropped messages are counted (`process_info`), and their
+        sender gets no error; but a caller whose request is dropped gets `MailboxFull` at once. UDP servers, pools and
+        routers check for room first, so they never find the mailbox full.
     fallback: process that receives messages which would be refused or dropped, as `gen.MessageFallback`. Not requests.
     init_timeout: seconds that an `async def init` may take; with `thread`, any `init`. A plain `def init` without a
         thread cannot be interrupted.
@@ -204,21 +207,21 @@ class ProcessOptions:
     leader: group leader; None inherits the parent's.
     link_parent: the process ends when its parent ends (linked before `init`).
     link_child: the parent gets an exit signal when the process ends (linked before `init`).
-    preserve_mailbox: when the process ends abnormally, or is ended to be restarted, the messages in its mailbox pass,
+    preserve_mailbox: when the process ends abnormally, or is stopped to be restarted, the messages in its mailbox pass,
         lane by lane and in order, to the process that its supervisor (or pool, or router) starts in its place. The
-        message in hand does not, because it may have caused the crash. False: waiting messages are discarded and
-        counted.
+        message being handled does not pass, because it may have caused the crash. False: waiting messages are discarded
+        and counted.
     dead_letters: process that receives, as `gen.MessageDeadLetter`, the messages that an abnormal end leaves unhandled:
-        the one in hand, and waiting ones that pass to no successor. A registered name, a PID or an alias. None: they
-        are only counted.
+        the message being handled, and waiting messages that pass to no successor. A registered name, a PID or an alias.
+        None: they are only counted.
     back_pressure: a process behind a socket (a server's receiver, a pool's worker, a router's route, and processes to
-        which these send) takes no more from its main lane once it has sent to a process at which 1024 messages wait, or
-        half of that process's `mailbox_size`, until a quarter are left (256, or a quarter of `mailbox_size`). False: it
-        continues, and nothing bounds what waits there.
+        which these send) stops taking from its main lane once it has sent to a process that has 1024 messages waiting,
+        or half of that process's `mailbox_size`. It resumes when a quarter are left (256, or a quarter of
+        `mailbox_size`). False: it continues, and the receiver's queue is not bounded by this.
     thread: all callbacks run on a thread of the process's own, where they may block while the node continues. Methods
         of `self` cross to the node's thread and back, which takes some ten microseconds each time. A thread cannot be
-        interrupted: if the process is killed while it blocks, it ends, and has a successor, when the callback has
-        returned. Not for pools, routers and supervisors.
+        interrupted: a process that is killed while it blocks ends, and is replaced, only when the callback returns. Not
+        for pools, routers and supervisors.
     """
 
     mailbox_size: int = 0
@@ -252,10 +255,11 @@ class ProcessOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetaOptions:
-    """How a meta-process is spawned.
+    """Options of a meta-process.
 
-    mailbox_size: messages that wait in each lane at most. 0: no limit.
-    overflow: what happens to one more, as in `ProcessOptions`: "raise", "drop_newest" or "drop_oldest".
+    mailbox_size: most messages that wait in each lane. 0: no limit.
+    overflow: treatment of a message that finds its lane full, as in `ProcessOptions`: "raise", "drop_newest" or
+        "drop_oldest".
     init_timeout: seconds that an `async def init` may take.
     """
 
@@ -271,10 +275,10 @@ class MetaOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventOptions:
-    """How an event is registered.
+    """Options of an event.
 
-    buffer: the last publications kept for those who link or monitor later. 0: none.
-    notify: the producer gets `MessageEventStart` and `MessageEventStop` when the first subscriber comes, the last goes.
+    buffer: number of latest publications kept for processes that link or monitor later. 0: none.
+    notify: the producer gets `MessageEventStart` for the first subscriber, `MessageEventStop` when the last has left.
     """
 
     buffer: int = 0

@@ -1,4 +1,4 @@
-"""A second try where an allocation has failed: mostly there is memory again at once. Internal."""
+"""Retries after a failed allocation: usually memory is available again at once. Internal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ T = TypeVar("T")
 
 
 def twice(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Returns what `function` returns, which is called again if it raises `MemoryError`. For what nobody would try
-    again, and what changes nothing before it can fail no more."""
+    """Returns the result of `function`, which is called a second time if the first call raises `MemoryError`.
+
+    For functions that no caller retries, and that change nothing until they can no longer fail.
+    """
     try:
         return function(*args, **kwargs)
     except MemoryError:
@@ -19,9 +21,10 @@ def twice(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 class Again:
-    """The steps that `steps(*args)` gives, begun anew when one raises `MemoryError`: they are to do only what is left.
+    """Iterates over `steps(*args)`, and calls it anew after a step has raised `MemoryError`: the steps must do only the
+    remaining work.
 
-    It raises that too, so that others have their turn first, until it has begun `_MOST` times.
+    The error is also raised to the caller, so that other work gets its turn first. After `_MOST` starts it gives up.
     """
 
     __slots__ = ("_args", "_begun", "_steps", "_work")
@@ -50,4 +53,4 @@ class Again:
 
 
 _MOST = 3
-"""Not for ever: code of the program may run in a step, and raise `MemoryError` each time."""
+"""Limits the retries: code of the program may run in a step, and raise `MemoryError` each time."""

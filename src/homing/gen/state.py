@@ -1,4 +1,4 @@
-"""The life of a process and of a meta-process, each as one table.
+"""The states of a process or meta-process and their transitions, as one table.
 
     init --> sleep <--> running <--> wait response
       |        |           |              |
@@ -6,16 +6,17 @@
       |                           v
       +------------------------ zombie --> terminated
 
-Rule 1: `sleep` means that nothing of the process runs; its mailbox may hold messages whose turn has not come.
+Rule 1: `sleep` means that no callback of the process runs; its mailbox may hold messages that wait for its turn.
 Rule 2: `wait response` is `running` with at least one open call. It becomes `sleep` if the callback returns while a
         task that it has started still waits for its call.
-Rule 3: a `zombie` is unreachable (no address leads to it), but a callback of it has not returned yet: it was
-        killed while one ran, or its `terminate` is asynchronous. Every end passes through it, if only for a moment.
-Rule 4: nothing leaves `terminated`.
+Rule 3: a `zombie` is unreachable (no address leads to it), but one of its callbacks has not returned: it was killed
+        while a callback ran, or its `terminate` is asynchronous. Every process is a zombie before it is terminated, if
+        only for a moment.
+Rule 4: no transition leaves `terminated`.
 
-The table is documentation: the runtime does not look a change up in it, as two changes are made in every turn of every
-process. `tests/node/processes/test_states.py` records the changes that processes and meta-processes go through and
-compares them with the table, which has these and no others.
+The table is documentation: the runtime does not check transitions against it, because every turn of every process makes
+two. `tests/node/processes/test_states.py` records the transitions of processes and meta-processes and compares them
+with the table, which has exactly these.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from types import MappingProxyType
 
 
 class ProcessState(enum.Enum):
-    """Where a process is in its life.
+    """State of a process.
 
     INIT: its `init` runs.
-    SLEEP: nothing of it runs.
+    SLEEP: no callback runs.
     RUNNING: a callback runs.
     WAIT_RESPONSE: a callback waits for the answer to a call.
-    ZOMBIE: it cannot be reached, but a callback has not returned.
+    ZOMBIE: it is unreachable, but a callback has not returned.
     TERMINATED: it has ended.
     """
 
@@ -55,4 +56,4 @@ TRANSITIONS = MappingProxyType(
         _S.TERMINATED: frozenset(),
     }
 )
-"""Which states may follow which."""
+"""The states that may follow each state."""

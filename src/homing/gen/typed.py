@@ -1,6 +1,6 @@
-"""Types of `call` and `spawn`, for type checkers: the answer that a request promises, and the arguments of `init`.
+"""Types of `call` and `spawn`, for type checkers: the type of the answer to a request, and of the arguments of `init`.
 
-The methods themselves are written once, without overloads: `declared` gives them the types of the functions here.
+The methods themselves are written once, without overloads: `declared` assigns them the types of the functions here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class Request(Generic[Answer_co]):
-    """Base of a request that says what it is answered with: `class Get(gen.Request[int])`. `await self.call(to, Get())`
-    is then an `int` to type checkers. At run time it changes nothing, and nobody checks the answer.
+    """Base of a request that declares the type of its answer: `class Get(gen.Request[int])`. Type checkers then know
+    that `await self.call(to, Get())` is an `int`. At run time it has no effect, and the answer is not checked.
 
     >>> import asyncio, dataclasses, homing
     >>> from homing import act, gen
@@ -46,7 +46,7 @@ class Request(Generic[Answer_co]):
 
 
 def declared(types: F) -> Callable[[Callable[..., Any]], F]:
-    """For type checkers, gives the method that it decorates the types of the function `types`. Does nothing else."""
+    """Decorates a method, which has for type checkers the types of the function `types`. Has no other effect."""
     return lambda method: method  # type: ignore[return-value]
 
 
@@ -72,8 +72,8 @@ async def call(self: Any, to: Target, request: Any, **how: Any) -> Any:
 
 # --- spawn ------------------------------------------------------------------------------------------------
 
-# A protocol for each number of arguments: an `init` with defaults fits several of them. (One with a `TypeVarTuple` fits
-# none but that of all its arguments.) More arguments than these are not checked.
+# A protocol for each number of arguments: an `init` with defaults fits several of them. (With a `TypeVarTuple`, only a
+# call with all arguments would fit.) Calls with more arguments are not checked.
 
 A1 = TypeVar("A1", contravariant=True)
 A2 = TypeVar("A2", contravariant=True)
@@ -85,7 +85,7 @@ T3 = TypeVar("T3")
 T4 = TypeVar("T4")
 
 Loose: TypeAlias = list[Any] | dict[Any, Any] | set[Any]
-"""Their elements are not checked: mypy would take `[1]` for a `list[int]`, and refuse it as a `list[float]`."""
+"""Containers whose elements are not checked: mypy would infer `list[int]` for `[1]` and refuse it as `list[float]`."""
 
 
 class _Spawned(Protocol):
@@ -99,25 +99,25 @@ class Takes0(_Spawned, Protocol):
 
 
 class Takes1(_Spawned, Protocol[A1]):
-    """... with one."""
+    """A behavior whose `init` can be called with one argument."""
 
     def init(self, a: A1, /) -> Any: ...
 
 
 class Takes2(_Spawned, Protocol[A1, A2]):
-    """... with two."""
+    """A behavior whose `init` can be called with two arguments."""
 
     def init(self, a: A1, b: A2, /) -> Any: ...
 
 
 class Takes3(_Spawned, Protocol[A1, A2, A3]):
-    """... with three."""
+    """A behavior whose `init` can be called with three arguments."""
 
     def init(self, a: A1, b: A2, c: A3, /) -> Any: ...
 
 
 class Takes4(_Spawned, Protocol[A1, A2, A3, A4]):
-    """... with four."""
+    """A behavior whose `init` can be called with four arguments."""
 
     def init(self, a: A1, b: A2, c: A3, d: A4, /) -> Any: ...
 

@@ -1,9 +1,9 @@
-"""For tests of programs that use Homing: a network as bad as one asks for, and time that passes at once.
+"""For tests of programs that use Homing: a fake network with chosen faults, and an event loop in virtual time.
 
-network      FakeNetwork, as the test has it
-conditions   how bad it is; event: what happened to a datagram
-traffic      the way of each datagram; link: what becomes of it, between two addresses
-sockets      what is bound in it; hosts: addresses
+network      FakeNetwork, the fake network of a test
+conditions   the faults of a network; event: events in the life of a datagram, and the counters
+traffic      carries each datagram; link: computes arrivals and losses between two addresses
+sockets      the sockets bound in the network; hosts: addresses
 fake_socket  a socket of the fake network, for servers; fake_watch: calls its reader; control: ancillary data;
              peer: a socket of the fake network, for tests
 virtual      an event loop on which waiting takes no time

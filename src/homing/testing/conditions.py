@@ -1,4 +1,4 @@
-"""How bad a network is."""
+"""The faults of a fake network: loss, duplicates, reordering, delay, fragments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..gen import BadOption
 from ..gen.options import check_seconds, set_integer, set_number, set_seconds
 
 Span = float | tuple[float, float]
-"""Seconds: always so many, or from the first to the second number, each time anew."""
+"""Seconds: a constant, or (least, most) for a random value each time."""
 
 _IP_HEADER = 20  # as in an IPv4 packet without options; IPv6 needs 28 bytes more, which changes no test
 _UDP_HEADER = 8
@@ -19,14 +19,14 @@ _UDP_HEADER = 8
 class Conditions:
     """The faults of a network. Chances are from 0 (never) to 1 (always).
 
-    loss: the chance that a datagram gets lost.
-    duplicate: the chance that one which is not lost comes twice. The copy takes its own time.
-    reorder: the chance that one is held back, for `reorder_delay` more than the others, which may overtake it. Those
-        that are not held back arrive in the order in which they were sent from one address to another.
+    loss: the chance that a datagram is lost.
+    duplicate: the chance that a datagram that is not lost arrives twice. The copy has its own delay.
+    reorder: the chance that a datagram is delayed by `reorder_delay` more, so that others may overtake it. Datagrams
+        without this extra delay arrive in the order in which they were sent from one address to another.
     delay: seconds that a datagram is under way: a number, or (least, most).
-    reorder_delay: seconds that one is held back, as `delay`.
-    mtu: bytes of the largest packet. A longer datagram goes in fragments, and is lost if one of them is: `loss` is
-        then the chance of each. None: there are no fragments. 576 to 65535.
+    reorder_delay: seconds of the extra delay, like `delay`.
+    mtu: bytes of the largest packet. A longer datagram is sent in fragments, and is lost if one of them is: `loss` is
+        then the chance of each fragment. None: there are no fragments. 576 to 65535.
     """
 
     loss: float = 0.0
@@ -45,24 +45,24 @@ class Conditions:
             set_integer(self, "mtu", 576, 65535)
 
     def chance_of_loss(self, size: int) -> float:
-        """The chance that a datagram of `size` bytes gets lost."""
+        """Returns the chance that a datagram of `size` bytes is lost."""
         fragments = self.fragments(size)
         return self.loss if fragments == 1 else 1.0 - (1.0 - self.loss) ** fragments
 
     def fragments(self, size: int) -> int:
-        """In how many packets a datagram of `size` bytes goes."""
+        """Returns the number of packets in which a datagram of `size` bytes is sent."""
         if self.mtu is None or size + _UDP_HEADER + _IP_HEADER <= self.mtu:
             return 1
         return ceil((size + _UDP_HEADER) / ((self.mtu - _IP_HEADER) // 8 * 8))  # all but the last a multiple of 8
 
     @property
     def predictable(self) -> bool:
-        """Nothing is left to chance."""
+        """True if no condition depends on chance."""
         return not (self.loss or self.duplicate or self.reorder or isinstance(self.delay, tuple))
 
 
 def within(span: Span, part: float) -> float:
-    """The seconds at `part` (0 to 1) of a span."""
+    """Returns the seconds at `part` (0 to 1) of a span."""
     if not isinstance(span, tuple):
         return span
     least, most = span

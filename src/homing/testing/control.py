@@ -1,4 +1,4 @@
-"""What comes with a datagram in a fake network beside its payload, as the system would tell it."""
+"""Ancillary data of datagrams in a fake network, in the form in which the system reports it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..datagram.backend.ancillary import Control, write_control
 from ..datagram.sockets.packet_info import SO_TIMESTAMPNS
 
 INTERFACE = 1
-"""The index of the one interface that there is."""
+"""The index of the only interface."""
 
 _TTL = 64
 _TIMESPEC = struct.Struct("ll")
 _EXTENDED = struct.Struct("=IBBBxII")  # as in datagram/backend/error_queue.py
 _NO_PORT = {socket.AF_INET: (2, 3, 3), socket.AF_INET6: (3, 1, 4)}
-"""Origin, type and code of an ICMP message that says so: RFC 792, RFC 4443."""
+"""Origin, type and code of the ICMP message "port unreachable": RFC 792, RFC 4443."""
 _ERRORS = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 
 
 def arrival(options: SocketOptions, source: Address, local: str, sent: PacketInfo | None, time: int) -> Control:
-    """The control messages that `options` ask for, of a datagram that came to `local` at `time`, in nanoseconds, and
-    was sent with `sent`."""
+    """Returns the control messages that `options` ask for, of a datagram that came to `local` at `time`, in
+    nanoseconds, and was sent with `sent`."""
     info = PacketInfo(
         local=local if options.receive_local_address else None,
         interface=INTERFACE if options.receive_local_address else 0,
@@ -37,7 +37,7 @@ def arrival(options: SocketOptions, source: Address, local: str, sent: PacketInf
 
 
 def port_unreachable(family: int, host: str) -> Control:
-    """What the error queue tells of a datagram to a port of `host` that nobody has."""
+    """Returns the error queue's report of a datagram to a port of `host` without a socket."""
     origin, kind, code = _NO_PORT[socket.AddressFamily(family)]
     raw = socket.inet_pton(family, host)
     offender = struct.pack("=HH", family, 0) + (raw + bytes(8) if len(raw) == 4 else bytes(4) + raw + bytes(4))

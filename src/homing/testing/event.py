@@ -1,4 +1,4 @@
-"""What a fake network tells of its datagrams."""
+"""Events and counters of the datagrams of a fake network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Kind: TypeAlias = Literal["sent", "duplicated", "delivered", "lost", "partitione
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened to a datagram. `str(event)` is one line.
+    """An event in the life of a datagram. `str(event)` is one line.
 
     source, destination: addresses of sender and receiver.
     data: the payload.
-    time: by the event loop's clock, in seconds.
-    kind: "sent", "duplicated" (a copy was made), or how it ended: "delivered" (into a receive buffer), "lost",
+    time: time by the event loop's clock, in seconds.
+    kind: "sent", "duplicated" (a copy was made), or the outcome: "delivered" (into a receive buffer), "lost",
         "partitioned", "no_receiver", "overflow" (the receive buffer was full).
-    number: of the datagram among those from `source` to `destination`, from 1. A copy has the same.
+    number: number of the datagram among those from `source` to `destination`, from 1. A copy has the same number.
     """
 
     time: float
@@ -36,19 +36,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkStatistics:
-    """The fate of the datagrams so far. Always
+    """The counters of a fake network. At every moment
     `sent + duplicated == delivered + lost + partitioned + no_receiver + overflow + in_flight`.
 
-    sent: datagrams given to the network.
-    duplicated: copies that it made.
+    sent: datagrams sent into the network.
+    duplicated: copies that the network made.
     delivered: datagrams put into a receive buffer.
-    lost: lost by chance, or by `lose_if`.
-    partitioned: lost by a partition.
-    no_receiver: no socket had the address when they arrived.
-    overflow: the receive buffer was full.
-    in_flight: under way now.
-    reordered: of those delivered, how many came after one that was sent later from the same address to the same
-        (RFC 4737). Copies do not count.
+    lost: datagrams lost by chance, or by `lose_if`.
+    partitioned: datagrams lost by a partition.
+    no_receiver: datagrams for which no socket had the address on arrival.
+    overflow: datagrams for which the receive buffer was full.
+    in_flight: datagrams under way now.
+    reordered: delivered datagrams that arrived after one that was sent later between the same two addresses (RFC 4737).
+        Copies do not count.
     """
 
     sent: int

@@ -1,4 +1,4 @@
-"""A socket of a fake network: what the endpoint and the portable backend use of a socket of the system."""
+"""A socket of a fake network, with the methods of real sockets that the endpoint and the portable backend use."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .traffic import Traffic
 
 DEFAULT_BUFFER = 106_496
-"""Bytes that a receive buffer is asked for, if nobody says how many: half of Linux' rmem_default."""
+"""Default size of a receive buffer in bytes: half of Linux' rmem_default."""
 
 _OVERHEAD = 704
-"""Bytes that a datagram costs beside its payload: on Linux 64 bytes take up 768 of the buffer."""
+"""Bytes that a datagram uses of the buffer beside its payload: on Linux, 64 bytes use 768."""
 
 _LONGEST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 _WHOLE = ("do", "probe")
@@ -37,7 +37,7 @@ _ERRQUEUE = getattr(socket, "MSG_ERRQUEUE", 0x2000)
 
 
 class Arrived(NamedTuple):
-    """A datagram in a receive buffer. `local` is the host that it came to; `info` is what it was sent with."""
+    """A datagram in a receive buffer. `local` is the host that it came to, `info` the info that it was sent with."""
 
     data: bytes
     source: Address
@@ -49,8 +49,8 @@ class Arrived(NamedTuple):
 class FakeSocket:
     """A bound UDP socket, whose datagrams are carried by `traffic`. Non-blocking; sending never has to wait.
 
-    drops: datagrams that found no room in the receive buffer.
-    reports: its error queue, as `recvmsg` gives it.
+    drops: number of datagrams dropped because the receive buffer was full.
+    reports: its error queue, as `recvmsg` returns it.
     """
 
     type = socket.SOCK_DGRAM
@@ -75,7 +75,7 @@ class FakeSocket:
         return f"FakeSocket({self._address})"
 
     def fileno(self) -> int:
-        """-1: the system does not know it."""
+        """Returns -1: the system does not know this socket."""
         return -1
 
     def getsockname(self) -> Address:
@@ -87,7 +87,7 @@ class FakeSocket:
         return self._peer
 
     def getsockopt(self, level: int, option: int, length: int = 0) -> Any:
-        """The sizes of the buffers, as this system would tell them, and the drops."""
+        """Returns the sizes of the buffers, in the unit of this system, the drops, or the pending error."""
         if (level, option) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
             return self._room if sys.platform == "linux" else self._room // 2
         if (level, option) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
@@ -103,12 +103,12 @@ class FakeSocket:
         raise _error(errno.ENOPROTOOPT)
 
     def watch(self, on_error: Callback | None) -> FakeWatch:
-        """What calls back when there is something to read."""
+        """Returns a new watch, which calls when the socket can be read."""
         self._watch = FakeWatch(self, on_error)
         return self._watch
 
     def close(self) -> None:
-        """The address is free from now on. What waits is gone. A second time does nothing."""
+        """Frees the address and drops waiting datagrams. A second call does nothing."""
         if not self.closed:
             self.closed = True
             self._waiting.clear()
@@ -117,7 +117,7 @@ class FakeSocket:
             self.traffic.sockets.release(self._address)
 
     def _check(self) -> None:
-        """Raises what is wrong with the socket itself; an error of an earlier datagram once."""
+        """Raises an error if the socket is closed; raises the pending error of an earlier datagram once."""
         if self.closed:
             raise _error(errno.EBADF)
         error, self._error = self._error, None
@@ -127,18 +127,18 @@ class FakeSocket:
     # --- sending ------------------------------------------------------------------------------------------
 
     def connect(self, address: Address) -> None:
-        """From now on it hears this peer only, and of ports that nobody has. One that is bound to every address leaves
-        the others to others."""
+        """Connects the socket: it receives only from this peer, and reports a port without a socket as an error. A
+        socket bound to all addresses is then bound to one."""
         self._peer = self.traffic.destination(self.family, address)
         before, self._address = self._address, self.speaks_as(self._peer, None)
         self.traffic.sockets.move(before, self._address)
 
     def sendto(self, data: Any, address: Address) -> int:
-        """Gives a datagram to the network. Raises `OSError` as the system would."""
+        """Sends a datagram. Raises `OSError` like the system."""
         return self._send(data, address, None)
 
     def send(self, data: Any) -> int:
-        """As `sendto`, to the peer that it is connected to."""
+        """Sends like `sendto`, to the connected peer."""
         return self._send(data, self._peer, None)
 
     def sendmsg(self, buffers: Sequence[Any], control: Control = [], flags: int = 0, address: Any = None) -> int:  # noqa: B006
@@ -165,7 +165,7 @@ class FakeSocket:
         return len(payload)
 
     def _with_defaults(self, info: PacketInfo | None) -> PacketInfo | None:
-        """What a datagram goes with: what is asked for, else what the socket's options say."""
+        """Returns the info to send a datagram with; the socket's options fill fields that `info` leaves open."""
         tos, ttl = self._options.tos, self._options.ttl
         if tos is None and ttl is None:
             return info
@@ -174,8 +174,8 @@ class FakeSocket:
         return PacketInfo(tos=tos, ttl=ttl)
 
     def speaks_as(self, destination: Address, info: PacketInfo | None) -> Address:
-        """Where what it sends to `destination` comes from. One that is bound to every address answers from that to
-        which it was written, and writes first from that of this machine."""
+        """Returns the source address of datagrams to `destination`. A socket bound to all addresses answers from the
+        address at which the peer has reached it, and otherwise sends from the loopback address."""
         family = self.family
         host = self._address[0]
         if info is not None and info.local is not None:
@@ -188,16 +188,16 @@ class FakeSocket:
 
     @property
     def has_error(self) -> bool:
-        """True if there is an ICMP error to be told: in the error queue, or to the next who reads or sends."""
+        """True if an ICMP error is pending: in the error queue, or for the next read or send."""
         return bool(self.reports) or self._error is not None
 
     @property
     def readable(self) -> bool:
-        """True if `take` has something to give, or to raise."""
+        """True if `take` would return a datagram or raise a pending error."""
         return bool(self._waiting) or self._error is not None
 
     def take(self) -> Arrived:
-        """The next datagram. Raises `BlockingIOError` if there is none."""
+        """Returns the next datagram. Raises `BlockingIOError` if none is waiting."""
         self._check()
         if not self._waiting:
             raise _error(errno.EAGAIN)
@@ -206,7 +206,7 @@ class FakeSocket:
         return arrived
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Address]:
-        """With MSG_TRUNC it gives the datagram's own length, as on Linux."""
+        """Receives into `buffer`. With MSG_TRUNC, returns the datagram's own length, as on Linux."""
         arrived = self.take()
         length = _copy(arrived.data, buffer)
         return (len(arrived.data) if flags & _TRUNC else length), arrived.source
@@ -219,7 +219,7 @@ class FakeSocket:
         return length, control, _TRUNC if length < len(arrived.data) else 0, arrived.source
 
     def recvmsg(self, size: int, room: int = 0, flags: int = 0) -> tuple[bytes, Control, int, Address]:
-        """The next of the error queue, which is all that it is asked for."""
+        """Returns the next report of the error queue. Other uses are not supported."""
         if self.closed or not flags & _ERRQUEUE:
             raise _error(errno.EBADF if self.closed else errno.EOPNOTSUPP)
         if not self.reports:
@@ -227,11 +227,11 @@ class FakeSocket:
         return self.reports.popleft()
 
     def hears(self, source: Address) -> bool:
-        """False if it is connected to another peer."""
+        """Returns False if the socket is connected to another peer."""
         return self._peer is None or self._peer[:2] == source[:2]
 
     def put(self, arrived: Arrived) -> bool:
-        """A datagram has arrived. False: there is no room."""
+        """Puts an arrived datagram into the receive buffer. Returns False if there is no room."""
         cost = len(arrived.data) + _OVERHEAD
         if self._waiting and self._used + cost > self._room:
             self.drops += 1
@@ -244,7 +244,7 @@ class FakeSocket:
         return True
 
     def refuse(self, data: bytes, destination: Address) -> None:
-        """A datagram that was sent from here has found that nobody has the port."""
+        """Reports that a datagram sent from here has found no socket at its destination."""
         if self.closed:
             return
         if self._options.error_queue:

@@ -1,4 +1,4 @@
-"""Watching a socket of a fake network: it calls back as long as there is something, as an event loop does."""
+"""Watches a socket of a fake network: calls while the socket can be read or written, as an event loop does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeWatch:
-    """Implements `datagram.backend.watch.Watch`. on_error: called, before the others, while there is an ICMP error."""
+    """Implements `datagram.backend.watch.Watch`. on_error: called before the others while an ICMP error is pending."""
 
     def __init__(self, sock: FakeSocket, on_error: Callback | None) -> None:
         self._socket = sock
@@ -36,7 +36,7 @@ class FakeWatch:
         self.wake()
 
     def write(self, callback: Callback | None) -> None:
-        """The socket is always writable."""
+        """Calls `callback` in every turn of the loop: the socket is always writable. None stops it."""
         self._writer = callback
         self.wake()
 
@@ -44,7 +44,7 @@ class FakeWatch:
         self._on_error = self._reader = self._writer = None
 
     def wake(self) -> None:
-        """Something has changed: calls back in the loop's next turn, if there is reason to."""
+        """Called after a change: schedules the callbacks that are due for the loop's next turn."""
         if not self._due and self._loop is not None and self._callbacks():
             self._due = True
             self._loop.call_soon(self._run, context=self._context)

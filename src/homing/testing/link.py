@@ -1,7 +1,7 @@
-"""One way of a fake network, from one address to another: when each datagram arrives, and whether.
+"""A link of a fake network, from one address to another: computes the arrivals and losses of datagrams.
 
-What becomes of a datagram depends on the network's seed, the two addresses, and its number between them; not on what
-else goes on. So other traffic, or another order of it, changes nothing of what one pair of addresses sees.
+The fate of a datagram depends only on the network's seed, the two addresses, and its number between them. So other
+traffic, or another order of it, does not change what happens between two addresses.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _DRAWS = struct.Struct("<8Q")
 
 
 class Link:
-    """The datagrams of one pair of addresses. `name` tells it from others.
+    """The datagrams of one pair of addresses. `name` identifies the pair.
 
-    sent: how many there were. highest: the number of the latest that has arrived.
+    sent: number of datagrams sent. highest: the highest number that has arrived.
     """
 
     __slots__ = ("_last", "_seed", "highest", "sent")
@@ -29,7 +29,7 @@ class Link:
         self.highest = 0
 
     def passages(self, size: int, conditions: Conditions, now: float) -> list[float]:
-        """When the next datagram, sent now, arrives, and its copy. None: it is lost."""
+        """Returns the arrival times of the next datagram, sent now, and of its copy. An empty list: it is lost."""
         self.sent += 1
         if conditions.predictable:
             return [self._arrival(conditions, now, (0.0, 1.0, 0.0))]
@@ -50,7 +50,7 @@ class Link:
         return self._last
 
     def _draw(self, number: int) -> list[float]:
-        """Eight numbers from 0 to below 1."""
+        """Returns eight random numbers, each at least 0 and below 1."""
         hashed = self._seed.copy()
         hashed.update(b" %d" % number)
         return [(draw >> 11) * 2.0**-53 for draw in _DRAWS.unpack(hashed.digest())]

@@ -1,4 +1,4 @@
-"""A network in this program: as bad as one asks for, and the same again for the same seed."""
+"""A fake network inside this program, with chosen faults; the same seed repeats the same faults."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class FakeNetwork:
     """A network for UDP sockets in this program, on one event loop.
 
         with FakeNetwork(seed=7, loss=0.1, delay=(0.001, 0.02)) as network:
-            ...  # what binds a UDP socket on this thread, binds it in `network`
+            ...  # UDP sockets that are bound on this thread are bound in `network`
 
     Any IPv4 or IPv6 address may be bound. Within the block a node's processes bind here, also those with a thread of
-    their own; a socket stays in the network after the block. Blocks nest: the innermost counts.
+    their own; a socket stays in the network after the block. Blocks nest: the innermost applies.
 
-    seed: an integer; what becomes of the n-th datagram from one address to another follows from it. None: another one
-        each time. An exception that leaves the block has it in a note.
+    seed: an integer that determines the fate of the n-th datagram from one address to another. None: a random seed. An
+        exception that leaves the block has a note with the seed.
     loss, duplicate, reorder, delay, reorder_delay, mtu: see `Conditions`.
-    refuse: who sends to an address that nobody has is told by ICMP, if his socket has an `error_queue` or is connected.
-        False: such messages get lost.
-    lose_if: called with (source, destination, data) for each datagram that is sent; true: it is lost.
+    refuse: a datagram to an address without a socket is answered by an ICMP error, which its sender gets if its socket
+        has an `error_queue` or is connected. False: ICMP errors are lost.
+    lose_if: called with (source, destination, data) for each datagram sent; if it returns true, the datagram is lost.
     trace: called with each `Event`, for example `print`, or the `append` of a list.
 
     Raises `BadOption`.
@@ -61,7 +61,7 @@ class FakeNetwork:
             seed = random.SystemRandom().randrange(2**32)
         check_type("seed", seed, int, "an integer")
         if isinstance(seed, bool) or seed.bit_length() > _SEED_BITS:
-            raise BadOption("seed", seed, f"give an integer of {_SEED_BITS} bits at most")
+            raise BadOption("seed", seed, f"give an integer of at most {_SEED_BITS} bits")
         check_type("refuse", refuse, bool, "True or False")
         for name, function in (("lose_if", lose_if), ("trace", trace)):
             if function is not None and not callable(function):
@@ -75,7 +75,7 @@ class FakeNetwork:
         self._traffic = Traffic(seed, conditions, refuse, lose_if, trace)
 
     def __repr__(self) -> str:
-        """What makes the same network again."""
+        """Returns the call that makes the same network again."""
         changed = [f"seed={self.seed}"]
         for field in fields(Conditions):
             value = getattr(self.conditions, field.name)
@@ -97,18 +97,18 @@ class FakeNetwork:
             error.add_note(f"on {self!r}")
 
     def socket(self, host: str = "127.0.0.1", port: int = 0, *, receive_buffer: int | None = None) -> Peer:
-        """A plain UDP socket for the test, bound to an address of this network: "" is every IPv4 address, "::" every
-        IPv6 address. Port 0 selects the next free port from 32768 on. Raises `BindFailed`."""
+        """Returns a plain UDP socket for the test, bound to an address of this network: "" is every IPv4 address, "::"
+        every IPv6 address. Port 0 selects the next free port from 32768 on. Raises `BindFailed`."""
         return Peer(self._bind(host, port, SocketOptions(receive_buffer=receive_buffer)))
 
     def _bind(self, host: str, port: int, options: SocketOptions) -> FakeSocket:
         return self._traffic.sockets.bind(self._traffic, host, port, options)
 
-    # --- how bad it is ------------------------------------------------------------------------------------
+    # --- faults -------------------------------------------------------------------------------------------
 
     def change(self, source: str | None = None, destination: str | None = None, **conditions: Any) -> None:
-        """Sets some `Conditions` for what is sent from now on; with two hosts, for what one sends to the other, and
-        in this direction only. Datagrams on their way are not affected. Raises `BadOption`."""
+        """Sets some `Conditions` for datagrams sent from now on; with two hosts, only for datagrams from `source` to
+        `destination`. Datagrams already under way are not affected. Raises `BadOption`."""
         unknown = set(conditions) - {field.name for field in fields(Conditions)}
         if unknown:
             raise BadOption(min(unknown), conditions[min(unknown)], "Conditions has no such field")
@@ -120,9 +120,9 @@ class FakeNetwork:
         special[way] = replace(special.get(way, self.conditions), **conditions)
 
     def partition(self, a: str | Iterable[str], b: str | Iterable[str] | None = None, *, one_way: bool = False) -> None:
-        """Cuts the hosts `a` off from the hosts `b` (None: from all), until `heal`. What is on its way is lost too.
+        """Cuts the hosts `a` off from the hosts `b` (None: from all), until `heal`. Datagrams under way are lost too.
 
-        one_way: only what `a` sends is lost.
+        one_way: only datagrams from `a` are lost.
         """
         for one in hosts_of("a", a):
             for other in [None] if b is None else hosts_of("b", b):
@@ -135,9 +135,10 @@ class FakeNetwork:
         self._traffic.cuts.clear()
 
     def clog(self, source: str, destination: str, seconds: float) -> None:
-        """What `source` sends to `destination` within the next `seconds` arrives when they are over, in order.
+        """Delays datagrams that `source` sends to `destination` within the next `seconds` until that time is over; they
+        then arrive in order.
 
-        Call it on the event loop. Raises `NotAllowed` where none runs.
+        Call it on the event loop. Raises `NotAllowed` if no event loop is running.
         """
         seconds = check_seconds("seconds", seconds)
         way = host_of("source", source), host_of("destination", destination)
@@ -145,10 +146,10 @@ class FakeNetwork:
 
     @property
     def conditions(self) -> Conditions:
-        """How bad it is now, where nothing special is set."""
+        """The current conditions, except between hosts that have their own."""
         return self._traffic.conditions
 
     @property
     def statistics(self) -> NetworkStatistics:
-        """The counters, now."""
+        """A snapshot of the counters."""
         return self._traffic.statistics()

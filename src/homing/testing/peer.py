@@ -1,4 +1,4 @@
-"""A plain socket in a fake network, for a test to play the other side."""
+"""A plain socket in a fake network, with which a test plays the other side."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .fake_socket import FakeSocket
 
 
 class Peer:
-    """Returned by `FakeNetwork.socket`. It can be used in `with`, which closes it.
+    """A plain socket, returned by `FakeNetwork.socket`. `with` closes it.
 
-    address: what it is bound to.
+    address: the address that it is bound to.
     """
 
     def __init__(self, sock: FakeSocket) -> None:
@@ -37,17 +37,17 @@ class Peer:
         self.close()
 
     def send(self, data: bytes, address: Address) -> None:
-        """Sends a datagram; never waits. Raises `OSError` as a socket of the system does, and `BadAddress`."""
+        """Sends a datagram; never waits. Raises `OSError` like a real socket, and `BadAddress`."""
         check_destination(self._socket.family, address)
         self._socket.sendto(data, address)
 
     async def receive(self) -> tuple[bytes, Address]:
-        """Waits for the next datagram: payload, and where it came from. Use `asyncio.timeout` where none might come.
+        """Waits for the next datagram. Returns its payload and source. Use `asyncio.timeout` if none may come.
 
-        Raises `OSError` once it is closed.
+        Raises `OSError` if the socket is closed.
         """
         if self._waiter is not None:
-            raise NotAllowed(f"{self} is read already")
+            raise NotAllowed(f"another task already waits for a datagram at {self}")
         loop = asyncio.get_running_loop()
         while not self._socket.readable and not self._socket.closed:
             self._waiter = loop.create_future()
@@ -61,14 +61,14 @@ class Peer:
         return self._socket.take()[:2]
 
     def waiting(self) -> list[tuple[bytes, Address]]:
-        """All datagrams that have come and were not received yet: they are now."""
+        """Receives and returns all datagrams that have arrived."""
         found = []
         while self._socket.readable:
             found.append(self._socket.take()[:2])
         return found
 
     def close(self) -> None:
-        """Frees the address. A second time does nothing."""
+        """Closes the socket and frees the address. A second call does nothing."""
         self._socket.close()
         if self._waiter is not None:
             _done(self._waiter)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
 _TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
 _MEANINGFUL = _TOLD | {"receive_buffer", "send_buffer", "ttl", "tos", "mtu_discovery", "send_rate", "error_queue"}
-"""Options of a socket that mean something here, or whose want nobody can notice."""
+"""Options of a socket that have an effect here, or that can be ignored without a visible difference."""
 
 
 class Sockets:
-    """All that are bound now."""
+    """All bound sockets of a fake network."""
 
     def __init__(self) -> None:
         self._bound: dict[Place, FakeSocket] = {}
@@ -36,8 +36,9 @@ class Sockets:
         return len(self._bound)
 
     def bind(self, traffic: Traffic, host: str, port: int, options: SocketOptions) -> FakeSocket:
-        """A new one, for `traffic`. "": every IPv4 address, "::": every IPv6 address. Port 0 gives the next free one
-        from 32768 on. Raises `BindFailed`, and `BadOption` for an option of sockets that is none here."""
+        """Returns a new socket for `traffic`. "" is every IPv4 address, "::" every IPv6 address. Port 0 selects the
+        next free port from 32768 on. Raises `BindFailed`, and `BadOption` for an option that fake sockets do not
+        have."""
         _check_options(options)
         port = check_integer("port", port, 0, 65535)
         family, address = resolve(host, port)
@@ -50,21 +51,21 @@ class Sockets:
         return bound
 
     def move(self, before: Address, after: Address) -> None:
-        """The socket at `before`, which was bound to every address, has chosen one."""
+        """Rebinds the socket at `before` to `after`, when it is connected."""
         self._bound[after[0], after[1]] = self._bound.pop((before[0], before[1]))
 
     def release(self, address: Address) -> None:
-        """The socket there was closed."""
+        """Frees the address of a closed socket."""
         del self._bound[address[0], address[1]]
 
     def at(self, destination: Address) -> FakeSocket | None:
-        """Who gets what is sent to `destination`."""
+        """Returns the socket that receives datagrams to `destination`, or None."""
         host, port = destination[:2]
         wildcard = WILDCARDS[socket.AF_INET6 if ":" in host else socket.AF_INET]
         return self._bound.get((host, port)) or self._bound.get((wildcard, port))
 
     def _taken(self, family: int, host: str, port: int) -> bool:
-        """True if a socket has the port at that address, or at one that overlaps it."""
+        """Returns True if a socket has the port at that address, or at one that overlaps it."""
         if host == WILDCARDS[family]:
             return any(sock.family == family and place[1] == port for place, sock in self._bound.items())
         return (host, port) in self._bound or (WILDCARDS[family], port) in self._bound
@@ -79,10 +80,10 @@ class Sockets:
 
 
 def _check_options(options: SocketOptions) -> None:
-    """Refuses what would change what arrives, and is not here."""
+    """Raises `BadOption` for options that would change what arrives, and that fake sockets do not support."""
     for field in fields(SocketOptions):
         value = getattr(options, field.name)
         if value != field.default and field.name not in _MEANINGFUL:
-            raise BadOption(field.name, value, "a FakeNetwork has no such thing; leave it out there")
+            raise BadOption(field.name, value, "a FakeNetwork does not support this option; leave it out there")
         if value != field.default and field.name in _TOLD and sys.platform != "linux":
-            raise BadOption(field.name, value, "this is Linux only")
+            raise BadOption(field.name, value, "this works on Linux only")

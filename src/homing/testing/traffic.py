@@ -1,4 +1,4 @@
-"""The way of each datagram through a fake network."""
+"""Carries each datagram through a fake network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .sockets import Sockets
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Passage:
-    """A datagram on its way."""
+    """A datagram under way."""
 
     sender: FakeSocket
     link: Link
@@ -35,11 +35,11 @@ class _Passage:
 
 
 class Traffic:
-    """What is on its way, and what has become of it.
+    """The datagrams under way, and the counters of their outcomes.
 
-    conditions: what counts where `special` has nothing for the two hosts.
-    cuts: from where to where nothing passes; None is any host.
-    clogs: until when nothing arrives of what one host sends to another.
+    conditions: the conditions between hosts for which `special` has no entry.
+    cuts: pairs (source, destination) of hosts between which datagrams are lost; None is any host.
+    clogs: for a pair (source, destination), the time before which no datagram arrives.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Traffic:
         self._counts: Counter[str] = Counter()
 
     def statistics(self) -> NetworkStatistics:
-        """The counters, now."""
+        """Returns a snapshot of the counters."""
         counts = {field.name: self._counts[field.name] for field in fields(NetworkStatistics)}
         return NetworkStatistics(**{**counts, "in_flight": len(self._flight)})
 
     def carry(
         self, sender: FakeSocket, data: bytes, source: Address, destination: Address, info: PacketInfo | None
     ) -> None:
-        """A datagram is sent, with `info`."""
+        """Carries a datagram that `sender` sends with `info`."""
         now = self.now()
         link = self._link(source, destination)
         way = source[0], destination[0]
@@ -95,7 +95,7 @@ class Traffic:
         if self._is_cut(passage.source[0], passage.destination[0]):
             self._happened("partitioned", passage)
         elif arrival <= now and not (self._flight and self._flight[0][0] <= now):
-            self._arrive(passage)  # it overtakes none that is due as well
+            self._arrive(passage)  # no other datagram is due before it
         else:
             self._order += 1
             heappush(self._flight, (arrival, self._order, passage))
@@ -103,7 +103,7 @@ class Traffic:
                 self._set_timer()
 
     def _set_timer(self) -> None:
-        """For the next that arrives."""
+        """Sets the timer for the next arrival."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -112,7 +112,7 @@ class Traffic:
             self._timer = self._loop.call_at(due, self._land, due, context=Context())
 
     def _land(self, due: float) -> None:
-        """All arrive that are due. A loop's timer may fire a little early, so its own time counts as come."""
+        """Delivers all datagrams that are due. A loop's timer may fire a little early, so `due` counts as reached."""
         now = max(due, self.now())
         try:
             while self._flight and self._flight[0][0] <= now:
@@ -150,12 +150,13 @@ class Traffic:
             self._trace(Event(self.now(), kind, passage.number, source, destination, passage.data))
 
     def destination(self, family: int, to: Address) -> Address:
-        """Where a datagram to `to` goes. To the wildcard address means to this machine, as the system has it."""
+        """Returns the address that a datagram to `to` reaches. The wildcard address means this machine, as in real
+        systems."""
         host = canonical(family, to[0])
         return as_address(family, LOOPBACKS[family] if host == WILDCARDS[family] else host, to[1], to)
 
     def fragments(self, source: Address, destination: Address, size: int) -> int:
-        """In how many packets a datagram of `size` bytes goes."""
+        """Returns the number of packets in which a datagram of `size` bytes is sent."""
         return self._conditions((source[0], destination[0])).fragments(size)
 
     def _conditions(self, way: tuple[str, str]) -> Conditions:
@@ -175,14 +176,16 @@ class Traffic:
     # --- its event loop -----------------------------------------------------------------------------------
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Datagrams travel on `loop`, and on no other ever. Raises `NotAllowed`."""
+        """Binds the network to `loop`, the only one that it can use. Raises `NotAllowed` for a second loop."""
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise NotAllowed("a FakeNetwork serves one event loop, and has served another; make one for each run")
+            raise NotAllowed(
+                "a FakeNetwork serves only one event loop, and has already served another; make a new one for each run"
+            )
 
     def now(self) -> float:
-        """By the clock of the running event loop. Raises `NotAllowed` where none runs."""
+        """Returns the time by the running event loop's clock. Raises `NotAllowed` if no event loop is running."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""An event loop on which waiting takes no time: when nothing is left to do, its clock jumps to the next timer."""
+"""An event loop on which waiting takes no time: when all tasks wait, its clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock begins at 0 and moves only when every task waits: then to the next timer, at once.
+    """An event loop whose clock begins at 0 and moves only when every task waits: then at once to the next timer.
 
-    A node on it is the same in each run: turns and slices end after so many messages, not after some time. Only the
-    loop's own time is virtual (`asyncio.sleep`, timers, timeouts), not `time.time` or `time.monotonic`. Without any
+    A node on it behaves the same in each run: turns and slices end after a number of messages, not after a time. Only
+    the loop's own time is virtual (`asyncio.sleep`, timers, timeouts), not `time.time` or `time.monotonic`. Without any
     timer it waits in real time.
 
-    patience: seconds of real time that it waits for threads and for sockets of the system before the clock jumps. 0:
-        none, for programs that have neither.
+    patience: seconds of real time that it waits for threads and for real sockets before the clock jumps. 0: no wait,
+        for programs without threads and real sockets.
     """
 
     time_is_virtual = True
-    _closed = True  # until it is made: asyncio looks when it is thrown away
+    _closed = True  # until `__init__` has run: asyncio's `__del__` reads it
 
     def __init__(self, *, patience: float = 0.0) -> None:
         check_seconds("patience", patience, zero=True)
@@ -33,7 +33,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._clock)
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Returns the virtual seconds since the loop was made."""
         return self._clock.now
 
 
@@ -55,7 +55,7 @@ class _Clock(selectors.DefaultSelector):
 
 
 def run_virtual(main: Callable[..., Coroutine[Any, Any, T]], *args: Any, patience: float = 0.0) -> T:
-    """Runs `main(*args)`, an `async def`, on a `VirtualLoop`, as `asyncio.run` does on a real one, and gives its
+    """Runs `main(*args)`, an `async def`, on a `VirtualLoop`, as `asyncio.run` does on a real loop, and returns its
     result. An hour of `asyncio.sleep` is over at once."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(patience=patience)) as runner:
         return runner.run(main(*args))

@@ -9,7 +9,7 @@ import pytest
 import homing
 from homing import act, gen
 
-from ...support import Probe
+from ...support import Probe, eventually
 from .supervision import (
     ALL,
     ONE,
@@ -139,6 +139,7 @@ async def test_a_supervisor_that_shut_down_is_restarted_by_its_own_if_it_is_perm
     await supervise(node, nested("permanent", inner))
     before = node.process_info("permanent").pid
     await end(node, "a", NORMAL)
+    await eventually(lambda: before not in node.processes(), "the end of the supervisor")
     assert (await children(node))["permanent"].pid != before
 
 

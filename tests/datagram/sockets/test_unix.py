@@ -132,7 +132,7 @@ def test_a_stream_socket_that_somebody_listens_at_is_not_replaced(tmp_path: Path
 def test_a_file_that_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")
-    assert "no socket" in str(refusal(path))
+    assert "not a socket" in str(refusal(path))
     assert path.read_text() == "precious"
 
 

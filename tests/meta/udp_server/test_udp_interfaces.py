@@ -269,11 +269,11 @@ async def test_what_the_system_refuses_for_an_interface_that_was_made_again_is_l
     server, _ = await start(network, probe, bind_device="near", groups=(GROUPS[0],))
 
     def refuse(sock: socket.socket, device: str) -> None:
-        raise gen.BadOption("bind_device", device, "it takes the capability CAP_NET_RAW")
+        raise gen.BadOption("bind_device", device, "it needs the capability CAP_NET_RAW")
 
     monkeypatch.setattr(asking, "bind_device", refuse)
     network.renew()
-    await eventually(lambda: "bind_device='near': it takes the capability CAP_NET_RAW" in caplog.text)
+    await eventually(lambda: "bind_device='near': it needs the capability CAP_NET_RAW" in caplog.text)
     assert not server._state.endpoint.closed
 
 

@@ -154,7 +154,7 @@ def test_a_namespace_has_a_name_or_a_file(tmp_path: Path) -> None:
     assert (caught.value.option, caught.value.value) == ("network_namespace", "no-such-namespace")
     (tmp_path / "file").touch()
     for wrong in (str(tmp_path / "file"), str(tmp_path), "/proc/self/ns/mnt"):
-        with pytest.raises(gen.BadOption, match="is no network namespace"):
+        with pytest.raises(gen.BadOption, match="is not a network namespace"):
             create(wrong)
 
 

@@ -71,7 +71,7 @@ async def unreachable(node: homing.Node) -> list[tuple[Any, type[Exception], str
         (dead, gen.ProcessTerminated, str(dead)),
         (dead._replace(id=999_999), gen.ProcessUnknown, "999999"),
         (dead._replace(creation=1), gen.ProcessUnknown, str(dead)),
-        (dead._replace(id=1), gen.ProcessUnknown, "ever lived"),
+        (dead._replace(id=1), gen.ProcessUnknown, "ever existed"),
         ("dead", gen.NameUnknown, "'dead'"),
         ("", gen.NameUnknown, "''"),
         (gen.ProcessID("dead", node.name), gen.NameUnknown, "'dead'"),

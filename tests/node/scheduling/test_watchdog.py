@@ -372,6 +372,27 @@ async def test_it_watches_by_default_and_ends_with_the_node() -> None:
     await eventually(lambda: not thread.is_alive())
 
 
+async def test_it_goes_on_if_there_is_no_memory_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = threading.Event()
+    wait = threading.Event.wait
+
+    def fail(event: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread().name.startswith("homing watchdog"):
+            monkeypatch.undo()
+            failed.set()
+            raise MemoryError
+        return wait(event, timeout)
+
+    async with homing.start_node("starved@localhost", WATCHED) as node:
+        (thread,) = watchdogs(node)
+        monkeypatch.setattr(threading.Event, "wait", fail)
+        assert await asyncio.to_thread(failed.wait, DEADLINE)
+        pid = await node.spawn(Doer)
+        await node.call(pid, lambda actor: time.sleep(2 * LIMIT))
+        await eventually(lambda: node.info().stalls + node.info().machine_stalls)
+        assert thread.is_alive()
+
+
 def test_it_ends_with_a_loop_that_was_closed_without_a_stop() -> None:
     async def main() -> homing.Node:
         return await homing.start_node("closed@localhost", WATCHED)

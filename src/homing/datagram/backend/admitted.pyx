@@ -1,4 +1,4 @@
-"""Which of the datagrams that native has read become messages: `policy.admission` is asked once for each slot."""
+"""Selects the datagrams read by the native backend that become messages: asks `policy.admission` once per slot."""
 
 from libc.stdint cimport uint64_t
 
@@ -9,7 +9,7 @@ from .peers cimport number_of
 
 cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
     """Removes the datagrams that are not admitted from an arena, the first `got` slots of which were read. Returns the
-    number of datagrams that are left."""
+    number of the remaining datagrams."""
     cdef int slot, kept = 0
     cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(got[0]):

@@ -1,5 +1,5 @@
-"""Ancillary data: what comes and goes with a packet, read and written in Python. The native backend reads it in `arena`
-and writes it in `outbox`. See cmsg(3), ip(7), ipv6(7), socket(7), RFC 3542."""
+"""Ancillary data, which carries the packet info, read and written in Python. The native backend reads it in `arena` and
+writes it in `outbox`. See cmsg(3), ip(7), ipv6(7), socket(7), RFC 3542."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..message import PacketInfo, packet_info
 from ..sockets.packet_info import IP_PKTINFO, SO_TIMESTAMPNS, check_platform
 
 Control: TypeAlias = list[tuple[int, int, bytes]]
-"""Control messages as the socket module has them: level, type, data."""
+"""Control messages as in the socket module: level, type, data."""
 
-# linux/include/uapi/linux/in.h; the socket module names not all of them
+# linux/include/uapi/linux/in.h; the socket module does not name all of them
 IP_TOS = 1
 IP_TTL = 2
 # linux/include/uapi/linux/ipv6.h and in6.h
@@ -24,7 +24,7 @@ IPV6_HOPLIMIT = 52
 IPV6_TCLASS = 67
 
 ROOM = 256
-"""Bytes of ancillary data for a read. All that is asked for takes 176."""
+"""Bytes of ancillary data for a read. All possible infos together take 176."""
 
 _IPV4 = socket.IPPROTO_IP
 _IPV6 = socket.IPPROTO_IPV6
@@ -36,7 +36,7 @@ _TIMESPEC = struct.Struct("ll")
 _OCTETS = range(256)
 _LAST_SECOND = 9_223_372_036  # nanoseconds since 1970 fit into 64 bits until then
 _MAPPED = bytes(10) + b"\xff\xff"
-"""How an IPv4 address begins in IPv6."""
+"""The prefix of an IPv4 address mapped into IPv6."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def _read_ipv4(told: dict[str, Any], interface: int, local: bytes, destination: 
 
 
 def _read_ipv6(told: dict[str, Any], destination: bytes, interface: int) -> None:
-    if not destination.startswith(_MAPPED):  # of an IPv4 packet IP_PKTINFO reports more
+    if not destination.startswith(_MAPPED):  # for an IPv4 packet, IP_PKTINFO reports more
         told["interface"] = max(0, interface)
         told["group" if destination[0] == 0xFF else "local"] = socket.inet_ntop(socket.AF_INET6, destination)
 
@@ -92,8 +92,8 @@ _READERS: dict[tuple[int, int], tuple[struct.Struct, Any]] = {
 
 
 def write_control(info: Any, address: Address) -> Control:
-    """Returns the control messages that send a datagram to `address` with `info`, in the peer's family, whatever the
-    socket's is. Raises `BadOption`."""
+    """Returns the control messages that send a datagram to `address` with `info`, in the peer's family, which may
+    differ from the socket's. Raises `BadOption`."""
     if not isinstance(info, PacketInfo):
         raise BadOption("info", info, "give a meta.PacketInfo, or None")
     check_platform("info", info)
@@ -120,9 +120,9 @@ def _is_ipv4(host: str) -> bool:
 
 
 def _parse(family: int, local: str | None) -> bytes:
-    """Returns a packed address; for None the unspecified one, which leaves the choice to the route."""
+    """Returns a packed address; for None the unspecified address, which leaves the choice to the route."""
     six = family == socket.AF_INET6
     try:
         return bytes(16 if six else 4) if local is None else socket.inet_pton(family, local)
     except OSError:
-        raise BadOption("local", local, f"to this peer, give an {'IPv6' if six else 'IPv4'} address") from None
+        raise BadOption("local", local, f"for this peer, give an {'IPv6' if six else 'IPv4'} address") from None

@@ -10,10 +10,10 @@ cdef enum:
 
 
 ctypedef struct PacketFields:
-    # The fields of a packet that the kernel has told, except the time. Compared as bytes: clear it before filling it in.
+    # The fields of a packet that the kernel has reported, except the time. Compared as bytes: clear it before use.
     int family  # of the addresses; 0: there are none
     int interface
-    int tos  # -1: not told
+    int tos  # -1: not reported
     int ttl
     bint has_local
     bint has_group
@@ -23,15 +23,15 @@ ctypedef struct PacketFields:
 
 ctypedef struct Slot:
     # The result of one read: `length` bytes at `start` from `peer`, one datagram or several of `segment` bytes. `read`
-    # sees to it, whatever the system reports: the bytes lie in the memory that was aimed at, and `segment` is at least 1.
+    # ensures that the bytes are inside the target memory and that `segment` is at least 1.
     Key peer
     int place  # of the peer in `peers`
     char* start
     Py_ssize_t length
     Py_ssize_t segment
     bint truncated
-    PacketFields fields  # if they were asked for
-    long long timestamp  # nanoseconds; -1: not told
+    PacketFields fields  # if they were requested
+    long long timestamp  # nanoseconds; -1: not reported
 
 
 cdef class Arena:
@@ -43,7 +43,7 @@ cdef class Arena:
     cdef char* _controls
     cdef readonly int exports
     cdef int _inside  # slots that are aimed at the arena's own memory
-    cdef int _used  # headers that the last read has changed
+    cdef int _used  # headers changed by the last read
     cdef bint _ancillary
     cdef bint _lent  # between `take` and `give_back`
     cdef int cut_trains  # of the last read
@@ -69,7 +69,7 @@ cdef void give_back(Arena arena) noexcept
 
 @cython.cdivision(True)
 cdef inline Py_ssize_t datagrams_from(const Slot* slot, Py_ssize_t offset) noexcept nogil:
-    # The number of datagrams in a slot from `offset` on: the one count, by which columns are allocated, messages are
-    # made and sources are charged. A slot holds one datagram at least: it may be empty.
+    # Returns the number of datagrams in a slot from `offset` on, used to allocate columns, make messages and charge
+    # sources. A slot holds at least one datagram, which may be empty.
     cdef Py_ssize_t left = slot.length - offset
     return 1 if left <= slot.segment else (left + slot.segment - 1) // slot.segment

@@ -1,8 +1,8 @@
 """The arena: the memory that datagrams are read into, and recvmmsg(2) with all that it needs.
 
-64 slots of 64 KiB, the longest that any read can bring (a datagram, or a train of datagrams that the kernel has joined,
-udp(7) UDP_GRO). Memory that nothing was ever read into costs nothing. Arenas are shared by all servers of the program:
-one is taken for a read and given back as soon as what it brought was copied out, so mostly there is one.
+64 slots of 64 KiB, the longest possible result of a read (a datagram, or a train of datagrams that the kernel has
+joined, udp(7) UDP_GRO). Memory that was never read into costs nothing. All servers of the program share the arenas: an
+arena is taken for a read and returned as soon as its datagrams were copied out, so usually only one exists.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
@@ -63,7 +63,7 @@ cdef enum:
     STRIDE = 65536 + 3 * 64  # an odd number of cache lines: heads of slots must not all compete for the same few places
     NAME = 32  # room for a sockaddr_in6, aligned
     CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 bytes
-    IDLE = 4  # arenas kept while nobody uses them
+    IDLE = 4  # most unused arenas that are kept
     SHORT_NAME = 16  # bytes of a sockaddr_in
     LONG_NAME = 28  # bytes of a sockaddr_in6
 
@@ -73,11 +73,11 @@ cdef list _idle = []
 
 
 cdef Arena take():
-    """Returns an arena that is not in use."""
+    """Returns an unused arena."""
     cdef Arena arena
     while _idle:
         arena = _idle.pop()
-        if arena.exports == 0:  # who has held on to an arena may look into it again
+        if arena.exports == 0:  # an arena with exported buffers may still be read by its holder
             arena._lent = True
             return arena
     arena = Arena()
@@ -86,7 +86,7 @@ cdef Arena take():
 
 
 cdef void give_back(Arena arena) noexcept:
-    """Keeps an arena for the next read, unless somebody still looks into it. A second time it does nothing."""
+    """Keeps an arena for the next read, unless a buffer of it is still exported. A second call does nothing."""
     if arena._lent:
         arena._lent = False
         if arena.exports == 0 and len(_idle) < IDLE:
@@ -94,7 +94,7 @@ cdef void give_back(Arena arena) noexcept:
 
 
 cdef class Arena:
-    """Memory for one read of up to 64 slots. A read-only buffer for Python: `exports` counts who looks into it."""
+    """Memory for one read of up to 64 slots. A read-only buffer for Python: `exports` counts its views."""
 
     def __cinit__(self):
         cdef int slot
@@ -132,17 +132,17 @@ cdef class Arena:
         self.exports -= 1
 
     def done(self):
-        """Ends the use of what was read."""
+        """Ends the use of the datagrams that were read."""
         give_back(self)
 
     cdef void aim(self, int slot, void* memory, size_t size) noexcept:
-        """Lets the next read put its result for `slot` there."""
+        """Makes the next read put its result for `slot` there."""
         self._inside = min(self._inside, slot)
         self._vectors[slot].iov_base = memory
         self._vectors[slot].iov_len = size
 
     cdef int aim_inside(self, int count) except -1:
-        """Lets the next read put its results into the arena's own memory."""
+        """Makes the next read put its results into the arena's own memory."""
         cdef void* memory
         cdef int slot
         if self._memory == NULL:
@@ -159,15 +159,15 @@ cdef class Arena:
         return 0
 
     cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept:
-        """Reads what is there into up to `count` slots, and returns how many; or -1, with `errno`. Never waits.
+        """Reads waiting datagrams into up to `count` slots, and returns how many; or -1, with `errno`. Never waits.
 
-        ancillary: there may be ancillary data. info: it is wanted in `Slot.fields`.
+        ancillary: there may be ancillary data. info: store it in `Slot.fields`.
         """
         cdef int slot, got
         cdef size_t length
         cdef msghdr* header
         count = max(0, min(count, SLOTS))
-        for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # those that the last read has changed
+        for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # headers changed by the last read
             header = &self._headers[slot].msg_hdr
             header.msg_namelen = NAME
             header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
@@ -188,7 +188,7 @@ cdef class Arena:
             else:
                 self.slots[slot].place = PEERS.place(&self.slots[slot].peer)
             self.slots[slot].start = <char*> self._vectors[slot].iov_base
-            # No number of the system's leads out of the memory that it was given.
+            # Clamps the system's numbers, so that none leads out of the arena's memory.
             length = min(<size_t> self._headers[slot].msg_len, self._vectors[slot].iov_len)
             self.slots[slot].length = length
             self.slots[slot].segment = max(<size_t> 1, length)
@@ -209,7 +209,7 @@ cdef class Arena:
 
 
 cdef inline Key _source(const msghdr* header) noexcept nogil:
-    """The key of the address that a datagram came from; that of no address if there is none, or only a part of one."""
+    """Returns the key of a datagram's source; the key of no address if the source is missing or incomplete."""
     cdef char* name = <char*> header.msg_name
     if header.msg_namelen < LONG_NAME and (header.msg_namelen < SHORT_NAME or (<uint16_t*> name)[0] != AF_INET):
         memset(name, 0, NAME)
@@ -223,10 +223,10 @@ cdef void _tell_nothing(Slot* slot) noexcept nogil:
 
 
 cdef bint _take_ancillary(const msghdr* header, Slot* slot) noexcept nogil:
-    """The one place where ancillary data is read, see cmsg(3). What is unknown, or has not its full length (MSG_CTRUNC),
-    is passed over; nothing is believed that leads out of the memory.
+    """Reads ancillary data, see cmsg(3). Skips unknown and truncated entries (MSG_CTRUNC), and rejects lengths that lead
+    out of the memory.
 
-    Returns True if a train was cut: the kernel joins no datagram with nothing, so a program that is attached to the
+    Returns True if a train was cut: the kernel never delivers a train of one datagram, so a program attached to the
     socket has shortened it to its first datagram, or less.
     """
     cdef size_t size = min(header.msg_controllen, <size_t> CONTROL), offset = 0, length
@@ -250,7 +250,7 @@ cdef bint _take_ancillary(const msghdr* header, Slot* slot) noexcept nogil:
                 cut = True
         elif entry.cmsg_level == SOL_SOCKET and entry.cmsg_type == SO_TIMESTAMPNS:
             _take_time(entry, slot)
-        length = CMSG_SPACE(length - CMSG_LEN(0))  # with what fills it up to the next
+        length = CMSG_SPACE(length - CMSG_LEN(0))  # including the padding
         if length > size - offset:
             break
         offset += length
@@ -271,7 +271,7 @@ cdef int _integer(cmsghdr* entry, int otherwise) noexcept nogil:
 
 
 cdef int _octet(cmsghdr* entry) noexcept nogil:
-    """A number of 0 to 255; -1, if it is none."""
+    """Returns a number from 0 to 255; -1 if the value is invalid."""
     cdef int value = _integer(entry, -1)
     return value if 0 <= value <= 255 else -1
 
@@ -301,7 +301,7 @@ cdef void _take_ipv6(cmsghdr* entry, PacketFields* fields) noexcept nogil:
     elif entry.cmsg_type == IPV6_PKTINFO and _holds(entry, sizeof(in6_pktinfo)):
         memcpy(&packet, CMSG_DATA(entry), sizeof(in6_pktinfo))
         if memcmp(&packet.ipi6_addr, MAPPED, 12) == 0:
-            return  # of an IPv4 packet IP_PKTINFO reports more
+            return  # for an IPv4 packet, IP_PKTINFO reports more
         fields.family = AF_INET6
         fields.interface = max(0, packet.ipi6_ifindex)
         fields.has_group = (<unsigned char*> &packet.ipi6_addr)[0] == 0xFF
@@ -318,7 +318,7 @@ cdef void _take_time(cmsghdr* entry, Slot* slot) noexcept nogil:
 
 
 cdef class InfoReader:
-    """Makes the `PacketInfo` of a read. Shares with the last one the fields that are the same: mostly all but the time."""
+    """Makes the `PacketInfo` of a read. Shares equal fields with the last one: usually all but the time."""
 
     cdef PacketInfo info(self, const Slot* slot):
         cdef const PacketFields* fields = &slot.fields
@@ -332,7 +332,7 @@ cdef class InfoReader:
                 _text(fields.family, fields.local) if fields.has_local else None, fields.interface,
                 _text(fields.family, fields.group) if fields.has_group else None, fields.tos, fields.ttl, slot.timestamp,
             )
-        # To make it may run finalizers, which may read from this socket too: what belongs together changes together.
+        # Making it may run finalizers, which may read from this socket too: so related fields are changed together.
         self._fields = fields[0]
         self._timestamp = slot.timestamp
         self._last = made

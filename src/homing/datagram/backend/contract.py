@@ -1,4 +1,4 @@
-"""The interface of a backend, and the choice of one for a socket: native if it can serve, else portable."""
+"""The interface of a backend, and the choice of a backend for a socket: native if available, otherwise portable."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 
 Pooled: TypeAlias = tuple[Any, int, Address, bool, PacketInfo | None]
-"""The pooled buffer, the length received into it, the source address, whether the datagram was longer, and its
-info."""
+"""The pooled buffer, the received length, the source address, whether the datagram was truncated, and its info."""
 
 Retry: TypeAlias = Callable[[int, int], bool]
 
@@ -28,14 +27,14 @@ VARIABLE = "HOMING_DATAGRAM"
 class Backend(Protocol):
     """Receives and sends on one non-blocking socket.
 
-    gro: the kernel may hand over trains of datagrams that it has joined (udp(7) UDP_GRO).
-    gso: runs of datagrams to one peer go to the kernel as one (udp(7) UDP_SEGMENT).
-    waiting: datagrams that were read with others, but not handed on: the next `receive` begins with them.
-    more: the last read was full, so there may be more.
-    cut_trains: trains that were shorter than they can be, see `Statistics`.
+    gro: the kernel may deliver trains of datagrams that it has joined (udp(7) UDP_GRO).
+    gso: runs of datagrams to one peer are passed to the kernel as one (udp(7) UDP_SEGMENT).
+    waiting: datagrams that were read with others but not delivered: the next `receive` begins with them.
+    more: True if the last read was full, so that there may be more.
+    cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
-    retry: called when a datagram could not be sent, with the errno and the number of retries so far. True: it is sent
-        again. None: never.
+    retry: called when a datagram could not be sent, with the errno and the number of retries so far. Returns True to
+        send it again. None: never.
     """
 
     name: str
@@ -56,43 +55,43 @@ class Backend(Protocol):
     def gso(self) -> bool: ...
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
-        """Returns up to `limit` messages of what is there, from up to `reads` reads of the kernel's; none if nothing is
-        there, or nothing of it was admitted. Returns none after that with which they are `octets` bytes long together.
+        """Returns up to `limit` messages, from at most `reads` reads of the kernel; an empty list if no datagram is
+        waiting or none was admitted. Stops after the message with which the total reaches `octets` bytes.
 
-        Raises `OSError` if the system reports an error, once all that came before was handed on.
+        Raises `OSError` if the system reports an error, after all datagrams read before it were returned.
         """
 
     def receive_columns(self, reads: int) -> Columns | None:
-        """Returns all that up to `reads` reads bring, without making messages; None if nothing is there. Raises
+        """Returns the datagrams of at most `reads` reads, without making messages; None if none is waiting. Raises
         `OSError`."""
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        """Receives as `receive` does, each datagram into a buffer of its own from `get`. Returns unused buffers by
-        `put`."""
+        """Receives like `receive`, each datagram into its own buffer from `get`. Returns unused buffers by `put`."""
 
     def send(self, message: MessageUDP) -> int:
         """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait, `OSError` if it fails,
-        and what is wrong with its address or data."""
+        and other exceptions for an invalid address or invalid data."""
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
-        """Sends `messages` in order and returns how many are done; the others have to wait. Adds those of them that
-        failed to `failures`."""
+        """Sends `messages` in order and returns how many are done; the others have to wait. Adds those that failed to
+        `failures`."""
 
     def join(self, sock: socket.socket) -> None:
-        """Lets the kernel join datagrams, where it can."""
+        """Lets the kernel join datagrams, if it can."""
 
     def split(self, sock: socket.socket) -> bool:
-        """Lets the kernel join datagrams no more. False: some may still wait there; `drain` first."""
+        """Stops the kernel's joining. Returns False if joined datagrams may still wait there: call `drain` first."""
 
     def drain(self, reads: int) -> bool:
-        """Reads what waits in the kernel; it is handed on later. False: `reads` reads were not enough. Raises
-        `OSError`."""
+        """Reads the datagrams that wait in the kernel, to be delivered later. Returns False if `reads` reads were not
+        enough. Raises `OSError`."""
 
     def fit(self, sock: socket.socket, buffer_size: int, gso: bool, info: bool) -> None:
-        """Changes what `open_backend` was given. What was read before is handed on, without infos if it has none."""
+        """Changes the arguments of `open_backend`. Datagrams read before are still delivered, with the infos they
+        have."""
 
     def close(self) -> None:
-        """Frees what the backend holds. The socket may be closed from now on."""
+        """Frees the memory of the backend. The socket may be closed afterwards."""
 
 
 def open_backend(
@@ -100,7 +99,7 @@ def open_backend(
 ) -> Backend:
     """Returns the backend for `sock`; a portable one for Unix sockets and for a test's fake sockets.
 
-    gro: let the kernel join datagrams, where it can. gso: give it runs as one. info: read the info of each packet.
+    gro: let the kernel join datagrams, if it can. gso: send runs of datagrams as one. info: read each packet's info.
     """
     if sock.family == AF_UNIX:
         from .unix import UnixBackend
@@ -116,13 +115,13 @@ def open_backend(
 
 
 def why_portable() -> str:
-    """Returns why the native backend does not serve here; "" if it does.
+    """Returns why the native backend is not used here; "" if it is.
 
-    Raises `BadOption` if HOMING_DATAGRAM is set to what is no backend, or to `native` where there is none.
+    Raises `BadOption` if HOMING_DATAGRAM is not the name of a backend, or is `native` and that cannot be used.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish not in ("", "native", "portable"):
-        raise BadOption(VARIABLE, wish, "set it to native or portable, or not at all")
+        raise BadOption(VARIABLE, wish, "set it to native or portable, or leave it unset")
     if wish == "portable":
         return f"{VARIABLE} asks for it"
     reason = _probe()
@@ -134,10 +133,10 @@ def why_portable() -> str:
 @cache
 def _probe() -> str:
     if sys.platform != "linux":
-        return "the native backend is for Linux"
+        return "the native backend is only for Linux"
     try:
         from .native import probe
     except ImportError as error:
         return f"the native backend was not built with this installation ({error})"
     reason = probe()
-    return f"the system does not let us use it: {reason}" if reason else ""
+    return f"the system does not allow the native backend: {reason}" if reason else ""

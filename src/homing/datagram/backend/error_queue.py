@@ -1,12 +1,12 @@
-"""The error queue of a socket: ICMP errors, each with the datagram that it is about. Linux: ip(7) IP_RECVERR.
+"""The error queue of a socket: ICMP errors, each with the datagram that caused it. Linux: ip(7) IP_RECVERR.
 
 Traps, measured on Linux 6.18:
-- An ICMP error also becomes the socket's pending error: the next send, to whomever, fails with it, and sends nothing.
-  The same goes for the next read. So neither tells anything about what it was asked for: see `is_stale`.
-- The queue is charged to the receive buffer: as long as it is full, no datagram is received. So it is read also while
+- An ICMP error also becomes the socket's pending error: the next send, to any peer, fails with it and sends nothing; so
+  does the next read. Such an error says nothing about that send or read: see `is_stale`.
+- The queue is charged to the receive buffer: while it is full, no datagram is received. So it is also read while
   reading is paused: see `watch.EpollWatch`.
-- What the system refuses while sending (EMSGSIZE) is told twice, by the send itself and in the queue with the length
-  that the path takes.
+- A datagram that the system refuses to send (EMSGSIZE) is reported twice: by the send itself, and in the queue together
+  with the path MTU.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _LOCAL = 1
 _ICMP = {2: "icmp", 3: "icmp6"}
 
 PORTION = 64
-"""Errors that are read at a stretch when they wake the loop: as many as datagrams. Before a send all are read."""
+"""Most errors read at once when they wake the loop: as many as datagrams. After a failed send, all are read."""
 
 _ALL = 4096
-"""Errors that are read before a send at most: more than a receive buffer of 2 MiB holds. A flood of forged ones must
-not block the loop."""
+"""Most errors read after a failed send: more than a receive buffer of 2 MiB holds. A flood of forged errors must not
+block the loop."""
 
 _MOST_TRIES = 8
-"""Sends of one datagram at most, while other datagrams' errors keep coming."""
+"""Most tries to send one datagram while other datagrams' errors keep coming."""
 
 _QUOTED = 2048
-"""Bytes of a datagram that are kept: Linux quotes 576 at most by ICMP, 1280 by ICMPv6."""
+"""Bytes kept of a quoted datagram: Linux quotes at most 576 by ICMP, 1280 by ICMPv6."""
 
 _MTUS = 64
-"""Hosts of which a length that was too long is remembered until the failed send is reported."""
+"""Most hosts whose path MTU is stored until the failed send is reported."""
 
 FROM_AFAR = frozenset(
     {
@@ -60,7 +60,7 @@ FROM_AFAR = frozenset(
         getattr(errno, "ENONET", errno.EHOSTUNREACH),
     }
 )
-"""The errnos that ICMP errors become: icmp_err_convert of Linux' net/ipv4/icmp.c, icmpv6_err_convert of
+"""The errnos to which Linux maps ICMP errors: icmp_err_convert in net/ipv4/icmp.c, icmpv6_err_convert in
 net/ipv6/icmp.c."""
 
 
@@ -68,7 +68,7 @@ class ErrorQueue:
     """Reads the error queue of `sock`, connected or not.
 
     counts: ICMP errors by errno's name.
-    on_error: gets each as a `MessageUDPError` whose `id` is None. Must not raise.
+    on_error: called with a `MessageUDPError` for each, whose `id` is None. Must not raise.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -78,40 +78,41 @@ class ErrorQueue:
         self._mtus: dict[str, int] = {}
 
     def woken(self) -> None:
-        """The socket has an error. Reads a portion; the rest wakes the loop again."""
+        """Called when the socket has an error. Reads a portion of the queue; if more are queued, this is called
+        again."""
         count, _ = self._read(PORTION)
         if not count:
-            # It was reported already, or the queue had no room for the report: it must not wake the loop for ever.
+            # The error was already reported, or the queue had no room for it: clear it, or it wakes the loop forever.
             with contextlib.suppress(OSError):
                 self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def is_stale(self, error: OSError) -> bool:
-        """True if reading failed because of a datagram that was sent before; that one is reported here."""
+        """Returns True if a read failed because of a datagram sent earlier, whose error is then reported."""
         if error.errno not in FROM_AFAR:
             return False
         self._read(PORTION)
         return True
 
     def retry(self, number: int, tries: int) -> bool:
-        """Reports all queued errors, after a send has failed with the errno `number`, and `tries` tries before. True if
-        it is to be tried once more: it may have failed for another datagram's error."""
+        """Reports all queued errors after a send has failed with the errno `number`, following `tries` retries. Returns
+        True to send again: the failure may come from another datagram's error."""
         if number not in FROM_AFAR:
             return False
         _, from_afar = self._read(_ALL)
         return tries < _MOST_TRIES and (tries == 0 or from_afar > 0)
 
     def mtu(self, host: str) -> int | None:
-        """The longest packet that the path to `host` takes, where a send to it was just refused for that."""
+        """Returns the path MTU to `host`, if a send to it was just refused as too long."""
         return self._mtus.pop(canonical_host(host), None)
 
     def _read(self, most: int) -> tuple[int, int]:
-        """Reads up to `most` errors. Returns how many there were, and how many of them came by ICMP."""
+        """Reads up to `most` errors. Returns how many it read, and how many of these came by ICMP."""
         count = from_afar = 0
         while count < most:
             try:
                 data, ancillary, _, addr = self._sock.recvmsg(_QUOTED, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
             except OSError:
-                break  # nothing more; or the socket is gone, which reading it will tell
+                break  # the queue is empty; or the socket is closed, which the next read reports
             count += 1
             for level, kind, report in ancillary:
                 if (level, kind) in _REPORTS and isinstance(addr, tuple) and isinstance(addr[0], str):
@@ -119,7 +120,7 @@ class ErrorQueue:
         return count, from_afar
 
     def _take(self, addr: tuple[object, ...], data: bytes, report: bytes) -> bool:
-        """Takes one report. True if it came by ICMP. Skips one that is shorter than it should be (MSG_CTRUNC)."""
+        """Handles one report. Returns True if it came by ICMP. Skips a truncated report (MSG_CTRUNC)."""
         if len(report) < _EXTENDED.size:
             return False
         number, origin, kind, code, info, _ = _EXTENDED.unpack_from(report)
@@ -141,7 +142,7 @@ class ErrorQueue:
 
 
 def _host_of(raw: bytes) -> str | None:
-    """The host of a `struct sockaddr`, as text."""
+    """Returns the host of a `struct sockaddr`, as text."""
     family = int.from_bytes(raw[:2], sys.byteorder)
     if family == socket.AF_INET and len(raw) >= 8:
         return socket.inet_ntop(family, raw[4:8])

@@ -23,17 +23,17 @@ from .sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
 
 cdef enum:
-    # Of trains of 64 datagrams not 64 are read at a stretch, but so many as make so many datagrams. 512 messages: 256 cost
-    # 5 % more, 1024 as much, and delay the others. 2048 in columns: the work of numpy's calls is shared by more; 512 cost
-    # a fifth more. A mebibyte: what it becomes still lies in the cache; four cost 10 % more (trains of 1200 bytes each).
+    # Limits of one read, so that 64 trains of 64 datagrams are not read at once. 512 messages: 256 cost 5 % more, 1024
+    # the same, and delay others. 2048 datagrams in columns: they share the cost of numpy's calls; 512 cost a fifth more.
+    # A mebibyte: the messages made of it still fit into the cache; four cost 10 % more (trains of 1200 bytes each).
     MESSAGES = 512
     COLUMNS = 2048
     MOST_BYTES = 1 << 20
 
 
 def probe():
-    """Why this system has no recvmmsg(2) or sendmmsg(2) for us (an old kernel, a container's filter); "" if it has."""
-    # Asked for nothing, they need no network that is up, and no firewall has a say.
+    """Returns why recvmmsg(2) and sendmmsg(2) cannot be used (an old kernel, a container's filter); "" if they can."""
+    # Called with no messages, they need no network, and no firewall is involved.
     cdef Arena arena = Arena()
     cdef Outbox outbox = Outbox()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -50,15 +50,15 @@ cdef class NativeBackend(Sender):
     name = "native"
 
     cdef Py_ssize_t _size  # the longest datagram that is accepted
-    cdef double _train, _read_size  # datagrams and bytes that a read of the kernel's brought, the last time
+    cdef double _train, _read_size  # datagrams and bytes of the last read of the kernel
     cdef int _pooled  # buffers to take from a pool for a read
-    cdef Arena _arena  # what was read and not handed out yet: from `_offset` in the slot `_slot` on
+    cdef Arena _arena  # datagrams read but not delivered yet: from `_offset` in the slot `_slot` on
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
-    cdef list _behind  # of `drain`: what was read after it, as (arena, slots filled)
+    cdef list _behind  # arenas that `drain` has read after `_arena`, as (arena, slots filled)
     cdef bint _handing_out  # `receive`, `receive_columns` or `drain` is at work on `_arena`
-    cdef public Admission admission  # None: whatever comes becomes a message
-    cdef InfoReader _info_reader  # None: nothing is asked for but the datagrams
+    cdef public Admission admission  # None: every datagram becomes a message
+    cdef InfoReader _info_reader  # None: no packet info is requested
     cdef readonly Py_ssize_t waiting
     cdef readonly bint more, gro
     cdef readonly long long packets_in, bytes_in, truncated, cut_trains
@@ -91,12 +91,12 @@ cdef class NativeBackend(Sender):
         elif self._info_reader is None:
             for arena, filled in [(self._arena, self._filled), *self._behind]:
                 if arena is not None:
-                    arena.tell_nothing(filled)  # it was read without
+                    arena.tell_nothing(filled)  # it was read without infos
             self._info_reader = InfoReader()
 
     def close(self):
         cdef Arena arena = self._arena
-        self._fd = -1  # a descriptor of this number may soon be somebody else's
+        self._fd = -1  # the number of this descriptor may be reused soon
         self.waiting = 0
         self._arena = None
         if arena is not None and not self._handing_out:
@@ -128,13 +128,13 @@ cdef class NativeBackend(Sender):
             self._handing_out = False
             self._arena, self._slot, self._filled, self._offset = first, slot, filled, offset
             if self._fd < 0:
-                self.close()  # once more: it was closed meanwhile, by a finalizer
+                self.close()  # again: a finalizer has closed it meanwhile
         if self._arena is None:
             self._go_on()
         return reads > 0
 
     cdef int _go_on(self) except -1:
-        """Goes on with what `drain` has read, if there is more of it."""
+        """Continues with the next arena that `drain` has read, if any."""
         self._arena = None
         if self._behind:
             self._arena, self._filled = self._behind.pop(0)
@@ -142,9 +142,9 @@ cdef class NativeBackend(Sender):
             self._offset = 0
         return 0
 
-    # To make an object may collect garbage, and that runs finalizers, which may close this backend, or receive from it.
-    # So an arena belongs to one call at a time (`_handing_out`), the others find nothing; and nothing is taken out of
-    # it before all of what it becomes is there.
+    # Making an object may collect garbage, which runs finalizers, and these may close this backend or receive from it.
+    # So an arena belongs to one call at a time (`_handing_out`), and nested calls return nothing; and datagrams are
+    # removed from the arena only when all their objects exist.
 
     def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=0x7FFFFFFF):
         if self._handing_out:
@@ -157,9 +157,9 @@ cdef class NativeBackend(Sender):
         finally:
             self._handing_out = False
 
-    @cython.nonecheck(False)  # what is used here was made here, or is looked at
+    @cython.nonecheck(False)  # the objects used here were made here, or are checked
     cdef list _messages(self, Arena arena, Py_ssize_t limit, id, Py_ssize_t octets):
-        """Makes messages of what is in the arena: up to `limit`, none after that with which they are `octets` bytes."""
+        """Makes up to `limit` messages from the arena; stops after the message that reaches `octets` bytes in total."""
         cdef list messages = []
         cdef Py_ssize_t length, left, offset = self._offset
         cdef long long size = 0, truncated = 0
@@ -216,7 +216,7 @@ cdef class NativeBackend(Sender):
         return messages
 
     cdef int _read(self, Py_ssize_t reads, int wanted) except -1:
-        """Fills an arena, with about `wanted` datagrams if trains come. Returns how many reads that were."""
+        """Fills an arena, with about `wanted` datagrams if trains come. Returns the number of reads."""
         cdef Admission admission = self.admission
         cdef int slot, got, number, count = <int> min(reads, SLOTS)
         cdef Py_ssize_t datagrams = 0, size = 0
@@ -226,12 +226,12 @@ cdef class NativeBackend(Sender):
         if self._train > 1.0:
             count = <int> max(1.0, min(count, wanted / self._train, MOST_BYTES / self._read_size))
         if admission is not None:
-            admission.look_at_clock()  # it may be a function of the user's: while nothing is in hand
+            admission.look_at_clock()  # may call a user's function: before an arena is taken
         arena = take()
         arena.aim_inside(count)
         got = arena.read(self._fd, count, self.gro or self._info_reader is not None, self._info_reader is not None)
         number = errno
-        self.more = got > 0  # to ask once more costs less than to go through the loop for what came meanwhile
+        self.more = got > 0  # another read costs less than a turn of the loop for datagrams that came meanwhile
         if got <= 0:
             give_back(arena)
             if got < 0 and number != EAGAIN:
@@ -256,7 +256,7 @@ cdef class NativeBackend(Sender):
         return got
 
     def receive_columns(self, int reads):
-        # The arena is the caller's until its `done` is called.
+        # The arena belongs to the caller until `done` is called.
         if self._handing_out:
             return None
         self._handing_out = True
@@ -345,7 +345,7 @@ cdef class NativeBackend(Sender):
         return received
 
     cdef int _read_pooled(self, Arena arena, int count, get, list buffers) except -1:
-        """Fills `buffers` with those of a pool, and reads into them. Returns how many reads that were."""
+        """Fills `buffers` from a pool, and reads into them. Returns the number of reads."""
         cdef Py_buffer views[SLOTS]
         cdef int slot, aimed = 0, got = -1, number = 0
         try:
@@ -361,14 +361,14 @@ cdef class NativeBackend(Sender):
             for slot in range(aimed):
                 PyBuffer_Release(&views[slot])
         self.more = got > 0
-        # Where few come, few are taken for nothing.
+        # If few datagrams come, few buffers are taken in vain.
         self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
         return max(0, got)
 
     cdef int _take_admitted(self, Arena arena, int got, list buffers, list received) except -1:
-        """Moves the buffers of the datagrams that are admitted from `buffers` to `received`."""
+        """Moves the buffers of admitted datagrams from `buffers` to `received`."""
         cdef Admission admission = self.admission
         cdef list left = []
         cdef long long size = 0, truncated = 0

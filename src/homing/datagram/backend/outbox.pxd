@@ -11,7 +11,7 @@ cdef enum:
 
 
 ctypedef struct Entry:
-    # One message of a sendmmsg: `count` datagrams, from the `first` of those given on, to one peer.
+    # One message of a sendmmsg: `count` datagrams to one peer, from the number `first` on.
     Key peer
     Py_ssize_t first
     int count

@@ -48,7 +48,7 @@ cdef const unsigned char* MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"  # the beginn
 cdef enum:
     NAME = 32
     CONTROL_WORDS = 16
-    CONTROL = 8 * CONTROL_WORDS  # bytes of control messages: those of IPv6 and that of a run take 112
+    CONTROL = 8 * CONTROL_WORDS  # bytes of control messages: IPv6 and a run need 112
     RUN = 64  # UDP_MAX_SEGMENTS of kernels before 6.10
     RUN_BYTES = 65000  # with headers below the 65535 of an IP packet
 
@@ -88,11 +88,11 @@ cdef class Outbox:
     cdef bint add(
         self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit, object own, int own_port
     ) except -1:
-        """Takes the datagram `index` in, if there is room; it joins the run before it if it may: same peer, same
-        control messages, same length (the last may be shorter), `gso_limit` bytes at most.
+        """Adds the datagram `index`, if there is room. It joins the run before it if both have the same peer, control
+        messages and length (the last may be shorter), and at most `gso_limit` bytes.
 
-        own, own_port: an `OwnAddress`, and its port as it is on the wire.
-        Raises what is wrong with address, info or data; then nothing was taken in.
+        own, own_port: an `OwnAddress`, and its port in network order.
+        Raises an error for an invalid address, info or data; the datagram was then not added.
         """
         cdef object data
         cdef Py_ssize_t length
@@ -105,7 +105,7 @@ cdef class Outbox:
         cdef char* marks = <char*> aligned
         cdef int name_length, marked = 0, filled = self._filled
         if message is None:
-            raise TypeError("None is no datagram: give a MessageUDP")
+            raise TypeError("None is not a datagram; give a MessageUDP")
         if filled == VECTORS:
             return False
         data = message.data
@@ -166,7 +166,7 @@ cdef class Outbox:
             PyBuffer_Release(&self._buffers[place])
 
     cdef int send(self, int fd) noexcept:
-        """Hands all to the kernel. Returns how many messages it took; or -1, with `errno`. Never waits."""
+        """Passes all datagrams to the kernel. Returns how many messages it took; or -1, with `errno`. Never waits."""
         cdef int index, sent
         cdef msghdr* header
         cdef char* control
@@ -239,9 +239,9 @@ cdef int _write_ipv6(PacketInfo info, char* control) except -1:
 
 
 cdef int _parse(int family, object local, void* out) except -1:
-    """Writes a packed address; for None the unspecified one, which leaves the choice to the route."""
+    """Writes a packed address; for None the unspecified address, which leaves the choice to the route."""
     if local is not None and inet_pton(family, (<str?> local).encode("ascii"), out) != 1:
-        raise BadOption("local", local, f"to this peer, give an {'IPv6' if family == AF_INET6 else 'IPv4'} address")
+        raise BadOption("local", local, f"for this peer, give an {'IPv6' if family == AF_INET6 else 'IPv4'} address")
     return 0
 
 

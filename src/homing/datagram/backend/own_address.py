@@ -1,7 +1,7 @@
-"""A socket's own address, to which nothing is sent: what answers datagrams would answer itself, as fast as it can.
+"""Recognizes a socket's own address, to which no datagram is sent: a server would answer itself in an endless loop.
 
-Datagrams come from there if somebody forges them, if another program shares the port, or if what the socket sends to a
-multicast group or by broadcast comes back.
+Datagrams come from that address if they are forged, if another program shares the port, or if the socket receives its
+own multicast or broadcast datagrams.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from ..errors import BadAddress
 from ..sockets.links import local_addresses
 
 _FRESH = 5.0
-"""Seconds until the machine is asked again which addresses it has: so long an answer to a new one may come back."""
+"""Seconds until the machine's addresses are looked up again. Until then, a new address is not recognized."""
 
 _MOST = 4096
-"""Addresses of which it is remembered whether they are this machine's: as many as peers."""
+"""Most addresses in the cache of results: as many as cached peers."""
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - to compare with
 _LOOPBACK = socket.inet_pton(socket.AF_INET6, "::1")
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-OWN = "it is this socket's own, which would answer itself"
+OWN = "it is this socket's own address; the socket would answer itself"
 
 
 class OwnAddress:
-    """Recognizes the address of `sock`; if that is bound to all addresses of this machine, each of them, with its port.
+    """Recognizes the address of `sock`; if `sock` is bound to all addresses of this machine, each of them with its
+    port.
 
-    port: the port of `sock`; -1 if it is a Unix socket. Only addresses with this port need be looked at.
+    port: the port of `sock`; -1 for a Unix socket. Only addresses with this port need a check.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -45,8 +46,8 @@ class OwnAddress:
         self._again = 0.0
 
     def check(self, address: Any) -> None:
-        """Raises `BadAddress` for the socket's own address. `address` has passed `check_destination`, and has its
-        port."""
+        """Raises `BadAddress` for the socket's own address. `address` has passed `check_destination`, and its port is
+        `port`."""
         if self._own is None and monotonic() >= self._again:
             self._again = monotonic() + _FRESH
             self._known.clear()
@@ -70,7 +71,7 @@ class OwnAddress:
 
 
 def _key(address: Any) -> tuple[bytes, int]:
-    """The host, packed, and its scope."""
+    """Returns the packed host and its scope."""
     host, _, name = address[0].partition("%")
     if ":" not in host:
         return socket.inet_aton(host), 0

@@ -5,7 +5,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 
 ctypedef struct Key:
-    # Identifies a peer, whatever its family.
+    # Identifies a peer of any family.
     uint64_t words[4]
 
 

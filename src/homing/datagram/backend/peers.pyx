@@ -1,9 +1,9 @@
 """Peers: from the kernel's addresses to the socket module's tuples, and back. A bounded cache in both directions.
 
 Each table holds 4096 peers at most, in 4 places for each hash: a thousand of them fit without a conflict. All peers of
-one read are looked up together, so that the memory's latencies overlap. A peer that finds no place takes another's, and
-costs as much as without a cache: 0.3 us in, 1 us out. The hash takes in every bit of an address, each 32 of them with a
-secret of their own, so nobody can choose sources that meet in one place.
+one read are looked up together, so that the memory's latencies overlap. A peer without a free place replaces another,
+and costs as much as without a cache: 0.3 us in, 1 us out. The hash uses every bit of an address, each 32 bits with
+their own secret, so an attacker cannot choose sources that collide.
 """
 
 import os
@@ -128,7 +128,7 @@ cdef class Peers:
         return place
 
     cdef inline uint64_t _hash(self, const Key* key) noexcept nogil:
-        """A multilinear hash, as that of `policy.limiter`. What follows the sum scatters neighbours."""
+        """A multilinear hash, as in `policy.limiter`. The steps after the sum scatter neighboring addresses."""
         cdef const uint64_t* secret = self._secret
         cdef uint64_t hash = (
             secret[0]
@@ -150,7 +150,7 @@ cdef class Peers:
             prefetch(address)
 
     cdef object address(self, const Key* key, int place):
-        """The tuple of a peer, the same one each time as long as it is in the cache."""
+        """Returns the tuple of a peer, the same object each time while it is in the cache."""
         cdef Known* places = (<Known*> self._known) + place
         cdef int way
         cdef PyObject* old
@@ -188,12 +188,12 @@ cdef class Peers:
         else:
             check_destination(family, address)
             key[0] = _parsed(family, address)
-            if type(address) is tuple and "%" not in address[0]:  # a link of that name may be another one next time
+            if type(address) is tuple and "%" not in address[0]:  # the name may belong to another link next time
                 self._remember(address, key)
         return _sockaddr(key, out)
 
     cdef void _remember(self, object address, const Key* key) noexcept:
-        """Remembers the key of a tuple by the tuple's identity: hence keeps it alive."""
+        """Stores the key of a tuple by the tuple's identity, and so keeps the tuple alive."""
         cdef Tuple* place = (<Tuple*> self._tuples) + _place(<PyObject*> address)
         cdef PyObject* old = place.address
         Py_INCREF(address)
@@ -207,7 +207,7 @@ cdef inline Py_ssize_t _place(PyObject* address) noexcept nogil:
 
 
 cdef inline bint _is_destination(const Key* key) noexcept nogil:
-    """False for what `check_destination` refuses: a key that is remembered is not checked again."""
+    """Returns False for addresses that `check_destination` refuses: a stored key is not checked again."""
     cdef uint64_t high, low
     cdef bint four = number_of(key, &high, &low)
     return (key.words[0] >> 16) & 0xFFFF != 0 and (low != 0 or (not four and high != 0))

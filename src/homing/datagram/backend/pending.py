@@ -1,8 +1,8 @@
-"""The pending error of a connected socket: with it the system reports the ICMP error of an earlier datagram.
+"""The pending error of a connected socket, by which the system reports the ICMP error of an earlier datagram.
 
-It is reported once, to whatever comes first: reading, or the next send, which then fails for nothing. Linux reports a
-port or a protocol that the peer does not have, a firewall that refuses, and a datagram that is too long for the path;
-that a host or a network cannot be reached is reported only in an error queue.
+It is reported once, to the next read or the next send, which then fails without a reason of its own. Linux reports in
+this way a port or protocol that the peer does not have, a firewall's refusal, and a datagram too long for the path; an
+unreachable host or network is reported only in an error queue.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _IPV6_MTU = 24
 
 
 class PendingErrors:
-    """Separates the errors that the peer of `sock` has caused from those of a send itself. As `ErrorQueue`, for a
-    connected socket that has no error queue.
+    """Separates ICMP errors from the errors of a send itself. Like `ErrorQueue`, for a connected socket `sock` without
+    an error queue.
 
     counts: errors by errno's name.
-    on_error: gets each as a `MessageUDPError`, whose `data` is empty: it is not known which datagram it is about. Must
-        not raise.
+    on_error: called with a `MessageUDPError` for each, whose `data` is empty: the datagram is not known. Must not
+        raise.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -37,21 +37,21 @@ class PendingErrors:
         self.on_error: Callable[[MessageUDPError], None] | None = None
 
     def woken(self) -> None:
-        """The socket has an error."""
+        """Called when the socket has an error."""
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             self._tell(number)
 
     def is_stale(self, error: OSError) -> bool:
-        """True if reading failed because of a datagram that was sent before; that one is reported here."""
+        """Returns True if a read failed because of a datagram sent earlier, whose error is then reported."""
         if error.errno is None or error.errno not in FROM_AFAR:
             return False
         self._tell(error.errno)
         return True
 
     def retry(self, number: int, tries: int) -> bool:
-        """True if a send that has failed with the errno `number` is to be tried once more: if that succeeds, or fails
-        with another error, this was the pending error (`settle`)."""
+        """Returns True to repeat a send that failed with the errno `number`: if the second try succeeds, or fails with
+        another error, the first error was the pending one (`settle`)."""
         if tries == 0:
             self.settle()
             self._suspect = number if number in FROM_AFAR else 0
@@ -62,13 +62,13 @@ class PendingErrors:
         return False
 
     def settle(self) -> None:
-        """Ends the tries: the error of a send that succeeded the second time is reported."""
+        """Ends the tries: if the second try succeeded, the error of the first is reported."""
         number, self._suspect = self._suspect, 0
         if number:
             self._tell(number)
 
     def mtu(self, host: str) -> int | None:
-        """The longest packet that the path to the peer takes, as far as the system knows."""
+        """Returns the path MTU to the peer, as far as the system knows it."""
         ipv6 = self._sock.family == socket.AF_INET6
         level, option = (socket.IPPROTO_IPV6, _IPV6_MTU) if ipv6 else (socket.IPPROTO_IP, _IP_MTU)
         try:

@@ -1,7 +1,8 @@
 """The portable backend: one system call per datagram, on any platform that has sockets.
 
-Receiving goes through one arena: what waits in a mailbox then costs its own length, whatever `buffer_size` is.
-(`recvfrom` with a large size is 10 % faster, but leaves holes of that size in the heap between messages that stay.)
+Datagrams are received into one arena and copied: so a message in a mailbox takes memory of its own length, whatever
+`buffer_size` is. (`recvfrom` with a large size is 10 % faster, but leaves holes of that size in the heap between
+messages that are kept.)
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from .own_address import OwnAddress
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
-"""A connected socket takes an address in sending; elsewhere it refuses any (EISCONN)."""
-_WSAEMSGSIZE = 10040  # how Windows reports a datagram longer than the buffer
-_PASSED_OVER = 64  # as many as are read at a stretch
+"""True if a connected socket accepts an address in `sendto`; other systems refuse it (EISCONN)."""
+_WSAEMSGSIZE = 10040  # Windows' error for a datagram longer than the buffer
+_PASSED_OVER = 64  # as many as are read at once
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
@@ -60,22 +61,22 @@ class PortableBackend:
         self._accept(buffer_size)
         self._receiving = False
         self._info = info
-        self._infos: list[PacketInfo] = []  # what came with the datagrams of a `receive`
+        self._infos: list[PacketInfo] = []  # the infos of the datagrams of a `receive`
         self._receive_into: Callable[[bytearray], tuple[int, Address]]
         self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
         self.admission = None
         self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
-        self._error: OSError | None = None  # reported behind datagrams that came before it
+        self._error: OSError | None = None  # raised after the datagrams that came before it
         self.more = False
         self.retry: Retry | None = None
-        self.lost = 0  # datagrams that were read, but there was no memory for them
+        self.lost = 0  # datagrams that were read but lost, because memory ran out
         self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
 
     def _accept(self, buffer_size: int) -> None:
         self._size = buffer_size
-        self._arena = bytearray(buffer_size + 1)  # one more than is accepted: a longer datagram shows
+        self._arena = bytearray(buffer_size + 1)  # one byte more than is accepted, to detect longer datagrams
         self._view = memoryview(self._arena)
 
     @property
@@ -84,7 +85,7 @@ class PortableBackend:
 
     @admission.setter
     def admission(self, admission: Admission | None) -> None:
-        """Without one, it costs nothing: what is called for each datagram is then the socket's own method."""
+        """Sets the admission. None costs nothing: the socket's own method is then called for each datagram."""
         self._admission = admission
         self._receive_into = self._receive_with_info if self._info else self._sock.recvfrom_into
         self._receive_pooled = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
@@ -96,7 +97,7 @@ class PortableBackend:
         if buffer_size != self._size:
             self._accept(buffer_size)
         self._info = info
-        self.admission = self._admission  # it says how to receive
+        self.admission = self._admission  # chooses the receive functions anew
 
     def close(self) -> None:
         """Nothing to free: closing the socket is enough."""
@@ -114,10 +115,11 @@ class PortableBackend:
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
         if self._receiving:
-            return []  # by a finalizer that runs in the midst of this: the arena is in use
+            return []  # called by a finalizer during a receive: the arena is in use
         self._receiving = True
         try:
-            # Nothing is left behind, so no more is read than is surely wanted: that costs nothing for each datagram.
+            # This backend keeps nothing for the next call, so it must not read more than `octets` allow. A limit on the
+            # number costs nothing per datagram.
             return self._receive(min(limit, reads, 1 + (octets - 1) // max(1, self._size)), id)
         finally:
             self._receiving = False
@@ -135,7 +137,7 @@ class PortableBackend:
                 except OSError as error:
                     if error.errno != _WSAEMSGSIZE:
                         raise
-                    length, address = size + 1, ("", 0)  # Windows does not tell whose it was
+                    length, address = size + 1, ("", 0)  # Windows does not report the source
                 taken += 1
                 if length > size:
                     self.truncated += 1
@@ -162,7 +164,7 @@ class PortableBackend:
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
-        """Receives as `recvfrom_into` does, and keeps the info."""
+        """Receives like `recvfrom_into`, and stores the info."""
         length, control, _, address = self._sock.recvmsg_into([arena], ROOM)
         self._infos.append(read_control(control))
         return length, address
@@ -198,7 +200,7 @@ class PortableBackend:
         )
 
     def _raw_host(self, address: Address) -> bytes:
-        """The peer's host in network order: 4 bytes, or 16 on an IPv6 socket."""
+        """Returns the peer's host in network order: 4 bytes, or 16 on an IPv6 socket."""
         host = mapped(address)[0] if self._dual else address[0]
         return socket.inet_pton(self._sock.family, host.partition("%")[0])
 
@@ -229,7 +231,8 @@ class PortableBackend:
         return batch
 
     def _keep(self, error: OSError, *, nothing: bool) -> None:
-        """There is nothing more, or the system reports an error, which is raised once all before it is handed on."""
+        """Handles an error of a read: either no datagram is waiting, or it is an error to raise after the datagrams
+        read before it were returned."""
         if error.errno in _WOULD_BLOCK:
             self.more = False
         elif nothing:
@@ -270,7 +273,7 @@ class PortableBackend:
     def _transmit(self, message: MessageUDP) -> int:
         address = mapped(message.addr) if self._dual else message.addr
         if self._six and "%" in address[0]:
-            address = canonical(address)  # the socket module takes no scope out of a host
+            address = canonical(address)  # the socket module ignores a scope in the host
         if message.info is None:
             return self._sendto(message.data, address)
         control = write_control(message.info, message.addr)
@@ -311,12 +314,12 @@ def _is_connected(sock: socket.socket) -> bool:
 
 
 def _nothing() -> None:
-    """The columns are copies: there is no memory to return."""
+    """Does nothing: the columns are copies, with no memory to return."""
 
 
 def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
-    """Returns a function that receives as `receive` does, but skips datagrams that are not admitted, and their info.
-    After many at a stretch it reports that nothing is there, so that the event loop goes on."""
+    """Returns a function that receives like `receive`, but skips datagrams that are not admitted, and their infos.
+    After skipping many in a row it reports that none is waiting, so that the event loop continues."""
 
     def receive_admitted(*arguments: Any) -> Any:
         for _ in range(_PASSED_OVER):
@@ -325,7 +328,7 @@ def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[Pac
             except OSError as error:
                 if error.errno != _WSAEMSGSIZE:
                     raise
-                admission.denied += 1  # Windows does not tell whose it was
+                admission.denied += 1  # Windows does not report the source
                 continue
             if admission.admits(received[1]):
                 return received
@@ -336,7 +339,8 @@ def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[Pac
 
 
 def _receive_linux(sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
-    """recv(2): with MSG_TRUNC Linux returns the real length of a datagram. Saves 0.2 us against `recvmsg_into`."""
+    """Receives with MSG_TRUNC, for which Linux returns the real length of a datagram (recv(2)). Saves 0.2 us compared
+    with `recvmsg_into`."""
     length, address = sock.recvfrom_into(buffer, 0, socket.MSG_TRUNC)
     size = len(buffer) if type(buffer) is bytearray else memoryview(buffer).nbytes
     return (size, address, True, []) if length > size else (length, address, False, [])

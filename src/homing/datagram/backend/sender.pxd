@@ -8,13 +8,13 @@ cdef bint sets(object sock, int option, int value)
 
 
 cdef class Sender:
-    cdef int _fd, _family  # the latter as `address.family_of`
-    cdef Py_ssize_t _gso_limit  # the longest that joins a run; 0: the kernel takes no runs
-    cdef Py_ssize_t _gso_most  # what `_gso_limit` is while the kernel has refused nothing
+    cdef int _fd, _family  # `_family` as `address.family_of` returns it
+    cdef Py_ssize_t _gso_limit  # the longest datagram that joins a run; 0: the kernel accepts no runs
+    cdef Py_ssize_t _gso_most  # `_gso_limit` while the kernel has refused no run
     cdef double _gso_again  # when a refusal is forgotten
     cdef Outbox _outbox
     cdef object _own  # recognizes the socket's own address
-    cdef int _own_port  # as it is on the wire
+    cdef int _own_port  # in network order
     cdef readonly long long packets_out, bytes_out
     cdef public object retry
 

@@ -1,5 +1,5 @@
-"""The sending half of the native backend: sendmmsg(2), runs of datagrams to one peer given to the kernel as one (udp(7)
-UDP_SEGMENT), and what becomes of those that it refuses."""
+"""The sending half of the native backend: sendmmsg(2), runs of datagrams to one peer passed to the kernel as one (udp(7)
+UDP_SEGMENT), and the handling of refused datagrams and runs."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ cdef enum:
 
 
 cdef bint sets(object sock, int option, int value):
-    """Sets an option of UDP. Returns False if the system does not let us."""
+    """Sets an option of UDP. Returns False if the system refuses it."""
     try:
         sock.setsockopt(SOL_UDP, option, value)
     except OSError:
@@ -35,7 +35,7 @@ cdef class Sender:
         self._family = AF_INET
 
     cdef int serve(self, sock, bint gso) except -1:
-        """Sends on `sock` from now on. gso: give the kernel runs as one, where it takes them."""
+        """Sends on `sock` from now on. gso: pass runs to the kernel as one, if it accepts them."""
         self._family = family_of(sock)
         self._own = OwnAddress(sock)
         self._own_port = socket.htons(self._own.port)
@@ -44,7 +44,7 @@ cdef class Sender:
         return 0
 
     cdef int let_run(self, sock, bint gso) except -1:
-        """Gives the kernel runs as one from now on, where it takes them, or none."""
+        """Turns the passing of runs as one on, if the kernel accepts them, or off."""
         self._gso_limit = self._gso_most = ALL_LENGTHS if gso and sets(sock, UDP_SEGMENT, 0) else 0
         return 0
 
@@ -63,7 +63,7 @@ cdef class Sender:
         return self.bytes_out - before
 
     def send_many(self, list messages not None, list failures not None):
-        # A buffer's owner and `retry` may be code of the user's, and send here too: that finds an outbox of its own.
+        # A buffer's owner and `retry` may be the user's code and send here too: such a call uses an outbox of its own.
         cdef Outbox outbox = self._outbox
         self._outbox = None
         if outbox is None:
@@ -106,7 +106,7 @@ cdef class Sender:
             if sent > 0:
                 tries = 0
             if sent > 0 and suspect:
-                self._run_refused(suspect, refusal)  # alone they go
+                self._run_refused(suspect, refusal)  # single datagrams are accepted
                 suspect = 0
             if sent < 0 and number == EAGAIN:
                 break
@@ -129,11 +129,11 @@ cdef class Sender:
         """The kernel refused a run although it takes its datagrams one by one, see udp(7)."""
         self._gso_again = monotonic() + FORGET
         if number == EIO:
-            self._gso_limit = 0  # the way out cannot split it
+            self._gso_limit = 0  # the interface cannot split it
         elif number == EINVAL or number == EMSGSIZE:
             self._gso_limit = min(self._gso_limit, segment - 1)  # longer than a packet may be on that path
 
 
 cdef object _address_of(list messages, Py_ssize_t index):
-    """Where a message goes; None, if `retry` has put something else into its place."""
+    """Returns the destination of a message; None if `retry` has replaced the message by something else."""
     return getattr(messages[index], "addr", None) if index < len(messages) else None

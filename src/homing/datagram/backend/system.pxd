@@ -1,4 +1,4 @@
-# recvmmsg(2), sendmmsg(2), cmsg(3), udp(7), ip(7), ipv6(7): what the extensions take from the system.
+# recvmmsg(2), sendmmsg(2), cmsg(3), udp(7), ip(7), ipv6(7): the declarations that the extensions use.
 
 cdef extern from *:
     """
@@ -56,7 +56,7 @@ cdef extern from *:
         int cmsg_type
     struct in_pktinfo:
         int ipi_ifindex
-        unsigned char ipi_spec_dst[4]  # in truth a struct in_addr, of the same octets
+        unsigned char ipi_spec_dst[4]  # actually a struct in_addr, with the same bytes
         unsigned char ipi_addr[4]
     struct in6_pktinfo:
         unsigned char ipi6_addr[16]

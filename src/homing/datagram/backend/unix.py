@@ -1,4 +1,4 @@
-"""Unix datagram sockets, by the portable backend."""
+"""Unix datagram sockets, based on the portable backend."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .own_address import OWN
 from .portable import PortableBackend
 
 PATIENCE = 0.05
-"""Seconds for which what is to be sent waits for a peer that has no room. All the others wait behind it, so it must not
-be long; a peer that is alive makes room in one iteration of its loop."""
+"""Seconds for which a datagram waits for a peer that has no room. All other datagrams wait behind it, so it must be
+short; a working peer makes room in one iteration of its loop."""
 
 _REMEMBERED = 1024
 
 
 class UnixBackend(PortableBackend):
-    """The system takes no datagram for a peer while as many wait there as net.unix.max_dgram_qlen allows (10, where
-    nobody has raised it)."""
+    """The backend of Unix sockets. The system accepts no datagram for a peer that has as many waiting as
+    net.unix.max_dgram_qlen allows (10 by default)."""
 
     def __init__(self, sock: socket.socket, buffer_size: int) -> None:
         super().__init__(sock, buffer_size, False)
@@ -41,14 +41,15 @@ class UnixBackend(PortableBackend):
             raise BadAddress(address, OWN)
 
     def _transmit(self, message: MessageUDP) -> int:
-        """Raises `BlockingIOError` for a while where the peer has no room, and then ENOBUFS, until it has."""
+        """Sends one datagram. If the peer has no room, raises `BlockingIOError` at first, and ENOBUFS after `PATIENCE`
+        seconds."""
         path = str(message.addr)
         try:
             size = super()._transmit(message)
         except BlockingIOError:
             if monotonic() - self._since(path) < PATIENCE:
                 raise
-            raise OSError(errno.ENOBUFS, "the peer does not read: it has no room for more") from None
+            raise OSError(errno.ENOBUFS, "the peer does not read and has no room for more") from None
         if self._full:
             self._full.pop(path, None)
         return size

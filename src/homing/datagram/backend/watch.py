@@ -14,28 +14,30 @@ from ..sockets.forks import close_in_forks
 Callback = Callable[[], None]
 
 RETRY = 0.002
-"""Seconds until a Unix peer that had no room is tried again: the slice that a process may have at a stretch."""
+"""Seconds until a Unix peer that had no room is tried again: as long as a process may run without a break."""
 
 
 class Watch(Protocol):
     """Watches one socket on one loop."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begins. A second time does nothing."""
+        """Starts watching. A second call does nothing."""
 
     def read(self, callback: Callback | None) -> None:
-        """Calls `callback` whenever the socket is readable; None: not any more."""
+        """Calls `callback` whenever the socket is readable; None stops it."""
 
     def write(self, callback: Callback | None) -> None:
-        """Calls `callback` whenever the socket is writable; None: not any more."""
+        """Calls `callback` whenever the socket is writable; None stops it."""
 
     def close(self) -> None:
-        """Ends, before the socket is closed."""
+        """Stops watching. Must be called before the socket is closed."""
 
 
 def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
-    """Returns the watch for `sock`; a test's fake socket has its own. on_error: as for `EpollWatch`; elsewhere than on
-    Linux only reading and sending report errors."""
+    """Returns the watch for `sock`; a test's fake socket provides its own.
+
+    on_error: as for `EpollWatch`; on systems other than Linux only reading and sending report errors.
+    """
     if not isinstance(sock, socket.socket):
         return sock.watch(on_error)
     if sock.family == AF_UNIX:
@@ -46,7 +48,7 @@ def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
 
 
 class LoopWatch:
-    """By the loop itself. Implements `Watch`."""
+    """Watches by the loop's own readers and writers. Implements `Watch`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -68,12 +70,12 @@ class LoopWatch:
             self._loop.remove_writer(self._descriptor)
 
     def close(self) -> None:
-        """Does nothing: its users have ended `read` and `write` before."""
+        """Does nothing: its users have already stopped `read` and `write`."""
 
 
 class RetryWatch(LoopWatch):
-    """For a Unix datagram socket that is not connected: it counts as writable also while the peer has no room, so a
-    loop that watched it would spin. Hence `write` just calls again and again."""
+    """Watches an unconnected Unix datagram socket. It is reported as writable even while the peer has no room, so a
+    loop that watched it would spin. So `write` calls at intervals instead."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
@@ -92,11 +94,11 @@ class RetryWatch(LoopWatch):
 
 
 class EpollWatch:
-    """By an epoll(7) of its own, which the loop watches: for a socket that has an error queue, or is connected.
+    """Watches by its own epoll(7), which the loop watches: for a socket that has an error queue, or is connected.
     Implements `Watch`.
 
-    epoll reports errors whatever it was asked for, so also while reading is paused. Left to the loops themselves,
-    asyncio's calls the reader over and over until the queue is empty, and uvloop's never again once there was an error.
+    epoll always reports errors, so also while reading is paused. Without it, asyncio's loop calls the reader repeatedly
+    until the queue is empty, and uvloop's never calls it again after an error.
 
     on_error: called, before the others, while the socket has an error.
     Raises `OSError` if this program has no descriptor left.
@@ -113,7 +115,7 @@ class EpollWatch:
         self._writer: Callback | None = None
 
     def close_in_fork(self) -> None:
-        """Closes the duplicate that a forked child has."""
+        """Closes the duplicate in a forked child."""
         self._epoll.close()
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -135,7 +137,7 @@ class EpollWatch:
             self._epoll.modify(self._descriptor, reads | (select.EPOLLOUT if self._writer is not None else 0))
         except OSError:
             if callback is not None and self._loop is not None:
-                self._loop.call_soon(callback)  # the socket is gone: reading or writing it will tell
+                self._loop.call_soon(callback)  # the socket is closed: reading or writing reports it
 
     def _ready(self) -> None:
         for _, events in self._epoll.poll(0):

@@ -3,8 +3,8 @@
 limits       the options: RateLimit, ReplyGuard, Pacing
 networks     sets of addresses
 limiter      token buckets of many sources
-admission    which received datagrams become messages
-guard        what a peer is answered, by what came from it
-reply_limit  how many datagrams go out to each destination
-pacing       how fast a socket sends
+admission    decides which received datagrams become messages
+guard        limits the answers to a peer by the datagrams that came from it
+reply_limit  limits the datagrams sent to each destination
+pacing       limits the sending rate of a socket
 """

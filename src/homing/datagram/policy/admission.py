@@ -1,4 +1,4 @@
-"""Admission: which datagrams of those that were read become messages."""
+"""Admission: decides which received datagrams become messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .networks import Network, Networks, number_of, parse_networks
 
 
 class Admission:
-    """Admits datagrams of one socket: by their source, and by how many of each.
+    """Admits datagrams of one socket by their source and its rate.
 
-    limiter: how many.
-    denied: datagrams of sources that are not allowed.
+    limiter: limits the rate of each source.
+    denied: number of datagrams from sources that are not allowed.
     """
 
     __slots__ = ("_admitted", "_allow", "_deny", "_four", "_high", "_low", "denied", "limiter")
@@ -27,7 +27,7 @@ class Admission:
         self._four, self._high, self._low, self._admitted = False, 0, 0, True
 
     def set_sources(self, allow: tuple[Network, ...], deny: tuple[Network, ...]) -> None:
-        """From now on admits `allow` alone, if that is not empty, and none of `deny`. Raises `BadOption`."""
+        """Admits from now on only sources in `allow`, if that is not empty, and none in `deny`. Raises `BadOption`."""
         admitted, refused = parse_networks("allow", allow), parse_networks("deny", deny)
         self._allow = Networks(admitted) if admitted else None
         self._deny = Networks(refused) if refused else None
@@ -40,16 +40,16 @@ class Admission:
 
     @property
     def refused(self) -> int:
-        """Datagrams that became no message."""
+        """Number of datagrams that did not become messages."""
         return self.denied + self.limiter.limited
 
     def look_at_clock(self) -> None:
-        """Reads the clock: to be called before `admit`, once for all datagrams that came together."""
+        """Reads the clock. Call it before `admit`, once for all datagrams that came together."""
         if self.limiter.active:
             self.limiter.look_at_clock()
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
-        """Returns how many of `count` datagrams of an address are admitted. Counts the others."""
+        """Returns how many of `count` datagrams from an address are admitted. Counts the others."""
         if low != self._low or high != self._high or four != self._four:
             self._admitted = self._allows(four, high, low)
             self._four, self._high, self._low = four, high, low
@@ -59,7 +59,7 @@ class Admission:
         return self.limiter.admit(four, high, low, count) if self.limiter.active else count
 
     def admits(self, address: Address) -> bool:
-        """True if one datagram of `address` is admitted. An unknown address is not."""
+        """Returns True if one datagram from `address` is admitted. An address that is not numeric is not admitted."""
         number = number_of(address[0])
         if number is None:
             self.denied += 1
@@ -73,6 +73,6 @@ class Admission:
         return self._allow is None or self._allow.contains(four, high, low)
 
     def _forget(self) -> None:
-        """Sets the last source to ::, which no datagram comes from."""
+        """Resets the cached source to ::, from which no datagram comes."""
         self._four, self._high, self._low = False, 0, 0
         self._admitted = self._allows(False, 0, 0)

@@ -1,4 +1,4 @@
-"""The reply guard: answers to each peer are limited by their number, and by the bytes that came from it."""
+"""The reply guard: limits the answers to each peer by their number, and by the bytes received from the peer."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from ..message import MessageUDP
 from .limits import ReplyGuard, clock_of
 
 _HEADERS = 28
-"""Bytes of the IPv4 and UDP headers of a packet. They count: the answer to an empty datagram may have some bytes."""
+"""Bytes of the IPv4 and UDP headers of a packet. They count, so that an empty datagram can be answered with some
+bytes."""
 
-_ROUNDING = 1e-6  # of an answer: times are floating-point numbers
+_ROUNDING = 1e-6  # tolerance in answers: times are floating-point numbers
 
 
 class Guard:
     """The peers of one socket, by address and port.
 
-    refused: answers that were not sent.
+    refused: number of answers that were not sent.
     """
 
     __slots__ = ("_clock", "_options", "_peers", "refused")
@@ -35,10 +36,10 @@ class Guard:
         return self._options is not None
 
     def apply(self, options: ReplyGuard | None) -> None:
-        """From now on `options` hold; None: every answer passes. Peers stay known, as their questions may still wait
-        for answers."""
+        """Applies `options` from now on; None: every answer passes. Peers stay known, because their requests may still
+        be unanswered."""
         if options == self._options:
-            return  # an owner that crashed and came again gives nobody a new burst
+            return  # the restart of a crashed owner gives no peer a new burst
         self._options = options
         if options is None:
             self._peers.clear()
@@ -48,7 +49,7 @@ class Guard:
             peer.full_at = float("-inf")
 
     def heard(self, address: Address, size: int) -> None:
-        """Takes note of a datagram of `size` bytes that came from `address`."""
+        """Records a datagram of `size` bytes that came from `address`."""
         options = self._options
         if options is None:
             return
@@ -61,14 +62,14 @@ class Guard:
         peer.bytes += options.amplification * (size + _HEADERS)
 
     def admits(self, message: MessageUDP) -> bool:
-        """True if this datagram may go out: it is then counted as sent to its peer."""
+        """Returns True if this datagram may be sent; it is then counted as sent to its peer."""
         options = self._options
         if options is None:
             return True
         try:
             peer, size = self._peers.get(message.addr), memoryview(message.data).nbytes + _HEADERS
         except (TypeError, ValueError):
-            return True  # no address or no bytes: the backend will say so
+            return True  # an invalid address or invalid data: the backend raises the error
         now = self._clock() * options.rate
         if peer is None or size > peer.bytes or max(peer.full_at, now) + 1 > now + options.burst + _ROUNDING:
             self.refused += 1
@@ -79,7 +80,8 @@ class Guard:
 
 
 class _Peer:
-    """One peer: bytes that it may get, and when its bucket of answers is full again, as in `limiter`."""
+    """One peer: the bytes that it may still get, and the time at which its bucket of answers is full again, as in
+    `limiter`."""
 
     __slots__ = ("bytes", "full_at")
 
@@ -89,5 +91,5 @@ class _Peer:
 
 
 def _no_time() -> float:
-    """Nobody asks."""
+    """A clock for a guard without options, never used."""
     return 0.0

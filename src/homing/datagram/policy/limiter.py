@@ -2,8 +2,8 @@
 """The limiter: a token bucket for each source, in a table of fixed size.
 
 A bucket is one number, the time at which it will be full again: the "theoretical arrival time" of the generic cell rate
-algorithm (GCRA, ITU-T I.371). Times are counted in datagrams at the permitted rate, so that a bucket fills by 1 in 1.
-A bucket whose time has come is full, as is that of a source which was never seen: to forget it changes nothing.
+algorithm (GCRA, ITU-T I.371). The unit of time is one datagram at the permitted rate, so a bucket gains one token per
+unit. A bucket whose time is past is full, like the bucket of a new source: forgetting it changes nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from .networks import Networks, parse_networks
 _WAYS = 8
 _MASK = (1 << 64) - 1
 _WORD = (1 << 32) - 1
-_MAPPED = 0xFFFF << 32  # keys of IPv4 lie where no IPv6 source can be
+_MAPPED = 0xFFFF << 32  # keys of IPv4 are in a range that no IPv6 source can have
 _SCATTER = 0xD6E8FEB86659FD93  # the multiplier of Degski's mixer for 64 bits
 _FOREVER = 1e300
-_ROUNDING = 1e-6  # of a datagram: times are floating-point numbers
+_ROUNDING = 1e-6  # tolerance in datagrams: times are floating-point numbers
 
 
 class Limiter:
-    """The sources of one socket, or its destinations.
+    """The token buckets of one socket's sources, or of its destinations.
 
-    active: False until a limit applies; nobody may be asked for admission then.
-    limited: datagrams above the limit, which are to be dropped.
-    limited_dry_run: datagrams that would be.
-    slipped: datagrams above the limit that passed all the same.
-    evicted: times that a source had to be forgotten whose bucket was not full. If it grows: raise `capacity`.
+    active: False while no limit applies; all datagrams pass then.
+    limited: number of datagrams above the limit, which the caller drops.
+    limited_dry_run: number of datagrams above the limit that passed because of a dry run.
+    slipped: number of datagrams above the limit that passed because of `slip`.
+    evicted: times that a source was forgotten although its bucket was not full. If it grows: raise `capacity`.
     """
 
     __slots__ = (
@@ -71,10 +71,10 @@ class Limiter:
         self.limited = self.limited_dry_run = self.slipped = self.evicted = 0
 
     def apply(self, limit: RateLimit | None) -> None:
-        """From now on `limit` applies, to all sources anew unless it is the one that applies; None: nobody is
-        limited. The counters go on."""
+        """Applies `limit` from now on; None: no limit. A changed limit starts with full buckets for all sources. The
+        counters continue."""
         if self.active and limit == self._limit:
-            return  # an owner that crashed and came again gives nobody a new burst
+            return  # the restart of a crashed owner gives no source a new burst
         if limit is None:
             self.active = False
             self._limit = None
@@ -85,7 +85,7 @@ class Limiter:
         sets = 1 << max(0, (limit.capacity - 1).bit_length() - 3)
         mask6 = (1 << 128) - (1 << (128 - limit.prefix6))
         secret = os.urandom(40)
-        self.active = False  # until all of it is changed: what is allocated may run a finalizer that asks for admission
+        self.active = False  # until all is changed: an allocation may run a finalizer that calls `admit`
         self._limit = limit
         self._rate = float(limit.rate)
         self._burst = limit.bucket
@@ -103,7 +103,7 @@ class Limiter:
         self.active = True
 
     def _set_table(self, sets: int) -> None:
-        """Makes a table in which nobody is known yet. To be called while no limit is active."""
+        """Makes an empty table. Call it only while no limit is active."""
         entries = sets * _WAYS
         self._sets = sets
         self._high = array("Q", bytes(8 * entries))
@@ -112,13 +112,13 @@ class Limiter:
         self._over = array("I", bytes(4 * entries))
 
     def look_at_clock(self) -> None:
-        """Reads the clock; until the next time, that is now. A clock that tells no time leaves it at what it was."""
+        """Reads the clock for the following calls of `admit`. An invalid time is ignored."""
         now = self._clock() * self._rate
         if -_FOREVER < now < _FOREVER:
             self._time = now
 
     def admit(self, four: bool, high: int, low: int, count: int) -> int:
-        """Returns how many of `count` datagrams of this address may pass. Counts the others."""
+        """Returns how many of `count` datagrams of this address pass. Counts the others."""
         if not self.active:
             return count
         if self._exempt.contains(four, high, low):
@@ -140,7 +140,7 @@ class Limiter:
         return room
 
     def _take(self, place: int, count: int) -> int:
-        """Takes as many tokens out of a bucket as it has, `count` at most."""
+        """Takes up to `count` tokens from a bucket. Returns how many it had."""
         start = self._full[place] if self._full[place] > self._time else self._time
         end = self._time + self._burst + _ROUNDING
         if start + count <= end:
@@ -151,7 +151,7 @@ class Limiter:
         return room
 
     def _slipping(self, place: int, over: int) -> int:
-        """Returns how many of those above the limit pass all the same."""
+        """Returns how many of the `over` datagrams above the limit pass because of `slip`."""
         if self._slip == 0:
             return 0
         over += self._over[place]
@@ -160,8 +160,8 @@ class Limiter:
         return over // self._slip
 
     def _place(self, high: int, low: int) -> int:
-        """Returns the place of a source's bucket: of 8 places the one that it has, or else the one that is full, or
-        nearest to it."""
+        """Returns the place of a source's bucket among 8 places. A new source gets the place of the bucket that is full
+        or closest to full."""
         first = self._set(high, low) * _WAYS
         fullest = first
         for place in range(first, first + _WAYS):
@@ -178,8 +178,9 @@ class Limiter:
         return fullest
 
     def _set(self, high: int, low: int) -> int:
-        """A multilinear hash (Lemire and Kaser, "Strongly universal string hashing is fast"): without the secret,
-        nobody can choose sources that meet in one set. What follows scatters neighbours."""
+        """Returns the set of a source by a multilinear hash (Lemire and Kaser, "Strongly universal string hashing is
+        fast"): without the secret, an attacker cannot choose sources that collide in one set. The two mixing steps
+        scatter neighboring addresses."""
         mixed = (
             self._key0
             + self._key1 * (high >> 32)

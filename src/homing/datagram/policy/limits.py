@@ -1,4 +1,4 @@
-"""Limits: what a source may send, what a destination may get, what a peer is answered, and how fast a socket sends."""
+"""The options that limit received datagrams, sent datagrams, answers to a peer, and the sending rate of a socket."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .networks import Network, parse_networks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """A token bucket for each source, or destination: those of one network count as one.
+    """A token bucket for each source, or destination; addresses of one network count as one source.
 
-    rate: datagrams per second that one of them may have, in the long run.
-    burst: datagrams that it may have at once, after it had none for a while. None: those of one second.
-    prefix4, prefix6: the length of the prefix that is common to what counts as one. 32: each IPv4 address by itself;
-        56: the usual IPv6 network of one customer. 0: all together.
-    capacity: how many are remembered, 28 bytes each, rounded up to a power of two. When more are active, the one that
-        has used least of its burst is forgotten: so who exceeds the limit stays known, however many others there are.
-    exempt: networks without a limit. The default, this machine itself, is that of Knot and NSD.
-    slip: each slip-th of those above the limit passes all the same: who is limited because another has forged his
-        address gets through now and then. 0: none; 1: all. (RRL of DNS servers.)
-    shorten: a function that returns the data to send instead of a reply that slips: for a DNS server, the header with
-        the bit TC, for example. None: the reply as it is. Only for `reply_limit`.
-    dry_run: drops nothing, and only counts what would be dropped.
+    rate: datagrams per second that one source may have, in the long run.
+    burst: datagrams that it may have at once, after a pause. None: the datagrams of one second.
+    prefix4, prefix6: prefix length of the networks that count as one source. 32: each IPv4 address by itself; 56: the
+        usual IPv6 network of one customer. 0: all addresses together.
+    capacity: most sources that are stored, 28 bytes each, rounded up to a power of two. If more are active, the source
+        that has used least of its burst is forgotten: so a source above the limit stays known, however many there are.
+    exempt: networks without a limit. The default, this machine itself, is the same as in Knot and NSD.
+    slip: every slip-th datagram above the limit passes, so that a source whose address is forged by others still gets
+        some. 0: none; 1: all. (RRL of DNS servers.)
+    shorten: a function that returns the data to send instead of a reply that slips: for a DNS server, for example, the
+        header with the bit TC. None: the reply is unchanged. Only for `reply_limit`.
+    dry_run: only counts the datagrams above the limit, and drops none.
     clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
@@ -67,18 +67,18 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyGuard:
-    """For a server that answers whatever comes, such as an echo: limits its answers to each peer (address and port).
+    """For a server that answers every datagram, such as an echo: limits its answers to each peer (address and port).
 
-    The source of a datagram can be forged. If it names another server that answers, one datagram makes the two answer
-    each other for ever; if it names a victim, long answers flood it. With a guard, such an exchange ends after `burst`
-    answers, and nobody gets more than `amplification` times what came in its name. Nothing goes to addresses from which
-    nothing came.
+    The source of a datagram can be forged. If it is the address of another server that answers, one datagram makes the
+    two answer each other forever; if it is a victim's, long answers flood the victim. With a guard, such an exchange
+    ends after `burst` answers, and no peer gets more than `amplification` times the bytes that came from its address.
+    No datagram is sent to an address from which none came.
 
     rate: answers per second that one peer gets in the long run.
-    burst: answers that it gets at once, after it had none for a while.
-    amplification: bytes that one peer gets for each byte that came from it. Counted are whole packets: the payload, and
-        28 bytes of headers. 3 is what QUIC allows before it has validated an address (RFC 9000, section 8.1).
-    capacity: peers remembered, some 250 bytes each. When more are active, the one that was silent longest is forgotten.
+    burst: answers that it gets at once, after a pause.
+    amplification: bytes that one peer gets for each byte that came from it. Whole packets are counted: the payload and
+        28 bytes of headers. QUIC allows 3 before it has validated an address (RFC 9000, section 8.1).
+    capacity: most peers that are stored, some 250 bytes each. If more are active, the peer silent longest is forgotten.
     clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
@@ -91,7 +91,7 @@ class ReplyGuard:
     def __post_init__(self) -> None:
         _set_rate(self, "rate", "answers")
         set_integer(self, "burst", 1)
-        set_number(self, "amplification", 1e-6, 1e6, "a number above 0, 1e6 at most")
+        set_number(self, "amplification", 1e-6, 1e6, "a number above 0 and at most 1e6")
         set_integer(self, "capacity", 1, 1 << 26)
         if self.clock is not None:
             check_callable("clock", self.clock, "a function that returns seconds, or None")
@@ -101,10 +101,10 @@ class ReplyGuard:
 class Pacing:
     """The highest sending rate of a socket: a token bucket. Datagrams that are too early wait in the send queue.
 
-    bytes_per_second: bytes of IP packets, that is with 28 (IPv6: 48) for the headers of each datagram.
-    burst: bytes that go out at once, after nothing was sent for a while, and at each tick of the timer: too few, and
-        the rate is not reached. None: those of 10 ms. The datagram with which the burst is used up still goes out
-        whole: in t seconds, no more than `bytes_per_second * t + burst`, and one datagram.
+    bytes_per_second: bytes of IP packets, including 28 (IPv6: 48) bytes of headers per datagram.
+    burst: bytes that are sent at once, after a pause and at each tick of the timer. If too small, the rate is not
+        reached. None: the bytes of 10 ms. The datagram that exceeds the burst is still sent whole: in t seconds, at
+        most `bytes_per_second * t + burst` and one datagram.
     clock: returns the time in seconds; for tests. None: the event loop's clock.
     """
 
@@ -121,7 +121,7 @@ class Pacing:
 
 
 def clock_of(options: RateLimit | ReplyGuard | Pacing) -> Callable[[], float]:
-    """The clock that `options` name, else that of the loop that runs, else the system's."""
+    """Returns the clock of `options`; if None, the running loop's clock, or without a loop the system's."""
     if options.clock is not None:
         return options.clock
     try:
@@ -132,7 +132,7 @@ def clock_of(options: RateLimit | ReplyGuard | Pacing) -> Callable[[], float]:
 
 def _set_rate(options: object, name: str, what: str) -> None:
     """Raises `BadOption` unless the field `name` is a number from 1e-9 to 1e12."""
-    set_number(options, name, 1e-9, 1e12, f"a number of {what} per second above 0, 1e12 at most")
+    set_number(options, name, 1e-9, 1e12, f"a number of {what} per second above 0 and at most 1e12")
 
 
 def check_callable(option: str, value: object, words: str) -> None:

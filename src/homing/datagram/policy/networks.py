@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False
-"""Networks: sets of addresses, from which a socket accepts datagrams, or to which no limit applies.
+"""Networks: sets of addresses from which a socket accepts datagrams, or to which no limit applies.
 
-An address is (four, high, low): whether it is an IPv4 address, and its number in two halves of 64 bits. An IPv4 address
-that an IPv6 socket writes as `::ffff:a.b.c.d` is an IPv4 address.
+An address is (four, high, low): whether it is an IPv4 address, and its number in two halves of 64 bits. An address that
+an IPv6 socket writes as `::ffff:a.b.c.d` is an IPv4 address.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...gen import BadOption
 from ...gen.copying import refuse_copy
 
 Network: TypeAlias = str | IPv4Network | IPv6Network
-"""As an option takes it: "192.0.2.0/24", "2001:db8::/32", an address alone, or a network of `ipaddress`."""
+"""A network in options: "192.0.2.0/24", "2001:db8::/32", a single address, or a network of `ipaddress`."""
 
 Number: TypeAlias = tuple[bool, int, int]
 
@@ -27,7 +27,7 @@ _MAPPED = 0xFFFF << 32
 
 
 def parse_networks(option: str, value: object) -> list[IPv4Network | IPv6Network]:
-    """The networks that `value`, a tuple, names. Raises `BadOption` with the one that is none."""
+    """Returns the networks in the tuple `value`. Raises `BadOption` with the first invalid item."""
     if not isinstance(value, tuple):
         raise BadOption(option, value, 'give a tuple of networks, such as ("192.0.2.0/24", "2001:db8::/32")')
     return [_parse(option, item) for item in value]
@@ -41,7 +41,7 @@ def _parse(option: str, item: object) -> IPv4Network | IPv6Network:
     except ValueError as error:
         raise BadOption(option, item, f'{error}; give a network such as "192.0.2.0/24" or "2001:db8::/32"') from None
     if isinstance(network, IPv6Network) and network.network_address.scope_id is not None:
-        raise BadOption(option, item, "leave the scope out: a network holds addresses of all interfaces")
+        raise BadOption(option, item, "leave the scope out: a network includes addresses of all interfaces")
     return network
 
 
@@ -54,7 +54,7 @@ class Ranges:
 
     def __init__(self, ranges: list[tuple[int, int]]) -> None:
         fixed = tuple(ranges)
-        self._count = 0  # until all of them are there
+        self._count = 0  # until the arrays are complete
         self._first_high = array("Q", [first >> 64 for first, _ in fixed])
         self._first_low = array("Q", [first & _HALF for first, _ in fixed])
         self._last_high = array("Q", [last >> 64 for _, last in fixed])
@@ -62,7 +62,7 @@ class Ranges:
         self._count = len(fixed)
 
     def contains(self, high: int, low: int) -> bool:
-        """True if this number is in one of the ranges."""
+        """Returns True if this number is in one of the ranges."""
         left, right = 0, self._count
         while left < right:
             middle = (left + right) >> 1
@@ -99,7 +99,7 @@ class Networks:
         self._six = Ranges([_range(network) for network in collapse_addresses(six)])
 
     def contains(self, four: bool, high: int, low: int) -> bool:
-        """True if this address is in one of the networks."""
+        """Returns True if this address is in one of the networks."""
         ranges = self._four if four else self._six
         return ranges.contains(high, low)
 
@@ -108,9 +108,9 @@ def _range(network: IPv4Network | IPv6Network) -> tuple[int, int]:
     return int(network.network_address), int(network.broadcast_address)
 
 
-@lru_cache(maxsize=4096)  # the peers that the native backend remembers; a miss costs about 1 us
+@lru_cache(maxsize=4096)  # as many as the native backend's cache of peers; a miss costs about 1 us
 def number_of(host: str) -> Number | None:
-    """The number of a numeric address, whatever its scope; None: it is no address."""
+    """Returns the number of a numeric address, without its scope; None if it is not an address."""
     try:
         return (True, 0, int.from_bytes(socket.inet_aton(host), "big")) if ":" not in host else _six(host)
     except (OSError, ValueError):

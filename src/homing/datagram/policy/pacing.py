@@ -1,7 +1,7 @@
 """Pacing: a token bucket in front of a socket, in user space.
 
-SO_MAX_PACING_RATE and SO_TXTIME would leave it to the kernel, but do nothing unless a queueing discipline of the
-interface (fq, etf) heeds them.
+SO_MAX_PACING_RATE and SO_TXTIME would leave the pacing to the kernel, but have no effect unless the interface has a
+queueing discipline that supports them (fq, etf).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ class Sender(Protocol):
 
 
 class Writable(Protocol):
-    """Calls when sending can go on: the watch of a socket, or a pacer in front of it."""
+    """Calls when sending can continue: the watch of a socket, or a pacer in front of it."""
 
     def write(self, callback: Callable[[], None] | None) -> None:
-        """Calls `callback` whenever sending can go on; None: not any more."""
+        """Calls `callback` whenever sending can continue; None stops it."""
 
 
 class Pacer:
-    """Sends through `sender`, no faster than it may. Implements `Sender` and `Writable`.
+    """Sends through `sender`, no faster than `pacing` allows. Implements `Sender` and `Writable`.
 
     writable: the watch of the socket.
 
-    The bucket is one number: the time from which on nothing is owed. A datagram may go when that time has come.
+    The bucket is one number: the time from which the next datagram may be sent.
     """
 
     def __init__(self, sender: Sender, writable: Writable, pacing: Pacing, family: int) -> None:
@@ -58,11 +58,12 @@ class Pacer:
         self._free = self._clock() - self._slack
 
     def delay(self) -> float:
-        """Seconds until the next datagram may go; 0 or less: it may now."""
+        """Returns the seconds until the next datagram may be sent; 0 or less: now."""
         return self._free - self._clock()
 
     def send(self, message: MessageUDP) -> int:
-        """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait, for whatever."""
+        """Sends one datagram and returns its length. Raises `BlockingIOError` if it has to wait for the pace or the
+        socket."""
         now = self._clock()
         if self._free > now:
             raise BlockingIOError
@@ -71,7 +72,8 @@ class Pacer:
         return size
 
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int:
-        """Sends those that may go now, together, runs as runs, and returns how many are done."""
+        """Sends the datagrams that may be sent now in one call, so that runs stay together. Returns how many are
+        done."""
         now = self._clock()
         costs = self._affordable(messages, now)
         done = self._sender.send_many(messages[: len(costs)], failures) if costs else 0
@@ -80,7 +82,7 @@ class Pacer:
         return done
 
     def write(self, callback: Callable[[], None] | None) -> None:
-        """Calls `callback` when the socket is writable, and not before something may go; None: not any more."""
+        """Calls `callback` when the socket is writable and the next datagram may be sent; None stops it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -92,7 +94,7 @@ class Pacer:
             self._timer = asyncio.get_running_loop().call_later(max(delay, _TICK), callback)
 
     def _affordable(self, messages: list[MessageUDP], now: float) -> list[int]:
-        """Returns the costs, in bytes of packets, of those that may go now."""
+        """Returns the costs, in bytes of packets, of the datagrams that may be sent now."""
         costs: list[int] = []
         budget = (now - max(self._free, now - self._slack)) / self._seconds
         for message in messages:
@@ -112,4 +114,4 @@ def _size_of(data: Any) -> int:
     try:
         return memoryview(data).nbytes
     except (TypeError, ValueError):
-        return 0  # the backend will say what is wrong with it
+        return 0  # invalid data: the backend raises the error

@@ -1,4 +1,4 @@
-"""Limits on what goes out: how many datagrams each destination gets, so that a server cannot be made to flood one."""
+"""Limits the datagrams sent to each destination, so that a server cannot be made to flood a victim."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .networks import number_of
 class ReplyLimit:
     """Limits the datagrams that one socket sends to each destination, by a `RateLimit` and a `ReplyGuard`.
 
-    limiter, guard: have the counters.
+    limiter, guard: the two limits, with their counters.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class ReplyLimit:
         self._shorten: Callable[[Any], Any] | None = None
 
     def apply(self, limit: RateLimit | None, guard: ReplyGuard | None = None) -> None:
-        """From now on these apply; None: all passes."""
+        """Applies these limits from now on; None: no limit."""
         self.limiter.apply(limit)
         self.guard.apply(guard)
         self._shorten = None if limit is None else limit.shorten
@@ -38,24 +38,24 @@ class ReplyLimit:
 
     @property
     def refused(self) -> int:
-        """Datagrams that were not sent."""
+        """Number of datagrams that were not sent."""
         return self.limiter.limited + self.guard.refused
 
     def look_at_clock(self) -> None:
-        """Reads the clock: to be called before `pass_on`, once for all datagrams that go together."""
+        """Reads the clock. Call it before `pass_on`, once for all datagrams that are sent together."""
         if self.limiter.active:
             self.limiter.look_at_clock()
 
     def pass_on(self, message: MessageUDP) -> MessageUDP:
         """Returns the datagram to send: `message`, or its shortened form if the limiter lets it slip.
 
-        Raises `ReplyLimited`, or what `shorten` raises: then none goes out.
+        Raises `ReplyLimited`, or what `shorten` raises: the datagram is then not sent.
         """
         if not self.guard.admits(message):
             raise ReplyLimited(message.addr)
         number = _number(message.addr) if self.limiter.active else None
         if number is None:
-            return message  # if the address is none, the backend will say so
+            return message  # for an invalid address, the backend raises the error
         slipped = self.limiter.slipped
         if not self.limiter.admit(number[0], number[1], number[2], 1):
             raise ReplyLimited(message.addr)
@@ -64,7 +64,7 @@ class ReplyLimit:
         return MessageUDP(message.id, message.addr, self._shorten(message.data), False, message._lease, message.info)
 
     def divide(self, messages: list[MessageUDP], failures: Failures) -> tuple[list[MessageUDP], list[int]]:
-        """Returns the datagrams to send, and their numbers among `messages`; adds the others to `failures`."""
+        """Returns the datagrams to send and their numbers in `messages`; adds the others to `failures`."""
         passed: list[MessageUDP] = []
         numbers: list[int] = []
         self.look_at_clock()

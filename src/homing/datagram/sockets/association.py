@@ -1,15 +1,14 @@
-"""The association of a connected socket with its peer: connect(2) pins the address of this machine that the route
-prescribed then, for good. If that ends (DHCP, a VPN, a laptop in another network), sending fails with ENETUNREACH ever
-after over IPv4, and over IPv6 goes on from an address to which no answer comes. So the association is dissolved
-(connect(2) with AF_UNSPEC), and made anew as soon as there is a route. Linux.
+"""The association of a connected socket with its peer. connect(2) pins the local address that the route prescribes at
+that time, permanently. If this machine loses that address (DHCP, a VPN, a laptop in another network), every later send
+fails with ENETUNREACH over IPv4, and over IPv6 leaves from an address to which no answer comes. So the association is
+dissolved (connect(2) with AF_UNSPEC), and made anew as soon as there is a route. Linux.
 
-Rule 1: it is dissolved only if the pinned address has ended, or the route prescribes another: an outage alone, or a
-lost packet, changes nothing.
-Rule 2: the local port stays what it was, so that an answer under way arrives; `move` alone changes it.
-Rule 3: whether it must be dissolved is looked at once in `_AGAIN` seconds after a send that failed, and once in `_LOOK`
-seconds where no answer comes.
-Rule 4: between dissolving and connecting, anybody can write to the socket: who reads has to look at the source from
-then on.
+Rule 1: it is dissolved only if this machine no longer has the pinned address, or the route prescribes another: an
+outage alone, or a lost packet, changes nothing.
+Rule 2: the local port stays the same, so that an answer under way arrives; only `move` changes it.
+Rule 3: the check whether to dissolve runs at most once in `_AGAIN` seconds after failed sends, and at most once in
+`_LOOK` seconds while no answer comes.
+Rule 4: between dissolving and connecting, anyone can send to the socket: from then on, readers must check the source.
 """
 
 from __future__ import annotations
@@ -32,24 +31,27 @@ from .set_options import bind_device
 _LOST = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENODEV, errno.ENETDOWN}
 )
-"""The errnos of a send from an address that this machine has no more."""
+"""The errnos of a send from an address that this machine no longer has."""
 
 _AGAIN = 0.1
-"""Seconds: as long as nobody notices, and a thousand times what it takes to look."""
+"""Seconds between checks after failed sends: too short to be noticed, and a thousand times the cost of a check."""
 
 _LOOK = 1.0
-"""Seconds: requests are sent again after half a second by default."""
+"""Seconds between checks while no answer comes: requests are repeated after half a second by default."""
 
 _UNSPECIFIED = {socket.AF_INET: "", socket.AF_INET6: "::"}
 
 
 def can_move(sock: socket.socket) -> bool:
-    """True if `sock` can be given another address and port of this machine."""
+    """Returns True if `sock` can get another address and port of this machine."""
     return sys.platform == "linux" and isinstance(sock, socket.socket) and sock.family in _UNSPECIFIED
 
 
 class Movable(NamedTuple):
-    """follows_address: where the pinned address ends, another is taken. keeps_port: with the same port."""
+    """The allowed changes of a socket's address.
+
+    follows_address: if this machine loses the pinned address, another is used. keeps_port: the port stays the same.
+    """
 
     follows_address: bool
     keeps_port: bool
@@ -58,10 +60,10 @@ class Movable(NamedTuple):
 class Association:
     """The association of `sock`, for which `can_move` is true, with the peer that it is connected to, if any.
 
-    movable: what may change.
-    device: as `SocketOptions.bind_device`, which dissolving takes back.
-    is_dissolved: it could not be made anew yet.
-    changes: times that the address of this machine has changed.
+    movable: the allowed changes.
+    device: as `SocketOptions.bind_device`, which must be set again after dissolving.
+    is_dissolved: True while the association is dissolved and not made anew.
+    changes: number of changes of the local address.
     on_change: called when the association was dissolved, or made anew. Must not raise.
     """
 
@@ -80,28 +82,29 @@ class Association:
         self.on_change: Callable[[], None] | None = None
 
     def has_failed(self, number: int) -> bool:
-        """A send has failed with that errno. True if it is to be tried once more: the socket has another address
-        now."""
+        """Called when a send has failed with the errno `number`. Returns True to send again, because the socket has
+        another address now."""
         if number not in _LOST or not self._follows or self.is_dissolved or monotonic() < self._again:
             return False
         self._again = monotonic() + _AGAIN
         return self._is_outdated(failed=True) and self._renew()
 
     def is_silent(self) -> None:
-        """No answer has come in time."""
+        """Called when no answer has come in time."""
         if self._follows and not self.is_dissolved and monotonic() >= self._look:
             self._look = monotonic() + _LOOK
             if self._is_outdated(failed=False):
                 self._renew()
 
     def settle(self) -> None:
-        """Connects again a socket that was dissolved. Called after each send."""
+        """Connects the socket again if its association was dissolved. Called after each send."""
         if self.is_dissolved and monotonic() >= self._again:
             self._again = monotonic() + _AGAIN
             self._connect()
 
     def move(self) -> bool:
-        """Gives the socket another port, which the system draws. False: it could not; it may be dissolved then."""
+        """Changes the local port to one that the system chooses. Returns False on failure, in which case the
+        association may be dissolved."""
         name = self._sock.getsockname()
         if not self._dissolve():
             return False
@@ -115,7 +118,7 @@ class Association:
     # --- looking ------------------------------------------------------------------------------------------
 
     def _is_outdated(self, failed: bool) -> bool:
-        """True if the pinned address is not the one that the route prescribes. Where that is not known, `failed`."""
+        """Returns True if the route prescribes another address than the pinned one; `failed` if that is not known."""
         try:
             prescribed = in_network_of(self._sock, self._prescribed)
         except (BadOption, PermissionError):
@@ -125,7 +128,7 @@ class Association:
         return bool(prescribed != self._host)
 
     def _prescribed(self) -> str:
-        """The address of this machine that a new socket would have."""
+        """Returns the local address that a new socket would get."""
         with socket.socket(self._sock.family, socket.SOCK_DGRAM) as sock:
             if self._device:
                 bind_device(sock, self._device)
@@ -133,7 +136,7 @@ class Association:
             return str(sock.getsockname()[0])
 
     def _has_ended(self) -> bool:
-        """True if this machine does not have the pinned address."""
+        """Returns True if this machine does not have the pinned address."""
         packed = socket.inet_pton(self._sock.family, self._host)
         mine = local_addresses(self._sock)
         return bool(mine) and all(packed != address for address, _ in mine)
@@ -145,24 +148,26 @@ class Association:
         if not self._dissolve():
             return False
         if self._keeps_port:
-            with suppress(OSError):  # the user has asked for it, so it is kept. Or somebody was faster: any will do
+            # Fails if the kernel has kept the port, which was explicitly bound, or if another socket has taken it: then
+            # any port will do.
+            with suppress(OSError):
                 self._sock.bind((_UNSPECIFIED[self._sock.family], port))
         self._connect()
         return True
 
     def _dissolve(self) -> bool:
-        """Lets the kernel forget the peer, the address, and the port unless that was asked for."""
+        """Makes the kernel forget the peer, the address, and the port unless it was explicitly bound."""
         nobody = ctypes.create_string_buffer(socket.AF_UNSPEC.to_bytes(2, sys.byteorder), 28)
         if ctypes.CDLL(None, use_errno=True).connect(self._sock.fileno(), nobody, len(nobody)):
             return False
         self.is_dissolved = self._peer is not None
         if self._device:
-            with suppress(BadOption):  # the interface has ended; it is followed by its name
+            with suppress(BadOption):  # the interface no longer exists; `Interfaces` follows its name
                 bind_device(self._sock, self._device)
         return True
 
     def _connect(self) -> bool:
-        """False: there is no route."""
+        """Connects to the peer. Returns False if there is no route."""
         try:
             self._sock.connect(self._peer)  # type: ignore[arg-type]
         except OSError:

@@ -1,4 +1,4 @@
-"""Binding: from host and port to a non-blocking socket, or to an error that says what to do."""
+"""Binding: makes a non-blocking socket from host and port, or raises an error that says what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .set_options import apply, apply_bound, check, reset
 from .substitute import current
 
 _HINTS = {
-    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows whose it is. Both may have it with share_address",
+    errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows its owner. With share_address both may have it",
     errno.EACCES: "ports below 1024 need the capability CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "no interface of this machine has this address; `ip addr` lists them",
     errno.EMFILE: "this program has no file descriptor left; raise `ulimit -n`",
@@ -31,26 +31,25 @@ _HINTS = {
 
 
 def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
-    """A bound, non-blocking UDP socket. SO_REUSEADDR is set with `share_address` only: on UDP it lets another program
-    steal the port.
-    Where a test has put a network in the system's place, one of that.
+    """Returns a bound, non-blocking UDP socket; a socket of the test's network if one is entered.
 
-    Raises `BindFailed` with host, port, errno and what to do. No socket is left open then.
+    SO_REUSEADDR is set only with `share_address`: on UDP it lets another program steal the port. Raises `BindFailed`
+    with host, port, errno and a hint; no socket is left open then.
     """
     substitute = current()
     if substitute is not None:
         return substitute(host, port, options)  # type: ignore[no-any-return]
     if options.path is not None:
-        raise BadOption("path", options.path, "a Unix socket is for a server")
+        raise BadOption("path", options.path, "only a server can have a Unix socket")
     return _within(host, port, options, partial(_bind, host, port, options))
 
 
 def _within(host: str, port: int, options: SocketOptions, make: Callable[[], socket.socket]) -> socket.socket:
-    """`make()`, in the network namespace of the options."""
+    """Calls `make` in the network namespace of the options, and returns its result."""
     try:
         return within(options.network_namespace, make)
     except PermissionError as error:
-        hint = f"to enter the network namespace {options.network_namespace!r} takes the capability CAP_SYS_ADMIN"
+        hint = f"entering the network namespace {options.network_namespace!r} needs the capability CAP_SYS_ADMIN"
         raise BindFailed(host, port, error, hint, path=options.path) from None
 
 
@@ -65,13 +64,13 @@ def _bind(host: str, port: int, options: SocketOptions) -> socket.socket:
 
 
 Existing: TypeAlias = socket.socket | int
-"""A socket of the user's, or its file descriptor."""
+"""A user's socket, or its file descriptor."""
 
 
 def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
-    """A duplicate of a socket that is bound already, with what `options` ask for. That of the user stays open.
+    """Returns a duplicate of a bound socket, with `options` set on it. The user's socket stays open.
 
-    Raises `BadOption` if it is none that datagrams can be received from.
+    Raises `BadOption` if it is not a socket that can receive datagrams.
     """
     with _closed_on_failure(_duplicate(existing)) as sock:
         _check_usable(sock, existing)
@@ -83,7 +82,7 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 
 @contextmanager
 def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
-    """`sock`, which does not block from here on and which no forked child keeps; closed if the block raises."""
+    """Yields `sock`, made non-blocking and closed in forked children. Closes `sock` if the block raises."""
     close_in_forks(sock, socket.socket.close)
     try:
         sock.setblocking(False)
@@ -103,8 +102,8 @@ def _duplicate(existing: Existing) -> socket.socket:
             os.close(duplicated)
             raise
     except OSError as error:
-        what = "is closed" if error.errno == errno.EBADF else f"is none ({error.strerror})"
-        raise BadOption("socket", existing, f"it {what}; give an open socket that is bound") from None
+        what = "is closed" if error.errno == errno.EBADF else f"is not a socket ({error.strerror})"
+        raise BadOption("socket", existing, f"it {what}; give an open, bound socket") from None
 
 
 def _check_usable(sock: socket.socket, existing: Existing) -> None:
@@ -119,11 +118,11 @@ def _check_usable(sock: socket.socket, existing: Existing) -> None:
 
 
 def _check_fits(sock: socket.socket, options: SocketOptions) -> None:
-    """Raises `BadOption` for what a socket that is there already has, or has not, for ever."""
+    """Raises `BadOption` for options that cannot be changed on an existing socket."""
     if options.dual_stack and family_of(sock) != DUAL_STACK:
-        raise BadOption("dual_stack", True, "the socket that is given takes one family only, as it was bound")
+        raise BadOption("dual_stack", True, "the given socket was bound for one family only")
     if options.network_namespace:
-        raise BadOption("network_namespace", options.network_namespace, "the socket that is given has one already")
+        raise BadOption("network_namespace", options.network_namespace, "the given socket already has a namespace")
     if sock.family == AF_UNIX:
         check_unix(options)
 
@@ -133,7 +132,7 @@ def _name(number: object) -> str:
 
 
 def close_existing(existing: Existing) -> None:
-    """Closes the socket that `duplicate` has duplicated."""
+    """Closes a user's socket that was passed to `duplicate`."""
     if isinstance(existing, socket.socket):
         existing.close()
     else:
@@ -141,8 +140,9 @@ def close_existing(existing: Existing) -> None:
 
 
 def open_socket(host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket:
-    """The socket that the program was started with under the name `activation` or at this address, if any; else a new
-    one. Raises as `bind` does, and `BadOption` if it was started with sockets, but none of that name can be used."""
+    """Returns the socket that the program was started with under the name `activation` or at this address, if any;
+    otherwise a new socket. Raises the errors of `bind`, and `BadOption` if the program was started with sockets but
+    none of that name can be used."""
     try:
         sock = claim(activation, lambda: (addresses(host, port, options), network(options)))
     except OSError as error:
@@ -166,8 +166,8 @@ def _take_for(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def network(options: SocketOptions) -> int:
-    """Returns a number that identifies the network namespace of the options, as `kernel.network_of` does; -1 if it may
-    not be entered."""
+    """Returns a number that identifies the network namespace of the options, like `kernel.network_of`; -1 without the
+    permission to enter it."""
 
     def ask() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -176,12 +176,12 @@ def network(options: SocketOptions) -> int:
     try:
         return within(options.network_namespace, ask)
     except PermissionError:
-        return -1  # which binding a new one will tell
+        return -1  # binding a new socket reports the error
 
 
 def addresses(host: str, port: int, options: SocketOptions) -> list[Address | str]:
-    """The addresses of which a socket that is asked for so would get one; none if the system chooses. Raises as
-    `resolve_bind` does."""
+    """Returns the addresses that a socket with these arguments can get; an empty list if the system chooses. Raises the
+    errors of `resolve_bind`."""
     if options.path is not None:
         return [options.path]
     if not port:
@@ -189,15 +189,15 @@ def addresses(host: str, port: int, options: SocketOptions) -> list[Address | st
     try:
         found = within(options.network_namespace, partial(resolve_bind, host, port, options.dual_stack))
     except PermissionError:
-        return []  # which binding a new one will tell
+        return []  # binding a new socket reports the error
     return [address for _, address in found]
 
 
 def _open_path(path: str, options: SocketOptions) -> socket.socket:
-    from .unix import bind_path  # which not every system has
+    from .unix import bind_path  # not on every system
 
     if current() is not None:
-        raise BadOption("path", path, "the fake network that is entered has no Unix sockets")
+        raise BadOption("path", path, "a fake network has no Unix sockets")
     return _within("", 0, options, partial(bind_path, path, options))
 
 

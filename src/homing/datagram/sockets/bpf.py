@@ -1,4 +1,4 @@
-"""Classic BPF: programs that the kernel runs for each datagram, before it wakes anybody. Linux only.
+"""Classic BPF: programs that the kernel runs for each datagram before it wakes a reader. Linux only.
 
 See bpf(4) of FreeBSD for the instructions, and linux/Documentation/networking/filter.rst.
 """
@@ -30,8 +30,8 @@ _MOST = 4096  # BPF_MAXINSNS
 _LIMITS = (0xFFFF, 0xFF, 0xFF, 0xFFFFFFFF)
 
 _HINTS = {
-    errno.EINVAL: "; a program jumps forwards only, ends with a return, and uses known instructions; to steer, "
-    "it needs reuse_port",
+    errno.EINVAL: "; a program may only jump forwards, must end with a return, and may only use known instructions; "
+    "steering needs reuse_port",
     errno.EPERM: "; the socket's filter is locked",
 }
 
@@ -44,9 +44,9 @@ REFUSE_ALL: Program = ((0x06, 0, 0, 0),)  # ret 0
 
 
 def check_program(option: str, program: object) -> None:
-    """Raises `BadOption` unless `program` has the form of one. The kernel checks more when it is attached."""
+    """Raises `BadOption` unless `program` has the form of a program. The kernel checks more when it is attached."""
     if sys.platform != "linux":
-        raise BadOption(option, program, "classic BPF is for sockets of Linux only; leave it None")
+        raise BadOption(option, program, "classic BPF works on Linux only; leave this option None")
     words = "give a tuple of instructions (code, jt, jf, k), as `tcpdump -dd` prints them"
     if not isinstance(program, tuple) or not 1 <= len(program) <= _MOST:
         raise BadOption(option, program, f"{words}, 1 to {_MOST} of them")
@@ -57,7 +57,7 @@ def check_program(option: str, program: object) -> None:
             try:
                 check_integer(option, field, 0, limit)
             except BadOption:
-                why = f"{words}: {safe_repr(field)} is no number from 0 to {limit}"
+                why = f"{words}: {safe_repr(field)} is not a number from 0 to {limit}"
                 raise BadOption(option, instruction, why) from None
 
 
@@ -71,7 +71,7 @@ def check_steering(option: str, steering: object) -> None:
 
 
 def attach_filter(sock: socket.socket, program: Program | None, option: str = "bpf") -> None:
-    """From now on the socket gets only what `program` passes; None: everything. Raises `BadOption`."""
+    """Makes the kernel deliver only datagrams that `program` passes; None: all. Raises `BadOption`."""
     if program is not None:
         _set(sock, _SO_ATTACH_FILTER, option, program, program)
     else:
@@ -79,23 +79,23 @@ def attach_filter(sock: socket.socket, program: Program | None, option: str = "b
 
 
 def has_filter(sock: socket.socket) -> bool:
-    """True if a program is attached to `sock`, whoever has attached it."""
+    """Returns True if a program is attached to `sock`, by this program or another."""
     if sys.platform != "linux" or not isinstance(sock, socket.socket):
         return False
     library = ctypes.CDLL(None, use_errno=True)
-    size = ctypes.c_uint(0)  # without room the kernel gives the length alone
+    size = ctypes.c_uint(0)  # without room the kernel reports only the length
     failed = library.getsockopt(sock.fileno(), socket.SOL_SOCKET, _SO_ATTACH_FILTER, None, ctypes.byref(size))
     return size.value > 0 if not failed else ctypes.get_errno() == errno.EACCES  # an eBPF program is not shown
 
 
 def attach_steering(sock: socket.socket, steering: Steering, option: str = "reuse_port_steering") -> None:
-    """From now on `steering` chooses among the sockets of this one's port. To be called when it is bound: before, it
-    would have a group of its own. Raises `BadOption`."""
+    """Makes `steering` choose among the sockets of this socket's port. Call it after binding: an unbound socket would
+    get a separate group. Raises `BadOption`."""
     _set(sock, _SO_ATTACH_REUSEPORT_CBPF, option, steering, _BY_CPU if isinstance(steering, str) else steering)
 
 
 def detach_steering(sock: socket.socket) -> None:
-    """From now on the kernel's hash chooses."""
+    """Makes the kernel's hash choose again among the sockets of this socket's port."""
     _unset(sock, _SO_DETACH_REUSEPORT_BPF)
 
 
@@ -103,7 +103,7 @@ def _unset(sock: socket.socket, number: int) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, number, 0)
     except OSError as error:
-        if error.errno != errno.ENOENT:  # there is none
+        if error.errno != errno.ENOENT:  # no program is attached
             raise
 
 

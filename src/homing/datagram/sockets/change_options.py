@@ -1,7 +1,7 @@
 """Changing the options of a socket while it is in use. Each change returns a function that undoes it.
 
-An option that is None is set to the value that a new socket of this system has. An undo of several
-steps tries all of them, and then raises what one of them raised.
+An option that is None is set to the value that a new socket of this system has. An undo of several steps tries all of
+them, and then raises the error of one, if any failed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from .packet_info import INFOS, adjust_packet_info
 from .rollback import Undo, rollback_on_error
 from .set_options import NUMBERS, numbers_of, set_buffer
 
-_SO_BUF_LOCK = 72  # asm-generic/socket.h: which buffers were asked for, so that the kernel leaves them as they are
+_SO_BUF_LOCK = 72  # asm-generic/socket.h: the buffers whose sizes were set, which the kernel does not adjust
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 
 
 def resize(name: str, kernel: KernelSocket, size: int | None) -> Undo:
-    """Asks for another `receive_buffer` or `send_buffer`. Datagrams that wait there stay, also if they take more.
-    Raises `BadOption`."""
+    """Changes `receive_buffer` or `send_buffer`. Datagrams waiting there are kept, even if they need more than the new
+    size. Raises `BadOption`."""
     before, lock = getattr(kernel, name), _locks(kernel.sock)
     _resize(name, kernel, size)
 
@@ -66,7 +66,7 @@ def _new_like(kernel: KernelSocket) -> socket.socket:
 
 
 def renumber(name: str, kernel: KernelSocket, value: Any) -> Undo:
-    """Sets an option that the kernel knows as a number: broadcast, ttl, tos and so on. Raises `BadOption`."""
+    """Changes an option that the kernel stores as a number: broadcast, ttl, tos and so on. Raises `BadOption`."""
     sock = kernel.sock
     pairs, number = numbers_of(sock, name, value)
     before = [(level, option, sock.getsockopt(level, option)) for level, option in pairs]
@@ -94,16 +94,16 @@ def _set_numbers(
 
 
 def attach_device(kernel: KernelSocket, device: str, before: str) -> Undo:
-    """Sends and receives by another interface; "": by any. Raises `BadOption`."""
+    """Makes the socket send and receive by another interface; "": by any. Raises `BadOption`."""
     kernel.interfaces.attach_to(device)
     return partial(kernel.interfaces.attach_to, before)
 
 
 def multicast_by(kernel: KernelSocket, interface: str | int, before: str | int) -> Undo:
-    """Sends multicast by another interface. Raises `BadOption`."""
+    """Makes the socket send multicast by another interface. Raises `BadOption`."""
     sock = kernel.sock
     with rollback_on_error() as on_error:
-        if sock.family == socket.AF_INET6:  # if it carries IPv4 as well, that comes second and may be refused
+        if sock.family == socket.AF_INET6:  # with dual_stack, IPv4 is set second and may be refused
             six = (socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
             on_error(partial(sock.setsockopt, *six, sock.getsockopt(*six)))
         kernel.interfaces.send_multicast_by(interface)
@@ -136,7 +136,7 @@ def _restore(kernel: KernelSocket, groups: tuple[MulticastGroup, ...]) -> None:
 
 
 def filter_by(kernel: KernelSocket, program: Program | None, before: Program | None) -> Undo:
-    """Lets the kernel accept only what `program` passes; None: everything. Raises `BadOption`."""
+    """Makes the kernel deliver only datagrams that `program` passes; None: all. Raises `BadOption`."""
     _filter_by(kernel, program)
     return partial(_filter_by, kernel, before)
 
@@ -147,7 +147,7 @@ def _filter_by(kernel: KernelSocket, program: Program | None) -> None:
 
 
 def steer_by(kernel: KernelSocket, steering: Steering | None, before: Steering | None) -> Undo:
-    """Lets `steering` choose among the sockets of this port; None: the kernel's hash. Raises `BadOption`."""
+    """Makes `steering` choose among the sockets of this port; None: the kernel's hash. Raises `BadOption`."""
     _steer(kernel, steering)
     return partial(_steer, kernel, before)
 
@@ -161,12 +161,12 @@ def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
 
 
 FIXED = ("reuse_port", "share_address", "path_mode", *INFOS, "error_queue")
-"""The options of a socket that change only where a server is adopted: what reads it must change with them."""
+"""The options of a socket that change only when a server is adopted, because the reader must change with them."""
 
 
 def adjust_fixed(sock: socket.socket, before: SocketOptions, now: SocketOptions) -> None:
-    """Changes those of `FIXED` in which these differ. Raises `BadOption`, or the `OSError` of an option that the system
-    refuses; done again the other way round, it is undone."""
+    """Changes the options of `FIXED` that differ between `before` and `now`. Raises `BadOption`, or the `OSError` of an
+    option that the system refuses. A call with both swapped undoes it."""
     if (before.reuse_port, before.share_address) != (now.reuse_port, now.share_address):
         for number, value in (
             (socket.SO_REUSEPORT, now.reuse_port or now.share_address),
@@ -182,8 +182,8 @@ def adjust_fixed(sock: socket.socket, before: SocketOptions, now: SocketOptions)
 
 
 def refuse_all(sock: socket.socket) -> bool:
-    """Lets the kernel drop what comes from now on; what is there can still be read. Returns False if this system has no
-    way to do that, or the socket is somebody else's too, who reads on."""
+    """Makes the kernel drop all new datagrams; those already waiting can still be read. Returns False if the system
+    cannot do this, or if another program reads from the same socket."""
     if sys.platform != "linux" or not isinstance(sock, socket.socket) or lender_of(sock) is not None:
         return False
     attach_filter(sock, REFUSE_ALL)
@@ -191,7 +191,8 @@ def refuse_all(sock: socket.socket) -> bool:
 
 
 BY_INTERFACE = frozenset({"bind_device", "multicast_interface", "groups"})
-"""Options that name an interface: to ask for the same again may change something, as the name may be another's now."""
+"""Options that name an interface: setting the same value again may have an effect, because the name may now belong to
+another interface."""
 
 ADJUSTABLE = (
     *_BUFFERS,
@@ -202,7 +203,7 @@ ADJUSTABLE = (
 
 
 def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOptions) -> Undo:
-    """Changes one option of `ADJUSTABLE`. Raises `BadOption`; then it is as it was."""
+    """Changes one option of `ADJUSTABLE`. If it raises `BadOption`, nothing has changed."""
     old, new = getattr(before, name), getattr(now, name)
     if name in _BUFFERS:
         return resize(name, kernel, new)

@@ -1,4 +1,4 @@
-"""Connecting: from a peer's host and port to a socket that sends there, or to an error that says what to do."""
+"""Connecting: makes a socket that sends to a peer's host and port, or raises an error that says what to do."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .binding import bind
 from .options import SocketOptions
 
 Peers = list[tuple[int, Address]]
-"""Family and address of a peer, the first to try first."""
+"""Pairs of family and address of a peer, in the order in which to try them."""
 
 _WILDCARDS = {socket.AF_INET: "", socket.AF_INET6: "::"}
 _HINTS = {
-    errno.ENETUNREACH: "there is no route to it; `ip route get` tells more",
-    errno.EHOSTUNREACH: "there is no route to it; `ip route get` tells more",
-    errno.EACCES: "the system allows no datagrams to it; for a broadcast address connected=False",
-    errno.EINVAL: "from this local_host it cannot be reached; leave local_host out",
+    errno.ENETUNREACH: "there is no route to it; see `ip route get`",
+    errno.EHOSTUNREACH: "there is no route to it; see `ip route get`",
+    errno.EACCES: "the system allows no datagrams to it; for a broadcast address, give connected=False",
+    errno.EINVAL: "it cannot be reached from this local_host; leave local_host out",
 }
 
 
 def peers_of(host: str, port: int) -> Peers | None:
-    """Returns the address that `host` is; None if it is a name. Never blocks."""
+    """Returns the address of a numeric `host`; None if `host` is a name. Never blocks."""
     try:
         return sorted_peers(
             socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
@@ -36,8 +36,8 @@ def peers_of(host: str, port: int) -> Peers | None:
 
 
 def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
-    """Returns the results of getaddrinfo(3), IPv4 first: a server with a name of both kinds is bound to the IPv4
-    address. A mapped IPv4 address is one of IPv4."""
+    """Returns the results of getaddrinfo(3), IPv4 first: for a name with addresses of both families, a server is bound
+    to the IPv4 address. A mapped IPv4 address counts as IPv4."""
     addresses = [canonical(address) for family, _, _, _, address in found if family in _WILDCARDS]
     pairs = [(int(socket.AF_INET if len(address) == 2 else socket.AF_INET6), address) for address in addresses]
     return sorted(pairs, key=lambda pair: pair[0] != socket.AF_INET)
@@ -46,11 +46,11 @@ def sorted_peers(found: Iterable[tuple[int, int, int, str, Address]]) -> Peers:
 def open_to(
     peers: Peers, host: str, port: int, local: tuple[str, int], options: SocketOptions, *, connected: bool
 ) -> tuple[socket.socket, Address]:
-    """A non-blocking socket that is bound to `local` and, if asked for, connected to the first of `peers` for which the
-    system allows that; and the address of that peer.
+    """Returns a non-blocking socket bound to `local`, and the address of the peer: the first of `peers` that works. The
+    socket is connected to that peer if `connected` is true.
 
-    Raises `ConnectFailed` with host, port, errno and what to do, `BindFailed` for `local`, and `BadOption`. No socket
-    is left open then.
+    Raises `ConnectFailed` with host, port, errno and a hint, `BindFailed` for `local`, and `BadOption`; no socket is
+    left open then.
     """
     return open_to_first(peers, host, port, local, options, connected=connected)[:2]
 
@@ -58,7 +58,7 @@ def open_to(
 def open_to_first(
     peers: Peers, host: str, port: int, local: tuple[str, int], options: SocketOptions, *, connected: bool
 ) -> tuple[socket.socket, Address, Peers]:
-    """As `open_to`; returns the rest of `peers` as well, which were not tried."""
+    """Like `open_to`; also returns the remaining `peers`, which were not tried."""
     own = peers_of(*local) if local[0] else None
     if local[0] and not own:
         raise BadOption("local_host", local[0], "give a numeric address of this machine")
@@ -84,7 +84,7 @@ def open_to_first(
 
 
 def _connect(sock: socket.socket, address: Address) -> None:
-    """Connects `sock`, and drops what came before: it may be anybody's."""
+    """Connects `sock`, and drops datagrams that came before, possibly from other peers."""
     sock.connect(address)
     nothing = bytearray(1)
     with suppress(OSError):

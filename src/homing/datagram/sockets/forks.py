@@ -1,4 +1,4 @@
-"""Forks: sockets and the like that a forked child must not keep, or its parent's port stays taken after the parent.
+"""Closes sockets and other descriptors in forked children, so that a child does not keep its parent's port in use.
 
 (Programs that are *started* get none of them: descriptors are not inheritable.)
 """
@@ -16,10 +16,10 @@ _open: WeakKeyDictionary[Any, Callable[[Any], object]] = WeakKeyDictionary()
 
 
 def close_in_forks(resource: T, close: Callable[[T], object]) -> T:
-    """Calls `close(resource)` in each child that is forked as long as `resource` lives. Returns `resource`.
+    """Calls `close(resource)` in each child that is forked while `resource` lives. Returns `resource`.
 
-    close: closes the child's descriptor and does nothing else: what is shared, such as a file or an epoll's table, is
-        the parent's. It must not keep `resource` alive.
+    close: must only close the child's descriptor: shared state, such as a file or an epoll's table, belongs to the
+        parent. It must not keep `resource` alive.
     """
     _open[resource] = close
     return resource

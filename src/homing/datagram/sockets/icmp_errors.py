@@ -1,4 +1,4 @@
-"""ICMP errors: whether the kernel queues those of a socket. Linux: ip(7) IP_RECVERR. They are read in
+"""Turns the kernel's queue of ICMP errors of a socket on or off. Linux: ip(7) IP_RECVERR. The errors are read in
 `backend.error_queue`."""
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ IPV6_RECVERR = 25
 
 
 def why_no_error_queue() -> str:
-    """Returns why this system has no error queue; "" if it has."""
+    """Returns why this system has no error queue; "" if it has one."""
     return "" if sys.platform == "linux" else "ICMP errors can be read on Linux only"
 
 
 def enable_error_queue(sock: socket.socket) -> None:
-    """Lets the kernel queue the ICMP errors of what `sock` sends. Raises `OSError`."""
+    """Makes the kernel queue the ICMP errors of datagrams that `sock` sends. Raises `OSError`."""
     _set(sock, 1)
 
 

@@ -1,11 +1,11 @@
 """Sockets that a program was started with: by systemd (socket activation, sd_listen_fds(3)), or by its predecessor.
 
-Each is kept here, and lent out as a duplicate. So when a server ends, the socket stays open, what comes meanwhile waits
-in the kernel, and the next server that asks for it gets it.
+Each is kept here, and lent out as a duplicate. So when a server ends, the socket stays open, datagrams wait in the
+kernel, and the next server with its name or address gets it.
 
-Rule 1: a socket is lent to one server at a time; it is free again when that has closed its duplicate.
-Rule 2: who names an `activation` gets a socket of that name, in the order in which they were given; who names none gets
-one that is bound to its address. (To bind that anew would fail: it is in use.)
+Rule 1: a socket is lent to one server at a time; it is free again when the server has closed its duplicate.
+Rule 2: a server that names an `activation` gets a socket of that name, in the order in which they were given; any other
+server gets a socket that is bound to its address. (Binding that address anew would fail: it is in use.)
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _USABLE = (socket.AF_INET, socket.AF_INET6, AF_UNIX)
 
 
 class Inherited:
-    """A socket that is kept. `descriptor` is closed by `discard`.
+    """A kept socket. `descriptor` is closed by `discard`.
 
-    name: by which an `activation` finds it, or "".
-    network: that of the socket, as `kernel.network_of` returns it.
-    lent: the duplicate that a server uses, or has used last.
+    name: the name for `activation`, or "".
+    network: network namespace of the socket, as `kernel.network_of` returns it.
+    lent: the duplicate that a server uses, or was the last to use.
     handed_over: set once the other program that reads from it has stopped; None: no other program reads.
-    held_back: changes of the socket that the server which has it asks for, and that must wait for `handed_over`: the
-        other program has the same socket.
-    counted: datagrams dropped by the kernel that those who had it before have counted.
-    holders: how often it is kept.
+    held_back: the server's changes of the socket that must wait for `handed_over`, because the other program has the
+        same socket.
+    counted: datagrams dropped by the kernel that previous users have already counted.
+    holders: number of `keep` calls not yet undone by `discard`.
 
-    Raises `OSError` if the descriptor is no socket's; it stays open then.
+    Raises `OSError` if the descriptor is not a socket; the descriptor stays open then.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -70,7 +70,7 @@ class Inherited:
 
     @property
     def free(self) -> bool:
-        """True if nobody uses it now."""
+        """True if no server uses it now."""
         return self.lent is None or self.lent.fileno() < 0
 
     def lend(self) -> socket.socket:
@@ -94,19 +94,18 @@ class Inherited:
         return self.handed_over is not None and not self.handed_over.is_set()
 
     def take_effect(self) -> None:
-        """Makes the changes that were held back, if the server that asked for them still has the socket. Raises what
-        they raise."""
+        """Makes the changes that were held back, if their server still has the socket. Raises what they raise."""
         changes, self.held_back = self.held_back, []
         for change in () if self.free else changes:
             change()
 
     def close(self) -> None:
-        """Closes it, here and in no fork: there its number may be another's by then."""
+        """Closes the descriptor. A later fork must not close it again: its number may belong to another file then."""
         descriptor, self.descriptor = self.descriptor, -1
         os.close(descriptor)
 
     def close_in_fork(self) -> None:
-        """Closes the duplicate that a forked child has."""
+        """Closes the duplicate in a forked child."""
         os.close(self.descriptor)
 
 
@@ -115,19 +114,19 @@ _lock = threading.Lock()  # servers are also made on the threads of processes
 
 
 def read_environment() -> None:
-    """Takes the sockets that systemd has passed to this program, and unsets the variables that tell of them, so that no
-    program which this one starts takes them for its own. A second time does nothing."""
+    """Takes the sockets that systemd has passed to this program, and unsets the variables that announce them, so that
+    programs started by this one do not use them. A second call does nothing."""
     pid, count, names = (os.environ.pop(name, "") for name in _VARIABLES)
     if pid == str(os.getpid()):
         known = names.split(":") if names else []
         for number in range(decimal_of(count, MOST - _FIRST) or 0):
             name = known[number] if number < len(known) else "unknown"  # as sd_listen_fds_with_names(3) has it
             if not _take(_FIRST + number, name):
-                break  # as sd_listen_fds(3): there are no more, whatever the variable says
+                break  # no more descriptors, whatever the variable says
 
 
 def _take(descriptor: int, name: str) -> bool:
-    """False: there is no such descriptor."""
+    """Keeps the socket of a descriptor. Returns False if there is no such descriptor."""
     try:
         os.set_inheritable(descriptor, False)
     except OSError:
@@ -140,7 +139,7 @@ def _take(descriptor: int, name: str) -> bool:
 
 
 def keep(found: Iterable[Inherited]) -> None:
-    """Lets `claim` find these sockets, until they are discarded as often as they were kept."""
+    """Makes these sockets available to `claim`, until they are discarded as often as they were kept."""
     with _lock:
         for inherited in found:
             inherited.holders += 1
@@ -149,7 +148,7 @@ def keep(found: Iterable[Inherited]) -> None:
 
 
 def discard(gone: Iterable[Inherited]) -> None:
-    """Undoes one `keep` of each; closes those that are kept no longer. Duplicates that are lent out stay open."""
+    """Undoes one `keep` of each; closes those that are no longer kept. Lent duplicates stay open."""
     with _lock:
         for inherited in gone:
             inherited.holders -= 1
@@ -159,7 +158,7 @@ def discard(gone: Iterable[Inherited]) -> None:
 
 
 def _forget_in_fork() -> None:
-    """A forked child keeps none. The lock may have been held by a thread that the child does not have."""
+    """Makes a forked child keep no sockets. Replaces the lock, which a thread that the child lacks may have held."""
     global _lock
     _lock = threading.Lock()
     _kept.clear()
@@ -170,31 +169,31 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def kept() -> list[Inherited]:
-    """Returns all sockets that are kept."""
+    """Returns all kept sockets."""
     with _lock:
         return _kept.copy()
 
 
 def hands_over(addresses: Iterable[Address | str]) -> bool:
-    """True if another program, or another node of this one, hands a socket over that has one of these addresses, and
-    that no server has yet."""
+    """Returns True if another program, or another node of this program, is handing over a socket that has one of these
+    addresses and that no server uses yet."""
     wanted = list(addresses)
     return any(inherited.free and inherited.shared and inherited.address in wanted for inherited in kept())
 
 
 def lender_of(sock: socket.socket) -> Inherited | None:
-    """Returns the inherited socket that `sock` is a duplicate of; None if it is none."""
+    """Returns the inherited socket that `sock` is a duplicate of; None if it is not a duplicate."""
     return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
 Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
-"""Returns the addresses of which a server wants one, and its network as `kernel.network_of` returns it."""
+"""Returns the addresses that suit a server, and its network as `kernel.network_of` returns it."""
 
 
 def claim(activation: str | None, wanted: Wanted) -> socket.socket | None:
-    """Returns a duplicate of the inherited socket that a server is to use; None: the server binds a socket of its own.
+    """Returns a duplicate of the inherited socket for a server; None: the server binds a new socket.
 
-    Raises `BadOption` if the program was activated, but there is none of that name that could be used.
+    Raises `BadOption` if the program was activated, but no socket of that name can be used.
     """
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
@@ -212,7 +211,7 @@ def _by_name(name: str) -> Inherited:
         names = ", ".join(dict.fromkeys(repr(known.name) for known in _kept if known.name))
         why = f"the program was started with other sockets: {names}; see FileDescriptorName= in the .socket unit"
     elif not any(inherited.usable for inherited in here):
-        why = f"the socket of this name takes no datagrams: {here[0].address!r}; use ListenDatagram= in the unit"
+        why = f"the socket of this name is not for datagrams: {here[0].address!r}; use ListenDatagram= in the unit"
     else:
         why = f"all sockets of this name ({len(here)}) are in use by other servers"
     raise BadOption("activation", name, why)
@@ -229,5 +228,5 @@ def _by_address(wanted: Wanted) -> Inherited | None:
 
 
 def _is_file(address: Address | str) -> bool:
-    """The only address that is the same in all networks."""
+    """Returns True for the path of a file, the only kind of address that is the same in all networks."""
     return isinstance(address, str) and not address.startswith("\0")

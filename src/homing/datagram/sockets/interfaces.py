@@ -1,12 +1,13 @@
-"""Interfaces that a socket was asked for by name: the groups joined there, the one that multicast is sent by, and the
-one that it is bound to.
+"""Keeps a socket's settings that name interfaces in force: joined groups, the interface for multicast, and the
+interface that the socket is bound to.
 
-The kernel remembers an interface by its index, and forgets the groups of one that ends. If one of the same name is made
-again (a VPN, a container), its index is another; one that is moved to another namespace and back even keeps it. So:
+The kernel stores an interface by its index, and forgets the groups of an interface that is removed. If an interface of
+the same name is created again (a VPN, a container), its index is another; an interface that is moved to another
+namespace and back even keeps its index. So:
 
-Rule 1: what is asked for explicitly is always given to the kernel, with the index of now.
-Rule 2: whatever events of the links show to be outdated is asked for again. Where the system reports none, rule 1 alone
-holds, and what the kernel has joined already is left first, as it may be of an interface that has ended.
+Rule 1: explicit requests are always passed to the kernel, with the current index.
+Rule 2: settings that link events show to be outdated are made again. If the system reports no events, only rule 1
+holds, and a group that the kernel has already joined is left first: the interface may have been removed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from .multicast import MulticastGroup, index_of, join, leave
 from .set_options import bind_device, set_multicast_interface
 
 _LEFT = 256
-"""Groups that were left are remembered, so many at most, so that to leave one twice is no error."""
+"""Most left groups that are remembered, so that leaving a group twice is not an error."""
 
 
 class _Use:
-    """An interface in use. ended: the one of that index has ended since."""
+    """An interface in use. ended: True if the interface of that index has been removed since."""
 
     __slots__ = ("ended", "index")
 
@@ -37,12 +38,12 @@ class _Use:
 
 
 class Interfaces:
-    """What one socket was asked for by the names of interfaces, as it is in force.
+    """The settings of one socket that name interfaces.
 
     multicast_interface, bind_device: as in `SocketOptions`.
-    held_back: the socket is still another program's. Groups are joined and left when that `take_effect`s.
-    on_failure: called with a `BadOption` if something could not be asked for again after an interface has changed. Must
-        not raise.
+    held_back: another program still uses the socket. Groups are joined and left by `take_effect`.
+    on_failure: called with a `BadOption` if a setting could not be made again after an interface has changed. Must not
+        raise.
     """
 
     def __init__(
@@ -71,27 +72,27 @@ class Interfaces:
 
     @property
     def groups(self) -> tuple[MulticastGroup, ...]:
-        """The groups that are joined."""
+        """The joined groups."""
         return tuple(self._joined)
 
     @property
     def memberships(self) -> list[tuple[MulticastGroup, int]]:
-        """The same, each with the index of its interface; 0: that of the route."""
+        """The joined groups, each with the index of its interface; 0: the interface of the route."""
         return [(group, use.index) for group, use in self._joined.items()]
 
     def is_joined(self, group: MulticastGroup, index: int) -> bool:
-        """True if `group` is joined on the interface of this index, by whatever name."""
+        """Returns True if `group` is joined on the interface of this index, by any name."""
         return any(
             (one.address, one.source, at) == (group.address, group.source, index) for one, at in self.memberships
         )
 
     def restore(self) -> None:
-        """Joins again what another program that has the same socket may have left."""
+        """Joins again the groups that another program with the same socket may have left."""
         for group, use in self._joined.items():
             self._again(partial(join, self._sock, index=use.index, again=True), group, group.interface)
 
     def take_effect(self) -> None:
-        """The socket is no other program's any more: joins what was held back. Raises `BadOption`."""
+        """Joins the groups that were held back, once no other program uses the socket. Raises `BadOption`."""
         self._held_back = False
         for group, use in self._joined.items():
             join(self._sock, group, use.index, again=True)
@@ -99,8 +100,8 @@ class Interfaces:
     # --- explicit requests --------------------------------------------------------------------------------
 
     def join(self, group: MulticastGroup) -> None:
-        """Joins `group` on the interface that has this name now, whether it was joined before or not. Raises
-        `BadOption`; then what was joined before stays so."""
+        """Joins `group` on the interface that has this name now, even if it was joined before. If it raises
+        `BadOption`, groups joined before stay joined."""
         if self._held_back:
             self._hold_back(MulticastGroup(group.address, group.interface, group.source))
             return
@@ -109,7 +110,7 @@ class Interfaces:
         self._join(MulticastGroup(group.address, group.interface, group.source))
 
     def _hold_back(self, group: MulticastGroup) -> None:
-        """Joins later. A new socket tries now whether it can."""
+        """Postpones a join. Tries it now on a new socket, so that errors are raised at once."""
         with socket.socket(self._sock.family, socket.SOCK_DGRAM) as trial:
             join(trial, group, index_of(trial, group.interface))
         self._joined[group] = _Use(self._index(group))
@@ -127,7 +128,7 @@ class Interfaces:
             leave(self._sock, group, before.index)
 
     def leave(self, group: MulticastGroup) -> None:
-        """Leaves `group`, also if its interface has ended. One that was left before is no error.
+        """Leaves `group`, even if its interface has been removed. Leaving it again is not an error.
 
         Raises `NotAllowed` if it was never joined on that interface and from that source.
         """
@@ -145,27 +146,29 @@ class Interfaces:
             del self._left[next(iter(self._left))]
 
     def send_multicast_by(self, interface: str | int) -> None:
-        """Sends multicast by the interface that has this name now; "": by that of the route. Raises `BadOption`."""
+        """Makes the socket send multicast by the interface that has this name now; "": by the interface of the route.
+        Raises `BadOption`."""
         self._open()
         set_multicast_interface(self._sock, interface)
         self.multicast_interface = interface
         self._multicast = _Use(self._named(interface))
 
     def attach_to(self, device: str) -> None:
-        """Sends and receives by the interface that has this name now; "": by any. Raises `BadOption`."""
+        """Makes the socket send and receive by the interface that has this name now; "": by any. Raises `BadOption`."""
         self._open()
         bind_device(self._sock, device)
         self.bind_device = device
         self._device = _Use(self._named(device))
 
     def _index(self, group: MulticastGroup) -> int:
-        """The index of its interface; 0 if only the kernel knows. Raises `BadOption` if there is none of its name."""
+        """Returns the index of the group's interface; 0 if only the kernel knows it. Raises `BadOption` if no interface
+        has the name."""
         if group.interface or self._links is None:
             return index_of(self._sock, group.interface)
         return self._links.route_to(group.address)
 
     def _named(self, interface: str | int) -> int:
-        """The index of an interface; 0 if there is none."""
+        """Returns the index of an interface; 0 if there is no such interface."""
         try:
             return index_of(self._sock, interface)
         except BadOption:
@@ -174,8 +177,8 @@ class Interfaces:
     # --- events -------------------------------------------------------------------------------------------
 
     def follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on asks again for what an event shows to be outdated. A second time asks again for all of it where
-        the system reports no events: the socket has a new owner, which has asked for it."""
+        """Starts to make settings again that events show to be outdated. A second call, for a new owner of the socket,
+        makes all settings again if the system reports no events."""
         if self._loop is not None and self._links is None:
             self._ask_again_for_all()
         self._loop = loop
@@ -184,7 +187,7 @@ class Interfaces:
             loop.add_reader(self._links.fileno(), self._changed)
 
     def close(self) -> None:
-        """Follows no more."""
+        """Stops following events."""
         links, self._links = self._links, None
         if links is not None:
             if self._following and self._loop is not None:
@@ -192,7 +195,7 @@ class Interfaces:
             links.close()
 
     def _open(self) -> None:
-        """Begins to watch the links, when they first matter."""
+        """Starts watching the links, when they first matter."""
         if self._opened or not isinstance(self._sock, socket.socket):
             return
         self._opened = True
@@ -208,14 +211,14 @@ class Interfaces:
                     use.ended = True
 
     def _changed(self) -> None:
-        """Something has happened to an interface, or to a route."""
+        """Called when an interface or a route has changed."""
         self._note_ended()
         self._ask_again()
         if self._links is not None:
             self._links.watch_routes(any(use.ended and not group.interface for group, use in self._joined.items()))
 
     def _ask_again(self) -> None:
-        """Asks again for what is outdated."""
+        """Makes outdated settings again."""
         for group, use in list(self._joined.items()):
             if self._outdated(group.interface, use):
                 self._again(self._join, group, group.interface)
@@ -233,7 +236,7 @@ class Interfaces:
         return use.ended or (isinstance(interface, str) and interface != "" and self._named(interface) != use.index)
 
     def _again(self, ask: Callable[[Any], object], wanted: Any, interface: str | int) -> None:
-        """Asks once more. While the interface is not there nothing is wrong: an event will tell when it is."""
+        """Makes a setting again. A missing interface is not an error: an event reports when it appears."""
         try:
             ask(wanted)
         except BadOption as error:

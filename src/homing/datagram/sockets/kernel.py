@@ -1,4 +1,4 @@
-"""Facts about a socket that the kernel reports: buffers it granted, datagrams it dropped because we were slow."""
+"""Facts about a socket that the kernel reports: granted buffers, datagrams dropped because this program was slow."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _TAKEN, _GRANTED, _DROPS = 0, 1, 8  # SK_MEMINFO_RMEM_ALLOC and others, linux/in
 
 
 def kernel_drops(sock: socket.socket) -> int | None:
-    """Datagrams that the kernel dropped at this socket so far, its receive buffer being full. None: not Linux.
+    """Returns how many datagrams the kernel has dropped at this socket because its receive buffer was full; None if not
+    on Linux.
 
-    SO_MEMINFO reports them at once; SO_RXQ_OVFL only with the next datagram, and so misses the tail of a burst.
+    SO_MEMINFO reports them at once; SO_RXQ_OVFL only with the next datagram, and so misses the end of a burst.
     """
     if sys.platform != "linux":
         return None
@@ -29,7 +30,7 @@ def kernel_drops(sock: socket.socket) -> int | None:
 
 
 def network_of(sock: socket.socket) -> int:
-    """Returns a number that identifies the network namespace of `sock`; 0 if there is none (Linux before 5.14)."""
+    """Returns a number that identifies the network namespace of `sock`; 0 if not known (Linux before 5.14)."""
     try:
         told = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8) if sys.platform == "linux" else b""
     except OSError:
@@ -38,9 +39,9 @@ def network_of(sock: socket.socket) -> int:
 
 
 def overflows(family: int) -> int | None:
-    """Datagrams that found no room in the receive buffer of any socket of `family` in this network namespace; None: not
-    Linux. `kernel_drops` is one socket's, but counts what its `bpf` refuses as well: of one socket, it tells the
-    sum only."""
+    """Returns how many datagrams found no room in the receive buffers of the sockets of `family` in this network
+    namespace; None if not on Linux. `kernel_drops` counts one socket, but includes the datagrams that its `bpf`
+    refuses."""
     name, prefix = ("snmp6", "Udp6RcvbufErrors") if family == socket.AF_INET6 else ("snmp", "Udp:")
     try:
         with open(f"/proc/thread-self/net/{name}") as table:
@@ -51,7 +52,7 @@ def overflows(family: int) -> int | None:
 
 
 def fullness(sock: socket.socket) -> float:
-    """Returns the part of the receive buffer that is taken, 0 to 1; 0 if the system does not report it."""
+    """Returns the used part of the receive buffer, 0 to 1; 0 if the system does not report it."""
     try:
         values = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
     except (OSError, struct.error):
@@ -60,22 +61,22 @@ def fullness(sock: socket.socket) -> float:
 
 
 def granted_buffer(sock: socket.socket, option: int) -> int:
-    """Bytes granted for SO_RCVBUF or SO_SNDBUF, in the unit in which they are asked for (Linux reports twice that)."""
+    """Returns the bytes granted for SO_RCVBUF or SO_SNDBUF, in the unit of setsockopt (Linux reports twice that)."""
     size = sock.getsockopt(socket.SOL_SOCKET, option)
     return size // 2 if sys.platform == "linux" else size
 
 
 def joins_datagrams(sock: socket.socket) -> bool:
-    """True if the kernel hands over trains of datagrams joined: a socket that was another program's may be set so."""
+    """Returns True if the kernel delivers datagrams joined on this socket, as another program may have set it."""
     try:
         return sys.platform == "linux" and sock.getsockopt(_SOL_UDP, _UDP_GRO) != 0
     except OSError:
-        return False  # a kernel before 5.0, or no UDP socket
+        return False  # a kernel before 5.0, or not a UDP socket
 
 
 def stop_joining(sock: socket.socket) -> bool:
-    """From here on, each datagram comes by itself. Returns False, and changes nothing, while datagrams wait: those that
-    were joined before could not be told from single ones any more."""
+    """Makes the kernel deliver each datagram by itself. Returns False, and changes nothing, while datagrams wait: they
+    may be joined, and could then no longer be split."""
     sock.setsockopt(_SOL_UDP, _UDP_GRO, 0)
     if not _has_datagrams(sock):
         return True
@@ -90,6 +91,6 @@ def _has_datagrams(sock: socket.socket) -> bool:
 
 
 def join_no_datagrams(sock: socket.socket) -> None:
-    """From here on, each datagram comes by itself."""
+    """Makes the kernel deliver each datagram by itself."""
     if joins_datagrams(sock):
         sock.setsockopt(_SOL_UDP, _UDP_GRO, 0)

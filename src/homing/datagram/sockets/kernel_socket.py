@@ -15,8 +15,8 @@ class KernelSocket:
     """One bound socket, from its binding to its end.
 
     family: AF_INET, AF_INET6 or AF_UNIX.
-    interfaces: the multicast groups that it has joined, and the interfaces that it was asked to use.
-    bpf, steering: programs that it was given.
+    interfaces: its multicast groups, and the interfaces that it was set to use.
+    bpf, steering: programs attached to it.
     receive_buffer, send_buffer: bytes that the kernel has granted.
     """
 
@@ -49,7 +49,7 @@ class KernelSocket:
         self.send_buffer = granted_buffer(self.sock, socket.SO_SNDBUF)
 
     def _take_effect(self) -> None:
-        """The other program that has had the socket does not read any more. Raises `BadOption`."""
+        """Makes postponed changes, once the other program with the socket has stopped reading. Raises `BadOption`."""
         self.interfaces.take_effect()
         self._read_buffers()
         self._shared = False
@@ -58,42 +58,42 @@ class KernelSocket:
 
     @property
     def drops(self) -> int | None:
-        """Datagrams that the kernel dropped at this socket, closed or not, and that none who had it before has counted;
-        None if the system does not tell."""
+        """Datagrams that the kernel dropped at this socket, closed or not, except those that previous users have
+        counted; None if the system does not report it."""
         total = self.total_drops()
         if total is None:
             return None
         return 0 if self._shared else max(0, total - self._others)
 
     def total_drops(self) -> int | None:
-        """Datagrams that the kernel dropped from the beginning of the socket until it is closed, or until
-        `freeze`; None if the system does not tell."""
+        """Returns how many datagrams the kernel has dropped since the socket was made, until `close` or `freeze`; None
+        if the system does not report it."""
         if not self._closed and not self._frozen:
             self._total = kernel_drops(self.sock)
         return self._total
 
     def freeze(self, frozen: bool) -> None:
-        """True: another program counts what is dropped from now on. False: no other does."""
+        """Stops the count of drops if `frozen`, because another program counts from now on; otherwise resumes it."""
         self.total_drops()
         self._frozen = frozen
 
     @property
     def runs_programs(self) -> bool:
-        """True if the kernel runs a program that looks at datagrams. For those that come joined it would run once."""
+        """True if the kernel runs a program on datagrams. For joined datagrams it would run only once."""
         return has_filter(self.sock) or isinstance(self.steering, tuple)
 
     @property
     def filter_is_known(self) -> bool:
-        """False if the socket has a filter that somebody else has attached."""
+        """False if the socket has a filter that another program has attached."""
         return self.bpf is not None or not has_filter(self.sock)
 
     def close(self) -> None:
-        """Closes the socket. A second time does nothing."""
+        """Closes the socket. A second call does nothing."""
         if not self._closed:
             total = self.total_drops() if self.sock.fileno() >= 0 else None  # else this is a fork of the program
             self._closed = True
             self.interfaces.close()
             lender = lender_of(self.sock)
             if lender is not None and total is not None and not self._shared:
-                lender.counted = total  # who has it next counts from there
+                lender.counted = total  # the next user counts from here
             self.sock.close()

@@ -33,12 +33,12 @@ _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _NO_ROUTE = b"none"
 _ROOM = 65536
 _AT_A_STRETCH = 64
-"""Reads at most that one call makes: where many interfaces come and go, the loop calls again."""
+"""Most reads that one call makes: while many interfaces come and go, the loop calls again."""
 
 
 def open_links(sock: socket.socket) -> Links | None:
-    """Begins to watch the interfaces of the network namespace of `sock`. Returns None if the system does not allow it:
-    another system than Linux, a sandbox without netlink, another namespace that may not be entered."""
+    """Starts watching the interfaces of the network namespace of `sock`. Returns None if that is not possible: not on
+    Linux, a sandbox without netlink, or another namespace without permission to enter it."""
     if sys.platform != "linux":
         return None
     try:
@@ -59,11 +59,7 @@ def _open() -> socket.socket:
 
 
 class Links:
-    """The interfaces of one network namespace.
-
-    ended: indices of interfaces that have ended since they were last asked for; None: perhaps all have, as some events
-        were lost.
-    """
+    """The interfaces of one network namespace, and their events."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -72,16 +68,16 @@ class Links:
         self._ended: set[int] | None = set()
 
     def fileno(self) -> int:
-        """The descriptor that is readable when there are events."""
+        """Returns the descriptor that is readable when there are events."""
         return self._sock.fileno()
 
     def close(self) -> None:
-        """Watches no more."""
+        """Stops watching."""
         self._sock.close()
 
     def take_ended(self) -> set[int] | None:
-        """Returns the indices of the interfaces that have ended since the last call; None if events were lost, so that
-        any of them may have."""
+        """Returns the indices of the interfaces removed since the last call; None if events were lost, so that any
+        interface may have been removed."""
         for _ in range(_AT_A_STRETCH):
             if self._read() is None:
                 break
@@ -89,7 +85,7 @@ class Links:
         return ended
 
     def watch_routes(self, watching: bool) -> None:
-        """True: changes of routes are events as well."""
+        """Turns events for changes of routes on or off."""
         if watching != self._routes:
             self._routes = watching
             option = _NETLINK_ADD_MEMBERSHIP if watching else _NETLINK_DROP_MEMBERSHIP
@@ -98,7 +94,7 @@ class Links:
                     self._sock.setsockopt(_SOL_NETLINK, option, group)
 
     def route_to(self, host: str) -> int:
-        """Returns the index of the interface that the route to a numeric address leads to; 0 if there is none."""
+        """Returns the index of the interface of the route to a numeric address; 0 if there is no route."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         packed = socket.inet_pton(family, host)
         attribute = _RTATTR.pack(_RTATTR.size + len(packed), _RTA_DST) + packed
@@ -110,13 +106,13 @@ class Links:
         except OSError:
             return 0
         while (answer := self._read(self._sequence)) == b"":
-            pass  # events that came before the answer, which the kernel gives while it is asked
+            pass  # events from before the answer, which the kernel queues during `send`
         route = b"" if answer is None else answer[_RTMSG.size :]
         return int.from_bytes(dict(_attributes(route)).get(_RTA_OIF, b""), sys.byteorder)
 
     def _read(self, sequence: int = -1) -> bytes | None:
-        """Reads once. Returns the body of the answer of that sequence number, b"" if there is none, and None if there
-        is nothing to read."""
+        """Reads once. Returns the body of the answer with that sequence number, b"" if the answer was not read, and
+        None if no message is waiting."""
         try:
             data = self._sock.recv(_ROOM)
         except OSError as error:
@@ -134,13 +130,13 @@ class Links:
 
     def _note_end(self, body: bytes) -> None:
         family, _, index, _, _ = _IFINFOMSG.unpack_from(body)
-        if family == socket.AF_UNSPEC and self._ended is not None:  # of AF_BRIDGE: it has left a bridge
+        if family == socket.AF_UNSPEC and self._ended is not None:  # AF_BRIDGE: it has left a bridge
             self._ended.add(index)
 
 
 def local_addresses(sock: socket.socket) -> frozenset[tuple[bytes, int]]:
-    """Returns the addresses of this machine in the network namespace of `sock`, packed, each with the index of its
-    interface. Those of interfaces only: 127.0.0.0/8 has more. None where the system does not tell."""
+    """Returns the addresses of the interfaces in the network namespace of `sock`, packed, each with the index of its
+    interface. (127.0.0.0/8 has more.) An empty set if the system does not report them."""
     if sys.platform != "linux":
         return frozenset()
     try:
@@ -165,7 +161,7 @@ def _addresses() -> frozenset[tuple[bytes, int]]:
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The messages of a read: kind, sequence number, body."""
+    """Yields the messages of a read: kind, sequence number, body."""
     while len(data) >= _NLMSGHDR.size:
         size, kind, _, number, _ = _NLMSGHDR.unpack_from(data)
         if size < _NLMSGHDR.size:
@@ -175,7 +171,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes of a message: name, value."""
+    """Yields the attributes of a message: name, value."""
     while len(data) >= _RTATTR.size:
         size, name = _RTATTR.unpack_from(data)
         if size < _RTATTR.size:

@@ -1,4 +1,4 @@
-"""Multicast groups: which a socket has joined, on which interface, from which source. See ip(7), ipv6(7), RFC 3678."""
+"""Joining and leaving multicast groups, by interface and by source. See ip(7), ipv6(7), RFC 3678."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _STORAGE = 128
 
 _HINTS = {
     errno.ENODEV: "no interface has a route to it; name the interface",
-    errno.EADDRNOTAVAIL: "there is no such interface, or it takes no multicast",
-    errno.ENOBUFS: "it is one group too many for a socket; raise net.ipv4.igmp_max_memberships (sysctl)",
+    errno.EADDRNOTAVAIL: "there is no such interface, or it does not support multicast",
+    errno.ENOBUFS: "the socket has too many groups; raise net.ipv4.igmp_max_memberships (sysctl)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class MulticastGroup:
-    """A multicast group, as a socket joins it.
+    """A multicast group for a socket to join.
 
-    address: of the group, IPv4 or IPv6.
-    interface: name or index of the interface; "": the one that the route to the group leads to.
-    source: the address of the only sender to hear (source-specific multicast, RFC 4607); "": any. Linux.
+    address: address of the group, IPv4 or IPv6.
+    interface: name or index of the interface; "": the interface of the route to the group.
+    source: address of the only sender to receive from (source-specific multicast, RFC 4607); "": any. Linux.
     """
 
     address: str
@@ -59,10 +59,10 @@ class MulticastGroup:
         set_interface(self, "interface")
         if self.source:
             if _parsed("source", self.source).version != group.version:
-                raise BadOption("source", self.source, f"give an IPv{group.version} address, as the group's is")
+                raise BadOption("source", self.source, f"give an IPv{group.version} address, like the group's")
             if not _LINUX:
-                raise BadOption("source", self.source, "this is Linux only")
-        for name in ("address", "source"):  # one group is one, however it is written
+                raise BadOption("source", self.source, "this works on Linux only")
+        for name in ("address", "source"):  # so that groups are equal however their addresses are written
             written = getattr(self, name)
             if "%" not in written:
                 object.__setattr__(self, name, canonical_host(written))
@@ -70,14 +70,14 @@ class MulticastGroup:
 
 @dataclass(frozen=True, slots=True)
 class JoinGroup(MulticastGroup, Request[tuple[MulticastGroup, ...]]):
-    """A request to a UDP server: join this group on the interface that has this name now, also if it is joined already.
-    Answered with all groups that are joined."""
+    """A request to a UDP server to join this group on the interface that has this name now, even if it is already
+    joined. Answered with all joined groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveGroup(MulticastGroup, Request[tuple[MulticastGroup, ...]]):
-    """A request to a UDP server: leave this group, given as it was joined; also if its interface has ended, or if it
-    was left before. Answered with all groups that are still joined."""
+    """A request to a UDP server to leave this group, written as it was joined. Leaving is not an error if the interface
+    has been removed or the group was already left. Answered with all groups that are still joined."""
 
 
 def set_interface(options: object, name: str) -> None:
@@ -98,7 +98,8 @@ def _parsed(name: str, address: object) -> ipaddress.IPv4Address | ipaddress.IPv
 
 
 def index_of(sock: socket.socket, interface: str | int, option: str = "interface") -> int:
-    """The index of an interface; 0 for "". Raises `BadOption` if there is none of that name where `sock` is."""
+    """Returns the index of an interface; 0 for "". Raises `BadOption` if the network namespace of `sock` has no
+    interface of that name."""
     if isinstance(interface, int) or not interface:
         return interface or 0
     try:
@@ -108,8 +109,8 @@ def index_of(sock: socket.socket, interface: str | int, option: str = "interface
 
 
 def _index_linux(sock: socket.socket, interface: str) -> int:
-    """netdevice(7): by the socket itself, which may be in another network namespace than this thread."""
-    from fcntl import ioctl  # which Windows has not
+    """Asks through the socket (netdevice(7)), which may be in another network namespace than this thread."""
+    from fcntl import ioctl  # not on Windows
 
     name = os.fsencode(interface)
     if len(name) >= _IFNAMSIZ:
@@ -119,8 +120,8 @@ def _index_linux(sock: socket.socket, interface: str) -> int:
 
 
 def receive_own_groups_only(sock: socket.socket) -> None:
-    """Keeps out what is sent to groups that only other sockets of this machine have joined (by default Linux delivers
-    it as well)."""
+    """Stops the delivery of datagrams to groups that only other sockets of this machine have joined (Linux delivers
+    these by default)."""
     if _LINUX and sock.family in (socket.AF_INET, socket.AF_INET6):
         for level, option in ((socket.IPPROTO_IP, IP_MULTICAST_ALL), (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL)):
             if level == socket.IPPROTO_IP or sock.family == socket.AF_INET6:
@@ -135,9 +136,10 @@ def _try(sock: socket.socket, level: int, option: int) -> None:
 
 
 def join(sock: socket.socket, group: MulticastGroup, index: int, *, again: bool = False) -> bool:
-    """Joins `group` on the interface `index`; 0: that of the route. again: the kernel may have it joined already.
+    """Joins `group` on the interface `index`; 0: the interface of the route. again: it may be already joined, which is
+    not an error.
 
-    Returns False if it had. Raises `BadOption`.
+    Returns False if it was already joined. Raises `BadOption`.
     """
     try:
         _change(sock, group, index, True)
@@ -149,12 +151,12 @@ def join(sock: socket.socket, group: MulticastGroup, index: int, *, again: bool 
 
 
 def leave(sock: socket.socket, group: MulticastGroup, index: int) -> None:
-    """Leaves `group` on the interface `index`, which may have ended; 0: that of the route. If the kernel does not have
-    it joined there, does nothing."""
+    """Leaves `group` on the interface `index`, which may have been removed; 0: the interface of the route. Does nothing
+    if the group is not joined there."""
     try:
         _change(sock, group, index, False)
     except OSError as error:
-        # Of an interface that has ended Linux takes no source away, only the whole group.
+        # On a removed interface, Linux cannot leave one source, only the whole group.
         if group.source and error.errno == errno.ENODEV:
             with contextlib.suppress(OSError):
                 _change(sock, MulticastGroup(group.address, group.interface), index, False)
@@ -171,7 +173,7 @@ def _change(sock: socket.socket, group: MulticastGroup, index: int, joins: bool)
         packed = socket.inet_pton(socket.AF_INET6, group.address) + struct.pack("I", index)
         sock.setsockopt(socket.IPPROTO_IPV6, option, packed)
     elif index:
-        raise BadOption("interface", group.interface, "for IPv4 groups this is Linux only")
+        raise BadOption("interface", group.interface, "for IPv4 groups this works on Linux only")
     else:
         option = socket.IP_ADD_MEMBERSHIP if joins else socket.IP_DROP_MEMBERSHIP
         sock.setsockopt(socket.IPPROTO_IP, option, socket.inet_aton(group.address) + bytes(4))
@@ -188,7 +190,7 @@ def _change_linux(sock: socket.socket, group: MulticastGroup, index: int, joins:
 
 
 def _storage(host: str) -> bytes:
-    """A struct sockaddr_storage, with port 0."""
+    """Returns a struct sockaddr_storage, with port 0."""
     if ":" in host:
         packed = struct.pack("=HHI16sI", socket.AF_INET6, 0, 0, socket.inet_pton(socket.AF_INET6, host), 0)
     else:

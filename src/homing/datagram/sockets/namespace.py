@@ -1,4 +1,4 @@
-"""Network namespaces: doing something in another one than the program's. See network_namespaces(7), setns(2)."""
+"""Network namespaces: calls functions in another namespace than the program's. See network_namespaces(7), setns(2)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NAMED = "/run/netns"
 
 
 def file_of(namespace: str) -> str:
-    """The file of a namespace: a name is one that `ip netns add` has made, anything with a slash is the file itself."""
+    """Returns the file of a namespace, given as a name made by `ip netns add`, or as a path with a slash."""
     return namespace if "/" in namespace else f"{_NAMED}/{namespace}"
 
 
 def within(namespace: str, function: Callable[[], T]) -> T:
-    """Calls `function` on a thread that has entered `namespace`, and ends then: threads have their namespaces each for
-    itself, and a socket stays in the one that it was made in. "": calls it here.
+    """Calls `function` on a new thread that has entered `namespace`; with "", on this thread. Each thread has its own
+    namespace, and a socket stays in the namespace in which it was made.
 
-    Raises what `function` raises, `BadOption` if there is no such namespace, and `PermissionError` if it may not be
-    entered.
+    Raises what `function` raises, `BadOption` if there is no such namespace, and `PermissionError` without the
+    permission to enter it.
     """
     if not namespace:
         return function()
@@ -39,13 +39,15 @@ def within(namespace: str, function: Callable[[], T]) -> T:
 
 
 def in_network_of(sock: socket.socket, function: Callable[[], T]) -> T:
-    """Calls `function` in the network namespace of `sock`: here if that is this thread's, else as `within` does.
+    """Calls `function` in the network namespace of `sock`: on this thread if it is in that namespace, otherwise like
+    `within`.
 
-    Raises what `function` raises, and `OSError` if the namespace may not be entered (CAP_NET_ADMIN, CAP_SYS_ADMIN).
+    Raises what `function` raises, and `OSError` without the permission to enter the namespace (CAP_NET_ADMIN,
+    CAP_SYS_ADMIN).
     """
     if not _is_elsewhere(sock):
         return function()
-    from fcntl import ioctl  # which Windows has not
+    from fcntl import ioctl  # not on Windows
 
     descriptor = ioctl(sock.fileno(), _SIOCGSKNS)
     try:
@@ -77,14 +79,14 @@ def _enter_and_call(namespace: str, function: Callable[[], T]) -> T:
 
 
 def _enter(descriptor: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):  # os.setns comes with Python 3.12
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):  # os.setns exists from Python 3.12 on
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def _why(namespace: str, error: OSError) -> str:
     if error.errno == errno.ENOENT:
-        return f"there is no {file_of(namespace)}; `ip netns list` shows what there is"
+        return f"there is no {file_of(namespace)}; `ip netns list` lists the namespaces"
     if error.errno == errno.EINVAL:
-        return f"{file_of(namespace)} is no network namespace"
+        return f"{file_of(namespace)} is not a network namespace"
     return f"{file_of(namespace)}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Rolling back a change that has failed halfway."""
+"""Rolls back a change that has failed halfway."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ Undo: TypeAlias = Callable[[], object]
 def rollback_on_error() -> Iterator[Callable[[Undo], None]]:
     """Yields a function that registers an undo step. If the block raises, all steps run, the latest first.
 
-    A step that raises keeps none of the others from running: what it raised becomes a note of the block's error, which
-    is raised in any case.
+    If a step raises, the others still run: its error becomes a note of the block's error, which is raised in any case.
     """
     steps: list[Undo] = []
     try:

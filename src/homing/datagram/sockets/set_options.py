@@ -1,6 +1,6 @@
-"""Setting `SocketOptions` on a socket: each option by its own system call, whose failure names the option.
+"""Sets `SocketOptions` on a socket: each option by its own system call, whose failure names the option.
 
-Numbers that the socket module does not name are of Linux, from include/uapi/linux/in.h and in6.h, asm-generic/socket.h.
+Numbers that the socket module does not name are from Linux: include/uapi/linux/in.h and in6.h, asm-generic/socket.h.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .packet_info import request_packet_info
 
 _LINUX = sys.platform == "linux"
 _SO_FORCE = {socket.SO_RCVBUF: 33, socket.SO_SNDBUF: 32}
-"""SO_RCVBUFFORCE, SO_SNDBUFFORCE: beyond the limits that the system sets, for who may (CAP_NET_ADMIN)."""
+"""SO_RCVBUFFORCE, SO_SNDBUFFORCE: exceed the system's limits, with the capability CAP_NET_ADMIN."""
 _IP_MTU_DISCOVER = 10
 _IPV6_MTU_DISCOVER = 23
 _SO_BINDTODEVICE = 25
@@ -39,11 +39,11 @@ NUMBERS = {
     "multicast_ttl": (socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS),
     "multicast_loop": (socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP),
 }
-"""Options that are a number, for IPv4 and for IPv6."""
+"""Options that the kernel stores as a number, with the kernel's options for IPv4 and for IPv6."""
 
 
 def apply(sock: socket.socket, options: SocketOptions) -> None:
-    """Sets what `options` ask for, before the socket is bound or after it. Raises `BadOption`."""
+    """Sets `options` on a socket, bound or not. Raises `BadOption`."""
     set_buffer(sock, socket.SO_RCVBUF, "receive_buffer", options.receive_buffer)
     set_buffer(sock, socket.SO_SNDBUF, "send_buffer", options.send_buffer)
     if options.reuse_port:
@@ -66,8 +66,7 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def reset(sock: socket.socket, options: SocketOptions) -> None:
-    """Takes back what another program has set on a socket and `options` do not ask for, where it would do harm: a
-    filter, and errors that nobody reads."""
+    """Removes harmful settings of another program that `options` do not ask for: a filter, and an error queue."""
     if not _LINUX:
         return
     if options.bpf is None:
@@ -77,18 +76,18 @@ def reset(sock: socket.socket, options: SocketOptions) -> None:
 
 
 def check(sock: socket.socket, options: SocketOptions) -> None:
-    """Raises `BadOption` for what the system would refuse to set on `sock`, which stays as it is: the options are tried
-    on a new socket of its kind."""
+    """Raises `BadOption` for options that the system would refuse on `sock`. Tries them on a new socket of the same
+    kind; `sock` does not change."""
     with socket.socket(sock.family, socket.SOCK_DGRAM) as trial:
         if sock.family == socket.AF_INET6:
             trial.setsockopt(_IPV6, socket.IPV6_V6ONLY, sock.getsockopt(_IPV6, socket.IPV6_V6ONLY))
-        if network_of(trial) == network_of(sock):  # else it would have other interfaces
+        if network_of(trial) == network_of(sock):  # another namespace would have other interfaces
             apply(trial, options)
             apply_bound(trial, options)
 
 
 def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
-    """Sets what only a bound socket can be asked for. Raises `BadOption`."""
+    """Sets the options that need a bound socket. Raises `BadOption`."""
     if options.reuse_port_steering is not None:
         attach_steering(sock, options.reuse_port_steering)
 
@@ -101,7 +100,7 @@ def _set(sock: socket.socket, name: str, value: object, level: int, option: int,
 
 
 def numbers_of(sock: socket.socket, name: str, value: Any) -> tuple[list[tuple[int, int]], int | None]:
-    """Returns the (level, option) pairs by which setsockopt(2) sets an option of `NUMBERS` on this socket, and the
+    """Returns the (level, option) pairs with which setsockopt(2) sets an option of `NUMBERS` on this socket, and the
     number for `value`. A socket that carries both IPv4 and IPv6 has a pair for each."""
     number = MTU_DISCOVERY[value] if isinstance(value, str) else None if value is None else int(value)
     if name == "broadcast":
@@ -119,8 +118,7 @@ def _set_number(sock: socket.socket, name: str, value: Any) -> None:
 
 
 def set_buffer(sock: socket.socket, option: int, name: str, size: int | None) -> None:
-    """Asks for a buffer of `size`; if the system grants less, asks again with the rights of an administrator, if we
-    have them."""
+    """Sets the size of a buffer; if the system grants less, tries to exceed its limit, which needs CAP_NET_ADMIN."""
     if size is None:
         return
     _set(sock, name, size, socket.SOL_SOCKET, option, size)
@@ -137,18 +135,18 @@ def _set_multicast(sock: socket.socket, options: SocketOptions) -> None:
         set_multicast_interface(sock, options.multicast_interface)
     bound = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.getsockname()[1] != 0
     for group in options.groups:
-        _join(sock, group, again=bound)  # it was somebody else's before, who may have joined it
+        _join(sock, group, again=bound)  # a previous user of a bound socket may have joined it
 
 
 def _join(sock: socket.socket, group: MulticastGroup, *, again: bool) -> None:
     index = index_of(sock, group.interface)
     if not join(sock, group, index, again=again) and not _is_handed_over(sock):
-        leave(sock, group, index)  # perhaps on an interface that has ended and was made again
+        leave(sock, group, index)  # it may be joined on an interface that was removed and recreated
         join(sock, group, index)
 
 
 def _is_handed_over(sock: socket.socket) -> bool:
-    """True if a predecessor has it still, which follows the interfaces."""
+    """Returns True if a predecessor may still have the socket, and follows the interfaces."""
     lender = lender_of(sock)
     return lender is not None and lender.handed_over is not None
 
@@ -161,7 +159,7 @@ def set_multicast_interface(sock: socket.socket, interface: str | int) -> None:
         if _LINUX and family_of(sock) != socket.AF_INET6:  # struct ip_mreqn
             sock.setsockopt(_IPV4, socket.IP_MULTICAST_IF, bytes(8) + struct.pack("i", index))
         elif sock.family == socket.AF_INET:
-            raise BadOption("multicast_interface", interface, "for IPv4 this is Linux only")
+            raise BadOption("multicast_interface", interface, "for IPv4 this works on Linux only")
     except OSError as error:
         hint = f"the system refuses it: {error.strerror}; `ip link` lists the interfaces"
         raise BadOption("multicast_interface", interface, hint) from None
@@ -171,19 +169,19 @@ def bind_device(sock: socket.socket, device: str) -> None:
     if not _LINUX:
         raise BadOption("bind_device", device, LINUX_ONLY)
     if device_of(sock) == device:
-        return  # to bind it once more would take the capability
+        return  # binding it again would need the capability
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, device.encode())
     except OSError as error:
         hint = {
             errno.ENODEV: "there is no such interface; `ip link` lists them",
-            errno.EPERM: "it takes the capability CAP_NET_RAW",
+            errno.EPERM: "it needs the capability CAP_NET_RAW",
         }.get(error.errno or 0, f"the system refuses it: {error.strerror}")
         raise BadOption("bind_device", device, hint) from None
 
 
 def device_of(sock: socket.socket) -> str | None:
-    """The name of the interface that `sock` is bound to; "": none; None: that one has ended. Linux."""
+    """Returns the name of the interface that `sock` is bound to; "" if none; None if it has been removed. Linux."""
     try:
         return os.fsdecode(sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, 16).rstrip(b"\0"))
     except OSError:

@@ -1,4 +1,4 @@
-"""What is set on a socket, to be restored after another program that has the same socket has changed it."""
+"""Snapshots of a socket's settings, to restore them after another program with the same socket has changed them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SWITCHES = frozenset(
         (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL),
     }
 )
-"""All (level, option) pairs that the system knows as a number, and that options of a server set."""
+"""All (level, option) pairs that the system stores as a number and that options of a server set."""
 
 
 class Snapshot:
-    """What is set on `sock` now, by a server with `options`; None: by none.
+    """The current settings of `sock`, made by a server with `options`; None: no server has made any.
 
-    It does not know which multicast groups another program joins, as the system does not tell.
+    Does not cover multicast groups that another program joins, because the system does not report them.
     """
 
     def __init__(self, sock: socket.socket, options: SocketOptions | None) -> None:
@@ -43,8 +43,8 @@ class Snapshot:
         self._numbers = _read_numbers(sock)
 
     def restore(self, sock: socket.socket) -> None:
-        """Sets what was set. A step that the system refuses keeps none of the others from being done. Raises what the
-        last such step raised: `OSError`, `BadOption`."""
+        """Restores the settings. If the system refuses one, the others are still restored. Raises the error of the last
+        that failed: `OSError`, `BadOption`."""
         now = _read_numbers(sock)
         with ExitStack() as steps:
             for (level, number), value in self._numbers.items():
@@ -70,7 +70,7 @@ def _read_numbers(sock: socket.socket) -> dict[tuple[int, int], int]:
 
 
 def _restore_options(steps: ExitStack, sock: socket.socket, options: SocketOptions) -> None:
-    """Restores what the system does not tell."""
+    """Restores the settings that the system does not report."""
     steps.callback(attach_filter, sock, options.bpf)
     if options.reuse_port_steering is not None:
         steps.callback(attach_steering, sock, options.reuse_port_steering)

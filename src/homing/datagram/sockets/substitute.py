@@ -1,7 +1,7 @@
-"""Where sockets come from: the system, or a network that a test has put in its place (`homing.testing`).
+"""The source of sockets: the system, or a test's network that replaces it (`homing.testing`).
 
-The substitute counts for the thread that has entered it, and for threads that belong to that one: those of processes
-whose node runs there. Which these are is told by whoever enters it, as nothing here knows of nodes.
+A substitute applies to the thread that has entered it, and to the threads of processes whose node runs on that thread.
+This module knows nothing of nodes, so the caller of `enter` passes a function that finds a thread's home thread.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 from .options import SocketOptions
 
 Bind: TypeAlias = Callable[[str, int, SocketOptions], Any]
-"""Takes host, port and options, and returns a bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for what
-this network does not have. The socket has what the endpoint, the portable backend and the error queue use of
-`socket.socket`, and a method `watch(on_error)`, which returns a `backend.watch.Watch`: no loop knows such a socket."""
+"""Takes host, port and options, and returns a bound, non-blocking socket. Raises `BindFailed`, or `BadOption` for
+options that this network does not have. The socket has the methods of `socket.socket` that the endpoint, the portable
+backend and the error queue use, and a method `watch(on_error)` that returns a `backend.watch.Watch`, because no event
+loop can watch such a socket."""
 
 
 class _Substitute(NamedTuple):
@@ -28,7 +29,7 @@ _entered: dict[int, list[_Substitute]] = {}
 
 
 def current() -> Bind | None:
-    """Returns what binds instead of the system, here and now."""
+    """Returns the function that binds sockets for this thread instead of the system; None: the system binds."""
     if not _entered:
         return None
     own = _entered.get(get_ident())
@@ -41,8 +42,10 @@ def current() -> Bind | None:
 
 
 def enter(bind: Bind, home: Callable[[], int] = get_ident) -> Callable[[], None]:
-    """From now on `bind` binds, until the function that is returned is called. home: returns the thread to which the
-    calling thread belongs."""
+    """Makes `bind` bind sockets for this thread, until the returned function is called.
+
+    home: returns the thread to which the calling thread belongs.
+    """
     thread, substitute = get_ident(), _Substitute(bind, home)
     _entered.setdefault(thread, []).append(substitute)
 

@@ -1,5 +1,5 @@
-"""Unix datagram sockets: bound to a file, or on Linux to a name that is none ("abstract", begins with a null
-character). See unix(7)."""
+"""Unix datagram sockets: bound to a file, or on Linux to an abstract name, which begins with a null character. See
+unix(7)."""
 
 from __future__ import annotations
 
@@ -21,53 +21,52 @@ from .set_options import apply, apply_bound
 
 _HINTS = {
     errno.ENOENT: "there is no such directory",
-    errno.ENOTDIR: "what should be a directory is none",
+    errno.ENOTDIR: "a part of the path is not a directory",
     errno.EACCES: "this user may not write to that directory",
-    errno.EROFS: "nothing can be written there",
+    errno.EROFS: "the file system is read-only",
 }
-_IN_USE = "another socket has it; `ss -xlp` shows whose it is"
+_IN_USE = "another socket has it; `ss -xlp` shows its owner"
 _LOCK_SECONDS = 1.0
 """Another server that replaces a file in the same directory holds the lock for well under a millisecond."""
 
 
 class UnixSocket(socket.socket):
-    """A socket with a file of its own, which goes with it when it is closed: unless somebody else has bound another
-    socket there since, or has this one as well."""
+    """A socket that removes its file when it is closed, unless another socket was bound to the file since, or another
+    program has this socket as well."""
 
     _file: tuple[str, int, int] | None = None
 
     def own(self, path: str) -> None:
-        """The file at `path` is ours, from now on."""
+        """Makes this socket the owner of the file at `path`."""
         found = os.lstat(path)
         self._file = (os.path.abspath(path), found.st_dev, found.st_ino)
 
     def close(self) -> None:
         file, self._file = self._file, None
-        if file is not None and lender_of(self) is None:  # else a successor has it too
+        if file is not None and lender_of(self) is None:  # otherwise a successor has the socket too
             _remove(*file)
         super().close()
 
     def close_in_fork(self) -> None:
-        """Closes the duplicate that a forked child has. The file is the parent's."""
+        """Closes the duplicate in a forked child. The file belongs to the parent."""
         self._file = None
         super().close()
 
 
 def _remove(path: str, device: int, inode: int) -> None:
-    """The number of a file is not used anew as long as a socket is bound to it."""
+    """Removes a file if it is still the same one. (While a socket is bound to it, its inode number is not reused.)"""
     try:
         found = os.lstat(path)
         if (found.st_dev, found.st_ino) == (device, inode):
             os.unlink(path)
     except OSError:
-        pass  # it is gone, or its directory is, or not ours any more
+        pass  # the file or its directory no longer exists, or may not be changed
 
 
 def bind_path(path: str, options: SocketOptions) -> socket.socket:
-    """A bound, non-blocking Unix datagram socket. A file that nobody listens at any more, left by a program that was
-    killed, is replaced.
+    """Returns a bound, non-blocking Unix datagram socket. Replaces a stale file, left by a killed program.
 
-    Raises `BindFailed` with the path, errno and what to do. Neither socket nor file is left then.
+    Raises `BindFailed` with the path, errno and a hint; neither socket nor file is left then.
     """
     sock = close_in_forks(UnixSocket(socket.AF_UNIX, socket.SOCK_DGRAM), UnixSocket.close_in_fork)
     try:
@@ -94,7 +93,7 @@ def _bind(sock: UnixSocket, path: str, mode: int | None) -> None:
             raise BindFailed("", 0, error, _IN_USE if error.errno == errno.EADDRINUSE else "", path=path) from None
         return
     if mode is not None and sys.platform == "linux":
-        os.fchmod(sock.fileno(), mode)  # so the file never has more than this, not even at first
+        os.fchmod(sock.fileno(), mode)  # so that the file never has more permissions
     try:
         sock.bind(path)
     except OSError as error:
@@ -103,35 +102,36 @@ def _bind(sock: UnixSocket, path: str, mode: int | None) -> None:
         _replace(sock, path, error)
     sock.own(path)
     if mode is not None:
-        os.chmod(path, mode)  # what the process's umask has taken away
+        os.chmod(path, mode)  # adds the permissions that the process's umask has removed
 
 
 def _replace(sock: UnixSocket, path: str, error: OSError) -> None:
-    """Binds `sock` where there is a file already."""
+    """Binds `sock` to the path of an existing file."""
     with _locked(os.path.dirname(path) or "."):
-        with suppress(FileNotFoundError):  # it was removed by whoever had it
+        with suppress(FileNotFoundError):  # its owner has removed it
             _check_stale(path, error)
             os.unlink(path)
         sock.bind(path)
 
 
 def _check_stale(path: str, error: OSError) -> None:
-    """Raises `BindFailed` unless the file was left by a socket that is no more."""
+    """Raises `BindFailed` unless the file was left by a socket that no longer exists."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise BindFailed("", 0, error, "a file is there that is no socket; give another path", path=path)
+        raise BindFailed("", 0, error, "the path has a file that is not a socket; give another path", path=path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             return
         except OSError:
-            pass  # EPROTOTYPE: a stream socket, EACCES: not ours to try
+            pass  # EPROTOTYPE: a stream socket, EACCES: no permission to try
     raise BindFailed("", 0, error, _IN_USE, path=path)
 
 
 @contextmanager
 def _locked(directory: str) -> Iterator[None]:
-    """Of two programs that find the same stale file, the second must not remove what the first has bound since."""
+    """Locks a directory: if two programs find the same stale file, the second must not remove the first one's new
+    file."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         end = time.monotonic() + _LOCK_SECONDS

@@ -71,8 +71,10 @@ class Watchdog:
 
     def _run(self) -> None:
         seconds = min(max(self._limit / 2, _SHORTEST), threading.TIMEOUT_MAX)
-        while not self._over.wait(seconds) and not self._core.loop.is_closed():
+        while True:
             try:
+                if self._over.wait(seconds) or self._core.loop.is_closed():
+                    return
                 self._look()
             except Exception as error:  # attributes of the program's classes may be code, and so may source loaders
                 self._core.attempt(self._failed, error)
