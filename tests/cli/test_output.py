@@ -190,7 +190,7 @@ async def test_what_was_lost_is_counted_when_somebody_reads_again(runtime: Path,
                             if process.poll() is not None:
                                 break
                             await asyncio.sleep(0.001)
-                assert b" lines were lost, which nobody has taken)\n" in text
+                assert b" lines were lost, as nobody read them)\n" in text
                 assert text.endswith(b"stopped in order\n")
             finally:
                 process.kill()

@@ -62,7 +62,7 @@ homing.run(main)
     done = run(tmp_path, source)
     assert done.stdout == "1\n"
     assert done.stderr.splitlines()[-1].endswith(
-        "a child of multiprocessing imports the program, which starts a node then; "
+        "a child of multiprocessing imports the program, which then starts a node; "
         'put that under `if __name__ == "__main__":`'
     )
 
@@ -70,11 +70,11 @@ homing.run(main)
 MISTAKES = {
     "inside of a running loop": (
         "async def main(node): pass\nasync def outer(): homing.run(main)\nasyncio.run(outer())",
-        "homing.run was called inside of a running event loop; there use `async with homing.start_node(...)`",
+        "homing.run was called within a running event loop; there use `async with homing.start_node(...)`",
     ),
     "in a handler": (
         "async def inner(node): pass\nasync def main(node): homing.run(inner)\nhoming.run(main)",
-        "homing.run was called inside of a running event loop; there use `async with homing.start_node(...)`",
+        "homing.run was called within a running event loop; there use `async with homing.start_node(...)`",
     ),
     "of a coroutine": ("async def main(node): pass\nhoming.run(main(None))", "give an async function, or a class"),
     "of a number": ("homing.run(5)", "give an async function, or a class derived from act.Actor or gen.Application"),

@@ -127,4 +127,4 @@ def test_a_complaint_that_nobody_takes_holds_up_nobody_and_is_told_with_the_next
             pass
         monkeypatch.setattr(Complaints, "told_at", float("-inf"))
         PROCESS_LOG.warning("not handled")
-        assert b"raised ValueError('the disk is full') (4 records since the last word)\n" in (pipe.read(4096) or b"")
+        assert b"raised ValueError('the disk is full') (4 records since the last report)\n" in (pipe.read(4096) or b"")

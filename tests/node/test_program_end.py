@@ -127,7 +127,7 @@ async def main(node):
     with program(body, timeout=0.5) as process:
         out, errors, code = end(process, signal.SIGTERM)
         assert out.endswith("result None\n")
-        assert "main main does not end, also when it is cancelled; it is left behind" in errors
+        assert "main main does not end, even after its cancellation; it is left behind" in errors
         assert code == 0
 
 

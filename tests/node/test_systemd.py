@@ -69,7 +69,7 @@ async def test_a_manager_that_cannot_be_told_is_logged_and_the_node_goes_on(
     monkeypatch.setenv("NOTIFY_SOCKET", path)
     async with homing.start_node(NAME) as node:
         node.ready()
-        assert "systemd was not told READY=1: " in caplog.text
+        assert "systemd was not notified of READY=1: " in caplog.text
         assert node.info().state == "running"
 
 
@@ -81,7 +81,7 @@ async def test_a_manager_that_reads_nothing_holds_the_loop_up_for_a_moment_only(
         fill()
     async with homing.start_node(NAME) as node:
         node.ready()
-        assert "systemd was not told READY=1: timed out" in caplog.text
+        assert "systemd was not notified of READY=1: timed out" in caplog.text
 
 
 def fill() -> None:
@@ -201,7 +201,7 @@ async def test_a_program_that_never_says_that_it_is_ready_is_told_of_unused_sock
     inherited.keep([one])
     try:
         async with homing.start_node(NAME):
-            await eventually(lambda: "nobody reads these sockets" in caplog.text)
+            await eventually(lambda: "no server uses these sockets" in caplog.text)
             assert str(one) in caplog.text
     finally:
         inherited.discard([one])

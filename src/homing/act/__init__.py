@@ -1,11 +1,11 @@
 """The behaviors that users derive from.
 
-actor       Actor: a process with callbacks; links: the methods by which it links to others and monitors them;
-            names: those of its names, aliases and events; missing: what the log says of a callback that it lacks
+actor       Actor: a process with callbacks; links: its methods for links and monitors; names: its methods for names,
+            aliases and events; missing: the log text for a callback that a class does not define
 pool        Pool: one address, many workers
 router      Router: one address, named routes
-supervisor  Supervisor: starts child processes, and starts them again when they end
-requests    the requests that supervisors and routers answer, and the records that they answer with
+supervisor  Supervisor: starts child processes and restarts those that end
+requests    the requests that supervisors and routers answer, and the records that they return
 errors      the errors of supervisors and routers
 
 All requests and errors can be imported from this package as well. They are not in its `__all__`, so that a reader sees

@@ -1,4 +1,4 @@
-"""Actor: the behavior that users derive from. Each of its methods is a line or two over the parts of the runtime."""
+"""Actor: the behavior that users derive from. Most of its methods are a line or two over the parts of the runtime."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _NORMAL = MessagePriority.NORMAL
 
 
 class ActorHooks(ProcessHooks):
-    """Hooks of an actor: one object for all. Those of a class derived from this one have an object each."""
+    """Hooks of an actor. All plain actors share one object; an actor with a derived hooks class has its own."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class ActorHooks(ProcessHooks):
 
 
 _SHARED = ActorHooks(None, None)
-"""One object for each actor would take 90 bytes of its 700, and a quarter of the time of a spawn."""
+"""Shared: an object for each actor would take 90 of the actor's 700 bytes, and a quarter of the time of a spawn."""
 
 
 class Actor(ProcessBehavior):
@@ -68,11 +68,11 @@ class Actor(ProcessBehavior):
 
     Derive from it, keep state in `self`, and define the callbacks that are needed (`gen.ProcessBehavior` lists them).
     Each may be `def` or `async def`. To stop, raise `gen.TerminateNormal` or `gen.TerminateShutdown`; any other
-    exception is a crash: logged once with its traceback, told to links and monitors.
+    exception is a crash: it is logged once with its traceback and sent to links and monitors.
 
-    trap_exit: exit signals come to `handle_message` as `gen.MessageExitPID` and its kin, but for the parent's.
-    split_handle: what is sent by name comes to `handle_message_name` and `handle_call_name`, what is sent by alias to
-        `handle_message_alias` and `handle_call_alias`. Set both on the class, or `trap_exit` also later on `self`.
+    trap_exit: exit signals, except the parent's, arrive in `handle_message` as `gen.MessageExitPID` and the like.
+    split_handle: messages and requests sent by name go to `handle_message_name` and `handle_call_name`, those sent by
+        alias to `handle_message_alias` and `handle_call_alias`. Set either on the class; `trap_exit` also on `self`.
     """
 
     _runtime_hooks: ClassVar[type[ProcessHooks]] = ActorHooks
@@ -80,113 +80,113 @@ class Actor(ProcessBehavior):
 
     @property
     def _here(self) -> Process:
-        """The process, for what belongs to the node's thread. Raises `NotAllowed` on another one, `NodeForked` in a
-        fork."""
+        """Returns the process, for methods that need the node's thread. Raises `NotAllowed` on another thread,
+        `NodeForked` in a forked process."""
         process = self._process
         process.core.require_thread()
         return process
 
-    # --- what it is ---------------------------------------------------------------------------------------
+    # --- identity -----------------------------------------------------------------------------------------
 
     @property
     def pid(self) -> PID:
-        """This process."""
+        """The PID of this process."""
         return self._process.id
 
     @property
     def name(self) -> str | None:
-        """Its registered name, or None."""
+        """The registered name of this process, or None."""
         return self._process.name
 
     @property
     def parent(self) -> PID:
-        """The process that spawned it, or the node's own PID."""
+        """The process that spawned this one, or the node's own PID."""
         return self._process.parent
 
     @property
     def leader(self) -> PID:
-        """Its group leader: inherited from the parent unless given in `ProcessOptions`."""
+        """The group leader: inherited from the parent unless given in `ProcessOptions`."""
         return self._process.leader
 
     @property
     def node(self) -> str:
-        """The name of its node."""
+        """The name of the node."""
         return self._process.core.name
 
     @property
     def env(self) -> Mapping[str, Any]:
-        """Its environment: the node's, then the parent's, then its own options, the later winning."""
+        """The environment: the node's, then the parent's, then the process's own options; the later wins."""
         return self._process.env
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """Its logger, `homing.process`, with node, pid, process_name and behavior in each record's `extra`."""
+        """The logger, `homing.process`, with node, pid, process_name and behavior in each record's `extra`."""
         return self._process.log_adapter
 
     @cached_property
     def _limited_log(self) -> RateLimited:
-        """For what others make it log: how often they do is theirs to say."""
+        """The logger for warnings that others can cause: its rate is bounded, as they decide how often."""
         return RateLimited(self.log, self._process.core.bounded_log)
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         self._limited_log.warning(self._process.core.loop.time(), kind, text, *args)
 
-    # --- callbacks: what happens where a class does not define them -----------------------------------------
+    # --- callbacks, with the defaults for those that a class does not define --------------------------------
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs once, before any message is handled, with the arguments of `spawn`. What it raises, `spawn` raises."""
+        """Runs once, before any message is handled, with the arguments of `spawn`, which raises what this raises."""
 
     def handle_message(self, sender: Any, message: Any) -> Result:
-        """A message by `send`, or a datagram. Where a class does not define it, a warning is logged, at a bounded rate.
+        """Handles a message from `send`, or a datagram. The default logs a warning, at a bounded rate.
 
-        sender: the address to answer to. That of a datagram is the UDP server: see `reply`.
+        sender: the address to answer to. For a datagram it is the UDP server: see `reply`.
         """
         self._unhandled("handle_message", "", sender, message)
         return None
 
     def handle_message_name(self, name: str, sender: Any, message: Any) -> Result:
-        """With `split_handle`: a message that was sent to the registered name."""
+        """With `split_handle`: handles a message sent to the registered name."""
         self._unhandled("handle_message_name", " to " + repr(name), sender, message)
         return None
 
     def handle_message_alias(self, alias: Alias, sender: Any, message: Any) -> Result:
-        """With `split_handle`: a message that was sent to one of the aliases."""
+        """With `split_handle`: handles a message sent to one of the aliases."""
         self._unhandled("handle_message_alias", f" to {alias}", sender, message)
         return None
 
     def handle_datagrams(self, batch: DatagramBatch) -> Result:
-        """All datagrams that one wake-up of a UDP server has read, as a sequence of `meta.MessageUDP`. Called only if a
-        class defines it: else each datagram comes to `handle_message`. The batch ends when this returns."""
+        """Handles all datagrams that one wake-up of a UDP server has read, as a sequence of `meta.MessageUDP`. If a
+        class does not define it, each datagram goes to `handle_message`. The batch is valid until this returns."""
         return None
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """A request by `call`. Returns the answer, or `gen.NO_REPLY` if `send_response` is to give it later. Where a
-        class does not define it, the caller gets `NotAllowed` at once."""
+        """Handles a request from `call`. Returns the answer, or `gen.NO_REPLY` if `send_response` will send it later.
+        The default raises `NotAllowed` at the caller at once."""
         return self._refuse(ref, "handle_call", request)
 
     def handle_call_name(self, name: str, sender: PID, ref: Ref, request: Any) -> Any:
-        """With `split_handle`: a request that was sent to the registered name."""
+        """With `split_handle`: handles a request sent to the registered name."""
         return self._refuse(ref, "handle_call_name", request)
 
     def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
-        """With `split_handle`: a request that was sent to one of the aliases."""
+        """With `split_handle`: handles a request sent to one of the aliases."""
         return self._refuse(ref, "handle_call_alias", request)
 
     def handle_event(self, event: MessageEvent) -> Result:
-        """A publication of an event that this process is linked to or monitors."""
+        """Handles a publication of an event that this process is linked to or monitors."""
         self._warn(str(event.event), "unhandled %s", event.event)
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Answers `inspect` with a mapping. What it raises goes to the inspector; the process lives on."""
+        """Returns a mapping for `inspect`. Its exception is raised at the inspector; this process goes on."""
         return {}
 
     def handle_log(self, record: logging.LogRecord) -> Result:
-        """A log record, where this process is a log receiver."""
+        """Handles a log record, if this process is a log receiver."""
         return None
 
     def terminate(self, reason: Exception) -> Result:
-        """Runs once, last, whatever the reason; its sockets are closed by then. What it raises is logged."""
+        """Runs once, last, whatever the reason; the sockets are closed by then. An exception here is logged."""
         return None
 
     def _unhandled(self, callback: str, to: str, sender: Any, message: Any) -> None:
@@ -194,7 +194,7 @@ class Actor(ProcessBehavior):
         self._warn(kind + to, "unhandled message of type %s%s from %s: %s", kind, to, sender, missing)
 
     def _refuse(self, ref: Ref, callback: str, request: Any) -> Any:
-        """An unhandled request gets an error at once; in Ergo its caller waits until the timeout."""
+        """Answers an unhandled request with an error at once. In Ergo its caller waits until the timeout."""
         what = f"{class_name(self)} has no {callback} (request of type {class_name(request)}); define it"
         self._process.core.calls.fail(ref, NotAllowed(what))
         return NO_REPLY
@@ -217,27 +217,27 @@ class Actor(ProcessBehavior):
         self.send(check_address(to, Alias, "an Alias"), message)
 
     def send_with_priority(self, to: Target, message: Any, priority: MessagePriority) -> None:
-        """As `send`, to the lane of `priority`: NORMAL main, HIGH system, MAX urgent."""
+        """Like `send`, to the lane of `priority`: NORMAL main, HIGH system, MAX urgent."""
         self._process.core.delivery.send(self._process.sender, to, message, priority)
         self._process.messages_out += 1
         if self._process.fed:
             hold_back_from(self._process, to)
 
     def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, `seconds` from now. Returns the function that cancels it: True if it was still to fire,
-        or its message still waited in a mailbox, from which it is taken back; False if that was handled or has gone.
+        """Sends `message` once, `seconds` from now. Returns the function that cancels it: True if the timer had not
+        fired or its message was still queued, which it removes; False if the message was handled or dropped.
 
-        The timer ends with this process. If the receiver is gone or full by then, that is counted
+        The timer ends with this process. If the receiver has ended or is full when it fires, that is counted
         (`NodeInfo.timer_failures`). Raises `BadOption`.
         """
         self._here.require_alive()
         return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
 
     def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`. Returns the function that cancels it, and takes back the tick that waits.
+        """Sends `message` every `seconds`. Returns the function that cancels the timer and removes its queued tick.
 
-        Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped; so are those that find
-        the one before still waiting to be handled, which are counted (`NodeInfo.timer_skips`). Ends with this process,
+        Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped. A tick is also dropped,
+        and counted (`NodeInfo.timer_skips`), while the previous one is still queued. The timer ends with this process,
         or when the receiver's PID or alias has ended. Raises `BadOption`.
         """
         self._here.require_alive()
@@ -246,8 +246,8 @@ class Actor(ProcessBehavior):
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: that process ends for `reason`, or gets `MessageExitPID` if it traps exits.
 
-        Raises `NotAllowed` for itself or its parent (raise instead; ask instead), `ProcessUnknown`,
-        `ProcessTerminated`.
+        Raises `NotAllowed` for this process (raise the reason instead) and its parent (send a message instead),
+        `ProcessUnknown`, `ProcessTerminated`.
         """
         process = self._here
         if check_address(pid, PID, "a PID") in (process.id, process.parent):
@@ -258,7 +258,7 @@ class Actor(ProcessBehavior):
         process.core.registry.find(pid).put_exit(exit_signal(process.id, cause))
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
-        """Ends a meta-process for `reason`, after what waits in its system lane. Raises `AliasUnknown`,
+        """Ends a meta-process for `reason`, after the messages queued in its system lane. Raises `AliasUnknown`,
         `MetaTerminated`."""
         cause = as_reason(reason)
         self._meta(alias).put_exit(Exit(self._process.id, cause, None), 1)
@@ -276,11 +276,11 @@ class Actor(ProcessBehavior):
 
     @declared(typed.call)
     async def call(self, to: Target, request: Any, *, timeout: float = 5.0, priority: MessagePriority = _NORMAL) -> Any:
-        """Sends a request and returns the answer. Only in `async def` callbacks; meanwhile the mailbox waits.
+        """Sends a request and returns the answer. Only in `async def` callbacks; the mailbox waits meanwhile.
 
         request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
-        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; what
-        `send_response_error` gave; `CallToSelf`; and the errors of `send`.
+        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` with the reason as soon as the callee ends; the
+            error passed to `send_response_error`; `CallToSelf`; and the errors of `send`.
         """
         calls = self._process.core.calls
         waiter = calls.start_request(self._process, to, request, timeout, priority)
@@ -292,7 +292,7 @@ class Actor(ProcessBehavior):
         self._process.messages_out += 1
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        """Answers a request with an error, which `call` raises. The callee lives on."""
+        """Answers a request with an error, which `call` raises. This process goes on."""
         self._process.core.calls.fail(ref, as_reason(error))
         self._process.messages_out += 1
 
@@ -305,10 +305,11 @@ class Actor(ProcessBehavior):
         ref: Ref | None = None,
         priority: MessagePriority = _NORMAL,
     ) -> None:
-        """Passes on a message, or with `ref` a request, as if `sender` had sent it to `to`: the answer goes to the
-        original caller, which gets an error at once if the new callee ends. `handle_call` then returns `gen.NO_REPLY`.
+        """Forwards a message, or a request if `ref` is given, as if `sender` had sent it to `to`: the answer goes to
+        the original caller, which gets an error at once if the new callee ends. `handle_call` then returns
+        `gen.NO_REPLY`.
 
-        Raises as `send` does, and `CallToSelf` for a request forwarded to this process.
+        Raises the errors of `send`, and `CallToSelf` for a request forwarded to this process.
         """
         core = self._process.core
         check_address(sender, (PID, Alias), "the PID of the sender, or the alias of the meta-process")
@@ -321,11 +322,11 @@ class Actor(ProcessBehavior):
             hold_back_from(self._process, to)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
-        """Returns the result of that process's `handle_inspect`. The request passes a full mailbox."""
+        """Returns the result of that process's `handle_inspect`. A full mailbox accepts the request too."""
         return await self._here.core.calls.inspect(self._process, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
-        """Returns the result of that meta-process's `handle_inspect`. The request passes a full mailbox."""
+        """Returns the result of that meta-process's `handle_inspect`. A full mailbox accepts the request too."""
         return await self._here.core.calls.inspect(self._process, alias, items, timeout)
 
     # --- children -----------------------------------------------------------------------------------------
@@ -340,7 +341,7 @@ class Actor(ProcessBehavior):
     ) -> PID:
         """Starts a child process with `init(*args)` and returns its PID once `init` has finished.
 
-        Raises what `init` raised, `InitTimeout`, `NameTaken`, `BadOption`, `NodeTerminated`.
+        Raises the exception of `init`, `InitTimeout`, `NameTaken`, `BadOption`, `NodeTerminated`.
         """
         return await spawn(self._here.core, self._process, behavior, args, name, options)
 
@@ -349,16 +350,16 @@ class Actor(ProcessBehavior):
         return await spawn_meta(self._here.core, self._process, behavior, options)
 
     def give_meta(self, alias: Alias, pid: PID) -> None:
-        """Transfers a meta-process of this process to another one of the node, as OTP's `gen_udp:controlling_process`.
+        """Transfers a meta-process of this process to another process of the node, like OTP's `controlling_process`.
 
-        From then on it belongs to that process: it ends with that process, and a UDP server whose datagrams go to its
-        owner sends them there. Messages that wait in this process's mailbox stay here. Alias, links, monitors,
-        counters, workers and `linger` stay as they are. No process is notified: to announce the alias, send a message
-        first; it arrives before the first datagram.
+        From then on it belongs to the new owner: it ends with that process, and a UDP server whose datagrams go to its
+        owner sends them there. Messages queued in this process's mailbox stay here. Alias, links, monitors, counters,
+        workers and `linger` stay as they are. No process is notified: to announce the alias, send a message first; it
+        arrives before the first datagram.
 
-        `pid` may still be in its `init`, and ask for it from there. Raises `NotAllowed` if this process is not the
-        owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`; `BadOption` if
-        these are no alias of a meta-process and no PID.
+        `pid` may still be in its `init`, and request the transfer from there. Raises `NotAllowed` if this process is
+        not the owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`;
+        `BadOption` if `alias` is not the alias of a meta-process, or `pid` not a PID.
         """
         meta = self._meta(alias)
         owner: Any = self._find(check_address(pid, PID, "a PID"))

@@ -19,7 +19,7 @@ S = TypeVar("S")
 
 
 def check_address(subject: S, kind: type | tuple[type, ...], words: str) -> S:
-    """Returns `subject` if it is of that kind. Raises `BadOption`."""
+    """Returns `subject` if it is of that kind. Raises `BadOption` otherwise."""
     if not is_a(subject, kind):
         raise BadOption("address", subject, f"give {words}")
     return subject
@@ -37,7 +37,7 @@ def add_link(process: Process, subject: Subject) -> list[MessageEvent]:
 
 
 def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
-    """Lets `process` monitor `subject`. Raises as `add_link` does."""
+    """Makes `process` monitor `subject`. Raises as `add_link` does."""
     _require_other(process, subject)
     if is_a(subject, Event):
         return process.core.events.subscribe(process, subject, link=False)
@@ -48,15 +48,15 @@ def add_monitor(process: Process, subject: Subject) -> list[MessageEvent]:
 
 
 def _require_other(process: Process, subject: Subject) -> None:
-    """Raises unless the process is alive and the subject is there and not the process itself."""
+    """Raises an error unless the process is alive, and the subject exists and is not the process itself."""
     process.require_alive()
     if not is_a(subject, Event) and process.core.registry.find(subject) is process:
         raise NotAllowed(f"{process.id} cannot link to or monitor itself")
 
 
 def _hold(process: Process, subject: Target, undo: Callable[[Process, Subject], bool]) -> None:
-    """Takes a link back, and raises, if its subject had ended before anybody could tell it so: what was allocated since
-    it was found may have run a finalizer."""
+    """Undoes a link or monitor, and raises, if its subject ended before that existed, so that no signal came: memory
+    allocated after the subject was found may have run a finalizer."""
     try:
         process.core.registry.find(subject)
     except HomingError:
@@ -68,16 +68,16 @@ def _hold(process: Process, subject: Target, undo: Callable[[Process, Subject], 
 
 
 def link(self: Actor, subject: Subject) -> list[MessageEvent]:
-    """Links this process to a PID, name, alias or event: when that ends, for whatever reason, this process gets an
-    exit signal. One way, as in Ergo. For an event, returns the publications in its buffer.
+    """Links this process to a PID, name, alias or event: when the subject ends, for whatever reason, this process gets
+    an exit signal. One way, as in Ergo. For an event, returns the publications in its buffer.
 
-    Raises `AlreadyLinked`, `NotAllowed` for itself, and the errors of an address that leads nowhere.
+    Raises `AlreadyLinked`, `NotAllowed` for this process itself, and the errors of an unknown or ended address.
     """
     return add_link(self._here, subject)
 
 
 def monitor(self: Actor, subject: Subject) -> list[MessageEvent]:
-    """Monitors a PID, name, alias or event: when that ends, this process gets `gen.MessageDownPID` or its kin.
+    """Monitors a PID, name, alias or event: when the subject ends, this process gets `gen.MessageDownPID` or the like.
     For an event, returns the publications in its buffer. Raises as `link` does."""
     return add_monitor(self._here, subject)
 
@@ -96,80 +96,80 @@ def demonitor(self: Actor, subject: Subject) -> bool:
 
 
 def link_pid(self: Actor, subject: PID) -> None:
-    """Like `link`, for a PID only: raises `BadOption` for any other."""
+    """Like `link`, for a PID only: raises `BadOption` for any other subject."""
     self.link(check_address(subject, PID, "a PID"))
 
 
 def link_name(self: Actor, subject: str | ProcessID) -> None:
-    """Like `link`, for a registered name only: raises `BadOption` for any other."""
+    """Like `link`, for a registered name only: raises `BadOption` for any other subject."""
     self.link(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def link_alias(self: Actor, subject: Alias) -> None:
-    """Like `link`, for an Alias only: raises `BadOption` for any other."""
+    """Like `link`, for an Alias only: raises `BadOption` for any other subject."""
     self.link(check_address(subject, Alias, "an Alias"))
 
 
 def link_event(self: Actor, subject: Event) -> list[MessageEvent]:
-    """Like `link`, for an Event only: raises `BadOption` for any other."""
+    """Like `link`, for an Event only: raises `BadOption` for any other subject."""
     return self.link(check_address(subject, Event, "an Event"))
 
 
 def monitor_pid(self: Actor, subject: PID) -> None:
-    """Like `monitor`, for a PID only: raises `BadOption` for any other."""
+    """Like `monitor`, for a PID only: raises `BadOption` for any other subject."""
     self.monitor(check_address(subject, PID, "a PID"))
 
 
 def monitor_name(self: Actor, subject: str | ProcessID) -> None:
-    """Like `monitor`, for a registered name only: raises `BadOption` for any other."""
+    """Like `monitor`, for a registered name only: raises `BadOption` for any other subject."""
     self.monitor(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def monitor_alias(self: Actor, subject: Alias) -> None:
-    """Like `monitor`, for an Alias only: raises `BadOption` for any other."""
+    """Like `monitor`, for an Alias only: raises `BadOption` for any other subject."""
     self.monitor(check_address(subject, Alias, "an Alias"))
 
 
 def monitor_event(self: Actor, subject: Event) -> list[MessageEvent]:
-    """Like `monitor`, for an Event only: raises `BadOption` for any other."""
+    """Like `monitor`, for an Event only: raises `BadOption` for any other subject."""
     return self.monitor(check_address(subject, Event, "an Event"))
 
 
 def unlink_pid(self: Actor, subject: PID) -> bool:
-    """Like `unlink`, for a PID only: raises `BadOption` for any other."""
+    """Like `unlink`, for a PID only: raises `BadOption` for any other subject."""
     return self.unlink(check_address(subject, PID, "a PID"))
 
 
 def unlink_name(self: Actor, subject: str | ProcessID) -> bool:
-    """Like `unlink`, for a registered name only: raises `BadOption` for any other."""
+    """Like `unlink`, for a registered name only: raises `BadOption` for any other subject."""
     return self.unlink(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def unlink_alias(self: Actor, subject: Alias) -> bool:
-    """Like `unlink`, for an Alias only: raises `BadOption` for any other."""
+    """Like `unlink`, for an Alias only: raises `BadOption` for any other subject."""
     return self.unlink(check_address(subject, Alias, "an Alias"))
 
 
 def unlink_event(self: Actor, subject: Event) -> bool:
-    """Like `unlink`, for an Event only: raises `BadOption` for any other."""
+    """Like `unlink`, for an Event only: raises `BadOption` for any other subject."""
     return self.unlink(check_address(subject, Event, "an Event"))
 
 
 def demonitor_pid(self: Actor, subject: PID) -> bool:
-    """Like `demonitor`, for a PID only: raises `BadOption` for any other."""
+    """Like `demonitor`, for a PID only: raises `BadOption` for any other subject."""
     return self.demonitor(check_address(subject, PID, "a PID"))
 
 
 def demonitor_name(self: Actor, subject: str | ProcessID) -> bool:
-    """Like `demonitor`, for a registered name only: raises `BadOption` for any other."""
+    """Like `demonitor`, for a registered name only: raises `BadOption` for any other subject."""
     return self.demonitor(check_address(subject, (str, ProcessID), "a registered name"))
 
 
 def demonitor_alias(self: Actor, subject: Alias) -> bool:
-    """Like `demonitor`, for an Alias only: raises `BadOption` for any other."""
+    """Like `demonitor`, for an Alias only: raises `BadOption` for any other subject."""
     return self.demonitor(check_address(subject, Alias, "an Alias"))
 
 
 def demonitor_event(self: Actor, subject: Event) -> bool:
-    """Like `demonitor`, for an Event only: raises `BadOption` for any other."""
+    """Like `demonitor`, for an Event only: raises `BadOption` for any other subject."""
     return self.demonitor(check_address(subject, Event, "an Event"))

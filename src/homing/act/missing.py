@@ -1,4 +1,4 @@
-"""A callback that a class lacks: the log says which, and which method was perhaps meant."""
+"""MissingCallback: the log text for a callback that a class does not define, with a method of a similar name if any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CALLBACKS = frozenset(dir(ProcessBehavior))
 
 
 class MissingCallback:
-    """Its text is made when it is logged, which is at a bounded rate: looking for a method alike takes its time."""
+    """Made into text only when it is logged, which is at a bounded rate: the search for a similar name is slow."""
 
     __slots__ = ("_behavior", "_callback")
 

@@ -20,17 +20,17 @@ def register_name(self: Actor, name: str) -> None:
 
 
 def unregister_name(self: Actor) -> None:
-    """Unregisters the name. Its links and monitors are notified with `Unregistered`."""
+    """Unregisters the name. Links to it and monitors of it are notified with `Unregistered`."""
     self._here.unregister_name()
 
 
 def create_alias(self: Actor) -> Alias:
-    """Creates one more address of this process."""
+    """Creates and returns one more address of this process."""
     return self._here.create_alias()
 
 
 def delete_alias(self: Actor, alias: Alias) -> None:
-    """Removes an alias. Its links and monitors are notified with `Unregistered`. Raises `NotAllowed`."""
+    """Removes an alias. Links to it and monitors of it are notified with `Unregistered`. Raises `NotAllowed`."""
     self._here.delete_alias(alias)
 
 
@@ -47,16 +47,16 @@ def register_event(self: Actor, name: str, options: EventOptions | None = None) 
 
 
 def unregister_event(self: Actor, name: str) -> None:
-    """Unregisters the event. Its links and monitors are notified with `Unregistered`. Raises `EventUnknown`."""
+    """Unregisters the event. Links to it and monitors of it get `Unregistered`. Raises `EventUnknown`."""
     self._here.core.events.unregister(self._process, name)
 
 
 def send_event(self: Actor, name: str, token: Ref, message: Any) -> int:
     """Publishes `message` to the processes that link to the event or monitor it, once each, in `handle_event`.
 
-    Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`). If there are more
-    than 64 subscribers, the others receive it between the turns of processes, and count as reached. Later messages
-    of this process to a subscriber stay behind it, and this process takes its own next message when all have it.
+    Returns the number of mailboxes reached; full ones are counted (`NodeInfo.event_failures`). With more than 64
+    subscribers, the rest receive it between the turns of processes and are counted as reached. This process's later
+    messages to a subscriber arrive after it, and its own next message is handled once all subscribers have it.
     Raises `EventUnknown`, and `BadOption` for a wrong token.
     """
     reached = self._here.core.events.send(self._process, name, token, message)

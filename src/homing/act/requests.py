@@ -1,4 +1,4 @@
-"""The requests that supervisors and routers answer, and the records that they answer with."""
+"""The requests that supervisors and routers answer, and the records that they return."""
 
 from .router.requests import AddRoute, DisableRoute, EnableRoute, RemoveRoute, ReplaceRoute, RouteInfo, WhichRoutes
 from .supervisor.requests import (

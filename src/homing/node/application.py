@@ -1,6 +1,6 @@
-"""One application at run time: its members are started in order, watched, and ended in reverse order.
+"""One application at run time: its members are started in order, monitored, and ended in reverse order.
 
-The modes are Ergo's: what a member's end does, it does to the application. (In OTP an application has one top
+The modes are Ergo's: they say what the end of a member does to the application. (In OTP an application has one top
 supervisor, and the mode says what its end does to the node.) A start that fails ends the members started so far.
 Members are children of the node, so their exit signal cannot be trapped.
 """
@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from .processes.process import Process
 
 STOP_TIMEOUT = 5.0
-"""Seconds that members get to end when one of them stops the application, or its start fails. Ergo's."""
+"""Seconds for the members to end when one of them stops the application, or its start fails. Ergo's value."""
 
 KILL_TIMEOUT = 1.0
-"""Seconds that killed members get to let their callbacks see the cancellation."""
+"""Seconds for killed members to end, so that their callbacks can handle the cancellation."""
 
 _LOADED, _STARTING = ApplicationState.LOADED, ApplicationState.STARTING
 _RUNNING, _STOPPING = ApplicationState.RUNNING, ApplicationState.STOPPING
 
 
 class LoadedApplication:
-    """One application of a node. `members` are those that live; `order` grows with each start on the node."""
+    """One application of a node. `members`: those that are running; `order`: grows with each start on the node."""
 
     def __init__(self, core: Core, behavior: Application, spec: ApplicationSpec) -> None:
         self._core = core
@@ -66,7 +66,7 @@ class LoadedApplication:
         self._forget()
 
     def _forget(self) -> None:
-        """Nothing has happened in this run yet."""
+        """Resets the state of the previous run."""
         self._fault: Exception | None = None
         self._stop_reason: Exception | None = None
         self._failure: Exception | None = None
@@ -77,7 +77,7 @@ class LoadedApplication:
     # --- starting -----------------------------------------------------------------------------------------
 
     def begin_start(self, mode: ApplicationMode) -> None:
-        """From here on it is `starting`. Raises `ApplicationRunning` unless it was `loaded`."""
+        """Sets the state to `starting`. Raises `ApplicationRunning` unless it was `loaded`."""
         if self.state is not _LOADED:
             raise ApplicationRunning(self.spec.name, self.state.value)
         self._forget()
@@ -101,16 +101,16 @@ class LoadedApplication:
         self.members[pid] = self._core.processes[pid]
 
     async def give_up(self) -> None:
-        """The start has failed: ends the members started so far. The application's `terminate` is not called."""
+        """Ends the members started so far, after a failed start. The application's `terminate` is not called."""
         self._ender = self._core.loop.create_task(self._give_up())
-        await asyncio.shield(self._ender)  # whose start was cancelled may be cancelled again
+        await asyncio.shield(self._ender)  # the task that starts the application may be cancelled a second time
 
     async def _give_up(self) -> None:
         await self._end_members(STOP_TIMEOUT)
         self._move(_LOADED)
 
     def started(self, order: int) -> None:
-        """All members have been started."""
+        """Sets the state to `running`, once all members have been started."""
         self.order = order
         self._started_at = perf_counter()
         self._move(_RUNNING)
@@ -122,7 +122,7 @@ class LoadedApplication:
     # --- the end ------------------------------------------------------------------------------------------
 
     def member_ended(self, process: Process, reason: Exception) -> None:
-        """A process that belongs to this application has ended."""
+        """Handles the end of a process that belongs to this application."""
         if self.members.pop(process.id, None) is None:
             return  # spawned by a member, or its `init` failed
         if self._fault is None and not is_orderly(reason):
@@ -134,7 +134,7 @@ class LoadedApplication:
         self._pulse()
 
     def _forbids(self, reason: Exception) -> bool:
-        """True if the mode stops an application of which a member has ended for `reason`."""
+        """Returns True if the mode stops the application when a member ends for `reason`."""
         if self.mode is ApplicationMode.TRANSIENT:
             return not is_orderly(reason)
         return self.mode is ApplicationMode.PERMANENT
@@ -152,14 +152,14 @@ class LoadedApplication:
             self._ender = self._core.loop.create_task(self._end_members(STOP_TIMEOUT))
 
     def begin_stop(self, reason: Exception) -> None:
-        """From here on it is `stopping`, if it was `running`: the end of a member does nothing more."""
+        """Sets the state to `stopping` if it was `running`. From now on the end of a member has no further effect."""
         if self.state is _RUNNING:
             self._stop_reason = reason
             self._move(_STOPPING)
 
     async def stop(self, timeout: float) -> bool:
-        """Ends the members in reverse order, and kills what is left after `timeout` seconds. If it is stopping already,
-        waits for that. True if nothing had to be killed."""
+        """Ends the members in reverse order, and kills those still running after `timeout` seconds. If a stop is in
+        progress, waits for it. Returns True if nothing had to be killed."""
         if self.state is _STARTING:
             raise NotAllowed(f"application {self.spec.name!r} is starting; stop it when application_start has returned")
         if self.state is _RUNNING:
@@ -170,8 +170,8 @@ class LoadedApplication:
         return not self._killed
 
     async def _end_members(self, timeout: float) -> None:
-        """Ends the members one after another, last started first. When three quarters of the time are up, the exit
-        signal goes to all that have not had it: a stuck one must not use up the time of the others."""
+        """Ends the members one after another, the last started first. After three quarters of the time, all others get
+        the exit signal at once, so that a stuck member does not use up the time of the others."""
         now = self._core.loop.time()
         for process in reversed(tuple(self.members.values())):
             self._send_exit(process)
@@ -194,11 +194,11 @@ class LoadedApplication:
             await self._core.scheduler.breathe(wakes=True)
         await self._until(lambda: not self.members, self._core.loop.time() + KILL_TIMEOUT)
         for process in tuple(self.members.values()):
-            self._core.log.error("application %s: %s swallows its cancellation; it is left behind", self, process)
+            self._core.log.error("application %s: %s ignores its cancellation; it is left behind", self, process)
             process.abandon()
 
     def _finish(self) -> None:
-        """The last member has ended."""
+        """Sets the state to `loaded`, and the reason, once the last member has ended."""
         reason = self._fault if self._stop_reason is None else self._stop_reason
         if reason is None:
             reason = TerminateNormal()
@@ -215,44 +215,44 @@ class LoadedApplication:
             text = "%s of application %s failed: %s"
             self._core.log_failure(self._core.log, text, word, self.spec.name, safe_repr(error), fault=error)
 
-    # --- what it tells ------------------------------------------------------------------------------------
+    # --- its state ----------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
         return self.spec.name
 
     async def wait(self) -> Exception:
-        """Returns the reason when the application has ended; at once if it has."""
+        """Returns the reason when the application has ended; at once if it has already."""
         if self.state in (_RUNNING, _STOPPING):
             await self._ended.wait()
         if self.reason is None or self.state is _STARTING:
-            raise NotAllowed(f"application {self.spec.name!r} is {self.state.value}; wait for it when it runs")
+            raise NotAllowed(f"application {self.spec.name!r} is {self.state.value}; wait for it while it runs")
         return self.reason
 
     async def settled(self) -> ApplicationState:
-        """Returns its state when that is `loaded` or `running`."""
+        """Returns the state, once that is `loaded` or `running`."""
         await self._until(lambda: self.state in (_LOADED, _RUNNING), None)
         return self.state
 
     async def _until(self, condition: Callable[[], bool], deadline: float | None) -> None:
-        """Returns when `condition` is true, or the loop's time is `deadline`."""
+        """Returns when `condition` is true, or at `deadline` by the loop's time."""
         try:
             async with asyncio.timeout_at(deadline):
                 while not condition():
                     await self._moved.wait()
         except TimeoutError:
-            pass  # who asked looks for himself
+            pass  # the caller checks the condition itself
 
     def _move(self, state: ApplicationState) -> None:
         self.state = state
         self._pulse()
 
     def _pulse(self) -> None:
-        """Whoever waits looks again."""
+        """Makes all waiting tasks check their conditions again."""
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
     def info(self) -> ApplicationInfo:
-        """A snapshot."""
+        """Returns a snapshot."""
         spec = self.spec
         return ApplicationInfo(
             name=spec.name,

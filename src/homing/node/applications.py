@@ -1,4 +1,4 @@
-"""The applications of a node: loaded, started after those that they depend on, stopped before them."""
+"""The applications of a node: each is started after the applications that it depends on, and stopped before them."""
 
 from __future__ import annotations
 
@@ -46,17 +46,15 @@ class Applications:
         return name in self._loaded
 
     async def load(self, node: Any, application: Application | type[Application], args: tuple[Any, ...]) -> str:
-        """Asks `application` for its specification and keeps it. Gives its name."""
+        """Calls `load` of `application` for its specification and stores that. Returns its name."""
         self._core.require_running()
         if isinstance(application, type) and issubclass(application, Application):
             application = application()
         if not isinstance(application, Application):
-            raise BadOption("application", application, "give a class derived from gen.Application, or one of it")
+            raise BadOption("application", application, "give a class derived from gen.Application, or its instance")
         for callback in (application.start, application.terminate):
             if inspect.iscoroutinefunction(callback):
-                raise BadOption(
-                    callback.__name__, callback, "make it a plain def; what is to be awaited, a member awaits"
-                )
+                raise BadOption(callback.__name__, callback, "make it a plain def; a member can do the awaiting")
         spec = application.load(node, *args)
         if inspect.isawaitable(spec):
             spec = await spec
@@ -68,14 +66,14 @@ class Applications:
         return spec.name
 
     def find(self, name: str) -> LoadedApplication:
-        """The application of that name. Raises `ApplicationUnknown`."""
+        """Returns the application of that name. Raises `ApplicationUnknown`."""
         found = self._loaded.get(name) if isinstance(name, str) else None
         if found is None:
             raise ApplicationUnknown(name)
         return found
 
     async def start(self, name: str, mode: ApplicationMode | None) -> None:
-        """Starts an application after those that it depends on. If that fails, it is `loaded` again."""
+        """Starts an application after those that it depends on. If that fails, its state is `loaded` again."""
         self._core.require_running()
         check_type("mode", mode, (ApplicationMode, type(None)), "a gen.ApplicationMode or None")
         application = self.find(name)
@@ -91,8 +89,8 @@ class Applications:
         application.started(next(self._order))
 
     def _check_depends(self, name: str) -> None:
-        """Raises `ApplicationDepends` unless all that `name` depends on is loaded, and nothing depends on itself. Depth
-        first, without recursion: a chain may be long."""
+        """Raises `ApplicationDepends` unless everything that `name` depends on is loaded, without a cycle. Searches
+        depth first, without recursion, as a chain may be long."""
         path: dict[str, Iterator[str]] = {name: iter(self.find(name).spec.depends)}
         checked: set[str] = set()
         while path:
@@ -107,7 +105,7 @@ class Applications:
                 why = f"depends on itself: {' -> '.join(circle)}; take one of them out of `depends`"
                 raise ApplicationDepends(dependency, circle, why)
             elif dependency not in self._loaded:
-                why = f"depends on {dependency!r}, which is not loaded; load that one first with application_load"
+                why = f"depends on {dependency!r}, which is not loaded; load it first with application_load"
                 raise ApplicationDepends(user, (dependency,), why)
             elif dependency not in checked:
                 path[dependency] = iter(self.find(dependency).spec.depends)
@@ -121,13 +119,13 @@ class Applications:
                     return
                 except ApplicationRunning:
                     if other.state is _LOADED:
-                        raise  # else somebody was first to start it
+                        raise  # otherwise another caller was the first to start it
         except Exception as error:
             why = f"depends on {dependency!r}, which could not be started: {safe_repr(error)}"
             raise ApplicationDepends(name, (dependency,), why) from error
 
     async def stop(self, name: str, timeout: float) -> bool:
-        """Stops an application on which none depends that runs. True if nothing had to be killed."""
+        """Stops an application on which no running one depends. Returns True if nothing had to be killed."""
         timeout = check_seconds("timeout", timeout, zero=True)
         application = self.find(name)
         active = (_STARTING, _RUNNING)
@@ -138,19 +136,19 @@ class Applications:
         return await application.stop(timeout)
 
     def unload(self, name: str) -> None:
-        """Forgets an application. Raises `ApplicationUnknown`, `ApplicationRunning`."""
+        """Removes an application. Raises `ApplicationUnknown`, `ApplicationRunning`."""
         application = self.find(name)
         if application.state is not _LOADED:
             raise ApplicationRunning(name, application.state.value)
         del self._loaded[name]
 
     def last_started_first(self) -> list[LoadedApplication]:
-        """Those that run, in the order in which a node that stops ends them."""
+        """Returns the applications that run, in the order in which a node that stops ends them."""
         active = [application for application in self if application.state in (_RUNNING, _STOPPING)]
         return sorted(active, key=lambda application: application.order, reverse=True)
 
     def process_ended(self, process: Process, reason: Exception) -> None:
-        """A process that belongs to an application has ended."""
+        """Handles the end of a process that belongs to an application."""
         application = self._loaded.get(process.application or "")
         if application is not None:
             application.member_ended(process, reason)

@@ -1,4 +1,4 @@
-"""The core: the parts of one node, held together. Processes and meta-processes see the node as this."""
+"""The core: the parts of one node. Processes and meta-processes use the node through it."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Core:
     """Registry, scheduler, callback tasks, delivery, links, calls, events, timers and applications of one node, its
     processes and its counters.
 
-    pid: the node's own address, from which messages come that no process sent. Nobody reads its mailbox.
-    stopping: no process or meta-process can be started any more.
+    pid: the node's own address, the sender of messages that no process sent. It has no mailbox.
+    stopping: True if no process or meta-process can be started any more.
     """
 
     def __init__(self, name: str, options: NodeOptions, loop: asyncio.AbstractEventLoop) -> None:
@@ -96,23 +96,23 @@ class Core:
     def crashed(
         self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
     ) -> None:
-        """Counts a crash, and logs it unless there are too many."""
+        """Counts a crash, and logs it within the limits of the bounded log."""
         self.crashes += 1
         self.log_failure(log, text, *args, fault=fault)
 
     def log_failure(
         self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
     ) -> None:
-        """Logs a failure with the traceback of `fault`, unless there are too many."""
+        """Logs a failure with the traceback of `fault`, within the limits of the bounded log."""
         self.bounded_log.error(self.loop.time(), log, text, *args, fault=fault)
 
     def note(self, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object) -> None:
-        """Logs an end that is nobody's fault here, or what follows from one, unless there is too much of that."""
+        """Logs an end that is not a fault of this node, or its consequence, within the limits of the bounded log."""
         self.bounded_log.write(self.loop.time(), log, logging.INFO, text, args)
 
     def attempt(self, step: Callable[..., T], *args: Any) -> T | None:
-        """Takes one step of an end, whatever it raises: the steps after it are taken all the same. Gives what it gives,
-        or None."""
+        """Runs one step of an end and returns its result. Logs any exception and returns None, so that the next steps
+        run."""
         try:
             try:
                 return step(*args)
@@ -123,19 +123,19 @@ class Core:
                 text = "fault in the runtime itself, in a step of an end: %s"
                 self.log_failure(self.log, text, safe_repr(error), fault=error)
             except BaseException as failure:
-                forget_frames(failure)  # not even that can be told: what is left of the end matters more
+                forget_frames(failure)  # it cannot be logged either; the next steps matter more
             forget_frames(error)
             return None
 
     def attempt_steps(self, work: Callable[..., Iterator[object]], *args: Any) -> Iterator[object]:
-        """As `attempt`, of the steps that `work(*args)` gives."""
+        """Like `attempt`, for the steps that the generator `work(*args)` yields."""
         steps = self.attempt(work, *args)
         if steps is None:
             return
         try:
             yield from steps
         except (GeneratorExit, MemoryError):
-            raise  # the latter for `Again`
+            raise  # `Again` handles a MemoryError
         except BaseException as error:
             self.attempt(_throw, error)
 
@@ -153,11 +153,11 @@ class Core:
         overflow: str,
         most_bytes: int = 0,
     ) -> Inlet:
-        """A way for `owner` to put messages in bulk into the mailbox of `to`. See `flow.Inlet`."""
+        """Returns an inlet, which puts messages of `owner` in bulk into the mailbox of `to`. See `flow.Inlet`."""
         return Inlet(self, owner, to, high, low, ready, overflow, most_bytes)
 
     def require_thread(self) -> None:
-        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
+        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a forked process."""
         if threading.get_ident() != self.thread:
             self.scheduler.refuse_thread()
 
@@ -167,8 +167,7 @@ class Core:
         return self.thread == 0
 
     def forked(self) -> None:
-        """This is a fork of the OS process in which the node runs: empties all mailboxes, and lets nothing lead to
-        them."""
+        """Empties all mailboxes and removes all routes to them, in a fork of the OS process in which the node runs."""
         self.thread = 0
         self.scheduler.forked()
         self.stopping = True
@@ -182,18 +181,18 @@ class Core:
                 process.ahead.clear()
 
     def require_running(self) -> None:
-        """Raises `NodeTerminated` if the node is stopping or has stopped, and what `require_thread` does."""
+        """Raises `NodeTerminated` if the node is stopping or has stopped, and the errors of `require_thread`."""
         self.scheduler.require_thread()
         if self.stopping:
             raise NodeTerminated(self.name)
 
     def changed(self) -> None:
-        """A process or meta-process has ended: a stop that waits looks again."""
+        """Wakes up a stop that waits for processes and meta-processes to end."""
         if self.on_change is not None:
             self.on_change()
 
     def from_thread(self, function: Callable[..., None], *args: Any) -> None:
-        """Runs `function(*args)` on the loop's thread, in order of the calls. One wake-up serves all that came since.
+        """Runs `function(*args)` on the loop's thread, in the order of the calls. One wake-up runs all calls so far.
 
         Raises `NodeTerminated` if the loop is closed, `NodeForked` in a fork.
         """
@@ -209,27 +208,27 @@ class Core:
                 self._posted.clear()
                 raise NodeTerminated(self.name) from None
             except BaseException:
-                self._wake_posted = False  # who posts next wakes the loop for this one too
+                self._wake_posted = False  # the next call from a thread wakes the loop for this one too
                 raise
 
     def _wake(self) -> None:
         try:
             self.loop.call_soon_threadsafe(self._run_posted)
-        except MemoryError:  # which may be over
+        except MemoryError:  # a second try may succeed
             self.loop.call_soon_threadsafe(self._run_posted)
 
     def _run_posted(self) -> None:
-        self._wake_posted = False  # before the queue is read: who posts from here on wakes the loop again
+        self._wake_posted = False  # before the queue is read: any call from here on wakes the loop again
         posted = self._posted
         try:
             for _ in range(len(posted)):
-                if not self.scheduler.may_go_on():  # what comes from threads must not hold the loop either
+                if not self.scheduler.may_go_on():  # calls from threads must not block the loop either
                     break
                 function, args = posted.popleft()
                 try:
                     try:
                         function(*args)
-                    except MemoryError:  # who waits for this on another thread would wait for ever
+                    except MemoryError:  # a thread that waits for the result would wait for ever
                         function(*args)
                 except Exception as error:
                     self.threadsafe_failures += 1
@@ -237,6 +236,6 @@ class Core:
                     self.limited_log.warning(self.loop.time(), kind, "message from another thread was lost: %s", error)
                     forget_frames(error)
         finally:
-            if posted and not self._wake_posted:  # it was broken off, by a failure maybe
+            if posted and not self._wake_posted:  # the loop above was left early, perhaps by an exception
                 self._wake_posted = True
                 self._wake()

@@ -1,7 +1,7 @@
-"""Time limits for what comes from outside: an answer that has come is read before its time is over.
+"""Time limits for answers from outside: an answer that has arrived is read before the time limit ends the wait.
 
-`asyncio.timeout` cancels as soon as its timer is due, although what is waited for may be there: a program that was
-stopped (SIGSTOP, Ctrl-Z, a machine that slept) finds both at once when it goes on, and would report a timeout.
+`asyncio.timeout` cancels as soon as its timer is due, even if the answer has arrived: a program that was suspended
+(SIGSTOP, Ctrl-Z, a machine that slept) finds both at once when it resumes, and would report a timeout.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Self
 
 _TURNS = 10
-"""Iterations of the loop from the moment when the time is over until it ends the block. Each polls the sockets. An
-answer that waits in one takes 2 (the socket is seen, the task steps), one by a stream of asyncio's 4."""
+"""Iterations of the loop between the end of the time and the end of the block. Each polls the sockets. An answer that
+waits in a socket takes 2 (the socket is read, the task steps), an answer through an asyncio stream 4."""
 
 
 class Deadline:
-    """As `asyncio.timeout(seconds)`, a context manager that raises `TimeoutError`, but the loop first polls its sockets
-    and runs what that leads to. A block that it ends by then has been in time."""
+    """A context manager like `asyncio.timeout(seconds)`, which raises `TimeoutError`; but the loop first polls its
+    sockets and handles what arrived. A block that ends because of that is in time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""The executor in which `asyncio.to_thread`, resolvers and the like run, in a program that must be able to end."""
+"""The executor for `asyncio.to_thread`, resolvers and the like, in a program that must be able to end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _Job = tuple["_Handed[Any]", Callable[[], Any]]
 
 
 class BoundedExecutor(ThreadPoolExecutor):
-    """As its base, but a thread that does not end holds up neither `shutdown` nor the end of the program: it waits for
-    `seconds_left()` at most, and leaves behind what has not ended by then, which `left` tells.
+    """Like its base, but a thread that does not end cannot block `shutdown` or the end of the program: it waits for
+    `seconds_left()` at most, then calls `left` with the number of threads that still run, and goes on.
 
     (Its base joins its threads when Python ends, however long that takes. A thread cannot be ended from outside.)
     """
@@ -44,11 +44,11 @@ class BoundedExecutor(ThreadPoolExecutor):
                 self._add_member()
             self._jobs.put(job)
         finally:
-            self._guard.release()  # not by `with`: that needs memory, and without it nobody would get any further
+            self._guard.release()  # not by `with`, which needs memory: without any, the lock would stay locked
         return future
 
     def _has_idle(self) -> bool:
-        """True if a thread waits for a job, which counts as busy from here on."""
+        """Returns True if a thread waits for a job. That thread counts as busy from here on."""
         try:
             self._idle.get_nowait()
         except Empty:
@@ -63,7 +63,7 @@ class BoundedExecutor(ThreadPoolExecutor):
         except (MemoryError, RuntimeError):
             if not self._members:
                 raise
-            return  # the others have to do
+            return  # the existing threads have to do the work
         self._members.append(member)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -90,14 +90,14 @@ class BoundedExecutor(ThreadPoolExecutor):
 
 
 class _Condition(threading.Condition):
-    """As its base, which allocates to release its lock, and where that fails never does: the event loop would hang."""
+    """Like its base, which allocates to release its lock; if that failed, the event loop would hang."""
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._lock.release()  # type: ignore[attr-defined]
 
 
 class _Handed(Future[T]):
-    """A future whose callbacks, by which the event loop is told, are called again if there was no memory for that."""
+    """A future whose callbacks, which notify the event loop, are called again if there was no memory for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Handed(Future[T]):
         super().add_done_callback(partial(_called, fn))
 
     def finish(self, result: Any, error: BaseException | None) -> None:
-        """Sets the result or the exception, and tells of it."""
+        """Sets the result or the exception, and calls the callbacks."""
         try:
             self.set_result(result) if error is None else self.set_exception(error)
         except MemoryError:
@@ -122,7 +122,7 @@ def _called(function: Callable[[Future[T]], object], future: Future[T]) -> None:
 
 
 def _work(jobs: SimpleQueue[_Job | None], idle: SimpleQueue[None]) -> None:
-    """What a thread does. It goes on whatever fails: it counts as idle, so others rely on it."""
+    """Runs jobs in a thread. Goes on after any failure: it may count as idle, and then `submit` relies on it."""
     job: _Job | None = None
     while True:
         try:

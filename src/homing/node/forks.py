@@ -1,9 +1,9 @@
 """Forks: a node stays in the OS process in which it was started.
 
-A child that is forked has a copy of the node's memory and duplicates of its descriptors, but none of its threads. Left
-as it is, it would share two things with its parent that neither may share: the descriptor through which Python wakes
-an event loop up upon a signal, so that a SIGTERM to the child stops the parent; and the epoll of the event loop, where
-the child would unregister what its parent waits for. Sockets are closed by `datagram.sockets.forks`.
+A forked child has a copy of the node's memory and duplicates of its descriptors, but none of its threads. Two
+descriptors must not stay shared with the parent: the one through which Python wakes an event loop upon a signal, as a
+SIGTERM to the child would stop the parent; and the epoll of the event loop, in which the child would unregister the
+parent's sockets. The UDP sockets are closed by `datagram.sockets.forks`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 _cores: WeakSet[Core] = WeakSet()
 _before = threading.local()
-"""`mask`: the signals that the forking thread had blocked before."""
+"""`mask`: the signals that the forking thread had blocked before the fork."""
 
 
 def separate_forks(core: Core) -> None:
-    """From now on a child that is forked has no part in this node, until `forget`."""
+    """Separates each child forked from now on from this node, until `forget`."""
     _cores.add(core)
 
 
 def forget(core: Core) -> None:
-    """The node has stopped."""
+    """Ends that, as the node has stopped."""
     _cores.discard(core)
 
 
 def _block_signals() -> None:
-    """A signal that comes to the child before it has been separated would go to its parent's event loop."""
+    """Blocks signals during a fork: one that came to the child before its separation would go to the parent's loop."""
     if _cores and hasattr(signal, "pthread_sigmask"):
         _before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
@@ -63,8 +63,8 @@ def _separate() -> None:
 
 
 def _is_of_a_loop(handler: Any) -> bool:
-    """True for handlers that only wake up the parent's event loop or cancel its task, and for Homing's own."""
-    function = getattr(handler, "func", handler)  # of a partial
+    """Returns True for handlers that only wake the parent's event loop or cancel its task, and for Homing's own."""
+    function = getattr(handler, "func", handler)  # the function of a `partial`
     return callable(function) and str(getattr(function, "__module__", "")).split(".")[0] in (
         "asyncio",
         "uvloop",
@@ -73,7 +73,7 @@ def _is_of_a_loop(handler: Any) -> bool:
 
 
 def _separate_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Gives the loop an epoll of its own, in which there is nothing."""
+    """Gives the loop an empty epoll of its own."""
     selector = getattr(loop, "_selector", loop)  # uvloop has none
     fileno = getattr(selector, "fileno", None) or getattr(selector, "_get_backend_id", None)
     if fileno is not None and hasattr(select, "epoll"):

@@ -1,6 +1,6 @@
-"""Logging: the standard library's, with what the runtime knows in `extra`; and processes that receive log records.
+"""Logging with the standard library: node, PID and behavior in `extra`; and processes that receive log records.
 
-What a log receiver logs while it handles records goes to the ordinary handlers only, never to a receiver again.
+Records that a log receiver logs while it handles records go to the ordinary handlers only, never to a receiver.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ META_LOGGER = logging.getLogger("homing.meta")
 NODE_LOGGER = logging.getLogger("homing.node")
 
 TRACEBACK_LIMIT = 8000
-"""Characters of a traceback in the log: some fifty frames. Of what is longer, the middle is left out."""
+"""Characters of a traceback in the log: some fifty frames. The middle of a longer traceback is left out."""
 
 _PREFIX = 100
-"""Bytes that a handler puts before a record, about: the time, the level, the logger."""
+"""Approximate bytes that a handler writes before a record: the time, the level, the logger."""
 
 _COMPLAINT_INTERVAL = 5.0
-"""Seconds between two lines on standard error about handlers that raise."""
+"""Seconds between two lines on stderr about handlers that raise."""
 
 
 class PlainFormatter(logging.Formatter):
-    """Escapes what would steer a terminal, and indents each line of a record but the first. An exception's text may
-    have come from the network: it shall not look like another record.
+    """Escapes control characters, which could steer a terminal, and indents all lines of a record but the first: the
+    text of an exception may come from the network, and must not look like another record.
 
-    prefix: is put before each record, as it is.
+    prefix: written before each record, unchanged.
     """
 
     def __init__(self, text: str, prefix: str = "") -> None:
@@ -52,12 +52,12 @@ class PlainFormatter(logging.Formatter):
 
 
 def escaped(line: str) -> str:
-    """`line` with what is not printable written as in Python."""
+    """Returns `line` with each unprintable character as a Python escape sequence."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in line)
 
 
 class StderrHandler(logging.Handler):
-    """Writes records to stderr. What nobody there takes is lost, and counted: see `node.output`."""
+    """Writes records to stderr. Records that cannot be written are lost, and counted: see `node.output`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -67,7 +67,7 @@ class StderrHandler(logging.Handler):
 
 
 class _Unconfigured(StderrHandler):
-    """Prints to stderr as long as nobody else has set up logging."""
+    """Writes to stderr as long as the program has not set up logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if not logging.getLogger().handlers:
@@ -76,8 +76,8 @@ class _Unconfigured(StderrHandler):
 
 @contextmanager
 def logging_configured() -> Iterator[None]:
-    """Within it, what Homing logs at level INFO or above goes to stderr, unless the program has set up logging; if it
-    does so later, from then on what it has set up holds."""
+    """A context in which Homing's records of level INFO or above go to stderr, unless the program has set up logging;
+    if it does so later, its set-up applies from then on."""
     logger = logging.getLogger("homing")
     if logger.hasHandlers() or logger.level != logging.NOTSET or logging.getLogger().level != logging.WARNING:
         yield
@@ -94,11 +94,11 @@ def logging_configured() -> Iterator[None]:
 
 
 class ContextAdapter(logging.LoggerAdapter[logging.Logger]):
-    """A logger that adds node, pid, name, alias and behavior to each record, and keeps the caller's own `extra`. What a
-    handler or filter of the program's raises, it does not raise: see `hand_out`."""
+    """A logger that adds node, pid, name, alias and behavior to each record, and keeps the caller's own `extra`. It
+    does not raise the exceptions of the program's handlers and filters: see `hand_out`."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # this function is nobody's place
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the record names the caller, not this function
         try:
             super().log(level, msg, *args, **kwargs)
         except Exception as error:
@@ -112,12 +112,12 @@ class ContextAdapter(logging.LoggerAdapter[logging.Logger]):
 def context(
     node: str, pid: PID, behavior: str, *, name: str | None = None, alias: Alias | None = None
 ) -> dict[str, Any]:
-    """The `extra` of what a process or meta-process logs."""
+    """Returns the `extra` for the records of a process or meta-process."""
     return {"node": node, "pid": pid, "process_name": name, "alias": alias, "behavior": behavior}
 
 
 class Place(NamedTuple):
-    """Where a record comes from: a line of code, and with `stack` how it came there."""
+    """The origin of a record: a line of code; `stack`: the calls that led there."""
 
     path: str
     line: int
@@ -137,10 +137,10 @@ def hand_out(
     fault: BaseException | None = None,
     place: Place = _NOWHERE,
 ) -> int:
-    """Logs `text % args`, with the traceback of `fault`, as from `place`. Returns how many bytes that makes in a file.
+    """Logs `text % args`, with the traceback of `fault`, as from `place`. Returns the approximate bytes in a log file.
 
-    The arguments become short texts here: whoever gets the record calls no method of the program's objects. What a
-    handler or filter raises is told on standard error, at a bounded rate: who logs goes on.
+    The arguments are turned into short texts here, so that handlers call no method of the program's objects. An
+    exception of a handler or filter is reported on stderr, at a bounded rate, and not raised.
     """
     logger = log.logger
     if not logger.isEnabledFor(level):
@@ -175,7 +175,7 @@ _traceback_of = BaseException.__dict__["__traceback__"].__get__
 
 
 def _raised_at(fault: BaseException) -> Place:
-    """The line that raised."""
+    """Returns the line that raised `fault`."""
     place = _NOWHERE
     for frame, line in walk_tb(_traceback_of(fault)):
         place = Place(frame.f_code.co_filename, line, frame.f_code.co_name)
@@ -183,11 +183,11 @@ def _raised_at(fault: BaseException) -> Place:
 
 
 def traceback_text(fault: BaseException) -> str:
-    """An exception with its traceback and those behind it, in not many more than `TRACEBACK_LIMIT` characters, and its
-    own text in a thousand at most."""
+    """Returns an exception with its traceback and its causes, in about `TRACEBACK_LIMIT` characters, its own text in a
+    thousand at most."""
     try:
         pieces = format_exception(type(fault), fault, _traceback_of(fault))
-    except Exception:  # Python asks the exception for its truth, its notes and more
+    except Exception:  # Python evaluates the exception's truth, its notes and more, and any of these may raise
         pieces = ["Traceback (most recent call last):", *format_tb(_traceback_of(fault)), safe_repr(fault)]
     text = "".join(clipped(piece.rstrip("\n")) + "\n" for piece in pieces)
     if len(text) > TRACEBACK_LIMIT:
@@ -197,7 +197,7 @@ def traceback_text(fault: BaseException) -> str:
 
 
 class Complaints:
-    """Handlers and filters that raised: in all, and since standard error was last told of one, and when."""
+    """Counts the handlers and filters that raised: `total`, and `untold` since the last line on stderr at `told_at`."""
 
     total = 0
     untold = 0
@@ -205,18 +205,18 @@ class Complaints:
 
 
 def handler_failed(error: BaseException) -> None:
-    """A log handler or filter has raised. Where `logging.raiseExceptions` is off, nobody is told."""
+    """Counts and reports a log handler or filter that raised. Reports nothing if `logging.raiseExceptions` is off."""
     now = monotonic()
     Complaints.total += 1
     Complaints.untold += 1
     if logging.raiseExceptions and now - Complaints.told_at >= _COMPLAINT_INTERVAL:
         untold, Complaints.told_at = Complaints.untold, now
-        if tell(f"homing: a log handler raised {safe_repr(error)} ({untold} records since the last word)"):
+        if tell(f"homing: a log handler raised {safe_repr(error)} ({untold} records since the last report)"):
             Complaints.untold -= untold
 
 
 class Receiver(logging.Handler):
-    """Hands the node's log records to a process: each comes to its `handle_log`, by its log lane."""
+    """Delivers the node's log records to the log lane of a process, for its `handle_log`."""
 
     def __init__(self, core: Core, pid: PID, level: int) -> None:
         super().__init__(level)
@@ -233,20 +233,20 @@ class Receiver(logging.Handler):
             try:
                 self._core.from_thread(self._put, record)
             except NodeTerminated:
-                pass  # its loop was closed before the node was stopped: nobody is there to get the record
+                pass  # the loop was closed before the node was stopped: the receiver cannot run any more
 
     def _put(self, record: logging.LogRecord) -> None:
         target = self._core.registry.routes.get(self.pid)
         if target is None:
-            return  # it is ending
+            return  # the receiver is ending
         target.put_log(LogEntry(record))
         if not target.scheduled:
             self._core.scheduler.schedule(target)
 
 
 class RateLimited:
-    """Logs the first of a kind, then at most one record per `interval` seconds with the number held back meanwhile; all
-    of them within what `whole`, the node's bounded log, lets through: there may be many of these."""
+    """Logs the first warning of a kind, then at most one per `interval` seconds with the number held back meanwhile.
+    All of them stay within the limits of `whole`, the node's bounded log, as there may be many rate limits."""
 
     __slots__ = ("_held_back", "_interval", "_last", "_log", "_whole")
 
@@ -273,12 +273,12 @@ class RateLimited:
 
 
 class BoundedLog:
-    """Logs what processes and datagrams make a node log, crashes above all: `most` records in each second, and no more
-    bytes than flow into a bucket of `burst` at `rate` a second. A flood of what a handler dies of must not become a
-    flood of tracebacks. Those held back are counted, and the number is logged with the first of a later second.
+    """Limits the records that processes and datagrams cause, mostly crashes: to `most` records in each second, and to
+    `rate` bytes a second with bursts of `burst` bytes. A flood of messages that crash a handler must not become a flood
+    of tracebacks. The number of records held back is logged with the first record of a later second.
 
-    500 a second is the burst limit of the log handlers of Erlang/OTP. A million bytes let a second's worth of them
-    through; 8,000 a second, four tracebacks, are 700 MB a day.
+    500 a second is the burst limit of the log handlers of Erlang/OTP. A million bytes let one second of these through;
+    8,000 bytes a second, four tracebacks, are 700 MB a day.
     """
 
     __slots__ = ("_burst", "_held_back", "_left", "_log", "_logged", "_most", "_rate", "_since")
@@ -302,7 +302,7 @@ class BoundedLog:
     def error(
         self, now: float, log: logging.LoggerAdapter[logging.Logger], text: str, *args: object, fault: BaseException
     ) -> None:
-        """Logs `text % args` to `log` with the traceback of `fault`, unless there is too much of that."""
+        """Logs `text % args` to `log` with the traceback of `fault`, within the limits."""
         self.write(now, log, logging.ERROR, text, args, fault=fault)
 
     def write(
@@ -316,7 +316,7 @@ class BoundedLog:
         fault: BaseException | None = None,
         place: Place = _NOWHERE,
     ) -> None:
-        """As `hand_out`, unless there is too much of that."""
+        """Like `hand_out`, within the limits."""
         if not log.isEnabledFor(level):
             return
         if now - self._since >= 1.0:

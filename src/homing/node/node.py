@@ -1,4 +1,4 @@
-"""The node: what a program holds in its hand."""
+"""The node: the object through which a program uses the runtime."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from .tree import make_info, make_tree
 
 
 class Node:
-    """One runtime on one event loop. Made by `homing.start_node`. Its methods belong to the loop's thread, but for
+    """One runtime on one event loop. Made by `homing.start_node`. Its methods belong to the loop's thread, except
     `send_threadsafe`: on another thread they raise `NotAllowed`, in a fork of this OS process `NodeForked`."""
 
     def __init__(self, core: Core) -> None:
@@ -76,7 +76,7 @@ class Node:
 
     @property
     def _here(self) -> Core:
-        """The core, for what belongs to the loop's thread. Raises what `Core.require_thread` does."""
+        """Returns the core, for methods that belong to the loop's thread. Raises as `Core.require_thread` does."""
         self._core.require_thread()
         return self._core
 
@@ -87,7 +87,7 @@ class Node:
 
     @property
     def pid(self) -> PID:
-        """The node's own address: sender of what is sent from outside, parent of what is spawned from outside."""
+        """The node's own address: the sender of messages, and the parent of processes, from outside of any process."""
         return self._core.pid
 
     @property
@@ -113,13 +113,13 @@ class Node:
         """Starts a process of class `behavior` with `init(*args)` and returns its PID once `init` has finished.
 
         name: registers it under this name, before `init`.
-        Raises what `init` raised (its `terminate` does not run then), `InitTimeout`, `NameTaken`, `BadOption`,
-        `NodeTerminated`.
+        Raises what `init` raises (the process's `terminate` does not run then), `InitTimeout`, `NameTaken`,
+        `BadOption`, `NodeTerminated`.
         """
         return await spawn(self._core, None, behavior, args, name, options)
 
     def send(self, to: Target, message: Any, priority: MessagePriority = MessagePriority.NORMAL) -> None:
-        """Puts `message` into the mailbox behind `to`; its sender is the node's PID.
+        """Sends `message` to `to`. The sender is the node's PID.
 
         Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`, `NodeUnknown`,
         `MailboxFull`.
@@ -127,10 +127,10 @@ class Node:
         self._core.delivery.send(self._core.pid, to, message, priority)
 
     def send_threadsafe(self, to: Target, message: Any) -> None:
-        """As `send`, from any thread. Messages of one thread keep their order.
+        """Like `send`, from any thread. Messages from one thread keep their order.
 
-        What cannot be delivered is counted (`info().threadsafe_failures`) and logged at a bounded rate, for nobody
-        waits to be told. Raises `NodeTerminated` if the node has stopped.
+        A message that cannot be delivered is counted (`info().threadsafe_failures`) and logged at a bounded rate, as no
+        caller waits for the outcome. Raises `NodeTerminated` if the node has stopped.
         """
         if self._stopping.state == "stopped":
             raise NodeTerminated(self.name)
@@ -148,22 +148,22 @@ class Node:
         """Sends a request and returns the answer.
 
         request: anything; the answer of a `gen.Request[int]` is an `int` to type checkers.
-        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error that
-        `send_response_error` gave; and the errors of `send`.
+        timeout: seconds. Raises `CallTimeout`; `ProcessTerminated` as soon as the callee ends; the error passed to
+        `send_response_error`; and the errors of `send`.
         """
         calls = self._core.calls
         waiter = calls.start_request(None, to, request, timeout, priority)
         return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
     def kill(self, pid: PID) -> None:
-        """Ends a process whatever it does and traps, for the reason `TerminateKill`. Raises `ProcessUnknown`,
+        """Ends a process at once with the reason `TerminateKill`, which cannot be trapped. Raises `ProcessUnknown`,
         `ProcessTerminated`."""
         self._process(pid).kill()
 
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: the process ends for `reason` once its running callback has returned.
 
-        The node is the parent of what it spawned, and a parent's signal cannot be trapped.
+        The node is the parent of the processes it spawned, and a parent's signal cannot be trapped.
         Raises `ProcessUnknown`, `ProcessTerminated`, `BadOption`.
         """
         cause = as_reason(reason)
@@ -171,11 +171,11 @@ class Node:
         self._process(pid).put_exit(exit_signal(sender, cause))
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
-        """Returns the result of the process's `handle_inspect`. Passes a full mailbox. Raises as `call` does."""
+        """Returns the result of the process's `handle_inspect`, also if its mailbox is full. Raises as `call` does."""
         return await self._here.calls.inspect(None, pid, items, timeout)
 
     async def inspect_meta(self, alias: Alias, *items: str, timeout: float = 5.0) -> Any:
-        """Returns the result of the meta-process's `handle_inspect`. Passes a full mailbox. Raises as `call` does."""
+        """Returns the result of its `handle_inspect`, also if its mailbox is full. Raises as `call` does."""
         return await self._here.calls.inspect(None, alias, items, timeout)
 
     def register_name(self, name: str, pid: PID) -> None:
@@ -191,95 +191,96 @@ class Node:
     # --- applications -------------------------------------------------------------------------------------
 
     async def application_load(self, application: Application | type[Application], *args: Any) -> str:
-        """Asks an application, or a class of one, for its specification: `load(node, *args)`. Returns its name; nothing
-        of it is started.
+        """Loads an application, or a class of one: its `load(node, *args)` returns the specification. Returns the name;
+        nothing is started.
 
-        Raises what `load` raised, `ApplicationTaken`, `BadOption`, `NodeTerminated`.
+        Raises what `load` raises, `ApplicationTaken`, `BadOption`, `NodeTerminated`.
         """
         return await self._here.applications.load(self, application, args)
 
     async def application_start(self, name: str, mode: ApplicationMode | None = None) -> None:
-        """Starts the applications that this one depends on, if they do not run, and then its members, in order.
+        """Starts the applications that this one depends on, unless they run, and then its members, in order.
 
-        mode: instead of that of its specification. (What it depends on starts in its own.)
-        If a member cannot be started, those started before it are ended, in reverse order. What it depends on runs on.
-        Raises what the member's `init` raised; `ProcessTerminated` if a member ended meanwhile and `mode` forbids it;
+        mode: replaces the mode of its specification. (The applications it depends on start in their own modes.)
+        If a member cannot be started, those started before it are ended, in reverse order; the applications that this
+        one depends on continue to run.
+        Raises what the member's `init` raises; `ProcessTerminated` if a member ended meanwhile and `mode` forbids that;
         `ApplicationUnknown`, `ApplicationRunning`, `ApplicationDepends`, `BadOption`, `NodeTerminated`.
         """
         await self._here.applications.start(name, mode)
 
     async def application_stop(self, name: str, timeout: float = 5.0) -> bool:
-        """Ends the members, last started first; what is left after `timeout` seconds is killed.
+        """Ends the members, the last started first; members still running after `timeout` seconds are killed.
 
-        Returns True if nothing had to be killed, or it did not run. If it is stopping already, waits for that.
-        What members have spawned without `link_parent` lives on, as in Ergo.
-        Raises `ApplicationUnknown`, `ApplicationDepends` if one that runs depends on it, `NotAllowed` while it starts,
-        and in a callback of one of its members.
+        Returns True if nothing had to be killed, or the application did not run. If it is stopping already, waits for
+        that. Processes that members have spawned without `link_parent` continue to run, as in Ergo.
+        Raises `ApplicationUnknown`, `ApplicationDepends` if a running application depends on it, `NotAllowed` while it
+        starts, and in a callback of one of its members.
         """
         self._require_no_callback("node.application_stop", "raise gen.TerminateShutdown in a member", name)
         return await self._here.applications.stop(name, timeout)
 
     async def application_wait(self, name: str) -> Exception:
-        """Returns the reason when the application has ended; at once if it has.
+        """Returns the reason when the application has ended; at once if it has already.
 
-        The reason is that of the member that stopped it, else of the first that ended abnormally, else `normal`;
-        `shutdown` if it was stopped; `TerminateKill` if a member had to be killed then.
+        The reason is that of the member that stopped it, otherwise of the first that ended abnormally, otherwise
+        `normal`; `shutdown` if it was stopped; `TerminateKill` if a member had to be killed then.
         Raises `ApplicationUnknown`, `NotAllowed` if it was not started, and in a callback of one of its members.
         """
         self._require_no_callback("node.application_wait", "monitor a member", name)
         return await self._here.applications.find(name).wait()
 
     def application_unload(self, name: str) -> None:
-        """Forgets an application that does not run. Raises `ApplicationUnknown`, `ApplicationRunning`."""
+        """Unloads an application that does not run. Raises `ApplicationUnknown`, `ApplicationRunning`."""
         self._here.applications.unload(name)
 
     def application_info(self, name: str) -> ApplicationInfo:
-        """A snapshot of an application. Raises `ApplicationUnknown`."""
+        """Returns a snapshot of an application. Raises `ApplicationUnknown`."""
         return self._here.applications.find(name).info()
 
     def applications(self) -> list[str]:
-        """The names of the applications that are loaded, whether they run or not."""
+        """Returns the names of the applications that are loaded, whether they run or not."""
         return [application.spec.name for application in self._here.applications]
 
-    # --- what there is ------------------------------------------------------------------------------------
+    # --- snapshots ----------------------------------------------------------------------------------------
 
     def processes(self) -> list[PID]:
-        """The PIDs of all processes, in the order of their start; zombies among them."""
+        """Returns the PIDs of all processes, in the order of their start, including zombies."""
         return list(self._here.processes)
 
     def process_info(self, pid: PID | str) -> ProcessInfo:
-        """A snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
+        """Returns a snapshot of the process with this PID or name. Raises `ProcessUnknown`, `ProcessTerminated`."""
         return process_info(self._process(pid))
 
     def meta_info(self, alias: Alias) -> MetaInfo:
-        """A snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
+        """Returns a snapshot of a meta-process. Raises `AliasUnknown`, `MetaTerminated`."""
         meta = self._here.metas.get(alias) if isinstance(alias, Alias) else None
         if meta is None:
             raise self._here.registry.missing(alias)
         return meta.info()
 
     def tree(self, children: int | None = None) -> NodeTree:
-        """A snapshot of all applications, processes and meta-processes, each under what it belongs to.
+        """Returns a snapshot of all applications, processes and meta-processes, each under its parent or application.
 
-        children: of each parent so many at most; `more` tells how many were left out. None: all. (Each process shown
-        costs some microseconds, in which the node does nothing else.)
+        children: the most children shown of each parent; `more` is the number of the others. None: all. (Each process
+        shown costs some microseconds, in which the node does nothing else.)
         """
         if children is not None:
             children = check_integer("children", children, 0)
         return make_tree(self._here, self.info(), children)
 
     def info(self) -> NodeInfo:
-        """A snapshot of the node."""
+        """Returns a snapshot of the node."""
         return make_info(self._here, self._stopping.state, self._watchdog)
 
     # --- logging ------------------------------------------------------------------------------------------
 
     def add_log_receiver(self, pid: PID, level: int = logging.INFO) -> None:
-        """From now on the process gets this node's log records of `level` and above, by `handle_log`.
+        """Delivers this node's log records of `level` and above to the process, as calls of its `handle_log`.
 
-        Records of `homing.*` loggers, as far as those let them pass (`logging.getLogger("homing").setLevel`). What a
-        receiver logs itself is not given to receivers. Ends with the process. Raises `ProcessUnknown`,
-        `ProcessTerminated`, `NotAllowed` if it is ending.
+        These are the records that the `homing.*` loggers let pass (`logging.getLogger("homing").setLevel`), except
+        those that a receiver logs itself. Ends with the process. Raises `ProcessUnknown`, `ProcessTerminated`,
+        `NotAllowed` if it is ending.
         """
         process = self._process(pid)
         process.require_alive()
@@ -290,7 +291,7 @@ class Node:
         logging.getLogger("homing").addHandler(receiver)
 
     def remove_log_receiver(self, pid: PID) -> bool:
-        """Takes that back. False if the process was no log receiver."""
+        """Stops the delivery of log records to the process. Returns False if it was no log receiver."""
         receiver = self._here.log_receivers.pop(pid, None)
         if receiver is not None:
             logging.getLogger("homing").removeHandler(receiver)
@@ -303,13 +304,13 @@ class Node:
     # --- the service --------------------------------------------------------------------------------------
 
     def ready(self, status: str = "") -> None:
-        """Tells systemd that the service has started (sd_notify(3): READY=1), and from now on that it lives
+        """Notifies systemd that the service has started (sd_notify(3): READY=1), and from now on that it is alive
         (WATCHDOG=1, twice in each `WatchdogSec=`, from the event loop) and when it begins to stop (STOPPING=1). A later
-        call changes the status. Sockets of a `.socket` unit that no server has asked for are named in the log.
+        call changes the status. Sockets of a `.socket` unit that no server uses are named in the log.
 
-        `homing.run` of a behavior or an application calls it when that has started. Where no systemd waits to be told,
-        nothing is.
-        status: what `systemctl status` is to show, one line.
+        `homing.run` of a behavior or an application calls it when that has started. If no systemd expects
+        notifications, none is sent.
+        status: one line for `systemctl status`.
         """
         self._core.require_thread()
         self._service.started(status)
@@ -317,13 +318,14 @@ class Node:
     # --- the end ------------------------------------------------------------------------------------------
 
     async def stop(self, timeout: float | None = None) -> bool:
-        """Stops the node: sources first (sockets are read no more), then, when mailboxes are empty, the processes, last
-        started first; what is left after `timeout` seconds (None: `NodeOptions.stop_timeout`) is killed.
+        """Stops the node: first the sources (sockets are no longer read), then, when the mailboxes are empty, the
+        processes, the last started first; processes still running after `timeout` seconds (None:
+        `NodeOptions.stop_timeout`) are killed.
 
-        Returns True if nothing had to be killed. Calling it again waits for the same stop, or shortens it.
-        Raises `NotAllowed` if it is awaited in a callback of a process, for whose end it waits: call `stop_soon`.
+        Returns True if nothing had to be killed. A second call waits for the same stop, or shortens it.
+        Raises `NotAllowed` in a callback of a process, which would wait for its own end: call `stop_soon` there.
         """
-        self._require_no_callback("node.stop", "call node.stop_soon(), which waits for nothing")
+        self._require_no_callback("node.stop", "call node.stop_soon(), which does not wait")
         if timeout is None:
             timeout = self._core.options.stop_timeout
         timeout = check_seconds("timeout", timeout, zero=True)
@@ -333,7 +335,7 @@ class Node:
         return await self._stopping.stop(timeout)
 
     def stop_soon(self) -> None:
-        """Begins a stop and returns: what SIGINT and SIGTERM do. A second time: what is left is killed now."""
+        """Begins a stop and returns, as SIGINT and SIGTERM do. A second call kills at once what still runs."""
         core = self._here
         again = bool(self._stop_tasks) or self._stopping.state != "running"
         if not again:
@@ -350,18 +352,18 @@ class Node:
     async def wait(self) -> None:
         """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM.
 
-        Raises `NotAllowed` in a callback of a process, for whose end it would wait.
+        Raises `NotAllowed` in a callback of a process, which would wait for its own end.
         """
         self._require_no_callback("node.wait", "the end of the process comes by `terminate`")
         await self._stopping.wait()
 
     def _require_no_callback(self, what: str, instead: str, application: str | None = None) -> None:
-        """Raises `NotAllowed` where a callback of a process, or of a member of `application`, would wait for its own
+        """Raises `NotAllowed` in a callback of a process, or of a member of `application`, as it would wait for its own
         end."""
         process = self._here.scheduler.current
         if isinstance(process, Process):
             waits = application is None or process.application == application
-        else:  # the `start` of a meta-process is cancelled when that ends
+        else:  # the `start` of a meta-process may wait: it is cancelled when the meta-process ends
             waits = application is None and process is not None and process.task is asyncio.current_task()
         if waits and process is not None:
             raise NotAllowed(f"{what} was awaited in a callback of {process}, which would wait for itself; {instead}")
@@ -389,5 +391,5 @@ class Internals(NamedTuple):
 
 
 def internals(node: Node) -> Internals:
-    """The parts of `node`, for Homing's other packages: upgrades, the command line. Programs have its methods."""
+    """Returns the parts of `node`, for Homing's other packages: upgrades, the command line. Programs use `Node`."""
     return Internals(node._core, node._stopping, node._service)

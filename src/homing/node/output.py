@@ -1,7 +1,7 @@
-"""Telling the user: lines on stderr or stdout, which never end the program nor hold it up.
+"""Lines for the user on stderr or stdout, which never end the program or block it for long.
 
-Either may be closed (`2>&-`), lead to a pipe whose reader has died or hangs, or to a disk that is full. A service goes
-on then, and its exit code stays what it is.
+Either stream may be closed (`2>&-`), or lead to a pipe whose reader has ended or hangs, or to a full disk. A service
+goes on then, and its exit code does not change.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ import sys
 from typing import TextIO
 
 _PATIENCE = 0.1
-"""Seconds that a line waits for room in a pipe, which the event loop waits too. A reader that lives makes room at
-once."""
+"""Seconds that a line, and with it the event loop, waits for room in a pipe. A reader that works makes room at once."""
 
 _PIECE = 1000
-"""Characters, which are no more than the 4096 bytes (PIPE_BUF) that a pipe which counts as writable takes."""
+"""Characters written at a time: no more than the 4096 bytes (PIPE_BUF) that fit into a pipe that polls as writable."""
 
 _lost: dict[int, int] = {}
-"""Lines that were lost since the last one that was written, by descriptor, while nobody takes any."""
+"""Lines lost, by descriptor, since the last line that was written."""
 
 
 def tell(text: str, stream: TextIO | None = None, end: str = "\n") -> bool:
-    """Writes `text` and `end` to `stream`, by default stderr. False if it was lost. Raises no `Exception`."""
+    """Writes `text` and `end` to `stream`, by default stderr. Returns False if it was lost. Raises no `Exception`."""
     stream = sys.stderr if stream is None else stream
     if stream is None:
-        return False  # it was closed when Python started
+        return False  # the stream was closed when Python started
     try:
         number = _number_of(stream)
         lost = _lost.get(number, 0)
-        whole = f"({lost} lines were lost, which nobody has taken)\n{text}{end}" if lost else f"{text}{end}"
+        whole = f"({lost} lines were lost, as nobody read them)\n{text}{end}" if lost else f"{text}{end}"
         for start in range(0, len(whole), _PIECE):
             if not _has_room(number, 0.0 if lost else _PATIENCE):
                 _lost[number] = lost + 1
@@ -40,19 +39,19 @@ def tell(text: str, stream: TextIO | None = None, end: str = "\n") -> bool:
             stream.flush()
         _lost.pop(number, None)
     except Exception:
-        return False  # there is nobody to be told
+        return False  # nothing can be reported without the stream
     return True
 
 
 def _number_of(stream: TextIO) -> int:
     try:
         return stream.fileno()
-    except (OSError, ValueError):  # a test's, say, that has none
+    except (OSError, ValueError):  # the stream has no descriptor, as in tests
         return -1
 
 
 def _has_room(number: int, seconds: float) -> bool:
-    """False if a write would have to wait for a reader for longer than `seconds`. (Files always have room.)"""
+    """Returns False if a write would wait longer than `seconds` for a reader. (Files always have room.)"""
     if number < 0 or not hasattr(select, "poll"):
         return True
     poll = select.poll()
@@ -61,8 +60,8 @@ def _has_room(number: int, seconds: float) -> bool:
 
 
 def secure_standard_streams() -> None:
-    """Opens what is closed of stdin, stdout and stderr, as the null device, lest a socket gets its number and what is
-    meant for the user; and lets none of them change the exit code."""
+    """Opens the null device for each of stdin, stdout and stderr that is closed, so that no socket gets its number and
+    the lines for the user; and keeps all of them from changing the exit code."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -75,19 +74,19 @@ def secure_standard_streams() -> None:
 
 
 def flush_or_discard() -> None:
-    """Writes what is left in the buffers of stdout and stderr, for the last time, and discards what nobody takes: else
-    Python would end with the code 120, or hang."""
+    """Flushes stdout and stderr for the last time, and discards what cannot be written: otherwise Python would end with
+    exit code 120, or hang."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if _has_room(stream.fileno(), _PATIENCE):
                 stream.flush()
                 continue
         except Exception:
-            pass  # the next lines are for that
+            pass  # discarded below
         try:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
             stream.flush()
         except Exception:
-            pass  # it has no descriptor, or was closed by the program: nothing is written at the end
+            pass  # the stream has no descriptor, or was closed by the program: nothing is written at the end

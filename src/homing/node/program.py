@@ -1,8 +1,8 @@
-"""Running a program on a node: from `homing.run` to the end of all that it has started.
+"""Running a program on a node: from `homing.run` to the end of everything that it has started.
 
-A program that is to stop ends. When the node has stopped, `main` gets what is left of the stop timeout if it waits for
-that; else it is cancelled at once. What is still there `GRACE` after a cancellation, or blocks a thread of the
-executor, is named in the log and left behind.
+A program that is told to stop ends. When the node has stopped, `main` gets the rest of the stop timeout if it waits for
+the node; otherwise it is cancelled at once. Anything that does not end within `GRACE` seconds of its cancellation, or
+blocks a thread of the executor, is named in the log and left behind.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ T = TypeVar("T")
 Main = Callable[..., Awaitable[T]] | type[ProcessBehavior | Application] | Application
 
 GRACE = 1.0
-"""Seconds in which what was cancelled is to end, and what the end of the program waits for at least."""
+"""Seconds for cancelled tasks to end, and the least time for which the end of the program waits for threads."""
 
 
 def run(
@@ -50,19 +50,19 @@ def run(
 ) -> T | None:
     """Runs a node from a synchronous program until its work is done. Blocks.
 
-    main: an `async def main(node, *args)`, whose result is given back; or a behavior class: one process of it is
+    main: an `async def main(node, *args)`, whose result `run` returns; or a behavior class: one process of it is
         spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
-        or its class: likewise, with `load(node, *args)`.
+        or its class: the same, with `load(node, *args)`.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
 
     While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
 
     When a signal has stopped the node, `main` is cancelled unless it awaits `node.wait()` or `node.stop()`; then it has
-    the rest of `stop_timeout` to end, and so have jobs in the event loop's executor. A `main` that was cancelled so
-    gives None.
+    the rest of `stop_timeout` to end, and so have jobs in the event loop's executor. If `main` was cancelled in this
+    way, `run` returns None.
 
-    Raises `NotAllowed` inside of a running event loop, and while the module in which it is called is imported by
-    `homing run` or by a child of `multiprocessing`: there it belongs under `if __name__ == "__main__":`.
+    Raises `NotAllowed` within a running event loop, and while `homing run` or a child of `multiprocessing` imports the
+    module that calls it: put the call under `if __name__ == "__main__":`.
     """
     _require_no_loop()
     if not callable(main) and not isinstance(main, Application):
@@ -81,7 +81,7 @@ def _require_no_loop() -> None:
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         raise NotAllowed(
-            "homing.run was called inside of a running event loop; there use `async with homing.start_node(...)`"
+            "homing.run was called within a running event loop; there use `async with homing.start_node(...)`"
         )
 
 
@@ -96,7 +96,7 @@ def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | Non
 
 
 class _Program(Generic[T]):
-    """One `main` on one node, and how it ends."""
+    """One `main` on one node, to its end."""
 
     def __init__(self, starter: NodeStarter, main: Main[T], args: tuple[Any, ...]) -> None:
         self._starter = starter
@@ -164,12 +164,12 @@ class _Program(Generic[T]):
     # --- its end ------------------------------------------------------------------------------------------
 
     def _stopped(self) -> None:
-        """The node has stopped, and `main` has not returned."""
+        """Arranges the end of `main`, which has not returned, after the node has stopped."""
         task = self._task
         if task is None or self._node is None:
             return
         stopping = internals(self._node).stopping
-        if task not in stopping.stoppers:  # else it goes on with what it has to do
+        if task not in stopping.stoppers:  # a task that has awaited `node.stop` goes on with its own work
             seconds = max(GRACE, stopping.time_left()) if stopping.waiters else 0.0
             self._timer = task.get_loop().call_later(seconds, self._cancel)
 
@@ -182,7 +182,7 @@ class _Program(Generic[T]):
     def _abandon(self) -> None:
         """Goes on without `main`."""
         if self._task is not None and self._node is not None:
-            self._node.log.error("%s does not end, also when it is cancelled; it is left behind", self._name)
+            self._node.log.error("%s does not end, even after its cancellation; it is left behind", self._name)
             self._left_behind = True
             self._task.get_loop().stop()
 
@@ -209,7 +209,7 @@ class _Program(Generic[T]):
                 _end_without_threads(self._seconds_left())
 
     def _end_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cancels the tasks that are left, and forgets those that do not end."""
+        """Cancels the remaining tasks, and forgets those that do not end."""
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
@@ -218,7 +218,7 @@ class _Program(Generic[T]):
             for task in pending:
                 if self._node is not None:
                     self._node.log.error(
-                        "%s does not end, also when it is cancelled; it is left behind", safe_repr(task)
+                        "%s does not end, even after its cancellation; it is left behind", safe_repr(task)
                     )
                 _unregister_task(task)
 
@@ -244,14 +244,14 @@ async def _run_application(node: Node, application: Application | type[Applicati
         raise ApplicationTerminated(name, reason)
 
 
-# --- after it ----------------------------------------------------------------------------------------------
+# --- the end of Python -------------------------------------------------------------------------------------
 
 
 def _end_without_threads(seconds: float) -> None:
-    """Python waits for all threads before it ends, also for those of an executor of the user's. A program that a signal
-    has stopped does so for `seconds` at most."""
+    """Bounds the time for which Python waits for threads at its end, as it does for those of a user's executor: in a
+    program that a signal has stopped, to `seconds`."""
     ends = threading.Event()
-    # The module says when Python begins to wait in no other way. Who has registered last is called first.
+    # `threading` has no public hook for the moment when Python begins to wait. The last function registered runs first.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(ends.set)
@@ -260,7 +260,7 @@ def _end_without_threads(seconds: float) -> None:
 
 def _end_the_program(ends: threading.Event, seconds: float) -> None:
     ends.wait()
-    time.sleep(seconds)  # if all goes well, the program ends in it
+    time.sleep(seconds)  # normally the program ends during this sleep
     names = [one.name for one in threading.enumerate() if not one.daemon and one is not threading.main_thread()]
     tell(f"threads that do not end are left behind: {', '.join(names)}")
     flush_or_discard()
@@ -268,7 +268,7 @@ def _end_the_program(ends: threading.Event, seconds: float) -> None:
 
 
 class ExitCode:
-    """With what the program is to end, if it must be ended. value: as `sys.exit` takes it."""
+    """The exit code of a program that has to be ended by force. value: as `sys.exit` takes it."""
 
     value = 0
 

@@ -1,9 +1,9 @@
 """SIGINT and SIGTERM: the first stops the nodes of an event loop in order, the second at once.
 
-Rule 1: a second signal counts `MOMENT` after the first, not before: people press Ctrl-C twice, and who supervises a
-program may send it both. What can stop within that time stops in order.
-Rule 2: where `homing.run` runs the program, signals are handled until that has returned, and within the moment also
-afterwards: none comes to a program that has stopped already and is about to end.
+Rule 1: a second signal takes effect `MOMENT` after the first, not before: people press Ctrl-C twice, and a supervisor
+of programs may send both signals. Until then the node can stop in order.
+Rule 2: if `homing.run` runs the program, signals are handled until it has returned, and for the same moment afterwards
+too: a program that has stopped already and is about to end must not be hit by a signal.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from .node import Node
 
 MOMENT = 0.5
-"""Seconds from the first signal until a second one counts."""
+"""Seconds from the first signal until a second one takes effect."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """The signals of one event loop, for all nodes on it. When the last node has stopped, what was installed before is
-    restored, unless somebody holds them.
+    """The signals of one event loop, for all nodes on it. When the last node has stopped, the previous handlers are
+    restored, unless `hold` was called.
 
-    first: when the first signal came, by `time.monotonic`; None: none has come.
+    first: time of the first signal, by `time.monotonic`; None: no signal has come.
     """
 
     _by_loop: ClassVar[dict[asyncio.AbstractEventLoop, Signals]] = {}
@@ -48,7 +48,7 @@ class Signals:
 
     @classmethod
     def install(cls, node: Node, loop: asyncio.AbstractEventLoop) -> None:
-        """Lets signals stop `node`, where that can be: in the main thread, on a loop that handles signals."""
+        """Lets signals stop `node`, if that is possible: in the main thread, on a loop that handles signals."""
         if threading.current_thread() is not threading.main_thread():
             return
         signals = cls._by_loop.get(loop) or cls(loop)
@@ -60,16 +60,16 @@ class Signals:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Signals | None:
-        """Those of `loop`; None: no node on it is stopped by signals."""
+        """Returns the signals of `loop`, or None if no node on it is stopped by signals."""
         return cls._by_loop.get(loop)
 
     @classmethod
     def forget_all(cls) -> None:
-        """A forked child takes no signals for its parent's nodes."""
+        """Forgets all signals, in a forked child, which takes none for its parent's nodes."""
         cls._by_loop.clear()
 
     def hold(self, before: dict[int, Any], at_once: Callable[[], object]) -> None:
-        """Handles signals until `release`, also when all nodes have stopped: a second one then calls `at_once`.
+        """Handles signals until `release`, also when all nodes have stopped: a second signal then calls `at_once`.
 
         before: the handlers to restore.
         """
@@ -77,8 +77,8 @@ class Signals:
         self._at_once = at_once
 
     def release(self) -> Late | None:
-        """Restores what was installed before. If a signal has come, returns what keeps others off until the program
-        has ended."""
+        """Restores the previous handlers. If a signal has come, instead installs and returns a `Late`, which handles
+        further signals until the program has ended."""
         late = None if self.first is None else Late(self.first, self._before)
         self._restore(self._before if late is None else dict.fromkeys(self._before, late.received))
         return late
@@ -118,8 +118,8 @@ class Signals:
 
 
 def replace_handlers(loop: asyncio.AbstractEventLoop, handlers: dict[int, Any]) -> None:
-    """Handles signals by `handlers`, no longer by the loop."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # for a moment there is the system's own handler
+    """Replaces the loop's signal handlers by `handlers`."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, handlers)  # in between, the system's default handler is installed
     try:
         for number, handler in handlers.items():
             loop.remove_signal_handler(number)
@@ -130,9 +130,9 @@ def replace_handlers(loop: asyncio.AbstractEventLoop, handlers: dict[int, Any]) 
 
 
 class Late:
-    """Handles what comes after the signal that has stopped the program.
+    """Handles signals after the one that has stopped the program.
 
-    ending: the program is still about to end; else it has gone on without a node, or has nothing more to do.
+    ending: True while the program is about to end; False if it continues without a node, or has nothing more to do.
     """
 
     def __init__(self, first: float, before: dict[int, Any]) -> None:
@@ -141,8 +141,8 @@ class Late:
         self.ending = True
 
     def received(self, number: int, frame: FrameType | None) -> None:
-        """Does nothing within the moment. Later it ends a program that does not end; where that has ended, it does what
-        was done before."""
+        """Does nothing within `MOMENT` of the first signal. Later, ends the program by force while it is `ending`;
+        otherwise restores the previous handlers and raises the signal again."""
         if monotonic() - self._first < MOMENT:
             return
         if self.ending:
@@ -154,8 +154,8 @@ class Late:
 
 
 def ignore_late_signals_at_exit() -> None:
-    """What a `Late` handles is ignored while Python takes itself down, when it has no handlers any more: for as long as
-    that takes, which is milliseconds."""
+    """Makes Python ignore the signals of a `Late` while it exits, when its handlers do not run any more: for a few
+    milliseconds."""
     atexit.unregister(_ignore_late_signals)
     atexit.register(_ignore_late_signals)
 

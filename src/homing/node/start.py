@@ -22,15 +22,15 @@ _GUARD = 'put that under `if __name__ == "__main__":`'
 
 
 class StartsOnImport(NotAllowed):
-    """A module that is only imported starts a node."""
+    """A module that is only being imported starts a node."""
 
 
 _importing: list[str] = []
-"""Why no node may be started now, if so."""
+"""The reasons why no node may be started now; usually empty."""
 
 
 class NodeStarter:
-    """What `start_node` gives: `await` it for the node, or use it in `async with`, which stops the node at the end."""
+    """Returned by `start_node`: `await` it for the node, or use it in `async with`, which stops the node at the end."""
 
     def __init__(self, name: str, options: NodeOptions) -> None:
         self._name = name
@@ -54,7 +54,7 @@ class NodeStarter:
         loop = asyncio.get_running_loop()
         options = self._options
         if getattr(loop, "time_is_virtual", False):
-            # how long something takes decides nothing there: two runs are the same
+            # no turn or slice may end by real time in virtual time: two runs must be the same
             options = replace(options, turn_seconds=_NO_LIMIT, slice_seconds=_NO_LIMIT)
         core = Core(self._name, options, loop)
         node = Node(core)
@@ -64,12 +64,12 @@ class NodeStarter:
 
 
 def start_node(name: str, options: NodeOptions | None = None) -> NodeStarter:
-    """Starts a node named `name@host` on the running event loop, whichever that is.
+    """Starts a node named `name@host` on the running event loop, of any kind.
 
     `async with homing.start_node("demo@localhost") as node:` stops it at the end of the block;
-    `node = await homing.start_node("demo@localhost")` leaves that to `node.stop()`.
-    Raises `BadOption` for a name without `@host`, or options that are none; `NotAllowed` while `homing run`, or a
-    child of `multiprocessing`, imports the module in which it is called.
+    after `node = await homing.start_node("demo@localhost")` call `node.stop()`.
+    Raises `BadOption` for a name without `@host`, or `options` of another type; `NotAllowed` while `homing run`, or a
+    child of `multiprocessing`, imports the module that calls it.
     """
     _require_no_import()
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -81,7 +81,8 @@ def start_node(name: str, options: NodeOptions | None = None) -> NodeStarter:
 
 @contextmanager
 def no_nodes(why: str) -> Iterator[None]:
-    """In the block, which imports a module to run something of it, `start_node` raises `NotAllowed`."""
+    """A context that imports a module to run a part of it: within it `start_node` raises `NotAllowed`. `why`: names the
+    module and its importer."""
     _importing.append(why)
     try:
         yield
@@ -94,4 +95,4 @@ def _require_no_import() -> None:
         raise StartsOnImport(f"{_importing[-1]} starts a node when it is imported; {_GUARD}")
     process = sys.modules.get("multiprocessing.process")
     if process is not None and getattr(process.current_process(), "_inheriting", False):
-        raise StartsOnImport(f"a child of multiprocessing imports the program, which starts a node then; {_GUARD}")
+        raise StartsOnImport(f"a child of multiprocessing imports the program, which then starts a node; {_GUARD}")

@@ -1,12 +1,12 @@
 """Stopping a node: drain, end, and only then kill.
 
-1. Nothing new is started. Meta-processes are asked to `drain`: sockets are read no more, but still send.
-2. Until nothing runs and no mailbox holds a message, or half the time is up: processes work off what they have. What
-   waits for the restart of a process becomes dead letters: it is not started any more.
-3. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, last started
-   first; then the node's other children, last started first, each with what it supervises; then what is left.
+1. Nothing new is started. Meta-processes are asked to `drain`: sockets are no longer read, but still send.
+2. Until nothing runs and no mailbox holds a message, or half the time is up: processes handle their queued messages.
+   Messages that wait for the restart of a process become dead letters: it is not restarted any more.
+3. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, the last started
+   first; then the node's other children, the last started first, each with its own children; then all others.
    When three quarters of the time are up, the signal goes to all that have not had it.
-4. What has not ended when the time is up is killed.
+4. Processes that have not ended when the time is up are killed.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from .processes.process import Process
 
 _POLL = 0.002
-"""Seconds between two looks at whether the node is idle. Mailboxes do not announce that they are empty: it would
-cost each message; a stop may look."""
+"""Seconds between two checks whether the node is idle. Mailboxes do not report that they are empty, as that would add
+work to each message."""
 
 
 _AT_WORK = (ProcessState.RUNNING, ProcessState.WAIT_RESPONSE)
 
 
 class Stopping:
-    """How and whether one node stops. `state` is `running`, `stopping` or `stopped`.
+    """The stop of one node. `state` is `running`, `stopping` or `stopped`.
 
-    waiters: how many wait until the node has stopped. stoppers: the tasks that have stopped it.
+    waiters: the number of tasks that wait until the node has stopped. stoppers: the tasks that have stopped it.
     """
 
     def __init__(self, core: Core) -> None:
@@ -64,7 +64,7 @@ class Stopping:
             self.waiters -= 1
 
     async def stop(self, timeout: float) -> bool:
-        """Stops within `timeout` seconds; a later call can only shorten that. True if nothing had to be killed."""
+        """Stops within `timeout` seconds; a later call can only shorten that. Returns True if nothing was killed."""
         deadline = self._core.loop.time() + timeout
         if self._task is None:
             self._deadline = deadline
@@ -84,7 +84,7 @@ class Stopping:
             for meta in tuple(core.metas.values()):
                 self._drain(meta)
             if any(process.preserved_mailboxes for process in core.processes.values()):
-                await asyncio.sleep(_POLL)  # pools let other workers have it
+                await asyncio.sleep(_POLL)  # lets pools give the messages of ended workers to other workers
             started, half = core.loop.time(), self.time_left() / 2
             while (
                 (await self._give_up_mailboxes() or await self.busy())
@@ -101,10 +101,10 @@ class Stopping:
                 await self._end(process, soft)
             await self._until(lambda: not core.processes)
             for meta in tuple(core.metas.values()):
-                meta.end(TerminateShutdown())  # it has outlived its owner
+                meta.end(TerminateShutdown())  # a meta-process that has outlived its owner
             killed = await self._kill_rest()
             while core.scheduler.works:
-                await asyncio.sleep(0)  # everybody is told before it has stopped
+                await asyncio.sleep(0)  # all exit and down messages are delivered before the node has stopped
             return not killed
         finally:
             self.state = "stopped"
@@ -113,8 +113,8 @@ class Stopping:
             self._stopped.set()
 
     async def _give_up_mailboxes(self) -> bool:
-        """What waits for the restart of a process that is not started any more becomes dead letters, while those who
-        get them still work. Returns True if something did."""
+        """Turns messages that wait for the restart of a process, which is not restarted any more, into dead letters,
+        while their receivers still work. Returns True if there were any."""
         gave_up = False
         for process in tuple(self._core.processes.values()):
             gave_up |= process.forget_unclaimed()
@@ -122,7 +122,7 @@ class Stopping:
         return gave_up
 
     async def busy(self) -> bool:
-        """True while something runs, or waits to be handled or to be sent."""
+        """Returns True while a callback runs, or a message waits to be handled or sent."""
         for activity in (*self._core.processes.values(), *self._core.metas.values()):
             if activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused:
                 return True
@@ -143,7 +143,7 @@ class Stopping:
             return True
 
     def _failed_to_drain(self, meta: MetaRunner, error: BaseException) -> None:
-        """Logs it, and waits for that meta-process no longer."""
+        """Logs the failure, and stops waiting for that meta-process."""
         self._undrainable.add(meta)
         text = "drain of meta-process %s failed: %s"
         self._core.log_failure(meta.log, text, meta.id, safe_repr(error), fault=error)
@@ -153,16 +153,16 @@ class Stopping:
         return [process for process in reversed(tuple(self._core.processes.values())) if process.parent == pid]
 
     def time_left(self) -> float:
-        """Seconds until what has not ended is killed."""
+        """Returns the seconds until the remaining processes are killed."""
         return self._deadline - self._core.loop.time()
 
     async def _end(self, process: Process, soft: float) -> None:
-        """Ends one process and waits until it has ended, or the loop's time is `soft`: a stuck one must not use up the
-        time of those that come after it."""
+        """Ends one process and waits until it has ended, or until `soft` by the loop's time: a stuck process must not
+        use up the time of the others."""
         if process in self._told or process.state is ProcessState.TERMINATED:
             return
         self._told.add(process)
-        # it is sent in the parent's name: an exit signal of the parent cannot be trapped
+        # in the parent's name, as an exit signal of the parent cannot be trapped
         process.put_exit(exit_signal(process.parent, TerminateShutdown()))
         await self._until(lambda: process.state is ProcessState.TERMINATED, soft)
 
@@ -176,7 +176,7 @@ class Stopping:
                 return
 
     async def _kill_rest(self) -> int:
-        """Kills what is left. Gives how many that were."""
+        """Kills the remaining processes. Returns their number."""
         core = self._core
         rest = tuple(core.processes.values())
         for process in rest:

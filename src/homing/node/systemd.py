@@ -1,6 +1,6 @@
-"""What a service tells systemd: that it is ready, that it stops, that it lives. The protocol is that of sd_notify(3).
+"""The notifications of a service to systemd: ready, stopping, alive. The protocol is that of sd_notify(3).
 
-A program that systemd has not started with `Type=notify` or `WatchdogSec=` tells nobody anything.
+A program that systemd has not started with `Type=notify` or `WatchdogSec=` sends none.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from .core import Core
 
 _BLOCKED = 0.5
-"""Seconds that a message may wait for room at systemd, which the loop waits too. It reads at once unless it hangs."""
+"""Seconds that a message, and with it the loop, may wait for room at systemd, which reads at once unless it hangs."""
 
 _MOST_MICROSECONDS = 2**64 - 2
-"""More is no time for systemd (USEC_INFINITY)."""
+"""The largest time; systemd takes the next number, USEC_INFINITY, for no limit."""
 
 _SHORTEST = 0.002
-"""Seconds in which WATCHDOG=1 is sent twice at most, however often it is asked for: else nothing else would be done."""
+"""The shortest time between two WATCHDOG=1 is half of this, in seconds: otherwise the node would do nothing else."""
 
 UNUSED_AFTER = 10.0
-"""Seconds after which sockets that nobody has asked for are named, where the program does not tell that it is ready."""
+"""Seconds after which unused sockets are named in the log, if the program does not call `ready`."""
 
 
 class Passed(Protocol):
-    """The sockets with which the program was started. `datagram.sockets.inherited` is one; this layer knows no
+    """The sockets passed to the program at its start. `datagram.sockets.inherited` implements it; this layer knows no
     sockets."""
 
     def read_environment(self) -> None:
-        """Takes the sockets that systemd has passed to this program. A second time does nothing."""
+        """Takes the sockets that systemd has passed to this program. A second call does nothing."""
 
     def kept(self) -> Iterable[Any]:
-        """Returns them. The `lent` of each is None until somebody has asked for it."""
+        """Returns the sockets. The `lent` of each is None until a server uses it."""
 
 
 class _None:
     """No sockets."""
 
     def read_environment(self) -> None:
-        """There are none."""
+        """Does nothing."""
 
     def kept(self) -> Iterable[Any]:
         return ()
@@ -56,13 +56,13 @@ _passed: Passed = _None()
 
 
 def use_passed_sockets(passed: Passed) -> None:
-    """Lets each service from now on name those of these sockets that nobody uses."""
+    """Makes services log the sockets of `passed` that no server uses."""
     global _passed
     _passed = passed
 
 
 def notify(*assignments: str) -> bool:
-    """Sends assignments such as "READY=1" to NOTIFY_SOCKET. False if there is none. Raises `OSError`."""
+    """Sends assignments such as "READY=1" to NOTIFY_SOCKET. Returns False if there is none. Raises `OSError`."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path or not hasattr(socket, "AF_UNIX"):
         return False
@@ -73,17 +73,17 @@ def notify(*assignments: str) -> bool:
 
 
 def watchdog_seconds() -> float:
-    """Seconds after which systemd gives a silent program up, sd_watchdog_enabled(3). 0: never, also if the variable
-    holds no number that can be meant."""
+    """Returns the seconds after which systemd gives up a silent program, see sd_watchdog_enabled(3). 0: never, also if
+    the variable holds no sensible number."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return 0.0  # it is meant for the program that has started this one
+        return 0.0  # the variable is meant for the program that has started this one
     seconds = (decimal_of(microseconds, _MOST_MICROSECONDS) or 0) / 1e6
     return min(max(seconds, _SHORTEST), MOST_SECONDS) if seconds else 0.0
 
 
 class Service:
-    """One node as a service. `ready`: it has told that it is."""
+    """One node as a service. `ready`: True once READY=1 was sent."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -94,7 +94,7 @@ class Service:
             self._timer = core.loop.call_later(UNUSED_AFTER, self._name_unused)
 
     def started(self, status: str) -> None:
-        """READY=1, and from now on WATCHDOG=1."""
+        """Sends READY=1, and from now on WATCHDOG=1."""
         first, self.ready = not self.ready, True
         self._tell("READY=1", *([f"STATUS={' '.join(status.split())}"] if status else []))
         if first:
@@ -102,33 +102,33 @@ class Service:
             self._live()
 
     def reloading(self) -> None:
-        """RELOADING=1: a successor starts. (For `Type=notify-reload` with the time, CLOCK_MONOTONIC.)"""
+        """Sends RELOADING=1: a successor starts. (`Type=notify-reload` needs the time, by CLOCK_MONOTONIC.)"""
         if self.ready:
             self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def going_on(self) -> None:
-        """READY=1 once more: that successor has failed."""
+        """Sends READY=1 again, as the successor has failed."""
         if self.ready:
             self._tell("READY=1")
 
     def stopping(self) -> None:
-        """STOPPING=1."""
+        """Sends STOPPING=1."""
         if self.ready:
             self._tell("STOPPING=1")
 
     def hand_over(self, pid: int) -> None:
-        """MAINPID=: the service is another program's from here on, and so is what is to be told."""
+        """Sends MAINPID=: from here on another program is the service, and sends its notifications."""
         if self.ready:
             self.ready = False
             self._tell(f"MAINPID={pid}")
 
     def close(self) -> None:
-        """Tells nothing more."""
+        """Stops sending."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _live(self) -> None:
-        """WATCHDOG=1 in half the time: a loop that is blocked says nothing."""
+        """Sends WATCHDOG=1 in half the time: a loop that is blocked sends none."""
         seconds = watchdog_seconds()
         if seconds and self.ready:
             self._tell("WATCHDOG=1")
@@ -140,8 +140,8 @@ class Service:
         unused = [str(one) for one in _passed.kept() if one.lent is None]
         if unused:
             self._core.log.warning(
-                "nobody reads these sockets, with which the program was started: %s; give a UDP server "
-                "activation=<name>, or take them out of the .socket unit",
+                "no server uses these sockets, which were passed to the program: %s; give a UDP server "
+                "activation=<name>, or remove them from the .socket unit",
                 ", ".join(unused),
             )
 
@@ -150,5 +150,5 @@ class Service:
             notify(*assignments)
         except OSError as error:
             self._core.limited_log.warning(
-                self._core.loop.time(), "NOTIFY_SOCKET", "systemd was not told %s: %s", assignments[0], error
+                self._core.loop.time(), "NOTIFY_SOCKET", "systemd was not notified of %s: %s", assignments[0], error
             )

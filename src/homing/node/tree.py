@@ -1,4 +1,4 @@
-"""Snapshots of a node: its counters, and the tree of its applications, their members and what each has spawned."""
+"""Snapshots of a node: its counters, and the tree of its applications, their members and the members' children."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
-    """A snapshot of all processes, each under its parent; at most `children` of each parent (None: all).
+    """Returns a snapshot of all processes, each under its parent; at most `children` of each parent (None: all).
 
-    A parent is always older than what it has spawned: so one look at the processes in the order of their start finds
-    what is shown, and one in the reverse order builds it, from the leaves up. Nothing here recurses.
+    A parent is always older than the processes it has spawned: so one pass over the processes in the order of their
+    start selects those that are shown, and one in the reverse order builds the tree, from the leaves up, without
+    recursion.
     """
     shown, more = _choose(core, children)
     built: dict[Hashable, list[ProcessTree]] = defaultdict(list)
@@ -48,7 +49,7 @@ def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
 
 
 def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Hashable]]:
-    """The processes to be shown, in the order of their start, and how many of each place are not."""
+    """Returns the processes to be shown, in the order of their start, and how many of each place are hidden."""
     shown: list[Process] = []
     hidden: set[PID] = set()
     count: Counter[Hashable] = Counter()
@@ -67,7 +68,7 @@ def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Ha
 
 
 def _place(core: Core, process: Process) -> PID | str | None:
-    """Where a process stands: under its parent; if that has ended, or is the node, under its application or None."""
+    """Returns the place of a process: its parent; if that has ended or is the node, its application or None."""
     if process.parent in core.processes:
         return process.parent
     known = process.application is not None and process.application in core.applications
@@ -75,7 +76,7 @@ def _place(core: Core, process: Process) -> PID | str | None:
 
 
 def make_info(core: Core, state: str, watchdog: Watchdog) -> NodeInfo:
-    """A snapshot of the node's counters. state: the node's."""
+    """Returns a snapshot of the node's counters. state: the node's."""
     found = take_census(core.processes.values())
     return NodeInfo(
         name=core.name,

@@ -1,6 +1,7 @@
-"""A call that nobody awaited does nothing. Python warns of the coroutine; the log says what to write instead.
+"""Log messages for calls that were not awaited, and so did nothing. Python warns of the coroutine; the log says how to
+write the call instead.
 
-Only while `homing.run` has the program: there is one hook for warnings, which belongs to the program.
+Only in a program that `homing.run` runs: Python has one hook for warnings, which belongs to the program.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from .logs import NODE_LOGGER
 _UNAWAITED = re.compile(r"coroutine '(?:\w+\.)*?((?:Actor|Node|meta)\.\w+)' was never awaited")
 
 _WRITTEN = {"Actor": "self", "Node": "node", "meta": "meta"}
-"""How the owner of a method is written where it is called."""
+"""The prefix of a method where it is called, by its owner."""
 
 _TEXT = "%s:%d: %s(...) was not awaited, so it did nothing; write `await %s(...)`, in an `async def`"
 
 
 @contextmanager
 def told_of_unawaited() -> Iterator[None]:
-    """Within it, the log names calls such as `self.call(...)` that were not awaited, after Python's own warning. Where
-    tracemalloc runs, that warning says more, and stays alone."""
+    """A context in which the log names calls such as `self.call(...)` that were not awaited, after Python's own
+    warning. If tracemalloc runs, that warning says more, and nothing is logged."""
     before = warnings.showwarning
 
     def show(
@@ -45,5 +46,5 @@ def told_of_unawaited() -> Iterator[None]:
     try:
         yield
     finally:
-        if warnings.showwarning is show:  # else the program has set another one, which may call this
+        if warnings.showwarning is show:  # otherwise the program has set another hook, which may call this one
             warnings.showwarning = before

@@ -136,7 +136,7 @@ def test_datagrams_that_wait_because_nobody_is_there_are_warned_of(
     [
         ((), "no process has a name"),
         (("store", "listener"), "registered: 'store', 'listener'"),
-        (("store", "parsers"), "alike is 'parsers'"),
+        (("store", "parsers"), "similar: 'parsers'"),
         (tuple("abcdef"), "registered: 'a', 'b', 'c', 'd', 'e', ..."),
     ],
 )

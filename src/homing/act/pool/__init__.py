@@ -2,8 +2,8 @@
 
 pool       Pool
 options    PoolOptions
-forwarder  hands on what waits in the pool's mailbox
-routing    which worker gets a message; least: the one with the least to do
-workers    how the workers start, are replaced, and leave
+forwarder  distributes the pool's main lane to the workers
+routing    the routes: which worker gets a message; least: the route to the least loaded worker
+workers    starts, replaces and removes the workers
 slots      the places of the workers
 """

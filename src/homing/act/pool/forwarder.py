@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _MEMORY = 10.0
-"""Seconds for which a long datagram makes the workers' mailboxes shorter: a flood of them comes again and again."""
+"""Seconds for which a long datagram shortens the workers' mailboxes: a flood of such datagrams tends to come again."""
 
 
 class Drops:
@@ -42,14 +42,14 @@ class Drops:
 
 
 class Forwarder:
-    """Hands on what waits in the main lane of one pool.
+    """Distributes the messages queued in the main lane of one pool.
 
-    options: as `init` returned them. overflow: what they say of messages that find no room, or what was said since.
-    limit: messages that wait at each worker at most, now.
-    drops: of the messages dropped, how many were the newest, and how many the oldest at a worker.
+    options: as `init` returned them. overflow: their policy for messages without room, unless changed since.
+    limit: the most messages that may wait at each worker, now.
+    drops: counts the dropped messages: the newest ones, and the oldest ones at a worker.
     route: decides which worker gets a message.
     closing: the exit signal for which the pool ends once everything that came before it has been handled.
-    forwarded, refused: counters of what was taken from the main lane, as `drops`. pauses: how often it waited for room.
+    forwarded, refused: counters of messages taken from the main lane, like `drops`. pauses: times it waited for room.
     """
 
     def __init__(self, process: Process, pool: Pool, options: PoolOptions) -> None:
@@ -73,7 +73,7 @@ class Forwarder:
         self._limited_log = RateLimited(pool.log, process.core.bounded_log)
 
     def take_main(self, main: deque[Any]) -> int:
-        """Forwards what waits in the main lane, the stretch of the route at most. Gives how many."""
+        """Forwards messages of the main lane, at most the `stretch` of the route. Returns how many entries it took."""
         if self._process.longest > self._longest or self._longest > 0:
             self._look_at_lengths()
         processes, taken, most = self.workers.processes, 0, self.route.stretch
@@ -95,7 +95,7 @@ class Forwarder:
         return taken
 
     def _look_at_lengths(self) -> None:
-        """Lets fewer messages wait at each worker while long ones come, so that `worker_mailbox_bytes` hold them."""
+        """Shortens the workers' mailboxes while long datagrams come, to keep each within `worker_mailbox_bytes`."""
         process, now = self._process, self._process.core.loop.time()
         if process.longest > self._longest:
             self._longest = process.longest
@@ -110,12 +110,12 @@ class Forwarder:
         else:
             limit = options.worker_mailbox_size
         for worker in self.workers.processes:
-            worker.longest = self._longest  # it may be a pool itself
+            worker.longest = self._longest  # the worker may be a pool itself
             worker.limit = limit
         self.limit = limit
 
     def _keep(self, entry: Any) -> bool:
-        """Does with an entry that finds no room what can be done but to wait. False: nothing."""
+        """Preserves an entry that finds no room, or drops one by `overflow`. Returns False if the entry has to wait."""
         stuck = self.route.stuck
         if stuck >= 0:
             slot = self.workers.slots[stuck]
@@ -127,7 +127,7 @@ class Forwarder:
         if self.overflow == "wait" or (stuck < 0 and not any(worker.alive for worker in self.workers.processes)):
             return False
         if is_taken_back(entry):
-            return True  # nobody's loss
+            return True  # a cancelled timer message: dropping it loses nothing
         slot = self._full_slot(stuck)
         oldest = self._take_oldest(slot) if self.overflow == "drop_oldest" else None
         if oldest is None:
@@ -141,7 +141,7 @@ class Forwarder:
         return True
 
     def _full_slot(self, stuck: int) -> Slot:
-        """The slot for whose worker a message is dropped: where all are full, each in turn."""
+        """Returns the slot whose worker is to drop a message. If all workers are full, they take turns."""
         if stuck >= 0:
             return self.workers.slots[stuck]
         slots = self.workers.slots
@@ -152,28 +152,28 @@ class Forwarder:
         return slots[self._next_to_drop]
 
     def _take_oldest(self, slot: Slot) -> Any:
-        """Takes out the message that has waited longest at a worker, or for its successor. None: there is none."""
+        """Removes and returns the message that has waited longest at a worker, or for its successor, or None."""
         if slot.preserved is not None:
             return slot.preserved.take_oldest()
         return slot.worker.take_oldest(0, may_go) if slot.worker.alive else None
 
     def _hand_over(self, entry: Any, slot: Slot) -> None:
-        """Gives the worker, or its successor, the message for which another was dropped."""
+        """Gives `entry` to the worker, or its successor, in the place of the message that was taken out."""
         if slot.preserved is not None:
             slot.preserved.append(without_address(entry, slot.preserved.process))
         elif not hand(slot.worker, without_address(entry, slot.worker)):
             raise RuntimeError(f"{slot.pid} has no room for a message, although one was taken out")
         elif slot.worker.paused:
-            slot.worker.resume()  # a pool may have waited to find room for the one that was taken out
+            slot.worker.resume()  # a worker that is a pool may have paused because of the message that was taken out
 
     def _close(self, entry: Exit) -> None:
-        """An exit signal behind messages, from a pool whose worker this one is: it ends once they have been handled."""
+        """Handles an exit signal queued behind messages: this pool, a worker itself, ends once those are handled."""
         self.closing = entry
         self._settling = True
         self.settle()
 
     def _wait_for_room(self) -> None:
-        """Leaves the main lane alone until a worker that could take its head has drained to half, or has come."""
+        """Pauses the main lane until a worker that could take its head has drained to half, or has started."""
         self._process.pause()
         self.pauses += 1
         processes, stuck = self.workers.processes, self.route.stuck
@@ -196,9 +196,9 @@ class Forwarder:
             self._pool.handle_forward_failed(*entry)
 
     def _misroute(self, entry: Any, error: Exception) -> None:
-        """The route's function has no key for it: a dead letter."""
+        """Makes a dead letter of an entry for which the route's function has returned no key."""
         self.refused += 1
-        self.forwarded -= 1  # as which it will be counted, among those of its turn
+        self.forwarded -= 1  # the route counts the entry as distributed, and `take_main` adds that count
         process = self._process
         text = "the route of pool %s failed, the message is a dead letter: %s"
         self._limited_log.warning(process.core.loop.time(), "route", text, process.id, safe_repr(error))
@@ -208,7 +208,7 @@ class Forwarder:
             process.core.calls.fail(entry.ref, error)
 
     def resized(self) -> None:
-        """The pool has another number of workers now."""
+        """Adapts to a new number of workers."""
         if self.route.keyed:
             self._settling = True
             self.settle()
@@ -216,8 +216,8 @@ class Forwarder:
             self._process.resume()
 
     def settle(self) -> None:
-        """Distributes again, by the new size, if everything distributed before has been handled: no message overtakes
-        another of its key on the way to another worker. Else it is called again when that may be so."""
+        """Distributes again, by the new size, if everything distributed before has been handled, so that no message
+        overtakes another of its key on the way to another worker. Otherwise it is called again later."""
         if not self._settling or not self.workers.idle(self.settle):
             return
         if self.closing is not None:

@@ -1,9 +1,8 @@
-"""The worker with the least to do, in a pool of any size.
+"""The worker with the fewest messages, in a pool of any size.
 
-Of up to `LOOKED_AT` workers, all are looked at for each message; of more, the next so many. If none of these is idle,
-one that is comes from a record: a worker tells when its mailbox is empty, as it does for flow control. If none is idle
-at all, the least of those that were looked at is as good as the least of all: with so many to choose from, their loads
-hardly differ.
+For each message, all workers of a pool of up to `LOOKED_AT` are looked at; in a larger pool, the next `LOOKED_AT`.
+If none of these is idle, an idle worker comes from a record, which workers enter when their mailbox is empty (as for
+flow control). If no worker is idle, the least loaded of those looked at is good enough, as loads hardly differ then.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from ...node.messaging.distribution import distribute, least_loaded
 from ...node.processes.process import Process
 
 LOOKED_AT = 64
-"""With so many workers a message takes about 2 us, all told."""
+"""Workers looked at for each message, which takes about 2 us in total."""
 
 _SLEEP = ProcessState.SLEEP
 
 
 class Least:
-    """A route to the worker with the least to do.
+    """A route to the least loaded worker.
 
-    Each worker stands in the record of those that are idle, by its number, or is to tell when it has drained. One that
-    stands there is looked at when it is needed: it may have had a message from elsewhere since, or have ended.
+    Each worker, by its number, is in the record of idle workers, or enters the record when it has drained. Whether it
+    is still idle is checked when it is needed: it may have had a message from elsewhere since, or have ended.
     """
 
     keyed = False
@@ -35,11 +34,11 @@ class Least:
 
     def __init__(self) -> None:
         self._last = -1  # the last worker that got a message
-        self._size = 0  # workers that were there the last time
+        self._size = 0  # number of workers at the last call
         self._idle: OrderedDict[int, None] = OrderedDict()
 
     def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """Hands on what is at the head of `main`, `most` at most, while there is room. Returns how many."""
+        """Distributes at most `most` messages from the head of `main` while there is room. Returns how many."""
         if len(workers) <= LOOKED_AT:
             count, self._last = distribute(main, workers, self._last, most, True)
             return count
@@ -52,7 +51,7 @@ class Least:
         return count
 
     def _hand_on(self, main: deque[Any], workers: list[Process]) -> int:
-        """Hands on one message. Returns how many, which is 0 if there is no room, or if it is no message."""
+        """Distributes one message. Returns 1, or 0 if there is no room or the head of `main` is not a message."""
         number = self._next(workers)
         if number < 0:
             return 0
@@ -64,7 +63,7 @@ class Least:
         return count
 
     def _next(self, workers: list[Process]) -> int:
-        """The number of the worker that is to get the next message. -1: all are full."""
+        """Returns the number of the worker that is to get the next message, -1 if all are full."""
         start = (self._last + 1) % len(workers)
         place = least_loaded(workers[start : start + LOOKED_AT], -1)
         if place >= 0 and _is_idle(workers[start + place]):
@@ -72,7 +71,7 @@ class Least:
         while self._idle:
             number = next(iter(self._idle))
             if number >= len(workers):
-                del self._idle[number]  # it has been removed
+                del self._idle[number]  # the worker has been removed
             elif _is_idle(workers[number]):
                 return number
             else:
@@ -84,14 +83,14 @@ class Least:
         worker.when_drained(0, partial(self._drained, number, worker))
 
     def _drained(self, number: int, worker: Process) -> None:
-        """Its mailbox is empty, or it has ended: then its successor may be idle."""
+        """Records a worker whose mailbox is empty; also one that has ended, as its successor may be idle."""
         if worker.alive and not _is_idle(worker):
-            worker.when_drained(0, partial(self._drained, number, worker))  # once more when its callback is over
+            worker.when_drained(0, partial(self._drained, number, worker))  # called again when its callback is over
         else:
             self._idle[number] = None
 
     def resize(self, size: int) -> None:
-        """There are `size` workers now."""
+        """Does nothing: `distribute` looks at the number of workers itself."""
 
 
 def _is_idle(worker: Process) -> bool:

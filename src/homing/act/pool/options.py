@@ -12,10 +12,10 @@ from ...gen.options import check_choice, check_type, set_integer
 from .routing import Route
 
 PoolOverflow = Literal["wait", "drop", "drop_newest", "drop_oldest"]
-"""What happens to a message that finds its workers full: see `PoolOptions.overflow`."""
+"""Policies for a message whose workers are full: see `PoolOptions.overflow`."""
 
 MOST_WORKERS = 65536
-"""Workers that are started at a time, each a process of some KB."""
+"""The most workers that one call starts; each is a process of some KB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,26 +23,26 @@ class PoolOptions:
     """Options of a pool, returned by its `init`.
 
     worker: the class of the workers. It may be a pool itself.
-    worker_args: each is started with `init(*worker_args)`.
-    pool_size: how many.
-    worker_mailbox_size: messages that wait at each worker at most. 0: no limit, and so no back-pressure: a UDP server
-        in front of the pool then never pauses, and memory is bounded by nothing.
-    worker_mailbox_bytes: what waits at each worker is no longer than this together, if it are datagrams that came from
-        a socket to this pool: so many messages fewer wait as the longest of the last ten seconds demands. 8 MiB: 1024
+    worker_args: each worker is started with `init(*worker_args)`.
+    pool_size: number of workers.
+    worker_mailbox_size: the most messages that may wait at each worker. 0: no limit, and so no back-pressure: a UDP
+        server in front of the pool then never pauses, and memory is not bounded.
+    worker_mailbox_bytes: bounds the bytes that wait at each worker, for datagrams that come from a socket to this pool:
+        the limit in messages is lowered according to the longest datagram of the last ten seconds. 8 MiB: 1024
         datagrams of 8 KiB, 128 of the longest. 0: no limit.
-    worker_options: how they are spawned: `dead_letters`, `env`, `init_timeout` ... `link_parent` and `preserve_mailbox`
-        are always on; the mailbox's size is `worker_mailbox_size`.
-    overflow: when all workers are full (with a keyed route: the one that the message belongs to): "wait" keeps the
-        messages in the pool's own mailbox until there is room (a UDP server in front of it pauses): with a keyed route
-        one slow worker then holds up all. "drop_newest" (or "drop") drops the message; "drop_oldest" drops the one that
-        has waited longest at the full worker, for its place. What is dropped is counted, for that worker, and given to
+    worker_options: how the workers are spawned: `dead_letters`, `env`, `init_timeout` ... `link_parent` and
+        `preserve_mailbox` are always on; the mailbox's size is `worker_mailbox_size`.
+    overflow: the policy when all workers are full (with a keyed route: the worker of the message's key). "wait" keeps
+        the messages in the pool's own mailbox until there is room, and a UDP server in front of it pauses; with a keyed
+        route one slow worker then delays all messages. "drop_newest" (or "drop") drops the message; "drop_oldest" drops
+        the oldest message at the full worker instead. Drops are counted for that worker and passed to
         `handle_forward_failed`; a caller gets `gen.MailboxFull`. While no worker runs, messages wait.
-    route: which worker gets a message. "round_robin": each in turn. "least": the one with the least to do. "source":
-        one peer always meets the same worker; of a `MessageUDP` it is host and port, of all else the sender's PID. A
-        function `key(sender, message)`: messages of equal keys meet the same worker; of a request `message` is the
-        request. It has to be a quick plain function, and may be called more than once for a message. What it raises
-        an exception for is a dead letter of the pool. "source" and a key keep the order of what comes from one peer, or
-        under one key, also when workers end, come and go.
+    route: which worker gets a message. "round_robin": each in turn. "least": the least loaded one. "source": always the
+        same worker for one peer, which is the host and port of a `MessageUDP`, and the sender's PID of anything else. A
+        function `key(sender, message)`: the same worker for equal keys; for a request, `message` is the request. The
+        function has to be quick and a plain `def`, and may be called more than once for a message. If it raises an
+        exception, the message is a dead letter of the pool. "source" and a key keep the order of messages from one
+        peer, or of one key, also when workers end, are added or are removed.
     """
 
     worker: type[ProcessBehavior]

@@ -1,4 +1,4 @@
-"""Pool: one address, many workers. What comes to its main lane goes to the workers; higher lanes are its own."""
+"""Pool: one address, many workers. Messages of its main lane go to the workers; it handles the higher lanes itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PoolHooks(ActorHooks):
         return self._handle_message
 
     def _handle_message(self, sender: Any, message: Any) -> Any:
-        """In the place of `handle_message`: takes the ends of workers, passes on the rest."""
+        """Replaces `handle_message`: handles the ends of workers, passes on other messages."""
         if is_a(message, MessageDownPID):
             workers = self.behavior._forwarder.workers
             slot = workers.ended(message.pid)
@@ -51,25 +51,25 @@ class PoolHooks(ActorHooks):
 
 
 class Pool(Actor):
-    """A process that hands its main lane to workers, with the original sender and ref. Derive from it and return
+    """A process that distributes its main lane to workers, with the original sender and ref. Derive from it and return
     `PoolOptions` from `init`.
 
-    Messages and requests sent with a higher priority come to its own `handle_message` and `handle_call`. A worker that
-    ends is replaced, and its successor goes on with what waited. Workers end with the pool: each after the message in
-    hand, all at once, when the pool has ended.
+    Messages and requests sent with a higher priority arrive in its own `handle_message` and `handle_call`. A worker
+    that ends is replaced, and its successor handles the messages that waited. Workers end with the pool, all at once,
+    each after the message that it is handling.
     """
 
     _runtime_hooks: ClassVar[type[ProcessHooks]] = PoolHooks
     _forwarder: Forwarder
 
     def handle_forward_failed(self, sender: Any, message: Any) -> None:
-        """Unless `overflow="wait"`: there was no room, this message is dropped (and counted). A plain `def`."""
+        """Called for each message dropped because there was no room, unless `overflow="wait"`. A plain `def`."""
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Size, route, counters, and each worker by its PID.
+        """Returns size, route, counters, and the facts of each worker by its PID.
 
-        What was taken from the pool's mailbox: forwarded + dropped + refused by the route. What was forwarded: handled
-        + waiting at workers + in hand + dead letters of workers. What workers are sent past the pool counts as well.
+        Messages taken from the pool's mailbox = forwarded + dropped + refused by the route. Forwarded = handled +
+        waiting at workers + in hand + dead letters of workers. Messages sent directly to a worker count as well.
         """
         process, forwarder = self._process, self._forwarder
         options, workers = forwarder.options, forwarder.workers
@@ -101,14 +101,14 @@ class Pool(Actor):
     async def add_workers(self, n: int) -> int:
         """Starts `n` more workers. Returns the new size. Raises what a worker's `init` raises.
 
-        With a keyed route they get their share once all that waits at workers and is in hand has been handled; what
-        comes meanwhile waits.
+        With a keyed route they get their share once all messages at workers, queued and in hand, have been handled;
+        messages that come meanwhile wait.
         """
         self._process.core.require_thread()
         return await self._forwarder.workers.add(n)
 
     def remove_workers(self, n: int) -> int:
-        """Takes `n` workers out, last added first: they handle what waits there, then end. Waits for nothing.
+        """Removes `n` workers, last added first: they handle their queued messages, then end. Does not wait for that.
 
         Returns the new size. Raises `BadOption` unless at least one worker stays. With a keyed route the others get
         their share as in `add_workers`.

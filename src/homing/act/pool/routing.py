@@ -1,4 +1,4 @@
-"""Routing: which worker of a pool a message goes to."""
+"""Routing: the worker of a pool that a message goes to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Route: TypeAlias = Literal["round_robin", "least", "source"] | Callable[[PID, An
 """`PoolOptions.route`."""
 
 STRETCH = 256
-"""Messages distributed at a stretch: as many as a process handles in a turn (`NodeOptions.turn_messages`)."""
+"""Messages distributed in one go: as many as a process handles in a turn (`NodeOptions.turn_messages`)."""
 
 REMEMBERED = 8192
-"""Keys whose worker is remembered at most: about 2 MB of addresses. A key that is not costs 2 us, one that is 0.05 us.
-Those that strangers could let meet in one place of the dictionary are not remembered: numbers of more than 64 bits."""
+"""The most keys whose worker is remembered, about 2 MB of addresses. A remembered key costs 0.05 us, any other 2 us.
+Keys with numbers of more than 64 bits are not remembered: strangers could make many that collide in the dictionary."""
 
 _OPEN_BITS = 64
 
@@ -29,7 +29,7 @@ Refuse = Callable[[Any, Exception], None]
 
 
 class RoundRobin:
-    """To each worker in turn."""
+    """Gives a message to each worker in turn."""
 
     keyed = False
     stuck = -1
@@ -39,19 +39,19 @@ class RoundRobin:
         self._last = -1  # the last worker that got a message
 
     def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """Hands on what is at the head of `main`, `most` at most, while there is room. Gives how many."""
+        """Distributes at most `most` messages from the head of `main` while there is room. Returns how many."""
         count, self._last = distribute(main, workers, self._last, most, False)
         return count
 
     def resize(self, size: int) -> None:
-        """There are `size` workers now."""
+        """Does nothing: `distribute` looks at the number of workers itself."""
 
 
 class Keyed:
-    """Messages of one key go to one worker.
+    """Gives the messages of one key to one worker.
 
-    stuck: after `distribute`, the worker whose lane has no room for the message at the head; -1: there is none.
-    stretch: messages distributed until the clock is looked at: a function of the user's may take its time.
+    stuck: after `distribute`, the worker whose lane has no room for the message at the head; -1: no such worker.
+    stretch: the most messages distributed between two readings of the clock: a user's function may be slow.
     """
 
     keyed = True
@@ -66,20 +66,20 @@ class Keyed:
         self.stuck = -1
 
     def distribute(self, main: deque[Any], workers: list[Process], most: int) -> int:
-        """As the other routes, up to a message whose worker has no room. What was refused counts as distributed."""
+        """Like the other routes, up to a message whose worker has no room. Refused messages count as distributed."""
         count, self.stuck = distribute_by_key(main, workers, self._places, self._key, MessageUDP, most, self._refuse)
         return count
 
     def resize(self, size: int) -> None:
-        """There are `size` workers now: most keys have another one."""
+        """Assigns the keys to `size` workers: most keys get another worker."""
         self._places = Places(size, self._secret, self._octets)
 
 
 class Places(dict[Hashable, int]):
-    """The place, below `size`, of each key: computed when it is first asked for, and mostly remembered.
+    """The place of each key, below `size`: computed when it is first looked up, and mostly remembered.
 
-    The hash is keyed with a secret, so that who chooses his address does not choose his worker. Python's own hash of a
-    number or a tuple of numbers is none: anybody can compute it.
+    The hash is keyed with a secret, so that a peer that chooses its address does not choose its worker. Python's own
+    hash of a number, or of a tuple of numbers, is not secret: anybody can compute it.
     """
 
     __slots__ = ("_hash", "_octets", "_size")
@@ -95,15 +95,15 @@ class Places(dict[Hashable, int]):
         hashed.update(self._octets(key))
         place = int.from_bytes(hashed.digest()) % self._size
         if len(self) >= REMEMBERED:
-            self.clear()  # whatever is left out first, a flood of new keys would push the others out as well
+            self.clear()  # removing single entries would not help: a flood of new keys would push the others out too
         if self._octets is _octets_of_source or _open_bits(key) <= _OPEN_BITS:
             self[key] = place
         return place
 
 
 def _open_bits(key: Any) -> int:
-    """Bits of a key whose hash in a dictionary is no secret. With more of them than a hash has, anybody can make keys
-    by the thousand that all have one hash: to find one of them the dictionary would look at all."""
+    """Returns the number of bits in a key that anybody can hash. If they are more than a hash has, anybody can make
+    thousands of keys with the same hash, and a look-up in the dictionary would compare them all."""
     if isinstance(key, (str, bytes)):
         return 0
     if isinstance(key, int):
@@ -114,8 +114,8 @@ def _open_bits(key: Any) -> int:
 
 
 def octets(key: Any) -> bytes:
-    """The content of a key: different for keys that differ, if they are of str, bytes, int and tuples of these. Of
-    others it is their `hash()`."""
+    """Returns the content of a key: different bytes for different keys made of str, bytes, int and tuples of these, and
+    the `hash()` of any other key."""
     if isinstance(key, str):
         return b"s" + key.encode("utf-8", "surrogatepass")
     if isinstance(key, bytes):
@@ -129,8 +129,8 @@ def octets(key: Any) -> bytes:
 
 
 def _octets_of_source(source: Any) -> bytes:
-    """Of a PID, or of an address: host, port and, on IPv6, the scope; the flow label may change from one datagram of a
-    peer to the next."""
+    """Returns the content of a PID or an address: host, port and, on IPv6, the scope; not the flow label, which may
+    change from one datagram of a peer to the next."""
     return octets(source if len(source) != 4 else (source[0], source[1], source[3]))
 
 

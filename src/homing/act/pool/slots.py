@@ -10,15 +10,15 @@ from ...node.mailbox.preserved import PreservedMailbox
 from ...node.processes.process import Process
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
-"""Seconds until a worker that could not be started is tried again: first, and doubled up to this."""
+"""Seconds until the next try to start a worker that could not be started: the first wait, doubled up to the longest."""
 
 
 class Slot:
-    """One worker's place, and its account over all who have had it.
+    """One worker's place, with the counters of all workers that have had it.
 
-    number: its place among those that get messages, which stays the same: the last added leaves first.
-    worker: who has it now, or had it last.
-    leaving: it gets no more messages: whoever has it works off what waits there and ends.
+    number: its place among those that get messages, which stays the same: the last added is removed first.
+    worker: the current worker, or the last one.
+    leaving: True if it gets no more messages: its worker handles the queued ones and ends.
     dropped: messages for it that were dropped because it was full.
     timer: starts the next try.
     """
@@ -50,12 +50,12 @@ class Slot:
 
     @property
     def pid(self) -> PID:
-        """The worker's."""
+        """The PID of the worker."""
         return self.worker.id
 
     @property
     def preserved(self) -> PreservedMailbox | None:
-        """What waits for a successor, once the worker has ended."""
+        """The messages that wait for a successor, once the worker has ended."""
         return (self.pool.preserved_mailboxes or {}).get(self.pid)
 
     @property
@@ -66,7 +66,7 @@ class Slot:
 
     @property
     def _asked_to_leave(self) -> bool:
-        """True while an exit signal is the last that waits at the worker. One that is ending may not have got any."""
+        """True while an exit signal is the last entry queued at the worker. A worker that is ending may have none."""
         worker = self.worker
         if not self.leaving or worker.alive:
             return self.leaving and bool(worker.main or worker.ahead)
@@ -74,34 +74,34 @@ class Slot:
 
     @property
     def in_hand(self) -> int:
-        """1 while a callback of the worker waits for something, or blocks its thread; else 0."""
+        """1 while a callback of the worker awaits something, or blocks its thread; otherwise 0."""
         return int(self.worker.hand is not None)
 
     @property
     def handled(self) -> int:
-        """Messages taken from the mailbox."""
+        """Messages taken from the mailbox by all workers of the slot."""
         return self._handled + self.worker.handled
 
     @property
     def letters(self) -> int:
-        """Dead letters."""
+        """Dead letters of all workers of the slot."""
         return self._letters + self.worker.letters
 
     def succeed(self, worker: Process) -> None:
-        """`worker` has the slot from now on."""
+        """Makes `worker` the worker of the slot."""
         self._handled, self._letters = self.handled, self.letters
         self.worker = worker
         self.restarts += 1
         self._retry = RETRY_FIRST
 
     def next_retry(self) -> float:
-        """Seconds until the next try."""
+        """Returns the seconds until the next try."""
         seconds = self._retry
         self._retry = min(seconds * 2, RETRY_MOST)
         return seconds
 
     def inspect(self) -> dict[str, Any]:
-        """Its part of the pool's inspection."""
+        """Returns its part of the pool's inspection."""
         return {
             "running": self.worker.alive,
             "waiting": self.waiting,

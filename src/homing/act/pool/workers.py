@@ -1,4 +1,4 @@
-"""The workers of a pool: how they start, are replaced, and leave."""
+"""The workers of a pool: starts, replaces and removes them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _TERMINATED = ProcessState.TERMINATED
 
 
 class Workers:
-    """The workers of one pool. Each has a slot, and so have those that are leaving until they have ended.
+    """The workers of one pool. Each has a slot, which a removed worker keeps until it has ended.
 
     slots, processes: the workers that get messages, and their processes at the same places.
-    letters: dead letters of workers that have left. restarts: how many workers were replaced.
+    letters: dead letters of workers that have been removed. restarts: number of workers replaced.
     """
 
     def __init__(self, process: Process, pool: Pool, options: PoolOptions, forwarder: Forwarder) -> None:
@@ -52,16 +52,16 @@ class Workers:
         self._on_change: list[Callable[[], None]] = []
 
     def __iter__(self) -> Iterator[Slot]:
-        """All slots, those that are leaving last."""
+        """Iterates over all slots, those that are leaving last."""
         return iter((*self.slots, *self.leaving))
 
     @property
     def size(self) -> int:
-        """How many there are, without those that are leaving."""
+        """The number of workers, without those that are leaving."""
         return len(self.slots)
 
     def ended(self, pid: PID) -> Slot | None:
-        """The slot whose worker was `pid`, if that has ended."""
+        """Returns the slot whose worker was `pid`, if that worker has ended."""
         slot = self._by_pid.get(pid)
         if slot is None or slot.worker.state is not _TERMINATED:
             return None
@@ -77,7 +77,7 @@ class Workers:
                 self.slots.append(slot)
                 self.processes.append(worker)
         finally:
-            self._forwarder.resized()  # once for all of them, as it looks at all that there are
+            self._forwarder.resized()  # once for all new workers, as it looks at all workers of the pool
         return self.size
 
     def remove(self, n: int) -> int:
@@ -93,16 +93,16 @@ class Workers:
         return self.size
 
     def _ask_to_leave(self, slot: Slot) -> None:
-        """Sends the worker an exit signal behind all that waits there."""
+        """Sends the worker an exit signal behind all its queued messages."""
         if slot.worker.alive:
             slot.worker.put_runtime(exit_signal(self._process.id, TerminateShutdown()), 0)
         elif slot.timer is not None:
             self._forget_timer(slot)
             self._left(slot)
-        # else it is ending, or a successor is being started: that is told when it has been
+        # otherwise it is ending, or a successor is being started, and `worker_ended` or `_filled` follows
 
     def _left(self, slot: Slot) -> None:
-        """The last worker of a leaving slot has ended. What still waits there is distributed anew."""
+        """Removes a leaving slot whose last worker has ended, and distributes its queued messages again."""
         self._take_back(slot)
         self._process.forget_preserved(slot.pid)
         self.letters += slot.letters
@@ -110,21 +110,21 @@ class Workers:
         self._changed()
 
     def _take_back(self, slot: Slot) -> None:
-        """Puts what waits for a successor in `slot` back to the head of the pool's own main lane, in order."""
+        """Puts the messages that wait for a successor in `slot` back at the head of the pool's main lane, in order."""
         if slot.preserved is not None:
             entries = slot.preserved.take_main(self._process)
             self._forwarder.forwarded -= len(entries)
             self._process.put_back(entries)
 
     def idle(self, again: Callable[[], None]) -> bool:
-        """True if nothing waits at workers or is in hand. If False, `again` is called once when that may have
-        changed."""
+        """Returns True if the workers have no message queued or in hand. If False, `again` is called once when that
+        may have changed."""
         rest: list[Process] = []
         return self.collect(again, rest) and idle(rest, again)
 
     def collect(self, again: Callable[[], None], rest: list[Process]) -> bool:
-        """Adds the workers' processes to `rest`. False if messages wait for one that is not there: then `again` is
-        called once when that may have changed."""
+        """Adds the workers' processes to `rest`. Returns False if messages wait for a worker that does not run: then
+        `again` is called once when that may have changed."""
         for slot in self:
             if slot.worker.state is not _TERMINATED:
                 rest.append(slot.worker)
@@ -145,7 +145,7 @@ class Workers:
         return worker
 
     def worker_ended(self, slot: Slot) -> None:
-        """Replaces a worker that has ended, or lets it go."""
+        """Replaces a worker that has ended, or removes its slot if it is leaving."""
         if slot.leaving:
             self._left(slot)
         elif self._forwarder.closing is None or slot.waiting:
@@ -154,7 +154,7 @@ class Workers:
             self._changed()
 
     def _fill(self, slot: Slot) -> None:
-        """Starts a successor, beside what the pool does: an `init` may take its time."""
+        """Starts a successor in a task, while the pool goes on: an `init` may take long."""
         process = self._process
         task = process.core.loop.create_task(
             self._start_successor(slot), name="pool worker", context=process.core.scheduler.context.copy()
@@ -186,14 +186,14 @@ class Workers:
         self._process.resume()
 
     def _changed(self) -> None:
-        """Tells those who wait for a slot that has no worker and whose mail waits."""
+        """Runs the callbacks that wait for a slot with messages but without a worker."""
         waiting, self._on_change = self._on_change, []
         for again in waiting:
             again()
         self._forwarder.settle()
 
     def _not_started(self, slot: Slot, error: Exception) -> None:
-        """Tries again later. Where any worker will do, the others take what waits here."""
+        """Retries later. If any worker will do, the others take the messages that wait here."""
         if not isinstance(error, NodeTerminated):
             text, process = "a worker of pool %s could not be started, trying again: %s", self._process
             process.core.log_failure(process.log_adapter, text, process.id, safe_repr(error), fault=error)

@@ -7,7 +7,7 @@ from ...gen.foreign import safe_repr
 
 
 class RouteError(DeliveryError):
-    """A message or request could not be routed. `route` is the name that the router's code chose, or None."""
+    """A message or request could not be routed. `route`: the name that the routing callback returned, or None."""
 
     def __init__(self, route: str | None, text: str) -> None:
         super().__init__(route, text)
@@ -22,21 +22,21 @@ class RouteUnknown(RouteError):
 
 
 class RouteDisabled(RouteError):
-    """The route is disabled, until `enable_route`."""
+    """The route is disabled until `enable_route` is called."""
 
     def __init__(self, route: str) -> None:
         super().__init__(route, f"route {safe_repr(route)} is disabled")
 
 
 class RouteRestarting(RouteError):
-    """The process of the route has ended and is not there again yet."""
+    """The process of the route has ended and has not been restarted yet."""
 
     def __init__(self, route: str) -> None:
-        super().__init__(route, f"the process of route {safe_repr(route)} has ended and is being started again")
+        super().__init__(route, f"the process of route {safe_repr(route)} has ended and is being restarted")
 
 
 class RouteDiscarded(RouteError):
-    """The router's code has decided to drop the request."""
+    """The routing callback dropped the request."""
 
     def __init__(self) -> None:
         super().__init__(None, "the router has discarded the request")

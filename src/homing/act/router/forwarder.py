@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from .router import Router
 
 STRETCH = 256
-"""Messages routed at a stretch: as many as a process handles in a turn (`NodeOptions.turn_messages`)."""
+"""Messages routed in one go: as many as a process handles in a turn (`NodeOptions.turn_messages`)."""
 
 _CLOCK_STEP = 8
-"""Messages between two readings of the clock at most: `route_message` may take its time."""
+"""The most messages between two readings of the clock: `route_message` may be slow."""
 
 Choice: TypeAlias = str | tuple[str, ...] | None
-"""What the routing callbacks return: the name of a route, several, or `DISCARD`."""
+"""The result of the routing callbacks: the name of a route, a tuple of names, or `DISCARD`."""
 
 
 class Forwarder:
-    """Hands on what waits in the main lane of one router, by the router's own callbacks.
+    """Distributes the messages queued in the main lane of one router, by the router's own callbacks.
 
-    discarded: messages that the callbacks chose to drop. pauses: how often a full route was waited for.
+    discarded: number of messages that the callbacks dropped. pauses: how often the router waited for a full route.
     """
 
     def __init__(self, process: Process, router: Router, keeper: RouteKeeper) -> None:
@@ -55,11 +55,11 @@ class Forwarder:
         self.options = RouterOptions()
         self.discarded = 0
         self.pauses = 0
-        self._chosen: tuple[str, ...] = ()  # where the head of the main lane, which waits for room, is to go
+        self._chosen: tuple[str, ...] = ()  # routes of the message at the head of the main lane, which waits for room
         self._waits_for: set[PID | Alias] = set()
 
     def take_main(self, main: deque[Any]) -> int:
-        """Routes what waits in the main lane, `STRETCH` at most. Gives how many."""
+        """Routes messages of the main lane, at most `STRETCH`. Returns how many entries it took."""
         process, routes, route_message = self._process, self._keeper.routes, self._router.route_message
         end = perf_counter() + process.scheduler.turn_seconds
         taken, check = 0, 1
@@ -91,7 +91,7 @@ class Forwarder:
         return taken
 
     def _take_envelope(self, main: deque[Any], entry: Any) -> int:
-        """Routes what is no plain message; what is no message at all comes to the router's own callbacks."""
+        """Routes an entry that is not a plain message. One that is no message goes to the router's own callbacks."""
         if isinstance(entry, Request):
             return self._distribute(main, entry, self._router.route_call(entry.sender, entry.ref, entry.request))
         if isinstance(entry, Tick):
@@ -107,8 +107,8 @@ class Forwarder:
         return 0
 
     def _take_tick(self, main: deque[Any], tick: Tick) -> int:
-        """Routes a message by a timer. Where it goes to one route it stays one object: its timer looks whether it
-        waits."""
+        """Routes a timer's message. With one route it stays the same object, so that its timer knows whether it is
+        still queued."""
         if is_taken_back(tick):
             self.discarded += 1
             return 1
@@ -120,17 +120,17 @@ class Forwarder:
         return self._distribute(main, tick, choice)
 
     def _distribute(self, main: deque[Any], entry: Any, choice: Choice) -> int:
-        """Delivers to all routes that were chosen. Gives 1; or 0, and the entry is at the head of the lane again, where
-        one of them is full and that is to be waited for."""
+        """Delivers an entry to all routes chosen. Returns 1; or, if one of them is full and the router waits for room,
+        0 with the entry put back at the head of the lane."""
         if not self._process.alive:
-            self._process.hand = entry  # it was killed by the code that chose
+            self._process.hand = entry  # the routing callback has killed the router
             return 1
         sender, message, ref = _parts(entry)
         names = _names(choice)
         if not names:
             self._discard(ref)
         elif ref is not None and len(names) > 1:
-            error = NotAllowed(f"a request goes to one route; route_call gave {safe_repr(names)}")
+            error = NotAllowed(f"a request goes to one route; route_call returned {safe_repr(names)}")
             self._fail(self._keeper.others, names[0], sender, message, ref, error)
         else:
             alone = len(names) == 1 and isinstance(entry, Tick)
@@ -142,7 +142,7 @@ class Forwarder:
         return 1
 
     def _deliver(self, name: str, sender: PID | Alias, message: Any, ref: Ref | None) -> bool:
-        """Forwards to one route, or counts the failure. False: the route is full, and that is to be waited for."""
+        """Forwards to one route, or counts the failure. Returns False if the route is full and the router waits."""
         route = self._keeper.routes.get(name)
         tally = self._keeper.others if route is None else route
         try:
@@ -156,7 +156,7 @@ class Forwarder:
         return True
 
     def _address(self, name: str, route: Route | None) -> Target:
-        """Where a route leads now."""
+        """Returns the current target of a route. Raises `RouteError`."""
         to: Target = name if route is None or route.spec.target is None else route.spec.target
         if route is None:
             if not (self.options.registered_names and name in self._process.routes):
@@ -181,7 +181,7 @@ class Forwarder:
             core.calls.forward(self._process, to, sender, ref, message, MessagePriority.NORMAL)
 
     def local(self, to: object) -> Activity | None:
-        """The activity behind an address, if it is on this node and alive."""
+        """Returns the activity behind an address, if it is on this node and alive."""
         name = to.name if isinstance(to, ProcessID) and to.node == self._process.core.name else to
         return self._process.routes.get(name)
 
@@ -189,7 +189,7 @@ class Forwarder:
         self, tally: Tally, name: str, sender: PID | Alias, message: Any, ref: Ref | None, error: HomingError
     ) -> None:
         tally.failed[type(error).__name__] += 1
-        forget_frames(error)  # they would keep the message, and with it a pooled buffer
+        forget_frames(error)  # the frames would keep the message alive, and with it a pooled buffer
         if ref is None:
             told = message.message if type(message) is Tick else message
             self._router.handle_route_failed(name, sender, told, error)
@@ -202,8 +202,8 @@ class Forwarder:
             self._process.core.calls.fail(ref, RouteDiscarded())
 
     def _wait_for_room(self, error: HomingError) -> bool:
-        """Leaves the main lane alone until the mailbox that is full has drained to half. False if that is not what is
-        wrong, or not to be waited for."""
+        """Pauses the main lane until the full mailbox has drained to half. Returns False, without a pause, if `error`
+        has another cause or the router drops messages instead."""
         if not isinstance(error, MailboxFull) or self.options.overflow == "drop":
             return False
         receiver = self.local(error.target)
@@ -222,7 +222,7 @@ class Forwarder:
 
 
 def _parts(entry: Any) -> tuple[PID | Alias, Any, Ref | None]:
-    """Sender, message and, of a request, the ref of an entry."""
+    """Returns sender, message and, for a request, the ref of an entry."""
     if isinstance(entry, Request):
         return entry.sender, entry.request, entry.ref
     if isinstance(entry, (SplitMessage, Undelivered)):
@@ -232,7 +232,7 @@ def _parts(entry: Any) -> tuple[PID | Alias, Any, Ref | None]:
 
 
 def _names(choice: object) -> tuple[str, ...]:
-    """The names that a routing callback has chosen. Raises `BadOption`."""
+    """Returns the names chosen by a routing callback. Raises `BadOption`."""
     if choice is DISCARD:
         return ()
     if isinstance(choice, str):

@@ -17,23 +17,23 @@ from ...gen import (
 from ...gen.options import check_choice, check_name, check_type
 
 DISCARD: Final = None
-"""Returned by `route_message` and `route_call`: the message is dropped and counted, a request fails with
-`RouteDiscarded` (Ergo's `act.RouteDiscard`)."""
+"""Returned by `route_message` and `route_call`: drops the message and counts it; a request fails with `RouteDiscarded`
+(Ergo's `act.RouteDiscard`)."""
 
 _BOUNDED = ProcessOptions(mailbox_size=1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteSpec:
-    """One route of a router. It has either a `behavior`, and is owned by the router, or a `target`, and is not.
+    """One route of a router: either with a `behavior`, and then owned by the router, or with a `target`, and then not.
 
-    name: unique in the router; what `route_message` and `route_call` return. It is not registered on the node.
-    behavior: the class of the process that the router starts, starts again when it ends, and ends when it ends itself.
-    args: it is started with `init(*args)`.
-    options: how it is spawned. By default 1024 messages wait there at most. Its links to the router are the router's
-        own business: `link_parent` is always set, `link_child` never.
-    target: a registered name, PID, Alias or ProcessID of a process that somebody else minds. It is looked up for each
-        message, so it may come and go.
+    name: unique in the router; the result of `route_message` and `route_call`. It is not registered on the node.
+    behavior: the class of the process that the router starts, restarts when it ends, and ends with itself.
+    args: the process is started with `init(*args)`.
+    options: how the process is spawned. By default at most 1024 messages wait there. The router decides on its links:
+        `link_parent` is always set, `link_child` never.
+    target: a registered name, PID, Alias or ProcessID of a process that the router does not own. It is looked up for
+        each message, so the process may end and come back.
     """
 
     name: str
@@ -58,12 +58,12 @@ class RouteSpec:
 class RouterOptions:
     """Options of a router, returned by its `init`.
 
-    routes: those it starts with; each name once. If one cannot be started, the router is not.
-    overflow: when the mailbox behind the chosen route is full: "drop" counts the message as failed and calls
-        `handle_route_failed`; "wait" keeps it, and all that came after it, in the router's own mailbox until there is
-        room: one full route then holds all, and a UDP server in front of the router pauses.
-    registered_names: a name that is no route is looked up among the node's registered names, as Ergo always does. Only
-        for names that your code chooses: with a name out of a packet, its sender could reach any process.
+    routes: the first routes; each name once. If one cannot be started, the router is not.
+    overflow: the policy when the mailbox of the chosen route is full: "drop" counts the message as failed and calls
+        `handle_route_failed`; "wait" keeps it, and all later messages, in the router's own mailbox until there is
+        room: one full route then delays all, and a UDP server in front of the router pauses.
+    registered_names: a name that is no route is looked up among the node's registered names, as Ergo always does. Use
+        it only for names that your code chooses: with names from packets, senders could reach any process.
     """
 
     routes: tuple[RouteSpec, ...] = ()
@@ -75,6 +75,6 @@ class RouterOptions:
             raise BadOption("routes", self.routes, "give a tuple of act.RouteSpec")
         names = [route.name for route in self.routes]
         if len(set(names)) != len(names):
-            raise BadOption("routes", names, "each name once")
+            raise BadOption("routes", names, "use each name once")
         check_choice("overflow", self.overflow, ("wait", "drop"))
         check_type("registered_names", self.registered_names, bool, "True or False")

@@ -1,4 +1,4 @@
-"""The requests that every router answers, by a call with priority HIGH or MAX, and the record that it answers with."""
+"""The requests that every router answers, by a call with priority HIGH or MAX, and the record that it returns."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class AddRoute(Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class RemoveRoute(Request[bool]):
-    """Asks a router for `remove_route(name)`: True, or False if there was none.
+    """Asks a router for `remove_route(name)`. The answer is True, or False if there was no such route.
 
-    name: of the route.
+    name: the name of the route.
     """
 
     name: str
@@ -36,8 +36,8 @@ class RemoveRoute(Request[bool]):
 class ReplaceRoute(Request[None]):
     """Asks a router for `replace_route(name, spec)`.
 
-    name: of the route that is replaced.
-    spec: the route that takes its place.
+    name: the name of the route to be replaced.
+    spec: the new route.
     """
 
     name: str
@@ -48,7 +48,7 @@ class ReplaceRoute(Request[None]):
 class DisableRoute(Request[None]):
     """Asks a router for `disable_route(name)`.
 
-    name: of the route.
+    name: the name of the route.
     """
 
     name: str
@@ -58,7 +58,7 @@ class DisableRoute(Request[None]):
 class EnableRoute(Request[None]):
     """Asks a router for `enable_route(name)`.
 
-    name: of the route.
+    name: the name of the route.
     """
 
     name: str
@@ -74,12 +74,12 @@ REQUESTS = (AddRoute, RemoveRoute, ReplaceRoute, DisableRoute, EnableRoute, Whic
 
 @dataclass(frozen=True, slots=True)
 class RouteInfo:
-    """A route as it is now.
+    """A snapshot of a route.
 
-    name: of the route.
-    state: "enabled", "disabled", or "restarting": its process has ended and is to be started again.
-    pid: the process of an owned route; None while there is none, and for a target.
-    target: what the route leads to, if it is not owned.
+    name: the name of the route.
+    state: "enabled", "disabled", or "restarting": its process has ended and will be restarted.
+    pid: the process of an owned route; None while it does not run, and for a target.
+    target: the target of the route, if it is not owned.
     """
 
     name: str

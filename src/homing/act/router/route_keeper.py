@@ -32,10 +32,10 @@ Log: TypeAlias = logging.LoggerAdapter[logging.Logger]
 
 
 class RouteKeeper:
-    """The table of one router's routes. Those with a `behavior` have a process that it starts, starts again, and ends.
+    """The table of one router's routes. Starts, restarts and ends the processes of routes with a `behavior`.
 
-    routes: by name. others: counters of names that are no route, or none any more.
-    ending: processes that work off what they have, and end.
+    routes: by name. others: counters of names that are not a route, and of removed routes.
+    ending: processes that handle their queued messages and then end.
     """
 
     def __init__(self, process: Process, log: Callable[[], Log]) -> None:
@@ -45,7 +45,7 @@ class RouteKeeper:
         self.others = Tally()
         self.ending: set[PID] = set()
         self._owned: dict[PID, Route] = {}
-        self._retiring: Exception | None = None  # the router itself ends for it once those have ended
+        self._retiring: Exception | None = None  # the reason for which the router ends after `ending`, if it retires
         self._starts: set[asyncio.Task[None]] = set()
         self._cancels_starts = False
 
@@ -57,12 +57,12 @@ class RouteKeeper:
     # --- administration -----------------------------------------------------------------------------------
 
     def infos(self) -> tuple[RouteInfo, ...]:
-        """The routes as they are now, in the order in which they were added."""
+        """Returns snapshots of the routes, in the order in which they were added."""
         return tuple(route.info() for route in self.routes.values())
 
     async def add(self, spec: RouteSpec) -> None:
-        """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
-        then there is none. Meanwhile the router's mailbox waits."""
+        """Adds a route. Raises `BadOption` if the name is taken, and what the `init` of its process raises; then no
+        route is added. Meanwhile the router's mailbox waits."""
         check_type("spec", spec, RouteSpec, "an act.RouteSpec")
         if spec.name in self.routes:
             raise BadOption("name", spec.name, "there is a route of that name; use replace_route")
@@ -75,7 +75,7 @@ class RouteKeeper:
         self._settle(route, spec, process)
 
     def remove(self, name: str) -> bool:
-        """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        """Removes a route. Its process, if owned, ends after its queued messages. Returns False if there was none."""
         route = self.routes.get(name)
         if route is None:
             return False
@@ -84,10 +84,10 @@ class RouteKeeper:
         return True
 
     async def replace(self, name: str, spec: RouteSpec) -> None:
-        """Lets `spec`, of the same name, take the place of a route, which keeps its counters. What comes from now on
-        goes to the new process; the old one ends after what waits there. If the route is disabled, it stays so.
+        """Replaces a route by `spec`, which has the same name; the counters are kept. From now on messages go to the
+        new process; the old process ends after its queued messages. A disabled route stays disabled.
 
-        Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
+        Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises; then nothing changes.
         """
         route = self._route(name)
         check_type("spec", spec, RouteSpec, "an act.RouteSpec")
@@ -99,15 +99,15 @@ class RouteKeeper:
         self._settle(route, spec, process)
 
     def disable(self, name: str) -> None:
-        """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
-        Ergo. Raises `RouteUnknown`."""
+        """Disables a route: messages to it fail from now on. Its process, if owned, ends after its queued messages, as
+        in Ergo. Raises `RouteUnknown`."""
         route = self._route(name)
         route.enabled = False
         self._retire(route)
 
     async def enable(self, name: str) -> None:
-        """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
-        `init` of that process raises: then it stays disabled."""
+        """Enables a disabled route, with a new process if it is owned. Raises `RouteUnknown`, and what the `init` of
+        the process raises; then the route stays disabled."""
         route = self._route(name)
         if not route.enabled:
             process = await self._start(route.spec)
@@ -121,7 +121,7 @@ class RouteKeeper:
         return route
 
     def _drop(self, route: Route) -> None:
-        """Takes a route out of the table; what it has counted stays counted."""
+        """Removes a route from the table; its counters are added to `others`."""
         del self.routes[route.spec.name]
         self.others.forwarded += route.forwarded
         self.others.failed += route.failed
@@ -129,7 +129,7 @@ class RouteKeeper:
     # --- their processes ----------------------------------------------------------------------------------
 
     async def _start(self, spec: RouteSpec, previous: PID | None = None) -> Process | None:
-        """Starts the process of a route that is to have one of its own, in the place of a previous one."""
+        """Starts the process of an owned route, as the successor of `previous` if given. Returns None for a target."""
         if spec.behavior is None:
             return None
         options = replace(spec.options, link_parent=True, link_child=False)
@@ -141,8 +141,8 @@ class RouteKeeper:
         return route
 
     def _settle(self, route: Route, spec: RouteSpec, process: Process | None) -> None:
-        """From now on the messages of `route` go to `process`, which was started for `spec`, or to its target; unless
-        the route was changed meanwhile."""
+        """Makes `process`, started for `spec`, the process of `route`; or ends it if the route was changed meanwhile.
+        Without `process`, the route leads to its target."""
         if process is not None and not self._lacks_process(route, spec):
             self._end_in_order(process)
         elif process is not None:
@@ -153,12 +153,12 @@ class RouteKeeper:
         self._process.resume()
 
     def _lacks_process(self, route: Route, spec: RouteSpec) -> bool:
-        """False once a route has a process, or was disabled, removed or replaced."""
+        """Returns False if a route has a process, or was disabled, removed or replaced."""
         current = self.routes.get(spec.name) is route and route.spec is spec
         return current and route.enabled and route.process is None
 
     def _retire(self, route: Route) -> None:
-        """Lets the process of `route` end: an exit signal comes to it after what waits there."""
+        """Ends the process of `route` by an exit signal behind its queued messages, and cancels its restart."""
         process = route.process
         if process is not None:
             self._forget(process.id)
@@ -174,13 +174,13 @@ class RouteKeeper:
         process.put_runtime(exit_signal(self._process.id, TerminateShutdown()), 0)
 
     def _forget(self, pid: PID) -> Route:
-        """The process of a route has ended, or is to end."""
+        """Forgets the process of a route that has ended, or is to end."""
         route = self._owned.pop(pid)
         route.process = None
         return route
 
     def process_ended(self, pid: PID) -> Any:
-        """Starts the process of a route again, if it was one of those."""
+        """Handles the end of a route's process: restarts it, unless the router itself has ended it."""
         if pid in self._owned:
             route = self._forget(pid)
             route.previous = pid
@@ -190,11 +190,11 @@ class RouteKeeper:
         return None
 
     def minds(self, pid: PID) -> bool:
-        """True if this is, or was, the process of a route, so that its end is the router's own business."""
+        """Returns True if `pid` is, or was, the process of a route, so that the router itself handles its end."""
         return pid in self._owned or pid in self.ending
 
     def _restart_later(self, route: Route) -> Coroutine[Any, Any, None] | None:
-        """Starts the process of a route again: at once, unless it has ended soon after its start."""
+        """Restarts the process of a route: at once, or after a delay if it ended soon after its start."""
         delay = route.next_delay(self._process.core.loop.time())
         if delay == 0.0:
             return self._restart(route)
@@ -206,14 +206,14 @@ class RouteKeeper:
         return None
 
     def _forget_timer(self, route: Route) -> None:
-        """It has fired, or is to fire no more."""
+        """Cancels the timer of a restart, if there is one, and removes it."""
         if route.timer is not None:
             route.timer.cancel()
             (self._process.timers or set()).discard(route.timer)
             route.timer = None
 
     def _restart(self, route: Route) -> Coroutine[Any, Any, None] | None:
-        """Starts the process of a route again: in this turn; or, if its `init` may wait, beside the router's work."""
+        """Restarts the process of a route: in this turn, or in a task of its own if the `init` may wait."""
         self._forget_timer(route)
         behavior, starting = route.spec.behavior, self._start_again(route)
         waits = behavior is not None and (behavior._runtime_hooks.configures or iscoroutinefunction(behavior.init))
@@ -258,7 +258,7 @@ class RouteKeeper:
             raise ExitSignal(self._retiring)
 
     def retire_all(self, reason: Exception) -> None:
-        """This router is itself a route that is to end after what waited there: first its own routes do."""
+        """Ends this router, itself a route that ends after its queued messages: its own routes end first."""
         for name in tuple(self.routes):
             self.remove(name)
         self._retiring = reason

@@ -1,4 +1,4 @@
-"""Router: one address, named routes. Code decides where what comes to its main lane goes; higher lanes are its own."""
+"""Router: one address, named routes. Code routes the messages of its main lane; it handles the higher lanes itself."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RouterHooks(ActorHooks):
         return self._handle_message
 
     def _handle_message(self, sender: Any, message: Any) -> Any:
-        """In the place of `handle_message`: takes the ends of the routes' processes, passes on the rest."""
+        """Replaces `handle_message`: handles the ends of the routes' processes, passes on other messages."""
         keeper = self.behavior._keeper
         if is_a(message, MessageDownPID) and keeper.minds(message.pid):
             return keeper.process_ended(message.pid)
@@ -73,12 +73,12 @@ class RouterHooks(ActorHooks):
 
 
 class Router(Actor):
-    """A process that hands each message and request of its main lane to the route that its `route_message` or
+    """A process that forwards each message and request of its main lane to the route that its `route_message` or
     `route_call` names, with the original sender and ref. Derive from it, define `route_message`, and return
     `RouterOptions` from `init`.
 
-    Messages and requests sent with a higher priority, and events, come to its own callbacks. Owned routes end with the
-    router. After Ergo's `act.Router`.
+    Messages and requests sent with a higher priority, and events, arrive in its own callbacks. Owned routes end with
+    the router. Modelled on Ergo's `act.Router`.
     """
 
     _runtime_hooks: ClassVar[type[ProcessHooks]] = RouterHooks
@@ -88,21 +88,21 @@ class Router(Actor):
     # --- callbacks ----------------------------------------------------------------------------------------
 
     def route_message(self, sender: Any, message: Any) -> Choice:
-        """Where a message goes: the name of a route, a tuple of names (each gets it), or `act.DISCARD`. A plain `def`.
-        Raising ends the router."""
+        """Returns the route of a message: a name, a tuple of names (each gets it), or `act.DISCARD`. A plain `def`.
+        An exception ends the router."""
         return DISCARD
 
     def route_call(self, sender: PID, ref: Ref, request: Any) -> Choice:
-        """Where a request goes: the name of one route, or `act.DISCARD`. A plain `def`. By default as a message."""
+        """Returns the route of a request: a name, or `act.DISCARD`. A plain `def`. The default asks `route_message`."""
         return self.route_message(sender, request)
 
     def handle_route_failed(self, route: str, sender: Any, message: Any, error: HomingError) -> None:
-        """A message could not be routed: it is counted, and dropped. A plain `def`. By default it is logged, at a
-        bounded rate. Requests do not come here: their callers get the error."""
+        """Called if a message could not be routed; it is counted and dropped. A plain `def`. The default logs it, at a
+        bounded rate. Not called for requests: their callers get the error."""
         self._warn(type(error).__name__, "message from %s to route %s failed: %s", sender, safe_repr(route), error)
 
     async def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Answers `act.AddRoute` and its kin. A class that overrides it calls `super().handle_call(...)` for those."""
+        """Answers `act.AddRoute` and the like. A class that overrides it calls `super().handle_call(...)` for these."""
         if not is_a(request, REQUESTS):
             return super().handle_call(sender, ref, request)
         try:
@@ -119,13 +119,13 @@ class Router(Actor):
                     return await self.enable_route(name)
                 case _:
                     return self.routes()
-        except Exception as error:  # it is the asker's fault, or that of the new route's `init`
+        except Exception as error:  # the fault of the caller, or of the new route's `init`
             self.send_response_error(sender, ref, error)
             return NO_REPLY
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """The counters. Each message is forwarded, discarded, failed or waiting; one to several routes counts for
-        each."""
+        """Returns the counters. Each message is forwarded, discarded, failed or waiting; a message to several routes
+        counts once for each."""
         keeper, forwarder = self._keeper, self._forwarder
         tallies: list[Tally] = [*keeper.routes.values(), keeper.others]
         failures: Counter[str] = sum((tally.failed for tally in tallies), Counter())
@@ -145,39 +145,39 @@ class Router(Actor):
     # --- administration -----------------------------------------------------------------------------------
 
     def routes(self) -> tuple[RouteInfo, ...]:
-        """The routes as they are now, in the order in which they were added."""
+        """Returns snapshots of the routes, in the order in which they were added."""
         self._process.core.require_thread()
         return self._keeper.infos()
 
     async def add_route(self, spec: RouteSpec) -> None:
-        """Adds a route. Raises `BadOption` if there is one of that name, and what the `init` of its process raises:
-        then there is none. Meanwhile the router's mailbox waits."""
+        """Adds a route. Raises `BadOption` if the name is taken, and what the `init` of its process raises; then no
+        route is added. Meanwhile the router's mailbox waits."""
         self._process.core.require_thread()
         await self._keeper.add(spec)
 
     def remove_route(self, name: str) -> bool:
-        """Removes a route. Its process, if it is owned, ends after what waits there. False if there was none."""
+        """Removes a route. Its process, if owned, ends after its queued messages. Returns False if there was none."""
         self._process.core.require_thread()
         return self._keeper.remove(name)
 
     async def replace_route(self, name: str, spec: RouteSpec) -> None:
-        """Lets `spec`, of the same name, take the place of a route, which keeps its counters. What comes from now on
-        goes to the new process; the old one ends after what waits there. If the route is disabled, it stays so.
+        """Replaces a route by `spec`, which has the same name; the counters are kept. From now on messages go to the
+        new process; the old process ends after its queued messages. A disabled route stays disabled.
 
-        Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises: then all is as it was.
+        Raises `RouteUnknown`, `BadOption`, and what the `init` of the new process raises; then nothing changes.
         """
         self._process.core.require_thread()
         await self._keeper.replace(name, spec)
 
     def disable_route(self, name: str) -> None:
-        """What goes to the route fails from now on. Its process, if it is owned, ends after what waits there, as in
-        Ergo. Raises `RouteUnknown`."""
+        """Disables a route: messages to it fail from now on. Its process, if owned, ends after its queued messages, as
+        in Ergo. Raises `RouteUnknown`."""
         self._process.core.require_thread()
         self._keeper.disable(name)
 
     async def enable_route(self, name: str) -> None:
-        """Takes a disabled route into use again, if it is owned with a new process. Raises `RouteUnknown`, and what the
-        `init` of that process raises: then it stays disabled."""
+        """Enables a disabled route, with a new process if it is owned. Raises `RouteUnknown`, and what the `init` of
+        the process raises; then the route stays disabled."""
         self._process.core.require_thread()
         await self._keeper.enable(name)
 

@@ -1,4 +1,4 @@
-"""The routes of a router at run time: their state and their counters."""
+"""The routes of a router at run time: state and counters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .options import RouteSpec
 from .requests import RouteInfo, State
 
 _RETRY_FIRST, _RETRY_MOST = 0.1, 5.0
-"""Seconds until the process of a route is started again, if it could not be or has ended again soon: first, and doubled
-up to this. Who has lived for as long as the latter is started again at once."""
+"""Seconds until the process of a route is restarted, if it could not be started or ended soon after its start: the
+first wait, doubled up to the longest. A process that has lived for the longest wait or more is restarted at once."""
 
 
 class Undelivered:
-    """A message of several routes, of which some have it; the others, `names`, are still to get it. It lies at the head
-    of the router's main lane, so a successor of the router goes on where that has stopped."""
+    """A message to several routes that some of them have received; `names` are the others. It is queued at the head of
+    the router's main lane, so that a successor of the router goes on from there."""
 
     __slots__ = ("message", "names", "sender")
 
@@ -28,12 +28,12 @@ class Undelivered:
         self.message = message
 
     def letter(self) -> Any:
-        """What a dead-letter process gets."""
+        """Returns the message for a dead-letter process."""
         return self.message
 
 
 class Tally:
-    """What was forwarded, and what failed by the class of the error."""
+    """Counts the messages forwarded, and those that failed by the class of the error."""
 
     __slots__ = ("failed", "forwarded")
 
@@ -43,7 +43,7 @@ class Tally:
 
 
 class Route(Tally):
-    """A route at run time. `process` is that of an owned route, while there is one; `previous` was it before."""
+    """A route at run time. `process`: the process of an owned route, while it runs; `previous`: the one before it."""
 
     __slots__ = ("delay", "enabled", "previous", "process", "restarts", "since", "spec", "timer")
 
@@ -54,9 +54,9 @@ class Route(Tally):
         self.previous: PID | None = None
         self.enabled = True
         self.restarts = 0
-        self.since = 0.0  # by the loop's clock: it was started, or could not be
-        self.delay = 0.0  # until it is started again
-        self.timer: asyncio.TimerHandle | None = None  # starts it then
+        self.since = 0.0  # time of the last start or failed start, by the loop's clock
+        self.delay = 0.0  # seconds until the next restart
+        self.timer: asyncio.TimerHandle | None = None  # does the restart
 
     def info(self) -> RouteInfo:
         spec, process = self.spec, self.process
@@ -65,7 +65,7 @@ class Route(Tally):
         return RouteInfo(spec.name, state, None if process is None or lacks else process.id, spec.target)
 
     def next_delay(self, now: float) -> float:
-        """Seconds until the process is started again, now that it has ended or could not be started."""
+        """Returns the seconds until the process is restarted, after it has ended or could not be started."""
         if now - self.since >= _RETRY_MOST:
             self.delay = 0.0
         delay = self.delay

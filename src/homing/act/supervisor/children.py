@@ -1,4 +1,4 @@
-"""What a supervisor knows of its children: the records, in the order of their start, by name and by PID."""
+"""A supervisor's records of its children: in the order of their start, by name and by PID."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .strategies import RestartStrategy
 class Child:
     """One child.
 
-    name: what it is registered under.
-    pid: its process, also while that is being ended.
-    previous: the process whose place the next one takes; None if that is not a restart.
-    restarting: the restart that it waits for, or that goes on now.
-    pace: shared by those who are started again together.
-    state: changed by `change`.
-    tally: where it is counted.
+    name: its registered name.
+    pid: its process, also while the supervisor ends it.
+    previous: the process to which the next one is the successor; None if the next start is not a restart.
+    restarting: the restart that it waits for, or that is running.
+    pace: shared by children that are restarted together.
+    state: set by `change`.
+    tally: the tally that counts it.
     """
 
     __slots__ = (
@@ -57,7 +57,7 @@ class Child:
         self.tally: Tally | None = None
 
     def change(self, state: ChildState) -> None:
-        """It is in this state from now on."""
+        """Sets the state, and counts the child under it."""
         if self.tally is not None:
             self.tally.count(self, -1)
         self.state = state
@@ -69,7 +69,7 @@ class Child:
         return self.spec.restart is RestartStrategy.TEMPORARY
 
     def info(self) -> ChildInfo:
-        """A snapshot."""
+        """Returns a snapshot."""
         return ChildInfo(
             name=self.name,
             pid=self.pid,
@@ -84,8 +84,8 @@ class Child:
 class Tally:
     """Counts the children of one supervisor.
 
-    supervisors: the class whose children are counted as such.
-    significant: the significant ones that run, or are to be started again.
+    supervisors: number of children that are supervisors: of the class given, or derived from it.
+    significant: number of significant children that run or wait for a restart.
     """
 
     __slots__ = ("_class", "active", "significant", "supervisors")
@@ -95,7 +95,7 @@ class Tally:
         self.active = self.significant = self.supervisors = 0
 
     def count(self, child: Child, by: int) -> None:
-        """Counts a child (`by`: 1), or no longer (-1)."""
+        """Counts a child (`by` = 1), or removes it from the counts (-1)."""
         self.active += by * (child.state is ChildState.RUNNING)
         self.significant += by * (child.spec.significant and child.state in _THERE)
         self.supervisors += by * issubclass(child.spec.behavior, self._class)
@@ -105,7 +105,7 @@ _THERE = ChildState.RUNNING, ChildState.RESTARTING
 
 
 class Restart:
-    """A restart of one child or of several together. A child that has left it is not started by it."""
+    """A restart of one child or of several together. It does not start a child that has left it."""
 
     __slots__ = ("_left", "_members", "_timer")
 
@@ -118,44 +118,44 @@ class Restart:
             self.join(child)
 
     def join(self, child: Child) -> None:
-        """It is to start this child, which is one of its members."""
+        """Makes `child`, one of its members, a child that it will start."""
         self._left += child.restarting is not self
         child.restarting = self
         child.change(ChildState.RESTARTING)
 
     def members(self) -> list[Child]:
-        """Those that it is to start, in the order of their start."""
+        """Returns the children that it will start, in the order of their start."""
         return [child for child in self._members if child.restarting is self]
 
     def wait(self, timer: asyncio.TimerHandle) -> None:
-        """It goes on when `timer` fires."""
+        """Sets the timer that starts the members."""
         self._timer = timer
 
     def left(self) -> None:
-        """A child has left it. If that was the last, there is nothing to wait for."""
+        """Notes that a child has left. When the last one has, the timer is cancelled."""
         self._left -= 1
         if self._timer is not None and self._left == 0:
             self._timer.cancel()
 
 
 def leave_restart(child: Child) -> None:
-    """Takes the child out of the restart that it waits for, if there is one."""
+    """Removes the child from the restart that it waits for, if any."""
     restart, child.restarting = child.restarting, None
     if restart is not None:
         restart.left()
 
 
 class Children:
-    """All children of one supervisor. Adding, finding and removing one costs the same however many there are.
+    """All children of one supervisor. Adding, finding and removing a child takes the same time however many there are.
 
-    forget: called with each process that gets no successor, or has one: what waited there is not kept any longer.
-    tally: how many there are of each kind.
+    forget: called with each process that has its successor, or will have none: its preserved messages are not needed.
+    tally: the counts of the children.
     """
 
     def __init__(self, forget: Callable[[PID], None], supervisors: type) -> None:
         self._forget = forget
         self.tally = Tally(supervisors)
-        # of a plain dict the first entry is slow to find once many were removed
+        # not a plain dict, in which the first entry is slow to find once many were removed
         self._all: OrderedDict[Child, None] = OrderedDict()
         self._by_name: dict[str, Child] = {}
         self._by_pid: dict[PID, Child] = {}
@@ -171,24 +171,24 @@ class Children:
         return len(self._all)
 
     def named(self, name: str) -> Child | None:
-        """The child of that name."""
+        """Returns the child of that name."""
         return self._by_name.get(name)
 
     def find(self, child: str | PID) -> Child:
-        """The child with that name or PID; one that waits for its restart has the PID that it had. Raises
-        `ChildUnknown`."""
+        """Returns the child with that name or PID; a child that waits for its restart still has its previous PID.
+        Raises `ChildUnknown`."""
         found = self._by_name.get(child) if isinstance(child, str) else self._by_pid.get(child)
         if found is None:
             raise ChildUnknown(child)
         return found
 
     def running(self, pid: PID) -> Child | None:
-        """The child that runs as this process, unless it was dismissed."""
+        """Returns the child that runs as this process, unless it was dismissed."""
         child = self._by_pid.get(pid)
         return child if child is not None and child.pid == pid and pid not in self._dismissed else None
 
     def add(self, child: Child) -> None:
-        """Adds it behind all others."""
+        """Adds a child as the last."""
         self._all[child] = None
         child.tally = self.tally
         self.tally.count(child, 1)
@@ -196,7 +196,7 @@ class Children:
             self._by_name[child.name] = child
 
     def remove(self, child: Child) -> None:
-        """Forgets it."""
+        """Removes a child."""
         leave_restart(child)
         del self._all[child]
         child.tally = None
@@ -206,7 +206,7 @@ class Children:
         self._forget_pids(child)
 
     def has_started(self, child: Child, pid: PID, now: float) -> None:
-        """Its process runs."""
+        """Records that the process of a child runs."""
         self._forget_pids(child)
         leave_restart(child)
         child.change(ChildState.RUNNING)
@@ -215,24 +215,24 @@ class Children:
         self._by_pid[pid] = child
 
     def dismiss(self, child: Child) -> None:
-        """The supervisor itself ends the process: its exit signal, which may have come already, is no news."""
+        """Marks a process that the supervisor itself ends: its exit signal, perhaps queued already, will be ignored."""
         if child.pid is not None:
             self._dismissed.add(child.pid)
 
     def was_dismissed(self, pid: PID) -> bool:
-        """True if that process was dismissed. Asked once, when its exit signal has come."""
+        """Returns True if that process was dismissed. Call it once, when the exit signal has come."""
         if pid not in self._dismissed:
             return False
         self._dismissed.discard(pid)
         return True
 
     def has_ended(self, child: Child, reason: Exception) -> None:
-        """Its process has ended, and another may take its place."""
+        """Records that the process of a child has ended and may get a successor."""
         child.previous, child.pid = child.pid, None
         child.reason = reason
 
     def rest(self, child: Child, state: ChildState) -> None:
-        """It is not to be started again until somebody asks for it, or all are."""
+        """Records that a child will not be started again until requested, or with its group."""
         leave_restart(child)
         self._forget_pids(child)
         child.change(state)

@@ -16,7 +16,7 @@ class RestartsExceeded(HomingError):
 
 
 class ChildError(HomingError):
-    """A supervisor cannot do with its child what it was asked to. `child` is the name or PID that it was asked for."""
+    """A supervisor could not perform a request about a child. `child`: the name or PID in the request."""
 
     def __init__(self, child: object, text: str) -> None:
         super().__init__(f"child {safe_repr(child)} {text}")
@@ -24,10 +24,10 @@ class ChildError(HomingError):
 
 
 class ChildUnknown(ChildError):
-    """The supervisor has no such child; `which_children` tells which it has."""
+    """The supervisor has no such child; `which_children` lists its children."""
 
     def __init__(self, child: object) -> None:
-        super().__init__(child, "is unknown to this supervisor; which_children tells which it has")
+        super().__init__(child, "is unknown to this supervisor; which_children lists its children")
 
 
 class ChildExists(ChildError):
@@ -47,14 +47,14 @@ class ChildRunning(ChildError):
 
 
 class ChildRestarting(ChildError):
-    """The child waits for its restart already; terminate it to have that cancelled."""
+    """The child is waiting for its restart; terminate it to cancel the restart."""
 
     def __init__(self, child: object) -> None:
-        super().__init__(child, "waits for its restart already; terminate it to have that cancelled")
+        super().__init__(child, "is waiting for its restart; terminate it to cancel the restart")
 
 
 class ChildDisabled(ChildError):
-    """The child is disabled; enable it, and it is started."""
+    """The child is disabled; enable it to start it."""
 
     def __init__(self, child: object) -> None:
-        super().__init__(child, "is disabled; enable it, and it is started")
+        super().__init__(child, "is disabled; enable it to start it")

@@ -1,4 +1,4 @@
-"""What a supervisor does with its children: starts them, judges their ends, starts them again, ends them."""
+"""Lifecycle: starts the children of a supervisor, decides what follows when they end, restarts and ends them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _GROUPS = SupervisorType.ALL_FOR_ONE, SupervisorType.REST_FOR_ONE
 class Lifecycle:
     """Keeps the children of one supervisor alive. All of it runs within the supervisor's own callbacks.
 
-    An exit signal that comes while children are being ended or started is judged afterwards. By then that of a child
-    which was itself ended meanwhile is no news.
+    An exit signal that comes while children are being ended or started is handled afterwards; by then, the exit signal
+    of a child that the supervisor has ended meanwhile is ignored.
 
     supervisors: the class whose children are counted as supervisors.
-    children: all that the supervisor has, running or not.
-    restarts: how many there were.
+    children: all children of the supervisor, running or not.
+    restarts: number of restarts.
     """
 
     def __init__(self, process: Process, supervisor: Supervisor, supervisors: type[Supervisor]) -> None:
@@ -56,7 +56,7 @@ class Lifecycle:
     def spec(self) -> SupervisorSpec:
         """The supervisor's specification. Raises `NotAllowed` before `init` has returned it."""
         if self._specification is None:
-            raise NotAllowed("a supervisor has children once init has returned; name the first in the SupervisorSpec")
+            raise NotAllowed("children can be added once init has returned; name the first in the SupervisorSpec")
         return self._specification
 
     @property
@@ -72,7 +72,7 @@ class Lifecycle:
         return (self.spec.clock or self._process.core.loop.time)()
 
     async def run_callbacks(self) -> None:
-        """Runs the callbacks that are due. One that is killed runs no more of them."""
+        """Runs the callbacks that are due, until the supervisor has been killed."""
         while self._callbacks and self._process.alive:
             result = self._callbacks.popleft()()
             if is_coroutine(result):
@@ -82,7 +82,7 @@ class Lifecycle:
     # --- starting -----------------------------------------------------------------------------------------
 
     async def start_children(self, spec: SupervisorSpec) -> None:
-        """Starts the children in order. If one fails, those before it are ended in reverse order."""
+        """Starts the children in order. If one fails, those started before it are ended in reverse order."""
         self._specification = spec
         self._window = RestartWindow(spec.intensity, spec.period)
         self._pace = Pace(spec.backoff)
@@ -95,7 +95,7 @@ class Lifecycle:
             raise
 
     async def add(self, spec: ChildSpec, name: str | None, args: tuple[Any, ...]) -> PID:
-        """Starts a child that was not there before. If that fails, it is not there afterwards."""
+        """Adds a new child and starts it. If that fails, the child is removed again."""
         pace = self._pace if self.spec.type in _GROUPS else Pace(self.spec.backoff)
         child = Child(spec, name, args, pace)
         self.children.add(child)
@@ -106,9 +106,10 @@ class Lifecycle:
             raise
 
     async def start(self, child: Child) -> PID:
-        """The one place where a child is started. If it is a restart, `child.previous` is the process before.
+        """Starts a child; the only place that does. For a restart, `child.previous` is the process before.
 
-        Raises what `spawn` raises, but only exceptions, whatever `init` raised, unless the supervisor is being killed.
+        Raises what `spawn` raises. An `init` that raises a `BaseException` makes it raise an `Exception` instead,
+        unless the supervisor is being killed.
         """
         spec, process = child.spec, self._process
         options = replace(spec.options, link_parent=True, link_child=True)
@@ -127,7 +128,7 @@ class Lifecycle:
     # --- restarting ---------------------------------------------------------------------------------------
 
     async def child_ended(self, child: Child, pid: PID, reason: Exception) -> None:
-        """A child has ended by itself."""
+        """Handles the end of a child that has ended by itself."""
         self._has_ended(child, pid, reason)
         try:
             await self._judge(child, reason)
@@ -140,7 +141,7 @@ class Lifecycle:
             if child.spec.significant and shuts_down(self.spec.auto_shutdown, self.children.tally.significant > 0):
                 raise TerminateShutdown(f"significant child {child.spec.name!r} has ended")
         elif self._process.core.stopping:
-            self.children.rest(child, ChildState.TERMINATED)  # nothing can be started any more
+            self.children.rest(child, ChildState.TERMINATED)  # the node stops: nothing can be started any more
         else:
             delay = child.pace.next(self._now() - child.started)
             self._count_restart(child, reason)
@@ -151,13 +152,13 @@ class Lifecycle:
                 await self._bring_back(restart)
 
     def _count_restart(self, child: Child, reason: Exception | None) -> None:
-        """Raises `RestartsExceeded` if this is one too many."""
+        """Counts a restart. Raises `RestartsExceeded` if it is one too many."""
         if not self._window.allowed(self._now()):
             raise RestartsExceeded(child.spec.name, self.spec.intensity, self.spec.period) from reason
         self.restarts += 1
 
     async def _take_down(self, ended: Child) -> Restart:
-        """Ends those who are to be started again with `ended`. Temporary ones among them are gone then, as in OTP."""
+        """Ends the children to be restarted with `ended`. Removes temporary ones among them, as OTP does."""
         group = affected(self.spec.type, self.children, ended)
         group = [child for child in group if child.state is not ChildState.DISABLED]
         restart = Restart([child for child in group if not child.temporary])
@@ -168,7 +169,7 @@ class Lifecycle:
         return restart
 
     def _resume_later(self, restart: Restart, seconds: float) -> None:
-        """Goes on with a restart after some time, or (0) when what is more urgent has been handled."""
+        """Schedules a restart after some seconds, or (0) after more urgent entries of the mailbox."""
         process = self._process
         resume = Invoke(partial(self._resume, restart))
         if seconds > 0:
@@ -183,7 +184,7 @@ class Lifecycle:
             await self.run_callbacks()
 
     async def _bring_back(self, restart: Restart) -> None:
-        """Starts what a restart is to start, in order. If one fails, none of them stays, and it is tried again."""
+        """Starts the members of a restart, in order. If one fails, all are ended again, and a new try is scheduled."""
         if self._process.core.stopping:
             for child in restart.members():
                 self.children.rest(child, ChildState.TERMINATED)
@@ -194,7 +195,7 @@ class Lifecycle:
             self._resume_later(restart, failed.pace.next(0.0))
 
     async def _start_all(self, restart: Restart) -> Child | None:
-        """Gives the child that could not be started; those before it have been ended again then."""
+        """Returns None, or the child that could not be started; those started before it have then been ended again."""
         started: list[Child] = []
         for child in restart.members():
             reason = child.reason
@@ -223,20 +224,20 @@ class Lifecycle:
         self.children.has_ended(child, reason)
 
     def _settle(self, child: Child, state: ChildState) -> None:
-        """The child has ended and is not started again. Temporary ones and instances are forgotten."""
+        """Records the end of a child that is not restarted. Removes it if it is temporary or an instance."""
         if self.simple or (child.temporary and state is ChildState.TERMINATED):
             self.children.remove(child)
         else:
             self.children.rest(child, state)
 
     async def end_for_good(self, child: Child, state: ChildState) -> None:
-        """Ends a child on request. One that is disabled stays so."""
+        """Ends a child on request. A disabled child stays disabled."""
         if child.state is not ChildState.DISABLED:
             await self._end([child])
             self._settle(child, state)
 
     async def _end(self, children: Iterable[Child]) -> None:
-        """Ends the processes of these children one after another, last started first."""
+        """Ends the processes of these children one after another, the last started first."""
         running = [child for child in children if child.pid is not None]
         for child in running:
             self.children.dismiss(child)
@@ -255,8 +256,8 @@ class Lifecycle:
             await self._process.scheduler.breathe()
 
     async def end_all(self) -> None:
-        """Ends all children with the supervisor: in reverse order, or instances all at the same time, as OTP does."""
-        self._ends = True  # from here on nobody is told of an end
+        """Ends all children with the supervisor: in reverse order, or instances all at once, as OTP does."""
+        self._ends = True  # from here on, handle_child_terminate is not called
         children = list(self.children)
         for child in children:
             leave_restart(child)

@@ -1,4 +1,4 @@
-"""Answers the requests by which the children of a supervisor are changed while it runs."""
+"""RequestHandler: performs the requests that list or change the children of a supervisor while it runs."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class RequestHandler:
         self._lifecycle = lifecycle
 
     async def answer(self, ref: Ref, request: Request) -> Any:
-        """Answers a request that came by `call`. What it raises goes to the caller; what a callback raises after
-        it is the supervisor's own."""
+        """Answers a request from `call`. Its exception is raised at the caller; an exception of a callback that runs
+        after it ends the supervisor."""
         try:
             answer = await self._do(request)
         except Exception as error:
@@ -57,7 +57,7 @@ class RequestHandler:
         return answer
 
     async def perform(self, request: Request) -> Any:
-        """Performs a request of the supervisor's own callbacks. Raises what the request raises."""
+        """Performs a request from the supervisor's own callbacks. Raises what the request raises."""
         self._process.core.require_thread()
         try:
             return await self._do(request)
@@ -77,7 +77,7 @@ class RequestHandler:
                 return await lifecycle.end_for_good(lifecycle.children.find(request.child), ChildState.TERMINATED)
         if lifecycle.simple:
             raise NotAllowed(
-                f"{type(request).__name__}: with SIMPLE_ONE_FOR_ONE children are started and terminated only"
+                f"{type(request).__name__}: with SIMPLE_ONE_FOR_ONE children can only be started and terminated"
             )
         child = lifecycle.children.find(request.child)
         match request:
@@ -102,14 +102,14 @@ class RequestHandler:
     async def _start_new(self, request: StartChild) -> PID:
         spec = request.spec
         if spec is None or request.args or request.name is not None:
-            raise BadOption("spec", spec, "give an act.ChildSpec, which has the name and the arguments in it")
+            raise BadOption("spec", spec, "give an act.ChildSpec that contains the name and the arguments")
         self._lifecycle.spec.check_significant(spec)
         self._check_free(spec.name)
         return await self._lifecycle.add(spec, spec.name, spec.args)
 
     async def _start_instance(self, request: StartChild) -> PID:
         if request.spec is not None:
-            raise BadOption("spec", request.spec, "with SIMPLE_ONE_FOR_ONE give args, and name if it is to have one")
+            raise BadOption("spec", request.spec, "with SIMPLE_ONE_FOR_ONE give args, and a name if needed")
         if request.name is not None:
             self._check_free(request.name)
         template = self._lifecycle.spec.children[0]

@@ -1,7 +1,7 @@
-"""The requests that every supervisor answers, and the records that it answers with.
+"""The requests that every supervisor answers, and the records that it returns.
 
 Any process, or the node, sends them with `call`: `await node.call(supervisor, act.StartChild(spec))`. An error is
-raised at the caller (`supervisor.errors`). Inside of the supervisor the methods of the same names do the same.
+raised at the caller (`supervisor.errors`). Within the supervisor, use its methods of the same names instead.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .strategies import RestartStrategy
 
 @dataclass(frozen=True, slots=True)
 class StartChild(Request[PID]):
-    """Starts a child and is answered with its PID.
+    """Starts a child. The answer is its PID.
 
-    spec: its specification, which is added behind all others. Not with SIMPLE_ONE_FOR_ONE, where there is one already.
+    spec: its specification, which is added as the last. Not with SIMPLE_ONE_FOR_ONE, which has its template.
     args: with SIMPLE_ONE_FOR_ONE: appended to those of the template.
-    name: with SIMPLE_ONE_FOR_ONE: the name that the instance is registered under, if any.
+    name: with SIMPLE_ONE_FOR_ONE: the registered name of the instance, if any.
 
-    Raises what `spawn` raises, and then nothing was added; `ChildExists`; `BadOption`.
+    Raises what `spawn` raises, and then nothing is added; `ChildExists`; `BadOption`.
     """
 
     spec: ChildSpec | None = None
@@ -52,15 +52,15 @@ class _AboutChild:
 
 @dataclass(frozen=True, slots=True)
 class TerminateChild(_AboutChild, Request[None]):
-    """Ends a child, or its waiting for a restart. Its specification stays, but for a temporary child and an instance.
+    """Ends a child, or cancels its restart. Its specification is kept, except for a temporary child or an instance.
 
-    Answered with None, also if it did not run. Raises `ChildUnknown`.
+    The answer is None, also if the child did not run. Raises `ChildUnknown`.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class RestartChild(_AboutChild, Request[PID]):
-    """Starts a child that has ended, or was ended by `TerminateChild`, and is answered with its PID.
+    """Starts a child that has ended, by itself or by `TerminateChild`. The answer is its PID.
 
     Raises what `spawn` raises, `ChildUnknown`, `ChildRunning`, `ChildRestarting`, `ChildDisabled`, and `NotAllowed`
     with SIMPLE_ONE_FOR_ONE.
@@ -69,7 +69,7 @@ class RestartChild(_AboutChild, Request[PID]):
 
 @dataclass(frozen=True, slots=True)
 class DeleteChild(_AboutChild, Request[None]):
-    """Forgets the specification of a child that does not run. One that waits for its restart does so no more.
+    """Removes the specification of a child that does not run. If it waits for its restart, that is cancelled.
 
     Raises `ChildUnknown`, `ChildRunning`, and `NotAllowed` with SIMPLE_ONE_FOR_ONE.
     """
@@ -77,7 +77,7 @@ class DeleteChild(_AboutChild, Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class EnableChild(_AboutChild, Request[PID | None]):
-    """Starts a disabled child again and is answered with its PID. A child that is not disabled is left as it is.
+    """Starts a disabled child again. The answer is its PID. A child that is not disabled is left unchanged.
 
     Raises what `spawn` raises, and then the child is enabled but does not run; `ChildUnknown`; `NotAllowed` with
     SIMPLE_ONE_FOR_ONE.
@@ -86,7 +86,7 @@ class EnableChild(_AboutChild, Request[PID | None]):
 
 @dataclass(frozen=True, slots=True)
 class DisableChild(_AboutChild, Request[None]):
-    """Ends a child and starts it no more, also not together with others, until it is enabled (Ergo's).
+    """Ends a child and does not start it again, alone or with its group, until it is enabled (as in Ergo).
 
     Raises `ChildUnknown`, and `NotAllowed` with SIMPLE_ONE_FOR_ONE.
     """
@@ -94,23 +94,23 @@ class DisableChild(_AboutChild, Request[None]):
 
 @dataclass(frozen=True, slots=True)
 class WhichChildren(Request["tuple[ChildInfo, ...]"]):
-    """Is answered with a tuple of `ChildInfo`, in the order of the children's start."""
+    """Lists the children. The answer is a tuple of `ChildInfo`, in the order of the children's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class CountChildren(Request["ChildCount"]):
-    """Is answered with a `ChildCount`."""
+    """Counts the children. The answer is a `ChildCount`."""
 
 
 # --- answers ----------------------------------------------------------------------------------------------
 
 
 class ChildState(enum.Enum):
-    """Where a child is.
+    """The state of a child.
 
     RUNNING: it runs.
     RESTARTING: it waits for its restart.
-    TERMINATED: it has ended, or was ended by `TerminateChild`. `RestartChild` starts it, or the supervisor does so
+    TERMINATED: it has ended, by itself or by `TerminateChild`. `RestartChild` starts it, or the supervisor does so
         with its group.
     DISABLED: see `DisableChild`.
     """
@@ -123,13 +123,14 @@ class ChildState(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildInfo:
-    """A child as its supervisor knows it.
+    """A snapshot of a child.
 
-    name: that of its specification; for an instance the name that it was given, or None.
+    name: the name in its specification; for an instance the name that it was given, or None.
     pid: None if it does not run.
-    state: where it is.
+    state: its state.
     restart, significant: as in its specification.
-    restarts: how often it was started again.
+    restarts: number of restarts.
+    reason: why it last ended, or why its restart failed. None: it has never ended.
     reason: why it last ended, or could not be started again by the supervisor. None: that never happened.
     """
 
@@ -144,11 +145,11 @@ class ChildInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildCount:
-    """How many children there are, as OTP counts them.
+    """The numbers of children, as OTP counts them.
 
     specs: specifications.
     active: children that run.
-    supervisors, workers: children of either kind, running or not.
+    supervisors, workers: children that are supervisors, and all others, running or not.
     """
 
     specs: int

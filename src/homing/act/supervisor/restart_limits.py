@@ -1,4 +1,4 @@
-"""How often a child may be started again, and how soon. Time and chance come in as arguments."""
+"""How often a child may be restarted, and how soon. Time and randomness come in as arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...gen.options import set_number, set_seconds
 
 
 class RestartWindow:
-    """Says whether one more restart is within `intensity` restarts in the last `period` seconds: a sliding window."""
+    """Allows `intensity` restarts within the last `period` seconds: a sliding window."""
 
     def __init__(self, intensity: int, period: float) -> None:
         self._intensity = intensity
@@ -21,7 +21,7 @@ class RestartWindow:
         self._times: deque[float] = deque()
 
     def allowed(self, now: float) -> bool:
-        """Counts a restart at `now`. False if that is one too many."""
+        """Counts a restart at `now`. Returns False if it is one too many."""
         self._times.append(now)
         while now - self._times[0] > self._period:
             self._times.popleft()
@@ -30,14 +30,14 @@ class RestartWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """How long a child waits for its restart: longer each time that it ends soon after the last.
+    """How long a child waits for its restart: longer each time that it ends soon after the last start.
 
     first: seconds before the first restart.
-    most: seconds that the wait grows to. A child that has lived that long begins with `first` again.
-    factor: by which each wait is longer than the one before.
-    jitter: the part of the wait that is left to chance, 0 to 1. 0.5: somewhere between half of it and all of it, so
-        that children that ended together do not all come back together.
-    random: returns numbers from 0 to 1, as `random.random` does. For tests.
+    most: the longest wait in seconds. A child that has lived that long begins with `first` again.
+    factor: by which each wait is longer than the previous one.
+    jitter: the random part of the wait, 0 to 1. With 0.5 the wait is between half and all of it, so that children that
+        ended together do not all restart together.
+    random: returns numbers from 0 to 1, like `random.random`. For tests.
     """
 
     first: float = 0.1
@@ -57,16 +57,16 @@ class Backoff:
             raise BadOption("backoff.random", self.random, "give a function such as random.random")
 
     def delay(self, restarts: int) -> float:
-        """Seconds to wait after so many restarts in a row."""
+        """Returns the seconds to wait after `restarts` restarts in a row."""
         if self.factor == 1 or restarts < (log(self.most) - log(self.first)) / log(self.factor):
             wait = min(self.most, self.first * self.factor**restarts)
         else:
-            wait = self.most  # the power might be beyond what a float can hold
+            wait = self.most  # the power might be too large for a float
         return wait * (1 - self.jitter * self.random())
 
 
 class Pace:
-    """Counts the restarts in a row of one child, or of one group, and tells how long the next has to wait."""
+    """Counts the restarts in a row of one child, or of one group, and computes the wait before the next."""
 
     __slots__ = ("_backoff", "_restarts")
 
@@ -75,7 +75,7 @@ class Pace:
         self._restarts = 0
 
     def next(self, lived: float) -> float:
-        """Seconds to wait before starting again what has lived for `lived` seconds (0: it could not be started)."""
+        """Returns the seconds to wait before restarting a child that lived for `lived` seconds (0: failed start)."""
         if self._backoff is None:
             return 0.0
         if lived >= self._backoff.most:

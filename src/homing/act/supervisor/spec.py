@@ -1,4 +1,4 @@
-"""What a supervisor is told: its children, and how it deals with their ends."""
+"""The specification of a supervisor: its children, and the policy when they end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .strategies import AutoShutdown, RestartStrategy, SupervisorType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """One child of a supervisor; or, with SIMPLE_ONE_FOR_ONE, what all its children are instances of.
+    """One child of a supervisor; with SIMPLE_ONE_FOR_ONE, the template of all its children, the instances.
 
     name: unique in the supervisor; the child is registered under it, through all its restarts (an instance is not).
-    behavior, args, options: what is spawned. `options.init_timeout` bounds an asynchronous `init`, also in a restart.
-    restart: when it is started again.
-    shutdown: seconds it gets to end when the supervisor ends it, then it is killed. 0: it is killed at once (OTP's
-        brutal_kill). None: no limit, for a child that is a supervisor and has its own children to end.
+    behavior, args, options: as for `spawn`. `options.init_timeout` bounds an asynchronous `init`, also in a restart.
+    restart: when the child is restarted.
+    shutdown: seconds for the child to end when the supervisor ends it; then it is killed. 0: it is killed at once
+        (OTP's brutal_kill). None: no limit, for a child that is a supervisor and has its own children to end.
     significant: its end can end the supervisor, see `SupervisorSpec.auto_shutdown`. Not with PERMANENT.
     """
 
@@ -53,16 +53,16 @@ class SupervisorSpec:
 
     children: started in this order, ended in reverse. With SIMPLE_ONE_FOR_ONE exactly one, of which `start_child`
         starts instances.
-    type: who is started again when one child is.
+    type: which children are restarted when one is.
     intensity, period: more than `intensity` restarts within the last `period` seconds end the supervisor with
-        `RestartsExceeded`. A restart of a group counts as one, and so does each attempt that fails. 5 in 5 s, as in
-        Ergo.
-    auto_shutdown: whether the end of significant children ends the supervisor, with `shutdown`. Counts only if they
-        end by themselves and are not started again.
-    backoff: how long a child waits for its restart, or all that are started again with it. None: not at all. Meanwhile
-        the supervisor does its other work.
-    clock: what `intensity`, `period` and `backoff.most` are measured by. None: the event loop's clock, which is
-        monotonic. For tests.
+        `RestartsExceeded`. A restart of a group counts as one, and so does each failed attempt. The default, 5 in 5 s,
+        is Ergo's.
+    auto_shutdown: whether the end of significant children ends the supervisor, with `shutdown`. It counts only if they
+        end by themselves and are not restarted.
+    backoff: how long a child, or a group, waits for its restart. None: no wait. Meanwhile the supervisor does its other
+        work.
+    clock: returns the time by which `intensity`, `period` and `backoff.most` are measured. None: the event loop's
+        monotonic clock. For tests.
     """
 
     children: tuple[ChildSpec, ...]
@@ -89,14 +89,14 @@ class SupervisorSpec:
             raise BadOption("children", self.children, "give a tuple of act.ChildSpec")
         names = [child.name for child in self.children]
         if len(set(names)) != len(names):
-            raise BadOption("children", names, "each name once")
+            raise BadOption("children", names, "use each name once")
         if self.type is SupervisorType.SIMPLE_ONE_FOR_ONE and len(names) != 1:
-            raise BadOption("children", names, "SIMPLE_ONE_FOR_ONE takes exactly one, which is a template")
+            raise BadOption("children", names, "SIMPLE_ONE_FOR_ONE takes exactly one child, its template")
         for child in self.children:
             self.check_significant(child)
 
     def check_significant(self, child: ChildSpec) -> None:
-        """Raises `BadOption` for a significant child of a supervisor that ends with none."""
+        """Raises `BadOption` for a significant child of a supervisor with `auto_shutdown` NEVER."""
         if child.significant and self.auto_shutdown is AutoShutdown.NEVER:
             why = f"child {child.name!r} is significant; give ANY_SIGNIFICANT or ALL_SIGNIFICANT"
             raise BadOption("auto_shutdown", self.auto_shutdown, why)

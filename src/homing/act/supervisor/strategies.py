@@ -1,4 +1,4 @@
-"""The strategies of a supervisor, as words and as pure functions: who is started again, and who with it."""
+"""The strategies of a supervisor, as enums and pure functions: which children are restarted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class SupervisorType(enum.Enum):
-    """Which children are restarted with a child (OTP's restart strategies, Ergo's supervisor types).
+    """Which children are restarted when one has ended (OTP's restart strategies, Ergo's supervisor types).
 
     ONE_FOR_ONE: that child alone.
     ALL_FOR_ONE: all children.
@@ -28,7 +28,7 @@ class SupervisorType(enum.Enum):
 
 
 class RestartStrategy(enum.Enum):
-    """When a child that has ended is started again (OTP's restart types).
+    """When a child that has ended is restarted (OTP's restart types).
 
     PERMANENT: always.
     TRANSIENT: unless it ended with `normal` or `shutdown`.
@@ -54,24 +54,24 @@ class AutoShutdown(enum.Enum):
 
 
 def starts_again(strategy: RestartStrategy, reason: Exception) -> bool:
-    """Whether a child that has ended by itself for `reason` is started again."""
+    """Returns True if a child that has ended by itself for `reason` is restarted."""
     if strategy is RestartStrategy.TRANSIENT:
         return not is_orderly(reason)
     return strategy is RestartStrategy.PERMANENT
 
 
 def affected(kind: SupervisorType, children: Reversible[T], ended: T) -> list[T]:
-    """Those of `children`, in the order of their start, whom the restart of `ended` concerns."""
+    """Returns the children that a restart of `ended` includes, in the order of their start."""
     if kind is SupervisorType.ALL_FOR_ONE:
         return list(children)
     if kind is SupervisorType.REST_FOR_ONE:
-        later = takewhile(lambda child: child != ended, reversed(children))  # those before it are not looked at
+        later = takewhile(lambda child: child != ended, reversed(children))  # does not look at those before `ended`
         return [ended, *reversed([*later])]
     return [ended]
 
 
 def shuts_down(mode: AutoShutdown, others: bool) -> bool:
-    """Whether the end of a significant child ends the supervisor. `others`: another significant one is still there."""
+    """Returns True if the end of a significant child ends the supervisor. `others`: another significant one exists."""
     if mode is AutoShutdown.ALL_SIGNIFICANT:
         return not others
     return mode is AutoShutdown.ANY_SIGNIFICANT

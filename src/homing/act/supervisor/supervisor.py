@@ -1,4 +1,4 @@
-"""Supervisor: starts children in order, brings back those that end, ends them in reverse order."""
+"""Supervisor: starts children in order, restarts those that end, ends all in reverse order."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SupervisorHooks(ActorHooks):
         return self._handle_message
 
     def _handle_message(self, sender: Any, message: Any) -> Any:
-        """In the place of `handle_message`: takes the exit signals of children, passes on the rest."""
+        """Replaces `handle_message`: handles the exit signals of children, passes on other messages."""
         if is_a(message, MessageExitPID):
             lifecycle = self.behavior._lifecycle
             child = lifecycle.children.running(message.pid)
@@ -68,7 +68,7 @@ class SupervisorHooks(ActorHooks):
         return self.behavior.handle_message(sender, message)
 
     def _handle_call(self, handle_call: Callable[..., Any], *args: Any) -> Any:
-        """In the place of `handle_call` and its kin: takes what every supervisor answers, passes on the rest."""
+        """Replaces `handle_call` and the like: answers the requests of every supervisor, passes on other requests."""
         ref, request = args[-2:]
         return self.behavior._requests.answer(ref, request) if is_a(request, REQUESTS) else handle_call(*args)
 
@@ -76,12 +76,12 @@ class SupervisorHooks(ActorHooks):
 class Supervisor(Actor):
     """A process that keeps others alive. Derive from it and return a `SupervisorSpec` from `init`.
 
-    A child that ends is judged by its own restart strategy; the type of the supervisor says who is started again with
-    it. All else is as with `Actor`: `handle_message`, `handle_call` and so on may be defined.
+    The restart strategy of a child decides whether it is restarted when it ends; the type of the supervisor decides
+    which children are restarted with it. As in any `Actor`, `handle_message`, `handle_call` and so on may be defined.
 
     Its children can be changed while it runs: by the methods below, awaited in its own callbacks, or from elsewhere by
-    `call` with one of the requests (`act.StartChild` and its kin), which every supervisor answers. While it waits for
-    the `init` or the end of a child it does nothing else, so a child must not `call` it in either.
+    `call` with one of the requests (`act.StartChild` and the like), which every supervisor answers. While it waits for
+    the `init` or the end of a child it does nothing else, so a child must not `call` it in `init` or `terminate`.
     """
 
     trap_exit = True
@@ -92,23 +92,23 @@ class Supervisor(Actor):
     # --- callbacks ----------------------------------------------------------------------------------------
 
     def handle_child_start(self, name: str | None, pid: PID) -> Result:
-        """A child has been started, first or again. `name`: None for an instance that was given none.
+        """Called after a child was started or restarted. `name`: None for an instance without a name.
 
-        May be `def` or `async def`. Runs when what started the child is done, for a group when all of it has been
-        started; at the supervisor's own start before `spawn` returns. If it raises, the supervisor crashes.
+        May be `def` or `async def`. Runs when the action that started the child is complete, for a group when all of it
+        has been started; at the supervisor's own start before `spawn` returns. If it raises, the supervisor crashes.
         """
         return None
 
     def handle_child_terminate(self, name: str | None, pid: PID, reason: Exception) -> Result:
-        """A child has ended for `reason`, by itself or by the supervisor; not those that end with the supervisor.
+        """Called after a child has ended for `reason`, by itself or by the supervisor; not if the supervisor ends too.
 
-        May be `def` or `async def`. Runs when what followed is done: the child may have been started again by then. If
-        it raises, the supervisor crashes.
+        May be `def` or `async def`. Runs when the consequences are complete: the child may have been restarted by then.
+        If it raises, the supervisor crashes.
         """
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Type, limits and restarts, and the facts of each child by its name (an instance without one: by its PID)."""
+        """Returns type, limits, restarts, and the facts of each child by its name (an instance without one: by PID)."""
         lifecycle = self._lifecycle
         spec = lifecycle.spec
         return {
@@ -127,49 +127,49 @@ class Supervisor(Actor):
     # --- children, while it runs --------------------------------------------------------------------------
 
     async def start_child(self, *args: Any, name: str | None = None) -> PID:
-        """Starts a child and returns its PID: `start_child(spec)` adds an `act.ChildSpec` behind all others. With
+        """Starts a child and returns its PID. `start_child(spec)` adds an `act.ChildSpec` as the last. With
         SIMPLE_ONE_FOR_ONE, `start_child(*args, name=None)` starts an instance with `args` appended to the template's.
 
-        Raises what `spawn` raises, and then nothing was added; `ChildExists`; `BadOption`.
+        Raises what `spawn` raises, and then nothing is added; `ChildExists`; `BadOption`.
         """
         if self._lifecycle.simple:
             request = StartChild(args=args, name=name)
         elif len(args) == 1 and name is None:
             request = StartChild(*args)
         else:
-            raise BadOption("spec", args, "give one act.ChildSpec, which has the name and the arguments in it")
+            raise BadOption("spec", args, "give one act.ChildSpec that contains the name and the arguments")
         pid: PID = await self._requests.perform(request)
         return pid
 
     async def terminate_child(self, child: str | PID) -> None:
-        """Ends a child, or its waiting for a restart: see `act.TerminateChild`. Raises `ChildUnknown`."""
+        """Ends a child, or cancels its restart: see `act.TerminateChild`. Raises `ChildUnknown`."""
         await self._requests.perform(TerminateChild(child))
 
     async def restart_child(self, child: str | PID) -> PID:
-        """Starts a child that does not run: see `act.RestartChild`, which tells what it raises."""
+        """Starts a child that does not run: see `act.RestartChild`, also for the errors."""
         pid: PID = await self._requests.perform(RestartChild(child))
         return pid
 
     async def delete_child(self, child: str | PID) -> None:
-        """Forgets a child that does not run: see `act.DeleteChild`, which tells what it raises."""
+        """Removes a child that does not run: see `act.DeleteChild`, also for the errors."""
         await self._requests.perform(DeleteChild(child))
 
     async def enable_child(self, child: str | PID) -> PID | None:
-        """Starts a disabled child again: see `act.EnableChild`, which tells what it raises."""
+        """Starts a disabled child again: see `act.EnableChild`, also for the errors."""
         pid: PID | None = await self._requests.perform(EnableChild(child))
         return pid
 
     async def disable_child(self, child: str | PID) -> None:
-        """Ends a child until it is enabled: see `act.DisableChild`, which tells what it raises."""
+        """Ends a child until it is enabled: see `act.DisableChild`, also for the errors."""
         await self._requests.perform(DisableChild(child))
 
     async def which_children(self) -> tuple[ChildInfo, ...]:
-        """The children, in the order of their start."""
+        """Returns a `ChildInfo` for each child, in the order of the children's start."""
         children: tuple[ChildInfo, ...] = await self._requests.perform(WhichChildren())
         return children
 
     async def count_children(self) -> ChildCount:
-        """How many children there are."""
+        """Returns the numbers of children."""
         count: ChildCount = await self._requests.perform(CountChildren())
         return count
 

@@ -2,7 +2,7 @@
 
 lane       one queue
 mailbox    the four lanes
-envelope   entries that are no plain messages: requests, exit signals, inspections, events, log records
-overflow   the policies for a message that finds the mailbox full
+envelope   entries that are not plain messages: requests, exit signals, inspections, events, log records
+overflow   the policies for a message whose lane is full
 preserved  the messages of a process that has ended, kept for its successor; dead letters
 """

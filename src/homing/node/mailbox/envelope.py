@@ -1,6 +1,6 @@
-"""Envelopes: what lies in a lane besides the plain tuple (sender, message) of an ordinary `send`.
+"""Envelopes: the entries of a lane other than the plain tuple (sender, message) of an ordinary `send`.
 
-Each has `handle(activity)`, which runs the right callback and gives back a coroutine if that is to be awaited.
+Each has a method `handle(activity)`, which runs the right callback and returns a coroutine if that is to be awaited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INTERPRETED = CoroutineType
 
 
 async def _nothing() -> None:
-    """Where this module is compiled, it gives a coroutine of the compiler's own type."""
+    """Returns a coroutine of the compiler's own type if this module is compiled."""
 
 
 def _type_of_compiled() -> type[Any]:
@@ -36,12 +36,12 @@ _COMPILED = _type_of_compiled()
 
 
 def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
-    """True if `value` is what an `async def` gives, interpreted or compiled."""
+    """Returns True if `value` is the result of an `async def`, interpreted or compiled."""
     return type(value) is _INTERPRETED or type(value) is _COMPILED
 
 
 class ExitSignal(BaseException):
-    """Raised inside the runtime to end an activity for a reason that is not its own fault."""
+    """Raised inside the runtime to end an activity for a reason that is not a fault of its own."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
@@ -49,7 +49,7 @@ class ExitSignal(BaseException):
 
 
 class SplitMessage:
-    """A message for a process with `split_handle`, with the name or alias it was sent to."""
+    """A message for a process with `split_handle`, with the name or alias that it was sent to."""
 
     __slots__ = ("message", "sender", "to")
 
@@ -70,11 +70,11 @@ class SplitMessage:
 
 
 class Tick(SplitMessage):
-    """A message by a timer. Until it is handled, the timer sends no other and can take it back.
+    """A message from a timer. Until it is handled, its timer sends no other and can take it back.
 
-    One who claims it has it, the receiver or the timer, whatever threads they are on.
+    The first to claim it gets it, the receiver or the timer, whatever threads they are on.
 
-    taken_back: its timer has it.
+    taken_back: True if the timer got it.
     """
 
     __slots__ = ("__weakref__", "_claims", "taken_back")
@@ -86,25 +86,25 @@ class Tick(SplitMessage):
 
     @property
     def waits(self) -> bool:
-        """True until somebody has it."""
+        """True until it was claimed."""
         return bool(self._claims)
 
     def claim(self) -> bool:
-        """Takes it. False if somebody has it already."""
+        """Claims it. Returns False if it was claimed before."""
         try:
-            self._claims.pop()  # in one step, also between threads
+            self._claims.pop()  # atomic, also between threads
         except IndexError:
             return False
         return True
 
     def take_back(self) -> bool:
-        """Claims it for its timer."""
+        """Claims it for its timer. Returns False if the receiver got it."""
         self.taken_back = self.claim() or self.taken_back
         return self.taken_back
 
     def handle(self, activity: Activity) -> Pending:
         if not self.claim():
-            return None  # it was taken back
+            return None  # the timer has taken it back
         if self.to is not None:
             return super().handle(activity)
         handle: Callable[[Any, Any], Any] = activity.handler or activity.behavior.handle_message
@@ -113,14 +113,14 @@ class Tick(SplitMessage):
 
 
 def is_taken_back(entry: object) -> bool:
-    """True of a message by a timer that was cancelled while it waited: nobody gets it, and nobody misses it."""
+    """Returns True for a timer's message that was cancelled while it was queued: it is not delivered or counted."""
     return isinstance(entry, Tick) and entry.taken_back
 
 
 class Request:
-    """A request by `call`. `to` is the name or alias it was sent to, where the process tells them apart.
+    """A request from `call`. `to`: the name or alias that it was sent to, if the process has `split_handle`.
 
-    callback: the user's coroutine, if there is one, inside of that which `handle` gives back. See `close_unbegun`.
+    callback: the user's coroutine, if there is one, inside the coroutine that `handle` returns. See `close_unbegun`.
     """
 
     __slots__ = ("callback", "ref", "request", "sender", "to")
@@ -157,7 +157,7 @@ class Request:
 
 
 class Inspection:
-    """A request by `inspect`. What the callback raises goes to the inspector: looking must not break anything."""
+    """A request from `inspect`. The inspector gets an exception of the callback: inspecting must not end a process."""
 
     __slots__ = ("callback", "items", "ref", "sender")
 
@@ -217,11 +217,11 @@ class LogEntry:
 
 
 class Exit:
-    """An exit signal: by `send_exit`, or because a linked process, name, alias or event is gone.
+    """An exit signal: from `send_exit`, or because a linked process, name, alias or event has ended.
 
-    With `trap_exit` it becomes an ordinary message; but never the parent's, as in `gen_server` and Ergo.
+    With `trap_exit` it becomes an ordinary message, except the parent's, as in `gen_server` and Ergo.
 
-    message: None: a `MessageExitPID`, made for who traps it. Most end by it, and a program may send thousands.
+    message: None stands for a `MessageExitPID`, which is made only for a process that traps it, as thousands may end.
     """
 
     __slots__ = ("message", "reason", "sender")
@@ -241,7 +241,7 @@ class Exit:
 
 
 def exit_signal(sender: PID, reason: Exception) -> Exit:
-    """The exit signal by which `sender` ends a process."""
+    """Returns the exit signal by which `sender` ends a process."""
     return Exit(sender, reason, None)
 
 
@@ -262,14 +262,14 @@ _OF_THE_RUNTIME = (Exit, Invoke, Inspection, LogEntry)
 
 
 def is_message(entry: object) -> bool:
-    """True of what somebody has sent: if nobody handles it, that is counted. What the runtime itself has put into a
-    mailbox (signals, inspections, log records) is nobody's loss."""
+    """Returns True for an entry that a process or program has sent, and that is counted if nobody handles it. Entries
+    of the runtime itself (signals, inspections, log records) are not counted."""
     return type(entry) is tuple or not (isinstance(entry, _OF_THE_RUNTIME) or is_taken_back(entry))
 
 
 def close_unbegun(pending: Coroutine[Any, Any, Any], entry: object) -> None:
-    """Closes a coroutine that `entry.handle` gave back and that has never begun, and the user's own inside of it, of
-    which Python would warn."""
+    """Closes a coroutine that `entry.handle` returned and that has not begun, and the user's own coroutine inside it,
+    so that Python does not warn of it."""
     pending.close()
     callback = getattr(entry, "callback", None)
     if callback is not None:

@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, nonecheck=False
 """Lanes: the queues of a mailbox.
 
-Where this module is interpreted, a lane is a `collections.deque`. Compiled, `Lane` takes its place, which does what is
-asked of a lane here. It is faster for compiled callers, a third as large, and keeps an ordinary message as its sender
-and itself, not as a tuple: the garbage collector would look again and again at each that waits.
+Interpreted, a lane is a `collections.deque`. Compiled, it is a `Lane`, which has the methods used here. It is faster
+for compiled callers, a third as large, and stores an ordinary message as two references, sender and message, not as a
+tuple: the garbage collector would scan each queued tuple again and again.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Any, cast
 from ...gen.copying import refuse_copy
 
 _FIRST = 4
-"""Entries for which there is room at first."""
+"""Room for entries at first."""
 
 _KEPT = 512
-"""Entries for which there is still room once the lane is empty: 8 KB. A batch from a socket fits; made anew for each,
-the room would take a sixth of the time of its messages."""
+"""Room for entries that is kept when the lane becomes empty: 8 KB. A batch from a socket fits; allocating the room for
+each batch would take a sixth of the time of its messages."""
 
 
 _NO_ROOM: list[Any] = []
-"""The ring of a lane that has no room; nothing is ever put into it."""
+"""The ring of a lane without room; it always stays empty."""
 
 
 class Lane:
     """A first-in-first-out queue of entries, in a ring that grows. An entry that is a tuple is (sender, message).
 
-    To make room may collect garbage, and that runs finalizers, which may use this very lane: append to it, take from
-    it, clear it. So each method makes first what it needs, looks again at the lane, and then changes it in one go, in
-    which nothing of a user's can run. A lane that was not initialized is an empty one.
+    Allocating room may collect garbage and so run finalizers, which may use this very lane: append to it, take from it,
+    clear it. So each method first allocates, then reads the lane's state again, and then changes it without a point at
+    which the user's code can run. A lane that was not initialized is an empty one.
     """
 
     __slots__ = ("_count", "_head", "_ring", "_size", "sender")
 
     sender: Any
-    """Of the message that `take` has given; None: that was an envelope."""
+    """The sender of the message that `take` returned; None: it returned an envelope."""
 
     __reduce__ = refuse_copy
 
@@ -55,7 +55,7 @@ class Lane:
         return iter(self._entries())
 
     def append(self, entry: Any) -> None:
-        """Puts `entry` at the end."""
+        """Adds `entry` at the end."""
         if type(entry) is tuple:
             sender, message = entry
         else:
@@ -63,7 +63,7 @@ class Lane:
         self.put(sender, message)
 
     def put(self, sender: Any, message: Any) -> None:
-        """Puts `message` of `sender` at the end: `append((sender, message))` without the tuple."""
+        """Adds `message` of `sender` at the end: `append((sender, message))` without the tuple."""
         while self._count == self._size:
             self._grow()
         at = 2 * ((self._head + self._count) & (self._size - 1))
@@ -72,7 +72,7 @@ class Lane:
         self._count += 1
 
     def appendleft(self, entry: Any) -> None:
-        """Puts `entry` at the head."""
+        """Adds `entry` at the head."""
         if type(entry) is tuple:
             sender, message = entry
         else:
@@ -86,18 +86,18 @@ class Lane:
         self._count += 1
 
     def popleft(self) -> Any:
-        """Takes the entry at the head. Raises `IndexError` if there is none."""
+        """Removes and returns the entry at the head. Raises `IndexError` if the lane is empty."""
         message = self.take()
         sender, self.sender = self.sender, None
         if sender is None:
             return message
         try:
             return (sender, message)
-        except MemoryError:  # else it would be lost
+        except MemoryError:  # otherwise the message would be lost
             return (sender, message)
 
     def take(self) -> Any:
-        """As `popleft`, but gives the message alone and leaves its `sender` here."""
+        """Like `popleft`, but returns the message alone and stores its sender in `sender`."""
         if self._count == 0:
             raise IndexError("pop from an empty lane")
         ring, at = self._ring, 2 * self._head
@@ -111,7 +111,7 @@ class Lane:
         return message
 
     def extend_from(self, sender: Any, messages: list[Any]) -> None:
-        """Puts `messages` of one sender at the end, in order."""
+        """Adds `messages` of one sender at the end, in order."""
         for message in messages:  # `put`, without the cost of a call for each
             while self._count == self._size:
                 self._grow()
@@ -121,33 +121,33 @@ class Lane:
             self._count += 1
 
     def extend(self, entries: Iterable[Any]) -> None:
-        """Puts `entries` at the end, in order."""
+        """Adds `entries` at the end, in order."""
         for entry in entries:
             self.append(entry)
 
     def extendleft(self, entries: Iterable[Any]) -> None:
-        """Puts `entries` at the head, one after another."""
+        """Adds `entries` at the head, one after another."""
         for entry in entries:
             self.appendleft(entry)
 
     def clear(self) -> None:
-        """Drops all entries, and the room for them."""
+        """Removes all entries, and their room."""
         ring = self._ring
         self._ring = _NO_ROOM
         self._size = self._head = self._count = 0
-        del ring  # only now: what goes with it may have finalizers
+        del ring  # only now, as the entries may have finalizers
 
     def take_all(self) -> Lane:
-        """Takes all entries out, as a lane of their own."""
-        taken = Lane()  # from here on nothing of a user's can run
+        """Moves all entries into a new lane and returns it."""
+        taken = Lane()  # from here on no code of a user can run
         taken._ring, taken._size, taken._head, taken._count = self._ring, self._size, self._head, self._count
         self._ring = _NO_ROOM
         self._size = self._head = self._count = 0
         return taken
 
     def drop_oldest(self, sender: Any, count: int, depth: int) -> int:
-        """See the function of that name. What stays moves within the ring, which needs no memory."""
-        found: list[Any] = [None] * max(0, min(count, depth, self._count))  # what goes, which is let go of at last
+        """See the function of that name. The entries that stay move within the ring, which needs no memory."""
+        found: list[Any] = [None] * max(0, min(count, depth, self._count))  # holds the dropped messages until the end
         dropped = end = 0
         while dropped < len(found) and end < min(depth, self._count):
             at = 2 * ((self._head + end) & (self._size - 1))
@@ -160,7 +160,7 @@ class Lane:
                 dropped += 1
             end += 1
         ring, left, to = self._ring, dropped, end
-        while end > 0:  # from the last to the first, each that stays to the end of those that were looked at
+        while end > 0:  # moves the entries that stay to the end of those looked at, beginning with the last
             end -= 1
             at = 2 * ((self._head + end) & (self._size - 1))
             if left and ring[at + 1] is found[left - 1] and (ring[at] is sender or ring[at] is None):
@@ -181,11 +181,11 @@ class Lane:
         return dropped
 
     def _grow(self) -> None:
-        """Makes room for twice as many entries, unless there is room again once the memory for it is there."""
+        """Makes room for twice as many entries, unless a finalizer has made room during the allocation."""
         size = 2 * self._size or _FIRST
         try:
             fresh: list[Any] = [None] * (2 * size)
-        except MemoryError:  # who waits in a queue, say, would be forgotten
+        except MemoryError:  # if the entry could not be queued, its process, say, would never run again
             fresh = [None] * (2 * size)
         if self._count < self._size or self._size >= size:
             return
@@ -201,7 +201,7 @@ class Lane:
     def _entries(self) -> list[Any]:
         entries: list[Any] = []
         number = 0
-        while number < self._count:  # which may change, as the tuples are made
+        while number < self._count:  # the count may change while the tuples are made
             at = 2 * ((self._head + number) & (self._size - 1))
             sender, message = self._ring[at], self._ring[at + 1]
             entries.append(message if sender is None else (sender, message))
@@ -210,8 +210,8 @@ class Lane:
 
 
 def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
-    """Takes out the first `count` messages whose sender is the very object `sender`, if they are among the first
-    `depth` entries. Gives how many that were. Raises `MemoryError` only before anything is taken out."""
+    """Removes the first `count` messages whose sender is the very object `sender`, if they are among the first `depth`
+    entries. Returns how many it removed. Raises `MemoryError` only before it removes anything."""
     if COMPILED:
         return lane.drop_oldest(sender, count, depth)  # type: ignore[no-any-return]
     taken: list[Any] = [None] * min(depth, len(lane))
@@ -225,16 +225,16 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
         taken[at] = lane.popleft()
     for entry in reversed(kept):
         put_back(lane, entry)
-    return number - len(kept)  # only now `taken` goes: what goes with it may have finalizers
+    return number - len(kept)  # `taken` is released only now, as the entries may have finalizers
 
 
 def sender_of(entry: Any) -> Any:
-    """The sender of what lies in a lane: of an envelope only if it names one."""
+    """Returns the sender of an entry; for an envelope, only if it has one."""
     return entry[0] if type(entry) is tuple else getattr(entry, "sender", None)
 
 
 def put_back(lane: Any, entry: Any) -> None:
-    """Puts `entry` at the head of `lane`, also if there was no memory for that at first."""
+    """Adds `entry` at the head of `lane`. Retries once if there is no memory."""
     try:
         lane.appendleft(entry)
     except MemoryError:
@@ -242,7 +242,7 @@ def put_back(lane: Any, entry: Any) -> None:
 
 
 def take_all(lane: Any) -> Any:
-    """Takes all entries out of `lane`, as a lane of their own."""
+    """Moves all entries of `lane` into a new lane and returns it."""
     if COMPILED:
         return lane.take_all()
     taken: deque[Any] = deque()
@@ -255,5 +255,5 @@ COMPILED = not __file__.endswith(".py")
 
 
 def make_lane() -> deque[Any]:
-    """An empty lane."""
+    """Returns an empty lane."""
     return cast("deque[Any]", Lane()) if COMPILED else deque()

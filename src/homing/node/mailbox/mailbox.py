@@ -1,4 +1,4 @@
-"""The mailbox: four lanes, a limit, and those who wait for it to drain.
+"""The mailbox: four lanes, a limit, and callbacks that wait for it to drain.
 
 Lanes are made when the first message for them comes: an empty deque is over 600 bytes, and most processes
 never use more than one.
@@ -17,27 +17,27 @@ from ...gen.copying import refuse_copy
 from .lane import make_lane, put_back, take_all
 
 LOG_LANE_LIMIT = 10_000
-"""Log records that wait for a log receiver at most; more are dropped and counted (`dropped_log`). Not measured:
-a burst of a second at the rate at which a Python program can log."""
+"""The most log records that wait for a log receiver; more are dropped and counted (`dropped_log`). Not measured: a
+burst of a second at the rate at which a Python program can log."""
 
 _number = count()
-"""Tells drain callbacks of the same mark apart: the first to wait is called first."""
+"""Orders drain callbacks with the same mark: the first to wait is called first."""
 
 Entry = Any
-"""What lies in a lane: the plain tuple (sender, message), or an envelope with a `handle` method."""
+"""An entry of a lane: the plain tuple (sender, message), or an envelope with a `handle` method."""
 
 
 class Mailbox:
-    """Lanes urgent, system, main and log, and what decides whether the short way of sending may be taken.
+    """The lanes urgent, system, main and log, and the state that decides whether the short way of sending may be used.
 
-    guarded: the sender must take the long way: the main lane is not there yet, or has a limit, or the receiver
-        tells names and aliases apart.
-    paused: the owner takes nothing from the main lane now (a pool whose workers are all full).
-    closed: the owner has ended for good: what is put now is dropped.
-    scheduled: the owner is in the scheduler's queue, is running, or cannot run: nobody has to wake it.
+    guarded: senders must use the long way: the main lane does not exist yet, or has a limit, or the receiver has
+        `split_handle`.
+    paused: the owner takes nothing from the main lane at present (a pool whose workers are all full).
+    closed: the owner has ended for good: entries put from now on are dropped.
+    scheduled: the owner is in the scheduler's queue, is running, or cannot run: a sender need not schedule it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
     drain_callbacks: a heap of (minus the low-water mark, number, callback), each called once when the main lane has
-        drained to its mark: the first in it is due first.
+        drained to its mark. The first in the heap is due first.
     end_callbacks: each is called once when the owner has ended.
     """
 
@@ -77,8 +77,8 @@ class Mailbox:
         self.dropped_log = self.dropped_newest = self.dropped_oldest = 0
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
-        """Puts `entry` at the end of the lane of a `MessagePriority`. False, and nothing put, if `limit` (0: none)
-        are waiting there."""
+        """Adds `entry` at the end of the lane of a `MessagePriority`. Returns False without adding it if `limit`
+        entries (0: no limit) are queued there."""
         lane: deque[Entry] | None
         if priority == 0:
             lane = self.main
@@ -100,9 +100,9 @@ class Mailbox:
         return True
 
     def _attached(self, name: str) -> deque[Entry]:
-        """Returns the lane of that name, made if there is none yet. The lane of a mailbox that is closed is not kept.
+        """Returns the lane of that name, and creates it if needed. A closed mailbox does not keep the new lane.
 
-        To make a lane may run finalizers, and so may putting an entry into it: these may put something there too, and
+        Creating a lane may run finalizers, and so may putting an entry into it: these may put something there too, and
         end the owner.
         """
         fresh = make_lane()
@@ -114,31 +114,31 @@ class Mailbox:
         return lane
 
     def put_first(self, name: str, entries: list[Entry]) -> None:
-        """Puts `entries` at the head of the lane of that name, in order."""
+        """Adds `entries` at the head of the lane of that name, in order."""
         lane = self.main_lane() if name == "main" else self._attached(name)
         lane.extendleft(reversed(entries))
         if lane is not getattr(self, name):
             self.drop(lane)
 
     def settle(self, lane: deque[Entry]) -> None:
-        """To be called when something was put into `lane`, unless that is the main lane: drops it, as `discard` would
-        have done, if the owner has ended meanwhile."""
+        """Drops the entries of `lane`, as `discard` would have done, if the owner has ended meanwhile. Call it after
+        putting something into a lane other than the main lane."""
         if lane is not self.main and lane is not self.system and lane is not self.urgent:
             self.drop(lane)
 
     def drop(self, lane: deque[Entry]) -> None:
-        """Drops all that waits in a lane."""
+        """Drops all entries of a lane."""
         lane.clear()
 
     def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
-        """Takes the first entry of which `may_go` is true out of the lane of a `MessagePriority`. None: there is
-        none."""
+        """Removes and returns the first entry of which `may_go` is true in the lane of a `MessagePriority`, or None if
+        there is none."""
         lane = (self.main, self.system, self.urgent)[priority]
         kept: list[Entry] = []
         found = None
         try:
             while lane and found is None:
-                kept.append(None)  # a place, before it is taken out
+                kept.append(None)  # allocates the place before the entry is removed
                 entry = kept[-1] = lane.popleft()
                 if may_go(entry):
                     found = kept.pop()
@@ -151,7 +151,7 @@ class Mailbox:
         return found
 
     def main_lane(self) -> deque[Entry]:
-        """The main lane, made if there is none yet."""
+        """Returns the main lane, and creates it if needed."""
         lane = self.main
         if lane is None:
             lane = self._attached("main")
@@ -160,7 +160,7 @@ class Mailbox:
         return lane
 
     def put_log(self, entry: Entry) -> None:
-        """Puts a log entry into the log lane, or drops and counts it."""
+        """Adds a log entry to the log lane, or drops and counts it."""
         lane = self.logs
         if lane is None:
             lane = self._attached("logs")
@@ -171,7 +171,7 @@ class Mailbox:
 
     @property
     def waiting(self) -> int:
-        """Messages waiting in all lanes."""
+        """The number of messages waiting in all lanes."""
         return sum(len(lane) for lane in (self.urgent, self.system, self.main, self.logs) if lane)
 
     @property
@@ -189,14 +189,14 @@ class Mailbox:
     def when_drained(self, low: int, callback: Callable[[], None]) -> None:
         """Calls `callback` once when at most `low` messages wait in the main lane, or when the owner has ended."""
         waits = (-low, next(_number), callback)
-        fresh: list[tuple[int, int, Callable[[], None]]] = []  # made first: to make one may run a finalizer
+        fresh: list[tuple[int, int, Callable[[], None]]] = []  # made first, as that may run a finalizer
         if self.drain_callbacks is None:
             self.drain_callbacks = fresh
         heappush(self.drain_callbacks, waits)
 
     def run_drain_callbacks(self) -> None:
-        """Runs the callbacks whose mark is reached; the others cost nothing, however many they are. Raises what the
-        first of them raised, when all have run."""
+        """Runs the callbacks whose mark is reached; the others cost nothing, however many they are. Raises the first
+        exception of a callback, after all have run."""
         callbacks = self.drain_callbacks
         if callbacks is None:
             return
@@ -205,10 +205,10 @@ class Mailbox:
         failure: BaseException | None = None
         try:
             while callbacks and waiting <= -callbacks[0][0]:
-                due.append(None)  # a place, before it is taken out of the heap: then nothing may fail
+                due.append(None)  # allocates the place before the callback leaves the heap: then nothing may fail
                 due[-1] = heappop(callbacks)[2]
         except MemoryError as error:
-            failure = error  # who is still in the heap is called the next time
+            failure = error  # callbacks still in the heap are called the next time
         if not callbacks and self.drain_callbacks is callbacks:
             self.drain_callbacks = None
         for callback in due:
@@ -222,18 +222,18 @@ class Mailbox:
             raise failure
 
     def take_lanes(self) -> list[deque[Entry]]:
-        """Takes all that waits, also from a turn that is going on."""
+        """Removes and returns all lanes, also during a turn."""
         self.guarded = True
         taken = []
         for name in ("urgent", "system", "main", "logs"):
             lane = getattr(self, name)
             if lane is not None:
-                setattr(self, name, None)  # first: what is put there from now on is another's to drop
+                setattr(self, name, None)  # first: the caller does not drop entries put from now on
                 taken.append(take_all(lane))
         return taken
 
     def mailbox_info(self) -> MailboxInfo:
-        """How many messages wait in each lane."""
+        """Returns how many messages wait in each lane."""
         return MailboxInfo(
             urgent=len(self.urgent or ()),
             system=len(self.system or ()),

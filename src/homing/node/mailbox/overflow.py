@@ -1,7 +1,7 @@
-"""What happens to what finds a mailbox full: `ProcessOptions.overflow` and `fallback`, `MetaOptions.overflow`.
+"""The policies for an entry whose lane is full: `ProcessOptions.overflow` and `fallback`, `MetaOptions.overflow`.
 
-What the runtime itself puts into a mailbox (exit signals, what links and monitors bring, inspections) is never refused
-and never gives way.
+Entries of the runtime itself (exit signals, messages of links and monitors, inspections) are never refused and never
+dropped.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def message_overflows(
     target: Activity, to: Target, sender: PID | Alias, message: Any, entry: Entry, priority: int
 ) -> None:
-    """`entry`, which is `message` on its way to `to`, has found its lane full. Raises `MailboxFull` if it gets nowhere
-    and the sender is to know."""
+    """Handles `entry`, which is `message` sent to `to`, when its lane is full. Raises `MailboxFull` if the message goes
+    nowhere and `overflow` is "raise"."""
     if _gives_way(target, priority):
         _put(target, entry, priority)
     elif not _fell_back(target, to, sender, message):
@@ -32,13 +32,13 @@ def message_overflows(
 
 
 def request_overflows(target: Activity, to: Target, entry: Request, priority: int) -> None:
-    """As `message_overflows`, of a request: it has no fallback, and its caller is told in any case."""
+    """Like `message_overflows`, for a request: it has no fallback, and its caller always gets an error."""
     if not publication_overflows(target, entry, priority):
         raise MailboxFull(to, target.limit)
 
 
 def publication_overflows(target: Activity, entry: Entry, priority: int = MessagePriority.NORMAL) -> bool:
-    """As `message_overflows`, of what has no sender to be told. False: it has not got in."""
+    """Like `message_overflows`, for an entry without a sender to notify. Returns False if it was not delivered."""
     if _gives_way(target, priority):
         _put(target, entry, priority)
         return True
@@ -54,26 +54,26 @@ def _put(target: Activity, entry: Entry, priority: int) -> None:
 
 
 def _gives_way(target: Activity, priority: int) -> bool:
-    """With "drop_oldest": takes the oldest out of the lane, if anything there may go."""
+    """With "drop_oldest", drops the oldest entry of the lane that may be dropped. Returns False if nothing was."""
     if target.options.overflow != "drop_oldest":
         return False
     oldest = target.take_oldest(priority, may_go)
     if oldest is None:
         return False
     if is_taken_back(oldest):
-        pass  # nobody's loss
+        pass  # a cancelled timer message is not counted
     elif isinstance(oldest, Request):
         target.core.calls.fail(oldest.ref, MailboxFull(target.id, target.limit))
         target.dropped_oldest += 1
     elif not _oldest_fell_back(target, oldest):
         target.dropped_oldest += 1
     if target.paused and isinstance(target.id, PID):
-        target.resume()  # a pool may have waited to find room for that very message
+        target.resume()  # a pool may have paused because of that very message
     return True
 
 
 def may_go(entry: Entry) -> bool:
-    """True of what may be dropped to make room: what somebody has sent, not the runtime."""
+    """Returns True for an entry that may be dropped to make room: a message that was sent, not one of the runtime."""
     return is_taken_back(entry) or (is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT)))
 
 
@@ -85,7 +85,7 @@ def _oldest_fell_back(target: Activity, entry: Entry) -> bool:
 
 
 def _fell_back(target: Activity, to: Target, sender: PID | Alias, message: Any) -> bool:
-    """True if the fallback process has taken it."""
+    """Returns True if the fallback process has accepted the message."""
     fallback = getattr(target.options, "fallback", None)
     other = None if fallback is None else target.core.registry.routes.get(fallback.name)
     if fallback is None or other is None or other is target or not isinstance(target.id, PID):

@@ -1,8 +1,8 @@
-"""What a process leaves behind when it ends abnormally: the message in hand, and those that waited.
+"""The messages of a process that ends abnormally: the message in hand, and the queued ones.
 
-What waited goes to the successor that a supervisor, a pool or a router starts in its place, if that was asked for
-(`ProcessOptions.preserve_mailbox`). The message in hand never does: it might be what the process died of. What nobody
-gets is a dead letter: counted, and sent to `ProcessOptions.dead_letters`.
+Queued messages go to the successor that a supervisor, a pool or a router starts, if `ProcessOptions.preserve_mailbox`
+is set. The message in hand never does: it might be the cause of the crash. A message that no process gets is a dead
+letter: counted, and sent to `ProcessOptions.dead_letters`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from .mailbox import Entry
 
 BROUGHT = (*BROUGHT_BY_LINKS, MessageEventStart, MessageEventStop)
-"""What the links, monitors and events of a process brought it: a successor has made none of these."""
+"""Messages to a process from its own links, monitors and events, which a successor does not have."""
 
 _PERSONAL = (Exit, Invoke)
-"""Envelopes that mean that one process and no other."""
+"""Envelopes that concern only the process that they were sent to."""
 
 
 class PreservedMailbox:
-    """What waited at `process`, lane by lane and in order, kept by its parent for the successor.
+    """The entries that waited at `process`, lane by lane and in order, kept by its parent for the successor.
 
-    claimed: the successor is being started.
+    claimed: True while the successor is being started.
     """
 
     __slots__ = ("_lanes", "claimed", "process")
@@ -51,7 +51,7 @@ class PreservedMailbox:
         return sum(map(len, self._lanes))
 
     def collect(self) -> None:
-        """Takes what waits at the process."""
+        """Removes the entries from the process's lanes and keeps them."""
         process = self.process
         for kept, lane in zip(self._lanes, (process.urgent, process.system, process.main, process.logs), strict=True):
             if lane is not None:
@@ -59,11 +59,11 @@ class PreservedMailbox:
                 lane.clear()
 
     def append(self, entry: Entry) -> None:
-        """Adds what comes for the successor, to the main lane."""
+        """Adds an entry for the successor to the main lane."""
         self._lanes[2].append(entry)
 
     def take_oldest(self) -> Entry | None:
-        """Takes the message that has waited longest out of the main lane. None: there is none."""
+        """Removes and returns the message that has waited longest in the main lane, or None if there is none."""
         main = self._lanes[2]
         for number, entry in enumerate(main):
             if is_message(entry):
@@ -72,7 +72,7 @@ class PreservedMailbox:
         return None
 
     def take_main(self, process: Process) -> list[Entry]:
-        """Takes out what waited in the main lane, in order, to be distributed anew by `process`."""
+        """Removes and returns the entries of the main lane, in order, which `process` will distribute again."""
         entries = self._lanes[2].copy()
         self._lanes[2].clear()
         for entry in entries:
@@ -80,18 +80,18 @@ class PreservedMailbox:
         return entries
 
     def extend(self, other: PreservedMailbox) -> None:
-        """Takes what waited at a successor that could not start: it came later."""
+        """Adds the later entries that waited at a successor that could not start."""
         for kept, entries in zip(self._lanes, other._lanes, strict=True):
             for entry in entries:
                 _move(entry, self.process)
             kept += entries
 
     def refs(self) -> set[Ref]:
-        """The requests among it: their callers wait on."""
+        """Returns the refs of the requests among the entries: their callers continue to wait."""
         return {entry.ref for lane in self._lanes for entry in lane if isinstance(entry, (Request, Inspection))}
 
     def hand_to(self, successor: Process) -> None:
-        """Puts all of it at the heads of the lanes of `successor`, before what has come there since."""
+        """Adds all entries at the heads of the lanes of `successor`, before entries that have come there since."""
         for name, entries in zip(("urgent", "system", "main", "logs"), self._lanes, strict=True):
             if entries:
                 successor.put_first(name, entries)
@@ -100,7 +100,7 @@ class PreservedMailbox:
                 entries.clear()
 
     def give_up(self) -> Iterator[object]:
-        """There is no successor: all of it becomes dead letters, step by step."""
+        """Makes all entries dead letters, step by step, as there will be no successor."""
         process = self.process
         reason = TerminateKill() if process.reason is None else process.reason
         lanes, self._lanes = self._lanes, ([], [], [], [])
@@ -159,8 +159,8 @@ def _unpack(entry: Entry, process: Process) -> tuple[PID | Alias, Any]:
 
 
 def describe(entry: Entry | None) -> str:
-    """The entry in hand at a crash, for the log: its repr if that is short (`gen.messages.has_short_repr`), else its
-    type; never the content."""
+    """Returns the text for the entry in hand at a crash, for the log: its repr if that is short
+    (`gen.messages.has_short_repr`), otherwise its type, and never its content."""
     if entry is None or not is_message(entry):
         return ""
     message = entry[1] if type(entry) is tuple else getattr(entry, "request", getattr(entry, "message", entry))

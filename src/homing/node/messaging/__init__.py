@@ -1,12 +1,12 @@
-"""Messaging: everything that is sent, from an address to a mailbox.
+"""Messaging: everything that sends, from an address to a mailbox.
 
 registry      addresses and names, and the mailboxes that they lead to
 delivery      puts a message into the mailbox behind an address; sending: a shorter way for the common case
 flow          puts messages into a mailbox in bulk, with flow control
-pressure      holds back processes that run ahead of whom they send to
-distribution  hands on the messages of one process to others, for pools and routers
+pressure      pauses processes that send faster than their receivers handle
+distribution  distributes the messages of one process to others, for pools and routers
 calls         requests and their answers; waiter: one open call
 links         links and monitors
-events        publishing and subscribing; publishing: hands publications to their subscribers, in portions
+events        publishing and subscribing; publishing: delivers publications to their subscribers, in portions
 timers        messages sent later, once or periodically
 """

@@ -1,4 +1,4 @@
-"""Calls: requests on their way and the callers that wait for the answer."""
+"""Calls: requests on their way, and the callers that wait for the answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Calls:
-    """The open calls of one node, by their reference. Answers that nobody waits for any more are counted, not kept."""
+    """The open calls of one node, by their reference. Answers without a waiting caller are counted, not kept."""
 
     __slots__ = ("_core", "_late", "_open", "_registry", "_scheduler", "late_responses")
 
@@ -47,7 +47,7 @@ class Calls:
         return len(self._open)
 
     async def inspect(self, caller: Process | None, to: Target, items: tuple[str, ...], timeout: float) -> Any:
-        """Asks the activity behind `to` what its `handle_inspect` tells. Passes a full mailbox."""
+        """Returns the result of `handle_inspect` of the activity behind `to`, even if its mailbox is full."""
         timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
@@ -60,7 +60,7 @@ class Calls:
     def start_request(
         self, caller: Process | None, to: Target, request: Any, timeout: float, priority: MessagePriority
     ) -> Waiter:
-        """Sends a request and runs who is runnable. Unless that has brought the answer (`done`), `wait` is to come."""
+        """Sends a request and runs the runnable activities. Unless the waiter is `done` then, call `wait`."""
         timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
         callee = self._callee(caller, to)
@@ -82,12 +82,12 @@ class Calls:
             self._stop_waiting(waiter)
             raise
         if waiter.caller is not None:
-            waiter.caller.running_time -= others  # they have counted it as theirs
+            waiter.caller.running_time -= others  # this time has been charged to the others
         if waiter.done:
             self._stop_waiting(waiter)
 
     async def wait(self, waiter: Waiter, seconds: float) -> Any:
-        """The answer to a request that was started. Waits for it `seconds` at most."""
+        """Returns the answer to a request that was started. Waits for it for at most `seconds`."""
         try:
             await waiter.wait(self._core.loop, seconds)
         finally:
@@ -99,19 +99,19 @@ class Calls:
         waiter.stop()
 
     def _callee(self, caller: Process | None, to: Target) -> Activity:
-        """The activity behind `to`, which must not be the caller itself."""
+        """Returns the activity behind `to`. Raises `CallToSelf` if it is the caller itself."""
         callee = self._registry.find(to)
-        if callee is caller or (caller is None and callee is self._scheduler.current):  # by `node.call`
+        if callee is caller or (caller is None and callee is self._scheduler.current):  # the latter by `node.call`
             raise CallToSelf(callee.id)
         return callee
 
     def waits(self, ref: Ref) -> bool:
-        """False once nobody waits for the answer any more. Of a caller on another node that is not known."""
+        """Returns False once no caller waits for the answer any more. True for a caller on another node: not known."""
         waiter = self._open.get(ref)
         return ref.node != self._core.name if waiter is None else not waiter.done
 
     def answer(self, ref: Ref, answer: Any) -> None:
-        """Gives the caller its answer, or counts it as late."""
+        """Delivers the answer to the caller, or counts it as late."""
         self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
@@ -120,14 +120,14 @@ class Calls:
             waiter.finish(answer, None)
 
     def fail(self, ref: Ref, error: Exception) -> None:
-        """Lets the call raise `error` at the caller, or counts it as late."""
+        """Raises `error` at the caller, or counts it as late."""
         self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
             self.late_responses += 1
             return
         if isinstance(error, StopIteration):
-            # it would end the coroutine that awaits the call
+            # raised as it is, it would end the coroutine that awaits the call
             wrapped = RuntimeError("the callee answered with StopIteration")
             wrapped.__cause__ = error
             error = wrapped
@@ -136,10 +136,10 @@ class Calls:
     def forward(
         self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
-        """Passes a request that `process` has on to the callee behind `to`, in the name of its caller."""
+        """Forwards a request of `process` to the callee behind `to`, in the name of its caller."""
         self._scheduler.require_thread()
         callee = self._callee(process, to)
-        self.moved(ref, callee)  # first, so that it fails if the callee ends meanwhile
+        self.moved(ref, callee)  # first, so that the call fails if the callee ends meanwhile
         try:
             self._core.delivery.request(sender, callee, to, ref, request, priority)
         except BaseException:
@@ -147,21 +147,21 @@ class Calls:
             raise
 
     def moved(self, ref: Ref, callee: Activity) -> None:
-        """The request was forwarded: from now on it fails if `callee` ends."""
+        """Makes the call fail if `callee` ends, as the request was forwarded to it."""
         waiter = self._open.get(ref)
         if waiter is not None:
             waiter.move(callee)
 
     def lost(self, ref: Ref, callee: Activity) -> None:
-        """Fails a call whose request came to `callee` when that had ended."""
+        """Fails a call whose request came to `callee` after its end."""
         waiter = self._open.pop(ref, None)
         if waiter is not None:
             reason = getattr(callee, "reason", None)
             waiter.finish(None, _gone(callee)(waiter.target, TerminateKill() if reason is None else reason))
 
     def callee_gone(self, callee: Activity, reason: Exception, spared: Iterable[Ref] | None = None) -> Iterator[object]:
-        """Fails every open call to `callee`, at once, step by step, the oldest first; but those `spared` go to a
-        successor."""
+        """Fails every open call to `callee`, step by step, the oldest first; except the calls `spared`, whose requests
+        go to a successor."""
         waiters, callee.pending = callee.pending, None
         if waiters and spared is not None:
             callee.pending = {
@@ -172,12 +172,12 @@ class Calls:
     def _fail_all(self, callee: Activity, waiters: dict[Waiter, None], reason: Exception) -> Iterator[object]:
         gone = _gone(callee)
         for waiter in tuple(waiters):
-            # else it was forwarded, or has timed out, while the others were told
+            # otherwise the request was forwarded, or has timed out, meanwhile
             if waiter.callee is callee and self._open.pop(waiter.ref, None) is not None:
                 waiter.finish(None, gone(waiter.target, reason))
                 yield WAKES
 
 
 def _gone(callee: Activity) -> type[MetaTerminated | ProcessTerminated]:
-    """The error of a call to `callee`, which has ended."""
+    """Returns the error class of a call to `callee`, which has ended."""
     return MetaTerminated if isinstance(callee.id, Alias) else ProcessTerminated

@@ -1,5 +1,5 @@
-"""Delivery: turns an address into a mailbox and puts the message there. The one place through which messages pass
-(but for the short ways of `Actor.send` and of `flow`, which do the same for the common case)."""
+"""Delivery: turns an address into a mailbox and puts the message there. All messages pass through it, except on the
+short ways of `Actor.send` and of `flow`, which do the same for the common case."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NORMAL = MessagePriority.NORMAL
 
 
 def split_address(target: Activity, to: Target) -> str | Alias | None:
-    """The name or alias that `to` is, if `target` tells those apart (`split_handle`)."""
+    """Returns the name or alias in `to`, if `target` has `split_handle`; otherwise None."""
     if not target.split or isinstance(to, PID):
         return None
     return to.name if isinstance(to, ProcessID) else to
@@ -48,7 +48,7 @@ class Delivery:
         self._late = publishing.late
 
     def send(self, sender: PID | Alias, to: Target, message: Any, priority: MessagePriority = _NORMAL) -> None:
-        """Puts `message` into the mailbox behind `to`; if that is full, see `overflow`.
+        """Puts `message` into the mailbox behind `to`; for a full mailbox see `overflow`.
 
         Raises the errors of `Registry.missing`, `MailboxFull`, `BadOption` for a wrong priority, and those of
         `Scheduler.require_thread`.
@@ -65,7 +65,7 @@ class Delivery:
             self._scheduler.schedule(target)
 
     def tick(self, to: Target, tick: Tick) -> None:
-        """As `send`, of a message by a timer, which stays one object wherever it waits."""
+        """Like `send`, for a message from a timer, which stays one object wherever it is queued."""
         target = self._registry.find(to)
         if self._late:
             self._publishing.catch_up(tick.sender, target)
@@ -87,7 +87,7 @@ class Delivery:
 
 
 def checked(priority: object) -> MessagePriority:
-    """`priority`, if it is one. Raises `BadOption`."""
+    """Returns `priority` if it is a `MessagePriority`. Raises `BadOption` otherwise."""
     if isinstance(priority, MessagePriority):
         return priority
     raise BadOption("priority", priority, "give a gen.MessagePriority")

@@ -1,7 +1,7 @@
-"""Distribution: how what waits at one process is handed to others, for a pool and its workers, a router and its routes.
+"""Distribution: gives the messages queued at one process to others, for a pool's workers and a router's routes.
 
-It puts entries right into the lanes of local processes, a turn's worth at a stretch: that is what makes a pool cheap.
-Receivers on another node would be reached through `Delivery`, one message at a time.
+It puts entries directly into the lanes of local processes, a turn's worth at a time: that makes a pool cheap. Receivers
+on another node would be reached through `Delivery`, one message at a time.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _SLEEP, _TERMINATED = ProcessState.SLEEP, ProcessState.TERMINATED
 
 
 def has_room(receiver: Process) -> bool:
-    """True if `receiver` is alive and its mailbox takes one more message."""
+    """Returns True if `receiver` is alive and its mailbox accepts one more message."""
     return receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit)
 
 
 def hand(receiver: Process | None, entry: Entry) -> bool:
-    """Puts `entry` into the main lane of `receiver`. False, and nothing put, unless that is there, and has room."""
+    """Adds `entry` to the main lane of `receiver`. Returns False without adding it if there is no receiver or room."""
     if receiver is None or not has_room(receiver):
         return False
     _put(receiver, entry)
@@ -32,8 +32,8 @@ def hand(receiver: Process | None, entry: Entry) -> bool:
 
 
 def _put(receiver: Process, entry: Entry) -> None:
-    """Puts `entry` at the end of the main lane of `receiver`, who is woken. One that is ending keeps it for its
-    successor."""
+    """Adds `entry` at the end of the main lane of `receiver` and schedules it. A receiver that is ending keeps the
+    entry for its successor."""
     lane = receiver.main_lane()
     lane.append(entry)
     if lane is not receiver.main:
@@ -44,7 +44,7 @@ def _put(receiver: Process, entry: Entry) -> None:
 
 
 def next_with_room(receivers: list[Process], last: int) -> int:
-    """Which of `receivers` comes next after the `last`, counting only those that have room. -1: none has."""
+    """Returns the index of the next of `receivers` after `last` that has room, -1 if none has."""
     number = last
     for _ in range(len(receivers)):
         number += 1
@@ -56,8 +56,8 @@ def next_with_room(receivers: list[Process], last: int) -> int:
 
 
 def least_loaded(receivers: list[Process], last: int) -> int:
-    """Which of `receivers` has the least to do, waiting and in hand, of those that have room; of equals one that has
-    nothing in hand, then the next after the `last`. -1: none has room."""
+    """Returns the index of the receiver with the fewest messages, waiting and in hand, of those that have room; among
+    equals one with nothing in hand, then the next after `last`. -1: none has room."""
     found, least = -1, 0
     number = last
     for _ in range(len(receivers)):
@@ -81,21 +81,21 @@ def least_loaded(receivers: list[Process], last: int) -> int:
 
 
 def without_address(entry: Entry, receiver: Process) -> Entry:
-    """Returns an entry for `receiver` without the name or alias that it was sent to, which is that of the process that
-    distributes."""
+    """Returns `entry` for `receiver`, without the name or alias of the distributing process that it was sent to."""
     if isinstance(entry, Request):
         entry.to = None
         receiver.core.calls.moved(entry.ref, receiver)
     elif isinstance(entry, Tick):
-        entry.to = None  # it stays one object: its timer looks whether it waits
+        entry.to = None  # the tick stays one object, so that its timer knows whether it is still queued
     elif isinstance(entry, SplitMessage):
         return (entry.sender, entry.message)
     return entry
 
 
 def distribute(main: deque[Entry], receivers: list[Process], last: int, most: int, by_load: bool) -> tuple[int, int]:
-    """Hands the entries at the head of `main` to `receivers`, in turn or (`by_load`) to who has the least to do: `most`
-    at most, as long as somebody has room, and up to an exit signal. Gives how many, and who got the last."""
+    """Gives the entries at the head of `main` to `receivers`, in turn or (`by_load`) to the least loaded: at most
+    `most` entries, while a receiver has room, and up to an exit signal. Returns how many, and the last receiver's
+    index."""
     count = 0
     while count < most and main:
         number = least_loaded(receivers, last) if by_load else next_with_room(receivers, last)
@@ -121,15 +121,15 @@ def distribute_by_key(
     most: int,
     refuse: Callable[[Entry, Exception], None],
 ) -> tuple[int, int]:
-    """Hands the entries at the head of `main` to the receiver at the place of their key in the mapping `places`: `most`
-    at most, until one finds no room, and up to an exit signal.
+    """Gives each entry at the head of `main` to the receiver whose index is `places[key]`: at most `most` entries,
+    until one finds no room, and up to an exit signal.
 
-    key: gives the key of a message; None: the place that it came from, which of a message of the class `addressed` is
-        its `addr`, of all else the sender's PID.
-    refuse: gets what has no place, and why.
+    key: returns the key of a message; None: its origin, which is `addr` for a message of the class `addressed`, and the
+        sender's PID for any other.
+    refuse: called with an entry for which there is no index, and the exception.
 
-    Gives how many, those refused among them, and whose place the entry at the head has, if that one has ended or has no
-    room; else -1.
+    Returns the number of entries, with those refused, and the index of the receiver for the entry at the head, if that
+    receiver has ended or has no room; otherwise -1.
     """
     count = 0
     while count < most and main:
@@ -162,7 +162,7 @@ def distribute_by_key(
 
 
 def _content(entry: Entry, receiver: Process) -> tuple[PID | Alias, Any]:
-    """Sender and message of what is no plain message."""
+    """Returns the sender and the message of an entry that is not a plain message."""
     if isinstance(entry, Request):
         return entry.sender, entry.request
     if isinstance(entry, SplitMessage):
@@ -173,9 +173,9 @@ def _content(entry: Entry, receiver: Process) -> tuple[PID | Alias, Any]:
 
 
 def idle(processes: list[Process], again: Callable[[], None]) -> bool:
-    """True if nothing waits in the main lanes of `processes`, nothing is in hand, and behind them, if they forward, it
-    is the same. If False, `again` is called once when that may have changed. Takes them out of the list. Without
-    recursion: pools may stand behind pools however deep."""
+    """Returns True if `processes`, and all processes that they forward to, have no message in the main lane or in hand.
+    If False, `again` is called once when that may have changed. Empties the list. Works without recursion, as pools may
+    be nested to any depth."""
     while processes:
         process = processes.pop()
         if process.main or process.state is not _SLEEP:

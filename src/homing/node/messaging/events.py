@@ -1,4 +1,4 @@
-"""Events: one process publishes, those who are linked to the event or monitor it get each publication once."""
+"""Events: one process publishes, and each process that is linked to the event or monitors it gets it once."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Events:
         return len(self._records)
 
     def register(self, owner: Process, name: str, options: EventOptions) -> Ref:
-        """Registers an event and gives the token that publishing it takes. Raises `EventTaken`."""
+        """Registers an event and returns the token for publishing it. Raises `EventTaken`."""
         check_name("name", name)
         check_type("options", options, EventOptions, "gen.EventOptions")
         event = Event(str.__str__(name), self._core.name)  # as `Registry.register_name` does
         token = self._core.registry.make_ref()
         record = _Record(owner, token, options)
         events = owner.events or set()
-        owner.require_alive()  # once all is made: that may have run a finalizer that has ended it
+        owner.require_alive()  # after all allocations, which may have run a finalizer that has ended it
         taken = self._records.get(event)
         if taken is not None:
             raise EventTaken(event, taken.owner.id)
@@ -71,7 +71,7 @@ class Events:
         return token
 
     def unregister(self, owner: Process, name: str) -> None:
-        """Takes an event back; its consumers are told `Unregistered`. Raises `EventUnknown`, `NotAllowed`."""
+        """Unregisters an event; its consumers are notified with `Unregistered`. Raises `EventUnknown`, `NotAllowed`."""
         event = Event(name, self._core.name)
         record = self.find(event)
         if record.owner is not owner:
@@ -83,7 +83,7 @@ class Events:
         self._core.scheduler.run_in_portions(links.subject_gone, event, owner.id, Unregistered())
 
     def owner_gone(self, owner: Process, reason: Exception) -> Iterator[object]:
-        """Ends all events of a process that has ended, step by step. No other process can have one before that."""
+        """Ends all events of a process that has ended, step by step. Until then no other process can register them."""
         while owner.events:
             event = owner.events.pop()
             del self._records[event]
@@ -95,14 +95,14 @@ class Events:
         event = Event(name, self._core.name)
         record = self.find(event)
         if not same(record.token, token):
-            raise BadOption("token", token, f"it is not the token that registering {event} gave")
+            raise BadOption("token", token, f"it is not the token that register_event returned for {event}")
         publication = MessageEvent(event, time.time(), message)
         if record.buffer is not None:
             record.buffer.append(publication)
         return self._core.publishing.publish(publisher, publication, self._core.links.consumers(event))
 
     def subscribe(self, consumer: Process, event: Event, *, link: bool) -> list[MessageEvent]:
-        """Links `consumer` to `event`, or lets it monitor it. Gives the publications in the buffer, oldest first."""
+        """Links `consumer` to `event`, or makes it monitor it. Returns the buffered publications, the oldest first."""
         record = self.find(event)
         links = self._core.links
         first = not links.has_consumers(event)
@@ -111,13 +111,13 @@ class Events:
         else:
             links.monitor(consumer, event)
         if event not in self._records and (links.unlink if link else links.demonitor)(consumer, event):
-            self.find(event)  # a finalizer has taken it back meanwhile: raises
+            self.find(event)  # raises: a finalizer has unregistered the event meanwhile
         if first and record.notify:
             record.owner.put_runtime((self._core.pid, MessageEventStart(event)), 1)
         return list(record.buffer or ())
 
     def find(self, event: Event) -> _Record:
-        """The record of `event`. Raises `EventUnknown`, or `NodeUnknown` for one of another node."""
+        """Returns the record of `event`. Raises `EventUnknown`, or `NodeUnknown` for an event of another node."""
         record = self._records.get(event)
         if record is None:
             if event.node != self._core.name:

@@ -1,8 +1,8 @@
-"""Flow control: how a source (a socket) puts messages in bulk into a mailbox, and waits while that is full.
+"""Flow control: a source (a socket) puts messages in bulk into a mailbox, and waits while that is full.
 
-The receiver is looked up anew for each batch, so it may die and come back under the same name meanwhile. While nobody
-is there, or its main lane is at the high water mark, the source waits; it is called when there is room again. A source
-that would rather drop something is not made to wait for room, and says so by `overflow`.
+The receiver is looked up again for each batch, so it may end and come back under the same name meanwhile. While there
+is no receiver, or its main lane is at the high-water mark, the source waits; it is called when there is room again. A
+source with another `overflow` than "pause" does not wait for room, and drops messages instead.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 1.0
-"""Seconds without a receiver after which the log says so: a restart takes much less."""
+"""Seconds without a receiver after which that is logged: a restart takes much less."""
 
 _REMINDER = 60.0
-"""Seconds after which it says so again, as long as nobody is there."""
+"""Seconds after which it is logged again, as long as there is no receiver."""
 
 
 class Inlet:
-    """One source's way into one receiver's mailbox.
+    """The path of one source into one receiver's mailbox.
 
-    ready: called once after `room()` gave 0, when it may be above 0 again.
-    octets_left: as of the last `room()`, there was room for messages of so many bytes together.
-    most_bytes: of what has come this way so many bytes wait at the receiver at most, and what one message more takes.
-    overflow: "pause": the source waits while the mailbox is full. Else it does not: `room` is 0 as long as that lasts,
-        and `waiting_for` empty.
+    ready: called once after `room()` returned 0, when it may be above 0 again.
+    octets_left: bytes for which there was room at the last `room()`.
+    most_bytes: the most bytes from this source that may wait at the receiver; one message more may exceed that.
+    overflow: "pause": the source waits while the mailbox is full. Otherwise it does not: meanwhile `room` is 0, and
+        `waiting_for` is empty.
     """
 
     __slots__ = (
@@ -102,11 +102,11 @@ class Inlet:
 
     @property
     def waiting_for(self) -> str:
-        """What the source is waiting for: `receiver` (nobody is there), `mailbox` (it is full), or nothing."""
+        """The reason why the source waits: `receiver` (there is none), `mailbox` (it is full), or an empty string."""
         return self._waiting_for
 
     def room(self) -> int:
-        """How many messages the receiver takes now. 0: `ready` will be called, if there is something to wait for."""
+        """Returns how many messages the receiver accepts now. After 0, `ready` is called if the source waits."""
         if self._waiting_for:
             return 0
         target = self._owner.routes.get(self._to)
@@ -132,7 +132,7 @@ class Inlet:
         return 0
 
     def _forget_taken(self, waiting: int) -> None:
-        """The receiver takes what is oldest first: of all batches only the last `waiting` messages can be there yet."""
+        """Forgets the batches that the receiver has taken: it takes the oldest messages first; `waiting` remain."""
         batches = self._batches
         if waiting == 0:
             batches.clear()
@@ -144,7 +144,7 @@ class Inlet:
             self._counted = self._bytes = 0
 
     def _excess_of_bytes(self, octets: int) -> int:
-        """So many of the oldest messages have to go for `octets` bytes more, by whole batches."""
+        """Returns how many of the oldest messages, in whole batches, must be dropped for `octets` more bytes."""
         excess, found = self._bytes + octets - self._most_bytes if self._most_bytes else 0, 0
         for count, size in self._batches:
             if excess <= 0:
@@ -154,7 +154,7 @@ class Inlet:
         return found
 
     def _forget_oldest(self, count: int) -> None:
-        """So many of the oldest were taken out. Where there is no memory to note that, `_forget_taken` finds it out."""
+        """Forgets the oldest `count` messages, which were dropped. Without memory, `_forget_taken` does it later."""
         batches = self._batches
         while count > 0 and batches:
             there, octets = batches[0]
@@ -172,7 +172,7 @@ class Inlet:
             self._bytes -= size
 
     def _count_of(self, octets: int) -> int:
-        """So many of the last messages are not longer than `octets` together."""
+        """Returns how many of the last messages, in whole batches, have at most `octets` bytes in total."""
         found = 0
         for count, size in reversed(self._batches):
             octets -= size
@@ -182,8 +182,8 @@ class Inlet:
         return found
 
     def make_room(self, count: int, octets: int = 0) -> tuple[int, int]:
-        """Makes room for `count` messages of `octets` bytes together: the oldest that came this way and still wait go,
-        nobody else's. Gives how many went, and how many of the `count` find no room all the same."""
+        """Makes room for `count` messages of `octets` bytes in total: drops the oldest queued messages of this source,
+        and of no other. Returns how many were dropped, and how many of the `count` still find no room."""
         target = self._owner.routes.get(self._to)
         if target is None or target.main is None:
             return 0, 0
@@ -197,21 +197,21 @@ class Inlet:
         try:
             target.settle(lane)
             if went and target.paused:
-                target.resume()  # a pool may have waited to find room for the very first of them
+                target.resume()  # a pool may have paused because of the first of them
         except MemoryError:
-            pass  # what has gone is to be counted; and who puts the next into this mailbox wakes its owner
+            pass  # the dropped messages must be counted; the next message put into this mailbox schedules its owner
         return went, max(0, min(count, excess - went))
 
     def _mark_sender(self) -> None:
-        """Where `make_room` has to tell what came this way from what the owner has sent otherwise: an equal address,
-        but an object of its own."""
+        """Copies the sender's address for "drop_oldest", so that `make_room` can tell the messages of this source from
+        others of its owner by the identity of the object."""
         if self._marks:
             self._sender = type(self._sender)(*self._sender)
 
     def put(self, messages: list[Any], octets: int = 0, longest: int = 0) -> int:
-        """Puts `messages`, at most `room()` many, of `octets` bytes together and `longest` at most, into the receiver's
-        mailbox. Gives how many it took (all, or 0 if the receiver has gone since; fewer if there was no memory for the
-        others)."""
+        """Puts `messages`, at most `room()` many, of `octets` bytes in total, the longest of `longest` bytes, into the
+        receiver's mailbox. Returns how many were put: all; 0 if the receiver has ended since; fewer if there was no
+        memory for the others."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return 0
@@ -220,7 +220,7 @@ class Inlet:
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
         lane = target.main_lane()
         count = len(messages)
-        if octets:  # first: once they are in the lane, nothing may fail
+        if octets:  # first: once the messages are in the lane, nothing may fail
             self._batches.append((count, octets))
             self._counted += count
             self._bytes += octets
@@ -232,7 +232,7 @@ class Inlet:
                 lane.extend_from(sender, messages)  # type: ignore[attr-defined]
             else:
                 lane.extend(zip(repeat(sender), messages))
-        except MemoryError:  # who asks is told how many there are
+        except MemoryError:  # returns how many are in the lane
             count = max(0, min(count, len(lane) - before))
         if lane is not target.main:
             target.settle(lane)
@@ -246,12 +246,12 @@ class Inlet:
         return count
 
     def hands_on(self) -> bool:
-        """True if the receiver hands on what it gets, as a pool does."""
+        """Returns True if the receiver forwards its messages, as a pool does."""
         target = self._owner.routes.get(self._to)
         return target is not None and target.forwards
 
     def takes_batches(self) -> bool:
-        """True if the receiver's class defines `handle_datagrams`."""
+        """Returns True if the receiver's class defines `handle_datagrams`."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return False
@@ -262,7 +262,7 @@ class Inlet:
         return self._takes_batches
 
     def put_entry(self, entry: Any) -> bool:
-        """Puts one entry with a `handle` method into the receiver's mailbox. False if the receiver has gone since."""
+        """Puts one entry with a `handle` method into the receiver's mailbox. Returns False if there is no receiver."""
         target = self._owner.routes.get(self._to)
         if target is None:
             return False
@@ -274,7 +274,7 @@ class Inlet:
         return True
 
     def redirect(self, to: Target) -> None:
-        """What comes from here on is for `to`. It waits for the receiver before no longer."""
+        """Changes the receiver to `to`. The source does not wait for the previous receiver any more."""
         self._stop_waiting()
         if to != self._to:
             self._batches.clear()
@@ -282,7 +282,7 @@ class Inlet:
         self._to = to
 
     def adjust(self, high: int, low: int, overflow: str, most_bytes: int = 0) -> None:
-        """From now on these hold. What has come this way before, `make_room` knows only if it was to know it then."""
+        """Changes the limits and `overflow`. `make_room` does not find messages put before "drop_oldest" was set."""
         self._stop_waiting()
         self._high = high
         self._low = low
@@ -293,22 +293,22 @@ class Inlet:
             self._mark_sender()
 
     def close(self) -> None:
-        """Waits for nothing any more."""
+        """Ends any wait. `ready` is not called any more."""
         self._stop_waiting()
         self._ready = _nothing
 
     def _wait(self, what: str, target: Activity | None, low: int) -> None:
-        """Waits for room in the mailbox of `target`, and for somebody (else) to register the name, whichever is first.
+        """Waits for room in the mailbox of `target`, or for a (different) process to register the name.
 
         A PID or an alias never comes back: then the source waits until it is stopped.
         """
 
         def resume() -> None:
-            if self._resume is resume:  # else it is an old wait that ends, of a mailbox that has lost the name since
+            if self._resume is resume:  # otherwise this is an old wait, of a mailbox that has lost the name since
                 self._stop_waiting()
                 try:
                     self._ready()
-                except MemoryError:  # nobody would call again
+                except MemoryError:  # nothing else would call it again
                     self._ready()
 
         self._waiting_for = what
@@ -323,25 +323,25 @@ class Inlet:
             if what == "receiver":
                 self._core.loop.call_later(_PATIENCE, self._warn_of_absence, resume)
         except MemoryError:
-            self._stop_waiting()  # nobody might call; who asked for room asks again
+            self._stop_waiting()  # `ready` might never be called; the caller of `room` has to try again
             raise
 
     def _may_go_on(self, target: Activity | None, low: int) -> bool:
-        """True if what it waits for has come before anybody knew that it waits: what was allocated meanwhile may have
-        run a finalizer that has ended the receiver, or registered another."""
+        """Returns True if the wait is over before it was registered: the allocations meanwhile may have run a finalizer
+        that has ended the receiver, or registered another."""
         if self._owner.routes.get(self._to) is not target:
             return True
         return target is not None and (len(target.main) if target.main else 0) <= low
 
     def _warn_of_absence(self, resume: Callable[[], None]) -> None:
-        """Logs that nobody is there, if that has not changed since the wait began, and again later."""
+        """Logs that there is no receiver, if that has not changed since the wait began, and again later."""
         if self._resume is not resume:
             return
         core, to = self._core, self._to
-        text = "%s reads nothing: %s %s, to which it delivers; what comes waits where it came in%s"
+        text = "%s reads nothing: %s %s, to which it delivers; messages wait at their source%s"
         what, hint = "there is no longer a process or alias", ""
         if isinstance(to, str):
-            what, hint = "nobody has the name", f" ({core.registry.names_like(to)})"
+            what, hint = "no process has the name", f" ({core.registry.names_like(to)})"
         core.limited_log.warning(core.loop.time(), f"absent {to}", text, self._owner.title, what, to, hint)
         core.loop.call_later(_REMINDER, self._warn_of_absence, resume)
 
@@ -353,4 +353,4 @@ class Inlet:
 
 
 def _nothing() -> None:
-    """Takes the place of `ready` once the inlet is closed."""
+    """The `ready` of a closed inlet: does nothing."""

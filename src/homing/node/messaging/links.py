@@ -1,7 +1,7 @@
-"""Links and monitors: who is told when a process, name, alias or event goes away.
+"""Links and monitors: notify processes when another process, a name, an alias or an event ends.
 
 Both point one way, as in Ergo: from the process that asked (the consumer) to the subject. When the subject ends, for
-whatever reason, `normal` included, a link brings the consumer an exit signal, a monitor brings it a message.
+whatever reason, `normal` included, a link sends the consumer an exit signal, a monitor sends it a message.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _NOBODY = (None, None)
 
 _EXIT: dict[type, Any] = {PID: MessageExitPID, Alias: MessageExitAlias, Event: MessageExitEvent}
 _DOWN: dict[type, Any] = {PID: MessageDownPID, Alias: MessageDownAlias, Event: MessageDownEvent}
-"""The message for each kind of subject; for all others, which are names, the one for names."""
+"""The message for each kind of subject; any other subject is a name and has the message for names."""
 
 
 class _End:
-    """The end of a subject, of which some are still to be told. links, monitors: those that are."""
+    """The end of a subject. links, monitors: the consumers that are still to be notified."""
 
     __slots__ = ("_down", "_exit", "_linked", "_origin", "_reason", "_signal", "key", "links", "monitors")
 
@@ -61,18 +61,18 @@ class _End:
         self.monitors: _Consumers = {}
 
     def tell(self, pid: PID) -> None:
-        """Tells one of them now."""
+        """Notifies one consumer now."""
         self.tell_linked(pid)
         self.tell_monitoring(pid)
 
     def tell_linked(self, pid: PID) -> None:
-        """Sends the exit signal to who was linked, unless that was done."""
+        """Sends the exit signal to a linked consumer, unless it was sent."""
         subject = self.links.get(pid, _NOBODY)[1]
         if subject is not None and (self._signal is None or self._linked is not subject):
-            # thousands mostly name it by the same object
+            # the signal is reused: most of thousands name the subject by the same object
             self._signal = Exit(self._origin, self._reason, self._exit(subject, self._reason))
             self._linked = subject
-        consumer, signal = self.links.pop(pid, _NOBODY)[0], self._signal  # now that all is made
+        consumer, signal = self.links.pop(pid, _NOBODY)[0], self._signal  # after all allocations
         if consumer is not None and signal is not None:
             if consumer.links is not None:
                 consumer.links.discard(self.key)
@@ -82,9 +82,9 @@ class _End:
                 consumer.put_exit(signal)
 
     def tell_monitoring(self, pid: PID) -> None:
-        """Sends the message to who has monitored it, unless that was done."""
+        """Sends the message to a monitoring consumer, unless it was sent."""
         entry = (self._origin, self._down(self.monitors.get(pid, _NOBODY)[1], self._reason))
-        consumer = self.monitors.pop(pid, _NOBODY)[0]  # now that all is made
+        consumer = self.monitors.pop(pid, _NOBODY)[0]  # after all allocations
         if consumer is not None:
             if consumer.monitors is not None:
                 consumer.monitors.discard(self.key)
@@ -94,14 +94,14 @@ class _End:
                 consumer.put_runtime(entry, 1)
 
     def forget(self, pid: PID, linked: bool) -> None:
-        """One of them does not want to be told any more."""
+        """Removes a consumer that is not to be notified any more."""
         (self.links if linked else self.monitors).pop(pid, None)
 
 
 class Links:
-    """The links and monitors of one node, by subject. Messages name the subject as the consumer gave it.
+    """The links and monitors of one node, by subject. Messages name the subject as the consumer named it.
 
-    on_unsubscribed: called with an event when its last consumer has gone.
+    on_unsubscribed: called with an event when its last consumer has left.
     """
 
     __slots__ = ("_core_pid", "_ends", "_links", "_monitors", "_node", "on_unsubscribed")
@@ -115,19 +115,19 @@ class Links:
         self.on_unsubscribed: Callable[[Event], None] = lambda event: None
 
     def key(self, subject: Subject) -> Subject:
-        """The form under which a subject is kept: a name of this node as plain `str`."""
+        """Returns the key of a subject: plain `str` for a name of this node."""
         return subject.name if isinstance(subject, ProcessID) and subject.node == self._node else subject
 
     def link(self, consumer: Process, subject: Subject) -> None:
         """Links `consumer` to `subject`, which must exist. Raises `AlreadyLinked`."""
         key = self.key(subject)
         links = consumer.links or set()
-        if consumer.links is None:  # as it is now: to make a set may run a finalizer
+        if consumer.links is None:  # read again, as making the set may have run a finalizer
             consumer.links = links
         self._add(self._links, consumer, consumer.links, key, subject, "linked to")
 
     def monitor(self, consumer: Process, subject: Subject) -> None:
-        """Lets `consumer` monitor `subject`, which must exist. Raises `AlreadyLinked`."""
+        """Makes `consumer` monitor `subject`, which must exist. Raises `AlreadyLinked`."""
         key = self.key(subject)
         monitors = consumer.monitors or set()
         if consumer.monitors is None:
@@ -135,36 +135,36 @@ class Links:
         self._add(self._monitors, consumer, consumer.monitors, key, subject, "monitoring")
 
     def unlink(self, consumer: Process, subject: Subject) -> bool:
-        """Takes a link back. False if there was none."""
+        """Removes a link. Returns False if there was none."""
         return self._remove(self._links, consumer, consumer.links, self.key(subject))
 
     def demonitor(self, consumer: Process, subject: Subject) -> bool:
-        """Takes a monitor back. False if there was none."""
+        """Removes a monitor. Returns False if there was none."""
         return self._remove(self._monitors, consumer, consumer.monitors, self.key(subject))
 
     def has_consumers(self, event: Event) -> bool:
-        """True if somebody is linked to `event` or monitors it."""
+        """Returns True if any process is linked to `event` or monitors it."""
         return event in self._links or event in self._monitors
 
     def consumers(self, event: Event) -> Audience:
-        """Returns the processes that are linked to `event` or monitor it, each once, in a dictionary of its own: Python
-        copies one of 20,000 in a fraction of a millisecond."""
+        """Returns the processes that are linked to `event` or monitor it, each once, in a new dictionary: Python copies
+        one of 20,000 in a fraction of a millisecond."""
         links, monitors = self._links.get(event), self._monitors.get(event)
         if links and monitors:
             return {**links, **monitors}
         return dict(links or monitors or {})
 
     def subject_gone(self, key: Subject, sender: PID | None, reason: Exception) -> Iterator[object]:
-        """Tells all who are linked to or monitor `key` that it is gone, step by step. `sender` is the process it
-        belonged to. From here on nobody else is told, whoever may have the name, alias or event next."""
+        """Notifies all consumers that are linked to `key` or monitor it of its end, step by step. `sender`: the process
+        it belonged to. No consumer added from here on is notified, whichever process gets the name or event next."""
         ends = self._ends.get(key)
         if key not in self._links and key not in self._monitors:
-            # who is left of those that the same has begun to tell, where there was no memory to tell all
+            # the consumers left by an earlier call for the same end that ran out of memory
             return self._tell(ends[-1]) if ends else iter(())
         end = _End(sender if sender is not None else self._core_pid, key, reason)
         told = self._tell(end)
         self._ends.setdefault(key, []).append(end)
-        end.links = self._links.pop(key, end.links)  # now that all is made
+        end.links = self._links.pop(key, end.links)  # after all allocations
         end.monitors = self._monitors.pop(key, end.monitors)
         return told
 
@@ -182,7 +182,7 @@ class Links:
             self._ends.pop(end.key, None)
 
     def consumer_gone(self, consumer: Process) -> Iterator[object]:
-        """Forgets the links and monitors that `consumer` made, step by step."""
+        """Removes the links and monitors that `consumer` made, step by step."""
         while consumer.links:
             self._forget(self._links, consumer, consumer.links.pop())
             yield None
@@ -194,10 +194,10 @@ class Links:
         self, table: _Table, consumer: Process, own: set[Subject], key: Subject, subject: Subject, word: str
     ) -> None:
         if key in own:
-            for end in self._ends.get(key, ()):  # it was linked to what has ended, and is to be told that yet
+            for end in self._ends.get(key, ()):  # a subject linked to before has ended: notifies of that first
                 end.tell(consumer.id)
         if key in own:
-            raise AlreadyLinked(f"{consumer.id} is {word} {safe_str(subject)} already")
+            raise AlreadyLinked(f"{consumer.id} is already {word} {safe_str(subject)}")
         own.add(key)
         table.setdefault(key, {})[consumer.id] = (consumer, subject)
 
@@ -213,7 +213,7 @@ class Links:
             end.forget(consumer.id, table is self._links)
         consumers = table.get(key)
         if consumers is None or consumers.pop(consumer.id, None) is None:
-            return  # what it was linked to has ended
+            return  # the subject has ended
         if not consumers:
             del table[key]
         if isinstance(key, Event) and not self.has_consumers(key):

@@ -1,11 +1,11 @@
-"""Back-pressure from one process to the next: who works behind a socket does not run ahead of whom it sends to.
+"""Back-pressure from one process to the next: a process behind a socket does not run ahead of its receivers.
 
-A process behind a socket is one that a socket, a pool or a router feeds, or that such a process sends to. If it has
-sent to a process of which `HIGH_WATER` messages wait, it leaves its own main lane alone until that one has drained to
-`LOW_WATER`. So its own mailbox fills, and whoever feeds it waits: the pool, the server, and in the end the kernel.
+A process behind a socket is fed by a socket, a pool or a router, or by messages of such a process. If it has sent to a
+process where `HIGH_WATER` messages wait, it takes nothing from its own main lane until that process has drained to
+`LOW_WATER`. So its own mailbox fills, and its senders wait in turn: the pool, the server, and in the end the kernel.
 
-Nothing that waits for itself is held: not in a circle of processes that send to each other, and not a process whose
-answer somebody waits for. What one callback sends is never cut short.
+No process is paused that would wait for itself: not one in a circle of processes that send to each other, and not one
+whose answer a caller waits for. A running callback is never interrupted, however much it sends.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 HIGH_WATER = 1024
-"""As many as a UDP server lets wait at its receiver by default."""
+"""The number of messages that a UDP server lets wait at its receiver by default."""
 
 LOW_WATER = 256
-"""A quarter: the receiver has work while its senders are woken."""
+"""A quarter: the receiver has work while its senders resume."""
 
 
 def hold_back(sender: Activity, target: Activity) -> None:
-    """Holds `sender`, which has just sent to `target`, if too many messages wait there."""
+    """Pauses `sender`, which has just sent to `target`, if too many messages wait there."""
     if not isinstance(target.id, PID):
-        return  # a socket has its own limits: `send_queue`
+        return  # a meta-process with a socket has its own limits: `send_queue`
     high = _high_water(target)
     if len(target.main or ()) < high:
         return
@@ -41,8 +41,8 @@ def hold_back(sender: Activity, target: Activity) -> None:
         if other is sender:
             return
         other = other.held_by
-    if sender.told_by is not target:  # else it was let go since, and is still to be told
-        # first: if that fails, nobody would let it go
+    if sender.told_by is not target:  # otherwise it was resumed early, and an earlier callback is still registered
+        # before the pause: if this fails, nothing would resume the sender
         target.when_drained(min(LOW_WATER, high // 2), partial(_drained, sender, target))
         sender.told_by = target
     sender.held_by = target
@@ -51,22 +51,22 @@ def hold_back(sender: Activity, target: Activity) -> None:
 
 
 def hold_back_from(sender: Activity, to: Any) -> None:
-    """As `hold_back`, of what was sent to the address `to`."""
+    """Like `hold_back`, for a message sent to the address `to`."""
     try:
         target = sender.core.registry.routes.get(to)
     except Exception:
-        return  # no address, or one of another kind
+        return  # not an address, or of another kind
     if target is not None:
         target.fed = True
         hold_back(sender, target)
 
 
 def _high_water(target: Activity) -> int:
-    """So many messages wait at a process to hold back those that send to it."""
+    """Returns the number of messages waiting at a process above which its senders are paused."""
     if not target.limit:
         return HIGH_WATER
     if target.options.overflow != "raise":
-        return target.limit + 1  # more than this never wait: the process has said what is dropped instead
+        return target.limit + 1  # never reached: the process drops messages instead of pausing its senders
     return min(HIGH_WATER, (target.limit + 1) // 2)
 
 
@@ -78,6 +78,6 @@ def _drained(sender: Activity, target: Activity) -> None:
 
 
 def let_go(sender: Activity) -> None:
-    """Takes from the main lane again: the receiver has drained, or somebody waits for an answer from here."""
+    """Resumes `sender`: its receiver has drained, or a caller waits for its answer."""
     sender.held_by = None
     sender.resume()

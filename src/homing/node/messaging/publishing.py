@@ -1,13 +1,13 @@
-"""Publishing to many: they get a publication in portions, between the turns of processes.
+"""Publishing to many subscribers: in portions, between the turns of processes.
 
-More than `PORTION` subscribers would keep the sockets waiting. Such publications are handed out one after another, in
-the order in which they were published. Rules:
+A publication to more than `PORTION` subscribers at once would keep the sockets waiting. Such publications are delivered
+one after another, in the order in which they were published. Rules:
 
-1. What one process publishes and sends comes to a receiver in that order. Before anything else that the publisher sends
-   goes into a main lane, its owner gets the publications that are still on their way there (`catch_up`).
+1. A receiver gets the publications and messages of one process in the order in which that sent them. Before another
+   message of the publisher is added to a main lane, the publications still on their way there are added (`catch_up`).
 2. All subscribers of an event get its publications in the same order.
-3. Until everybody has it, the publisher takes nothing more from its main lane: none runs ahead of its subscribers.
-4. A publication is for those who were subscribed when it was published.
+3. Until all have it, the publisher takes nothing more from its main lane: no publisher runs ahead of its subscribers.
+4. A publication goes to the processes that were subscribed when it was published.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 Audience: TypeAlias = "dict[PID, tuple[Process, Subject] | None]"
-"""Who is to get a publication; None where that has been done."""
+"""The subscribers that are to get a publication; None for each that has got it."""
 
 _NOWHERE: dict[object, Any] = {}
 
 
 class _Round:
-    """One publication on its way. missed: how many did not get it."""
+    """One publication on its way. missed: the number of subscribers that did not get it."""
 
     __slots__ = ("audience", "entry", "event", "missed", "publisher")
 
@@ -46,9 +46,9 @@ class _Round:
 
 
 class Publishing:
-    """Hands out the publications of one node.
+    """Delivers the publications of one node.
 
-    late: how many publications are on their way, by their publisher and by their event.
+    late: the number of publications on their way, by their publisher and by their event.
     failures: how often a mailbox was full.
     """
 
@@ -62,7 +62,7 @@ class Publishing:
         self.failures = 0
 
     def publish(self, publisher: Process, publication: MessageEvent, audience: Audience) -> int:
-        """Hands `publication` to all of `audience`. Returns how many have got it or are still to get it."""
+        """Delivers `publication` to `audience`. Returns the number of subscribers that have got it or will get it."""
         this = _Round(publisher, publication, audience)
         if len(audience) > PORTION or this.event in self.late:
             self._begin(this)
@@ -75,7 +75,7 @@ class Publishing:
         return len(audience) - this.missed
 
     def catch_up(self, sender: PID | Alias, receiver: Activity) -> None:
-        """Hands `receiver` the publications of `sender` that are on their way to it, and those published before."""
+        """Delivers the publications of `sender` on their way to `receiver`, and those published before them."""
         left = self.late.get(sender, 0)
         for each in tuple(self._queue) if left else ():
             self._reach(each, receiver.id)
@@ -84,11 +84,11 @@ class Publishing:
                 break
 
     def _begin(self, this: _Round) -> None:
-        work = self._work()  # first: to make it may run a finalizer, which publishes too
+        work = self._work()  # first, as making it may run a finalizer that publishes too
         self._queue.append(this)
         for key in (this.publisher.id, this.event):
             self.late[key] = self.late.get(key, 0) + 1
-        this.publisher.routes = _NOWHERE  # so all that it sends takes the long way, by `catch_up`
+        this.publisher.routes = _NOWHERE  # so that all its messages take the long way, by `catch_up`
         this.publisher.pause()
         if not self._working:
             self._working = True
@@ -105,14 +105,14 @@ class Publishing:
         self._working = False
 
     def _reach(self, this: _Round, pid: Any) -> None:
-        """Puts it into one mailbox, unless that was done."""
+        """Puts the publication into one mailbox, unless that was done."""
         place = this.audience.get(pid)
         if place is None:
             return
         this.audience[pid] = None
         consumer = place[0]
         if not consumer.alive:
-            this.missed += 1  # it is ending
+            this.missed += 1  # the subscriber is ending
         elif not consumer.put(this.entry, 0, consumer.limit) and not publication_overflows(consumer, this.entry):
             this.missed += 1
             self.failures += 1

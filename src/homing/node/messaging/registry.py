@@ -1,7 +1,7 @@
-"""The registry: which address leads to which mailbox.
+"""The registry: addresses, and the mailboxes that they lead to.
 
-One dictionary holds PIDs, aliases and registered names side by side (they can never be equal), so that sending looks
-up once whatever it is given.
+One dictionary holds PIDs, aliases and registered names together (they can never be equal), so that sending needs one
+look-up for any kind of address.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 _NAMES_COMPARED = 300
-"""Names that are compared with one that nobody has: each takes 5 us, on the event loop."""
+"""Names compared with a name that is not registered: each takes 5 us, on the event loop."""
 
 _NAMES_TOLD = 5
 
@@ -48,7 +48,7 @@ _new = tuple.__new__
 
 
 class Registry:
-    """Addresses of one node. `routes` leads from each to its activity; zombies and the dead are in it no more."""
+    """The addresses of one node. `routes` maps each to its activity; zombies and ended processes are not in it."""
 
     __slots__ = ("_last", "_name_waiters", "creation", "names", "node", "routes")
 
@@ -63,28 +63,28 @@ class Registry:
         self._name_waiters: dict[str, dict[Callable[[], None], None]] = {}
 
     def next_id(self) -> int:
-        """A number that no PID, alias or ref of this node has had."""
+        """Returns a number that no PID, alias or ref of this node has had."""
         self._last += 1
         return self._last
 
     def make_pid(self) -> PID:
-        """A PID that was never used."""
+        """Returns a new PID."""
         return _new(PID, (self.node, self.next_id(), self.creation))
 
     def make_alias(self) -> Alias:
-        """An alias that was never used."""
+        """Returns a new alias."""
         return Alias(self.node, self.next_id(), self.creation)
 
     def make_ref(self) -> Ref:
-        """A reference that was never used."""
+        """Returns a new reference."""
         return _new(Ref, (self.node, self.next_id(), self.creation))
 
     def find(self, to: Target) -> Activity:
-        """The activity behind `to`. Raises the error that `missing` gives."""
+        """Returns the activity behind `to`. Raises the error that `missing` returns."""
         try:
             found = self.routes.get(to)
         except Exception:
-            raise self.missing(to) from None  # what cannot be hashed or compared is no address
+            raise self.missing(to) from None  # an object that cannot be hashed or compared is not an address
         if found is None and is_a(to, ProcessID) and to.node == self.node:
             found = self.routes.get(to.name)
         if found is None:
@@ -92,14 +92,14 @@ class Registry:
         return found
 
     def missing(self, to: object) -> HomingError:
-        """The error that tells why nothing is found at `to`."""
+        """Returns the error that says why there is no activity at `to`."""
         if is_a(to, str):
             return NameUnknown(to)
         if is_a(to, ProcessID):
             return NameUnknown(to.name) if to.node == self.node else NodeUnknown(to, to.node)
         if not (is_a(to, PID) or is_a(to, Alias)):
             if is_coroutine(to):
-                return BadOption("to", to, "it was not awaited; write `await self.spawn(...)`, which gives the address")
+                return BadOption("to", to, "it was not awaited; write `await self.spawn(...)` to get the address")
             return BadOption("to", to, "give a PID, an Alias, a ProcessID or a registered name")
         if to.node != self.node:
             return NodeUnknown(to, to.node)
@@ -109,24 +109,24 @@ class Registry:
         return MetaTerminated(to) if lived else AliasUnknown(to)
 
     def names_like(self, name: str) -> str:
-        """Says which registered names are alike, or else which there are: for whoever has mistyped one."""
+        """Returns a hint for a mistyped name: similar registered names, or else the first registered names."""
         names = list(islice(self.names, _NAMES_COMPARED))
         alike = get_close_matches(name, names)
         told = ", ".join(map(safe_repr, alike or names[:_NAMES_TOLD]))
         if alike:
-            return f"alike is {told}"
+            return f"similar: {told}"
         more = ", ..." if len(self.names) > _NAMES_TOLD else ""
         return f"registered: {told}{more}" if told else "no process has a name"
 
     def register_name(self, name: str, process: Process) -> None:
-        """Gives `process` the name. Raises `BadOption`, `NameTaken`, or `NotAllowed` if it has a name already."""
+        """Registers `process` under `name`. Raises `BadOption`, `NameTaken`, or `NotAllowed` if it has a name."""
         check_name("name", name)
-        name = str.__str__(name)  # of a class that is derived from str, the hash may be another
+        name = str.__str__(name)  # a class derived from str may have another hash
         owner = self.names.get(name)
         if owner is not None:
             raise NameTaken(name, owner.id)
         if process.name is not None:
-            raise NotAllowed(f"{process.id} is registered as {process.name!r} already; a process has one name")
+            raise NotAllowed(f"{process.id} is already registered as {process.name!r}; a process has one name")
         process.name = name
         self.names[name] = process
         self.routes[name] = process
@@ -134,18 +134,18 @@ class Registry:
             callback()
 
     def unregister_name(self, process: Process) -> None:
-        """Takes the name away from `process`, if it has one."""
+        """Unregisters the name of `process`, if it has one."""
         if process.name is not None:
             del self.names[process.name]
-            self.routes.pop(process.name, None)  # where it is ending, the name leads to it no more
+            self.routes.pop(process.name, None)  # absent already if the process is ending
             process.name = None
 
     def when_registered(self, name: str, callback: Callable[[], None]) -> None:
-        """Calls `callback` once, as soon as somebody registers `name`."""
+        """Calls `callback` once, as soon as any process registers `name`."""
         self._name_waiters.setdefault(name, {})[callback] = None
 
     def forget_waiter(self, name: str, callback: Callable[[], None]) -> None:
-        """Takes back a `when_registered`."""
+        """Cancels a `when_registered`."""
         waiters = self._name_waiters.get(name)
         if waiters is not None:
             waiters.pop(callback, None)

@@ -1,7 +1,7 @@
 # cython: binding=True
-"""The short way of sending, which most messages take: to a process that has no limit and has had a message before.
+"""The short way of sending, for most messages: to a process that has no limit and has already received a message.
 
-`send` is a method of `act.Actor`, so it is compiled as a function that a class binds (setup.py compiles no other so).
+`send` is a method of `act.Actor`, so it is compiled as a function that a class can bind (only this module is).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     thread_ident: Callable[[], int]
 
 if not COMPILED:
-    globals()["thread_ident"] = get_ident  # else the C function that slices.pxd names
+    globals()["thread_ident"] = get_ident  # compiled, slices.pxd names the C function instead
 
 _COMPILED = COMPILED
 
@@ -28,7 +28,7 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
 
     Never waits. Raises `ProcessUnknown`, `ProcessTerminated`, `NameUnknown`, `AliasUnknown`, `MetaTerminated`,
-    `NodeUnknown`, `MailboxFull`, `BadOption` if `to` is no address, and `NotAllowed` on another thread than the node's.
+    `NodeUnknown`, `MailboxFull`, `BadOption` if `to` is no address, and `NotAllowed` on any thread but the node's.
     """
     process = behavior._process
     scheduler = process.scheduler
@@ -37,7 +37,7 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     try:
         target = process.routes.get(to)
     except Exception:
-        target = None  # it cannot be hashed or compared, so it is no address
+        target = None  # an object that cannot be hashed or compared is not an address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
         if process.fed:
@@ -49,7 +49,7 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         else:
             lane.append((process.sender, message))
         if lane is not target.main:
-            target.settle(lane)  # it has ended while this was put into its mailbox
+            target.settle(lane)  # the receiver has ended while this was put into its mailbox
         if process.fed:
             target.fed = True
             if len(lane) >= HIGH_WATER:
@@ -62,7 +62,7 @@ def send(behavior: Any, to: Target, message: Any) -> None:
 def reply(behavior: Any, message: Any, data: Any, info: Any = None) -> None:
     """Answers a datagram: sends `message.reply(data, info)` to the UDP server or client that received it.
 
-    message: the `meta.MessageUDP` that came. A request is answered by what `handle_call` returns, or `send_response`.
+    message: the `meta.MessageUDP` received. To answer a request, return from `handle_call` or use `send_response`.
     data, info: as for `MessageUDP.reply`.
     Raises as `send` and `MessageUDP.reply` do, and `BadOption` if `message` is no datagram.
     """
@@ -72,6 +72,6 @@ def reply(behavior: Any, message: Any, data: Any, info: Any = None) -> None:
         if hasattr(message, "reply"):
             raise
         raise BadOption(
-            "message", message, "give the meta.MessageUDP to answer; a request is answered by what handle_call returns"
+            "message", message, "give the meta.MessageUDP to answer; to answer a request, return from handle_call"
         ) from None
     behavior.send(message.id, answer)

@@ -1,4 +1,4 @@
-"""Timers: messages sent later, or again and again. They use the loop's monotonic clock: wall-clock jumps do nothing."""
+"""Timers: messages sent once or periodically, by the loop's monotonic clock, which wall-clock jumps do not affect."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 _ROUNDING = 1e-6
-"""Of a period. A tick that is due that soon is this one: sums of floating-point seconds are not exact, and a loop may
-call a hair too early."""
+"""Part of a period. A tick that is due so soon counts as due now: sums of floating-point seconds are not exact, and a
+loop may call slightly too early."""
 
 
 class Cancellable(Protocol):
-    """What ends with an activity: a timer, a task."""
+    """A timer or task that is cancelled when an activity ends."""
 
     def cancel(self) -> object:
-        """Stops it."""
+        """Cancels it."""
 
 
 class Timer:
     """One `send_after` or `send_every`. Ends with the activity that set it.
 
-    At most one tick of it waits. It holds that weakly: whatever becomes of a tick, dropped with a mailbox or handled,
-    the timer goes on.
+    At most one of its ticks is queued. The timer refers to the tick weakly: whether a tick is handled or dropped with a
+    mailbox, the timer goes on.
     """
 
     __slots__ = ("_core", "_handle", "_message", "_owner", "_period", "_start", "_tick", "_ticks", "_to")
@@ -51,8 +51,8 @@ class Timer:
         owner.own(self)
 
     def take_back(self) -> bool:
-        """Stops the timer, on whatever thread it is called, and takes back what waits of it. True if it was still to
-        fire, or its message to be handled."""
+        """Stops the timer, from any thread, and removes its queued tick. Returns True if it had not fired, or its
+        message had not been handled."""
         return run_on_loop(self._core, self._take_back)
 
     def _take_back(self) -> bool:
@@ -61,7 +61,7 @@ class Timer:
         return self.cancel() or taken
 
     def cancel(self) -> bool:
-        """Stops the timer. What it has sent before is still handled. False if it has stopped already."""
+        """Stops the timer. A message that it has sent is still handled. Returns False if it had stopped already."""
         if self._handle is None:
             return False
         self._handle.cancel()
@@ -69,7 +69,7 @@ class Timer:
         return True
 
     def _waiting(self) -> Tick | None:
-        """Its tick that nobody has handled yet, in whatever mailbox."""
+        """Returns its tick that has not been handled yet, in any mailbox, or None."""
         tick = None if self._tick is None else self._tick()
         return tick if tick is not None and tick.waits else None
 
@@ -79,12 +79,12 @@ class Timer:
             self._owner.timers.discard(self)
 
     def _fire(self) -> None:
-        if self._owner.state is ProcessState.TERMINATED:  # one of many, which are cancelled step by step
+        if self._owner.state is ProcessState.TERMINATED:  # its timers are still being cancelled, step by step
             return
         if self._period:
             try:
                 self._wait_for_next()
-            except MemoryError:  # it would never tick again
+            except MemoryError:  # without the next timer it would never tick again
                 self._wait_for_next()
         else:
             self._forget()
@@ -99,10 +99,10 @@ class Timer:
         except Exception as error:
             self._core.timer_failures += 1
             if isinstance(error, (ProcessTerminated, MetaTerminated)):
-                self.cancel()  # that address never comes back
+                self.cancel()  # the address never comes back
 
     def _wait_for_next(self) -> None:
-        """Due at start + n * period; ticks that were missed meanwhile are dropped, the phase stays."""
+        """Schedules the tick at start + n * period. Ticks that were missed are dropped, without a shift in phase."""
         loop = self._core.loop
         ticks = max(self._ticks, floor((loop.time() - self._start) / self._period + _ROUNDING)) + 1
         self._handle = loop.call_at(self._start + ticks * self._period, self._fire)

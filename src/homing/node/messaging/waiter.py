@@ -1,4 +1,4 @@
-"""One open call: the request on its way and the caller who waits for the answer."""
+"""One open call: the request on its way, and the caller that waits for the answer."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 _RUNNING, _WAIT = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE
 
 _LATE_SECONDS = 0.05
-"""A call's timer that fires so much too late: the program was stopped (SIGSTOP, a suspended machine), or something has
-held the loop. Ordinary callbacks end sooner."""
+"""If a call's timer fires later than this, in seconds, the program was suspended (SIGSTOP, a machine that slept) or the
+loop was held. Ordinary callbacks take less."""
 
 _GRACE_SECONDS = 0.05
-"""The call then waits so much longer: the answer may be in a socket or a mailbox, which nobody has looked at."""
+"""Seconds for which the call then waits in addition: the answer may be in a socket or a mailbox, not yet read."""
 
 
 class Waiter(InlineRequest):
-    """The answer may come before the caller has to wait for it: then it is `done` at once, and there is no future.
+    """One open call. If the answer comes before the caller has to wait, it is `done` at once, without a future.
 
-    caller: None if it comes from outside of all processes.
-    limited: the request does not pass a full mailbox.
+    caller: None for a call from outside of all processes.
+    limited: True if the request needs room in the mailbox; False if it is delivered to a full one too.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Waiter(InlineRequest):
         self._timer: asyncio.TimerHandle
 
     def start(self) -> None:
-        """The caller waits from here on."""
+        """Marks the caller as waiting."""
         caller = self.caller
         self._wait_at(self.callee)
         if caller is not None:
@@ -89,7 +89,7 @@ class Waiter(InlineRequest):
             self.caller.messages_out += 1
 
     def finish(self, answer: Any, error: Exception | None) -> None:
-        """Takes the answer or the error, the first that comes, and wakes the caller if it waits."""
+        """Stores the first answer or error that comes, and wakes the caller if it waits."""
         if self.done:
             return
         self.done = True
@@ -99,7 +99,7 @@ class Waiter(InlineRequest):
             self._future.set_result(None)
 
     def stop(self) -> None:
-        """The caller waits no more."""
+        """Marks the caller as not waiting any more."""
         caller = self.caller
         if self.callee.pending is not None:
             self.callee.pending.pop(self, None)
@@ -109,34 +109,34 @@ class Waiter(InlineRequest):
                 caller.state = _RUNNING
 
     def move(self, callee: Activity) -> None:
-        """The request was forwarded: from now on it fails if `callee` ends."""
+        """Makes the call fail if `callee` ends, as the request was forwarded to it."""
         if self.callee.pending is not None:
             self.callee.pending.pop(self, None)
         self.callee = callee
         self._wait_at(callee)
 
     def _wait_at(self, callee: Activity) -> None:
-        """From now on it fails if `callee` ends."""
+        """Makes the call fail if `callee` ends."""
         if callee.pending is None:
             fresh: dict[Waiter, None] = {}
-            if callee.pending is None:  # still: to make a dict may run a finalizer, which calls too
+            if callee.pending is None:  # read again, as making the dict may have run a finalizer that calls too
                 callee.pending = fresh
         callee.pending[self] = None
         if callee.held_by is not None:
             let_go(callee)
 
     def take(self) -> Any:
-        """The answer. Raises the error."""
+        """Returns the answer, or raises the error."""
         if self.error is not None:
             raise self.error
         return self.answer
 
     async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        """Waits until it is done, for `seconds` at most; a moment longer if the program could not run meanwhile."""
+        """Waits until the call is done, at most `seconds`; a moment longer if the program could not run meanwhile."""
         future = loop.create_future()
         self._timer = loop.call_later(seconds, self._expire, loop, loop.time() + seconds, seconds)
         try:
-            if not self.done:  # by now: what the two lines above allocate may run a finalizer that ends the callee
+            if not self.done:  # checked now, as the two lines above may run a finalizer that ends the callee
                 self._future = future
                 await future
         finally:

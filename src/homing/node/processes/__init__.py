@@ -3,7 +3,7 @@
 process        an actor at run time, and the order in which it ends
 meta_process   a meta-process at run time
 spawning       starts both, and undoes a start that fails
-census         snapshots of processes, and how many are in what state
+census         snapshots of processes, and the number of processes in each state
 ending         ends processes and waits until they have ended
 threaded       a process whose callbacks run on a thread of its own
 thread_worker  that thread

@@ -1,7 +1,7 @@
-"""The census: snapshots of processes, and how many are in what state.
+"""The census: snapshots of processes, and the number of processes in each state.
 
-Compiled, it counts 20,000 in less than a millisecond. A count kept up to date would cost every turn of every process,
-for those who look once in a while.
+Compiled, it counts 20,000 in less than a millisecond. A count kept up to date would add work to every turn of every
+process, although few programs read it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _RUNNING, _WAIT, _ZOMBIE = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE, Pro
 
 
 class Census(NamedTuple):
-    """Processes that run (or wait for the answer to a call), zombies, and the aliases of all."""
+    """The number of processes that run or wait for the answer to a call, of zombies, and of all aliases."""
 
     running: int
     zombies: int
@@ -25,7 +25,7 @@ class Census(NamedTuple):
 
 
 def take_census(processes: Iterable[Process]) -> Census:
-    """Counts what there is."""
+    """Counts `processes`."""
     running = zombies = aliases = 0
     for process in processes:
         state = process.state
@@ -39,7 +39,7 @@ def take_census(processes: Iterable[Process]) -> Census:
 
 
 def process_info(process: Process) -> ProcessInfo:
-    """A snapshot of one process."""
+    """Returns a snapshot of one process."""
     return ProcessInfo(
         pid=process.id,
         name=process.name,
@@ -73,7 +73,7 @@ def process_info(process: Process) -> ProcessInfo:
 
 
 def _shown_trap_exit(process: Process) -> bool:
-    """For those who look: they see False where the program's own attribute raises."""
+    """Returns `trap_exit` for a snapshot: False if the program's own attribute raises."""
     try:
         return bool(process.behavior.trap_exit)
     except Exception:

@@ -1,4 +1,4 @@
-"""Ending processes from outside and waiting until they have ended: an exit signal, then `kill`, then without them."""
+"""Ends processes from outside and waits until they have ended: by an exit signal, then by `kill`, then without them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from .process import Process
 
 KILL_TIMEOUT = 1.0
-"""Seconds that killed processes get to let their callbacks see the cancellation, and then their `terminate`."""
+"""Seconds for killed processes to handle the cancellation, and then again for their `terminate`."""
 
 
 async def end_and_wait(
     core: Core, sender: PID, pids: Iterable[PID], reason: Exception, timeout: float | None
 ) -> dict[PID, Exception]:
-    """Ends processes, all at the same time, and returns when they have ended. Gives the reasons that they ended for;
-    those that had ended before are not in it.
+    """Ends processes, all at the same time, and returns when they have ended. Returns their reasons; processes that had
+    ended before are not included.
 
-    sender: in whose name; an exit signal in the parent's cannot be trapped.
-    timeout: seconds that they get to end for `reason`; those that have not are killed. 0: killed at once, None: no
-        limit. A killed process whose `terminate` takes longer than `KILL_TIMEOUT` has it cancelled; if it swallows
-        even that, or blocks a thread of its own, it is left behind: nothing leads to it, and everybody has been told
-        that it ended.
+    sender: the sender of the exit signal; a signal from the parent cannot be trapped.
+    timeout: seconds for them to end for `reason`; processes that have not ended then are killed. 0: killed at once,
+        None: no limit. If the `terminate` of a killed process takes longer than `KILL_TIMEOUT`, it is cancelled; if it
+        ignores even that, or blocks a thread of its own, the process is left behind: no address leads to it, and links
+        and monitors are notified of its end.
     """
     ending, breathe, signal = _Ending(), core.scheduler.breathe, exit_signal(sender, reason)
     for pid in pids:
@@ -58,7 +58,7 @@ async def end_and_wait(
 
 
 class _Ending:
-    """Processes that are to end: `all`."""
+    """The processes to be ended: `all`."""
 
     def __init__(self) -> None:
         self.all: list[Process] = []
@@ -67,14 +67,14 @@ class _Ending:
         self._done.set()
 
     def add(self, process: Process) -> None:
-        """One more, which has not ended."""
+        """Adds a process that has not ended."""
         self.all.append(process)
         self._count += 1
         self._done.clear()
         process.when_ended(self._ended)
 
     def left(self) -> list[Process]:
-        """Those that have not ended."""
+        """Returns the processes that have not ended."""
         return [process for process in self.all if process.state is not ProcessState.TERMINATED] if self._count else []
 
     def _ended(self) -> None:
@@ -83,7 +83,7 @@ class _Ending:
             self._done.set()
 
     async def wait(self, seconds: float | None) -> None:
-        """Returns when none is left, or after `seconds`."""
+        """Returns when all have ended, or after `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._done.wait()

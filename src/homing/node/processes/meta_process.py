@@ -1,7 +1,7 @@
-"""The meta-process at run time: `start` on one side, the mailbox on the other, one alias, one end.
+"""The meta-process at run time: `start`, the mailbox, one alias, and one end.
 
-`start` runs as a task if it is `async def`, else in a thread of its own; messages sent from that thread are handed to
-the loop. The behavior's `terminate` runs exactly once, whichever side ends first; it has to unblock a blocking `start`.
+`start` runs as a task if it is `async def`, otherwise in a thread of its own, whose messages are passed to the loop.
+The behavior's `terminate` runs exactly once, whatever ends it; it has to unblock a blocking `start`.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ _NORMAL = MessagePriority.NORMAL
 class MetaRunner(Activity):
     """An adapter between an outside source and the actors, owned by a process. Implements `gen.MetaProcess`.
 
-    One whose behavior lingers outlives an owner that crashed: it keeps its alias, its mailbox and what it has open, and
-    goes on with the behavior by which another process adopts it.
+    With a behavior that lingers it outlives an owner that crashed: it keeps its alias, its mailbox and its open
+    resources, and continues with the behavior by which another process adopts it.
 
-    adoptions: how often that was.
+    adoptions: how often it was adopted.
     transfers: how often an owner has given it to another process.
     """
 
@@ -86,7 +86,7 @@ class MetaRunner(Activity):
         self._limited_log: RateLimited | None = None
 
     def put(self, entry: Entry, priority: int, limit: int = 0) -> bool:
-        """As `Mailbox.put`; a meta-process has the lanes system and main, so urgent is system."""
+        """Like `Mailbox.put`; a meta-process has only the lanes system and main, so urgent becomes system."""
         return Activity.put(self, entry, min(priority, 1), limit)
 
     def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
@@ -95,7 +95,7 @@ class MetaRunner(Activity):
     def take_main(self) -> int:
         return self.hooks.take_main(self.main) if self.main is not None else 0
 
-    # --- what the behavior sees ---------------------------------------------------------------------------
+    # --- the view of the behavior -------------------------------------------------------------------------
 
     @property
     def parent(self) -> PID:
@@ -116,7 +116,7 @@ class MetaRunner(Activity):
         try:
             self.on_loop(self._warn, kind, text, args)
         except NodeTerminated:
-            pass  # the loop is closed, and nobody waits to be warned
+            pass  # the loop is closed, so there is no node to log for
 
     def _warn(self, kind: str, text: str, args: tuple[object, ...]) -> None:
         limited = self._limited_log or RateLimited(self.log, self.core.bounded_log)
@@ -148,16 +148,16 @@ class MetaRunner(Activity):
         self.on_loop(self.core.calls.fail, ref, as_reason(error))
 
     def awaited(self, ref: Ref) -> bool:
-        """False once the caller of a request waits no more: it gave up, or has ended. On the node's thread only."""
+        """Returns False once the caller of a request does not wait any more. On the node's thread only."""
         return self.core.calls.waits(ref)
 
     async def spawn_meta(self, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
         start = self.core.spawn_meta(self.owner, behavior, options)
-        # one that is a part of this one's own start may have such a part itself, and so on
+        # within its own start in a task, as the new start may itself start meta-processes, and so on
         return await (in_own_task(self.core.loop, start) if self.state is ProcessState.INIT else start)
 
     def bound(self, limit: int) -> None:
-        """Lets no more than `limit` messages wait in each lane from now on; one more raises `MailboxFull`."""
+        """Limits each lane to `limit` messages from now on; one more raises `MailboxFull`."""
         self.core.require_thread()
         self.limit = limit
         self.guarded = True
@@ -165,7 +165,7 @@ class MetaRunner(Activity):
     def inlet(
         self, to: Target, high: int, low: int, ready: Callable[[], None], overflow: str, most_bytes: int = 0
     ) -> Inlet:
-        """A way to put messages in bulk into the mailbox of `to`, with flow control. See `flow.Inlet`."""
+        """Returns an inlet, which puts messages in bulk into the mailbox of `to`, with flow control: `flow.Inlet`."""
         self.core.require_thread()
         return self.core.make_inlet(self, to, high, low, ready, overflow, most_bytes)
 
@@ -175,12 +175,12 @@ class MetaRunner(Activity):
         return self.core.loop
 
     def run_with(self, source: Callable[[], None]) -> bool:
-        """Calls `source` and then gives the receivers of what it delivered their turn, without another turn of the
-        loop. True if nobody is runnable after that."""
+        """Calls `source` and then gives the receivers of its messages their turns, without another iteration of the
+        loop. Returns True if no activity is runnable after that."""
         return self.core.scheduler.run_with(source)
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
-        """Calls `function(*args)` on the node's thread: at once if this is it."""
+        """Calls `function(*args)` on the node's thread: at once if called there."""
         if threading.get_ident() == self.core.thread:
             function(*args)
         else:
@@ -195,10 +195,10 @@ class MetaRunner(Activity):
     # --- its life -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        if self.state is ProcessState.INIT:  # else it was adopted
+        if self.state is ProcessState.INIT:  # otherwise it was adopted
             super().start()
         if self.core.stopping:
-            self.core.attempt(self.behavior.drain)  # it was there when all others were asked to, but not ready
+            self.core.attempt(self.behavior.drain)  # it was not ready when the stop drained the others
         if inspect.iscoroutinefunction(self.behavior.start):
             self._source = self.core.loop.create_task(self._run_source())
             self._source.add_done_callback(self._source_done)
@@ -223,8 +223,8 @@ class MetaRunner(Activity):
         self._source_cancelled(task)  # does nothing unless the task was cancelled before it had begun
 
     def _source_cancelled(self, task: asyncio.Task[None] | None) -> None:
-        """By the loop's shutdown. Where `end` cancels, it has ended already; where `outlive` does, it is not `_source`
-        any more."""
+        """Handles a cancellation by the loop's shutdown. After a cancellation by `end` it has ended already; after one
+        by `outlive`, `task` is not `_source` any more."""
         if task is self._source:
             self.end(TerminateKill())
 
@@ -238,7 +238,7 @@ class MetaRunner(Activity):
         try:
             self.core.loop.call_soon_threadsafe(self.end, *outcome)
         except RuntimeError:
-            pass  # the loop is closed: the node, and this meta-process with it, has ended before
+            pass  # the loop is closed: the node, and this meta-process with it, has ended already
 
     def end(self, reason: Exception, fault: BaseException | None = None) -> None:
         if not self.alive:
@@ -253,7 +253,7 @@ class MetaRunner(Activity):
             for task in (self._source, self.task, self._expiry):
                 if task is not None:
                     twice(task.cancel)
-        finally:  # whatever fails: nobody else would end it
+        finally:  # whatever fails, as nothing else would end it
             self.terminate(reason, TERMINATE_TIMEOUT)
 
     def _log_crash(self, reason: Exception, fault: BaseException) -> None:
@@ -262,7 +262,7 @@ class MetaRunner(Activity):
     # --- another owner --------------------------------------------------------------------------------------
 
     def transfer(self, giver: Process, owner: Process) -> None:
-        """Belongs to `owner` from here on. Raises `NotAllowed` if it is not `giver`'s to give, or not started yet."""
+        """Makes `owner` the owner. Raises `NotAllowed` if `giver` is not the owner, or it has not been started yet."""
         if self.owner is not giver:
             raise NotAllowed(f"{self.id} belongs to {self.owner.id}; only its owner can give it to another process")
         if self.state is ProcessState.INIT:
@@ -288,9 +288,9 @@ class MetaRunner(Activity):
         return self._expiry is not None
 
     def lingers(self, reason: Exception, owner_started: bool) -> bool:
-        """True if it is to outlive its owner, which ends for `reason`. Where that owner's `init` or its own has failed,
-        only if it had another owner before: a start that fails leaves nothing behind, and ends nothing that was there
-        before."""
+        """Returns True if it is to outlive its owner, which ends for `reason`. If the `init` of that owner or its own
+        has failed, only if it had another owner before: a failed start must leave nothing behind, and must not end
+        anything older."""
         return (
             self.hooks.linger > 0
             and is_succeeded(reason)
@@ -299,7 +299,7 @@ class MetaRunner(Activity):
         )
 
     def outlive(self, reason: Exception) -> None:
-        """Goes on without its owner, for a bounded time."""
+        """Continues without its owner, for a bounded time."""
         if self.owner.metas is not None:
             self.owner.metas.pop(self.id, None)
         source, self._source = self._source, None
@@ -316,7 +316,7 @@ class MetaRunner(Activity):
         self.end(reason)
 
     def adopt(self, core: Core, owner: Process, behavior: MetaBehavior, hooks: MetaHooks, options: MetaOptions) -> None:
-        """Goes on as `behavior`, owned by `owner`. Raises `NotAllowed` if it has ended or was adopted meanwhile."""
+        """Continues as `behavior`, owned by `owner`. Raises `NotAllowed` if it has ended or was adopted meanwhile."""
         if self._expiry is None or not self.alive:
             raise NotAllowed(f"{self.id} does not linger any more; create another one")
         if core is not self.core:
@@ -356,7 +356,7 @@ class MetaRunner(Activity):
         twice(self.scheduler.run_in_portions, iter, leave)
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
-        """The steps in which everybody is told, as many as there are to be told; whatever one of them raises."""
+        """Notifies callers, links and monitors, and releases everything, step by step; goes on if a step raises."""
         core = self.core
         yield from core.attempt_steps(core.calls.callee_gone, self, reason)
         yield from core.attempt_steps(core.links.subject_gone, self.id, self.owner.id, reason)
@@ -364,7 +364,7 @@ class MetaRunner(Activity):
         core.attempt(core.changed)
 
     def info(self) -> MetaInfo:
-        """A snapshot."""
+        """Returns a snapshot."""
         return MetaInfo(
             id=self.id,
             behavior=self._kind,

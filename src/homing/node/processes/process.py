@@ -1,7 +1,7 @@
 """The process: identity, links, and the order in which it ends.
 
-It ends in this order, on every path: no address leads to it any more; its meta-processes end (sockets close); its
-`terminate` runs; callers that wait for it, links and monitors are told. Whoever is told can bind the same port at once.
+It ends in this order, on every path: its addresses are removed; its meta-processes end (sockets close); its `terminate`
+runs; callers that wait for it, links and monitors are notified. Any process notified can bind the same port at once.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessS
 
 
 _NO_HOOKS = ProcessHooks(None, None)
-"""Of a process that has ended."""
+"""The hooks of a process that has ended."""
 
 
 class Process(Activity):
-    """An actor at run time. `sender` (its PID) stands on what it sends; `reason` is why it ended.
+    """An actor at run time. `sender`: its PID, the sender of its messages; `reason`: why it ended.
 
-    ahead: messages out of its main lane that a thread of its own may go on with; see `node/processes/threaded.py`.
-    application: the name of the one that it belongs to.
-    set_aside: what waited when it was killed, until it has ended.
-    preserved_mailboxes: what waited at children that have ended, until they have a successor.
-    hooks: what its behavior base has to say.
-    letters: dead letters that it has left: see `ProcessOptions.dead_letters`.
+    ahead: messages of its main lane that a thread of its own may take next; see `node/processes/threaded.py`.
+    application: the name of its application.
+    set_aside: the messages that waited when it was killed, until it has ended.
+    preserved_mailboxes: the messages that waited at children that have ended, until these have a successor.
+    hooks: those of its behavior base.
+    letters: number of dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
 
     __slots__ = (
@@ -83,8 +83,8 @@ class Process(Activity):
     hooks: ProcessHooks
     options: ProcessOptions
 
-    stuck = "swallows its cancellation"
-    """Why it may be that a killed process does not end."""
+    stuck = "ignores its cancellation"
+    """The reason, for the log, why a killed process does not end."""
 
     def __init__(
         self, core: Core, parent: PID, leader: PID, env: Mapping[str, Any], split: bool, options: ProcessOptions
@@ -111,7 +111,7 @@ class Process(Activity):
         self.metas: dict[Alias, MetaRunner] | None = None
 
     def run_init(self, args: tuple[Any, ...]) -> Any:
-        """Runs the behavior's `init`. Gives a coroutine if that is to be awaited."""
+        """Runs the behavior's `init`. Returns its result, which may be a coroutine to be awaited."""
         return self.behavior.init(*args)
 
     def traps_exit(self, sender: PID) -> bool:
@@ -140,10 +140,10 @@ class Process(Activity):
     # --- aliases ------------------------------------------------------------------------------------------
 
     def create_alias(self) -> Alias:
-        """Gives the process one more address."""
+        """Creates and returns one more address of the process."""
         alias = self.core.registry.make_alias()
         aliases = self.aliases or set()
-        self.require_alive()  # once all is made: that may have run a finalizer that has ended it
+        self.require_alive()  # after all allocations, which may have run a finalizer that has ended it
         self.core.registry.routes[alias] = self
         if self.aliases is None:
             self.aliases = aliases
@@ -151,15 +151,15 @@ class Process(Activity):
         return alias
 
     def delete_alias(self, alias: Alias) -> None:
-        """Takes an alias back; who links to it or monitors it is told `Unregistered`. Raises `NotAllowed`."""
+        """Removes an alias; its links and monitors are notified with `Unregistered`. Raises `NotAllowed`."""
         if self.aliases is None or alias not in self.aliases:
             raise NotAllowed(f"{alias} is not an alias of {self.id}")
         self.aliases.discard(alias)
-        self.core.registry.routes.pop(alias, None)  # where it is ending, no alias leads to it any more
+        self.core.registry.routes.pop(alias, None)  # absent already if the process is ending
         self.scheduler.run_in_portions(self.core.links.subject_gone, alias, self.id, Unregistered())
 
     def unregister_name(self) -> None:
-        """Gives the registered name up; who links to it or monitors it is told `Unregistered`."""
+        """Unregisters the name; its links and monitors are notified with `Unregistered`."""
         name = self.name
         if name is not None:
             self.core.registry.unregister_name(self)
@@ -168,13 +168,13 @@ class Process(Activity):
     # --- the end ------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Ends the process whatever it does and traps: at once if it sleeps, else as soon as its callback lets it."""
+        """Ends the process whatever it does and traps: at once if it sleeps, otherwise when its callback allows it."""
         if self.state is _SLEEP:
             self.end(TerminateKill())
         elif self.alive:
             self._leave()
             self.state = _ZOMBIE
-            self._set_aside()  # so the turn in which it may be finds nothing more
+            self._set_aside()  # so that a turn in progress finds nothing more
             if self.task is not None:
                 self.task.cancel()
         elif self.state is _ZOMBIE:
@@ -183,8 +183,8 @@ class Process(Activity):
                 meta.hurry()
 
     def abandon(self) -> None:
-        """Ends what a killed process holds although its callback has not returned: nobody waits for it any longer. What
-        came of the message in hand nobody will know: it is a dead letter."""
+        """Ends a killed process although its callback has not returned. The message in hand becomes a dead letter, as
+        its outcome will not be known."""
         self.ending = True
         reason = TerminateKill()
         hand, self.hand = self.hand, None
@@ -195,9 +195,9 @@ class Process(Activity):
         self.ended(reason)
 
     async def fail_init(self, reason: Exception) -> None:
-        """`init` did not succeed: undoes what it did. Its `terminate` does not run, as in `gen_server`."""
+        """Undoes a start whose `init` has failed. The process's `terminate` does not run, as in `gen_server`."""
         if self.ending:
-            return  # a node that stops did not wait for it
+            return  # a stopping node has abandoned it
         if not self.alive:
             reason = TerminateKill()
         self.ending = True
@@ -246,10 +246,10 @@ class Process(Activity):
             self._terminate(reason)
 
     def _awaits_metas(self, reason: Exception) -> bool:
-        """True if meta-processes need time to end: a task waits for them, and goes on then."""
+        """Returns True if meta-processes need time to end: then a task waits for them, and continues the end."""
         tasks = self._ending_metas()
         if tasks:
-            over = partial(self._metas_over, reason)  # first: once there is a task, nothing may fail
+            over = partial(self._metas_over, reason)  # first: after the task is created, nothing may fail
             self.task = self.core.loop.create_task(_wait_for(tasks))
             self.task.add_done_callback(over)
         return bool(tasks)
@@ -277,7 +277,7 @@ class Process(Activity):
         return f"process {self.id}{name} {class_name(self.behavior)}"
 
     def _leave(self) -> None:
-        """No address leads here any more. Nobody else can have the name before everybody has been told."""
+        """Removes all routes to it. Its name stays taken until links and monitors have been notified."""
         routes = self.core.registry.routes
         if self.id in routes:
             for alias in tuple(self.aliases or ()):
@@ -285,16 +285,16 @@ class Process(Activity):
             if self.name is not None:
                 routes.pop(self.name, None)
             self.scheduled = True
-            routes.pop(self.id, None)  # last, so that all of it is done again if any of it fails
+            routes.pop(self.id, None)  # last, so that everything is repeated if any of it fails
 
     def _end_metas(self, reason: Exception, *, started: bool = True) -> Iterator[object]:
-        """Ends the meta-processes, last started first, but those that outlive a crash: one with each step."""
+        """Ends the meta-processes, the last started first, except those that outlive a crash: one in each step."""
         for meta in twice(list, (self.metas or {}).values())[::-1]:
             self.core.attempt(self._end_meta, meta, reason, started)
-            yield WAKES  # its task
+            yield WAKES  # ending has woken the task of the meta-process
 
     def _ending_metas(self) -> list[asyncio.Task[None]]:
-        """The tasks of the meta-processes that need time to end."""
+        """Returns the tasks of the meta-processes that need time to end."""
         return [meta.task for meta in (self.metas or {}).values() if meta.task is not None]
 
     def _end_meta(self, meta: MetaRunner, reason: Exception, started: bool) -> None:
@@ -304,7 +304,7 @@ class Process(Activity):
             meta.end(reason)
 
     def ended(self, reason: Exception) -> None:
-        """Tells everybody, and lets go of everything. Whatever a step raises, those after it are taken."""
+        """Notifies callers, links and monitors, and releases everything. Goes on if a step raises."""
         if self.state is _TERMINATED:
             return
         try:
@@ -323,14 +323,14 @@ class Process(Activity):
         self.scheduler.run_in_portions(iter, leave)
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
-        """The steps in which everybody is told: as many as there are to be told."""
+        """Notifies callers, links and monitors, and releases everything, step by step."""
         core, links, steps = self.core, self.core.links, self.core.attempt_steps
         attempt = core.attempt
         yield from steps(self._leave_mailbox, reason)
         yield from steps(links.consumer_gone, self)
         yield from steps(core.events.owner_gone, self, reason)
         of_pid, of_name = attempt(links.subject_gone, self.id, self.id, reason), None
-        if self.name is not None:  # from here on somebody else may have it
+        if self.name is not None:  # from here on another process may have it
             core.registry.names.pop(self.name, None)
             of_name = attempt(links.subject_gone, self.name, self.id, reason)
         for told in (of_pid, of_name):
@@ -344,22 +344,22 @@ class Process(Activity):
             attempt(core.applications.process_ended, self, reason)
         attempt(core.changed)
 
-    # --- what it leaves -------------------------------------------------------------------------------------
+    # --- its messages ---------------------------------------------------------------------------------------
 
     @property
     def _preserves(self) -> bool:
-        """True if what waits at its end is somebody's."""
+        """True if the messages that wait at its end are kept or sent on."""
         return self.options.preserve_mailbox or self.options.dead_letters is not None
 
     def _set_aside(self) -> None:
-        """Takes what waits out of the lanes, for a successor if there may be one."""
+        """Takes the queued messages out of the lanes, and keeps them if they are to be preserved."""
         if self._preserves:
             self.set_aside = PreservedMailbox(self)
             self.core.attempt(self.set_aside.collect)
         self.scheduler.run_in_portions(self.core.attempt_steps, self.discard)
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
-        """What waits goes to the parent, for a successor, or is lost; callers who wait for it are told."""
+        """Gives the queued messages to the parent, for a successor, or drops them; fails the calls that wait for it."""
         mailbox, self.set_aside = self.set_aside, None
         keeper = self._keeper()
         if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
@@ -377,20 +377,20 @@ class Process(Activity):
         yield from self.core.calls.callee_gone(self, reason)
 
     def _keeper(self) -> Process | None:
-        """The parent, if it starts a successor that gets what waits here."""
+        """Returns the parent, if it starts a successor that gets the queued messages."""
         parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
         return parent if parent is not None and parent.alive and parent.hooks.succeeds else None
 
     def forget_preserved(self, child: PID) -> None:
-        """There will be no successor of `child`: what waited there is lost."""
+        """Gives up the messages that waited at `child`, which gets no successor."""
         if self.preserved_mailboxes is not None:
             mailbox = self.preserved_mailboxes.pop(child, None)
             if mailbox is not None:
                 self.scheduler.run_in_portions(mailbox.give_up)
 
     def forget_unclaimed(self) -> bool:
-        """The node stops: no child that has ended gets a successor, but for those that are being started already.
-        Returns True if something waited for one."""
+        """Gives up the messages of children that get no successor, as the node stops; not those of successors that are
+        being started already. Returns True if there were any."""
         unclaimed = [child for child, mailbox in (self.preserved_mailboxes or {}).items() if not mailbox.claimed]
         for child in unclaimed:
             self.forget_preserved(child)
@@ -404,14 +404,14 @@ class Process(Activity):
         self._part_from_behavior()
 
     def _part_from_behavior(self) -> None:
-        """Leaves the behavior, which knows this process, to whoever still has it. Two that know each other would be
-        garbage for the collector to find: of thousands that end at once, in a pass that holds the event loop."""
+        """Replaces the behavior by an empty one of its class. A process and a behavior that refer to each other would
+        be a cycle: if thousands end at once, the garbage collector would hold the event loop to find them."""
         self.handler = None
         self.hooks = _NO_HOOKS
         try:
-            self.behavior = object.__new__(type(self.behavior))  # tells the class, for the log
+            self.behavior = object.__new__(type(self.behavior))  # keeps the class, for the log
         except TypeError:
-            pass  # the class has a base that is made in another way
+            pass  # a base of the class cannot be created in this way
 
 
 async def _wait_for(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Spawning: how a process or a meta-process comes to life, and what is undone if it does not."""
+"""Spawning: starts processes and meta-processes, and undoes a start that fails."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _DEFAULT_PROCESS = ProcessOptions()
 _DEFAULT_META = MetaOptions()
 
 NESTED_STARTS = 8
-"""Starts within starts that share a task, as when a supervisor starts a supervisor. Each takes up to ten of Python's
-frames, of which there are 1000."""
+"""Nested starts that share a task, as when a supervisor starts a supervisor. Each takes up to ten of Python's frames,
+which are limited to 1000."""
 
 
 def spawn(
@@ -53,11 +53,11 @@ def spawn(
     previous: PID | None = None,
     application: str | None = None,
 ) -> Coroutine[Any, Any, PID]:
-    """Starts a process and gives its PID once `init` has finished. However deep starts nest, the stack has room.
+    """Starts a process and returns its PID once `init` has finished. Nested starts do not use up the stack.
 
-    previous: the child of `parent` that it succeeds; it gets what waited there, if that was preserved.
-    application: the one of which it is a member; where there is a parent, it belongs to the parent's.
-    Raises what `init` raised; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
+    previous: the child of `parent` to which it is the successor; it gets the messages preserved there.
+    application: its application; with a parent, it belongs to the parent's application instead.
+    Raises what `init` raises; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
     start = _spawn(core, parent, behavior, args, name, options, previous, application)
     if parent is None or parent.state is not ProcessState.INIT or _nesting(core, parent) % NESTED_STARTS:
@@ -66,7 +66,7 @@ def spawn(
 
 
 def _nesting(core: Core, parent: Process | None) -> int:
-    """Of how many starts a start that `parent` waits for is a part."""
+    """Returns the number of nested starts that a start by `parent` is a part of."""
     count = 0
     while parent is not None and parent.state is ProcessState.INIT:
         parent = core.processes.get(parent.parent)
@@ -109,7 +109,7 @@ async def _spawn(
             raise ProcessTerminated(process.id, TerminateKill())
     except BaseException as error:
         if parent is not None:
-            core.links.unlink(parent, process.id)  # the parent is told by what is raised here
+            core.links.unlink(parent, process.id)  # the exception below notifies the parent
         await process.fail_init(as_reason(error))
         _keep_for_next(parent, process, previous)
         if kept is not None:
@@ -124,7 +124,7 @@ async def _spawn(
 
 
 def _keep_for_next(parent: Process | None, failed: Process, previous: PID | None) -> None:
-    """What came to a successor that could not start waits for the next one."""
+    """Keeps the messages of a successor that could not start for the next one."""
     if parent is not None and parent.preserved_mailboxes and failed.id in parent.preserved_mailboxes:
         mailbox = parent.preserved_mailboxes.get(previous) if previous is not None else None
         if mailbox is None:
@@ -175,7 +175,7 @@ async def _bounded(
     behavior: type[ProcessBehavior | MetaBehavior],
     options: ProcessOptions | MetaOptions,
 ) -> Any:
-    """Awaits an `init` that is asynchronous, or on another thread, for `init_timeout` at most."""
+    """Awaits an `init` that is asynchronous, or on another thread, for at most `init_timeout`."""
     try:
         async with asyncio.timeout(options.init_timeout) as limit:
             return await stepped(pending, partial(activity.scheduler.run_for, activity))
@@ -186,9 +186,9 @@ async def _bounded(
 
 
 async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options: MetaOptions | None = None) -> Alias:
-    """Starts a meta-process of `owner` and gives its alias. If that fails, its `terminate` has run.
+    """Starts a meta-process of `owner` and returns its alias. If that fails, its `terminate` has run.
 
-    Raises what its `init` raised; `InitTimeout`; `BadOption`; `NotAllowed` if it was started before or `owner` has
+    Raises what its `init` raises; `InitTimeout`; `BadOption`; `NotAllowed` if it was started before or `owner` has
     ended; `NodeTerminated` if the node stops.
     """
     if not isinstance(behavior, MetaBehavior):
@@ -201,7 +201,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
     adopted: MetaRunner | None = hooks.adopts()
     checked = options if isinstance(options, MetaOptions) else _DEFAULT_META
     meta = MetaRunner(core, owner, behavior, hooks, checked) if adopted is None else adopted
-    behavior.process = meta  # from here on it counts as started, and its `terminate` will have run
+    behavior.process = meta  # from here on it counts as started, and if the start fails, its `terminate` runs
     try:
         if not isinstance(options, MetaOptions):
             raise BadOption("options", options, "give gen.MetaOptions")
@@ -218,7 +218,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
     except BaseException as error:
         reason = as_reason(error)
         if meta.behavior is not behavior or meta.lingering:
-            raise  # what it was to adopt lingers on
+            raise  # the meta-process to be adopted continues to linger
         if meta.lingers(reason, owner_started=False):
             meta.outlive(reason)
             raise
@@ -236,7 +236,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
 
 def _register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
     metas = owner.metas or {}
-    if owner.metas is None:  # as it is now: to make a dictionary may run a finalizer
+    if owner.metas is None:  # read again, as making the dictionary may have run a finalizer
         owner.metas = metas
     owner.metas[meta.id] = meta
     core.metas[meta.id] = meta

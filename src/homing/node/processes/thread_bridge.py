@@ -1,8 +1,8 @@
-"""The bridge from another thread to the node's: what the runtime does, it does on its own thread.
+"""The bridge from another thread to the node's: the runtime's own work happens on the node's thread.
 
-`on_node_thread` makes of a behavior class one whose methods may be used on any thread: each method of the behavior's
-base (`act.Actor`, say) runs on the node's thread, and who called it on another waits for the outcome. So errors are
-raised at the caller, the order is kept, and a thread cannot get ahead of the node.
+`on_node_thread` derives a behavior class whose methods may be used on any thread: each method of the behavior's base
+(`act.Actor`, say) runs on the node's thread, and a caller on another thread waits for the outcome. So errors are raised
+at the caller, the order is kept, and a thread cannot get ahead of the node.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOOK_AGAIN = 1.0
-"""Seconds after which a waiting thread looks whether the loop was closed without having come to it."""
+"""Seconds after which a waiting thread checks whether the loop was closed before it ran the call."""
 
 
 class _BridgedCall:
-    """One function on its way to the node's thread, and its outcome on the way back."""
+    """One function to be called on the node's thread, and its outcome."""
 
     __slots__ = ("_arrived", "_function", "error", "result")
 
@@ -56,8 +56,8 @@ class _BridgedCall:
 
 
 def run_on_loop(core: Core, function: Callable[[], T]) -> T:
-    """Runs `function` on the node's thread and gives what it returns, or raises what it raises. Another thread waits
-    for that.
+    """Runs `function` on the node's thread and returns its result, or raises its exception. Another thread waits for
+    that.
 
     Raises `NodeTerminated` if the loop is closed.
     """
@@ -73,13 +73,13 @@ def run_on_loop(core: Core, function: Callable[[], T]) -> T:
     try:
         raise error
     finally:
-        del error, call  # its traceback leads here, and must not lead back to it
+        del error, call  # its traceback refers to this frame, which must not refer to it
 
 
 class _AwaitedCall:
-    """One coroutine on its way to the node's loop, and its outcome on the way back to the loop of another thread.
+    """One coroutine to be awaited on the node's loop, and its outcome for the loop of another thread.
 
-    (`asyncio.run_coroutine_threadsafe` would do, but loses the outcome where there is no memory to tell of it.)
+    (`asyncio.run_coroutine_threadsafe` would do the same, but loses the outcome if there is no memory to report it.)
     """
 
     __slots__ = ("_loop", "_pending", "_process", "_task", "_told", "arrived", "error", "result")
@@ -102,7 +102,7 @@ class _AwaitedCall:
             self._over(error)
 
     def _start(self) -> None:
-        done = self._done  # first: once there is a task, nothing may fail
+        done = self._done  # first: after the task is created, nothing may fail
         task = self._process.core.loop.create_task(self._run())
         task.add_done_callback(done)
         self._task = task
@@ -112,7 +112,7 @@ class _AwaitedCall:
             self._task.cancel()
 
     async def _run(self) -> None:
-        """Keeps what the coroutine raises: a `SystemExit` that left the task would leave the loop as well."""
+        """Stores the exception of the coroutine: a `SystemExit` that left the task would also end the loop."""
         stopwatch = Stopwatch()
         error: BaseException | None = None
         try:
@@ -126,7 +126,7 @@ class _AwaitedCall:
             del error
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if not self._told:  # it was cancelled before it had begun, or there was no memory
+        if not self._told:  # the task was cancelled before it had begun, or there was no memory
             self._pending.close()
             self._over(asyncio.CancelledError() if task.cancelled() else MemoryError())
 
@@ -135,7 +135,7 @@ class _AwaitedCall:
         try:
             twice(self._loop.call_soon_threadsafe, self._arrive)
         except RuntimeError:
-            pass  # that loop is closed: nobody waits there any more
+            pass  # the other loop is closed: nothing waits there any more
         self._told = True
 
     def _arrive(self) -> None:
@@ -144,8 +144,8 @@ class _AwaitedCall:
 
 
 async def await_on_loop(process: Process, pending: Coroutine[Any, Any, T]) -> T:
-    """Awaits `pending` in a task of the node's loop, from the event loop of another thread, and charges `process` the
-    time. A cancellation goes with it. Raises `NodeTerminated` if the loop is closed."""
+    """Awaits `pending` in a task of the node's loop, from the event loop of another thread, and charges the time to
+    `process`. A cancellation is passed on. Raises `NodeTerminated` if the loop is closed."""
     call = _AwaitedCall(process, pending)
     try:
         process.core.from_thread(call.start)
@@ -171,17 +171,18 @@ async def await_on_loop(process: Process, pending: Coroutine[Any, Any, T]) -> T:
 
 
 class _Unannounced:
-    """Keeps a class that the runtime derives from a user's from the `__init_subclass__` of that."""
+    """Keeps a class derived by the runtime from calling the `__init_subclass__` of the user's class."""
 
     __slots__ = ()
 
     def __init_subclass__(cls) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
 
 def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
-    """`behavior`, with methods of its base that run on the node's thread. They stand behind the user's own classes in
-    the method resolution order: what these override still runs where it is called, and `super()` leads to them.
+    """Returns a class derived from `behavior`, in which the methods of its base run on the node's thread. They come
+    after the user's own classes in the method resolution order: methods that the user overrides still run on the
+    calling thread, and `super()` leads to these.
 
     Raises `BadOption` for a pool, a supervisor and the like.
     """
@@ -201,7 +202,7 @@ def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
 
 @cache
 def _bridged_base(base: type[Any]) -> type[Any]:
-    """`base`, with each of its methods, but for the callbacks, made to run on the node's thread."""
+    """Returns a class derived from `base`, in which all methods but the callbacks run on the node's thread."""
     methods = {
         name: _bridged(getattr(base, name))
         for kind in base.__mro__

@@ -1,7 +1,7 @@
-"""A thread that runs callbacks, one after another, and tells the node's loop what came of them.
+"""A thread that runs callbacks, one after another, and reports their outcome to the node's loop.
 
-Coroutines run to their end on an event loop of the thread's own, which is made when the first comes. All callbacks of a
-thread share one copy of the context variables with which the node was started: what one sets, the next one sees.
+Coroutines run to their end on an event loop of the thread's own, which is created for the first. All callbacks of a
+thread share one copy of the context variables of the node's start: a variable set by one is seen by the next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..core import Core
 
 _NO_MEMORY_SECONDS = 0.001
-"""Until a thread tries once more to tell the loop that its callbacks are over."""
+"""Seconds until a thread without memory tries again to report to the loop."""
 
 _home: ContextVar[tuple[weakref.ref[asyncio.AbstractEventLoop], int]] = ContextVar("homing node")
 """On the thread of a process: the loop of its node, and the thread on which that runs. The loop is held weakly, as an
@@ -32,7 +32,7 @@ idle thread must not keep a dropped node."""
 
 
 def node_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop of the node whose callback calls this, on whatever thread that runs; else the running loop, if any."""
+    """Returns the loop of the node whose callback calls this, on any thread; otherwise the running loop, if any."""
     home = _home.get(None)
     if home is not None:
         return home[0]()
@@ -43,19 +43,19 @@ def node_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def node_thread() -> int:
-    """The thread of the node whose callback calls this, on whatever thread that runs; else the calling thread. As
-    `threading.get_ident` tells them."""
+    """Returns the thread of the node whose callback calls this, on any thread; otherwise the calling thread. As an
+    identifier of `threading.get_ident`."""
     home = _home.get(None)
     return threading.get_ident() if home is None else home[1]
 
 
 class Job:
-    """Callbacks that run at a stretch.
+    """Callbacks that run in a row.
 
-    functions: each is asked for, on the thread, when the one before has succeeded.
-    done: called with this job, on the node's loop, when they are over; more than once if there was no memory for it.
-    last: none comes after it; the thread's event loop, and what is left on it, ends before `done` is called.
-    result: what the last one gave back. error: what it raised; then no more were asked for.
+    functions: an iterable, advanced on the thread after each callback that has succeeded.
+    done: called with this job, on the node's loop, when all are over; more than once if there was no memory for it.
+    last: True if no job follows; the thread's event loop, and everything on it, ends before `done` is called.
+    result: the result of the last callback. error: its exception, after which no more are run.
     stopwatch: the seconds for which it has run.
     """
 
@@ -75,7 +75,7 @@ class Job:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Cancels the callback that runs, if it is asynchronous; not before it has begun. From the node's thread."""
+        """Cancels the running callback if it is asynchronous, but not before it has begun. On the node's thread."""
         self._cancelled = True
         task = self._task
         if task is not None:
@@ -85,14 +85,14 @@ class Job:
                 pass  # the loop is closed: the callbacks are over
 
     def take(self) -> Any:
-        """The result. Raises the error."""
+        """Returns the result, or raises the error."""
         if self.error is not None:
             raise self.error
         return self.result
 
     def run(self, context: Context, runner: asyncio.Runner) -> None:
         """Runs the callbacks, on the thread."""
-        functions, self._functions = self._functions, ()  # they hold messages
+        functions, self._functions = self._functions, ()  # not kept, as they hold messages
         try:
             for function in functions:
                 result = self.stopwatch.run(context.run, function)
@@ -106,7 +106,7 @@ class Job:
             self.error = error
 
     async def _await(self, pending: Coroutine[Any, Any, Any]) -> None:
-        """Keeps what `pending` raises: a `SystemExit` that left the task would leave the loop as well."""
+        """Stores the exception of `pending`: a `SystemExit` that left the task would also end the loop."""
         task = self._task = asyncio.current_task()
         if self._cancelled and task is not None:
             task.cancel()
@@ -124,14 +124,14 @@ class Job:
                 self.error = error
 
     def report(self) -> bool:
-        """Hands itself to the loop, more than once if there is no memory for it at first. False if that is closed."""
+        """Passes itself to the loop; retries while there is no memory. Returns False if the loop is closed."""
         while True:
             try:
                 self._core.from_thread(self._done, self)
             except NodeTerminated:
                 return False
             except MemoryError:
-                sleep(_NO_MEMORY_SECONDS)  # it may have got there all the same
+                sleep(_NO_MEMORY_SECONDS)  # the job may have arrived all the same
             else:
                 return True
 
@@ -148,7 +148,7 @@ class Worker:
         self._started = False
 
     def submit(self, functions: Iterable[Callable[[], Any]], done: Callable[[Job], None], *, last: bool = False) -> Job:
-        """Runs `functions` after those submitted before, then calls `done` on the loop."""
+        """Runs `functions` after those of earlier jobs, then calls `done` on the loop."""
         job = Job(self._core, functions, done, last)
         if not self._started:
             context = self._core.scheduler.context.copy()
@@ -159,15 +159,15 @@ class Worker:
         return job
 
     def close(self) -> None:
-        """Ends the thread, after the job that it has in hand."""
+        """Ends the thread, after the job that is running."""
         twice(self._jobs.put, None)
 
     def __del__(self) -> None:
-        self.close()  # a node that was dropped without a stop
+        self.close()  # for a node that was dropped without a stop
 
 
 def _work(jobs: SimpleQueue[Job | None], context: Context) -> None:
-    """What the thread does. While it waits it holds nothing of the node."""
+    """Runs jobs in the thread. While it waits it holds no reference to the node."""
     runner = asyncio.Runner()
     job: Job | None = None
     over = False
@@ -183,6 +183,6 @@ def _work(jobs: SimpleQueue[Job | None], context: Context) -> None:
                 over = not job.report() or job.last
                 job = None
             except MemoryError:
-                pass  # each step may be taken again, and the node waits for the last
+                pass  # each step may be repeated, and the node waits for the last
     finally:
         runner.close()

@@ -1,8 +1,8 @@
 """A process on a thread of its own: its callbacks may block, and the node's loop goes on.
 
-The mailbox, the state and the links stay on the loop, as with any process. The loop hands the next message to the
-thread, and with it some that may follow, until anything comes to a higher lane: that gets ahead between any two. What
-the callbacks do with `self` crosses back to the loop (`node/processes/thread_bridge.py`).
+The mailbox, the state and the links stay on the loop, as with any process. The loop gives the next message to the
+thread, with some messages that may follow it, until an entry comes to a higher lane: that is handled before the next of
+them. Methods that the callbacks call on `self` run on the loop (`node/processes/thread_bridge.py`).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 MOST_AHEAD = 64
 """Messages that may follow the one that is handed over. One by one, a process runs 18 thousand of the shortest
-handlers a second; where 16, 64, 256 may follow, 240, 610 and 1,070 thousand. Longer ones gain little beyond 64."""
+handlers a second; if 16, 64, 256 may follow, 240, 610 and 1,070 thousand. Longer handlers gain little beyond 64."""
 
 STRETCH_SECONDS = 0.001
-"""Time after which none follows any more. A hand-over takes 0.05 ms."""
+"""Seconds after which no further message follows. A hand-over takes 0.05 ms."""
 
 _SLEEP, _RUNNING, _TERMINATED = ProcessState.SLEEP, ProcessState.RUNNING, ProcessState.TERMINATED
 
 
 class ThreadedProcess(Process):
-    """A process whose `init`, handlers and `terminate` run on one thread. Either thread takes from `ahead`, whole
-    messages only."""
+    """A process whose `init`, handlers and `terminate` run on one thread. The loop's thread and its own both take from
+    `ahead`, whole messages only."""
 
     __slots__ = ("_job", "_view", "_worker")
 
@@ -79,10 +79,10 @@ class ThreadedProcess(Process):
 
     def turn(self, deadline: float, budget: int) -> None:
         if self.state is _SLEEP:
-            self._hand_over()  # which, if it raises, is asleep still: it has another turn
+            self._hand_over()  # if this raises, the process is still asleep, and gets another turn
 
     def _hand_over(self) -> None:
-        """Gives the next message to the thread, and what may follow it; without any, waits for one."""
+        """Gives the next message, with some that may follow it, to the thread; sleeps if there is none."""
         main = None if self.paused else self.main
         lane = self.urgent or self.system or main or self.logs
         if not lane:
@@ -91,8 +91,8 @@ class ThreadedProcess(Process):
             return
         self.state = _RUNNING
         try:
-            first = self.hand = lane.popleft()  # also until the thread has begun with it
-            if lane is main and not self.limit:  # else more would wait than the limit allows
+            first = self.hand = lane.popleft()  # in hand already before the thread has begun with it
+            if lane is main and not self.limit:  # otherwise more messages would wait than the limit allows
                 self._take_ahead(lane)
             self._job = self._worker.submit(self._entries(first), self._handled)
         except MemoryError:
@@ -103,7 +103,7 @@ class ThreadedProcess(Process):
 
     def _take_ahead(self, lane: deque[Entry]) -> None:
         for _ in range(min(len(lane), MOST_AHEAD)):
-            if lane:  # to take one may run a finalizer that ends this process
+            if lane:  # checked each time, as taking an entry may run a finalizer that ends this process
                 entry = lane.popleft()
                 try:
                     self.ahead.append(entry)
@@ -112,7 +112,7 @@ class ThreadedProcess(Process):
                     return
 
     def _not_handed_over(self, lane: deque[Entry]) -> None:
-        """There was no memory to hand anything over: it has another turn, for which there may be."""
+        """Takes everything back for another turn, as there was no memory to hand it over."""
         self._job = None
         self._take_back()
         hand, self.hand = self.hand, None
@@ -121,7 +121,7 @@ class ThreadedProcess(Process):
         self.turn_over()
 
     def _entries(self, entry: Entry) -> Iterator[Callable[[], Any]]:
-        """The callbacks for `entry` and for what follows it, on the thread."""
+        """Yields, on the thread, the callbacks for `entry` and for the messages that follow it."""
         view, end = self._view, perf_counter() + STRETCH_SECONDS
         while True:
             self.hand = entry
@@ -135,13 +135,13 @@ class ThreadedProcess(Process):
                 return
 
     def _take_back(self) -> None:
-        """What the thread has not begun with goes back to the head of the main lane."""
+        """Puts the messages that the thread has not begun back at the head of the main lane."""
         lane = self.main_lane() if self.ahead else None
         try:
             while lane is not None:
                 put_back(lane, self.ahead.pop())
         except IndexError:
-            pass  # not asked for before: where it is killed, the thread may take the last one at that moment
+            pass  # `ahead` is not checked first: if the process is killed, the thread may take the last entry meanwhile
 
     @property
     def waiting(self) -> int:
@@ -153,10 +153,10 @@ class ThreadedProcess(Process):
 
     def _handled(self, job: Job) -> None:
         if job is not self._job:
-            return  # it was told before
+            return  # reported before
         if self.state is _TERMINATED:
             self._job = None
-            return  # it was left behind
+            return  # the process was left behind
         self._take_back()
         self.running_time += job.stopwatch.seconds
         error, job.error = job.error, None
@@ -191,7 +191,7 @@ class ThreadedProcess(Process):
 
     def _terminated_by(self, reason: Exception, job: Job) -> None:
         if job is not self._job:
-            return  # it was told before
+            return  # reported before
         self._job = None
         self.running_time += job.stopwatch.seconds
         if job.error is not None and self.state is not _TERMINATED:
@@ -205,8 +205,8 @@ class ThreadedProcess(Process):
 
 
 class _View:
-    """What an envelope sees of the process on the thread: answers go to the loop, in the order of what else goes there;
-    the rest is only read."""
+    """The process as an envelope uses it on the thread: answers go to the loop, in order with everything else that goes
+    there; all other attributes are only read."""
 
     __slots__ = ("_core", "behavior", "core", "handler", "process")
 
@@ -232,7 +232,7 @@ class _View:
 
 
 def _handle(view: _View, entry: Entry) -> Any:
-    """One message, on the thread."""
+    """Handles one message, on the thread."""
     return view.handler(*entry) if type(entry) is tuple else entry.handle(view)
 
 

@@ -1,8 +1,8 @@
-"""The activity: what processes and meta-processes have in common. A mailbox, a state, and turns in which it is drained.
+"""The activity, the base of processes and meta-processes: a mailbox, a state, and turns that handle its messages.
 
 A callback that is `def` runs inline in the scheduler's slice. If one returns a coroutine, the rest of the turn runs in
-a callback task, still in the slice. If that callback waits for something, the activity stays `running` and its mailbox
-waits until the callback is done.
+a callback task, still in the slice. If that callback awaits something, the activity stays `running` and its mailbox
+waits until the callback has returned.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RU
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
 
 CLOCK_STEP = 8
-"""Messages between two readings of the clock at most. Reading it costs a tenth of the cheapest message."""
+"""The most messages between two readings of the clock. A reading costs a tenth of the cheapest message."""
 
 
 class Activity(OwnedMailbox):
-    """A mailbox with someone who drains it, one message at a time.
+    """A mailbox with an owner that handles its messages, one at a time.
 
     handled: messages taken from the mailbox so far.
-    handler: gets ordinary messages, as (sender, message), in the place of the behavior's `handle_message`.
-    fed: what comes here comes from a socket, a pool or a router, or from a process to which such comes.
-    held_by: the process whose mailbox it waits for to drain, having sent there; see `messaging/pressure.py`.
-    holds: how often that was. told_by: the process that tells it when it has drained.
-    longest: bytes of the longest datagram that a socket has put into its mailbox; a pool looks, and begins anew.
-    forwards: the behavior drains the main lane itself, by `take_main`.
-    pending: calls whose requests were taken or wait here and have no answer yet; they fail at once if this ends.
-    routes: the core's, at hand for each message; empty while what it has published is on its way, see
+    handler: handles ordinary messages, as (sender, message), instead of the behavior's `handle_message`.
+    fed: True if its messages come from a socket, a pool or a router, or from a process that is fed.
+    held_by: the process whose mailbox has to drain before this one continues, as it has sent there too much; see
+        `messaging/pressure.py`. holds: how often that happened. told_by: the process that will notify it when drained.
+    longest: bytes of the longest datagram that a socket has put into its mailbox; reset by a pool.
+    forwards: the behavior empties the main lane itself, by `take_main`.
+    pending: calls whose requests were taken or are queued here and have no answer yet; they fail at once if this ends.
+    routes: the core's, at hand for each message; empty while its publications are on their way, see
         `messaging/publishing.py`.
     sender: the address that its messages come from, to which an answer can be sent: its own.
-    stalls: times that a callback has held the loop for too long; see `watchdog`.
-    task: the task in which an asynchronous callback runs now.
+    stalls: how often a callback has held the loop for too long; see `watchdog`.
+    task: the task in which an asynchronous callback is running.
     """
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Activity(OwnedMailbox):
     def __repr__(self) -> str:
         return f"{class_name(self.behavior)} {self.id} ({self.state.value})"
 
-    # --- what the two kinds do differently ---------------------------------------------------------------
+    # --- differences between the two kinds ---------------------------------------------------------------
 
     @property
     def title(self) -> str:
@@ -114,25 +114,25 @@ class Activity(OwnedMailbox):
 
     @property
     def wants_letters(self) -> bool:
-        """True if somebody gets what an abnormal end leaves unhandled."""
+        """True if a process gets the messages that an abnormal end leaves unhandled."""
         return False
 
     def take_main(self) -> int:
-        """Drains the main lane wholesale, where the behavior does that itself (a pool). Gives how many it took."""
+        """Takes many entries from the main lane, if the behavior does that itself (a pool). Returns how many."""
         return 0
 
     def end(self, reason: Exception, fault: BaseException | None = None) -> None:
-        """Ends the activity for `reason`; `fault` is what a callback of it raised, if it ends by that."""
+        """Ends the activity for `reason`. `fault`: the exception of a callback that caused it, if any."""
 
     # --- turns --------------------------------------------------------------------------------------------
 
     @property
     def messages_in(self) -> int:
-        """Messages taken and messages waiting."""
+        """Number of messages taken and waiting."""
         return self.handled + self.waiting
 
     def start(self) -> None:
-        """`init` is done: from here on the mailbox is drained."""
+        """Begins to handle messages, after `init`."""
         self.state = _SLEEP
         if self.urgent or self.system or self.main or self.logs:
             self.scheduler.schedule(self)
@@ -140,9 +140,9 @@ class Activity(OwnedMailbox):
             self.scheduled = False
 
     def turn(self, deadline: float, budget: int) -> None:
-        """Handles messages: not many more than `budget`, and until `deadline` of the scheduler's clock."""
+        """Handles messages: not many more than `budget`, and until `deadline` by the scheduler's clock."""
         if self.state is not _SLEEP:
-            return  # ended while it stood in the queue
+            return  # ended while it was queued
         self.state = _RUNNING
         pending = None
         try:
@@ -160,8 +160,8 @@ class Activity(OwnedMailbox):
             raise
 
     def _turn_failed(self, pending: Pending | None, error: BaseException) -> None:
-        """The runtime itself has failed in a turn, mostly for want of memory: the activity ends if a callback was to go
-        on, else it has another turn."""
+        """Handles a failure of the runtime itself in a turn, mostly for lack of memory: ends the activity if a callback
+        could not continue, otherwise gives it another turn."""
         if pending is not None and self.hand is not None and self.task is None:
             close_unbegun(pending, self.hand)
             self.failed(error)
@@ -171,11 +171,11 @@ class Activity(OwnedMailbox):
     def advance(self, deadline: float, budget: int, callback_task: CallbackTask | None) -> Pending | None:
         """Handles messages until the lanes are empty, the turn is over, or a callback is to be awaited.
 
-        Returns that callback's coroutine: with a `callback_task`, in which this runs, when it has begun to wait; else
-        before it has begun.
+        Returns that callback's coroutine: with a `callback_task`, in which this runs, after it has begun to wait;
+        otherwise before it has begun.
 
-        The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for it,
-        slow ones stop in time, also those that come after many quick ones.
+        The clock is read after 1, 2, 4, 8, 16, 24 ... messages, if there are more: quick handlers pay little for that,
+        and slow handlers stop in time, also those that come after many quick ones.
         """
         sender: Any = None
         message: Any = None
@@ -212,7 +212,7 @@ class Activity(OwnedMailbox):
                     check += count if count < CLOCK_STEP else CLOCK_STEP  # `min` would cost a tenth of a ping-pong
                     if check > budget:
                         check = budget
-                if COMPILED:  # such a lane makes no tuple where none is needed
+                if COMPILED:  # a compiled lane needs no tuple for a plain message
                     message = lane.take()  # type: ignore[attr-defined]
                     sender = lane.sender  # type: ignore[attr-defined]
                 else:
@@ -225,7 +225,7 @@ class Activity(OwnedMailbox):
                         self.handled += count
                         self.hand = message if sender is None else (sender, message)
                         if self.drain_callbacks is not None:
-                            self.run_drain_callbacks()  # the callback may take long, and this was taken out of the lane
+                            self.run_drain_callbacks()  # now, as the callback may take long
                         return result
                     if callback_task.touched:
                         break
@@ -243,7 +243,7 @@ class Activity(OwnedMailbox):
     def continue_turn(
         self, pending: Pending, deadline: float, budget: int, callback_task: CallbackTask
     ) -> Pending | None:
-        """Goes on with a turn in `callback_task`. Returns the coroutine that has begun to wait, if any."""
+        """Continues a turn in `callback_task`. Returns the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
             if callback_task.start_callback(pending):
@@ -260,30 +260,30 @@ class Activity(OwnedMailbox):
         return None
 
     def turn_over(self) -> None:
-        """A turn is over: ends, if it was killed in it, or waits for the next."""
+        """Ends the activity if it was killed during the turn; otherwise it waits for its next turn."""
         if self.alive:
             self._rest()
         elif self.state is _ZOMBIE and self.task is None:
             self.end(TerminateKill())
 
     def _rest(self) -> None:
-        """A turn is over: back into the queue if there is more to do, else sleep."""
+        """Queues the activity again if there is more to do; otherwise it sleeps."""
         self.state = _SLEEP
         try:
             if self.drain_callbacks is not None:
                 self.run_drain_callbacks()
         finally:
-            if self.state is _SLEEP:  # else a callback has ended it
+            if self.state is _SLEEP:  # otherwise a callback has ended it
                 self._wait()
 
     def _wait(self) -> None:
-        """It sleeps: into the queue if there is something to do."""
+        """Queues the sleeping activity if there is something to do."""
         self.scheduled = False
         if self.urgent or self.system or (self.main and not self.paused) or self.logs:
             self.scheduler.schedule(self)
 
     def failed(self, error: BaseException) -> None:
-        """A callback raised, or an exit signal came: the activity ends."""
+        """Ends the activity after a callback has raised, or an exit signal has come."""
         if isinstance(error, ExitSignal):
             self.end(error.reason)
         elif self.state is _ZOMBIE or (
@@ -299,7 +299,7 @@ class Activity(OwnedMailbox):
     # --- the end ------------------------------------------------------------------------------------------
 
     def terminate(self, reason: Exception, seconds: float | None) -> None:
-        """Runs the behavior's `terminate`, in `task` for `seconds` at most if it is asynchronous; then `ended`."""
+        """Runs the behavior's `terminate`, in `task` for at most `seconds` if it is asynchronous; then `ended`."""
         try:
             pending: Any = self.scheduler.run_for(self, self.behavior.terminate, reason)
         except BaseException as error:
@@ -328,14 +328,14 @@ class Activity(OwnedMailbox):
             self.terminate_failed(error)
 
     def _terminated(self, pending: Coroutine[Any, Any, None], reason: Exception, task: asyncio.Task[None]) -> None:
-        pending.close()  # it never began if the loop's shutdown cancelled the task before that
+        pending.close()  # it has not begun if the loop's shutdown cancelled the task before
         self.ended(reason)
 
     def terminate_failed(self, error: BaseException) -> None:
-        """Logs what `terminate` raised: the activity ends all the same."""
+        """Logs the exception of `terminate`. The activity ends all the same."""
 
     def ended(self, reason: Exception) -> None:
-        """Tells everybody, and lets go of everything."""
+        """Notifies links, monitors and callers, and releases everything that the activity holds."""
 
     def hurry(self) -> None:
         """Cancels an asynchronous `terminate`, but not before it has begun."""

@@ -1,9 +1,9 @@
-"""Callback tasks: the tasks in which asynchronous callbacks run, lent before they are needed.
+"""Callback tasks: the tasks in which asynchronous callbacks run, made before they are needed and used again.
 
-A task that is made for a callback begins with it an iteration of the loop later, and most callbacks never wait for
-anything. So tasks that have served a callback are kept, and a slice steps one of them itself, as the loop would, for
-the next: for the callback it is a task like any other. Should the callback wait for something, then the task waits for
-it, from there on in the hands of the loop. A task that somebody may have got hold of serves no other callback.
+A task made for a callback would begin one iteration of the loop later, and most callbacks never wait for anything. So
+tasks are kept after a callback, and a slice steps one of them itself for the next callback, as the loop would: for the
+callback it is a task like any other. If the callback waits for something, then the task waits, and from there on the
+loop steps it. A task that a callback may still refer to is not used again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .scheduler import Scheduler
 
 MOST_SPARE = 64
-"""CallbackTasks that wait for work at most. At work are as many as there are callbacks that have not returned."""
+"""The most callback tasks that wait for work. Tasks at work are as many as callbacks that have not returned."""
 
 _NAME = "homing callback"
 _RETURNED = object()
@@ -37,7 +37,7 @@ Pending = Coroutine[Any, Any, Any]
 
 @coroutine
 def _pause(gate: asyncio.Future[None]) -> Generator[Any, Any, None]:
-    """As `await gate`, but goes on whenever the task is stepped, also if `gate` has not come."""
+    """Like `await gate`, but resumes whenever the task is stepped, even if `gate` is not done."""
     gate._asyncio_future_blocking = True
     yield gate
 
@@ -56,30 +56,30 @@ class CallbackTasks:
         self._done.set_result(None)
 
     def start(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
-        """Goes on with a turn in which a callback gave back `pending`. If the turn is not over when this returns, then
-        `activity.task` is the task in which it goes on."""
+        """Continues a turn in which a callback returned `pending`. If the turn is not over when this returns, then
+        `activity.task` is the task in which it continues."""
         if not activity.alive:
             close_unbegun(
                 pending, activity.hand
-            )  # the callback ended its own activity before it gave back the coroutine
+            )  # the callback ended its own activity before it returned the coroutine
             return
         spare = self._spare
         while spare:
             callback_task = spare.pop()
-            if not callback_task.gate.done():  # else somebody has cancelled all tasks that there are
+            if not callback_task.gate.done():  # otherwise somebody has cancelled all tasks of the loop
                 callback_task.step(activity, pending, deadline, budget, self._done)
                 return
         CallbackTask(self, activity, pending)
 
     def keep(self, callback_task: CallbackTask) -> bool:
-        """Takes a callback task that has nothing to do. False if it is not needed."""
+        """Keeps a callback task that has nothing to do. Returns False if it is not needed."""
         if self._closed or len(self._spare) >= MOST_SPARE:
             return False
         self._spare.append(callback_task)
         return True
 
     def close(self) -> None:
-        """The node has stopped: ends those that wait for work."""
+        """Ends the tasks that wait for work, when the node has stopped."""
         self._closed = True
         for callback_task in self._spare:
             callback_task.task.cancel()
@@ -87,10 +87,10 @@ class CallbackTasks:
 
 
 class CallbackTask:
-    """One task, and what it works on.
+    """One task, and its work.
 
-    gate: what the task waits for while it has nothing to do. It never comes: `step` lets the task go on.
-    touched: a callback has left something at the task, so it can serve no other.
+    gate: the future that the task awaits while it has nothing to do. It is never done: `step` resumes the task.
+    touched: True if a callback has left something at the task, so that it cannot be used again.
     """
 
     __slots__ = (
@@ -110,7 +110,7 @@ class CallbackTask:
     )
 
     def __init__(self, pool: CallbackTasks, activity: Activity, pending: Pending) -> None:
-        """It begins with `pending`, a callback of `activity`, in the loop's next iteration."""
+        """Begins with `pending`, a callback of `activity`, in the loop's next iteration."""
         self._pool = pool
         self._activity: Activity | None = activity
         self._pending: Pending | None = pending
@@ -121,14 +121,14 @@ class CallbackTask:
         self.touched = False
         self._wakeup: Callable[[asyncio.Future[None]], object] | None = None
         self.gate: asyncio.Future[None] = pool.loop.create_future()
-        # Not by the loop's task factory: an eager one would begin before there is a task to speak of.
+        # Not by the loop's task factory: an eager task would begin before `self.task` is set.
         self.task = activity.task = asyncio.Task(self._run(), loop=pool.loop, name=_NAME, context=self._context)
         self.task.add_done_callback(self._never_begun)
 
     def step(
         self, activity: Activity, pending: Pending, deadline: float, budget: int, done: asyncio.Future[None]
     ) -> None:
-        """Lets the task, which waits at its gate, go on with a turn, now."""
+        """Makes the task, which waits at its gate, continue a turn now."""
         self._activity = activity
         self._pending = pending
         self._deadline = deadline
@@ -154,7 +154,7 @@ class CallbackTask:
                 _enter_task(loop, outer)
 
     def _not_stepped(self, activity: Activity, pending: Pending, error: BaseException) -> None:
-        """There was no memory to step the task, or for what it was to wait for: it will never go on."""
+        """Gives up a task that could not be stepped or await its callback, for lack of memory: it never resumes."""
         if activity.task is self.task:
             activity.task = None
         if self._pending is pending:
@@ -164,9 +164,9 @@ class CallbackTask:
             activity.failed(error)
 
     def start_callback(self, pending: Pending) -> bool:
-        """Begins with a callback. True if it waits for something; else it has returned, and `touched` tells whether the
-        task can serve another."""
-        # `send` would raise where it returns, and that takes longer than the rest
+        """Begins a callback. Returns True if it waits for something; otherwise it has returned, and `touched` says
+        whether the task can be used again."""
+        # not by `send`, which raises when the callback returns, and that takes longer than all the rest
         waits_for = next(pending.__await__(), _RETURNED)
         if waits_for is _RETURNED:
             self._look()
@@ -175,9 +175,9 @@ class CallbackTask:
         return True
 
     def _look(self) -> None:
-        """Finds out whether any callback has left something at the task: a reference, a cancellation, a variable."""
+        """Finds out whether a callback has left something at the task: a reference, a cancellation, a variable."""
         self.touched = True
-        if getrefcount(self.task) != self._references:  # counted as `_run` has counted them, without a name for it
+        if getrefcount(self.task) != self._references:  # counted as in `_run`, without a local name for the task
             return
         task, before, now = self.task, self._pool.scheduler.context, self._context
         self.touched = (
@@ -185,7 +185,7 @@ class CallbackTask:
             or task.cancelling() > 0
             or bool(task._callbacks)
             or task.get_name() is not _NAME
-            or len(now) != len(before)  # not `!=`, which compares values of the program's
+            or len(now) != len(before)  # not `!=`, which compares values of the program
             or (len(before) > 0 and not (all(map(is_, now, before)) and all(map(is_, now.values(), before.values()))))
         )
 
@@ -194,7 +194,7 @@ class CallbackTask:
         scheduler = self._pool.scheduler
         self._deadline = perf_counter() + scheduler.turn_seconds
         self._budget = scheduler.turn_messages
-        in_slice = False  # whoever runs it in a slice charges the time and ends the turn
+        in_slice = False  # if it is in a slice, that charges the time and ends the turn
         while (activity := self._activity) is not None and (pending := self._pending) is not None:
             self._activity = self._pending = None
             self._references = getrefcount(self.task)
@@ -210,7 +210,7 @@ class CallbackTask:
                     in_slice = False
                     await self._finish(activity, waiting)
                 self._look()
-                if activity.task is self.task:  # else it is that of an asynchronous `terminate` by now
+                if activity.task is self.task:  # otherwise it is the task of an asynchronous `terminate` by now
                     activity.task = None
                 if not in_slice and activity.task is None:
                     activity.turn_over()
@@ -223,7 +223,8 @@ class CallbackTask:
                 in_slice = True
 
     def _failed(self, activity: Activity, pending: Pending, error: BaseException) -> None:
-        """The runtime itself has failed, mostly for want of memory: the activity ends, as its callback cannot go on."""
+        """Ends the activity after a failure of the runtime itself, mostly for lack of memory: its callback cannot
+        continue."""
         if activity.task is self.task:
             activity.task = None
         if activity.alive:
@@ -231,7 +232,7 @@ class CallbackTask:
             activity.failed(error)
 
     async def _finish(self, activity: Activity, waiting: Pending) -> None:
-        """Goes on with a turn in which a callback waits for something."""
+        """Continues a turn in which a callback waits for something."""
         pending: Pending | None = waiting
         while pending is not None:
             failure: BaseException | None = None
@@ -250,16 +251,16 @@ class CallbackTask:
                 pending = self._pool.scheduler.run_for(activity, advance, self, True)
 
     def references(self) -> int:
-        """How many references to the task there are, whoever has them."""
+        """Returns the number of all references to the task."""
         return getrefcount(self.task)
 
     def waited(self, before: int) -> None:
-        """The task had `before` references when it began to wait. What lets it go on now, and any that have come
-        meanwhile, were not left by a callback."""
+        """Adjusts the expected references after a wait, before which there were `before`: those to the task that exist
+        now, such as that of its waker, were not left by a callback."""
         self._references += getrefcount(self.task) - before
 
     def _never_begun(self, task: asyncio.Task[None]) -> None:
-        """It was cancelled before the loop began with it, so `_run` never ran."""
+        """Ends the activity if the task was cancelled before the loop began with it, so that `_run` never ran."""
         activity, pending = self._activity, self._pending
         self._activity = self._pending = None
         if activity is not None and pending is not None:
@@ -271,8 +272,8 @@ class CallbackTask:
 
 @coroutine
 def _rest_of(callback_task: CallbackTask, activity: Activity, inner: Pending) -> Generator[Any, Any, Any]:
-    """Awaits the rest of `inner`, with which `callback_task` has begun, and charges the time in which it runs (not that
-    in which it waits) to `activity`."""
+    """Awaits the rest of `inner`, which `callback_task` has begun, and charges the time in which it runs, not the time
+    in which it waits, to `activity`."""
     value: Any = None
     run_for = activity.scheduler.run_for
     waits_for, callback_task._waits_for = callback_task._waits_for, None

@@ -1,4 +1,4 @@
-"""The mailbox of an activity: what others do with it, and what becomes of it when its owner ends."""
+"""The mailbox of an activity: how others use it, and what happens to its entries when its owner ends."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _in_order(
 
 
 class OwnedMailbox(Mailbox):
-    """A mailbox whose owner is woken, pauses, and ends.
+    """A mailbox whose owner is scheduled, pauses, and ends.
 
-    hand: the entry whose callback waits for something, or has failed.
-    id: the address of the owner. state: what it does.
+    hand: the entry whose callback is waiting for something, or has failed.
+    id: the address of the owner. state: the owner's state.
     scheduler: the core's.
-    timers: what is cancelled when it ends.
+    timers: timers and tasks that are cancelled when the owner ends.
     """
 
     __slots__ = ("core", "hand", "id", "scheduler", "state", "timers")
@@ -38,7 +38,7 @@ class OwnedMailbox(Mailbox):
     def __init__(self, core: Core, id: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(limit, split)
         self.core = core
-        self.scheduler: Any = core.scheduler  # which takes the activity that this is a part of
+        self.scheduler: Any = core.scheduler  # `Any`: its methods take an activity, which this is a part of
         self.id = id
         self.state = _INIT
         self.hand: Entry | None = None
@@ -50,13 +50,13 @@ class OwnedMailbox(Mailbox):
         return self.state is not _ZOMBIE and self.state is not _TERMINATED
 
     def traps_exit(self, sender: PID) -> bool:
-        """True if an exit signal from `sender` becomes a message here."""
+        """Returns True if an exit signal from `sender` becomes a message here."""
         return False
 
     # --- pausing the main lane ----------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Leaves the main lane alone until `resume`."""
+        """Stops taking from the main lane until `resume`."""
         self.paused = True
 
     def resume(self) -> None:
@@ -67,7 +67,7 @@ class OwnedMailbox(Mailbox):
                 self.scheduler.schedule(self)
 
     def put_back(self, entries: list[Entry]) -> None:
-        """Puts `entries` at the head of the main lane, in order."""
+        """Adds `entries` at the head of the main lane, in order."""
         self.put_first("main", entries)
         self.paused = False
         if not self.scheduled:
@@ -82,7 +82,7 @@ class OwnedMailbox(Mailbox):
         self._call_late()
 
     def _call_late(self) -> None:
-        if self.closed:  # it was found alive; nobody else would call any more
+        if self.closed:  # the owner ended after the caller had found it alive: nothing else would run the callback
             self.core.loop.call_soon(self._run_late)
 
     def _run_late(self) -> None:
@@ -90,24 +90,24 @@ class OwnedMailbox(Mailbox):
             self.core.attempt(callback)
 
     def _take_callbacks(self) -> list[Callable[[], None]]:
-        """Takes out all callbacks that wait for it to drain or to end."""
+        """Removes and returns all callbacks that wait for the mailbox to drain or for its owner to end."""
         drained, ended = self.drain_callbacks, self.end_callbacks
         self.drain_callbacks = self.end_callbacks = None
         try:
             return _in_order(drained, ended)
-        except MemoryError:  # nobody else would call them
+        except MemoryError:  # nothing else would run them
             return _in_order(drained, ended)
 
     def put_runtime(self, entry: Entry, priority: int) -> None:
-        """Puts what the runtime itself sends: it passes a full mailbox. Nothing happens if the activity has ended."""
+        """Adds an entry of the runtime itself, even if the mailbox is full. Does nothing if the activity has ended."""
         if self.alive:
             self.put(entry, priority)
             if not self.scheduled:
                 self.scheduler.schedule(self)
 
     def put_exit(self, signal: Exit, priority: int = 2) -> None:
-        """As `put_runtime`, of an exit signal. Who ends by it does so when those that work have had their turn: they
-        may be many."""
+        """Like `put_runtime`, for an exit signal. A process that ends by it does so after the processes at work have
+        had their turns, as thousands may end at once."""
         if self.alive:
             self.put(signal, priority)
             if self.scheduled:
@@ -115,7 +115,7 @@ class OwnedMailbox(Mailbox):
             try:
                 ends = not self.traps_exit(signal.sender)
             except BaseException:
-                ends = False  # an attribute of the program's; it raises in the process's own turn again
+                ends = False  # `trap_exit` is the program's own code; it raises again in the process's own turn
             if ends:
                 self.scheduler.schedule_end(self)
             else:
@@ -124,7 +124,7 @@ class OwnedMailbox(Mailbox):
     def own(self, timer: Cancellable) -> None:
         """Cancels `timer` when the activity ends, unless it is discarded from `timers` before."""
         timers = self.timers or set()
-        if self.timers is None:  # as it is now: to make a set may run a finalizer, which has made one
+        if self.timers is None:  # read again, as making the set may have run a finalizer that has made one
             self.timers = timers
         self.timers.add(timer)
 
@@ -137,18 +137,18 @@ class OwnedMailbox(Mailbox):
         self.core.discarded += is_message(entry)
         if self.closed and isinstance(entry, (Request, Inspection)):
             owner: Any = self
-            self.core.calls.lost(entry.ref, owner)  # a caller that found it alive, and called after that
+            self.core.calls.lost(entry.ref, owner)  # the caller found the owner alive before that ended
 
     def discard(self) -> Iterator[None]:
-        """Drops all that waits, also from a turn that is going on, and counts the messages among it, step by step.
-        Pooled buffers in them go back to their pool with the messages."""
+        """Drops all entries, also during a turn, and counts the messages among them, step by step. Pooled buffers of
+        the messages go back to their pool."""
         for lane in self.take_lanes():
             while lane:
                 self._drop(lane.popleft())
                 yield None
 
     def release(self) -> Iterator[object]:
-        """Frees what an activity that has ended holds: timers, waiting messages, callbacks. Step by step, as there may
+        """Frees everything that an ended activity holds: timers, queued messages, callbacks. Step by step, as there may
         be many."""
         self.closed = True
         self.hand = None

@@ -1,7 +1,7 @@
-"""Processor time: what one thread had of the processors, and for how long it had to wait for one. From any thread.
+"""Processor time: how long one thread ran on a processor, and how long it waited for one. Can be read from any thread.
 
-On Linux the system tells how long a thread was ready to run and no processor was free (/proc/self/task/TID/schedstat,
-"run delay"); elsewhere only how long it ran, or not even that.
+On Linux the system reports how long a thread was ready while no processor was free (/proc/self/task/TID/schedstat, "run
+delay"); elsewhere only how long it ran, or not even that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 
 class Reading(NamedTuple):
-    """Seconds since some moment: the clock's own (`at`), on a processor (`cpu`), ready but without one (`waited`), and
-    on processors of all threads of the program (`program`). None: the system does not tell."""
+    """Seconds since some moment: by the clock (`at`), on a processor (`cpu`), ready but without a processor (`waited`),
+    and on processors for all threads of the program (`program`). None: the system does not report it."""
 
     at: float
     cpu: float | None
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     program: float
 
     def since(self, earlier: Reading) -> Reading:
-        """The seconds between two readings."""
+        """Returns the seconds between two readings."""
         return Reading(
             self.at - earlier.at,
             None if self.cpu is None or earlier.cpu is None else self.cpu - earlier.cpu,
@@ -33,20 +33,20 @@ class Reading(NamedTuple):
 
     @property
     def own(self) -> float:
-        """Of a span: the part for which the thread itself is to answer, running or blocked. All of it, where the system
-        does not tell what it had to wait."""
+        """Of a span: the seconds for which the thread itself is responsible, running or blocked. All of it if the
+        system does not report how long it waited for a processor."""
         return self.at if self.waited is None else max(0.0, self.at - self.waited)
 
 
 class ProcessorClock:
-    """Reads the processor time of the thread that makes it. Keeps no file open: who drops it owes it nothing."""
+    """Reads the processor time of the thread that creates it. Keeps no file open, so it need not be closed."""
 
     def __init__(self) -> None:
         self._clock = _clock_of_this_thread()
         self._directory = f"/proc/self/task/{threading.get_native_id()}"
 
     def read(self) -> Reading:
-        """What the thread has had by now."""
+        """Returns the thread's times so far."""
         at = time.perf_counter()
         return Reading(at, self._cpu(), self._waited(), time.process_time())
 
@@ -61,7 +61,7 @@ class ProcessorClock:
         return int(fields[1]) / 1e9 if len(fields) > 1 else None
 
     def ready(self) -> bool:
-        """True if the thread runs or waits for a processor; what it waits now, `waited` tells only afterwards."""
+        """Returns True if the thread runs or waits for a processor. `waited` includes a wait only when it is over."""
         return _read(f"{self._directory}/stat").rpartition(b") ")[2][:1] == b"R"
 
 
@@ -73,7 +73,7 @@ def _clock_of_this_thread() -> int | None:
 
 
 def _read(path: str) -> bytes:
-    """The content of a file of the system's; nothing where there is none, or the thread has ended."""
+    """Returns the content of a file of the system; b"" if there is none, or the thread has ended."""
     if sys.platform != "linux":
         return b""
     try:

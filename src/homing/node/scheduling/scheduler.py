@@ -1,6 +1,6 @@
-"""The scheduler: slices, and what runs outside of their order: sources, calls, steps of callbacks.
+"""The scheduler: slices, and work outside of their order: sources, calls, steps of callbacks.
 
-A call runs its callee at once, inside of the caller's own turn: see `Scheduler.run_inline`.
+A call runs its callee at once, within the caller's own turn: see `Scheduler.run_inline`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .activity import Activity
 
 MOST_NESTED = 8
-"""Calls inside of calls that need not wait: each takes a good dozen of Python's frames, of which there are 1000."""
+"""Calls within calls that run at once: each takes over a dozen of Python's frames, which are limited to 1000."""
 
 
 class InlineRequest:
-    """A request whose callee is to run at once. callee: receives it. done: it has been answered."""
+    """A request whose callee is to run at once. callee: receives it. done: True once it has been answered."""
 
     __slots__ = ("callee", "done")
 
@@ -40,7 +40,7 @@ class InlineRequest:
 
 
 class Scheduler(Slices):
-    """One queue of runnable activities on one event loop: the whole of it."""
+    """Runs all runnable activities on one event loop: in slices, and at once."""
 
     __slots__ = ("_depth", "_inline_end")
 
@@ -52,9 +52,9 @@ class Scheduler(Slices):
         self._inline_end = 0.0
 
     def run_for(self, activity: Activity, function: Callable[[Any], Any], argument: Any, charged: bool = False) -> Any:
-        """Gives `function(argument)`, which is a step of a callback of `activity` outside of its turns.
+        """Returns `function(argument)`, a step of a callback of `activity` outside of its turns.
 
-        charged: adds the time to its running time.
+        charged: adds the time to the activity's running time.
         """
         outer, since, lent = self.current, self.since, self.lent
         now = perf_counter()
@@ -73,7 +73,8 @@ class Scheduler(Slices):
 
     def run_with(self, source: Callable[[], None]) -> bool:
         """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
-        callback, so that what it delivers costs no other iteration of the loop. True if nobody is runnable now."""
+        callback, so that its messages need no other iteration of the loop. Returns True if no activity is runnable
+        then."""
         self.require_thread()
         if self.armed:
             source()
@@ -86,11 +87,11 @@ class Scheduler(Slices):
         return not self.armed
 
     def run_inline(self, request: InlineRequest) -> float:
-        """Delivers the request of `request` and runs what that sets going, at once: where the answer comes before the
-        slice is over, the call need not wait at all. Gives the seconds that the others took.
+        """Delivers `request` and at once runs the activities that this makes runnable: if the answer comes before the
+        slice is over, the call need not wait at all. Returns the seconds that the other activities took.
 
-        A task that never has to wait would never let the loop poll: outside of a slice this goes on for `slice_seconds`
-        at most, then it only queues until the loop has polled.
+        A task that never has to wait would never let the loop poll: outside of a slice this runs activities for at most
+        `slice_seconds`, then it only queues them until the loop has polled.
         """
         now = perf_counter()
         end = self._end or self._inline_end
@@ -117,7 +118,7 @@ class Scheduler(Slices):
             self.schedule(callee)
 
     def _run_nested(self, request: InlineRequest, end: float) -> None:
-        """Runs who is made runnable by the request of `request`, and nobody else, until that is answered."""
+        """Runs the activities made runnable by `request`, and no others, until it has been answered."""
         fresh = make_lane()
         ready, self.ready = self.ready, fresh
         before, self._end = self._end, end
@@ -130,7 +131,7 @@ class Scheduler(Slices):
             self._depth -= 1
             self._end = before
             rest, self.ready = self.ready, ready
-            while rest:  # one made runnable while they move is put behind them at once
+            while rest:  # if another becomes runnable meanwhile, it is queued behind them at once
                 queue_up(ready, rest.popleft())
 
     def _run_until(self, request: InlineRequest) -> None:

@@ -1,15 +1,15 @@
 """Slices: runnable processes and meta-processes get their turns, in slices of time.
 
-Whoever is made runnable during a slice runs in it, before the event loop is polled again: a
-message costs no loop iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends
-after `turn_messages` or `turn_seconds`; then the next in the queue has its turn (promise 6).
+An activity that becomes runnable during a slice runs in it, before the event loop polls again: a message costs no loop
+iteration. A slice ends after `slice_seconds`; then the loop polls sockets and timers. A turn ends after `turn_messages`
+or `turn_seconds`; then the next activity in the queue has its turn (promise 6).
 
-Two more queues are for what may come by the thousand at once: processes that are to end by an exit signal, and the
-runtime's own work that grows with the number of others (`run_in_portions`). They have a share of each slice, so
-that neither the sockets nor the processes that work wait for all of it.
+Two more queues are for work that may come by the thousand at once: processes that end by an exit signal, and the
+runtime's own work that grows with the number of receivers (`run_in_portions`). They have a share of each slice, so that
+neither the sockets nor the working processes wait for all of it.
 
-Rule: whatever fails here, mostly for want of memory, who is queued is in the queue, and a slice is due unless that is
-empty. So state changes after what may fail, and what must not fail is tried twice.
+Rule: whatever fails here, mostly for lack of memory, a scheduled activity is in a queue, and a slice is due unless all
+queues are empty. So state changes after operations that may fail, and operations that must not fail are tried twice.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
     thread_ident: Callable[[], int]
 
 if not COMPILED:
-    globals()["thread_ident"] = get_ident  # else the C function that slices.pxd names
+    globals()["thread_ident"] = get_ident  # compiled, slices.pxd names the C function instead
 
 PORTION = 64
-"""Steps of a work in portions until the next work or the next process has its turn: about 0.1 ms."""
+"""Steps of a work in portions before the next work or the next process has its turn: about 0.1 ms."""
 
 MOST_WOKEN = 64
-"""Tasks woken by works in portions in one slice at most. The event loop steps all of them in its next iteration,
-at some 15 us each, before it polls again."""
+"""The most tasks woken by works in portions in one slice. The event loop steps all of them in its next iteration, at
+some 15 us each, before it polls again."""
 
 MOST_READY = 64
-"""While so many processes are ready, works in portions make no more ready than they must; and while so many are to end,
-they bring no more to that. What thousands of them would hold meanwhile is more than the garbage collector, which stops
-everything, should look at."""
+"""While this number of processes or more are ready, works in portions make no more ready than they must; and while this
+number are about to end, they add no more. Thousands of processes would hold more objects than the garbage collector,
+which stops everything, should scan."""
 
 WAKES = object()
-"""Yielded by a work in portions whose step has woken a task."""
+"""Yielded by a work in portions after a step that has woken a task."""
 
 _OVER = object()
 
@@ -66,7 +66,7 @@ def _log_fault(activity: Activity | None, error: BaseException) -> None:
 
 
 def queue_up(queue: deque[Any], entry: Any) -> None:
-    """Puts `entry` at the end of `queue`, also if there was no memory for that at first."""
+    """Adds `entry` at the end of `queue`. Retries once if there is no memory."""
     try:
         queue.append(entry)
     except MemoryError:
@@ -74,21 +74,21 @@ def queue_up(queue: deque[Any], entry: Any) -> None:
 
 
 def _nobody_is_told(activity: Activity, since: float, seconds: float) -> None:
-    """There is no watchdog."""
+    """The `on_stall` without a watchdog: does nothing."""
 
 
 class Slices:
     """One queue of runnable activities on one event loop.
 
-    current: who has the loop now, None if nobody; since when (`since`), and the seconds of that time (`lent`) in which
-        others had it, whose turns it ran inside of its own. For the watchdog.
-    stall_seconds: `on_stall(activity, since, seconds)` is called when one has held the loop that long.
-    armed: a slice is running or will run; adding to `ready` is enough.
-    leaving: processes that an exit signal is to end.
-    works: what `run_in_portions` has not finished.
-    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop is not to go on.
-    context: the context variables as they were when the node was started. Each slice runs in a copy: whoever arms it,
-        a task of the user's say, lends its own to nobody.
+    current: the activity that has the loop now, None if none has; `since`: the time since when; `lent`: seconds of that
+        time for which other activities had the loop, in turns run within its own. For the watchdog.
+    stall_seconds: `on_stall(activity, since, seconds)` is called when an activity has held the loop that long.
+    armed: a slice is running or due; adding to `ready` is enough.
+    leaving: processes that will end by an exit signal.
+    works: unfinished works of `run_in_portions`.
+    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop must not go on.
+    context: the context variables as they were when the node was started. Each slice runs in a copy, so that it does
+        not get the variables of the task that arms it.
     """
 
     __slots__ = (
@@ -141,21 +141,21 @@ class Slices:
         self.slice_seconds = options.slice_seconds
 
     def require_thread(self) -> None:
-        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a fork."""
+        """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a forked process."""
         if thread_ident() != self.thread:  # noqa: F821 - see above
             self.refuse_thread()
 
     def refuse_thread(self) -> None:
-        """Raises what `require_thread` says."""
+        """Raises the error of `require_thread`."""
         if self.thread == 0:
             raise NodeForked(self.node)
         raise NotAllowed(
-            f"this belongs to the thread of node {self.node!r}, and was called on another one; there use "
+            f"this belongs to the thread of node {self.node!r}, but was called on another thread; there use "
             "node.send_threadsafe, or give the process a thread of its own with gen.ProcessOptions(thread=True)"
         )
 
     def forked(self) -> None:
-        """This is a fork of the OS process in which the node runs: nobody has a turn any more."""
+        """Clears all queues, in a fork of the OS process in which the node runs."""
         self.thread = 0
         for queue in (self.ready, self.leaving, self.works):
             queue.clear()
@@ -168,7 +168,7 @@ class Slices:
             self._arm()
 
     def _arm(self) -> None:
-        """Has a slice run in the loop's next iteration, unless one is due already."""
+        """Schedules a slice for the loop's next iteration, unless one is due already."""
         if self.armed:
             return
         try:
@@ -178,35 +178,35 @@ class Slices:
         self.armed = True
 
     def _run_now(self) -> None:
-        """Runs a slice, which counts as armed."""
+        """Runs a slice at once; `armed` is set already."""
         before = self._slices
         try:
             self.context.copy().run(self._slice)
         finally:
-            if self._slices == before:  # it has not begun
+            if self._slices == before:  # the slice has not begun
                 self.armed = False
                 if self.ready or self.leaving or self.works:
                     self._arm()
 
     def schedule_end(self, activity: Activity) -> None:
-        """Queues `activity`, which must not be scheduled yet and which an exit signal is to end."""
+        """Queues `activity`, which must not be scheduled yet, for its end by an exit signal."""
         queue_up(self.leaving, activity)
         activity.scheduled = True
         self._arm()
 
     def run_in_portions(self, steps: Callable[..., Iterator[object]], *args: Any) -> None:
-        """Goes through `steps(*args)` to its end: the first `PORTION` now, the rest between the turns of processes."""
+        """Runs all steps of `steps(*args)`: the first `PORTION` now, the rest between the turns of processes."""
         work = twice(steps, *args)
         try:
             more = self._goes_on(work)
         except MemoryError:
-            more = True  # what is left of it
+            more = True  # the remaining steps
         if more:
             queue_up(self.works, work)
             self._arm()
 
     def _goes_on(self, work: Iterator[object]) -> bool:
-        """Takes the next steps of `work`: `PORTION` at most, for the time of a turn. True if there are more."""
+        """Runs the next steps of `work`: at most `PORTION`, for at most a turn's time. Returns True if more remain."""
         end = 0.0
         for number in range(PORTION):
             if number % _CLOCK_STEP == _CLOCK_STEP - 1:
@@ -223,13 +223,13 @@ class Slices:
         return True
 
     def may_go_on(self) -> bool:
-        """False once loops that ask this have held the event loop for a slice: it should poll, see `breathe`."""
+        """Returns False once loops that call this have held the event loop for a slice: it must poll, see `breathe`."""
         try:
             now = perf_counter()
             if self._end:
                 return now < self._end
             if not self._portion_end:
-                self.loop.call_soon(self._portion_over, context=self.context)  # first: else it would never be over
+                self.loop.call_soon(self._portion_over, context=self.context)  # first, as it resets `_portion_end`
                 self._portion_end = now + self.slice_seconds
         except MemoryError:
             return True
@@ -240,10 +240,10 @@ class Slices:
         self._portion_woken = 0
 
     async def breathe(self, *, wakes: bool = False) -> None:
-        """Lets the event loop poll, if it was held for a slice by loops over many processes, which await this for each,
-        or if as many are to end as may wait for that.
+        """Lets the event loop poll, if loops over many processes, which await this for each process, have held it for a
+        slice; or if as many processes are about to end as may wait for that.
 
-        wakes: this one has woken a task; so many are enough until the next poll as in works in portions.
+        wakes: True if this step has woken a task. After as many as in works in portions, the loop polls too.
         """
         self._portion_woken += wakes
         if not self.may_go_on() or self._portion_woken >= MOST_WOKEN or len(self.leaving) >= MOST_READY:
@@ -251,7 +251,7 @@ class Slices:
             await asyncio.sleep(0)
 
     def _turn(self, activity: Activity, now: float) -> float:
-        """Gives `activity` its turn. Returns the time when it is over."""
+        """Gives `activity` its turn. Returns the time at its end."""
         self.current = activity
         self.since = now
         self.lent = 0.0
@@ -263,7 +263,7 @@ class Slices:
         return later
 
     def keep(self, activity: Activity | None) -> None:
-        """Queues an activity whose turn has failed before it could begin, if it is in no queue."""
+        """Queues an activity whose turn has failed before it could begin, unless it is in a queue."""
         if activity is not None and activity.state is ProcessState.SLEEP and activity.scheduled:
             waits = any(other is activity for queue in (self.ready, self.leaving) for other in queue)
             if not waits:
@@ -303,8 +303,8 @@ class Slices:
                 self._arm()
 
     def _run_others(self, now: float, end: float) -> float:
-        """Ends processes and goes on with works in portions, in turns: until `end`, and for a quarter of a slice in any
-        case. Returns the time."""
+        """Ends processes and continues works in portions, in turns: until `end`, and for at least a quarter of a slice.
+        Returns the time."""
         share = now + self.slice_seconds / 4
         while self.leaving or self.works:
             if self.leaving:
@@ -312,7 +312,7 @@ class Slices:
             if self.works and len(self.leaving) < MOST_READY:
                 self.current = None
                 work = self.works.popleft()
-                more = True  # also if it fails, mostly for want of memory: what is left of it
+                more = True  # also if it fails, mostly for lack of memory: the remaining steps
                 try:
                     more = self._goes_on(work)
                 finally:

@@ -1,4 +1,4 @@
-"""Stepping: to await something, and be there each time it runs; or to await it in a task of its own."""
+"""Stepping: awaits a coroutine and runs code around each of its steps, or awaits it in a task of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 def stepped(
     pending: Coroutine[Any, Any, Any], step: Callable[[Callable[[Any], Any], Any], Any]
 ) -> Generator[Any, Any, Any]:
-    """As `await pending`; whenever it runs, it does so in `step(function, argument)`, which gives what that gives."""
+    """Like `await pending`, but each step runs within `step(function, argument)`, which returns that step's result."""
     send: Callable[[Any], Any] = pending.send
     value: Any = None
     while True:
@@ -34,13 +34,13 @@ def stepped(
 
 
 async def in_own_task(loop: asyncio.AbstractEventLoop, pending: Coroutine[Any, Any, T]) -> T:
-    """As `await pending`, in a task of its own: what it awaits begins with an empty stack, so that what nests however
-    deep does not run out of it. A cancellation goes with it."""
+    """Like `await pending`, in a task of its own: the awaited code begins with an empty stack, so that deep nesting
+    does not use up the stack. A cancellation is passed on."""
     task = loop.create_task(_outcome(pending))
     try:
         result, error = await task
     except BaseException:
-        pending.close()  # it may have been cancelled before it began
+        pending.close()  # the task may have been cancelled before it began
         raise
     if error is None:
         return cast(T, result)
@@ -51,7 +51,7 @@ async def in_own_task(loop: asyncio.AbstractEventLoop, pending: Coroutine[Any, A
 
 
 async def _outcome(pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
-    """What `pending` gives, or raises: a `SystemExit` that left the task would leave the loop as well."""
+    """Returns the result and the exception of `pending`. A `SystemExit` that left the task would also end the loop."""
     try:
         return await pending, None
     except BaseException as error:
@@ -59,7 +59,7 @@ async def _outcome(pending: Coroutine[Any, Any, Any]) -> tuple[Any, BaseExceptio
 
 
 def is_cancelled(error: BaseException) -> bool:
-    """True if `error` is the cancellation of the task that runs, and not one that code of the program raised."""
+    """Returns True if `error` is the cancellation of the current task, and not raised by code of the program."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
@@ -73,7 +73,7 @@ class Stopwatch:
         self.seconds = 0.0
 
     def run(self, function: Callable[[Any], Any], argument: Any) -> Any:
-        """Gives `function(argument)`."""
+        """Returns `function(argument)`."""
         start = perf_counter()
         try:
             return function(argument)

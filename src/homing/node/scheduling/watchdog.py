@@ -1,10 +1,10 @@
-"""The watchdog: names the callback that holds the node's loop, while it does.
+"""The watchdog: names the callback that holds the node's loop, while it does so.
 
-The scheduler notes which activity has the loop, and since when (`Scheduler.current`). A thread looks at that twice in
-the time that a callback may take, and logs an activity that takes longer, with the loop's stack at that moment. The
-loop counts, when the callback is over; what the thread has not seen, because the callback kept the interpreter's lock,
-is logged then. The time for which the loop's thread had to wait for a processor is not the callback's: a turn that was
-long by that alone is the machine's, and is counted and told apart.
+The scheduler notes which activity has the loop, and since when (`Scheduler.current`). A thread reads that twice in the
+time that a callback may take, and logs an activity that takes longer, with the loop's stack at that moment. The loop
+counts it when the callback is over. If the thread could not see it, because the callback kept the interpreter's lock,
+the loop logs it then. The time for which the loop's thread waited for a processor is not the callback's fault: a turn
+that was long only because of that is counted and logged separately.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .activity import Activity
 
 MOST_WRAPPED = 20
-"""Decorators around a method that are looked through. A class may say that a thing wraps itself."""
+"""The most decorators of a method that are unwrapped. A class could claim that an object wraps itself."""
 
 _SHORTEST = 0.0005
-"""Seconds between two looks at least: to look all the time would hold the loop itself."""
+"""The shortest time between two looks, in seconds: constant looking would hold the loop itself."""
 
 _RUNTIME = str(Path(__file__).parents[2])
 
@@ -39,8 +39,8 @@ _RUNTIME = str(Path(__file__).parents[2])
 class Watchdog:
     """Watches one node's loop.
 
-    stalls: callbacks that held it longer than the limit. longest: of them, in seconds.
-    machine_stalls: turns that took so long because no processor was free.
+    stalls: number of callbacks that held it longer than the limit. longest: the longest of them, in seconds.
+    machine_stalls: number of turns that took so long because no processor was free.
     """
 
     def __init__(self, core: Core, limit: float | None) -> None:
@@ -51,7 +51,7 @@ class Watchdog:
         self._reported: set[tuple[Activity, float]] = set()
         self._clock: ProcessorClock | None = None
         self._last = self._before = Reading(0.0, None, None, 0.0)
-        self._inside: tuple[float, Reading] | None = None  # since when somebody has the loop, and a reading since then
+        self._inside: tuple[float, Reading] | None = None  # start of the current turn, and the first reading within it
         self.stalls = 0
         self.machine_stalls = 0
         self.longest = 0.0
@@ -59,7 +59,7 @@ class Watchdog:
         core.scheduler.on_stall = self._ended
 
     def start(self) -> None:
-        """Begins to watch the loop of the thread that calls it, unless that is switched off."""
+        """Begins to watch the loop of the calling thread, unless the watchdog is disabled."""
         if self._limit < inf:
             self._clock = ProcessorClock()
             self._last = self._before = self._clock.read()
@@ -76,7 +76,7 @@ class Watchdog:
                 if self._over.wait(seconds) or self._core.loop.is_closed():
                     return
                 self._look()
-            except Exception as error:  # attributes of the program's classes may be code, and so may loaders of sources
+            except Exception as error:  # attributes of the program's classes may be code, and so may source loaders
                 self._core.attempt(self._failed, error)
 
     def _look(self) -> None:
@@ -96,19 +96,19 @@ class Watchdog:
         place = place_of(self._core.thread, type(activity.behavior))
         with self._lock:
             if place is None or scheduler.current is not activity or scheduler.since != since:
-                return  # it is over, and the stack is another's
+                return  # the turn is over, and the stack is that of another
             self._reported.add((activity, since))
             held = self._seconds_on_loop(since)
         self._log(activity, "%s has held the loop for %.2f s%s, in %s (%s:%d)", held, span, place)
 
     def _failed(self, error: Exception) -> None:
-        """It goes on: the next turn may be another's."""
+        """Logs the failure. The thread goes on, as the next turn may be another activity's."""
         text = "the watchdog could not look at what holds the loop: %s"
         self._core.limited_log.warning(self._core.loop.time(), "watchdog", text, safe_repr(error))
 
     def _read(self, clock: ProcessorClock, since: float) -> Reading | None:
-        """Reads the clock, and returns the span since the last time that it was read within this turn, which began at
-        `since`; None: this is the first time."""
+        """Reads the clock, and returns the span since the first reading within this turn, which began at `since`; None
+        if this is the first."""
         reading = clock.read()
         if since > self._last.at:
             self._before = self._last
@@ -122,11 +122,11 @@ class Watchdog:
         return perf_counter() - since - self._core.scheduler.lent
 
     def _ended(self, activity: Activity, since: float, seconds: float) -> None:
-        """On the loop: a callback is over that held it for longer than the limit."""
+        """Counts and logs, on the loop, a callback that held it for longer than the limit and is over."""
         with self._lock:
             seen = (activity, since) in self._reported
             self._reported.discard((activity, since))
-            self._core.scheduler.current = None  # else it could be seen, and named, once more until the next has it
+            self._core.scheduler.current = None  # otherwise the thread could name it again before the next turn
             span = self._span_of_turn(since)
         own = seconds * span.own / span.at if span.at > 0 else seconds
         if not seen and own < self._limit:
@@ -136,22 +136,22 @@ class Watchdog:
         self.stalls += 1
         self.longest = max(self.longest, seconds)
         if not seen:
-            text = "%s held the loop for %.2f s%s, and was over before it could be seen where"
+            text = "%s held the loop for %.2f s%s, and was over before its place in the code could be read"
             self._log(activity, text, seconds, span, None)
 
     def _span_of_turn(self, since: float) -> Reading:
-        """From the last reading before a turn that began at `since` until now."""
+        """Returns the span from the last reading before a turn that began at `since` until now."""
         before = self._before if self._last.at > since else self._last
         return before.since(before) if self._clock is None else self._clock.read().since(before)
 
     def _machine(self, seconds: float, waited: float) -> None:
-        """It was not the callback's fault: nobody is named."""
+        """Counts and logs a turn that was long because no processor was free, without naming an activity."""
         self.machine_stalls += 1
         text = "the machine is busy: the loop had to wait for a processor for %.2f s of %.2f s"
         self._core.limited_log.warning(self._core.loop.time(), "machine", text, waited, seconds)
 
     def _log(self, activity: Activity, text: str, seconds: float, span: Reading, place: Place | None) -> None:
-        """Logs as from the place itself, so that the record has its file, line and function."""
+        """Logs as if from `place`, so that the record has its file, line and function."""
         where = () if place is None else (place.function, Path(place.path).name, place.line)
         args = (activity.title, seconds, _told(span, seconds), *where)
         here = Place(__file__, 0, "") if place is None else place
@@ -160,8 +160,8 @@ class Watchdog:
 
 
 def _told(span: Reading, seconds: float) -> str:
-    """What the loop's thread, and the others of the program, had of the processors in a turn that took `seconds`, as
-    far as `span`, a part of it or more, tells."""
+    """Returns the text for the processor time of the loop's thread, and of the program's other threads, in a turn that
+    took `seconds`, estimated from `span`."""
     if span.cpu is None or span.at <= 0:
         return ""
     cpu, others = span.cpu * seconds / span.at, (span.program - span.cpu) * seconds / span.at
@@ -173,7 +173,7 @@ def _told(span: Reading, seconds: float) -> str:
 
 
 def place_of(thread: int, kind: type) -> Place | None:
-    """Where a thread is in the code of a behavior of class `kind`. No frame is kept: frames keep messages."""
+    """Returns the place of a thread in the code of a behavior of class `kind`. Keeps no frame: frames keep messages."""
     frames = _frames_of(thread)
     if not frames:
         return None
@@ -183,14 +183,14 @@ def place_of(thread: int, kind: type) -> Place | None:
     number = (users or own or [0])[0]
     path, line, function = codes[number].co_filename, frames[number][1], codes[number].co_name
     if own:
-        del frames[own[-1] + 1 :]  # what is below are the loop and the runtime
+        del frames[own[-1] + 1 :]  # the frames below are those of the loop and the runtime
     frames.reverse()
     stack = "Stack (most recent call last):\n" + "".join(StackSummary.extract(iter(frames)).format())
     return Place(path, line, function, stack.rstrip())
 
 
 def _frames_of(thread: int) -> list[tuple[FrameType, int]]:
-    """The frames of a thread and their lines, the innermost first."""
+    """Returns the frames of a thread and their lines, the innermost first."""
     frame = sys._current_frames().get(thread)
     frames = []
     while frame is not None:
@@ -200,7 +200,7 @@ def _frames_of(thread: int) -> list[tuple[FrameType, int]]:
 
 
 def _is_method(kind: type, code: CodeType) -> bool:
-    """True if `code` is that of a method of `kind`, or of what a decorator has made one from."""
+    """Returns True if `code` is that of a method of `kind`, or of a function that a decorator wraps into one."""
     method = getattr(kind, code.co_name, None)
     for _ in range(MOST_WRAPPED):
         if method is None:
