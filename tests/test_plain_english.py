@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXCEPTIONS = Path(__file__).parent / "plain_english_exceptions.txt"
-MOST_EXCEPTIONS = 7
+MOST_EXCEPTIONS = 5
 """Lines of the list of exceptions. Lower it when a line is removed; never raise it."""
 
 _SENTENCE = r"(?:^|(?<=[.:;] ))"

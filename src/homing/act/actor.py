@@ -178,7 +178,7 @@ class Actor(ProcessBehavior):
         return None
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
-        """Returns a mapping for `inspect`. Its exception is raised at the inspector; this process goes on."""
+        """Returns a mapping for `inspect`. Its exception is raised at the inspector; this process continues."""
         return {}
 
     def handle_log(self, record: logging.LogRecord) -> Result:
@@ -292,7 +292,7 @@ class Actor(ProcessBehavior):
         self._process.messages_out += 1
 
     def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        """Answers a request with an error, which `call` raises. This process goes on."""
+        """Answers a request with an error, which `call` raises. This process continues."""
         self._process.core.calls.fail(ref, as_reason(error))
         self._process.messages_out += 1
 

@@ -228,7 +228,7 @@ class Core:
                 try:
                     try:
                         function(*args)
-                    except MemoryError:  # a thread that waits for the result would wait for ever
+                    except MemoryError:  # a thread that waits for the result would wait forever
                         function(*args)
                 except Exception as error:
                     self.threadsafe_failures += 1

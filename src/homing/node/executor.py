@@ -18,7 +18,7 @@ _Job = tuple["_Handed[Any]", Callable[[], Any]]
 
 class BoundedExecutor(ThreadPoolExecutor):
     """Like its base, but a thread that does not end cannot block `shutdown` or the end of the program: it waits for
-    `seconds_left()` at most, then calls `left` with the number of threads that still run, and goes on.
+    `seconds_left()` at most, then calls `left` with the number of threads that still run, and continues.
 
     (Its base joins its threads when Python ends, however long that takes. A thread cannot be ended from outside.)
     """

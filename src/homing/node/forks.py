@@ -73,7 +73,7 @@ def _is_of_a_loop(handler: Any) -> bool:
 
 
 def _separate_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Gives the loop an empty epoll of its own."""
+    """Replaces the epoll that the loop shares with its parent by an empty one."""
     selector = getattr(loop, "_selector", loop)  # uvloop has none
     fileno = getattr(selector, "fileno", None) or getattr(selector, "_get_backend_id", None)
     if fileno is not None and hasattr(select, "epoll"):

@@ -1,7 +1,7 @@
 """Lines for the user on stderr or stdout, which never end the program or block it for long.
 
 Either stream may be closed (`2>&-`), or lead to a pipe whose reader has ended or hangs, or to a full disk. A service
-goes on then, and its exit code does not change.
+continues then, and its exit code does not change.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Running a program on a node: from `homing.run` to the end of everything that it has started.
 
-A program that is told to stop ends. When the node has stopped, `main` gets the rest of the stop timeout if it waits for
+A program that gets a signal to stop ends. When the node has stopped, `main` gets the rest of the stop timeout if it waits for
 the node; otherwise it is cancelled at once. Anything that does not end within `GRACE` seconds of its cancellation, or
 blocks a thread of the executor, is named in the log and left behind.
 """
@@ -169,7 +169,7 @@ class _Program(Generic[T]):
         if task is None or self._node is None:
             return
         stopping = internals(self._node).stopping
-        if task not in stopping.stoppers:  # a task that has awaited `node.stop` goes on with its own work
+        if task not in stopping.stoppers:  # a task that has awaited `node.stop` continues with its own work
             seconds = max(GRACE, stopping.time_left()) if stopping.waiters else 0.0
             self._timer = task.get_loop().call_later(seconds, self._cancel)
 

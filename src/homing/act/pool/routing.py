@@ -48,7 +48,7 @@ class RoundRobin:
 
 
 class Keyed:
-    """Gives the messages of one key to one worker.
+    """Passes the messages of one key to one worker.
 
     stuck: after `distribute`, the worker whose lane has no room for the message at the head; -1: no such worker.
     stretch: the most messages distributed between two readings of the clock: a user's function may be slow.

@@ -154,7 +154,7 @@ class Workers:
             self._changed()
 
     def _fill(self, slot: Slot) -> None:
-        """Starts a successor in a task, while the pool goes on: an `init` may take long."""
+        """Starts a successor in a task, while the pool continues: an `init` may take long."""
         process = self._process
         task = process.core.loop.create_task(
             self._start_successor(slot), name="pool worker", context=process.core.scheduler.context.copy()

@@ -18,7 +18,7 @@ first wait, doubled up to the longest. A process that has lived for the longest 
 
 class Undelivered:
     """A message to several routes that some of them have received; `names` are the others. It is queued at the head of
-    the router's main lane, so that a successor of the router goes on from there."""
+    the router's main lane, so that a successor of the router continues from there."""
 
     __slots__ = ("message", "names", "sender")
 

@@ -93,7 +93,7 @@ def without_address(entry: Entry, receiver: Process) -> Entry:
 
 
 def distribute(main: deque[Entry], receivers: list[Process], last: int, most: int, by_load: bool) -> tuple[int, int]:
-    """Gives the entries at the head of `main` to `receivers`, in turn or (`by_load`) to the least loaded: at most
+    """Passes the entries at the head of `main` to `receivers`, in turn or (`by_load`) to the least loaded: at most
     `most` entries, while a receiver has room, and up to an exit signal. Returns how many, and the last receiver's
     index."""
     count = 0
@@ -121,7 +121,7 @@ def distribute_by_key(
     most: int,
     refuse: Callable[[Entry, Exception], None],
 ) -> tuple[int, int]:
-    """Gives each entry at the head of `main` to the receiver whose index is `places[key]`: at most `most` entries,
+    """Passes each entry at the head of `main` to the receiver whose index is `places[key]`: at most `most` entries,
     until one finds no room, and up to an exit signal.
 
     key: returns the key of a message; None: its origin, which is `addr` for a message of the class `addressed`, and the

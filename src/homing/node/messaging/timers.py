@@ -33,7 +33,7 @@ class Timer:
     """One `send_after` or `send_every`. Ends with the activity that set it.
 
     At most one of its ticks is queued. The timer refers to the tick weakly: whether a tick is handled or dropped with a
-    mailbox, the timer goes on.
+    mailbox, the timer continues.
     """
 
     __slots__ = ("_core", "_handle", "_message", "_owner", "_period", "_start", "_tick", "_ticks", "_to")

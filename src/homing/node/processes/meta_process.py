@@ -356,7 +356,7 @@ class MetaRunner(Activity):
         twice(self.scheduler.run_in_portions, iter, leave)
 
     def _take_leave(self, reason: Exception) -> Iterator[object]:
-        """Notifies callers, links and monitors, and releases everything, step by step; goes on if a step raises."""
+        """Notifies callers, links and monitors, and releases everything, step by step; continues if a step raises."""
         core = self.core
         yield from core.attempt_steps(core.calls.callee_gone, self, reason)
         yield from core.attempt_steps(core.links.subject_gone, self.id, self.owner.id, reason)

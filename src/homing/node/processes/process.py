@@ -359,7 +359,7 @@ class Process(Activity):
         self.scheduler.run_in_portions(self.core.attempt_steps, self.discard)
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
-        """Gives the queued messages to the parent, for a successor, or drops them; fails the calls that wait for it."""
+        """Passes the queued messages to the parent, for a successor, or drops them; fails the calls that wait for it."""
         mailbox, self.set_aside = self.set_aside, None
         keeper = self._keeper()
         if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
@@ -382,14 +382,14 @@ class Process(Activity):
         return parent if parent is not None and parent.alive and parent.hooks.succeeds else None
 
     def forget_preserved(self, child: PID) -> None:
-        """Gives up the messages that waited at `child`, which gets no successor."""
+        """Abandons the messages that waited at `child`, which gets no successor."""
         if self.preserved_mailboxes is not None:
             mailbox = self.preserved_mailboxes.pop(child, None)
             if mailbox is not None:
                 self.scheduler.run_in_portions(mailbox.give_up)
 
     def forget_unclaimed(self) -> bool:
-        """Gives up the messages of children that get no successor, as the node stops; not those of successors that are
+        """Abandons the messages of children that get no successor, as the node stops; not those of successors that are
         being started already. Returns True if there were any."""
         unclaimed = [child for child, mailbox in (self.preserved_mailboxes or {}).items() if not mailbox.claimed]
         for child in unclaimed:

@@ -131,7 +131,7 @@ class Job:
             except NodeTerminated:
                 return False
             except MemoryError:
-                sleep(_NO_MEMORY_SECONDS)  # the job may have arrived all the same
+                sleep(_NO_MEMORY_SECONDS)  # the job may have arrived nevertheless
             else:
                 return True
 

@@ -1,4 +1,4 @@
-"""A process on a thread of its own: its callbacks may block, and the node's loop goes on.
+"""A process on a thread of its own: its callbacks may block, and the node's loop continues.
 
 The mailbox, the state and the links stay on the loop, as with any process. The loop gives the next message to the
 thread, with some messages that may follow it, until an entry comes to a higher lane: that is handled before the next of
@@ -82,7 +82,7 @@ class ThreadedProcess(Process):
             self._hand_over()  # if this raises, the process is still asleep, and gets another turn
 
     def _hand_over(self) -> None:
-        """Gives the next message, with some that may follow it, to the thread; sleeps if there is none."""
+        """Passes the next message, with some that may follow it, to the thread; sleeps if there is none."""
         main = None if self.paused else self.main
         lane = self.urgent or self.system or main or self.logs
         if not lane:

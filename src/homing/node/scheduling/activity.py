@@ -332,7 +332,7 @@ class Activity(OwnedMailbox):
         self.ended(reason)
 
     def terminate_failed(self, error: BaseException) -> None:
-        """Logs the exception of `terminate`. The activity ends all the same."""
+        """Logs the exception of `terminate`. The activity ends nevertheless."""
 
     def ended(self, reason: Exception) -> None:
         """Notifies links, monitors and callers, and releases everything that the activity holds."""

@@ -154,7 +154,7 @@ class CallbackTask:
                 _enter_task(loop, outer)
 
     def _not_stepped(self, activity: Activity, pending: Pending, error: BaseException) -> None:
-        """Gives up a task that could not be stepped or await its callback, for lack of memory: it never resumes."""
+        """Abandons a task that could not be stepped or await its callback, for lack of memory: it never resumes."""
         if activity.task is self.task:
             activity.task = None
         if self._pending is pending:

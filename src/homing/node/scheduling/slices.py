@@ -86,7 +86,7 @@ class Slices:
     armed: a slice is running or due; adding to `ready` is enough.
     leaving: processes that will end by an exit signal.
     works: unfinished works of `run_in_portions`.
-    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop must not go on.
+    node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop must not continue.
     context: the context variables as they were when the node was started. Each slice runs in a copy, so that it does
         not get the variables of the task that arms it.
     """

@@ -102,7 +102,7 @@ class Watchdog:
         self._log(activity, "%s has held the loop for %.2f s%s, in %s (%s:%d)", held, span, place)
 
     def _failed(self, error: Exception) -> None:
-        """Logs the failure. The thread goes on, as the next turn may be another activity's."""
+        """Logs the failure. The thread continues, as the next turn may be another activity's."""
         text = "the watchdog could not look at what holds the loop: %s"
         self._core.limited_log.warning(self._core.loop.time(), "watchdog", text, safe_repr(error))
 
