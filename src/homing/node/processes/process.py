@@ -359,7 +359,7 @@ class Process(Activity):
         self.scheduler.run_in_portions(self.core.attempt_steps, self.discard)
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
-        """Passes the queued messages to the parent, for a successor, or drops them; fails the calls that wait for it."""
+        """Passes the queued messages to the parent, for a successor, or drops them; fails the calls waiting for it."""
         mailbox, self.set_aside = self.set_aside, None
         keeper = self._keeper()
         if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
