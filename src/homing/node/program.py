@@ -1,8 +1,8 @@
 """Running a program on a node: from `homing.run` to the end of everything that it has started.
 
-A program that gets a signal to stop ends. When the node has stopped, `main` gets the rest of the stop timeout if it waits for
-the node; otherwise it is cancelled at once. Anything that does not end within `GRACE` seconds of its cancellation, or
-blocks a thread of the executor, is named in the log and left behind.
+A program that gets a signal to stop ends. When the node has stopped, `main` gets the rest of the stop timeout if it
+waits for the node; otherwise it is cancelled at once. Anything that does not end within `GRACE` seconds of its
+cancellation, or blocks a thread of the executor, is named in the log and left behind.
 """
 
 from __future__ import annotations
