@@ -39,6 +39,27 @@ async def test_a_server_is_started_by_one_call_and_knows_its_alias_its_address_a
     assert (server.statistics().packets_in, server.statistics().packets_out) == (1, 1)
 
 
+@pytest.mark.parametrize(("listen", "wrong", "right"), [(True, "prot", "port"), (False, "retrys", "retries")])
+async def test_an_option_that_there_is_not_is_named_with_the_one_that_is_alike(
+    probe: Probe, listen: bool, wrong: str, right: str
+) -> None:
+    def mistake(actor: act.Actor) -> None:
+        call: Any = meta.listen_udp if listen else meta.connect_udp
+        with pytest.raises(TypeError, match=f"^there is no option '{wrong}'; write {right}=$"):
+            call(actor, **{wrong: 5})
+        with pytest.raises(TypeError, match=r"see meta\.UDP(Server|Client)Options for all options"):
+            call(actor, xyzzy=5)
+
+    await probe.do(mistake)
+
+
+async def test_a_server_and_a_client_show_their_address(probe: Probe, peer: UDPPeer) -> None:
+    server = await probe.do(lambda actor: meta.listen_udp(actor, host=HOST))
+    assert repr(server) == f"<UDPServer {HOST}:{server.local_address[1]}>"
+    client = await probe.do(lambda actor: meta.connect_udp(actor, host=HOST, port=peer.address[1]))
+    assert repr(client) == f"<UDPClient of {HOST}:{peer.address[1]}>"
+
+
 async def test_a_client_is_started_by_one_call_and_asks_by_its_alias(node: homing.Node, probe: Probe) -> None:
     opened: list[meta.UDPServer] = []
     await node.spawn(Echo, opened)
@@ -69,7 +90,7 @@ async def test_what_is_no_datagram_cannot_be_replied_to_and_the_error_says_how_a
     probe: Probe,
 ) -> None:
     def reply(actor: act.Actor) -> None:
-        with pytest.raises(gen.BadOption, match="handle_call returns"):
+        with pytest.raises(gen.BadOption, match="return from handle_call"):
             actor.reply({"no": "datagram"}, b"")
 
     await probe.do(reply)

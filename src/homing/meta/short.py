@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..gen import Alias, BadOption, MetaBehavior
@@ -72,7 +73,7 @@ def listen_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPServer
     [b'OK: hello']
     """
     _check_owner("listen_udp", owner)
-    return _named("listen_udp", _start(owner, create_udp_server(UDPServerOptions(**options))))
+    return _named("listen_udp", _start(owner, create_udp_server(_made(UDPServerOptions, options))))
 
 
 @_with_options(UDPClientOptions)
@@ -88,13 +89,23 @@ def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClien
     closed.
     """
     _check_owner("connect_udp", owner)
-    return _named("connect_udp", _start(owner, create_udp_client(UDPClientOptions(**options))))
+    return _named("connect_udp", _start(owner, create_udp_client(_made(UDPClientOptions, options))))
 
 
 def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
     """Names the coroutine, for Python's warning if nobody awaits it."""
     pending.__qualname__ = f"meta.{call}"  # type: ignore[attr-defined]
     return pending
+
+
+def _made(kind: type[R], options: dict[str, Any]) -> R:
+    """Returns the options. Raises `TypeError` for an unknown name, and suggests a similar one."""
+    names = inspect.signature(kind).parameters
+    for name in sorted(options.keys() - names):
+        alike = get_close_matches(name, names, n=1)
+        remedy = f"write {alike[0]}=" if alike else f"see meta.{kind.__name__} for all options"
+        raise TypeError(f"there is no option {name!r}; {remedy}")
+    return kind(**options)
 
 
 def _check_owner(call: str, owner: object) -> None:

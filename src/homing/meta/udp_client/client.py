@@ -71,6 +71,9 @@ class UDPClient(MetaBehavior):
             self._life.enter(Phase.CONNECTED)
         self._unstarted = Unstarted(self, f"UDP client of {options.host}")
 
+    def __repr__(self) -> str:
+        return f"<UDPClient of {format_address((self._options.host, self._options.port))}>"
+
     def __enter__(self) -> Self:
         return self
 

@@ -76,6 +76,9 @@ class UDPServer(MetaBehavior):
             self._life = Lifecycle(TRANSITIONS, Phase.ADOPTING)
         self._unstarted = Unstarted(self, f"UDP server {format_address(self.local_address)}")
 
+    def __repr__(self) -> str:
+        return f"<UDPServer {format_address(self.local_address)}>"
+
     def __enter__(self) -> Self:
         return self
 
