@@ -182,7 +182,7 @@ async def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None
 async def test_a_stream_socket_is_refused() -> None:
     with bound(socket.SOCK_STREAM) as sock:
         async with started([sock], "dns", "dns=0") as running:
-            await ends_with(running, "activation='dns': the socket of this name takes no datagrams")
+            await ends_with(running, "activation='dns': the socket of this name is not for datagrams")
 
 
 async def test_a_socket_serves_one_server_at_a_time() -> None:
@@ -203,7 +203,7 @@ async def test_what_is_no_socket_is_as_if_it_were_not_there(peer: UDPPeer) -> No
 async def test_a_socket_that_nobody_reads_is_named_in_the_log() -> None:
     with bound() as used, bound() as unused:
         async with started([used, unused], "dns:log", "dns=0") as running:
-            line = await running.line_with("nobody reads")
+            line = await running.line_with("no server uses these sockets")
             assert f"log ({HOST}:{unused.getsockname()[1]})" in line
             assert "dns" not in line
 
