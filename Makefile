@@ -17,7 +17,7 @@ help:
 	@echo 'make test              lint, type-check, run the tests, with the extensions and without them: some three minutes'
 	@echo 'make test-compiled     only with them (ARGS="tests/node", ARGS="-k mailbox": some of the tests)'
 	@echo 'make test-interpreted  only without them'
-	@echo 'make test-programs     test whole programs: the command, builds, benchmarks, the suite itself; three minutes'
+	@echo 'make test-programs     test whole programs: the command, builds, benchmarks, examples, guides; two minutes'
 	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
@@ -62,8 +62,10 @@ lint: $(VENV)/.dev
 # A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
 # which need not be complete. In the first, tests run side by side, half as many again as there are processors, since many
 # wait; what minds the load of others runs in the second.
-# What tests whole programs (the command, the builds, the benchmarks, the suite itself) has a run of its own.
-PROGRAMS := tests/bench tests/cli tests/install tests/suite
+# What tests whole programs (the command, the builds, the benchmarks, examples and guides, the suite itself) has a run of
+# its own. Costs among thousands are those of the compiled code.
+PROGRAMS := tests/bench tests/cli tests/docs tests/examples tests/install tests/suite
+THOUSANDS := tests/node/test_mass_ends.py tests/node/test_scale.py tests/act/test_depth.py
 SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
@@ -89,7 +91,7 @@ test-interpreted: $(VENV)/.dev
 	rm -rf $(INTERPRETED) && mkdir -p $(INTERPRETED)
 	cp -rp src/homing $(INTERPRETED) && find $(INTERPRETED) -name '*.so' -delete
 	PYTHONPATH=$(abspath $(INTERPRETED)) && export PYTHONPATH && \
-	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node))
+	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node $(THOUSANDS:%=--ignore=%)))
 
 test-slow: $(VENV)/.dev
 	HOMING_THOROUGH=1 $(BIN)/pytest --run=slow -m 'slow or thorough' $(if $(ARGS),--partial $(ARGS))
