@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
+import threading
 from collections.abc import Callable, Iterator
 
 MOST = 5
@@ -16,8 +17,10 @@ NEVER = 1_000_000
 
 
 class Litter:
-    """Calls `action` in a finalizer, each time that garbage is collected.
+    """Calls `action` in a finalizer, each time that garbage is collected on the thread that made this.
 
+    Any thread of the program may be the one that collects, also one that the test knows nothing of (the test runner's);
+    there the finalizer only leaves new garbage, since most actions may be called on the node's thread alone.
     collections: how often. errors: what it has raised.
     """
 
@@ -28,6 +31,7 @@ class Litter:
         self.errors: list[BaseException] = []
         self.active = True
         self._random = random.Random(seed)
+        self._thread = threading.get_ident()
 
     def drop(self) -> None:
         """Drops an object that only the collector can find, and has it look soon: at the youngest objects only."""
@@ -38,6 +42,8 @@ class Litter:
         if not self.active:
             return
         self.drop()
+        if threading.get_ident() != self._thread:
+            return
         self.collections += 1
         try:
             self.action()
