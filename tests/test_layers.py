@@ -16,8 +16,9 @@ from homing.datagram import errors
 
 PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
+    "finder": set(),
     "gen": {"gen"},
-    "datagram": {"gen", "datagram"},
+    "datagram": {"finder", "gen", "datagram"},
     "node": {"gen", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},

@@ -1,5 +1,6 @@
 """Homing: an Erlang-style actor runtime for Python whose first-class citizen is the UDP socket.
 
+finder    finds the compiled modules in their shared object
 gen       identifiers, messages, errors, options, behavior contracts
 datagram  UDP sockets in batches
 node      the runtime: Node, start_node, run
@@ -11,6 +12,9 @@ cli       the `homing` command
 
 from typing import TYPE_CHECKING
 
+from . import finder as finder  # before all others, since they may be compiled
+
+# isort: split
 from . import act as act
 from . import gen as gen
 from . import meta as meta

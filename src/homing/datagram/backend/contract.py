@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol, TypeAlias
 
+from ...finder import why_interpreted
 from ...gen import BadOption
 from ..address import AF_UNIX, Address
 from ..batch import Columns
@@ -137,6 +138,6 @@ def _probe() -> str:
     try:
         from .native import probe
     except ImportError as error:
-        return f"the native backend was not built with this installation ({error})"
+        return f"the native backend was not built with this installation ({why_interpreted or error})"
     reason = probe()
     return f"the system does not allow the native backend: {reason}" if reason else ""
