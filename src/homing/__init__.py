@@ -12,7 +12,9 @@ cli       the `homing` command
 
 from typing import TYPE_CHECKING
 
-from . import finder as finder  # before all others, since they may be compiled
+from . import finder as finder
+
+finder.install()  # before anything is imported that may be compiled
 
 # isort: split
 from . import act as act

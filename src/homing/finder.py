@@ -1,7 +1,7 @@
 """Finds the compiled modules, all of which are in one shared object: `homing._compiled`.
 
-The package imports this module before all others, so that no module is taken from its source if it is compiled. Without
-the shared object, everything is imported from the sources and runs interpreted.
+`import homing` installs the finder before it imports anything else, so that no module is taken from its source if it is
+compiled. Without the shared object, everything is imported from the sources and runs interpreted.
 
 One object rather than one for each module, because each object has pages of its own for code, data and relocations:
 docs/decisions/build.md.
@@ -38,11 +38,20 @@ class CompiledModules:
         return spec_from_file_location(fullname, self._file, loader=ExtensionFileLoader(fullname, self._file))
 
 
-def install() -> str:
-    """Makes the compiled modules importable. Returns the reason if they are not; "" if they are.
+_reason = "homing was imported without its finder"
 
-    Calling it again changes nothing. Warns if the shared object for this Python does not load.
+
+def why_interpreted() -> str:
+    """Returns why the compiled modules are not used; "" if they are."""
+    return _reason
+
+
+def install() -> None:
+    """Makes the compiled modules importable. Warns if the shared object for this Python does not load.
+
+    Calling it again changes nothing.
     """
+    global _reason
     found: list[CompiledModules] = []
     reason = ""
     try:
@@ -53,13 +62,13 @@ def install() -> str:
     except ImportError as error:
         reason = f"the extensions do not load: {error}"
         text = f"homing runs interpreted, several times slower: {reason}. Install homing again with this Python"
-        warnings.warn(text, RuntimeWarning, stacklevel=4)  # the line that imports the package
+        warnings.warn(text, RuntimeWarning, stacklevel=3)  # the line that imports the package
     else:
         found = [CompiledModules(file, frozenset(MODULES.split()))]
     # In front, as the other finders would find the sources; and without the finder of another copy of the package that
     # the program has imported before, whose modules would be mixed with those of this one.
     sys.meta_path[:] = [*found, *(one for one in sys.meta_path if type(one).__module__ != __name__)]
-    return reason
+    _reason = reason
 
 
 def _others() -> str:
@@ -67,7 +76,3 @@ def _others() -> str:
     files = [file.name for file in Path(__file__).parent.glob("_compiled.*") if file.suffix == ".so"]
     names = sorted(name for name in files if not name.endswith(EXTENSION_SUFFIXES[0]))
     return f"the extensions here are for another Python: {', '.join(names)}" if names else ""
-
-
-why_interpreted = install()
-"""Why the compiled modules are not used; "" if they are."""

@@ -138,6 +138,6 @@ def _probe() -> str:
     try:
         from .native import probe
     except ImportError as error:
-        return f"the native backend was not built with this installation ({why_interpreted or error})"
+        return f"the native backend was not built with this installation ({why_interpreted() or error})"
     reason = probe()
     return f"the system does not allow the native backend: {reason}" if reason else ""
