@@ -41,7 +41,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"deadline", "mailbox", "output"},
+        {"deadline", "loop", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},
