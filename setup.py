@@ -55,6 +55,8 @@ EXTENSIONS = {
     "homing.node.scheduling.slices": "src/homing/node/scheduling/slices.py",
     "homing.node.scheduling.scheduler": "src/homing/node/scheduling/scheduler.py",
     "homing.node.messaging.sending": "src/homing/node/messaging/sending.py",
+    "homing.node.loop.registration": "src/homing/node/loop/registration.pyx",
+    "homing.node.loop.selector": "src/homing/node/loop/selector.pyx",
     "homing.node.messaging.waiter": "src/homing/node/messaging/waiter.py",
 }
 """The modules that are compiled, and their sources. The last parts of the names must differ."""

@@ -64,8 +64,9 @@ def limit_life() -> None:
 
 
 def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Returns the factory of the event loop in a contestant's name; None: asyncio's own."""
-    for package in ("uvloop", "rloop"):
+    """Returns the factory of the event loop in a contestant's name; None: asyncio's own. Homing is on its own, unless
+    another is named."""
+    for package in ("uvloop", "rloop", "homing"):
         if package in contestant:
             factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop
             return factory

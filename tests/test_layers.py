@@ -42,7 +42,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"deadline", "mailbox", "output"},
+        {"deadline", "loop", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},

@@ -22,6 +22,7 @@ from . import gen as gen
 from . import meta as meta
 from .datagram.sockets import inherited as _inherited
 from .node import Node as Node
+from .node import new_event_loop as new_event_loop
 from .node import run as run
 from .node import start_node as start_node
 from .node.systemd import use_passed_sockets as _use_passed_sockets
