@@ -80,6 +80,14 @@ def test_only_what_has_changed_is_compiled_and_all_is_linked_anew(building: Buil
     assert sorted(building.linked()) == ALL
 
 
+def test_what_is_left_of_a_module_that_is_compiled_no_longer_makes_nothing_new(building: Building) -> None:
+    building()
+    left = building.tree / "build" / "cython" / "src" / "homing" / "left.c"
+    left.write_text("")
+    os.utime(left, (0, 0))
+    assert building() == ([], [])
+
+
 def test_extensions_of_single_modules_are_removed_that_an_earlier_build_has_left(building: Building) -> None:
     left = [
         folder / "homing" / "node" / "mailbox" / f"lane{EXTENSION_SUFFIXES[0]}"
