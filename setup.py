@@ -191,10 +191,11 @@ def extensions() -> list[Extension]:
     arguments = []
     if os.environ.get("HOMING_SANITIZE") == "1":
         arguments = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+    before = [Path(GENERATED, source).with_suffix(".c") for source in EXTENSIONS.values()]
     translated = cythonize(
         [Extension(name, [source]) for name, source in EXTENSIONS.items()],
         build_dir=GENERATED,
-        force=any(c.stat().st_mtime < Path(__file__).stat().st_mtime for c in Path(GENERATED).rglob("*.c")),
+        force=any(c.exists() and c.stat().st_mtime < Path(__file__).stat().st_mtime for c in before),
         nthreads=os.cpu_count() or 1,
         compiler_directives=DIRECTIVES,
     )

@@ -34,10 +34,10 @@ class Building:
         self.compiler.chmod(0o755)
         self.log = tree / "compiler.log"
 
-    def __call__(self) -> tuple[list[str], list[str]]:
+    def __call__(self, **more: str) -> tuple[list[str], list[str]]:
         """Returns the modules that are said to be compiled, and those that the compiler was called with."""
         self.log.write_text("")
-        done = build(self.tree, CC=str(self.compiler))
+        done = build(self.tree, CC=str(self.compiler), **more)
         assert done.returncode == 0, done.stderr
         told = re.findall(r"^homing: compiled \d+ of \d+: ([\w.]+)$", done.stderr, re.MULTILINE)
         called = re.findall(r" -c build/cython/src/(\S+)\.c ", self.log.read_text())
@@ -80,6 +80,14 @@ def test_only_what_has_changed_is_compiled_and_all_is_linked_anew(building: Buil
     assert sorted(building.linked()) == ALL
 
 
+def test_what_is_left_of_a_module_that_is_compiled_no_longer_makes_nothing_new(building: Building) -> None:
+    building()
+    left = building.tree / "build" / "cython" / "src" / "homing" / "left.c"
+    left.write_text("")
+    os.utime(left, (0, 0))
+    assert building() == ([], [])
+
+
 def test_extensions_of_single_modules_are_removed_that_an_earlier_build_has_left(building: Building) -> None:
     left = [
         folder / "homing" / "node" / "mailbox" / f"lane{EXTENSION_SUFFIXES[0]}"
@@ -90,6 +98,19 @@ def test_extensions_of_single_modules_are_removed_that_an_earlier_build_has_left
         path.write_bytes(b"of an earlier build")
     building()
     assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("sanitized", ["0", "1"])
+def test_every_source_and_the_object_get_the_flags_that_harden_them_or_those_of_the_sanitizers(
+    building: Building, sanitized: str
+) -> None:
+    building(HOMING_SANITIZE=sanitized)
+    flags = [set(line.split()) for line in building.log.read_text().splitlines()]
+    assert len(flags) == len(ALL) + 1
+    for arguments in flags:
+        assert ("-fsanitize=address,undefined" in arguments) == (sanitized == "1")
+        hardened = {"-fstack-protector-strong"} if "-c" in arguments else {"-Wl,-z,relro", "-Wl,-z,now"}
+        assert (hardened <= arguments) == (sanitized == "0")
 
 
 def test_two_modules_with_the_same_last_part_are_refused_by_name(tree: Path) -> None:
