@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from .suite import Settings
+
 ROOT = Path(__file__).parents[1]
 FIGURES = Path(__file__).with_name("figures.json")
 
@@ -36,6 +38,7 @@ class Figures:
     def __init__(self, figures: Any) -> None:
         self.machine: dict[str, str] = figures["machine"]
         self.rounds: int = figures["settings"]["rounds"]
+        self.quick: bool = figures["settings"]["load_seconds"] < Settings().load_seconds
         self.benchmarks: dict[str, dict[str, Any]] = {
             benchmark["name"]: {one["name"]: one for one in benchmark["contestants"] if "median" in one}
             for benchmark in figures["benchmarks"]
@@ -164,6 +167,8 @@ def _measured(figures: Figures) -> str:
     machine = figures.machine
     kernel = machine["kernel"].partition("-")[0]
     rounds = "one round" if figures.rounds == 1 else f"medians of {figures.rounds} rounds"
+    if figures.quick:
+        rounds += " of a quick run, which is only a check"
     return f"{machine['cpu']}, {kernel}, {machine['python']}, {rounds}"
 
 

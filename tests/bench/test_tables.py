@@ -13,7 +13,7 @@ from bench import tables
 COMMITTED = tables.Figures(json.loads(tables.FIGURES.read_text()))
 
 
-def figures(**benchmarks: dict[str, dict[str, float]]) -> tables.Figures:
+def figures(load_seconds: float = 1.0, **benchmarks: dict[str, dict[str, float]]) -> tables.Figures:
     """Figures of one round. Names of benchmarks have `_` for `-`."""
     found: list[Any] = [
         {
@@ -25,7 +25,9 @@ def figures(**benchmarks: dict[str, dict[str, float]]) -> tables.Figures:
         for name, contestants in benchmarks.items()
     ]
     machine = {"cpu": "2 x c", "kernel": "Linux 6.1-x", "python": "CPython 3.11"}
-    return tables.Figures({"machine": machine, "settings": {"rounds": 1}, "benchmarks": found})
+    return tables.Figures(
+        {"machine": machine, "settings": {"rounds": 1, "load_seconds": load_seconds}, "benchmarks": found}
+    )
 
 
 @pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: path.name)
@@ -73,6 +75,11 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
 def test_a_load_that_was_late_is_told() -> None:
     paced = {"homing": {"value": 1.0, "busy": 0.5, "behind": 0.95}}
     assert "receive, 100,000 a second on schedule (95%)" in tables.readme(figures(udp_paced_100k=paced))
+
+
+def test_a_quick_run_is_told() -> None:
+    assert "a quick run" in tables.readme(figures(load_seconds=0.15))
+    assert "a quick run" not in tables.readme(figures())
 
 
 def test_a_page_without_marks_is_refused() -> None:
