@@ -464,6 +464,8 @@ async def test_whatever_step_of_an_end_fails_those_after_it_are_taken(
     ended: list[str] = []
     process.when_ended(lambda: ended.append("ended"))
     alias = await node.call(pid, lambda actor: actor.create_alias())
+    await node.call(pid, lambda actor: actor.monitor(probe.pid))
+    await node.call(pid, lambda actor: actor.register_event("topic"))
     source = Meta()
     await node.call(pid, lambda actor: actor.spawn_meta(source))
     core: Any = node._core
