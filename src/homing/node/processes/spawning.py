@@ -104,6 +104,10 @@ async def _spawn(
             configured = process.hooks.configure(result)
             if is_coroutine(configured):
                 await configured
+        if not core.scheduler.may_go_on():
+            # A loop that spawns many, none of whose `init` waits, would hold the event loop. It polls before the start:
+            # a process that has started must not end before its spawner knows its PID.
+            await asyncio.sleep(0)
         if not process.alive:
             raise ProcessTerminated(process.id, TerminateKill())
     except BaseException as error:
@@ -117,8 +121,6 @@ async def _spawn(
     if previous is not None:
         preserving.hand_over(parent, previous, process)
     process.start()
-    if not core.scheduler.may_go_on():
-        await asyncio.sleep(0)  # a loop that spawns many, none of whose `init` waits, would hold the event loop
     return process.id
 
 
