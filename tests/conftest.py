@@ -80,6 +80,7 @@ async def node() -> AsyncIterator[homing.Node]:
     )
     async with homing.start_node("test@localhost", options) as running:
         yield running
+        await running.stop(0.4)  # many a test leaves a process behind that waits for ever
     info = running.info()
     assert (info.state, info.processes, info.metas) == ("stopped", 0, 0)
     assert info.open_calls == 0

@@ -278,6 +278,7 @@ async def storm_over(seed: int, node: homing.Node, peer: UDPPeer, world: World, 
             "worker_options": gen.ProcessOptions(dead_letters=LETTERS),
             "route": "source",
             "workers": 3,
+            "overflow": "pause",  # else what comes for a worker while it ends is dropped
         },
     }
     sockets = {

@@ -593,10 +593,12 @@ async def test_a_stop_by_force_tells_the_applications_too() -> None:
 async def test_a_node_that_stops_while_an_application_starts_leaves_nothing_behind() -> None:
     notes: list[Any] = []
     async with homing.start_node("stop@localhost", QUIET) as node:
-        await node.application_load(Noted(notes=notes, members=("a", member(Slow, "slow", asyncio.Event()))))
+        gate = asyncio.Event()
+        await node.application_load(Noted(notes=notes, members=("a", member(Slow, "slow", gate))))
         start = asyncio.create_task(node.application_start("app"))
         await eventually(lambda: len(node.processes()) == 2)
         await node.stop(0.1)
+        gate.set()
         with pytest.raises(gen.HomingError):
             await start
         assert node.processes() == []

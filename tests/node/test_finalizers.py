@@ -142,7 +142,7 @@ async def test_a_call_whose_callee_a_finalizer_kills_ends_at_once(node: homing.N
             node.kill(victims.pop())
 
     async with asyncio.timeout(DEADLINE):
-        for number in range(examples(20, 1000)):
+        for number in range(examples(10, 1000)):
             pid = await node.spawn(Counter, {})
             with littered(kill):
                 victims.append(pid)
@@ -193,7 +193,7 @@ async def test_what_is_sent_to_a_process_that_a_finalizer_kills_is_handled_or_co
         if victims and next(turn) % 5 == 0:
             node.kill(victims.pop())
 
-    for _ in range(examples(50, 3000)):
+    for _ in range(examples(20, 3000)):
         pid = await node.spawn(Counter, handled)
         with littered(kill):
             victims.append(pid)
@@ -243,7 +243,7 @@ async def test_whoever_links_to_a_process_that_a_finalizer_kills_is_told_or_refu
         if victims and next(turn) % every == 0:
             node.kill(victims.pop())
 
-    count = examples(20, 2000)
+    count = examples(10, 2000)
     for number in range(count):
         pid = await node.spawn(Counter, {})
         with littered(kill, number):

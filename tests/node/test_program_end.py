@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_main_that_stops_the_node_itself_goes_on_as_long_as_it_likes() -> None
 async def main(node):
     say("ready")
     await node.stop()
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(1.5)
     return "finished"
 """
     with program(body, timeout=0.1) as process:
@@ -161,9 +162,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize(("left", "uvloop"), [(left, number % 2 == 1) for number, left in enumerate(LEFT)])
-def test_what_a_handler_has_left_behind_does_not_hold_the_program(left: str, uvloop: bool) -> None:
-    body = f"""
+BODY_LEFT = """
 THREAD = gen.ProcessOptions(thread=True)
 pool = concurrent.futures.ThreadPoolExecutor()
 
@@ -183,15 +182,24 @@ async def connect(actor):
 
 async def main(node):
     doer = await node.spawn(Doer)
-    {LEFT[left]}
+    {left}
     await asyncio.sleep(0.1)
     say("ready")
     await node.wait()
 """
-    with program(body, timeout=1.0, uvloop=uvloop) as process:
+
+
+def test_what_a_handler_has_left_behind_does_not_hold_the_program() -> None:
+    with ExitStack() as stack:
+        programs = {
+            name: stack.enter_context(program(BODY_LEFT.format(left=left, uvloop=uvloop), timeout=0.5, uvloop=uvloop))
+            for uvloop, (name, left) in zip(cycle((False, True)), LEFT.items())
+        }
         begin = time.monotonic()
-        out, _, code = end(process, signal.SIGTERM)
-        assert (out, code) == ("result None\n", 0)
+        for process in programs.values():
+            process.send_signal(signal.SIGTERM)
+        ends = {name: end(process)[::2] for name, process in programs.items()}  # they all end in the same time
+        assert ends == dict.fromkeys(LEFT, ("result None\n", 0))
         assert time.monotonic() - begin < DEADLINE
 
 
@@ -213,10 +221,15 @@ async def main(node):
 # --- a second signal ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("delay", "uvloop"), [(0.0, False), (0.01, True), (0.05, False), (0.1, True), (0.2, False)])
-@pytest.mark.parametrize("body", [LOOPS, LOOPS.replace("await asyncio.sleep(0.01)", "await node.wait(); break")])
+WAITS = LOOPS.replace("await asyncio.sleep(0.01)", "await node.wait(); break")
+
+
+@pytest.mark.parametrize(
+    ("delay", "uvloop", "body"),
+    [(0.0, False, LOOPS), (0.01, True, LOOPS), (0.05, False, WAITS), (0.1, True, WAITS), (0.2, False, LOOPS)],
+)
 def test_two_signals_shortly_after_each_other_stop_an_idle_program_in_order(
-    delay: float, body: str, uvloop: bool
+    delay: float, uvloop: bool, body: str
 ) -> None:
     with program(body, uvloop=uvloop) as process:
         process.send_signal(signal.SIGINT)

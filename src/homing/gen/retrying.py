@@ -12,7 +12,9 @@ T = TypeVar("T")
 def twice(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Returns the result of `function`, which is called a second time if the first call raises `MemoryError`.
 
-    For functions that no caller retries, and that change nothing until they can no longer fail.
+    For functions that no caller retries, and that change nothing until they can no longer fail. The call of `twice`
+    itself takes memory, for its arguments, and may fail for that: if the state has changed already so that `function`
+    has to be called, write out the `try`.
     """
     try:
         return function(*args, **kwargs)

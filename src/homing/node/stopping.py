@@ -20,6 +20,7 @@ from ..gen import ProcessState, TerminateShutdown
 from ..gen.foreign import safe_repr
 from .mailbox.envelope import exit_signal
 from .processes.ending import KILL_TIMEOUT
+from .processes.preserving import forget_unclaimed
 
 if TYPE_CHECKING:
     from .core import Core
@@ -117,7 +118,7 @@ class Stopping:
         while their receivers still work. Returns True if there were any."""
         gave_up = False
         for process in tuple(self._core.processes.values()):
-            gave_up |= process.forget_unclaimed()
+            gave_up |= forget_unclaimed(process)
             await self._core.scheduler.breathe()
         return gave_up
 

@@ -240,10 +240,12 @@ async def test_a_full_pool_goes_on_when_a_worker_is_killed_and_replaced(node: ho
     for number in range(4):
         node.send(pool, ("later", number))
     await full(node, pool, 4)
-    victim = next(pid for pid in node.processes() if pid != pool)
+    before = node.processes()
+    victim = next(pid for pid in before if pid != pool)
     node.kill(victim)
     gate.let(100)
     await eventually(lambda: sum(message in gate.passed for message in [("later", n) for n in range(4)]) == 4)
+    await eventually(lambda: victim not in node.processes() and len(node.processes()) == len(before))
     facts = await node.inspect(pool)
     assert facts["messages_forwarded"] == HOLDS + 4
     assert facts["worker_restarts"] == 1

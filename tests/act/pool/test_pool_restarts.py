@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -445,3 +446,26 @@ class Splitting(Noting):
     """Would get what was sent to its own name in callbacks that it does not have."""
 
     split_handle = True
+
+
+async def test_a_successor_that_crashes_in_its_first_turn_leaves_what_waits_to_the_next(node: homing.Node) -> None:
+    seen: list[Any] = []
+
+    class Holding(act.Actor):
+        def init(self) -> None:
+            node._core.scheduler.may_go_on()
+            time.sleep(0.06)  # after which a start lets the event loop poll, and others have their turns
+
+        def handle_message(self, sender: gen.PID, message: Any) -> None:
+            seen.append(message)
+            if isinstance(message, str):
+                raise RuntimeError(message)
+
+    class One(act.Pool):
+        def init(self) -> act.PoolOptions:
+            return act.PoolOptions(worker=Holding, pool_size=1)
+
+    pool = await node.spawn(One)
+    for message in ("crash", "crash again", 1, 2, 3):
+        node.send(pool, message)
+    await eventually(lambda: seen == ["crash", "crash again", 1, 2, 3])

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import homing
@@ -15,7 +15,7 @@ from homing import act, gen, meta
 from homing.act.pool.routing import REMEMBERED, Places, octets
 
 from ...faults.figures import figure
-from ...support import Probe, UDPPeer, eventually
+from ...support import Probe, UDPPeer, eventually, examples
 from .pools import Book, Noting, Poison, do, first, pool_class, start, until
 
 ALIAS = gen.Alias("test@localhost", 1, 1)
@@ -375,6 +375,8 @@ keys = st.recursive(
 )
 
 
+@pytest.mark.thorough
+@settings(max_examples=examples(30, 300))
 @given(keys, keys)
 def test_equal_keys_have_equal_content_and_different_ones_differ(one: Any, other: Any) -> None:
     assert octets(one) == octets(one)

@@ -237,6 +237,7 @@ async def test_a_crash_before_a_group_that_waits_takes_it_into_its_own(node: hom
     events: list[str] = []
     await supervise(node, *(child(events, label) for label in "abc"), type=REST, backoff=NEVER)
     await crash(node, "b")
+    assert await states(node) == {"a": RUNNING, "b": RESTARTING, "c": RESTARTING}
     await crash(node, "a")
     assert await states(node) == dict.fromkeys("abc", RESTARTING)
     assert waits.pass_by() == 1

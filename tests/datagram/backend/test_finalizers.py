@@ -91,7 +91,7 @@ def test_a_finalizer_that_receives_too_gets_none_that_another_gets(receive: Rece
 @WAYS
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_finalizer_may_close_what_receives(receive: Receive, seed: int) -> None:
-    for number in range(1, 12):
+    for number in range(1 + seed % 2, 12, 2):
         turn = itertools.count(1)
         with filled(gro=gro_for(receive)) as endpoint:
 

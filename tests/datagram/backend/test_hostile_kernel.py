@@ -12,7 +12,7 @@ import pytest
 
 from homing.datagram import why_portable
 
-SECONDS = float(os.environ.get("HOMING_FUZZ_SECONDS", "2"))
+SECONDS = float(os.environ.get("HOMING_FUZZ_SECONDS", "1"))
 """For each of the drivers. More with the sanitizers, which see what else would only perhaps crash."""
 SEED = os.environ.get("HOMING_FUZZ_SEED", "1")
 COMPILER = shutil.which("gcc")

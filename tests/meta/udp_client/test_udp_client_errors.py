@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import random
 import shutil
 import socket
 from collections.abc import Callable
@@ -30,10 +32,16 @@ T = TypeVar("T")
 
 
 class Lost(UDPPeer):
-    """A peer whose port nobody has, until it comes back."""
+    """A peer whose port nobody has, until it comes back: none of those that the system gives away, to a client too."""
 
     def __init__(self, host: str = HOST) -> None:
         super().__init__(host)
+        while True:
+            self.socket.close()
+            self.address = (host, random.SystemRandom().randrange(20_000, 30_000), *self.address[2:])
+            with contextlib.suppress(OSError):
+                self.back()
+                break
         self.socket.close()
 
     def back(self) -> None:

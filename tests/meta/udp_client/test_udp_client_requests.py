@@ -438,12 +438,11 @@ async def test_a_reply_for_a_caller_that_gave_up_is_late_and_goes_to_no_other(
     assert (await other).data == b"02"
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize("end", ["timeout", "killed"])
 async def test_a_caller_that_waits_no_more_has_nothing_sent_again(
     end: str, node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
-    client, alias = await open_client(probe, peer, timeout=0.2, retries=50, backoff=1)
+    client, alias = await open_client(probe, peer, timeout=0.6, retries=50, backoff=1)
     outcomes: list[Any] = []
     asker = await node.spawn(Asker, alias, outcomes, 0.1 if end == "timeout" else PATIENT)
     node.send(asker, b"question")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import threading
@@ -22,6 +23,18 @@ pytestmark = [pytest.mark.backends, pytest.mark.loops]
 
 MANY = 250
 """Requests whose replies fit into a receive buffer, and take more than one wake-up of the loop to be read."""
+
+HELD = 1.5
+"""Seconds from a request to its timeout, in which all requests are made on a busy machine too."""
+
+ENDS = ("fails", "is repeated", "is given up by its caller")
+"""The end of a request that gets no reply in time."""
+
+
+def past(seconds: float) -> list[tuple[float, int, float]]:
+    """The timeout, retries and patience of a request for each of `ENDS` after so many seconds."""
+    return [(seconds, 0, PATIENT), (seconds, 2, PATIENT), (PATIENT, 0, seconds)]
+
 
 PROGRAM = """
 import asyncio, sys
@@ -59,42 +72,38 @@ def loop_name() -> str:
     return "uvloop" if "uvloop" in type(asyncio.get_running_loop()).__module__ else "asyncio"
 
 
-@pytest.mark.parametrize(
-    ("timeout", "retries", "patience"),
-    [
-        pytest.param(0.3, 0, PATIENT, id="it would give up"),
-        pytest.param(0.3, 3, PATIENT, id="it would repeat"),
-        pytest.param(PATIENT, 0, 0.3, id="its caller would give up"),
-    ],
-)
-async def test_a_program_that_is_stopped_past_the_timeout_finds_the_replies_that_came_meanwhile(
-    timeout: float, retries: int, patience: float, peer: UDPPeer
-) -> None:
-    arguments = [peer.address[1], timeout, retries, patience, MANY]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, loop_name(), *map(str, arguments), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        questions = [await peer.receive()]
-        process.send_signal(signal.SIGSTOP)
-        since = time.monotonic()
-        questions += await waiting(peer, MANY - 1)
-        for data, source in questions:
-            peer.send(data, source)
-        while time.monotonic() - since < 0.8:  # time has to pass: that is the test
-            await asyncio.sleep(0.05)
-        process.send_signal(signal.SIGCONT)
-        for _ in range(MANY - len(questions)):
-            data, source = await peer.receive()
-            peer.send(data, source)
-        assert process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            told = (await process.stdout.read()).split()
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-    assert told == [b"%d" % MANY, b"%d" % MANY, b"0", b"0", b"0"]
+async def stopped_for_a_while(timeout: float, retries: int, patience: float) -> list[bytes]:
+    """Stops a program that has requests open, answers them, and lets it continue. Gives what it has counted."""
+    with UDPPeer() as peer:
+        arguments = [peer.address[1], timeout, retries, patience, MANY]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, loop_name(), *map(str, arguments), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            questions = [await peer.receive()]
+            process.send_signal(signal.SIGSTOP)
+            since = time.monotonic()
+            questions += await waiting(peer, MANY - 1)
+            for data, source in questions:
+                peer.send(data, source)
+            while time.monotonic() - since < 0.8:  # time has to pass: that is the test
+                await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGCONT)
+            for _ in range(MANY - len(questions)):
+                data, source = await peer.receive()
+                peer.send(data, source)
+            assert process.stdout is not None
+            async with asyncio.timeout(DEADLINE):
+                return (await process.stdout.read()).split()
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def test_a_program_that_is_stopped_past_the_timeout_finds_the_replies_that_came_meanwhile() -> None:
+    told = await asyncio.gather(*(stopped_for_a_while(*waits) for waits in past(0.3)))
+    assert told == [[b"%d" % MANY, b"%d" % MANY, b"0", b"0", b"0"]] * len(ENDS)
 
 
 async def waiting(peer: UDPPeer, count: int) -> list[Any]:
@@ -118,30 +127,29 @@ async def brief() -> AsyncIterator[homing.Node]:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-@pytest.mark.parametrize(
-    ("timeout", "retries", "patience"),
-    [
-        pytest.param(1.0, 0, PATIENT, id="they would fail"),
-        pytest.param(1.0, 2, PATIENT, id="they would be repeated"),
-        pytest.param(PATIENT, 0, 1.0, id="their callers would give up"),
-    ],
-)
-async def test_what_holds_the_loop_past_a_timeout_makes_no_reply_late(
-    timeout: float, retries: int, patience: float, connected: bool, brief: homing.Node, peer: UDPPeer
-) -> None:
+async def test_what_holds_the_loop_past_a_timeout_makes_no_reply_late(connected: bool, brief: homing.Node) -> None:
     probe = await Probe.start(brief)
-    client, alias = await open_client(probe, peer, key=bytes, timeout=timeout, retries=retries, connected=connected)
-    questions = [b"%03d" % number for number in range(MANY)]
-    began = time.monotonic()
-    calls = [asyncio.create_task(brief.call(alias, data, timeout=patience)) for data in questions]
-    _, source = await peer.receive()
-    await counted(client, open=MANY)
-    for data in questions:
-        peer.send(data, source)
-    time.sleep(max(0.0, began + 1.5 - time.monotonic()))  # noqa: ASYNC251 - beyond the end of every wait
-    assert [(await task).data for task in calls] == questions
-    assert (client.statistics().timeouts, client.statistics().retransmits, client.statistics().late) == (0, 0, 0)
-    check_account(client)
+    questions = [b"%03d" % number for number in range(MANY // 2)]
+    clients, calls = [], []
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(UDPPeer()) for _ in ENDS]
+        for peer, (timeout, retries, patience) in zip(peers, past(HELD), strict=True):
+            options = {"key": bytes, "timeout": timeout, "retries": retries, "connected": connected}
+            client, alias = await open_client(probe, peer, **options)
+            clients.append(client)
+            calls += [asyncio.create_task(brief.call(alias, data, timeout=patience)) for data in questions]
+        for client in clients:
+            await counted(client, open=len(questions))
+        all_open = time.monotonic()
+        for peer in peers:
+            _, source = await peer.receive()
+            for data in questions:
+                peer.send(data, source)
+        time.sleep(max(0.0, all_open + HELD + 0.1 - time.monotonic()))  # noqa: ASYNC251 - beyond the end of every wait
+        assert [(await task).data for task in calls] == questions * len(ENDS)
+    for client in clients:
+        assert (client.statistics().timeouts, client.statistics().retransmits, client.statistics().late) == (0, 0, 0)
+        check_account(client)
 
 
 async def test_a_flood_of_strays_does_not_keep_a_request_open(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:

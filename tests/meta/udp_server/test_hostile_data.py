@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = float(os.environ.get("HOMING_FUZZ_SECONDS", "3"))
+SECONDS = float(os.environ.get("HOMING_FUZZ_SECONDS", "1"))
 SEED = os.environ.get("HOMING_FUZZ_SEED", "1")
 
 

@@ -443,7 +443,7 @@ async def test_every_datagram_is_in_one_counter_or_was_handled_whatever_happens(
                     node.send("gated", "other")
                     others += 1
                 case "crash":
-                    crashes += await crash(node)
+                    crashes += await crash(node, gate)
                 case "turn":
                     await asyncio.sleep(0)
             check(server)
@@ -468,11 +468,14 @@ def idle(node: homing.Node) -> bool:
     return info.mailbox.main == 0 and info.state is gen.ProcessState.SLEEP
 
 
-async def crash(node: homing.Node) -> int:
-    """Kills the receiver; its supervisor starts it again, and what waited waits on."""
+async def crash(node: homing.Node, gate: Gate) -> int:
+    """Kills the receiver, once it has begun with what it has in hand; its supervisor starts it again, and what waited
+    waits on."""
     found = [pid for pid in node.processes() if node.process_info(pid).name == "gated"]
     if not found:
         return 0
+    process: Any = node._core.processes[found[0]]
+    await eventually(lambda: process.hand is None or gate.reached[-1:] == [process.hand[1]])
     node.kill(found[0])
 
     def back() -> bool:

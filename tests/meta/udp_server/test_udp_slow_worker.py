@@ -91,3 +91,24 @@ async def test_the_policy_for_full_workers_can_be_changed_while_the_server_runs(
     gate.set()
     await eventually(lambda: server.statistics().packets_out == WAITING + 1)
     assert not node.info().crashes
+
+
+async def test_what_former_workers_drop_before_they_have_ended_is_counted_as_dropped(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    gate = asyncio.Event()
+    options = {"worker": Worker, "worker_args": (gate,), "workers": 1, "route": "source"}
+    server, _ = await open_server(probe, **options)
+    state, former = server._state, server._state.workers
+    for number in range(WAITING + 1):
+        peer.send(b"slow", server.local_address)
+        if number % 64 == 0:
+            await eventually(lambda number=number: server.statistics().packets_in == number + 1)  # type: ignore[misc]
+    await eventually(lambda: server.statistics().delivered == WAITING + 1)
+    for _ in range(3):  # which the pool has not taken yet when it is retired
+        node.send(former.address, meta.MessageUDP(addr=peer.address, data=b"slow"))
+    state.retire_workers()
+    await eventually(lambda: server.statistics().dropped_newest == 3)
+    gate.set()
+    await eventually(lambda: former.address not in node.processes())
+    assert server.statistics().dropped_newest == 3

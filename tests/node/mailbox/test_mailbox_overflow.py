@@ -336,7 +336,7 @@ async def test_a_successor_that_gets_what_waited_drops_from_that_too(node: homin
 
     await node.spawn(Keeps)
     node.send("slow", "first")
-    await eventually(lambda: node.process_info("slow").mailbox.main == 0)
+    await eventually(lambda: got == ["first"])
     for number in range(SIZE):
         node.send("slow", number)
     before = node.process_info("slow").pid

@@ -92,6 +92,28 @@ class Fails(act.Actor):
         self.reasons.append(reason)
 
 
+class Counts(Exception):
+    """An exit reason that counts how often it is shown."""
+
+    shown = 0
+
+    def __repr__(self) -> str:
+        self.shown += 1
+        return "Counts()"
+
+
+@pytest.mark.parametrize(("level", "shown"), [(logging.WARNING, 0), (logging.INFO, 1)])
+async def test_an_end_by_a_signal_is_shown_only_to_a_log_that_takes_it(
+    node: homing.Node, caplog: pytest.LogCaptureFixture, level: int, shown: int
+) -> None:
+    reason = Counts()
+    with caplog.at_level(level, "homing.process"):
+        pid = await node.spawn(Doer)
+        node.send_exit(pid, reason)
+        await eventually(lambda: not node.processes())
+    assert (reason.shown, len(caplog.records)) == (shown, shown)
+
+
 @pytest.mark.parametrize("callback", ["handle_message", "handle_call", "handle_event", "handle_log"])
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_every_callback_may_raise_and_its_process_ends_once(

@@ -405,8 +405,8 @@ async def test_a_log_handler_that_raises_ends_nothing_and_is_told_on_standard_er
     first = node._core.registry.names["child"].id
     node.send("child", lambda actor: actor.log.warning("logs"))
     node.send("child", throw(ValueError("crash")))
-    second = await eventually(lambda: node._core.registry.names.get("child"))
-    assert second.id != first or await eventually(lambda: node._core.registry.names["child"].id != first)
+    names = node._core.registry.names
+    await eventually(lambda: (child := names.get("child")) is not None and child.id != first)
     assert await node.call("child", lambda actor: "alive") == "alive"
 
 
@@ -464,6 +464,8 @@ async def test_whatever_step_of_an_end_fails_those_after_it_are_taken(
     ended: list[str] = []
     process.when_ended(lambda: ended.append("ended"))
     alias = await node.call(pid, lambda actor: actor.create_alias())
+    await node.call(pid, lambda actor: actor.monitor(probe.pid))
+    await node.call(pid, lambda actor: actor.register_event("topic"))
     source = Meta()
     await node.call(pid, lambda actor: actor.spawn_meta(source))
     core: Any = node._core

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from ...act.pool.forwarder import Drops
 from ...datagram import Endpoint, Statistics, format_address
 from ...gen import Alias, Target
 from ...gen.foreign import safe_repr
@@ -46,7 +48,8 @@ class ServerState:
         self.sender: Sender | None = None
         self.reader: Reader | None = None
         self.workers: Workers | None = None
-        self._former_drops = (0, 0)  # newest, oldest: dropped by former workers
+        self._former_drops = (0, 0)  # newest, oldest: dropped by former workers that have ended
+        self._retired: list[Drops] = []  # those of former workers that may still drop
         self.suspended = False
         self._leases: BufferLeases | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -220,8 +223,8 @@ class ServerState:
     def _with_drops_of_workers(self, total: Statistics) -> Statistics:
         """Counts datagrams that the workers' pool has dropped as dropped, not as delivered."""
         newest, oldest = self._former_drops
-        if self.workers is not None:
-            newest, oldest = newest + self.workers.drops.newest, oldest + self.workers.drops.oldest
+        for drops in (*self._retired, *(() if self.workers is None else (self.workers.drops,))):
+            newest, oldest = newest + drops.newest, oldest + drops.oldest
         if newest or oldest:
             total = replace(
                 total,
@@ -234,10 +237,16 @@ class ServerState:
     def retire_workers(self) -> None:
         """Goes on without the workers. Their counters are kept."""
         if self.workers is not None:
-            drops, (newest, oldest) = self.workers.drops, self._former_drops
-            self._former_drops = newest + drops.newest, oldest + drops.oldest
+            drops = self.workers.drops
+            self._retired.append(drops)
+            self.workers.when_ended(partial(self._have_ended, drops))
             self.workers.retire()
             self.workers = None
+
+    def _have_ended(self, drops: Drops, reason: Exception) -> None:
+        newest, oldest = self._former_drops
+        self._former_drops = newest + drops.newest, oldest + drops.oldest
+        self._retired.remove(drops)
 
     def facts(self) -> dict[str, Any]:
         """Returns the answer to `inspect_meta`."""

@@ -7,6 +7,7 @@ runs; callers that wait for it, links and monitors are notified. Any process not
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -24,19 +25,20 @@ from ...gen import (
     TerminateKill,
     Unregistered,
     is_orderly,
-    is_succeeded,
 )
 from ...gen.foreign import class_name, safe_repr
 from ...gen.hooks import ProcessHooks
 from ...gen.retrying import Again, twice
 from ..logs import PROCESS_LOGGER, ContextAdapter, context
-from ..mailbox.preserved import PreservedMailbox, describe, send_dead_letter
+from ..mailbox.preserved import describe, send_dead_letter
 from ..scheduling.activity import Activity
 from ..scheduling.slices import WAKES
+from . import preserving
 
 if TYPE_CHECKING:
     from ..core import Core
     from ..mailbox.mailbox import Entry
+    from ..mailbox.preserved import PreservedMailbox
     from .meta_process import MetaRunner
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -215,7 +217,7 @@ class Process(Activity):
         if self.ending:
             return
         self.ending = True
-        try:
+        try:  # not `twice`, which takes memory itself before its first try
             self._begin_end(reason, fault)
         except MemoryError:
             self._begin_end(reason, fault)
@@ -258,11 +260,11 @@ class Process(Activity):
         self._terminate(reason)
 
     def _log_end(self, reason: Exception, fault: BaseException | None, hand: Entry | None) -> None:
-        why = safe_repr(reason)
-        if fault is None:
-            self.core.note(self.log_adapter, "%s ended: %s", self.title, why)
-        else:
-            self.core.crashed(self.log_adapter, "%s crashed%s: %s", self.title, describe(hand), why, fault=fault)
+        if fault is not None:
+            text = "%s crashed%s: %s"
+            self.core.crashed(self.log_adapter, text, self.title, describe(hand), safe_repr(reason), fault=fault)
+        elif PROCESS_LOGGER.isEnabledFor(logging.INFO):  # the texts take a fifth of the time of a kill
+            self.core.note(self.log_adapter, "%s ended: %s", self.title, safe_repr(reason))
 
     def _terminate(self, reason: Exception) -> None:
         self.terminate(reason, self.hooks.terminate_timeout)
@@ -327,8 +329,10 @@ class Process(Activity):
         core, links, steps = self.core, self.core.links, self.core.attempt_steps
         attempt = core.attempt
         yield from steps(self._leave_mailbox, reason)
-        yield from steps(links.consumer_gone, self)
-        yield from steps(core.events.owner_gone, self, reason)
+        if self.links or self.monitors:
+            yield from steps(links.consumer_gone, self)
+        if self.events:
+            yield from steps(core.events.owner_gone, self, reason)
         of_pid, of_name = attempt(links.subject_gone, self.id, self.id, reason), None
         if self.name is not None:  # from here on another process may have it
             core.registry.names.pop(self.name, None)
@@ -354,47 +358,18 @@ class Process(Activity):
     def _set_aside(self) -> None:
         """Takes the queued messages out of the lanes, and keeps them if they are to be preserved."""
         if self._preserves:
-            self.set_aside = PreservedMailbox(self)
-            self.core.attempt(self.set_aside.collect)
+            preserving.set_aside(self)
         self.scheduler.run_in_portions(self.core.attempt_steps, self.discard)
 
     def _leave_mailbox(self, reason: Exception) -> Iterator[object]:
-        """Passes the queued messages to the parent, for a successor, or drops them; fails the calls waiting for it."""
-        mailbox, self.set_aside = self.set_aside, None
-        keeper = self._keeper()
-        if mailbox is None and self._preserves and (is_succeeded(reason) or (keeper and keeper.hooks.succeeds_orderly)):
-            mailbox = PreservedMailbox(self)
-        if mailbox is not None:
-            mailbox.collect()
-            if keeper is not None:
-                kept = keeper.preserved_mailboxes or {}
-                if keeper.preserved_mailboxes is None:
-                    keeper.preserved_mailboxes = kept
-                keeper.preserved_mailboxes[self.id] = mailbox
-                yield from self.core.calls.callee_gone(self, reason, mailbox.refs())
-                return
-            yield from mailbox.give_up()
-        yield from self.core.calls.callee_gone(self, reason)
-
-    def _keeper(self) -> Process | None:
-        """Returns the parent, if it starts a successor that gets the queued messages."""
-        parent = self.core.processes.get(self.parent) if self.options.preserve_mailbox else None
-        return parent if parent is not None and parent.alive and parent.hooks.succeeds else None
+        """Preserves the queued messages, if they are to be; fails the calls waiting for it."""
+        if self._preserves:
+            return preserving.leave(self, reason)
+        return self.core.calls.callee_gone(self, reason)
 
     def forget_preserved(self, child: PID) -> None:
         """Abandons the messages that waited at `child`, which gets no successor."""
-        if self.preserved_mailboxes is not None:
-            mailbox = self.preserved_mailboxes.pop(child, None)
-            if mailbox is not None:
-                self.scheduler.run_in_portions(mailbox.give_up)
-
-    def forget_unclaimed(self) -> bool:
-        """Abandons the messages of children that get no successor, as the node stops; not those of successors that are
-        being started already. Returns True if there were any."""
-        unclaimed = [child for child, mailbox in (self.preserved_mailboxes or {}).items() if not mailbox.claimed]
-        for child in unclaimed:
-            self.forget_preserved(child)
-        return bool(unclaimed)
+        preserving.forget(self, child)
 
     def release(self) -> Iterator[object]:
         for child in tuple(self.preserved_mailboxes or ()):

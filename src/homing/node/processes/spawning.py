@@ -25,6 +25,7 @@ from ...gen import (
 )
 from ..mailbox.envelope import is_coroutine
 from ..scheduling.stepping import in_own_task, stepped
+from . import preserving
 from .meta_process import MetaRunner
 from .process import Process
 from .thread_bridge import on_node_thread
@@ -92,9 +93,7 @@ async def _spawn(
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
     process.application = application if parent is None else parent.application
-    kept = (parent.preserved_mailboxes or {}).get(previous) if parent is not None and previous is not None else None
-    if kept is not None:
-        kept.claimed = True
+    kept = preserving.claim(parent, previous) if previous is not None else None
     try:
         if name is not None:
             core.registry.register_name(name, process)
@@ -105,32 +104,24 @@ async def _spawn(
             configured = process.hooks.configure(result)
             if is_coroutine(configured):
                 await configured
+        if not core.scheduler.may_go_on():
+            # A loop that spawns many, none of whose `init` waits, would hold the event loop. It polls before the start:
+            # a process that has started must not end before its spawner knows its PID.
+            await asyncio.sleep(0)
         if not process.alive:
             raise ProcessTerminated(process.id, TerminateKill())
     except BaseException as error:
         if parent is not None:
             core.links.unlink(parent, process.id)  # the exception below notifies the parent
         await process.fail_init(as_reason(error))
-        _keep_for_next(parent, process, previous)
+        preserving.keep_for_next(parent, previous, process)
         if kept is not None:
             kept.claimed = False
         raise
-    if parent is not None and parent.preserved_mailboxes and previous in parent.preserved_mailboxes:
-        parent.preserved_mailboxes.pop(previous).hand_to(process)
+    if previous is not None:
+        preserving.hand_over(parent, previous, process)
     process.start()
-    if not core.scheduler.may_go_on():
-        await asyncio.sleep(0)  # a loop that spawns many, none of whose `init` waits, would hold the event loop
     return process.id
-
-
-def _keep_for_next(parent: Process | None, failed: Process, previous: PID | None) -> None:
-    """Keeps the messages of a successor that could not start for the next one."""
-    if parent is not None and parent.preserved_mailboxes and failed.id in parent.preserved_mailboxes:
-        mailbox = parent.preserved_mailboxes.get(previous) if previous is not None else None
-        if mailbox is None:
-            parent.forget_preserved(failed.id)
-        else:
-            mailbox.extend(parent.preserved_mailboxes.pop(failed.id))
 
 
 def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior], options: ProcessOptions) -> Process:
