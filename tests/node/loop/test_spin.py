@@ -85,6 +85,20 @@ def test_it_polls_after_an_event_for_so_long_at_most() -> None:
 
 
 @needs_selector
+def test_what_it_has_polled_counts_as_waited() -> None:
+    async def main() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, int)  # its end is an event
+        begun, before = loop.time(), spun()
+        await asyncio.sleep(0.3)
+        return loop.time() - begun, spun() - before
+
+    with runner(3600.0) as spinning:
+        waited, polled = spinning.run(main())
+    assert polled > 0.8 * waited
+
+
+@needs_selector
 def test_timers_threads_and_ctrl_c_come_through_while_it_polls() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

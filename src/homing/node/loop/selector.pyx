@@ -131,9 +131,9 @@ cdef class Selector(Registrations):
             count = epoll_wait(epoll, events, MOST, 0)
             number = errno
         else:
-            count = self._poll(events, milliseconds) if self.spin > 0 and self._ready is not None else 0
+            count = self._poll(events, &milliseconds) if self.spin > 0 and self._ready is not None else 0
             if count == 0:
-                if self._leave or self._epoll < 0:
+                if milliseconds == 0 or self._leave or self._epoll < 0:
                     return 0
                 with nogil:
                     count = epoll_wait(epoll, events, MOST, milliseconds)
@@ -146,17 +146,17 @@ cdef class Selector(Registrations):
         self._fresh = self._fresh or count > 0
         return count
 
-    cdef int _poll(self, epoll_event* events, int milliseconds) except -1:
-        """Polls until there are events, whose number it returns, or it is time to sleep. Other threads of Python run
-        meanwhile, and handlers of signals in between."""
-        cdef double begun = monotonic(), now = begun, until, stop
+    cdef int _poll(self, epoll_event* events, int* milliseconds) except -1:
+        """Polls until there are events, whose number it returns, or it is time to sleep for the `milliseconds` that are
+        left. Other threads of Python run meanwhile, and handlers of signals in between."""
+        cdef double begun = monotonic(), now = begun, end = begun + milliseconds[0] * 1e-3, until, stop
         cdef int count = 0, epoll = self._epoll
         if self._fresh:
             self._until = begun + self.spin
             self._fresh = False
         until = self._until
-        if milliseconds > 0 and begun + milliseconds * 1e-3 < until:
-            until = begun + milliseconds * 1e-3
+        if milliseconds[0] > 0 and end < until:
+            until = end
         while count == 0 and now < until and not self._leave and self._epoll >= 0:
             stop = now + PORTION if now + PORTION < until else until
             with nogil:
@@ -168,6 +168,8 @@ cdef class Selector(Registrations):
                 if len(self._ready):
                     self._leave = True
         self.spun += now - begun
+        if milliseconds[0] > 0:
+            milliseconds[0] = _milliseconds(end - now)
         return count if count > 0 else 0  # an error is raised by the call that sleeps
 
     cdef bint _serve_all(self, epoll_event* events, int count) except -1:
