@@ -62,7 +62,11 @@ def lines(process: subprocess.Popen[str], count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("loop", ["", "loop_factory=__import__('uvloop').new_event_loop"], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    "loop",
+    ["", "loop_factory=homing.new_event_loop", "loop_factory=__import__('uvloop').new_event_loop"],
+    ids=["asyncio", "homing", "uvloop"],
+)
 def test_a_signal_stops_the_node_in_order_and_the_handlers_are_restored(number: signal.Signals, loop: str) -> None:
     with program("print('ready', flush=True)", loop=loop) as process:
         assert lines(process, 1) == ["ready"]

@@ -75,6 +75,12 @@ def run(
         LogLevel, typer.Option(case_sensitive=False, help="Lowest level that is logged to stderr.")
     ] = LogLevel.INFO,
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Run on uvloop, if it is installed.")] = False,
+    spin: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Seconds after each event for which the loop polls before it sleeps."
+        ),
+    ] = 0.0,
     stop_timeout: Annotated[
         float, typer.Option(min=0, help="Seconds that a stop may take; processes still alive then are killed.")
     ] = 10.0,
@@ -115,7 +121,8 @@ def run(
     log_to_stderr(log_level.upper(), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         name = name or _default_name(target)
-        code = run_node(serve, application, control, takeover, name=name, options=options, uvloop=uvloop) or 0
+        what = serve, application, control, takeover
+        code = run_node(*what, name=name, options=options, uvloop=uvloop, spin=spin) or 0
     except gen.BadOption as error:
         _fail("run", str(error), 2)
     exit_code.value = code

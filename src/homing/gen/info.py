@@ -132,6 +132,7 @@ class NodeInfo:
     stalls, longest_stall: callbacks that blocked the loop for longer than `slow_callback_seconds`, and the longest, in
         seconds. Each was logged with its process; see `ProcessInfo.stalls`.
     machine_stalls: turns as long as a stall only because no processor was free for the loop. Linux only.
+    spin_seconds: seconds for which the loop polled instead of sleeping, see `homing.new_event_loop`.
     """
 
     name: str
@@ -158,6 +159,7 @@ class NodeInfo:
     stalls: int
     longest_stall: float
     machine_stalls: int
+    spin_seconds: float
     env: Mapping[str, Any]
     loop: str
 

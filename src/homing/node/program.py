@@ -16,6 +16,7 @@ import time
 from asyncio.tasks import _unregister_task
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from inspect import isawaitable, iscoroutine
 from typing import Any, Generic, TypeVar, cast
 
@@ -30,6 +31,7 @@ from ..gen import (
     is_orderly,
 )
 from ..gen.foreign import safe_repr
+from ..gen.options import check_seconds
 from .executor import BoundedExecutor
 from .logs import logging_configured
 from .loop.event_loop import new_event_loop
@@ -47,7 +49,12 @@ GRACE = 1.0
 
 
 def run(
-    main: Main[T], *args: Any, name: str = "homing@localhost", options: NodeOptions | None = None, uvloop: bool = False
+    main: Main[T],
+    *args: Any,
+    name: str = "homing@localhost",
+    options: NodeOptions | None = None,
+    uvloop: bool = False,
+    spin: float = 0.0,
 ) -> T | None:
     """Runs a node from a synchronous program until its work is done. Blocks.
 
@@ -55,6 +62,7 @@ def run(
         spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
         or its class: the same, with `load(node, *args)`.
     uvloop: run on uvloop, which must be installed (`pip install homing[fast]`), instead of `homing.new_event_loop`.
+    spin: seconds for which the loop polls before it sleeps, see `homing.new_event_loop`; not on uvloop.
 
     While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
 
@@ -71,7 +79,7 @@ def run(
             main.close()
         raise BadOption("main", main, "give an async function, or a class derived from act.Actor or gen.Application")
     starter = start_node(name, options)
-    factory = _loop_factory(uvloop)
+    factory = _loop_factory(uvloop, spin)
     secure_standard_streams()
     ignore_late_signals_at_exit()
     with logging_configured(), told_of_unawaited():
@@ -86,9 +94,11 @@ def _require_no_loop() -> None:
         )
 
 
-def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
+def _loop_factory(uvloop: bool, spin: float) -> Callable[[], asyncio.AbstractEventLoop]:
     if not uvloop:
-        return new_event_loop
+        return partial(new_event_loop, spin=spin)
+    if check_seconds("spin", spin, zero=True):
+        raise BadOption("spin", spin, "uvloop cannot poll; leave out spin or uvloop")
     try:
         import uvloop as module
     except ImportError:

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..gen import PID, ApplicationTree, NodeInfo, NodeTree, ProcessTree
+from .loop.event_loop import seconds_spun
 from .processes.census import process_info, take_census
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def make_info(core: Core, state: str, watchdog: Watchdog) -> NodeInfo:
         stalls=watchdog.stalls,
         longest_stall=watchdog.longest,
         machine_stalls=watchdog.machine_stalls,
+        spin_seconds=seconds_spun(core.loop),
         env=core.env,
         loop=f"{type(core.loop).__module__}.{type(core.loop).__qualname__}",
     )

@@ -61,15 +61,12 @@ async def main(node, port, timeout, retries, patience, count):
     facts = await node.inspect_meta(client)
     print(*[facts[name] for name in ("answered", "timeouts", "late", "retransmits")])
 
-if sys.argv[1] == "uvloop":
-    import uvloop
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-homing.run(main, *sys.argv[2:])
+homing.run(main, *sys.argv[2:], uvloop=sys.argv[1] == "uvloop")
 """
 
 
 def loop_name() -> str:
-    return "uvloop" if "uvloop" in type(asyncio.get_running_loop()).__module__ else "asyncio"
+    return "uvloop" if "uvloop" in type(asyncio.get_running_loop()).__module__ else "homing"
 
 
 async def stopped_for_a_while(timeout: float, retries: int, patience: float) -> list[bytes]:

@@ -1,13 +1,19 @@
-"""Sockets for the tests of the selector, and a loop that stops when a test is over."""
+"""Sockets for the tests of the selector, and a loop on which they run."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 import pytest
+
+import homing
+
+T = TypeVar("T")
 
 needs_selector = pytest.mark.skipif(
     importlib.util.find_spec("homing.node.loop.selector") is None,
@@ -41,3 +47,40 @@ def several(count: int, fed: int = 0) -> Iterator[list[socket.socket]]:
     finally:
         for sock in socks:
             sock.close()
+
+
+def run(main: Callable[[], Awaitable[T]], *, debug: bool = False) -> T:
+    """Runs `main` on a new loop."""
+
+    async def body() -> T:
+        async with asyncio.timeout(DEADLINE):
+            return await main()
+
+    with asyncio.Runner(loop_factory=homing.new_event_loop, debug=debug) as runner:
+        return runner.run(body())
+
+
+def serving() -> Any:
+    """Returns the selector of the running loop."""
+    return asyncio.get_running_loop().homing_selector  # type: ignore[attr-defined]
+
+
+class Flood:
+    """A served socket that is always ready: nobody reads its datagram. `calls`: how often it was called."""
+
+    def __init__(self, action: Callable[[], object] = lambda: None) -> None:
+        self.sock = datagrams(1)
+        self.calls = 0
+        self.action = action
+
+    def __enter__(self) -> Self:
+        serving().on_readable(self.sock.fileno(), self.called)
+        return self
+
+    def called(self) -> None:
+        self.calls += 1
+        self.action()
+
+    def __exit__(self, *_: object) -> None:
+        serving().on_readable(self.sock.fileno(), None)
+        self.sock.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from ...gen import BadOption
+from ...gen.options import check_seconds
+
 try:
     from .selector import Selector
 except ImportError:  # it was not built: no compiler, or another system than Linux
@@ -18,8 +21,8 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     _closed = True  # for asyncio's `__del__`, until `__init__` has run, or if that fails: there is nothing to close
 
-    def __init__(self) -> None:
-        self.homing_selector = Selector()
+    def __init__(self, spin: float = 0.0) -> None:
+        self.homing_selector = Selector(spin)
         try:
             super().__init__(self.homing_selector)
         except BaseException:
@@ -37,7 +40,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         self.homing_selector.debug = bool(enabled)
 
 
-def new_event_loop() -> asyncio.SelectorEventLoop:
+def new_event_loop(*, spin: float = 0.0) -> asyncio.SelectorEventLoop:
     """Returns a new event loop of asyncio's, on which UDP servers and clients cost the least.
 
     `homing.run` and the `homing` command use it. For a program that has a runner of its own:
@@ -48,6 +51,21 @@ def new_event_loop() -> asyncio.SelectorEventLoop:
     (`loop.set_debug`) the loop serves them, and logs slow callbacks. Where the extensions are not built, and on other
     systems than Linux, the selector is Python's.
 
-    Raises `OSError` if this program has no descriptor left.
+    spin: seconds after each event for which the loop polls before it sleeps; 0: it sleeps at once. Polling spares the
+        next event the time to wake the thread, and uses a processor wholly meanwhile. `node.info().spin_seconds`
+        shows the cost.
+
+    Raises `BadOption` for a `spin` that is not a number of seconds, or where the selector is Python's, which cannot
+    spin; `OSError` if this program has no descriptor left.
     """
-    return asyncio.SelectorEventLoop() if Selector is None else EventLoop()
+    seconds = check_seconds("spin", spin, zero=True)
+    if Selector is not None:
+        return EventLoop(seconds)
+    if seconds:
+        raise BadOption("spin", spin, "only the compiled selector can poll, and it is not built here; leave it out")
+    return asyncio.SelectorEventLoop()
+
+
+def seconds_spun(loop: asyncio.AbstractEventLoop) -> float:
+    """Returns the seconds for which `loop` has polled instead of sleeping."""
+    return loop.homing_selector.spun if isinstance(loop, EventLoop) else 0.0

@@ -41,17 +41,30 @@ cdef enum:
     TIMERS = 64
     LONGEST = 0x7fffffff
 
+cdef double PORTION = 0.002
+"""Seconds of polling after which signals and the loop are looked at."""
+
 
 cdef class Selector(Registrations):
     """A selector of one event loop.
 
     debug: the loop is in its debug mode: callbacks then go through handles of the loop's, which measures them.
+    spin: seconds after an event for which it polls again and again before it sleeps. 0: it sleeps at once.
+    spun: seconds that it has spent so.
     """
 
     cdef object _loop
     cdef object _ready
     cdef bint _leave
     cdef public bint debug
+    cdef readonly double spin
+    cdef readonly double spun
+    cdef double _until
+    cdef bint _fresh
+
+    def __init__(self, double spin=0.0):
+        Registrations.__init__(self)
+        self.spin = spin
 
     def attach(self, loop):
         """Serves `loop`, whose queue of ready callbacks tells when to return to it."""
@@ -118,15 +131,46 @@ cdef class Selector(Registrations):
             count = epoll_wait(epoll, events, MOST, 0)
             number = errno
         else:
-            with nogil:
-                count = epoll_wait(epoll, events, MOST, milliseconds)
-                number = errno
+            count = self._poll(events, &milliseconds) if self.spin > 0 and self._ready is not None else 0
+            if count == 0:
+                if milliseconds == 0 or self._leave or self._epoll < 0:
+                    return 0
+                with nogil:
+                    count = epoll_wait(epoll, events, MOST, milliseconds)
+                    number = errno
         if count < 0:
             if number != EINTR:
                 raise OSError(number, "epoll_wait failed")
             PyErr_CheckSignals()
             return 0
+        self._fresh = self._fresh or count > 0
         return count
+
+    cdef int _poll(self, epoll_event* events, int* milliseconds) except -1:
+        """Polls until there are events, whose number it returns, or it is time to sleep for the `milliseconds` that are
+        left. Other threads of Python run meanwhile, and handlers of signals in between."""
+        cdef double begun = monotonic(), now = begun, end = begun + milliseconds[0] * 1e-3, until, stop
+        cdef int count = 0, epoll = self._epoll
+        if self._fresh:
+            self._until = begun + self.spin
+            self._fresh = False
+        until = self._until
+        if milliseconds[0] > 0 and end < until:
+            until = end
+        while count == 0 and now < until and not self._leave and self._epoll >= 0:
+            stop = now + PORTION if now + PORTION < until else until
+            with nogil:
+                while count == 0 and now < stop:
+                    count = epoll_wait(epoll, events, MOST, 0)
+                    now = monotonic()
+            if count == 0:
+                PyErr_CheckSignals()
+                if len(self._ready):
+                    self._leave = True
+        self.spun += now - begun
+        if milliseconds[0] > 0:
+            milliseconds[0] = _milliseconds(end - now)
+        return count if count > 0 else 0  # an error is raised by the call that sleeps
 
     cdef bint _serve_all(self, epoll_event* events, int count) except -1:
         """Serves the sockets that have events. Returns True if `_collect` is to be asked for others."""
