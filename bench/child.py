@@ -65,8 +65,10 @@ def limit_life() -> None:
 
 
 def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Returns the factory of the event loop in a contestant's name; None: asyncio's own. Homing is on its own, unless
-    another is named."""
+    """Returns the factory of the event loop in a contestant's name; None: asyncio's own. Homing is on its own loop,
+    unless another is named."""
+    if contestant.endswith("on asyncio"):
+        return None
     for package in ("uvloop", "rloop", "homing"):
         if package in contestant:
             factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop

@@ -203,6 +203,7 @@ def page(figures: Figures) -> str:
     columns = (
         ("Homing", "homing"),
         ("on uvloop", "homing on uvloop"),
+        ("on asyncio's loop", "homing on asyncio"),
         ("async handler", "homing async handler"),
         ("pool of 4", "homing pool of 4"),
         ("asyncio as it comes", "asyncio"),

@@ -16,9 +16,10 @@ _BARE = ("asyncio", "asyncio 2 KiB reads", "uvloop", "rloop")
 _SINGLE = (*_LOOPS, *_BARE, "C recvmmsg")
 _HANDLERS = ("homing async handler", "homing pool of 4", "homing buffer pool", "homing batch handler (numpy)")
 _FLOOD = (*_LOOPS, *_HANDLERS, *_BARE, "blocking socket", "C recvmmsg")
-_PACED = (*_LOOPS, "homing async handler", *_BARE[1:], "blocking socket", "C recvmmsg")
+_ASYNCIO = "homing on asyncio"
+_PACED = (*_LOOPS, _ASYNCIO, "homing async handler", *_BARE[1:], "blocking socket", "C recvmmsg")
 _ECHO = (*_LOOPS, *_BARE, "blocking socket", "C recvmmsg")
-_ALONE = (*_LOOPS, "homing async handler", *_BARE, "blocking socket", "C recvmmsg")
+_ALONE = (*_LOOPS, _ASYNCIO, "homing async handler", *_BARE, "blocking socket", "C recvmmsg")
 _WORK = (*_LOOPS, "homing async handler", "homing pool of 4", *_BARE[1:], "blocking socket")
 _SOURCES = tuple(
     f"{server}, {sources}"

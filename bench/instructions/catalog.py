@@ -36,6 +36,14 @@ PROGRAMS = {
     "lone-echo-async": Program(
         title="the same, by an async handler", count=400, step=50, load="alone", behavior="EchoAsync"
     ),
+    "lone-echo-asyncio": Program(
+        title="the same, on asyncio's loop",
+        count=400,
+        step=50,
+        load="alone",
+        behavior="Echo",
+        loop="homing on asyncio",
+    ),
     "lone-echo-uvloop": Program(
         title="the same, by a protocol on uvloop",
         count=400,
