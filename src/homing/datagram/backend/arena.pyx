@@ -36,6 +36,7 @@ from .system cimport (
     in_pktinfo,
     msghdr,
     recvmmsg,
+    recvmsg,
     timespec,
 )
 
@@ -172,10 +173,13 @@ cdef class Arena:
             header.msg_namelen = NAME
             header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
             header.msg_controllen = CONTROL if ancillary else 0
-        with nogil:
-            got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
-            while got < 0 and errno == EINTR:
+        if count == 1:  # recvmsg(2) costs less, and is over before another thread could use the interpreter's lock
+            got = self._read_one(fd)
+        else:
+            with nogil:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+                while got < 0 and errno == EINTR:
+                    got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
         got = min(got, count)
         self._ancillary = ancillary
         self._used = max(got, 0)
@@ -197,9 +201,20 @@ cdef class Arena:
                 _tell_nothing(&self.slots[slot])
             if ancillary and header.msg_controllen:
                 self.cut_trains += _take_ancillary(header, &self.slots[slot])
-        for slot in range(got):
-            PEERS.expect(self.slots[slot].place)
+        if got > 1:
+            for slot in range(got):
+                PEERS.expect(self.slots[slot].place)
         return got
+
+    cdef int _read_one(self, int fd) noexcept:
+        """Reads one datagram into the first slot. Returns 1; or -1, with `errno`."""
+        cdef ssize_t length = recvmsg(fd, &self._headers[0].msg_hdr, MSG_DONTWAIT)
+        while length < 0 and errno == EINTR:
+            length = recvmsg(fd, &self._headers[0].msg_hdr, MSG_DONTWAIT)
+        if length < 0:
+            return -1
+        self._headers[0].msg_len = <unsigned int> length
+        return 1
 
     cdef void tell_nothing(self, int count) noexcept:
         """Makes the infos of the first `count` slots empty."""
