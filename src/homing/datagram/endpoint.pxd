@@ -8,7 +8,8 @@ cdef class Endpoint:
     cdef public SendQueue send_queue
     cdef public object send, send_many
     cdef public bint closed
-    cdef object _guard, _icmp_errors, _on_icmp_error, _errors, _pending, _watch, _polling
+    cdef readonly object _errors, _watch
+    cdef object _guard, _icmp_errors, _on_icmp_error, _pending, _polling
     cdef bint _gro
     cdef Py_ssize_t _lost
 

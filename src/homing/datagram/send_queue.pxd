@@ -5,7 +5,8 @@ from .backend.base cimport Backend
 
 cdef class SendQueue:
     cdef int _family
-    cdef object _unpaced, _sender, _writable, _pacer, _pacing, _active_limit
+    cdef object _unpaced, _sender, _writable, _pacing, _active_limit
+    cdef readonly object _pacer
     cdef object _queue
     cdef Backend _backend
     cdef Py_ssize_t _limit

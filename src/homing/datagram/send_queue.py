@@ -109,12 +109,7 @@ class SendQueue:
     def send_lone(self, message: MessageUDP) -> bool:
         """Sends a datagram at once, at less cost than `send_many`, if nothing stands in its way. Returns False if it
         was not sent."""
-        if (
-            self._backend is None
-            or self._active_limit is not None
-            or self.pending is not None
-            or len(self._queue) > 0
-        ):
+        if self._backend is None or self._active_limit is not None or self.pending is not None or len(self._queue) > 0:
             return False
         return self._backend.send_lone(message)
 

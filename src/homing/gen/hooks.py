@@ -15,6 +15,7 @@ from .identifiers import PID
 TERMINATE_TIMEOUT = 5.0
 """Seconds that an asynchronous `terminate` may take: OTP's default shutdown time of a worker."""
 
+
 class ProcessHooks:
     """Hooks of a process. The object exists before the behavior's `__init__` runs."""
 

@@ -1,4 +1,9 @@
+from ..failures import Failures
+from ..message import MessageUDP
 from .base import Backend
 
 class Sender(Backend):
     gso: bool
+    def send(self, message: MessageUDP) -> int: ...
+    def send_many(self, messages: list[MessageUDP], failures: Failures) -> int: ...
+    def send_lone(self, message: MessageUDP) -> bool: ...

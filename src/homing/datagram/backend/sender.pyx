@@ -65,7 +65,7 @@ cdef class Sender:
         return self.bytes_out - before
 
     cpdef bint send_lone(self, message) except -1:
-        # A failure is told by `send_many`, which tries again: it has the message's number, and asks `retry`.
+        # `send_many`, which is called after a failure, reports it if it happens again.
         cdef MessageUDP datagram
         cdef object data
         cdef Key peer
@@ -74,7 +74,7 @@ cdef class Sender:
         cdef ssize_t sent
         if type(message) is not MessageUDP or self.retry is not None:
             return False
-        datagram = <MessageUDP> message
+        datagram = message
         data = datagram.data
         if datagram.info is not None or datagram._lease is not None or not PyBytes_CheckExact(data):
             return False

@@ -317,12 +317,7 @@ class Activity(OwnedMailbox):
     def _wait(self) -> None:
         """Queues the sleeping activity if there is something to do."""
         self.scheduled = False
-        if (
-            filled(self.urgent)
-            or filled(self.system)
-            or (filled(self.main) and not self.paused)
-            or filled(self.logs)
-        ):
+        if filled(self.urgent) or filled(self.system) or (filled(self.main) and not self.paused) or filled(self.logs):
             scheduler = self.scheduler
             scheduler.schedule(self)
 
