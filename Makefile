@@ -10,7 +10,7 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench docs clean build-sanitized
+.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench instructions docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
@@ -23,6 +23,7 @@ help:
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
 	@echo 'make docs              build the documentation into build/site, and check its links'
 	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
+	@echo 'make instructions      count the instructions of each operation, and compare them with their ceilings: a minute, valgrind'
 
 $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
@@ -125,6 +126,9 @@ build-sanitized: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+instructions: $(VENV)/.dev
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 # Reads the sources without importing them, so the package itself need not be installed. A warning is an error.
 EXTRA_DOCS := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")

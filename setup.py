@@ -1,4 +1,4 @@
-"""Builds the extensions: all of them, or none.
+"""Builds the extensions, all of them or none, as one shared object: src/homing/finder.py finds them in it.
 
 Where they cannot be built (no C compiler, no Python headers, not Linux, HOMING_EXTENSIONS=0) the install goes on: the
 same package then runs interpreted, on the portable datagram backend. HOMING_SANITIZE=1 builds them with the address
@@ -11,9 +11,11 @@ are built by the same tools with the same SOURCE_DATE_EPOCH.
 import os
 import re
 import sys
-import threading
 import tomllib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -59,8 +61,23 @@ EXTENSIONS = {
     "homing.node.scheduling.slices": "src/homing/node/scheduling/slices.py",
     "homing.node.scheduling.scheduler": "src/homing/node/scheduling/scheduler.py",
     "homing.node.messaging.sending": "src/homing/node/messaging/sending.py",
+    "homing.node.loop.registration": "src/homing/node/loop/registration.pyx",
+    "homing.node.loop.selector": "src/homing/node/loop/selector.pyx",
     "homing.node.messaging.waiter": "src/homing/node/messaging/waiter.py",
 }
+"""The modules that are compiled, and their sources. The last parts of the names must differ."""
+
+OBJECT = "homing._compiled"
+"""The shared object that holds them all."""
+
+NAMES = """#include <Python.h>
+
+static int execute(PyObject *module) { return PyModule_AddStringConstant(module, "MODULES", "%s"); }
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_compiled", NULL, 0, NULL, slots, NULL, NULL, NULL};
+PyMODINIT_FUNC PyInit__compiled(void) { return PyModuleDef_Init(&definition); }
+"""
+"""The module of the shared object itself. It names those that it holds, so that nothing else has to."""
 
 GENERATED = "build/cython"
 DIRECTIVES = {
@@ -93,13 +110,11 @@ LINKED_STRIPPED = ["-Wl,-s"]
 
 
 class BuildAllOrNothing(build_ext):
-    """An extension that lacks one it was built with would not load: where one fails, none is kept."""
+    """Compiles what has changed, several sources at a time, and links all. If one fails, nothing is kept."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
-        self.lock = threading.Lock()
-        self.built = 0
         self.in_place = self.inplace
         self.force = self.force or not self.inplace  # what was built in place has symbols
 
@@ -117,32 +132,61 @@ class BuildAllOrNothing(build_ext):
         linker = getattr(self.compiler, "linker_so", None)
         if linker:  # nothing of the interpreter's is linked, so its folder is no business of an extension
             self.compiler.linker_so = [part for part in linker if not part.startswith("-Wl,-rpath")]
+        self.compile, self.compiler.compile = self.compiler.compile, self.compile_changed
         super().build_extensions()
 
-    def build_extension(self, extension: Extension) -> None:
-        path = Path(self.get_ext_fullpath(extension.name))
-        before = path.stat().st_mtime_ns if path.exists() else None
-        super().build_extension(extension)
-        with self.lock:
-            self.built += 1
-            if path.stat().st_mtime_ns != before:  # else it was up to date
-                sys.stderr.write(f"homing: compiled {self.built} of {len(self.extensions)}: {extension.name}\n")
-                sys.stderr.flush()
+    def compile_changed(self, sources: list[str], output_dir: str, **options: Any) -> list[str]:
+        """Takes the place of the compiler's `compile`, which compiles everything, one source after the other."""
+        objects = self.compiler.object_filenames(sources, output_dir=output_dir)
+        # The longest first: at the end, no processor waits for one that has just begun.
+        tasks = sorted(zip(sources, objects, strict=True), key=lambda task: -Path(task[0]).stat().st_size)
+        with ThreadPoolExecutor(self.parallel) as pool:
+            running = [pool.submit(self.compile_one, *task, options) for task in tasks]
+            try:
+                for number, done in enumerate(as_completed(running), 1):
+                    if name := done.result():
+                        sys.stderr.write(f"homing: compiled {number} of {len(tasks)}: {name}\n")
+                        sys.stderr.flush()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return objects
+
+    def compile_one(self, source: str, target: str, options: dict[str, Any]) -> str:
+        """Returns the name of the module; "" if it has not changed since it was compiled."""
+        if not self.force and Path(target).exists() and Path(target).stat().st_mtime > Path(source).stat().st_mtime:
+            return ""
+        # Elsewhere first: a compiler that is killed may leave half an object, which would pass for a new one.
+        (made,) = self.compile([source], output_dir=f"{self.build_temp}/unfinished", **options)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(made, target)
+        return ".".join(Path(source).relative_to(GENERATED, "src").with_suffix("").parts)
 
     def run(self) -> None:
         in_place = self.in_place = self.inplace  # which `run` resets, and an error leaves so
+        if not self.extensions:
+            return
+        objects = []
+        for self.inplace in {False, in_place}:
+            objects.append(Path(self.get_ext_fullpath(OBJECT)))
+        self.inplace = in_place
+        # Those of a module each, which were built before there was one for all, would be taken instead of the sources.
+        for stale in [path for it in objects for path in it.parent.rglob("*.so") if path.parent != it.parent]:
+            stale.unlink()
         try:
             super().run()
         except (BaseError, CCompilerError, OSError) as error:
             sys.stderr.write(LOST.format(reason=error))
-            for self.inplace in {False, in_place}:
-                for extension in self.extensions:
-                    Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            for path in objects:
+                path.unlink(missing_ok=True)
             self.extensions = []
 
 
 def extensions() -> list[Extension]:
-    """What is to be built here."""
+    """What is to be built here: the shared object, or nothing."""
+    last_parts = Counter(name.rpartition(".")[2] for name in [*EXTENSIONS, OBJECT])
+    if twice := [name for name in EXTENSIONS if last_parts[name.rpartition(".")[2]] > 1]:
+        sys.exit(f"homing: rename a compiled module, since one object can hold one PyInit_<last part> only: {twice}")
     if not sys.platform.startswith("linux") or os.environ.get("HOMING_EXTENSIONS") == "0":
         return []
     try:
@@ -153,16 +197,24 @@ def extensions() -> list[Extension]:
     arguments = []
     if os.environ.get("HOMING_SANITIZE") == "1":
         arguments = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
-    return cythonize(
-        [
-            Extension(name, [source], extra_compile_args=arguments, extra_link_args=arguments)
-            for name, source in EXTENSIONS.items()
-        ],
+    translated = cythonize(
+        [Extension(name, [source]) for name, source in EXTENSIONS.items()],
         build_dir=GENERATED,
         force=any(c.stat().st_mtime < Path(__file__).stat().st_mtime for c in Path(GENERATED).rglob("*.c")),
         nthreads=os.cpu_count() or 1,
         compiler_directives=DIRECTIVES,
     )
+    sources = [named_modules(), *(source for one in translated for source in one.sources)]
+    return [Extension(OBJECT, sources, extra_compile_args=arguments, extra_link_args=arguments)]
+
+
+def named_modules() -> str:
+    """The source of the module that names all others. It is written anew with this file, as those are."""
+    path, text = Path(GENERATED, "src/homing/_compiled.c"), NAMES % " ".join(EXTENSIONS)
+    if not path.exists() or path.read_text() != text or path.stat().st_mtime < Path(__file__).stat().st_mtime:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(path)
 
 
 def readme() -> str:

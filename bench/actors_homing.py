@@ -80,14 +80,21 @@ class Idle(act.Actor):
 
 
 class Homing:
-    """`actors.Contestant`."""
+    """`actors.Contestant`. options: those of its node. clock: called before the first operation and after the last."""
 
-    def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+    def __init__(
+        self,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+        options: gen.NodeOptions | None = None,
+        clock: Callable[[], float] = process_time,
+    ) -> None:
         self._loop_factory = loop_factory
+        self._options = options
+        self._clock = clock
 
     def _run(self, measure: Callable[[homing.Node], Coroutine[Any, Any, float]]) -> float:
         async def main() -> float:
-            async with homing.start_node("bench@localhost") as node:
+            async with homing.start_node("bench@localhost", self._options) as node:
                 return await measure(node)
 
         with asyncio.Runner(loop_factory=self._loop_factory) as runner:
@@ -98,10 +105,10 @@ class Homing:
             done = asyncio.Event()
             sink = await node.spawn(Sink, n, done)
             source = await node.spawn(Source, sink, n // BURST)
-            begin = process_time()
+            begin = self._clock()
             node.send(source, 1)
             await done.wait()
-            return process_time() - begin
+            return self._clock() - begin
 
         return self._run(measure)
 
@@ -110,28 +117,28 @@ class Homing:
             done = asyncio.Event()
             pong = await node.spawn(Pong)
             ping = await node.spawn(Ping, pong, n // 2, done)
-            begin = process_time()
+            begin = self._clock()
             node.send(ping, 1)
             await done.wait()
-            return process_time() - begin
+            return self._clock() - begin
 
         return self._run(measure)
 
     def call(self, n: int) -> float:
         async def measure(node: homing.Node) -> float:
             caller = await node.spawn(Caller, await node.spawn(Callee))
-            begin = process_time()
+            begin = self._clock()
             await node.call(caller, n, timeout=60.0)
-            return process_time() - begin
+            return self._clock() - begin
 
         return self._run(measure)
 
     def spawn(self, n: int) -> float:
         async def measure(node: homing.Node) -> float:
-            begin = process_time()
+            begin = self._clock()
             for _ in range(n):
                 await node.spawn(Idle)
-            return process_time() - begin
+            return self._clock() - begin
 
         return self._run(measure)
 

@@ -30,9 +30,10 @@ def pinned(which: int) -> Callable[[], None] | None:
     return None if pair is None else lambda: os.sched_setaffinity(0, {pair[which]})
 
 
-def start(command: list[str], *, session: bool = False, **streams: Any) -> subprocess.Popen[str]:
-    """Starts a command as a process under test. session: with its own process group, so that its children end too."""
-    pin = pinned(0)
+def start(command: list[str], *, session: bool = False, pin_it: bool = True, **streams: Any) -> subprocess.Popen[str]:
+    """Starts a command as a process under test. session: with its own process group, so that its children end too.
+    pin_it: on the core of the test; else it may use all cores."""
+    pin = pinned(0) if pin_it else None
 
     def prepare() -> None:
         limit_life()
@@ -64,8 +65,9 @@ def limit_life() -> None:
 
 
 def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Returns the factory of the event loop in a contestant's name; None: asyncio's own."""
-    for package in ("uvloop", "rloop"):
+    """Returns the factory of the event loop in a contestant's name; None: asyncio's own. Homing is on its own, unless
+    another is named."""
+    for package in ("uvloop", "rloop", "homing"):
         if package in contestant:
             factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop
             return factory

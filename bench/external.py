@@ -81,16 +81,27 @@ def cpu_seconds(pid: int) -> float:
 
 
 class External:
-    """`under_test.UnderTest`. In the command, `{port}` is the port to bind, and `{job}` is "count" or "echo"."""
+    """`under_test.UnderTest`. In the command, `{port}` is the port to bind, and `{job}` is "count" or "echo".
 
-    def __init__(self, name: str, command: str, job: str) -> None:
+    pin_it: on the core of the test; else it may use all cores. stderr: as `subprocess.Popen` has it.
+    """
+
+    def __init__(self, name: str, command: str, job: str, pin_it: bool = True, stderr: int | None = None) -> None:
         self._name = name
         self.port = _free_port()
         words = [word.replace("{port}", str(self.port)).replace("{job}", job) for word in shlex.split(command)]
         try:
-            self._child = child.start(words, session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            self._child = child.start(
+                words,
+                session=True,
+                pin_it=pin_it,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
         except OSError as error:
             raise Failed(f"the command cannot be started: {error}") from error
+        self.pid = self._child.pid
 
     def __enter__(self) -> Self:
         give_up = time.monotonic() + _START

@@ -38,6 +38,18 @@ def flood(port: int, seconds: float, shape: Flood, in_c: bool = True) -> Sample:
     return _run(in_c, "flood", port, seconds, shape.size, int(shape.segmented), shape.sources)
 
 
+def paced(port: int, seconds: float, rate: int) -> Sample:
+    """Sends `rate` packets a second on schedule, each in a system call. Returns `sent`, and `behind`: the share of the
+    packets that left more than 0.1 ms late. Needs the generator in C."""
+    return _run(True, "paced", port, seconds, SIZE, rate)
+
+
+def backlog(port: int, seconds: float, count: int, pid: int) -> Sample:
+    """Stops the process `pid`, sends `count` packets, lets it continue, and so on. Returns `sent`. Needs the generator
+    in C."""
+    return _run(True, "backlog", port, seconds, SIZE, count, pid)
+
+
 def echo(port: int, seconds: float, outstanding: int, in_c: bool = True) -> Sample:
     """Keeps `outstanding` requests open. Returns `sent`, `answered` (rightly), `wrong`, `late`, and the percentiles
     `p50`, `p99` and `p99.9` of the round trip in microseconds."""

@@ -6,7 +6,6 @@
 enum { MOST_OUTSTANDING = 1024, MOST_TIMES = 4 << 20 };
 
 static const uint64_t PATIENCE = 200000000; /* nanoseconds without an answer, after which missing answers are lost */
-static const uint64_t LATE = 100000;        /* nanoseconds of delay after which a request counts as sent too late */
 
 static char requests[MOST_OUTSTANDING][MOST_SIZE];
 static char answers[BATCH][MOST_SIZE];

@@ -1,5 +1,8 @@
-/* The flood: sends as fast as it can, and ignores losses. Packets carry their number, big-endian, at byte 4. */
+/* Packets that nobody answers: a flood, as fast as it can; paced; and backlogs. Losses are ignored. Packets carry their
+ * number, big-endian, at byte 4. */
 #include "load.h"
+
+#include <signal.h>
 
 enum { CONTROL = CMSG_SPACE(sizeof(struct in_pktinfo)), MOST_BYTES = 65000 };
 
@@ -65,4 +68,46 @@ void flood(int port, uint64_t end, size_t size, int segmented, unsigned sources)
             sent += (uint64_t)gone * each;
     }
     printf("{\"sent\": %llu, \"segments\": %zu}\n", (unsigned long long)sent, each);
+}
+
+static int connected(int port) {
+    struct sockaddr_in to = on_loopback(port);
+    int sock = socket(AF_INET, SOCK_DGRAM, 0);
+    if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof to))
+        die("load: socket");
+    return sock;
+}
+
+/* Polls the clock, since it would wake up too late. */
+void paced(int port, uint64_t begin, uint64_t end, size_t size, uint32_t rate) {
+    int sock = connected(port);
+    uint64_t count = (end - begin) * rate / 1000000000u, behind = 0, sent = 0;
+    begin = now();
+    for (uint64_t n = 0; n < count; n++) {
+        uint64_t due = begin + n * 1000000000u / rate, time;
+        set_number(packets, (uint32_t)n);
+        while ((time = now()) < due)
+            ;
+        behind += time - due > LATE;
+        sent += send(sock, packets, size, 0) > 0;
+    }
+    printf("{\"sent\": %llu, \"behind\": %.6f}\n", (unsigned long long)sent, count ? (double)behind / (double)count : 0.0);
+}
+
+/* A stopped process does not read, not even if a packet wakes it: its signal comes first. */
+void backlog(int port, uint64_t end, size_t size, uint32_t count, pid_t pid) {
+    static const struct timespec drain = {.tv_sec = 0, .tv_nsec = 20000000}; /* enough for 500 packets of 30 us each */
+    int sock = connected(port);
+    uint64_t sent = 0;
+    do {
+        if (kill(pid, SIGSTOP))
+            die("load: stop");
+        for (uint32_t n = 0; n < count; n++) {
+            set_number(packets, (uint32_t)sent);
+            sent += send(sock, packets, size, 0) > 0;
+        }
+        kill(pid, SIGCONT);
+        nanosleep(&drain, NULL);
+    } while (now() < end);
+    printf("{\"sent\": %llu}\n", (unsigned long long)sent);
 }

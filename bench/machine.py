@@ -46,6 +46,11 @@ async def _backend() -> str:
     return answer[0]
 
 
+def backend() -> str:
+    """Returns the name of Homing's datagram backend here, "native" or "portable"."""
+    return asyncio.run(_backend())
+
+
 def facts() -> dict[str, str]:
     """Returns the facts about the machine, the software, and the load generator."""
     pair = child.cores()
@@ -53,7 +58,7 @@ def facts() -> dict[str, str]:
         "cpu": f"{os.cpu_count()} x {_cpu_model()}",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "homing": f"{_version('homing')}, datagram backend {asyncio.run(_backend())}",
+        "homing": f"{_version('homing')}, datagram backend {backend()}",
         "uvloop": _version("uvloop"),
         "rloop": _version("rloop"),
         "pykka": _version("pykka"),

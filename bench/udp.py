@@ -1,4 +1,4 @@
-"""The UDP benchmarks. One server under test on one core, one load generator on another."""
+"""Measures a UDP server, on one core, under load that is made on another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from . import load
 from .external import External
 from .load import Flood
-from .suite import Benchmark, Failed, Sample, Settings
+from .suite import Failed, Sample, Settings
 from .under_test import Server, UnderTest
 
 _WARM_UP = 0.05
@@ -23,21 +23,11 @@ RATE = 20_000
 
 SOURCES = 1000
 
-_BARE = ("asyncio", "asyncio 2 KiB reads", "uvloop", "rloop")
-_SINGLE = ("homing", "homing on uvloop", *_BARE, "C recvmmsg")
-_HANDLERS = ("homing async handler", "homing pool of 4", "homing buffer pool", "homing batch handler (numpy)")
-_FLOOD = ("homing", "homing on uvloop", *_HANDLERS, *_BARE, "blocking socket", "C recvmmsg")
-_ECHO = ("homing", "homing on uvloop", *_BARE, "blocking socket", "C recvmmsg")
-_SOURCES = tuple(
-    f"{server}, {sources}"
-    for server, sources in (
-        ("homing", "1 source"),
-        ("homing", f"{SOURCES} sources"),
-        ("uvloop", f"{SOURCES} sources"),
-        ("C recvmmsg", f"{SOURCES} sources"),
-    )
-)
-_GSO = ("homing", "homing batch handler (numpy)", "uvloop", "C recvmmsg", "C recvmmsg + GRO")
+PACES = {"udp-paced-100k": 100_000, "udp-paced-300k": 300_000}
+"""Packets per second of the paced sinks."""
+
+BACKLOG = 500
+"""Packets of a backlog: the receive buffer that Linux grants by default has room for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,23 +52,55 @@ def flood(setting: Setting, shape: Flood, singly: bool, contestant: str, setting
 
     singly: Homing does not ask for joined packets.
     """
+
+    def send(server: UnderTest, seconds: float) -> Sample:
+        made = load.flood(server.port, seconds, shape, setting.in_c)
+        if shape.segmented and not singly and made["segments"] == 1:
+            raise Failed("this system does not send segmented packets (UDP_SEGMENT)")
+        return made
+
+    return _sunk(setting, send, singly, contestant, settings)[1]
+
+
+def _sunk(
+    setting: Setting, send: Callable[[UnderTest, float], Sample], singly: bool, contestant: str, settings: Settings
+) -> tuple[Sample, Sample]:
+    """Returns the result of `send(server, seconds)`, and the figures of a server that counts what it receives."""
     with setting.server(contestant, "count", singly) as server:
-        load.flood(server.port, _WARM_UP, shape, setting.in_c)
+        send(server, _WARM_UP)
         before = server.snapshot()
-        made = load.flood(server.port, settings.load_seconds, shape, setting.in_c)
+        made = send(server, settings.load_seconds)
         after = server.snapshot()
-    if shape.segmented and not singly and made["segments"] == 1:
-        raise Failed("this system does not send segmented packets (UDP_SEGMENT)")
     packets = server.handled(before, after, made["sent"])
     if packets <= 0:
         raise Failed(f"{contestant!r} handled no packet")
     cpu = max(_LEAST, after["cpu_seconds"] - before["cpu_seconds"])
-    return {
+    return made, {
         "value": packets / cpu,
         "handled": packets,
         "dropped": made["sent"] - packets,
         "busy": min(1.0, cpu / settings.load_seconds),
     }
+
+
+def paced(setting: Setting, rate: int, contestant: str, settings: Settings) -> Sample:
+    """Measures the packets handled per CPU-second of a server that receives `rate` packets a second, each alone."""
+    made, sample = _sunk(
+        setting, lambda server, seconds: load.paced(server.port, seconds, rate), False, contestant, settings
+    )
+    return {**sample, "behind": made["behind"]}
+
+
+def backlog(setting: Setting, contestant: str, settings: Settings) -> Sample:
+    """Measures the packets handled per CPU-second of a server whose packets wait for it, `BACKLOG` at a time."""
+    _, sample = _sunk(
+        setting,
+        lambda server, seconds: load.backlog(server.port, seconds, BACKLOG, server.pid),
+        False,
+        contestant,
+        settings,
+    )
+    return {**sample, "us": 1e6 / sample["value"]}
 
 
 def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
@@ -89,10 +111,10 @@ def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
 
 
 def _asked(
-    setting: Setting, ask: Callable[[int, float], Sample], contestant: str, settings: Settings
+    setting: Setting, ask: Callable[[int, float], Sample], contestant: str, settings: Settings, job: str = "echo"
 ) -> tuple[Sample, Sample]:
     """Returns the result of `ask(port, seconds)`, and the figures that follow from it and the server's CPU time."""
-    with setting.server(contestant, "echo") as server:
+    with setting.server(contestant, job) as server:
         ask(server.port, _WARM_UP)
         before = server.snapshot()
         made = ask(server.port, settings.load_seconds)
@@ -101,112 +123,24 @@ def _asked(
         raise Failed(f"{contestant!r} answered {made['answered']} requests rightly, {made['wrong']} wrongly")
     cpu = max(_LEAST, after["cpu_seconds"] - before["cpu_seconds"])
     return made, {
-        "per_cpu_second": made["answered"] / cpu,
+        "value": made["answered"] / cpu,
         "lost": made["sent"] - made["answered"],
         "busy": min(1.0, cpu / settings.load_seconds),
+        "us": cpu * 1e6 / made["answered"],
+        "idle us": max(0.0, settings.load_seconds - cpu) * 1e6 / made["answered"],
         "p50": made["p50"],
         "p99": made["p99"],
     }
 
 
-def echo(setting: Setting, contestant: str, settings: Settings) -> Sample:
+def echo(setting: Setting, outstanding: int, job: str, contestant: str, settings: Settings) -> Sample:
     """Measures the right answers per CPU-second of the server, and the round trip as the client sees it."""
-    _, sample = _asked(setting, partial(load.echo, outstanding=64, in_c=setting.in_c), contestant, settings)
-    return {**sample, "value": sample["per_cpu_second"]}
+    ask = partial(load.echo, outstanding=outstanding, in_c=setting.in_c)
+    return _asked(setting, ask, contestant, settings, job)[1]
 
 
-def latency(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """Measures the round trip of one request at a time."""
-    _, sample = _asked(setting, partial(load.echo, outstanding=1, in_c=setting.in_c), contestant, settings)
-    return {**sample, "value": sample["p50"]}
-
-
-def open_loop(setting: Setting, contestant: str, settings: Settings) -> Sample:
-    """Measures the round trips of requests that leave on schedule."""
-    made, sample = _asked(setting, partial(load.open_loop, rate=RATE, in_c=setting.in_c), contestant, settings)
+def open_loop(setting: Setting, rate: int, contestant: str, settings: Settings) -> Sample:
+    """Measures the same with requests that leave on schedule."""
+    made, sample = _asked(setting, partial(load.open_loop, rate=rate, in_c=setting.in_c), contestant, settings)
     loss = (made["sent"] - made["answered"]) / made["sent"]
-    return {**sample, "value": sample["p50"], "p99.9": made["p99.9"], "loss": loss, "behind": made["behind"]}
-
-
-_PACKETS = "packets handled per CPU-second of the server"
-_RATIOS = ("asyncio", "uvloop", "C recvmmsg")
-_FLOODED = ("handled", "dropped", "busy")
-
-
-def benchmarks(commands: Mapping[str, str] | None = None) -> tuple[Benchmark, ...]:
-    """Returns all UDP benchmarks. commands: servers that are given as a command line, by their names."""
-    setting = Setting(commands=commands or {})
-    added = tuple(setting.commands)
-    joined = tuple(
-        Benchmark(
-            name=f"udp-gso-{size}",
-            title=f"UDP receive: a flood of {size}-byte packets, joined for servers that ask for it (UDP_GRO)",
-            unit=_PACKETS,
-            contestants=_GSO,
-            run=partial(flood, setting, Flood(size=size), False),
-            extras=_FLOODED,
-            baselines=("uvloop", "C recvmmsg"),
-            needs_c=True,
-        )
-        for size in (64, 1200)
-    )
-    return (
-        Benchmark(
-            name="udp-flood",
-            title=f"UDP receive: a flood of {load.SIZE}-byte packets, one by one, into a handler that counts",
-            unit=_PACKETS,
-            contestants=_FLOOD + added,
-            run=partial(flood, setting, Flood(), True),
-            extras=_FLOODED,
-            baselines=_RATIOS,
-        ),
-        Benchmark(
-            name="udp-flood-single",
-            title="UDP receive: the same from a sender that is not always faster than the server",
-            unit=_PACKETS,
-            contestants=_SINGLE + added,
-            run=partial(flood, setting, Flood(segmented=False), False),
-            extras=_FLOODED,
-            baselines=_RATIOS,
-        ),
-        Benchmark(
-            name="udp-sources",
-            title=f"UDP receive: a flood of {load.SIZE}-byte packets from {SOURCES} addresses in turn",
-            unit=_PACKETS,
-            contestants=_SOURCES + tuple(f"{name}, {SOURCES} sources" for name in added),
-            run=partial(sources, setting),
-            extras=_FLOODED,
-            baselines=("homing, 1 source",),
-            needs_c=True,
-        ),
-        *joined,
-        Benchmark(
-            name="udp-echo",
-            title=f"UDP echo: 64 requests of {load.SIZE} bytes outstanding",
-            unit="right answers per CPU-second of the server",
-            contestants=_ECHO + added,
-            run=partial(echo, setting),
-            extras=("lost", "busy", "p50", "p99"),
-            baselines=_RATIOS,
-        ),
-        Benchmark(
-            name="udp-latency",
-            title=f"UDP echo: one request of {load.SIZE} bytes at a time",
-            unit="microseconds from request to answer (median)",
-            contestants=_ECHO + added,
-            run=partial(latency, setting),
-            extras=("p99", "lost", "per_cpu_second"),
-            baselines=_RATIOS,
-            lower_is_better=True,
-        ),
-        Benchmark(
-            name="udp-openloop",
-            title=f"UDP echo: {RATE:,} requests of {load.SIZE} bytes a second, on schedule",
-            unit="microseconds from when a request was to leave, to its answer (median)",
-            contestants=_ECHO + added,
-            run=partial(open_loop, setting),
-            extras=("p99", "p99.9", "loss", "behind", "busy"),
-            baselines=_RATIOS,
-            lower_is_better=True,
-        ),
-    )
+    return {**sample, "p99.9": made["p99.9"], "loss": loss, "behind": made["behind"]}

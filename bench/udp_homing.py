@@ -10,6 +10,7 @@ import homing
 from homing import act, gen, meta
 
 from .udp_common import HOST, RECEIVE_BUFFER, Counter
+from .work import work
 
 
 class Handler(act.Actor):
@@ -47,6 +48,18 @@ class EchoAsync(Handler):
         self.send(message.id, message.reply(message.data))
 
 
+class Work(Handler):
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+        self.send(message.id, message.reply(work(message.data)))
+
+
+class WorkAsync(Handler):
+    async def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.counter.packets += 1
+        self.send(message.id, message.reply(work(message.data)))
+
+
 class Workers(act.Pool):
     def init(self, worker: type[act.Actor], counter: Counter) -> act.PoolOptions:
         return act.PoolOptions(worker=worker, worker_args=(counter,), pool_size=4)
@@ -74,10 +87,10 @@ def _handler(contestant: str, job: str) -> type[Handler]:
 
         return SumBatch
     if "async" in contestant:
-        return CountAsync if job == "count" else EchoAsync
-    if job == "count":
-        return CountAndRelease if "buffer" in contestant else Count
-    return Echo
+        return {"count": CountAsync, "echo": EchoAsync, "work": WorkAsync}[job]
+    if "buffer" in contestant and job == "count":
+        return CountAndRelease
+    return {"count": Count, "echo": Echo, "work": Work}[job]
 
 
 async def serve(contestant: str, job: str, counter: Counter, announce: Callable[[int], None]) -> None:

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from . import child
@@ -42,6 +43,14 @@ def _bound() -> socket.socket:
     return sock
 
 
+def _answer(job: str) -> Callable[[bytes], bytes] | None:
+    if job != "work":
+        return None
+    from .work import work
+
+    return work
+
+
 def blocking(job: str) -> None:
     """Serves with a blocking socket in a `while` loop."""
     sock = _bound()
@@ -51,10 +60,11 @@ def blocking(job: str) -> None:
         while True:
             receive(2048)
             counter.packets += 1
+    answer = _answer(job)
     while True:
         data, address = receive(2048)
         counter.packets += 1
-        send(data, address)
+        send(answer(data) if answer else data, address)
 
 
 class CountProtocol(asyncio.DatagramProtocol):
@@ -73,13 +83,26 @@ class EchoProtocol(asyncio.DatagramProtocol):
         self.transport.sendto(data, addr)
 
 
+class WorkProtocol(EchoProtocol):
+    def __init__(self) -> None:
+        from .work import work
+
+        self.work = work
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        counter.packets += 1
+        self.transport.sendto(self.work(data), addr)
+
+
+_PROTOCOLS = {"count": CountProtocol, "echo": EchoProtocol, "work": WorkProtocol}
+
+
 async def bare(job: str, read_size: int | None) -> None:
     """Serves with a `DatagramProtocol` on the running loop."""
     sock = _bound()
     sock.setblocking(False)
     port = sock.getsockname()[1]  # before the loop gets the socket: rloop takes it over
-    protocol = CountProtocol if job == "count" else EchoProtocol
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(protocol, sock=sock)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(_PROTOCOLS[job], sock=sock)
     if read_size is not None:
         transport.max_size = read_size  # type: ignore[attr-defined]
     announce(port)

@@ -30,6 +30,7 @@ def is_possible(total: int, count: int, sent: int) -> bool:
 class UnderTest(Protocol):
     """A server in a process of its own. `with` ends the process."""
 
+    pid: int
     port: int
 
     def __enter__(self) -> Self: ...
@@ -45,7 +46,8 @@ class UnderTest(Protocol):
 
 
 class Server:
-    """`UnderTest`. job: "count" or "echo". singly: Homing does not ask for joined packets."""
+    """`UnderTest`. job: "count", "echo", or "work", an echo after some work. singly: Homing does not ask for joined
+    packets."""
 
     def __init__(self, contestant: str, job: str, singly: bool = False) -> None:
         command = [sys.executable, "-m", "bench.udp_server", contestant, job]
@@ -55,6 +57,7 @@ class Server:
                 command[1] = f"{job}-gro"
         env = {**os.environ, **(_SINGLY if singly else {})}
         self._child = child.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+        self.pid = self._child.pid
         self._name = contestant
 
     def __enter__(self) -> Self:

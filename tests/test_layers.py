@@ -16,8 +16,9 @@ from homing.datagram import errors
 
 PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
+    "finder": set(),
     "gen": {"gen"},
-    "datagram": {"gen", "datagram"},
+    "datagram": {"finder", "gen", "datagram"},
     "node": {"gen", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},
@@ -41,7 +42,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"endpoint"},
     ],
     "node": [
-        {"deadline", "mailbox", "output"},
+        {"deadline", "loop", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
         {"processes"},

@@ -13,7 +13,7 @@ from homing.datagram import errors as udp
 
 NAMES = {
     "homing": """
-        Node __version__ act gen meta run start_node
+        Node __version__ act gen meta new_event_loop run start_node
     """,
     "homing.act": """
         Actor AddRoute AutoShutdown Backoff ChildCount ChildDisabled ChildError ChildExists ChildInfo

@@ -1,5 +1,6 @@
 """Homing: an Erlang-style actor runtime for Python whose first-class citizen is the UDP socket.
 
+finder    finds the compiled modules in their shared object
 gen       identifiers, messages, errors, options, behavior contracts
 datagram  UDP sockets in batches
 node      the runtime: Node, start_node, run
@@ -11,11 +12,17 @@ cli       the `homing` command
 
 from typing import TYPE_CHECKING
 
+from . import finder as finder
+
+finder.install()  # before anything is imported that may be compiled
+
+# isort: split
 from . import act as act
 from . import gen as gen
 from . import meta as meta
 from .datagram.sockets import inherited as _inherited
 from .node import Node as Node
+from .node import new_event_loop as new_event_loop
 from .node import run as run
 from .node import start_node as start_node
 from .node.systemd import use_passed_sockets as _use_passed_sockets

@@ -49,7 +49,8 @@ def measure(name: str, contestant: str) -> suite.Sample:
 
 def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     floods = {"udp-flood", "udp-flood-single", "udp-sources", "udp-gso-64", "udp-gso-1200"}
-    assert set(BY_NAME) == {*ACTORS, *floods, "udp-echo", "udp-latency", "udp-openloop", "udp-call"}
+    sinks = {*floods, "udp-paced-100k", "udp-paced-300k", "udp-backlog", "udp-processes"}
+    assert set(BY_NAME) == {*ACTORS, *sinks, "udp-echo", "udp-latency", "udp-openloop", "udp-work", "udp-call"}
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
 
@@ -77,6 +78,11 @@ def test_the_flood_is_counted_by_every_contestant(contestant: str) -> None:
         *(("udp-gso-64", contestant) for contestant in BY_NAME["udp-gso-64"].contestants),
         ("udp-gso-1200", "homing"),
         ("udp-gso-1200", "C recvmmsg + GRO"),
+        ("udp-paced-100k", "homing"),
+        ("udp-paced-300k", "C recvmmsg"),
+        ("udp-backlog", "homing"),
+        ("udp-backlog", "blocking socket"),
+        *(("udp-processes", contestant) for contestant in BY_NAME["udp-processes"].contestants),
     ],
 )
 def test_other_floods_are_counted(name: str, contestant: str) -> None:
@@ -102,7 +108,12 @@ def test_requests_of_every_client_are_answered_rightly(contestant: str) -> None:
 
 @pytest.mark.parametrize("contestant", ["homing async handler", "homing pool of 4", "homing buffer pool"])
 def test_other_handlers_of_homing_answer_rightly_too(contestant: str) -> None:
-    assert udp.echo(udp.Setting(), contestant, TINY)["p50"] > 0
+    assert udp.echo(udp.Setting(), 64, "echo", contestant, TINY)["p50"] > 0
+
+
+@pytest.mark.parametrize("contestant", BY_NAME["udp-work"].contestants)
+def test_every_handler_that_works_answers_rightly(contestant: str) -> None:
+    assert measure("udp-work", contestant)["us"] > 0
 
 
 def test_the_batch_handler_adds_up_the_numbers_of_the_packets() -> None:
@@ -129,8 +140,8 @@ def test_a_sum_that_cannot_be_is_found_out(total: int, count: int, sent: int, po
 def test_the_load_can_be_made_in_python() -> None:
     setting = udp.Setting(in_c=False)
     assert udp.flood(setting, load.Flood(), True, "homing", TINY)["handled"] > 0
-    assert udp.echo(setting, "homing", TINY)["value"] > 0
-    sample = udp.open_loop(setting, "homing", TINY)
+    assert udp.echo(setting, 64, "echo", "homing", TINY)["value"] > 0
+    sample = udp.open_loop(setting, udp.RATE, "homing", TINY)
     assert sample["p99.9"] >= sample["p50"] > 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as command
-from bench import external, load, suite, udp
+from bench import external, load, suite, udp_rows
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="CPU time and drops are read from /proc")
 
@@ -61,9 +61,11 @@ def has_ended(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", ["udp-flood", "udp-sources", "udp-echo", "udp-latency", "udp-openloop"])
+@pytest.mark.parametrize(
+    "name", ["udp-flood", "udp-sources", "udp-echo", "udp-latency", "udp-openloop", "udp-paced-100k"]
+)
 def test_it_is_measured_beside_the_others(server: str, name: str) -> None:
-    benchmark = next(each for each in udp.benchmarks({"mine": server}) if each.name == name)
+    benchmark = next(each for each in udp_rows.benchmarks({"mine": server}) if each.name == name)
     contestant = next(each for each in benchmark.contestants if each.startswith("mine"))
     if reason := suite.left_out(benchmark, contestant):
         pytest.skip(reason)
@@ -91,7 +93,7 @@ def test_the_time_and_the_end_of_its_children_count(server: str, tmp_path: Path)
 
 @pytest.mark.parametrize("line", ["false {port}", "no-such-program {port}"])
 def test_one_that_does_not_serve_is_told(line: str) -> None:
-    benchmark = udp.benchmarks({"mine": line})[0]
+    benchmark = udp_rows.benchmarks({"mine": line})[0]
     with pytest.raises(suite.Failed, match=r"mine|cannot be started"):
         benchmark.run("mine", TINY)
 

@@ -6,7 +6,6 @@ Run as a program. It imports the sources even if they are compiled, since a prof
 from __future__ import annotations
 
 import asyncio
-import importlib.machinery as machinery
 import os
 import socket
 import sys
@@ -17,13 +16,6 @@ from typing import Any
 
 ROOT = Path(sys.argv[1]).resolve()
 """The folder that has the package `homing`."""
-
-
-def sources_only(path: str) -> machinery.FileFinder:
-    """A path hook for the package's folders: finds sources and no extensions."""
-    if not Path(path).is_relative_to(ROOT / "homing"):
-        raise ImportError
-    return machinery.FileFinder(path, (machinery.SourceFileLoader, machinery.SOURCE_SUFFIXES))
 
 
 def tracer(calls: list[str]) -> Callable[[FrameType, str, Any], None]:
@@ -69,7 +61,6 @@ async def main() -> list[str]:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    sys.path_hooks.insert(0, sources_only)
-    sys.path_importer_cache.clear()
+    sys.modules["homing._compiled"] = None  # type: ignore[assignment]  # then the import system says there is none
     os.environ["HOMING_DATAGRAM"] = "portable"
     print("\n".join(asyncio.run(main())))

@@ -169,7 +169,7 @@ def test_a_build_says_how_far_it_is(wheels: list[Path]) -> None:
     log = (wheels[0].parents[1] / "build.log").read_text()
     told = re.findall(r"^homing: compiled (\d+) of (\d+): homing\.", log, re.MULTILINE)
     assert [int(number) for number, _ in told] == list(range(1, len(told) + 1))
-    assert {int(all_) for _, all_ in told} == {len(told)}
+    assert {int(all_) for _, all_ in told} == {len(told)} != {0}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -187,25 +187,22 @@ def test_a_set_up_begins_with_what_it_will_do_and_compiles_where_one_sees_it() -
 @LINUX
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_extensions_of_a_wheel_are_stripped_hardened_and_know_nothing_of_where_they_were_built(
+def test_a_wheel_has_one_shared_object_stripped_hardened_and_it_knows_nothing_of_where_it_was_built(
     wheels: list[Path], tmp_path: Path
 ) -> None:
     assert wheels[0].stat().st_size < 3 * MEGABYTE
-    found = extensions(wheels[0], tmp_path)
-    assert len(found) > 20
-    protected = 0
-    for path in found:
-        dynamic = read_elf(path, "-dW")
-        assert "BIND_NOW" in dynamic
-        assert "RPATH" not in dynamic
-        assert "RUNPATH" not in dynamic
-        assert "GNU_RELRO" in read_elf(path, "-lW")
-        assert ".symtab" not in read_elf(path, "-SW")
-        protected += "__stack_chk_fail" in read_elf(path, "-sW", "--dyn-syms")
-        content = path.read_bytes()
-        for place in (str(wheels[0].parents[1]), str(ROOT), sys.base_prefix, sys.prefix):
-            assert place.encode() not in content, (path.name, place)
-    assert protected > len(found) // 2
+    (path,) = extensions(wheels[0], tmp_path)
+    assert path.parent == tmp_path / "homing"
+    dynamic = read_elf(path, "-dW")
+    assert "BIND_NOW" in dynamic
+    assert "RPATH" not in dynamic
+    assert "RUNPATH" not in dynamic
+    assert "GNU_RELRO" in read_elf(path, "-lW")
+    assert ".symtab" not in read_elf(path, "-SW")
+    assert "__stack_chk_fail" in read_elf(path, "-sW", "--dyn-syms")
+    content = path.read_bytes()
+    for place in (str(wheels[0].parents[1]), str(ROOT), sys.base_prefix, sys.prefix):
+        assert place.encode() not in content, place
 
 
 @LINUX

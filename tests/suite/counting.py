@@ -186,5 +186,5 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Has the report of a test tell its variant, also from a worker."""
     for variant in (backend_of(item), loop_of(item)):
-        if variant in ("native", "portable", "uvloop"):  # all the rest is on asyncio's loop
+        if variant in ("native", "portable", "asyncio", "uvloop"):  # all the rest is on Homing's loop
             item.user_properties.append(("variant", variant))

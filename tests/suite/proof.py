@@ -7,6 +7,7 @@ from elsewhere in between is found too.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -25,8 +26,10 @@ SOURCES = {
     "sanitized": ROOT / "build" / "sanitized" / "src",
 }
 """Where the package of each code lies."""
+OBJECT = "homing._compiled"
+"""The shared object that holds all compiled modules."""
 SANITIZERS = (b"__asan_", b"__ubsan_")
-"""Symbols that an extension needs which was built with the sanitizers."""
+"""Symbols that a shared object needs which was built with the sanitizers."""
 
 
 def extensions(setup: Path = ROOT / "setup.py") -> list[str]:
@@ -44,6 +47,7 @@ def loaded() -> dict[str, ModuleType]:
 
 def faults(code: str, modules: dict[str, ModuleType], names: list[str], source: Path) -> Iterator[str]:
     """What contradicts that `modules` are the package of this code, with the extensions `names`, in `source`."""
+    sanitized = functools.cache(_is_sanitized)
     for name, module in sorted(modules.items()):
         file = Path(getattr(module, "__file__", None) or "")
         compiled = isinstance(module.__spec__ and module.__spec__.loader, ExtensionFileLoader)
@@ -51,15 +55,26 @@ def faults(code: str, modules: dict[str, ModuleType], names: list[str], source: 
             yield f"{name} is {file}, not below {source}"
         elif code == "interpreted" and compiled:
             yield f"{name} is compiled: {file}"
-        elif code != "interpreted" and compiled != (name in names):
+        elif code != "interpreted" and compiled != (name in (*names, OBJECT)):
             yield f"{name} is {'compiled' if compiled else 'not compiled'}: {file}"
-        elif code == "sanitized" and compiled and not all(symbol in file.read_bytes() for symbol in SANITIZERS):
+        elif compiled and not _is_object(file, source):
+            yield f"{name} is not from the shared object of all: {file}"
+        elif code == "sanitized" and compiled and not sanitized(file):
             yield f"{name} is not sanitized: {file}"
     for path in sorted(source.glob("homing/**/*.so")):
         if code == "interpreted":
             yield f"an extension lies in {source}: {path}"
-        elif ".".join([*path.relative_to(source).parent.parts, path.name.partition(".")[0]]) not in names:
-            yield f"an extension that setup.py does not name, remove it: {path}"
+        elif not _is_object(path, source):
+            yield f"an extension of an earlier build, remove it: {path}"
+
+
+def _is_object(path: Path, source: Path) -> bool:
+    return ".".join([*path.relative_to(source).parent.parts, path.name.partition(".")[0]]) == OBJECT
+
+
+def _is_sanitized(file: Path) -> bool:
+    content = file.read_bytes()
+    return all(symbol in content for symbol in SANITIZERS)
 
 
 def check(code: str) -> None:

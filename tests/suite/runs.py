@@ -15,7 +15,8 @@ import pytest
 from homing.datagram import why_portable
 
 ROOT = Path(__file__).parents[2]
-UVLOOP = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
+LOOPS = ("homing", "asyncio", "uvloop") if find_spec("uvloop") else ("homing", "asyncio")
+"""Homing's own loop, asyncio's with its own selector, and uvloop."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,14 @@ class Run:
 
     code: str
     backends: tuple[str, ...] = ("native", "portable")
-    loops: tuple[str, ...] = UVLOOP
+    loops: tuple[str, ...] = LOOPS
 
 
 RUNS = {
     "compiled": Run("compiled"),
-    # without the extensions there is no native backend, and the loop has met the portable one in the compiled run
-    "interpreted": Run("interpreted", ("portable",), ("asyncio",)),
+    # without the extensions there is no native backend, Homing's loop has asyncio's selector, and uvloop has met the
+    # watching of sockets in the compiled run
+    "interpreted": Run("interpreted", ("portable",), ("homing",)),
     # the portable backend has no memory of its own that could be spoilt
     "sanitized": Run("sanitized", ("native",)),
     "programs": Run("compiled"),

@@ -30,8 +30,15 @@ def found(code: str, source: Path, *modules: ModuleType) -> list[str]:
     return list(faults(code, {one.__name__: one for one in modules}, NAMES, source))
 
 
+def shared_object(folder: Path, content: bytes = b"") -> Path:
+    file = folder / "homing" / f"_compiled{EXTENSION_SUFFIXES[0]}"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
 def lane(folder: Path, content: bytes = b"") -> Path:
-    """The extension of the lane, in a folder that is deep."""
+    """An extension of the lane alone, in a folder that is deep, as in builds before all were one shared object."""
     file = folder / "homing" / "node" / "mailbox" / f"lane{EXTENSION_SUFFIXES[0]}"
     file.parent.mkdir(parents=True)
     file.write_bytes(content)
@@ -41,9 +48,10 @@ def lane(folder: Path, content: bytes = b"") -> Path:
 def test_a_run_of_what_it_names_has_nothing_against_it(tmp_path: Path) -> None:
     python = module("homing.node.mailbox.lane", tmp_path / "homing" / "node" / "mailbox" / "lane.py")
     assert found("interpreted", tmp_path, python) == []
-    compiled = module("homing.node.mailbox.lane", lane(tmp_path, b"__asan_init __ubsan_handle"), compiled=True)
-    assert found("compiled", tmp_path, compiled) == []
-    assert found("sanitized", tmp_path, compiled) == []
+    file = shared_object(tmp_path, b"__asan_init __ubsan_handle")
+    compiled = [module(name, file, compiled=True) for name in ("homing._compiled", "homing.node.mailbox.lane")]
+    assert found("compiled", tmp_path, *compiled) == []
+    assert found("sanitized", tmp_path, *compiled) == []
 
 
 def test_a_module_from_elsewhere_is_found(tmp_path: Path) -> None:
@@ -68,14 +76,18 @@ def test_a_module_is_found_that_should_be_compiled_and_is_not(code: str, tmp_pat
     assert found(code, tmp_path, python) == [f"homing.node.mailbox.lane is not compiled: {file}"]
 
 
-def test_an_extension_that_setup_py_does_not_name_is_left_from_an_earlier_build(tmp_path: Path) -> None:
-    file = lane(tmp_path).rename(tmp_path / "homing" / f"lane{EXTENSION_SUFFIXES[0]}")
-    assert found("compiled", tmp_path) == [f"an extension that setup.py does not name, remove it: {file}"]
+def test_an_extension_of_one_module_is_left_from_an_earlier_build_whether_it_is_loaded_or_not(tmp_path: Path) -> None:
+    file = lane(tmp_path)
+    lies_there = f"an extension of an earlier build, remove it: {file}"
+    assert found("compiled", tmp_path) == [lies_there]
+    compiled = module("homing.node.mailbox.lane", file, compiled=True)
+    loaded_from_there = f"homing.node.mailbox.lane is not from the shared object of all: {file}"
+    assert found("compiled", tmp_path, compiled) == [loaded_from_there, lies_there]
 
 
 @pytest.mark.parametrize("symbols", [b"", b"__asan_init", b"__ubsan_handle"])
 def test_an_extension_without_the_sanitizers_is_found(symbols: bytes, tmp_path: Path) -> None:
-    file = lane(tmp_path, symbols)
+    file = shared_object(tmp_path, symbols)
     compiled = module("homing.node.mailbox.lane", file, compiled=True)
     assert found("sanitized", tmp_path, compiled) == [f"homing.node.mailbox.lane is not sanitized: {file}"]
 

@@ -3,16 +3,17 @@
     pytestmark = [pytest.mark.backends, pytest.mark.loops]
 
 `backends`: on the native and on the portable backend. `backends("native")`: on that one alone.
-`loops`: an asynchronous test, on asyncio's loop and on uvloop.
+`loops`: an asynchronous test, on Homing's loop and on others.
 `once`: in a module with these marks, a test that meets neither.
 
 A test has `backends` if datagrams go through a backend in it, and `loops` if the loop has a part in what it shows: the
-watching of a socket begins, rests or ends; there are timers, threads, or names to be resolved.
+watching of a socket begins, rests or ends; there are timers, threads, or names to be resolved. Any other test runs on
+Homing's loop, `homing.new_event_loop`.
 
-A test with both marks runs three times, not four: native on asyncio, portable on asyncio, native on uvloop. A backend
-never meets the loop. What does is the watch of a socket's descriptor, which is the same for both; and the loops do not
-know what reads the socket. So a fault of a backend shows on either loop, and one in how a loop watches with either
-backend.
+A test with both marks runs three times, not six: native on Homing's loop, native on uvloop, portable on asyncio's loop
+with its own selector. A backend never meets the loop. What does is the watch of a socket's descriptor, which is the
+same for both; and the loops do not know what reads the socket. So a fault of a backend shows on either loop, and one in
+how a loop watches with either backend. A test with `loops` alone runs on Homing's loop and on uvloop.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
+
+import homing
 
 from .runs import run_of
 
@@ -32,6 +35,9 @@ else:
     uvloop.new_event_loop().close()  # the first one in a program opens a pipe for signals, which stays
 
 Factory = Callable[[], asyncio.AbstractEventLoop]
+FACTORIES: dict[str, Factory] = {"homing": homing.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
+if uvloop is not None:
+    FACTORIES["uvloop"] = uvloop.new_event_loop
 
 
 def marker_of(definition: pytest.Item, name: str) -> pytest.Mark | None:
@@ -53,16 +59,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Factory]:
-    factories: dict[str, Factory] = {"asyncio": asyncio.new_event_loop}
-    if uvloop is not None and marker_of(item, "loops") and "uvloop" in run_of(config).loops:
-        factories["uvloop"] = uvloop.new_event_loop
-    return factories
+    if not marker_of(item, "loops"):
+        return {"homing": homing.new_event_loop}
+    return {name: factory for name, factory in FACTORIES.items() if name in run_of(config).loops}
 
 
 def loop_of(item: pytest.Item) -> str:
-    """The loop on which a test runs, if it is asynchronous."""
-    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return "uvloop" if uvloop is not None and any(one is uvloop.new_event_loop for one in given) else "asyncio"
+    """The loop that a test was given; "" if none was: it is synchronous, or on Homing's."""
+    given = list(item.callspec.params.values()) if hasattr(item, "callspec") else []
+    return next((name for name, factory in FACTORIES.items() if any(one is factory for one in given)), "")
 
 
 def backend_of(item: pytest.Item) -> str:
@@ -72,18 +77,19 @@ def backend_of(item: pytest.Item) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the fourth of the two by two, and what needs a backend that this run has not."""
+    """Leaves out three of the six, and what needs a backend that this run has not."""
     items[:] = [item for item in items if not _is_left_out(item, config)]
 
 
 def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
-    if marker_of(item, "backends") is None:
-        return False
-    if not backends_of(item, config):
+    backends = backends_of(item, config)
+    if marker_of(item, "backends") is not None and not backends:
         return True
-    # where no native backend is, the portable one meets both loops
-    fourth = backend_of(item) == "portable" and loop_of(item) == "uvloop"
-    return fourth and "native" in backends_of(item, config)
+    loop = loop_of(item)
+    if not loop or not marker_of(item, "loops"):
+        return False
+    # where no native backend is, the portable one meets the other loops
+    return (loop == "asyncio") != (backend_of(item) == "portable" and "native" in backends)
 
 
 @pytest.fixture(autouse=True)

@@ -43,8 +43,8 @@ _ACTOR_SHARE = 0.4
 class Contestant:
     """A library to measure, with its settings.
 
-    loop: "asyncio" or "uvloop". is_homing: if False, a bare protocol, tasks and queues. read_size: bytes of a read; 0:
-    the loop's own choice. joined: the kernel may join packets (UDP_GRO).
+    loop: "homing", "asyncio" or "uvloop". is_homing: if False, a bare protocol, tasks and queues. read_size: bytes of a
+    read; 0: the loop's own choice. joined: the kernel may join packets (UDP_GRO).
     """
 
     name: str
@@ -54,8 +54,8 @@ class Contestant:
     joined: bool = False
 
 
-_HOMING = Contestant("homing", "asyncio", is_homing=True)
-_JOINED = Contestant("homing, packets joined", "asyncio", is_homing=True, joined=True)
+_HOMING = Contestant("homing", "homing", is_homing=True)
+_JOINED = Contestant("homing, packets joined", "homing", is_homing=True, joined=True)
 _BASELINE = Contestant("asyncio", "asyncio")
 _CONTESTANTS = (
     _HOMING,

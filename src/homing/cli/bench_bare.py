@@ -71,7 +71,7 @@ async def rates(measures: dict[str, Measure], seconds: float) -> None:
 
 
 def run(main: Callable[[], Awaitable[None]], loop: str, core: str) -> None:
-    """Runs `main` on an event loop, "asyncio" or "uvloop", pinned to `core` if one is named."""
+    """Runs `main` on an event loop, "homing", "asyncio" or "uvloop", pinned to `core` if one is named."""
     if core:
         os.sched_setaffinity(0, {int(core)})
     factory = asyncio.SelectorEventLoop if loop == "asyncio" else importlib.import_module(loop).new_event_loop

@@ -7,6 +7,7 @@ mailbox       the four lanes of a process or meta-process, and the entries in th
 scheduling    turns: which process runs, for how long, and in which task
 processes     processes and meta-processes: how they start, run and end
 messaging     everything that sends: delivery, calls, links, events, timers
+loop          asyncio's event loop, with a selector that serves sockets of datagrams itself
 
 And modules:
 
@@ -23,6 +24,7 @@ logs          log records with node, PID and behavior; processes that receive lo
 systemd       notifications to systemd: ready, reloading, stopping, watchdog
 """
 
+from .loop import new_event_loop as new_event_loop
 from .node import Node as Node
 from .program import run as run
 from .start import NodeStarter as NodeStarter

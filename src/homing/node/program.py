@@ -32,6 +32,7 @@ from ..gen import (
 from ..gen.foreign import safe_repr
 from .executor import BoundedExecutor
 from .logs import logging_configured
+from .loop.event_loop import new_event_loop
 from .node import Node, internals
 from .output import flush_or_discard, secure_standard_streams, tell
 from .signals import Late, Signals, ignore_late_signals_at_exit
@@ -53,7 +54,7 @@ def run(
     main: an `async def main(node, *args)`, whose result `run` returns; or a behavior class: one process of it is
         spawned with `args`, and the node runs until that ends, or until SIGINT or SIGTERM; or a `gen.Application`,
         or its class: the same, with `load(node, *args)`.
-    uvloop: run on uvloop, which must be installed (`pip install homing[fast]`).
+    uvloop: run on uvloop, which must be installed (`pip install homing[fast]`), instead of `homing.new_event_loop`.
 
     While it runs, the log goes to stderr from level INFO on, unless the program has set up logging itself.
 
@@ -85,9 +86,9 @@ def _require_no_loop() -> None:
         )
 
 
-def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
     if not uvloop:
-        return None
+        return new_event_loop
     try:
         import uvloop as module
     except ImportError:
@@ -111,7 +112,7 @@ class _Program(Generic[T]):
         self._late: Late | None = None
         self._before: dict[int, Any] = {}
 
-    def run(self, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> T | None:
+    def run(self, factory: Callable[[], asyncio.AbstractEventLoop]) -> T | None:
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         runner = asyncio.Runner(loop_factory=factory)
         try:

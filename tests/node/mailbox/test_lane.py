@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import homing
 from homing import gen
 from homing.node.mailbox import lane as installed
 
 
 def interpreted() -> ModuleType:
     """`homing.node.mailbox.lane` from its source, whether or not it is compiled here."""
-    source = Path(installed.__file__).with_name("lane.py")
+    source = Path(homing.__file__).parent / "node" / "mailbox" / "lane.py"
     spec = importlib.util.spec_from_file_location("homing.node.mailbox.interpreted_lane", source)
     assert spec is not None
     assert spec.loader is not None

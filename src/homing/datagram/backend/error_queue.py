@@ -4,7 +4,7 @@ Traps, measured on Linux 6.18:
 - An ICMP error also becomes the socket's pending error: the next send, to any peer, fails with it and sends nothing; so
   does the next read. Such an error says nothing about that send or read: see `is_stale`.
 - The queue is charged to the receive buffer: while it is full, no datagram is received. So it is also read while
-  reading is paused: see `watch.EpollWatch`.
+  reading is paused: see `watch.ErrorWatch`.
 - A datagram that the system refuses to send (EMSGSIZE) is reported twice: by the send itself, and in the queue together
   with the path MTU.
 """

@@ -1,4 +1,8 @@
-"""Watching a socket: calls when it can be read or written, or has an error."""
+"""Watching a socket: calls when it can be read or written, or has an error.
+
+A loop may serve sockets itself (`ServingSelector`): without handles, and with their errors. Any other loop watches by
+its readers and writers.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,29 @@ Callback = Callable[[], None]
 
 RETRY = 0.002
 """Seconds until a Unix peer that had no room is tried again: as long as a process may run without a break."""
+
+
+class ServingSelector(Protocol):
+    """The selector of a loop that serves sockets itself, in the loop's attribute `homing_selector`. None stops a
+    callback; stopping never fails."""
+
+    def on_readable(self, fd: int, callback: Callback | None) -> None:
+        """Calls `callback` whenever `fd` can be read. Raises `OSError` if it cannot be watched."""
+
+    def on_writable(self, fd: int, callback: Callback | None) -> None:
+        """Calls `callback` whenever `fd` can be written."""
+
+    def on_error(self, fd: int, callback: Callback | None) -> None:
+        """Calls `callback` while `fd` has an error, before the others. Another one replaces it."""
+
+    def off_error(self, fd: int, callback: Callback) -> None:
+        """Stops `callback`, unless another one has replaced it."""
+
+
+def serving_selector(loop: asyncio.AbstractEventLoop) -> ServingSelector | None:
+    """Returns the selector of `loop` if that serves sockets itself."""
+    selector: ServingSelector | None = getattr(loop, "homing_selector", None)
+    return selector
 
 
 class Watch(Protocol):
@@ -44,27 +71,38 @@ def open_watch(sock: socket.socket, on_error: Callback | None) -> Watch:
         return RetryWatch(sock.fileno())
     if on_error is None or not hasattr(select, "epoll"):
         return LoopWatch(sock.fileno())
-    return EpollWatch(sock.fileno(), on_error)
+    try:
+        served = serving_selector(asyncio.get_running_loop()) is not None
+    except RuntimeError:  # no loop runs here: which one is to watch is not known yet
+        served = False
+    return ErrorWatch(sock.fileno(), on_error) if served else EpollWatch(sock.fileno(), on_error)
 
 
 class LoopWatch:
-    """Watches by the loop's own readers and writers. Implements `Watch`."""
+    """Watches by the loop: by its selector, if that serves sockets, or else by readers and writers. Implements
+    `Watch`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._selector: ServingSelector | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._selector = serving_selector(loop)
 
     def read(self, callback: Callback | None) -> None:
-        if self._loop is not None and callback is not None:
+        if self._selector is not None:
+            self._selector.on_readable(self._descriptor, callback)
+        elif self._loop is not None and callback is not None:
             self._loop.add_reader(self._descriptor, callback)
         elif self._loop is not None:
             self._loop.remove_reader(self._descriptor)
 
     def write(self, callback: Callback | None) -> None:
-        if self._loop is not None and callback is not None:
+        if self._selector is not None:
+            self._selector.on_writable(self._descriptor, callback)
+        elif self._loop is not None and callback is not None:
             self._loop.add_writer(self._descriptor, callback)
         elif self._loop is not None:
             self._loop.remove_writer(self._descriptor)
@@ -93,9 +131,42 @@ class RetryWatch(LoopWatch):
         callback()
 
 
+class ErrorWatch(LoopWatch):
+    """Watches a socket that has an error queue, or is connected, by a selector that serves sockets.
+
+    on_error: called, before the others, while the socket has an error, also while reading is paused.
+    """
+
+    def __init__(self, descriptor: int, on_error: Callback) -> None:
+        super().__init__(descriptor)
+        self._on_error = on_error
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._selector is None:
+            super().open(loop)
+            if self._selector is not None:
+                self._selector.on_error(self._descriptor, self._on_error)
+
+    def read(self, callback: Callback | None) -> None:
+        self._ask(super().read, callback)
+
+    def write(self, callback: Callback | None) -> None:
+        self._ask(super().write, callback)
+
+    def _ask(self, watch: Callable[[Callback | None], None], callback: Callback | None) -> None:
+        try:
+            watch(callback)
+        except OSError:
+            if callback is not None and self._loop is not None:
+                self._loop.call_soon(callback)  # the socket is closed: reading or writing reports it
+
+    def close(self) -> None:
+        if self._selector is not None:
+            self._selector.off_error(self._descriptor, self._on_error)
+
+
 class EpollWatch:
-    """Watches by its own epoll(7), which the loop watches: for a socket that has an error queue, or is connected.
-    Implements `Watch`.
+    """Watches by its own epoll(7), which the loop watches: for such a socket on any other loop. Implements `Watch`.
 
     epoll always reports errors, so also while reading is paused. Without it, asyncio's loop calls the reader repeatedly
     until the queue is empty, and uvloop's never calls it again after an error.

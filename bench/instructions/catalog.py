@@ -1,0 +1,66 @@
+"""The programs whose instructions are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program to count.
+
+    title: the operation. count: how often it is repeated between two marks, the second time twice as often; a multiple
+    of `step`. step: operations after which a program looks whether a mark is due, and a saturated server asks for more
+    load. load: the function of `loads` that loads it; "" if it loads itself. behavior: the class in `servers` that
+    serves, if it serves. loop: the contestant of `python -m bench` whose event loop it has. judged: it has a ceiling.
+    """
+
+    title: str
+    count: int
+    step: int
+    load: str = ""
+    behavior: str = ""
+    loop: str = "homing"
+    judged: bool = True
+
+
+BACKLOG = 256
+"""Datagrams that wait when a saturated server continues. They fit into the receive buffer of any Linux."""
+
+OUTSTANDING = 64
+
+PROGRAMS = {
+    "lone-echo": Program(
+        title="UDP echo, one request at a time, a wake-up for each", count=400, step=50, load="alone", behavior="Echo"
+    ),
+    "lone-echo-async": Program(
+        title="the same, by an async handler", count=400, step=50, load="alone", behavior="EchoAsync"
+    ),
+    "lone-echo-uvloop": Program(
+        title="the same, by a protocol on uvloop",
+        count=400,
+        step=50,
+        load="alone",
+        behavior="EchoProtocol",
+        loop="uvloop",
+        judged=False,
+    ),
+    "receive": Program(
+        title="UDP receive, a backlog of single datagrams", count=8192, step=BACKLOG, load="backlog", behavior="Count"
+    ),
+    "receive-joined": Program(
+        title="UDP receive, 64 bytes, joined by the kernel", count=16384, step=BACKLOG, load="joined", behavior="Count"
+    ),
+    "echo": Program(
+        title=f"UDP echo, {OUTSTANDING} requests outstanding",
+        count=4096,
+        step=OUTSTANDING,
+        load="backlog",
+        behavior="Echo",
+    ),
+    "client-call": Program(title="UDP client, one call at a time", count=200, step=50, load="answers"),
+    "send": Program(title="local send, one to one", count=20_000, step=100),
+    "pingpong": Program(title="ping-pong between two actors, a message", count=10_000, step=100),
+    "call": Program(title="call round trip between two actors", count=2_000, step=100),
+    "spawn": Program(title="spawn an actor, until it has begun", count=1_000, step=100),
+}

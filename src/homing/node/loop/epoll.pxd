@@ -1,0 +1,53 @@
+# epoll(7), and the C API that Cython does not declare.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <sys/epoll.h>
+    #include <time.h>
+    #include <unistd.h>
+
+    /* Lets an exception that is set be raised where this is called. */
+    static inline int homing_raise_set(void) { return -1; }
+
+    static inline double homing_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+    }
+    """
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
+    int epoll_wait(int epoll, epoll_event* events, int most, int milliseconds) nogil
+    int close(int fd)
+    int dup3(int fd, int other, int flags)
+    enum:
+        O_CLOEXEC
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_DEL
+        EPOLL_CTL_MOD
+        EPOLLIN
+        EPOLLOUT
+        EPOLLERR
+        EPOLLHUP
+    int raise_set "homing_raise_set"() except -1
+    double monotonic "homing_now"() nogil
+
+cdef extern from "Python.h":
+    PyObject* call "PyObject_CallNoArgs"(PyObject* function)
+    object PyContext_CopyCurrent()
+    int enter "PyContext_Enter"(object context)  # -1: an exception is set
+    int PyContext_Exit(object context) except -1

@@ -1,0 +1,114 @@
+"""Instructions are counted, and compared with ceilings. How many they are is no test's business."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench.instructions import __main__ as command
+from bench.instructions import ceilings, counting
+from bench.instructions.catalog import PROGRAMS
+
+COUNTED = ("lone-echo", "receive-joined", "client-call", "send")
+"""One program for each way to make its load; `make instructions` counts all of them."""
+
+
+@pytest.fixture
+def valgrind() -> None:
+    if reason := counting.unable():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float]:
+    """The counts that the command finds, which a test may change; the ceilings are 1,000 for each program."""
+    found = dict.fromkeys(PROGRAMS, 1000.0)
+    monkeypatch.setattr(counting, "unable", lambda: "")
+    monkeypatch.setattr(counting, "left_out", lambda program: "")
+    monkeypatch.setattr(counting, "count", lambda name, folder=None: found[name])
+    monkeypatch.setattr(ceilings, "FILE", tmp_path / "ceilings.toml")
+    ceilings.save(found)
+    return found
+
+
+@pytest.mark.usefixtures("valgrind")
+@pytest.mark.parametrize("name", COUNTED)
+def test_programs_are_counted(name: str) -> None:
+    assert counting.count(name, PROGRAMS[name].step) > 0
+
+
+def test_a_count_of_its_ceiling_passes(counts: dict[str, float]) -> None:
+    assert command.main([]) == 0
+
+
+def test_a_count_over_its_ceiling_fails_with_a_line(
+    counts: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts["send"] = 1031
+    assert command.main([]) == 1
+    assert "send is over its ceiling: 1,000 instructions before, 1,031 now (+3.1%)" in capsys.readouterr().out
+
+
+def test_a_count_slightly_over_its_ceiling_passes(counts: dict[str, float]) -> None:
+    counts["send"] = 1029
+    assert command.main([]) == 0
+
+
+def test_a_count_far_below_its_ceiling_asks_for_a_lower_one(
+    counts: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts["call"] = 940
+    assert command.main([]) == 0
+    assert "call is far below its ceiling" in capsys.readouterr().out
+
+
+def test_ceilings_are_set_for_the_chosen_programs_alone(counts: dict[str, float]) -> None:
+    counts.update(send=2000.4, call=3000)
+    assert command.main(["--set-ceilings", "--only", "send"]) == 0
+    assert (ceilings.load()["send"], ceilings.load()["call"]) == (2000, 1000)
+
+
+def test_a_count_for_comparison_has_no_ceiling(counts: dict[str, float]) -> None:
+    assert set(ceilings.load()) == {name for name, program in PROGRAMS.items() if program.judged}
+
+
+@pytest.mark.parametrize("changed", ["section", "built"])
+def test_counts_of_another_interpreter_are_not_judged(
+    counts: dict[str, float], changed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ceilings, changed, lambda: "another")
+    counts["send"] = 1e6
+    assert command.main([]) == 0
+    assert "not judged" in capsys.readouterr().out
+
+
+def test_a_program_that_fails_is_told_and_fails_the_check(
+    counts: dict[str, float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str, folder: str | None = None) -> float:
+        raise subprocess.TimeoutExpired("valgrind", 120)
+
+    monkeypatch.setattr(counting, "count", fail)
+    assert command.main(["--only", "send"]) == 1
+    assert "send FAILED" in capsys.readouterr().out
+
+
+def test_without_valgrind_it_says_so_with_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(counting.shutil, "which", lambda program: None)
+    assert command.main([]) == command.UNABLE == 3
+    assert "valgrind is not installed" in capsys.readouterr().out
+
+
+def test_the_committed_ceilings_name_programs_that_there_are() -> None:
+    judged = {name for name, program in PROGRAMS.items() if program.judged}
+    for section in ceilings.sections().values():
+        assert set(section) - {"built"} == judged
+
+
+def test_a_program_that_does_not_exist_is_refused() -> None:
+    done = subprocess.run([sys.executable, "-m", "bench.instructions", "--only", "nothing"], check=False)
+    assert done.returncode == 2
