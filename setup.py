@@ -31,7 +31,7 @@ EXTENSIONS = {
     "homing.datagram.backend.outbox": "src/homing/datagram/backend/outbox.pyx",
     "homing.datagram.backend.admitted": "src/homing/datagram/backend/admitted.pyx",
     "homing.datagram.backend.base": "src/homing/datagram/backend/base.py",
-    "homing.datagram.backend.sender": "src/homing/datagram/backend/sender.pyx",
+    "homing.datagram.backend.native_sender": "src/homing/datagram/backend/native_sender.pyx",
     "homing.datagram.backend.native": "src/homing/datagram/backend/native.pyx",
     "homing.datagram.send_queue": "src/homing/datagram/send_queue.py",
     "homing.datagram.endpoint": "src/homing/datagram/endpoint.py",

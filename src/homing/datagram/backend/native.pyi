@@ -6,7 +6,7 @@ from ..batch import Columns
 from ..message import MessageUDP
 from ..policy.admission import Admission
 from .contract import Pooled
-from .sender import Sender
+from .native_sender import Sender
 
 def probe() -> str: ...
 

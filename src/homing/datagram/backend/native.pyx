@@ -19,7 +19,7 @@ from .admitted cimport admit, admitted
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
-from .sender cimport AF_INET, Sender, sets
+from .native_sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
 
 cdef enum:
