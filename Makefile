@@ -10,7 +10,7 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench instructions docs clean build-sanitized
+.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench figures instructions docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
@@ -22,7 +22,8 @@ help:
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
 	@echo 'make docs              build the documentation into build/site, and check its links'
-	@echo 'make bench             run the benchmarks, nine minutes (ARGS="--only udp", ARGS="--quick")'
+	@echo 'make bench             run the benchmarks, a quarter of an hour (ARGS="--only udp", ARGS="--quick")'
+	@echo 'make figures           run them, and renew the figures in README.md and docs/benchmarks.md; on a quiet machine'
 	@echo 'make instructions      count the instructions of each operation, and compare them with their ceilings: a minute, valgrind'
 
 $(BIN)/python:
@@ -126,6 +127,10 @@ build-sanitized: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+figures: $(VENV)/.dev
+	$(BIN)/python -m bench --json bench/figures.json --chart docs/images/benchmarks.svg $(ARGS)
+	$(BIN)/python -m bench.tables
 
 instructions: $(VENV)/.dev
 	$(BIN)/python -m bench.instructions $(ARGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = report.as_json(facts, settings, tables)
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump(figures, file, indent=2)
+            file.write(report.as_text(figures))
     if arguments.chart:
         with open(arguments.chart, "w") as file:
             file.write(chart.draw(figures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -85,6 +86,20 @@ def as_json(facts: dict[str, str], settings: Settings, tables: list[tuple[Benchm
             for benchmark, results in tables
         ],
     }
+
+
+def as_text(figures: Any) -> str:
+    """Returns the figures as JSON, with six digits each, and a line for each contestant."""
+    text = json.dumps(_short(figures), separators=(", ", ": "))
+    return text.replace('{"name"', '\n{"name"') + "\n"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _contestant(result: Result, benchmark: Benchmark, results: list[Result]) -> Any:

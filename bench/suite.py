@@ -27,7 +27,7 @@ class Settings:
 
     rounds: int = 5
     cpu_seconds: float = 0.3
-    load_seconds: float = 1.0
+    load_seconds: float = 0.6
     processes: int = 20_000
 
 

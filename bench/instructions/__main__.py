@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     limits = {} if arguments.set_ceilings else ceilings.load()
     if not limits and not arguments.set_ceilings:
         print(f"no ceilings for {ceilings.section()}, {ceilings.built()}: the counts are not judged")
-    if arguments.keep:
-        os.makedirs(arguments.keep, exist_ok=True)
+    folder = os.path.abspath(arguments.keep) if arguments.keep else None
+    if folder:
+        os.makedirs(folder, exist_ok=True)
     print(f"{'':<18}{'count':>10}  {'ceiling':>10}")
     counts: dict[str, float] = {}
     remarks: list[str] = []
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{name:<18}left out: {reason}")
             continue
         try:
-            count = counts[name] = counting.count(name, folder=arguments.keep)
+            count = counts[name] = counting.count(name, folder=folder)
         except (Failed, subprocess.SubprocessError) as error:
             remarks.append(f"{name} FAILED: {error}")
             bad = True

@@ -38,8 +38,8 @@ def left_out(program: Program) -> str:
 def count(name: str, operations: int = 0, folder: str | None = None) -> float:
     """Returns the instructions in user space for an operation of a program.
 
-    operations: between the first two marks, a multiple of the program's `step`; 0: those of the catalog. folder: keeps
-    callgrind's profiles, NAME.1 of the first part, NAME.2 of the second; for `callgrind_annotate`.
+    operations: between the first two marks, a multiple of the program's `step`; 0: those of the catalog.
+    folder: an absolute path, where callgrind's profiles are kept, NAME.1 of the first part, NAME.2 of the second.
     Raises `Failed` if the program does not end as it should.
     """
     operations = operations or PROGRAMS[name].count

@@ -35,8 +35,9 @@ def counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float]:
 
 @pytest.mark.usefixtures("valgrind")
 @pytest.mark.parametrize("name", COUNTED)
-def test_programs_are_counted(name: str) -> None:
-    assert counting.count(name, PROGRAMS[name].step) > 0
+def test_programs_are_counted(name: str, tmp_path: Path) -> None:
+    assert counting.count(name, PROGRAMS[name].step, str(tmp_path)) > 0
+    assert (tmp_path / f"{name}.2").exists()
 
 
 def test_a_count_of_its_ceiling_passes(counts: dict[str, float]) -> None:

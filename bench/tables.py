@@ -1,0 +1,257 @@
+"""The tables of figures in README.md and docs/benchmarks.md, from the figures that `--json` has written.
+
+`python -m bench.tables [FIGURES.json]` writes them anew between their marks. Default: bench/figures.json.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .suite import Settings
+
+ROOT = Path(__file__).parents[1]
+FIGURES = Path(__file__).with_name("figures.json")
+
+DIFFERENCE = 1.15
+"""Ratio from which one figure is called better than another: see README.md."""
+
+_UNITS = (
+    "Per CPU-second of the process under test; M: million, k: thousand; *busy*: the share of a core that\nit needed."
+)
+
+_LATE = 0.05
+"""Share of late packets from which a row is not what its label says."""
+
+_BEGIN = "<!-- Written by `python -m bench.tables`; do not edit. -->\n"
+_END = "<!-- The end of what is written. -->"
+
+
+class Figures:
+    """The result of `report.as_json`. A figure that it does not have is None."""
+
+    def __init__(self, figures: Any) -> None:
+        self.machine: dict[str, str] = figures["machine"]
+        self.rounds: int = figures["settings"]["rounds"]
+        self.quick: bool = figures["settings"]["load_seconds"] < Settings().load_seconds
+        self.benchmarks: dict[str, dict[str, Any]] = {
+            benchmark["name"]: {one["name"]: one for one in benchmark["contestants"] if "median" in one}
+            for benchmark in figures["benchmarks"]
+        }
+
+    def median(self, benchmark: str, contestant: str, key: str = "value") -> float | None:
+        one = self.benchmarks.get(benchmark, {}).get(contestant)
+        if one is None or key not in one["rounds"][0]:
+            return None
+        median: float = statistics.median(sample[key] for sample in one["rounds"])
+        return median
+
+
+Cell: TypeAlias = Callable[[Figures, str], str]
+"""Returns the text for a contestant; "" if it was not measured."""
+
+Column: TypeAlias = tuple[str, str]
+"""A heading, and the contestant below it."""
+
+
+def scaled(value: float) -> str:
+    """Returns three digits, with M for millions and k for thousands."""
+    for limit, unit in ((1e6, " M"), (1e3, " k")):
+        if value >= limit:
+            return f"{value / limit:.{2 if value < 10 * limit else 1 if value < 100 * limit else 0}f}{unit}"
+    return f"{value:.0f}"
+
+
+def _rate(benchmark: str, busy: bool = False, suffix: str = "") -> Cell:
+    def cell(figures: Figures, contestant: str) -> str:
+        value = figures.median(benchmark, contestant + suffix)
+        if value is None:
+            return ""
+        share = figures.median(benchmark, contestant + suffix, "busy") if busy else None
+        return scaled(value) if share is None else f"{scaled(value)}, {share:.0%}"
+
+    return cell
+
+
+def _trip(benchmark: str) -> Cell:
+    def cell(figures: Figures, contestant: str) -> str:
+        p50, p99 = (figures.median(benchmark, contestant, key) for key in ("p50", "p99"))
+        return "" if p50 is None or p99 is None else f"{p50:,.0f} / {p99:,.0f}"
+
+    return cell
+
+
+def _added(figures: Figures, contestant: str) -> str:
+    """The CPU time for a packet, less that of a bare loop with the same work."""
+    mine, bare = (figures.median("udp-work", name, "us") for name in (contestant, "blocking socket"))
+    return "" if mine is None or bare is None else f"{mine - bare:.1f}"
+
+
+def _bytes(figures: Figures, contestant: str) -> str:
+    idle, used = (figures.median(name, contestant) for name in ("memory", "memory-used"))
+    return "" if idle is None or used is None else f"{idle:,.0f} / {used:,.0f}"
+
+
+_LABELS = {
+    "udp-flood": "receive 64 bytes, a flood",
+    "udp-flood-single": "receive, a sender that makes one packet at a time; busy",
+    "udp-paced-300k": "receive, 300,000 a second on schedule; busy",
+    "udp-paced-100k": "receive, 100,000 a second on schedule; busy",
+    "udp-backlog": "receive, 500 packets that wait",
+    "udp-sources": "receive, from 1,000 sources; busy",
+    "udp-echo": "echo, 64 outstanding",
+    "udp-openloop": "echo, 20,000 a second on schedule; busy",
+    "udp-latency": "echo, one at a time; busy",
+}
+_BUSY = ("udp-flood-single", "udp-paced-300k", "udp-paced-100k", "udp-sources", "udp-openloop", "udp-latency")
+
+_ROWS: dict[str, Cell] = {
+    label: _rate(name, name in _BUSY, ", 1000 sources" if name == "udp-sources" else "")
+    for name, label in _LABELS.items()
+} | {
+    "round trip of 20,000 a second: p50 / p99, us": _trip("udp-openloop"),
+    "round trip of one at a time: p50 / p99, us": _trip("udp-latency"),
+    "added to about 50 us of work for a packet, us": _added,
+}
+
+_JOINED: dict[str, Cell] = {
+    "64 bytes, joined by the kernel": _rate("udp-gso-64"),
+    "1,200 bytes, joined by the kernel": _rate("udp-gso-1200"),
+}
+
+_ACTORS: dict[str, Cell] = {
+    "messages between actors": _rate("send"),
+    "ping-pong, messages": _rate("pingpong"),
+    "calls, round trip": _rate("call"),
+    "spawn": _rate("spawn"),
+}
+
+_BARE: tuple[Column, ...] = (("asyncio, 2 KiB reads", "asyncio 2 KiB reads"), ("uvloop", "uvloop"), ("rloop", "rloop"))
+_C = ("a loop in C", "C recvmmsg")
+
+
+def _table(figures: Figures, corner: str, columns: Sequence[Column], rows: dict[str, Cell]) -> str:
+    lines = [[corner, *(heading for heading, _ in columns)], ["---"] * (len(columns) + 1)]
+    for label, cell in rows.items():
+        cells = [cell(figures, contestant) for _, contestant in columns]
+        if any(cells):
+            lines.append([label, *cells])
+    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") for cells in lines)
+
+
+def better(figures: Figures) -> str:
+    """Returns a sentence that names every Python contestant that does clearly more per CPU-second than Homing."""
+    found = []
+    for name, label in (_LABELS | {"send": "messages", "call": "calls", "spawn": "spawn"}).items():
+        suffix = ", 1000 sources" if name == "udp-sources" else ""
+        mine = figures.median(name, f"homing{suffix}")
+        ahead = []
+        for other in figures.benchmarks.get(name, {}):
+            value = figures.median(name, other)
+            if mine and value and value >= mine * DIFFERENCE and not other.startswith(("homing", "C ")):
+                ahead.append(f"{other.removesuffix(suffix)} ({value / mine:.2f} x)")
+        if ahead:
+            found.append(f"{label.removesuffix('; busy')}: {', '.join(ahead)}")
+    percent = f"{DIFFERENCE - 1:.0%}"
+    if not found:
+        return f"No other Python contestant does {percent} more per CPU-second than Homing in any of these rows.\n"
+    return f"**Others do at least {percent} more per CPU-second** than Homing here. " + "; ".join(found) + ".\n"
+
+
+def _measured(figures: Figures) -> str:
+    machine = figures.machine
+    kernel = machine["kernel"].partition("-")[0]
+    rounds = "one round" if figures.rounds == 1 else f"medians of {figures.rounds} rounds"
+    if figures.quick:
+        rounds += " of a quick run, which is only a check"
+    return f"{machine['cpu']}, {kernel}, {machine['python']}, {rounds}"
+
+
+def _late(figures: Figures) -> str:
+    """Returns a warning if the load generator was late: "" if it was not."""
+    late = [
+        f"{label.partition(';')[0]} ({share:.0%})"
+        for name, label in _LABELS.items()
+        if (share := figures.median(name, "homing", "behind") or 0.0) > _LATE
+    ]
+    if not late:
+        return ""
+    return (
+        f"Packets of the load that left more than 0.1 ms late, in bursts: {', '.join(late)}. These rows were measured\n"
+        "on a busy machine, and do not show lone packets.\n\n"
+    )
+
+
+def readme(figures: Figures) -> str:
+    """Returns the block of README.md."""
+    columns = (("Homing", "homing"), *_BARE, _C)
+    text = f"{_measured(figures)}. {_UNITS}\n\n"
+    text += _table(figures, "", columns, _ROWS | _ACTORS)
+    slow = figures.median("udp-flood", "asyncio")
+    if slow is not None:
+        text += f"\nasyncio as it comes allocates 256 KiB for each read: then the first row has {scaled(slow)}.\n"
+    return f"{text}\n{_late(figures)}{better(figures)}"
+
+
+def page(figures: Figures) -> str:
+    """Returns the block of docs/benchmarks.md."""
+    columns = (
+        ("Homing", "homing"),
+        ("on uvloop", "homing on uvloop"),
+        ("async handler", "homing async handler"),
+        ("pool of 4", "homing pool of 4"),
+        ("asyncio as it comes", "asyncio"),
+        *_BARE,
+        ("blocking socket", "blocking socket"),
+        _C,
+    )
+    joined = (
+        ("Homing", "homing"),
+        ("`handle_datagrams`, a sum by numpy", "homing batch handler (numpy)"),
+        ("uvloop", "uvloop"),
+        _C,
+        ("C, `UDP_GRO`", "C recvmmsg + GRO"),
+    )
+    actors = (
+        ("Homing", "homing"),
+        ("on uvloop", "homing on uvloop"),
+        ("asyncio, a task and a queue", "asyncio"),
+        ("uvloop, the same", "uvloop"),
+        ("pykka", "pykka"),
+    )
+    processes = tuple((name.partition(", ")[2], name) for name in figures.benchmarks.get("udp-processes", {}))
+    parts = [
+        f"{_measured(figures)}: figures to compare with each other, not to carry to another machine.\n{_UNITS}\n",
+        _table(figures, "UDP", columns, _ROWS),
+        _late(figures) + better(figures),
+        _table(figures, "UDP receive", joined, _JOINED),
+        _table(figures, "`homing run --processes`", processes, {"a flood from 1,000 sources": _rate("udp-processes")}),
+        _table(figures, "actors", actors, _ACTORS | {"bytes per actor, idle / after a message": _bytes}),
+    ]
+    return "\n".join(parts)
+
+
+PAGES: dict[Path, Callable[[Figures], str]] = {ROOT / "README.md": readme, ROOT / "docs" / "benchmarks.md": page}
+
+
+def filled(text: str, block: str) -> str:
+    """Returns `text` with `block` between its marks. Raises `ValueError` if it has no marks."""
+    pattern = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError("no marks between which to write")
+    return pattern.sub(lambda found: f"{_BEGIN}\n{block}\n{_END}", text, count=1)
+
+
+def main(path: str | Path = FIGURES) -> None:
+    figures = Figures(json.loads(Path(path).read_text()))
+    for file, render in PAGES.items():
+        file.write_text(filled(file.read_text(), render(figures)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

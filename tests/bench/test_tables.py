@@ -1,0 +1,87 @@
+"""The tables of figures say what the committed figures say, and name who is better."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import tables
+
+COMMITTED = tables.Figures(json.loads(tables.FIGURES.read_text()))
+
+
+def figures(load_seconds: float = 1.0, **benchmarks: dict[str, dict[str, float]]) -> tables.Figures:
+    """Figures of one round. Names of benchmarks have `_` for `-`."""
+    found: list[Any] = [
+        {
+            "name": name.replace("_", "-"),
+            "contestants": [
+                {"name": one, "median": sample["value"], "rounds": [sample]} for one, sample in contestants.items()
+            ],
+        }
+        for name, contestants in benchmarks.items()
+    ]
+    machine = {"cpu": "2 x c", "kernel": "Linux 6.1-x", "python": "CPython 3.11"}
+    return tables.Figures(
+        {"machine": machine, "settings": {"rounds": 1, "load_seconds": load_seconds}, "benchmarks": found}
+    )
+
+
+@pytest.mark.parametrize("path", tables.PAGES, ids=lambda path: path.name)
+def test_a_page_has_the_tables_of_the_committed_figures(path: Path) -> None:
+    text = path.read_text()
+    assert tables.filled(text, tables.PAGES[path](COMMITTED)) == text, "run `python -m bench.tables`"
+
+
+def test_a_row_has_the_rate_and_the_busy_share() -> None:
+    one = {"homing": {"value": 462_400.0, "busy": 0.217}, "uvloop": {"value": 1_234_000.0, "busy": 0.1}}
+    text = tables.readme(figures(udp_paced_100k=one))
+    assert "| receive, 100,000 a second on schedule; busy | 462 k, 22% | | 1.23 M, 10% | | |" in text
+
+
+def test_round_trips_have_both_percentiles() -> None:
+    sample = {"value": 1.0, "busy": 0.5, "p50": 33.6, "p99": 1234.0}
+    assert "| 34 / 1,234 |" in tables.readme(figures(udp_latency={"homing": sample}))
+
+
+def test_work_is_taken_off_what_a_server_adds_to_it() -> None:
+    work = {"homing": {"value": 1.0, "us": 53.2}, "blocking socket": {"value": 1.0, "us": 50.0}}
+    assert "for a packet, us | 3.2 |" in tables.readme(figures(udp_work=work))
+
+
+def test_who_is_better_is_named() -> None:
+    echo = {"homing": {"value": 100.0}, "rloop": {"value": 131.0}, "uvloop": {"value": 110.0}, "C x": {"value": 900.0}}
+    text = tables.better(figures(udp_echo=echo))
+    assert "echo, 64 outstanding: rloop (1.31 x)." in text
+    assert "uvloop" not in text
+    assert "C x" not in text
+
+
+def test_where_nobody_is_better_that_is_said() -> None:
+    assert "No other" in tables.better(figures(send={"homing": {"value": 2.0}, "asyncio": {"value": 1.0}}))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(22_940_000, "22.9 M"), (1_679_000, "1.68 M"), (382_400, "382 k"), (5_430, "5.43 k"), (12, "12")],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert tables.scaled(value) == text
+
+
+def test_a_load_that_was_late_is_told() -> None:
+    paced = {"homing": {"value": 1.0, "busy": 0.5, "behind": 0.95}}
+    assert "receive, 100,000 a second on schedule (95%)" in tables.readme(figures(udp_paced_100k=paced))
+
+
+def test_a_quick_run_is_told() -> None:
+    assert "a quick run" in tables.readme(figures(load_seconds=0.15))
+    assert "a quick run" not in tables.readme(figures())
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no marks"):
+        tables.filled("text", "block")
