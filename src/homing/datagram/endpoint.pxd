@@ -13,5 +13,5 @@ cdef class Endpoint:
     cdef bint _gro
     cdef Py_ssize_t _lost
 
-    cpdef receive_lone(self, id)
+    cpdef receive_lone(self, id, Py_ssize_t reads)
     cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)

@@ -255,10 +255,10 @@ class Endpoint:
         self.send_queue.limit_replies(limit, guard)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
 
-    def receive_lone(self, id: Any) -> MessageUDP | None:
-        """Receives one datagram, if it is alone: see `Backend.receive_lone`. Raises like `receive`."""
+    def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
+        """Receives one datagram, if it is the only one: see `Backend.receive_lone`. Raises like `receive`."""
         try:
-            message = self.backend.receive_lone(id)
+            message = self.backend.receive_lone(id, reads)
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return None

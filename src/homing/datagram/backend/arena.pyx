@@ -71,11 +71,18 @@ cdef enum:
 cdef long long LAST_SECOND = 9223372036  # nanoseconds since 1970 fit into 64 bits until then
 
 cdef list _idle = []
+cdef Arena _spare = None  # one more that is idle: usually there is no need for others
 
 
 cdef Arena take():
     """Returns an unused arena."""
-    cdef Arena arena
+    global _spare
+    cdef Arena arena = _spare
+    if arena is not None:
+        _spare = None
+        if arena.exports == 0:
+            arena._lent = True
+            return arena
     while _idle:
         arena = _idle.pop()
         if arena.exports == 0:  # an arena with exported buffers may still be read by its holder
@@ -88,9 +95,12 @@ cdef Arena take():
 
 cdef void give_back(Arena arena) noexcept:
     """Keeps an arena for the next read, unless a buffer of it is still exported. A second call does nothing."""
+    global _spare
     if arena._lent:
         arena._lent = False
-        if arena.exports == 0 and len(_idle) < IDLE:
+        if arena.exports == 0 and _spare is None:
+            _spare = arena
+        elif arena.exports == 0 and len(_idle) < IDLE:
             _idle.append(arena)
 
 

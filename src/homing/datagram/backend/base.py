@@ -24,6 +24,7 @@ class Backend:
     gro: the kernel may deliver trains of datagrams that it has joined (udp(7) UDP_GRO).
     gso: runs of datagrams to one peer are passed to the kernel as one (udp(7) UDP_SEGMENT).
     waiting: datagrams that were read with others but not delivered: the next `receive` begins with them.
+    keeps: it keeps what one call has read too much for the next one, so a read may look for more than is wanted.
     more: True if the last read brought something, so that there may be more. full: it brought all that it had room for.
     cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
@@ -39,6 +40,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.keeps = False
         self.more = self.full = False
         self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
         self.packets_out = self.bytes_out = 0
@@ -52,11 +54,10 @@ class Backend:
         """
         raise NotImplementedError
 
-    def receive_lone(self, id: Any) -> MessageUDP | None:
-        """Receives one datagram, at less cost than `receive`. Returns None if there is none, or if `waiting` says that
-        others came with it, joined by the kernel: none of them is delivered then. Raises `OSError` like `receive`."""
-        messages = self.receive(1, 1, id)
-        return messages[0] if messages else None
+    def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
+        """Receives a datagram that is the only one of at most `reads` reads, at less cost than `receive`. Returns None
+        if there is none, or if there are more: these are `waiting` for `receive` then. Raises `OSError` like it."""
+        raise NotImplementedError
 
     def receive_columns(self, reads: int) -> Columns | None:
         """Returns the datagrams of at most `reads` reads, without making messages; None if none is waiting. Raises

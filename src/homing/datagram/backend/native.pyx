@@ -62,6 +62,7 @@ cdef class NativeBackend(Sender):
     cdef readonly bint gro
 
     def __cinit__(self):
+        self.keeps = True
         self._train = 1.0
         self._pooled = 1
         self._behind = []
@@ -155,12 +156,12 @@ cdef class NativeBackend(Sender):
         finally:
             self._handing_out = False
 
-    cpdef receive_lone(self, id):
+    cpdef receive_lone(self, id, Py_ssize_t reads):
         if self._handing_out:
             return None
         self._handing_out = True
         try:
-            if self._arena is None and not self._read(1, MESSAGES):
+            if self._arena is None and not self._read(reads, MESSAGES):
                 return None
             return self._lone(self._arena, id) if self.waiting == 1 else None
         finally:

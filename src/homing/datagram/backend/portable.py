@@ -112,6 +112,10 @@ class PortableBackend(Backend):
         finally:
             self._receiving = False
 
+    def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
+        messages = self.receive(1, 1, id)  # not more, as this backend keeps nothing for the next call
+        return messages[0] if messages else None
+
     def _receive(self, limit: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []

@@ -166,7 +166,7 @@ class Reader(Source):
     def readable(self) -> None:
         """Reads, delivers, and runs the receivers: one datagram if they come alone, otherwise as many as there are."""
         try:
-            if self._lone < LONE or not self._expects_one() or not self._read_lone():
+            if self._lone < LONE or not self._read_lone():
                 self._read_many()
             if self._backend.waiting:
                 self._endpoint.read_on()
@@ -174,11 +174,13 @@ class Reader(Source):
             self._failed(error)
 
     def _expects_one(self) -> bool:
+        """Returns False if a read is to look for more than one datagram: from time to time, or if the socket was
+        readable as soon as the last slice was over."""
         return self._lone % _LOOK != 0 and clock() - self._scheduler.ended > _AT_ONCE
 
     def _read_lone(self) -> bool:
-        """Reads one datagram, and runs its receiver with it, past the mailbox, in which nothing waits. Does not look
-        for more. Returns False if the datagrams have to take the ordinary way."""
+        """Reads one datagram, and runs its receiver with it, past the mailbox, in which nothing waits. Returns False if
+        there are more, or they have to take the ordinary way."""
         scheduler = self._scheduler
         if scheduler.armed or not self.open or self.batch_out or self._leases is not None or self._matcher is not None:
             return False
@@ -186,7 +188,12 @@ class Reader(Source):
         receiver = inlet.lone_receiver()
         if receiver is None or self._reads == 0:
             return False
-        message = self._endpoint.receive_lone(self.id)
+        reads = 1
+        if not self._expects_one():
+            if not self._backend.keeps:
+                return False
+            reads = self._reads
+        message = self._endpoint.receive_lone(self.id, reads)
         if message is None:
             self._lone = 0
             return self._backend.waiting == 0

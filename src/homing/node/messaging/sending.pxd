@@ -8,6 +8,8 @@ from ..scheduling.scheduler cimport Scheduler
 
 cdef bint _COMPILED
 
+cdef object _ZOMBIE, _TERMINATED
+
 cdef Py_ssize_t HIGH_WATER
 
 

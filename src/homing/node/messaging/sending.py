@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...gen import BadOption, Target
+from ...gen import BadOption, ProcessState, Target
 from ..mailbox.lane import COMPILED, STAND_INS
 from .pressure import HIGH_WATER, hold_back, hold_back_from
 
@@ -22,6 +22,8 @@ if not COMPILED:
 
 _COMPILED = COMPILED
 
+_ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
+
 
 def send(behavior: Any, to: Target, message: Any) -> None:
     """Puts `message` into the mailbox behind `to`: a PID, a registered name, an alias, or `ProcessID(name, node)`.
@@ -33,10 +35,12 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     scheduler = process.scheduler
     if thread_ident() != scheduler.thread:
         scheduler.refuse_thread()
-    try:
-        target = process.routes.get(to)
-    except Exception:
-        target = None  # an object that cannot be hashed or compared is not an address
+    target = process.last_target
+    if target is None or target.id is not to or target.state is _ZOMBIE or target.state is _TERMINATED:
+        try:
+            target = process.last_target = process.routes.get(to)
+        except Exception:
+            target = None  # an object that cannot be hashed or compared is not an address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
         if process.fed:

@@ -401,7 +401,7 @@ class Process(Activity):
     def _part_from_behavior(self) -> None:
         """Replaces the behavior by an empty one of its class. A process and a behavior that refer to each other would
         be a cycle: if thousands end at once, the garbage collector would hold the event loop to find them."""
-        self.handler = self.forwarder = None
+        self.handler = self.forwarder = self.last_target = None
         self.hooks = _NO_HOOKS
         try:
             self.behavior = object.__new__(type(self.behavior))  # keeps the class, for the log

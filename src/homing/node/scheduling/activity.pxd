@@ -21,6 +21,7 @@ cdef class Activity(OwnedMailbox):
     cdef public bint forwards
     cdef public bint fed
     cdef public Py_ssize_t longest
+    cdef public Activity last_target
     cdef public Activity held_by
     cdef public Activity told_by
     cdef public Py_ssize_t holds

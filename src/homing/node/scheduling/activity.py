@@ -50,6 +50,7 @@ class Activity(OwnedMailbox):
     fed: True if its messages come from a socket, a pool or a router, or from a process that is fed.
     held_by: the process whose mailbox has to drain before this one continues, as it has sent there too much; see
         `messaging/pressure.py`. holds: how often that happened. told_by: the process that will notify it when drained.
+    last_target: the activity to which the last message was sent by its own address, at hand for the next message.
     longest: bytes of the longest datagram that a socket has put into its mailbox; reset by a pool.
     forwards: the main lane is taken by `forwarder`, as soon as there is one.
     pending: calls whose requests were taken or are queued here and have no answer yet; they fail at once if this ends.
@@ -69,6 +70,7 @@ class Activity(OwnedMailbox):
         "handler",
         "held_by",
         "holds",
+        "last_target",
         "longest",
         "messages_out",
         "options",
@@ -90,6 +92,7 @@ class Activity(OwnedMailbox):
     def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(core, id, limit, split)
         self.routes = core.registry.routes
+        self.last_target: Activity | None = None
         self.sender = sender
         self.forwards = False
         self.forwarder: Forwarder | None = None
