@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -256,7 +255,18 @@ class Endpoint:
         self.send_queue.limit_replies(limit, guard)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
 
-    def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
+    def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
+        """Receives one datagram, if it is the only one: see `Backend.receive_lone`. Raises like `receive`."""
+        try:
+            message = self.backend.receive_lone(id, reads)
+        except (OSError, MemoryError) as error:
+            self._receive_failed(error)
+            return None
+        if self._guard is not None and message is not None:
+            self._hear([message])
+        return message
+
+    def receive(self, limit: int, reads: int, id: Any, octets: int = 0x7FFFFFFF) -> list[MessageUDP]:
         """Returns up to `limit` messages with the given `id`, from at most `reads` reads of the kernel; stops after the
         message with which the total reaches `octets` bytes. Raises `OSError` only if the socket no longer exists."""
         try:
@@ -265,12 +275,17 @@ class Endpoint:
             self._receive_failed(error)
             return []
         if self._guard is not None:
-            try:
-                for message in messages:
-                    self._guard.heard(message.addr, len(message.data))
-            except MemoryError as error:
-                self._count(error)
+            self._hear(messages)
         return messages
+
+    def _hear(self, messages: list[MessageUDP]) -> None:
+        guard = self._guard
+        try:
+            for message in messages:
+                if guard is not None:
+                    guard.heard(message.addr, len(message.data))
+        except MemoryError as error:
+            self._count(error)
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns the available datagrams as one batch, or None. The batch must `_end` before the next is received."""

@@ -17,6 +17,7 @@ cpdef PacketInfo packet_info(object local, int interface, object group, int tos,
 cdef object _answering(PacketInfo received, object wish)
 
 
+@cython.freelist(64)
 cdef class MessageUDP:
     cdef public object id
     cdef public object addr

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from .address import check_destination
 from .backend.ancillary import write_control
+from .backend.base import Backend
 from .errors import ReplyLimited, SendQueueFull
 from .failures import Failures, name_of
 from .message import MessageUDP
@@ -62,6 +63,7 @@ class SendQueue:
         self._family = family
         self._unpaced = sender, writable
         self._sender, self._writable = sender, writable
+        self._backend = sender if isinstance(sender, Backend) else None  # None: something stands before the backend
         self.pending = pending
         self._pacer: Pacer | None = None
         self._pacing: Pacing | None = None
@@ -104,6 +106,13 @@ class SendQueue:
         self._enqueue(message, token)
         return None
 
+    def send_lone(self, message: MessageUDP) -> bool:
+        """Sends a datagram at once, at less cost than `send_many`, if nothing stands in its way. Returns False if it
+        was not sent."""
+        if self._backend is None or self._active_limit is not None or self.pending is not None or len(self._queue) > 0:
+            return False
+        return self._backend.send_lone(message)
+
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         """Sends datagrams in order, each like `send` with the token None. Returns how many at the beginning are done
         (the others are queued), and the failed datagrams: the number of each, with the error that `send` would
@@ -114,7 +123,12 @@ class SendQueue:
 
     def _send_in_order(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         failures: Failures = []
-        done = 0 if self._queue else self._sender.send_many(messages, failures)
+        if self._queue:
+            done = 0
+        elif self._backend is not None:
+            done = self._backend.send_many(messages, failures)
+        else:
+            done = self._sender.send_many(messages, failures)
         if self.pending is not None:
             self.pending.settle()
         for _, error in failures:
@@ -162,8 +176,10 @@ class SendQueue:
         self._pacing = pacing
         self._writable.write(None)
         self._sender, self._writable = self._unpaced
+        self._backend = self._sender if isinstance(self._sender, Backend) else None
         self._pacer = None
         if pacing is not None:
+            self._backend = None
             self._pacer = self._sender = self._writable = Pacer(*self._unpaced, pacing, self._family)
         self._go_on()
 

@@ -7,7 +7,6 @@ that users derive from have no hooks among their attributes, and no user's attri
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,26 +15,16 @@ from .identifiers import PID
 TERMINATE_TIMEOUT = 5.0
 """Seconds that an asynchronous `terminate` may take: OTP's default shutdown time of a worker."""
 
-TakeMain = Callable[[deque[Any]], int]
-"""Takes entries from a main lane that is not empty. Returns how many."""
-
-
-def _take_none(main: deque[Any]) -> int:
-    return 0
-
 
 class ProcessHooks:
-    """Hooks of a process. The object exists before the behavior's `__init__` runs.
+    """Hooks of a process. The object exists before the behavior's `__init__` runs."""
 
-    take_main: with `forwards`, takes entries from the main lane.
-    """
-
-    __slots__ = ("behavior", "process", "take_main")
+    __slots__ = ("behavior", "process")
 
     kind: ClassVar[str] = "actor"
     """Kind of behavior base in one word, shown by `process_info`."""
     forwards: ClassVar[bool] = False
-    """True if `take_main` drains the main lane."""
+    """True if the `forwarder` of the activity takes the main lane."""
     configures: ClassVar[bool] = False
     """True if the value that `init` returned is passed to `configure`."""
     succeeds: ClassVar[bool] = False
@@ -48,7 +37,6 @@ class ProcessHooks:
     def __init__(self, behavior: Any, process: Any) -> None:
         self.behavior = behavior
         self.process = process
-        self.take_main: TakeMain = _take_none
 
     @classmethod
     def of(cls, behavior: Any, process: Any) -> ProcessHooks:
@@ -71,19 +59,15 @@ class ProcessHooks:
 
 
 class MetaHooks:
-    """Hooks of a meta-process. The object is made when the behavior is spawned, before its `init` runs.
+    """Hooks of a meta-process. The object is made when the behavior is spawned, before its `init` runs."""
 
-    take_main: with `forwards`, takes entries from the main lane.
-    """
-
-    __slots__ = ("behavior", "take_main")
+    __slots__ = ("behavior",)
 
     forwards: ClassVar[bool] = False
-    """True if `take_main` drains the main lane."""
+    """True if the `forwarder` of the activity takes the main lane."""
 
     def __init__(self, behavior: Any) -> None:
         self.behavior = behavior
-        self.take_main: TakeMain = _take_none
 
     @property
     def linger(self) -> float:

@@ -102,7 +102,7 @@ def test_the_length_that_was_refused_as_a_run_is_remembered() -> None:
 @needs_namespaces
 def test_a_refusal_is_forgotten_after_ten_minutes_for_ways_change(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("homing.datagram.backend.sender.monotonic", lambda: now[0])
+    monkeypatch.setattr("homing.datagram.backend.native_sender.monotonic", lambda: now[0])
 
     def body() -> None:
         with pair() as (endpoint, peer):

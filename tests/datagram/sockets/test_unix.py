@@ -383,10 +383,10 @@ async def test_a_peer_without_room_does_not_make_the_loop_spin(tmp_path: Path, m
     with opened(tmp_path / "socket") as endpoint, peer_at(path) as peer, socket.socket(AF_UNIX, peer.type) as other:
         fill(other, path)
         tries: list[object] = []
-        flush = endpoint.send_queue._flush
-        monkeypatch.setattr(endpoint.send_queue, "_flush", lambda: (tries.append(None), flush()))
         endpoint.open(asyncio.get_running_loop(), lambda: None)
         endpoint.send(MessageUDP(None, str(path), b"waits"), None)
+        assert endpoint.send_queue.waiting == 1
+        monkeypatch.setattr(endpoint.backend, "send_many", lambda messages, failures: tries.append(messages) or 0)
         for _ in range(100):
             await asyncio.sleep(0)
         assert tries == []

@@ -198,7 +198,7 @@ async def test_a_server_moves_back_to_an_address_that_it_still_has(
             probe.node.send(alias, message.reply(b"answer"))
             assert await peer.receive() == (b"answer", (HOST, port))
     assert server.statistics().packets_in == 10
-    assert len(server._state.former) == 1
+    assert len(server._state.former.sockets) == 1
 
 
 class Owner(act.Actor):

@@ -13,9 +13,11 @@ import pytest
 
 import homing
 from homing import act, gen, meta
-from homing.datagram import Endpoint, SocketOptions, bind
+from homing.datagram import SocketOptions, bind
+from homing.datagram.endpoint import _SPLIT_TRIES
 from homing.datagram.sockets import inherited
 from homing.datagram.sockets.bpf import Program, attach_filter, has_filter
+from homing.datagram.sockets.kernel import stop_joining
 
 from ...datagram.sockets.test_bpf import BY_KEY, ONLY_A, PASS, REFUSE
 from ...datagram.traffic import SOL_UDP, UDP_GRO, Sender, linux_only
@@ -187,19 +189,18 @@ async def test_under_a_flood_of_trains_a_filter_takes_effect_and_the_account_tel
     server, alias = await open_server(probe, receive_buffer=1 << 20)
     endpoint = server._state.endpoint
     with Sender() as sender:
-        real = type(endpoint)._split
         calls: list[bool] = []
 
-        def busy(self: Endpoint) -> bool:
-            if self is endpoint and not calls:
-                calls.append(True)
+        def busy(sock: socket.socket) -> bool:
+            calls.append(True)
+            if len(calls) <= _SPLIT_TRIES:
                 return False  # as if more had come each time
             send(sender, train("b" * 3), endpoint.local_address)
-            return real(self)
+            return stop_joining(sock)
 
-        monkeypatch.setattr(type(endpoint), "_split", busy)
+        monkeypatch.setattr("homing.datagram.backend.native.stop_joining", busy)
         await probe.do(lambda actor: actor.call(alias, meta.Reconfigure(bpf=ONLY_A)))
-        assert calls
+        assert len(calls) > _SPLIT_TRIES
     assert endpoint.kernel.drops == 1  # a train of 3: it was still joined
     monkeypatch.undo()
     assert not endpoint.backend.gro

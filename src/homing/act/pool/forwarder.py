@@ -15,6 +15,7 @@ from ...node.mailbox.overflow import may_go
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import hand, without_address
 from ...node.processes.process import Process
+from ...node.scheduling.forwarder import Forwarder as BulkForwarder
 from .options import PoolOptions
 from .routing import make_route
 from .slots import Slot
@@ -41,7 +42,7 @@ class Drops:
         return self.newest + self.oldest
 
 
-class Forwarder:
+class Forwarder(BulkForwarder):
     """Distributes the messages queued in the main lane of one pool.
 
     options: as `init` returned them. overflow: their policy for messages without room, unless changed since.
@@ -53,6 +54,7 @@ class Forwarder:
     """
 
     def __init__(self, process: Process, pool: Pool, options: PoolOptions) -> None:
+        super().__init__()
         self._process = process
         self._pool = pool
         self.options = options

@@ -31,7 +31,7 @@ class PoolHooks(ActorHooks):
         if not is_a(result, PoolOptions):
             raise BadOption("init", result, f"{type(behavior).__name__}.init must return act.PoolOptions")
         forwarder = behavior._forwarder = Forwarder(self.process, behavior, result)
-        self.take_main = forwarder.take_main
+        self.process.forwarder = forwarder
         await forwarder.workers.add(result.pool_size)
 
     def handler(self) -> Callable[[PID, Any], Any]:

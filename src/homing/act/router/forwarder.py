@@ -24,6 +24,7 @@ from ...node.mailbox.envelope import Exit, Request, SplitMessage, Tick, is_taken
 from ...node.messaging.distribution import hand, without_address
 from ...node.processes.process import Process
 from ...node.scheduling.activity import Activity
+from ...node.scheduling.forwarder import Forwarder as BulkForwarder
 from .errors import RouteDisabled, RouteDiscarded, RouteRestarting, RouteUnknown
 from .options import DISCARD, RouterOptions
 from .route_keeper import RouteKeeper
@@ -42,13 +43,14 @@ Choice: TypeAlias = str | tuple[str, ...] | None
 """The result of the routing callbacks: the name of a route, a tuple of names, or `DISCARD`."""
 
 
-class Forwarder:
+class Forwarder(BulkForwarder):
     """Distributes the messages queued in the main lane of one router, by the router's own callbacks.
 
     discarded: number of messages that the callbacks dropped. pauses: how often the router waited for a full route.
     """
 
     def __init__(self, process: Process, router: Router, keeper: RouteKeeper) -> None:
+        super().__init__()
         self._process = process
         self._router = router
         self._keeper = keeper

@@ -42,7 +42,7 @@ class RouterHooks(ActorHooks):
         super().__init__(behavior, process)
         keeper = behavior._keeper = RouteKeeper(process, lambda: behavior.log)
         behavior._forwarder = Forwarder(process, behavior, keeper)
-        self.take_main = behavior._forwarder.take_main
+        process.forwarder = behavior._forwarder
 
     async def configure(self, result: Any) -> None:
         behavior, name = self.behavior, type(self.behavior).__name__

@@ -1,8 +1,8 @@
 """Backends: the system calls that read and send the datagrams of one socket.
 
-contract     the interface of a backend, and the choice of one for a socket
+base         the interface of a backend; contract: the choice of one for a socket
 portable     one system call per datagram, on any platform; unix: the same for Unix datagram sockets
-native       many datagrams per system call (Linux, compiled); sender: its sending half
+native       many datagrams per system call (Linux, compiled); native_sender: its sending half
 arena        memory that native reads into; admitted: selects the datagrams that become messages; outbox: the datagrams
              of the next send call; peers: the cache of addresses; system: the kernel's structures and constants
 own_address  recognizes the socket's own address, to which no datagram is sent

@@ -52,6 +52,7 @@ cdef class Arena:
     cdef void aim(self, int slot, void* memory, size_t size) noexcept
     cdef int aim_inside(self, int count) except -1
     cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept
+    cdef int _read_one(self, int fd) noexcept
     cdef void tell_nothing(self, int count) noexcept
 
 

@@ -36,6 +36,7 @@ from .system cimport (
     in_pktinfo,
     msghdr,
     recvmmsg,
+    recvmsg,
     timespec,
 )
 
@@ -70,11 +71,18 @@ cdef enum:
 cdef long long LAST_SECOND = 9223372036  # nanoseconds since 1970 fit into 64 bits until then
 
 cdef list _idle = []
+cdef Arena _spare = None  # one more that is idle: usually there is no need for others
 
 
 cdef Arena take():
     """Returns an unused arena."""
-    cdef Arena arena
+    global _spare
+    cdef Arena arena = _spare
+    if arena is not None:
+        _spare = None
+        if arena.exports == 0:
+            arena._lent = True
+            return arena
     while _idle:
         arena = _idle.pop()
         if arena.exports == 0:  # an arena with exported buffers may still be read by its holder
@@ -87,9 +95,12 @@ cdef Arena take():
 
 cdef void give_back(Arena arena) noexcept:
     """Keeps an arena for the next read, unless a buffer of it is still exported. A second call does nothing."""
+    global _spare
     if arena._lent:
         arena._lent = False
-        if arena.exports == 0 and len(_idle) < IDLE:
+        if arena.exports == 0 and _spare is None:
+            _spare = arena
+        elif arena.exports == 0 and len(_idle) < IDLE:
             _idle.append(arena)
 
 
@@ -172,10 +183,13 @@ cdef class Arena:
             header.msg_namelen = NAME
             header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
             header.msg_controllen = CONTROL if ancillary else 0
-        with nogil:
-            got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
-            while got < 0 and errno == EINTR:
+        if count == 1:  # recvmsg(2) costs less, and is over before another thread could use the interpreter's lock
+            got = self._read_one(fd)
+        else:
+            with nogil:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+                while got < 0 and errno == EINTR:
+                    got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
         got = min(got, count)
         self._ancillary = ancillary
         self._used = max(got, 0)
@@ -197,9 +211,20 @@ cdef class Arena:
                 _tell_nothing(&self.slots[slot])
             if ancillary and header.msg_controllen:
                 self.cut_trains += _take_ancillary(header, &self.slots[slot])
-        for slot in range(got):
-            PEERS.expect(self.slots[slot].place)
+        if got > 1:
+            for slot in range(got):
+                PEERS.expect(self.slots[slot].place)
         return got
+
+    cdef int _read_one(self, int fd) noexcept:
+        """Reads one datagram into the first slot. Returns 1; or -1, with `errno`."""
+        cdef ssize_t length = recvmsg(fd, &self._headers[0].msg_hdr, MSG_DONTWAIT)
+        while length < 0 and errno == EINTR:
+            length = recvmsg(fd, &self._headers[0].msg_hdr, MSG_DONTWAIT)
+        if length < 0:
+            return -1
+        self._headers[0].msg_len = <unsigned int> length
+        return 1
 
     cdef void tell_nothing(self, int count) noexcept:
         """Makes the infos of the first `count` slots empty."""

@@ -19,7 +19,7 @@ from .admitted cimport admit, admitted
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
-from .sender cimport AF_INET, Sender, sets
+from .native_sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
 
 cdef enum:
@@ -45,7 +45,7 @@ def probe():
 
 
 cdef class NativeBackend(Sender):
-    """Receives on one non-blocking socket, and sends as a `Sender`. Implements `contract.Backend`."""
+    """Receives on one non-blocking socket, and sends as a `Sender`."""
 
     name = "native"
 
@@ -56,14 +56,13 @@ cdef class NativeBackend(Sender):
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef list _behind  # arenas that `drain` has read after `_arena`, as (arena, slots filled)
-    cdef bint _handing_out  # `receive`, `receive_columns` or `drain` is at work on `_arena`
+    cdef bint _handing_out  # one of the methods that receive is at work on `_arena`
     cdef public Admission admission  # None: every datagram becomes a message
     cdef InfoReader _info_reader  # None: no packet info is requested
-    cdef readonly Py_ssize_t waiting
-    cdef readonly bint more, gro
-    cdef readonly long long packets_in, bytes_in, truncated, cut_trains
+    cdef readonly bint gro
 
     def __cinit__(self):
+        self.keeps = True
         self._train = 1.0
         self._pooled = 1
         self._behind = []
@@ -146,7 +145,7 @@ cdef class NativeBackend(Sender):
     # So an arena belongs to one call at a time (`_handing_out`), and nested calls return nothing; and datagrams are
     # removed from the arena only when all their objects exist.
 
-    def receive(self, Py_ssize_t limit, int reads, id, Py_ssize_t octets=0x7FFFFFFF):
+    cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=0x7FFFFFFF):
         if self._handing_out:
             return []
         self._handing_out = True
@@ -156,6 +155,38 @@ cdef class NativeBackend(Sender):
             return self._messages(self._arena, limit, id, octets)
         finally:
             self._handing_out = False
+
+    cpdef receive_lone(self, id, Py_ssize_t reads):
+        if self._handing_out:
+            return None
+        self._handing_out = True
+        try:
+            if self._arena is None and not self._read(reads, MESSAGES):
+                return None
+            return self._lone(self._arena, id) if self.waiting == 1 else None
+        finally:
+            self._handing_out = False
+
+    @cython.nonecheck(False)
+    cdef MessageUDP _lone(self, Arena arena, id):
+        """Makes the message of the only datagram of the arena."""
+        cdef Slot* slot = &arena.slots[self._slot]
+        cdef Py_ssize_t length = min(slot.length - self._offset, self._size)
+        cdef MessageUDP message = MessageUDP.__new__(MessageUDP)
+        message.id = id
+        message.addr = PEERS.address(&slot.peer, slot.place)
+        message.data = PyBytes_FromStringAndSize(slot.start + self._offset, length)
+        message.truncated = slot.truncated or slot.length - self._offset > self._size
+        if self._info_reader is not None:
+            message.info = self._info_reader.info(slot)
+        self.packets_in += 1
+        self.bytes_in += length
+        self.truncated += message.truncated
+        if self._arena is arena:  # not closed meanwhile
+            self.waiting = 0
+            self._go_on()
+        give_back(arena)
+        return message
 
     @cython.nonecheck(False)  # the objects used here were made here, or are checked
     cdef list _messages(self, Arena arena, Py_ssize_t limit, id, Py_ssize_t octets):
@@ -232,6 +263,7 @@ cdef class NativeBackend(Sender):
         got = arena.read(self._fd, count, self.gro or self._info_reader is not None, self._info_reader is not None)
         number = errno
         self.more = got > 0  # another read costs less than a turn of the loop for datagrams that came meanwhile
+        self.full = got == count
         if got <= 0:
             give_back(arena)
             if got < 0 and number != EAGAIN:

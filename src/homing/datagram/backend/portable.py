@@ -14,7 +14,7 @@ import sys
 from array import array
 from collections.abc import Callable
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..address import (
     DUAL_STACK,
@@ -32,8 +32,12 @@ from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, write_control
-from .contract import Pooled, Retry
+from .base import Backend
+from .contract import Pooled
 from .own_address import OwnAddress
+
+if TYPE_CHECKING:
+    from .base import Retry
 
 _TELLS_LENGTH = sys.platform == "linux"
 _TAKES_ADDRESS = sys.platform == "linux"
@@ -43,14 +47,14 @@ _PASSED_OVER = 64  # as many as are read at once
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
-class PortableBackend:
-    """Receives and sends on one non-blocking socket. Implements `contract.Backend`."""
+class PortableBackend(Backend):
+    """Receives and sends on one non-blocking socket."""
 
     name = "portable"
     gro = gso = False
-    waiting = 0
 
     def __init__(self, sock: socket.socket, buffer_size: int, info: bool) -> None:
+        super().__init__()
         self._sock = sock
         self._family = family_of(sock)
         self._dual = self._family == DUAL_STACK
@@ -68,11 +72,7 @@ class PortableBackend:
         self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # raised after the datagrams that came before it
-        self.more = False
-        self.retry: Retry | None = None
         self.lost = 0  # datagrams that were read but lost, because memory ran out
-        self.packets_in = self.bytes_in = self.truncated = self.cut_trains = 0
-        self.packets_out = self.bytes_out = 0
 
     def _accept(self, buffer_size: int) -> None:
         self._size = buffer_size
@@ -99,21 +99,9 @@ class PortableBackend:
         self._info = info
         self.admission = self._admission  # chooses the receive functions anew
 
-    def close(self) -> None:
-        """Nothing to free: closing the socket is enough."""
-
-    def join(self, sock: socket.socket) -> None:
-        """Does nothing: this backend cannot take trains apart."""
-
-    def split(self, sock: socket.socket) -> bool:
-        return True
-
-    def drain(self, reads: int) -> bool:
-        return True
-
     # --- receiving ----------------------------------------------------------------------------------------
 
-    def receive(self, limit: int, reads: int, id: Any, octets: int = sys.maxsize) -> list[MessageUDP]:
+    def receive(self, limit: int, reads: int, id: Any, octets: int = 0x7FFFFFFF) -> list[MessageUDP]:
         if self._receiving:
             return []  # called by a finalizer during a receive: the arena is in use
         self._receiving = True
@@ -124,12 +112,16 @@ class PortableBackend:
         finally:
             self._receiving = False
 
+    def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
+        messages = self.receive(1, 1, id)  # not more, as this backend keeps nothing for the next call
+        return messages[0] if messages else None
+
     def _receive(self, limit: int, id: Any) -> list[MessageUDP]:
         receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
         messages: list[MessageUDP] = []
         taken = 0
         self._raise_pending()
-        self.more = True
+        self.more = self.full = True
         try:
             for _ in range(limit):
                 try:
@@ -211,7 +203,7 @@ class PortableBackend:
         receive = self._receive_pooled
         batch: list[Pooled] = []
         self._raise_pending()
-        self.more = True
+        self.more = self.full = True
         for _ in range(limit):
             buffer = get()
             try:
@@ -234,7 +226,7 @@ class PortableBackend:
         """Handles an error of a read: either no datagram is waiting, or it is an error to raise after the datagrams
         read before it were returned."""
         if error.errno in _WOULD_BLOCK:
-            self.more = False
+            self.more = self.full = False
         elif nothing:
             raise error
         else:

@@ -67,5 +67,9 @@ cdef extern from *:
     unsigned char* CMSG_DATA(cmsghdr* ancillary) nogil
     size_t CMSG_SPACE(size_t length) nogil
     size_t CMSG_LEN(size_t length) nogil
+    struct sockaddr:
+        pass
+    ssize_t recvmsg(int fd, msghdr* header, int flags) nogil
+    ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* name, unsigned int length) nogil
     int recvmmsg(int fd, mmsghdr* headers, unsigned int count, int flags, void* timeout) nogil
     int sendmmsg(int fd, mmsghdr* headers, unsigned int count, int flags) nogil

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ...datagram import Address, MessageUDP
 from ...datagram.address import is_same
 from ...gen.foreign import is_a
+from ...node.mailbox.lane import COMPILED, STAND_INS
+
+if TYPE_CHECKING:
+    filled: Callable[[deque[Any]], bool]
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 
 def is_datagram(thing: Any) -> bool:
@@ -18,12 +26,17 @@ def is_datagram(thing: Any) -> bool:
 def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
     """Takes the datagrams at the head of a main lane out of it, up to the first other entry, `limit` at most."""
     messages: list[MessageUDP] = []
-    while main and len(messages) < limit:
-        entry = main.popleft()
-        if type(entry) is not tuple or not is_datagram(entry[1]):
-            main.appendleft(entry)
+    while filled(main) and len(messages) < limit:
+        if COMPILED:  # a compiled lane needs no tuple for a plain message
+            message = main.take()  # type: ignore[attr-defined]
+            sender = main.sender  # type: ignore[attr-defined]
+        else:
+            entry = main.popleft()
+            sender, message = entry if type(entry) is tuple else (None, entry)
+        if sender is None or not is_datagram(message):
+            main.appendleft(message if sender is None else (sender, message))
             break
-        messages.append(entry[1])
+        messages.append(message)
     return messages
 
 

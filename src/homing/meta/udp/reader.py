@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ...datagram import DatagramBatch, Endpoint
+from ...datagram import DatagramBatch
+from ...datagram.endpoint import Endpoint
 from ...datagram.message import MessageUDP
 from ...gen import Alias, NodeTerminated, Target
 from ...gen.copying import refuse_copy
 from ...gen.foreign import safe_repr
+from ...node.mailbox.lane import COMPILED, STAND_INS
 from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
+from ...node.scheduling.source import Source
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
 from .options import FlowLimits
+
+if TYPE_CHECKING:
+    clock: Callable[[], float]
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 SHORT = 8192
 """Bytes. In a batch of at most this total length, the longest datagram is not looked for."""
@@ -30,6 +38,19 @@ WAKE_SHARE = 1 / 8
 """A socket that always has more datagrams keeps the loop for this part of `NodeOptions.slice_seconds` at most, 0.25 ms
 by default: then timers and other sockets have their turn. 0 costs 8 % of a flood on asyncio's loop; more gains nothing.
 """
+
+
+LONE = 4
+"""Wake-ups in a row that brought one datagram each, after which the next one is expected to bring one too."""
+
+_LOOK = 16
+"""After so many wake-ups with one datagram each, a read looks whether there are more."""
+
+_AT_ONCE = 5e-6
+"""Seconds. If a socket is readable so soon after the last slice, more datagrams are expected than one."""
+
+_PAYS = 2
+"""A second read in a wake-up pays if it has brought something so often lately, of 3 times."""
 
 
 class Matcher(Protocol):
@@ -47,8 +68,10 @@ class Matcher(Protocol):
         """Takes the replies. Returns the other messages."""
 
 
-class Reader:
+class Reader(Source):
     """Reads one socket, and puts the datagrams into the receiver's mailbox.
+
+    Datagrams that come alone are read and handed over alone, by shorter ways: `_read_lone`.
 
     gone: called with the error if the socket itself is lost.
     matcher: takes replies out. While requests are open, everything is read, even if the mailbox is full: its process
@@ -63,9 +86,11 @@ class Reader:
     __slots__ = (
         "_backend",
         "_endpoint",
+        "_full_rounds",
         "_gone",
         "_inlet",
         "_leases",
+        "_lone",
         "_matcher",
         "_octets",
         "_overflow",
@@ -73,6 +98,8 @@ class Reader:
         "_reads",
         "_received",
         "_room",
+        "_scheduler",
+        "_skipped",
         "batch_out",
         "delivered",
         "dropped",
@@ -102,7 +129,10 @@ class Reader:
         self.id = id
         self._endpoint = endpoint
         self._backend = endpoint.backend
+        self._scheduler = process.core.scheduler
         self._matcher = matcher
+        self._lone = 0
+        self._full_rounds = self._skipped = 0
         self._received: Any = None
         self._room = 0
         self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
@@ -134,17 +164,78 @@ class Reader:
         self._inlet.room()
 
     def readable(self) -> None:
-        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to read the socket again
-        costs less than a turn of the event loop for the datagrams that came meanwhile."""
+        """Reads, delivers, and runs the receivers: one datagram if they come alone, otherwise as many as there are."""
         try:
-            end = perf_counter() + self.wake_seconds
-            while self.receive() and self._process.run_with(self._deliver):
-                if not self._backend.more or perf_counter() >= end:
-                    break
+            if self._lone < LONE or not self._read_lone():
+                self._read_many()
             if self._backend.waiting:
                 self._endpoint.read_on()
         except Exception as error:  # mostly for want of memory: not the fault of any datagram
             self._failed(error)
+
+    def _expects_one(self) -> bool:
+        """Returns False if a read is to look for more than one datagram: from time to time, or if the socket was
+        readable as soon as the last slice was over."""
+        return self._lone % _LOOK != 0 and clock() - self._scheduler.ended > _AT_ONCE
+
+    def _read_lone(self) -> bool:
+        """Reads one datagram, and runs its receiver with it, past the mailbox, in which nothing waits. Returns False if
+        there are more, or they have to take the ordinary way."""
+        scheduler = self._scheduler
+        if scheduler.armed or not self.open or self.batch_out or self._leases is not None or self._matcher is not None:
+            return False
+        inlet = self._inlet
+        receiver = inlet.lone_receiver()
+        if receiver is None or self._reads == 0:
+            return False
+        reads = 1
+        if not self._expects_one():
+            if not self._backend.keeps:
+                return False
+            reads = self._reads
+        message = self._endpoint.receive_lone(self.id, reads)
+        if message is None:
+            self._lone = 0
+            return self._backend.waiting == 0
+        self._lone += 1
+        handled = receiver.handled
+        receiver.fed = True
+        try:
+            scheduler.run_lone(receiver, inlet.sender, message)
+        except BaseException:
+            if receiver.handled == handled:  # it has not begun: the message goes through the mailbox, or is counted
+                self._received, self._octets = [message], -1
+            else:
+                self._account(1, 0)
+            raise
+        self._account(1, 0)
+        return True
+
+    def _read_many(self) -> None:
+        """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to read the socket again
+        costs less than a turn of the event loop for the datagrams that came meanwhile. A read that had room for more
+        is followed by another one only if that has brought something lately."""
+        end, total, rounds = 0.0, 0, 0
+        while True:
+            count = self.receive()
+            if rounds:
+                self._full_rounds = min(3, self._full_rounds + 1) if count else max(0, self._full_rounds - 1)
+            if count == 0:
+                break
+            total += count
+            rounds += 1
+            if not self._scheduler.run_with(self) or not self._backend.more:
+                break
+            if not self._backend.full and self._full_rounds < _PAYS:
+                self._skipped += 1
+                if self._skipped % 8:
+                    break
+            now = clock()
+            if end == 0.0:
+                end = now + self.wake_seconds
+            elif now >= end:
+                break
+        self._lone = self._lone + 1 if total == 1 else 0
 
     def _failed(self, error: Exception) -> None:
         """Reads again after a moment, and delivers the datagrams that were read before the failure."""
@@ -157,8 +248,8 @@ class Reader:
             if self._received is not None:
                 self.deliver()
 
-    def receive(self) -> bool:
-        """Reads as many datagrams as the receiver takes, a batch at most. Returns False if nothing was read."""
+    def receive(self) -> int:
+        """Reads as many datagrams as the receiver takes, a batch at most. Returns how many."""
         try:
             if self._matcher is not None:
                 return self._receive_to_match(self._matcher)
@@ -166,17 +257,17 @@ class Reader:
         except OSError as error:
             self._endpoint.pause()
             self._gone(error)
-            return False
+            return 0
 
-    def _receive(self) -> bool:
+    def _receive(self) -> int:
         if not self.open:
-            return False
+            return 0
         inlet = self._inlet
         room = inlet.room()
         if self.batch_out or (room == 0 and (self._overflow == "pause" or inlet.waiting_for)):
             self.pauses += 1
             self._endpoint.pause()
-            return False
+            return 0
         if room == 0:
             return self._receive_too_many()
         before, self._octets = self._backend.bytes_in, 0
@@ -189,15 +280,15 @@ class Reader:
             received = self._receive_pooled(self._leases, min(room, self._reads_within(inlet)))
         self._received = received  # first: from here on the datagrams are delivered or counted, whatever fails
         self._octets = self._backend.bytes_in - before
-        return bool(received)
+        return 0 if received is None else len(received)
 
     def _reads_within(self, inlet: Inlet) -> int:
         """Returns how many reads exceed the room in bytes by one datagram at most."""
         return min(self._reads, 1 + inlet.octets_left // LONGEST)
 
-    def _receive_too_many(self) -> bool:
-        """Reads although the mailbox is full: drops datagrams that wait there, or those just read. Returns False if
-        nothing was read."""
+    def _receive_too_many(self) -> int:
+        """Reads although the mailbox is full: drops datagrams that wait there, or those just read. Returns how many
+        were read."""
         newest, batches = self._overflow == "drop_newest", self._inlet.takes_batches()
         if newest or batches or self._leases is None or self._backend.waiting:
             messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
@@ -213,7 +304,7 @@ class Reader:
             self._drop(messages, went, surplus, newest)
         except MemoryError:
             self._drop(messages, went, surplus, newest)
-        return count > 0
+        return count
 
     def _drop(self, messages: list[MessageUDP], went: int, surplus: int, newest: bool) -> None:
         """Drops the first `surplus` of `messages`, as the newest or the oldest, and counts them, and `went` more that
@@ -243,7 +334,7 @@ class Reader:
                 leases.put(buffer)
         return messages
 
-    def _receive_to_match(self, matcher: Matcher) -> bool:
+    def _receive_to_match(self, matcher: Matcher) -> int:
         """Reads all datagrams while requests are open, otherwise as many as the receiver takes."""
         if not self.open:
             self._room = 0
@@ -255,16 +346,17 @@ class Reader:
         if limit == 0:
             self.pauses += self.open
             self._endpoint.pause()
-            return False
-        self._received = self._endpoint.receive(limit, self._reads, self.id)
-        return bool(self._received)
+            return 0
+        received = self._received = self._endpoint.receive(limit, self._reads, self.id)
+        return len(received)
 
     def deliver(self) -> bool:
         """Puts the received datagrams into the receiver's mailbox, and runs the receiver. Returns True if no process is
         runnable after that."""
-        return self._process.run_with(self._deliver)
+        return self._scheduler.run_with(self)
 
-    def _deliver(self) -> None:
+    def put_messages(self) -> None:
+        """Puts the received datagrams into the receiver's mailbox."""
         received, self._received = self._received, None
         if received is None:
             return

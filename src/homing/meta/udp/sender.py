@@ -9,38 +9,53 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-from ...datagram import Endpoint, JoinGroup, LeaveGroup, MessageUDP, name_of
+from ...datagram import JoinGroup, LeaveGroup, MessageUDP, name_of
+from ...datagram.endpoint import Endpoint
 from ...datagram.errors import BufferReleased, ReplyLimited
 from ...gen import NO_REPLY, PID, HomingError, MetaTerminated, NotAllowed, Ref, Target
 from ...gen.foreign import class_name, is_a
 from ...node.logs import RateLimited
+from ...node.mailbox.lane import COMPILED, STAND_INS
 from ...node.processes.meta_process import MetaRunner
+from ...node.scheduling.forwarder import Forwarder
 from .buffer_lease import BufferLeases
 from .error_reports import Reporter
 from .options import UDPOptions
 from .outgoing import any_leased, take_datagrams
+
+if TYPE_CHECKING:
+    from ...node.scheduling.activity import Activity
+
+    filled: Callable[[deque[Any] | None], TypeGuard[deque[Any]]]
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 SEND_LIMIT = 512
 """Most messages sent in one go: see docs/decisions/limits.md."""
 
 
 class OtherSockets(Protocol):
-    """Sockets beside the sender's own. An answer leaves by the socket that received the datagram."""
+    """Sockets beside the sender's own. An answer leaves by the socket that received the datagram.
 
-    def __len__(self) -> int: ...
+    sockets: all of them; always the same list, which is empty most of the time.
+    """
+
+    sockets: list[Any]
+
     @property
     def endpoints(self) -> list[Endpoint]: ...
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None: ...
 
 
-class Sender:
+class Sender(Forwarder):
     """Sends for one meta-process.
 
     endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
     kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
-    take: takes datagrams from a mailbox's main lane, as `take_datagrams` does.
+    take: takes datagrams from a mailbox's main lane, if it is not to be `take_datagrams`.
     leases: leases of the buffer pool, if there is one. last_leases: the same, or those of the last pool.
     pauses: times that the send queue was full and messages had to wait in the mailbox.
     """
@@ -52,9 +67,10 @@ class Sender:
         *,
         kind: str,
         takes: str,
-        take: Callable[[deque[Any], int], list[MessageUDP]] = take_datagrams,
+        take: Callable[[deque[Any], int], list[MessageUDP]] | None = None,
         others: OtherSockets | None = None,
     ) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.leases: BufferLeases | None = None
         self.last_leases: BufferLeases | None = None
@@ -65,6 +81,9 @@ class Sender:
         self._takes = takes
         self._take = take
         self._others = others
+        self._other_sockets: list[Any] = [] if others is None else others.sockets
+        self._scheduler = process.core.scheduler
+        self._sent_in = -1.0  # the turn in which a datagram was sent at once
         self._may_pause = False
         self._queue_limit = 0
         self._reporter: Reporter | None = None
@@ -76,6 +95,7 @@ class Sender:
         self._log = RateLimited(process.log, process.core.bounded_log)
         self.leases = leases
         self.last_leases = leases or self.last_leases
+        self.sends_now = leases is None and self._take is None
         self._may_pause = options.send_overflow == "pause"
         if self._may_pause and not process.limit:
             process.bound(options.send_queue)
@@ -104,7 +124,7 @@ class Sender:
         return self._reporter
 
     def _endpoints(self) -> list[Endpoint]:
-        return [self.endpoint, *self._others.endpoints] if self._others else [self.endpoint]
+        return [self.endpoint] if self._others is None else [self.endpoint, *self._others.endpoints]
 
     def counters(self) -> dict[str, int]:
         """Returns the fields of `Statistics` that do not belong to a single socket."""
@@ -132,7 +152,7 @@ class Sender:
                 self.pauses += 1
                 self._process.pause()
                 return 0
-        messages = self._take(main, most)
+        messages = take_datagrams(main, most) if self._take is None else self._take(main, most)
         if messages:
             self.send(messages)
             return len(messages)
@@ -142,6 +162,26 @@ class Sender:
         else:
             entry.handle(self._process)
         return 1
+
+    def send_now(self, sender: Activity, target: Activity, message: Any) -> bool:
+        """Sends the first datagram that a callback sends, if it is the answer to a lone datagram, or the like: nothing
+        else waits, neither before nor behind it. With more of them, fewer system calls are needed."""
+        process, own = sender, target
+        scheduler = self._scheduler
+        if (
+            filled(process.main)
+            or filled(own.main)
+            or own.scheduled
+            or own.paused
+            or scheduler.current is not process
+            or scheduler.since == self._sent_in
+            or self._other_sockets
+            or not self.endpoint.send_queue.send_lone(message)
+        ):
+            return False
+        self._sent_in = scheduler.since
+        own.handled += 1
+        return True
 
     def handle_message(self, message: Any) -> None:
         """Sends a datagram that came with a higher priority. Warns of other messages."""
@@ -186,20 +226,24 @@ class Sender:
 
     def _leaves_by(self, message: MessageUDP) -> Endpoint:
         """Returns the socket by which a datagram leaves."""
-        return (self._others.endpoint_of(message) or self.endpoint) if self._others else self.endpoint
+        if self._others is None or not self._other_sockets:
+            return self.endpoint
+        return self._others.endpoint_of(message) or self.endpoint
 
     def send(self, messages: list[MessageUDP]) -> None:
         """Sends datagrams in order."""
-        if not self._others:
+        if not self._other_sockets:
             self._send_by(self.endpoint, messages)
             return
         for endpoint in self._endpoints():
             self._send_by(endpoint, [message for message in messages if self._leaves_by(message) is endpoint])
 
     def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
-        done, failures = endpoint.send_many(messages)
-        for index, error in failures:
-            self.failed(messages[index], error, None)
+        queue = endpoint.send_queue
+        done, failures = queue.send_many(messages)
+        if failures:
+            for index, error in failures:
+                self.failed(messages[index], error, None)
         if self.leases is not None or any_leased(messages):
             failed = {index for index, _ in failures}
             for index in range(done):

@@ -93,7 +93,7 @@ class Exchange:
         endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
         if self._leads:
-            process.hooks.take_main = self.sender.take_main
+            process.forwarder = self.sender
 
     def _follow_address(self) -> None:
         """Lets the socket continue from another address of this machine when the address that it is bound to ends."""

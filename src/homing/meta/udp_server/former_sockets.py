@@ -82,15 +82,13 @@ class FormerSockets:
     """A server's previous sockets that are still draining, and the counters of those already closed.
 
     close_endpoint: called with the endpoint of each that has drained.
+    sockets: the sockets; always the same list.
     """
 
     def __init__(self, close_endpoint: Callable[[Endpoint], None]) -> None:
         self._close_endpoint = close_endpoint
-        self._sockets: list[FormerSocket] = []
+        self.sockets: list[FormerSocket] = []
         self._counted: Statistics | None = None
-
-    def __len__(self) -> int:
-        return len(self._sockets)
 
     def add(
         self,
@@ -101,48 +99,48 @@ class FormerSockets:
         grace: float,
     ) -> None:
         """Adds the socket from which the server has moved away."""
-        self._sockets.append(FormerSocket(loop, endpoint, reader, options, grace, self._end))
+        self.sockets.append(FormerSocket(loop, endpoint, reader, options, grace, self._end))
 
     def at(self, addresses: Iterable[Address | str]) -> FormerSocket | None:
         """Returns the former socket that is bound to one of these addresses, if any."""
         wanted = list(addresses)
-        return next((former for former in self._sockets if former.endpoint.local_address in wanted), None)
+        return next((former for former in self.sockets if former.endpoint.local_address in wanted), None)
 
     def remove(self, former: FormerSocket) -> None:
         """Removes a socket that is the server's present one again."""
         former.stay()
-        self._sockets.remove(former)
+        self.sockets.remove(former)
 
     @property
     def endpoints(self) -> list[Endpoint]:
         """Their endpoints."""
-        return [former.endpoint for former in self._sockets]
+        return [former.endpoint for former in self.sockets]
 
     @property
     def readers(self) -> list[Reader]:
         """Their readers, in the order of `endpoints`."""
-        return [former.reader for former in self._sockets]
+        return [former.reader for former in self.sockets]
 
     def endpoint_of(self, message: MessageUDP) -> Endpoint | None:
         """Returns the former socket by which an answer leaves; None if it belongs to none of them."""
-        for former in self._sockets:
+        for former in self.sockets:
             if message.id is former.id:
                 return former.endpoint
         return None
 
     def total(self, counted: Statistics) -> Statistics:
         """Returns the sum of `counted` and the counters of the former sockets."""
-        for former in self._sockets:
+        for former in self.sockets:
             counted = add(counted, former.counted())
         return counted if self._counted is None else add(counted, self._counted)
 
     def close(self) -> None:
         """Closes all former sockets at once."""
-        for former in list(self._sockets):
+        for former in list(self.sockets):
             self._end(former)
 
     def _end(self, former: FormerSocket) -> None:
-        self._sockets.remove(former)
+        self.sockets.remove(former)
         former.close()
         self._close_endpoint(former.endpoint)
         counted = former.counted()

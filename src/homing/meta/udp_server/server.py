@@ -119,7 +119,7 @@ class UDPServer(MetaBehavior):
                 raise self._terminated()
             refit(self._state, predecessor.endpoint, self._options)
         self._sender = self._state.send_for(process, self._options)
-        process.hooks.take_main = self._sender.take_main
+        process.forwarder = self._sender
         wanted = pool_options(self._options)
         if self._state.workers is not None and not self._state.workers.fit(wanted):
             self._state.retire_workers()

@@ -47,4 +47,8 @@ cdef class Lane:
     cdef list _entries(self)
 
 
+cdef inline bint filled(Lane lane) noexcept:
+    return lane is not None and lane._count > 0
+
+
 cpdef make_lane()

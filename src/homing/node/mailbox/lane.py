@@ -8,8 +8,10 @@ tuple: the garbage collector would scan each queued tuple again and again.
 
 from __future__ import annotations
 
+from _thread import get_ident
 from collections import deque
 from collections.abc import Iterable, Iterator
+from time import perf_counter
 from typing import Any, cast
 
 from ...gen.copying import refuse_copy
@@ -252,6 +254,9 @@ def take_all(lane: Any) -> Any:
 
 
 COMPILED = not __file__.endswith(".py")
+
+STAND_INS: dict[str, Any] = {"clock": perf_counter, "filled": bool, "thread_ident": get_ident}
+"""Interpreted, the globals of a module that stand for the C functions which its .pxd file names."""
 
 
 def make_lane() -> deque[Any]:

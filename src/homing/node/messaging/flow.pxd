@@ -1,8 +1,11 @@
 cimport cython
 
 from ..scheduling.activity cimport Activity
-from ..mailbox.lane cimport Lane
+from ..mailbox.lane cimport Lane, filled
 from ..scheduling.scheduler cimport Scheduler
+
+
+cdef object _ZOMBIE, _TERMINATED
 
 
 cdef class Inlet:
@@ -10,9 +13,9 @@ cdef class Inlet:
     cdef Activity _owner
     cdef object _ready
     cdef object _resume
-    cdef object _sender
+    cdef readonly object sender
     cdef object _to
-    cdef object _waiting_for
+    cdef readonly str waiting_for
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
     cdef Py_ssize_t _most_bytes
@@ -25,9 +28,16 @@ cdef class Inlet:
 
     cdef object _kind
     cdef bint _takes_batches
+    cdef Activity _target
+
+    @cython.locals(target=Activity)
+    cdef Activity _find(self)
+
+    @cython.locals(target=Activity)
+    cpdef Activity lone_receiver(self)
 
     @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t)
-    cpdef room(self)
+    cpdef Py_ssize_t room(self) except -1
 
     @cython.locals(target=Activity, lane=Lane, scheduler=Scheduler, before=Py_ssize_t, count=Py_ssize_t)
     cpdef put(self, list messages, Py_ssize_t octets=*, Py_ssize_t longest=*)
@@ -42,3 +52,5 @@ cdef class Inlet:
 
     @cython.locals(target=Activity)
     cpdef bint takes_batches(self) except -1
+
+    cdef bint _are_batches_for(self, Activity target) except -1

@@ -11,19 +11,25 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from ...gen import PID, Alias, ProcessID, Target
+from ...gen import PID, Alias, ProcessID, ProcessState, Target
 from ...gen.behavior import takes_batches
 from ...gen.copying import refuse_copy
 from ..mailbox.envelope import SplitMessage
-from ..mailbox.lane import COMPILED, drop_oldest
+from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest
 from .delivery import split_address
 
 if TYPE_CHECKING:
     from ..core import Core
     from ..scheduling.activity import Activity
 
+    filled: Callable[[deque[Any] | None], TypeGuard[deque[Any]]]
+
+if not COMPILED:
+    globals().update(STAND_INS)
+
+_ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
 
 _PATIENCE = 1.0
 """Seconds without a receiver after which that is logged: a restart takes much less."""
@@ -36,6 +42,8 @@ class Inlet:
     """The path of one source into one receiver's mailbox.
 
     ready: called once after `room()` returned 0, when it may be above 0 again.
+    sender: the address that messages come from.
+    waiting_for: the reason why the source waits: "receiver" (there is none), "mailbox" (it is full), or "".
     octets_left: bytes for which there was room at the last `room()`.
     most_bytes: the most bytes from this source that may wait at the receiver; one message more may exceed that.
     overflow: "pause": the source waits while the mailbox is full. Otherwise it does not: meanwhile `room` is 0, and
@@ -55,12 +63,13 @@ class Inlet:
         "_owner",
         "_ready",
         "_resume",
-        "_sender",
         "_takes_batches",
+        "_target",
         "_to",
-        "_waiting_for",
         "_waits",
         "octets_left",
+        "sender",
+        "waiting_for",
     )
 
     __reduce__ = refuse_copy
@@ -79,6 +88,7 @@ class Inlet:
         self._core = core
         self._owner = owner
         self._to = to.name if isinstance(to, ProcessID) and to.node == core.name else to
+        self._target: Activity | None = None  # the last receiver, if the address is its PID
         self._high = high
         self._low = low
         self._ready = ready
@@ -88,11 +98,11 @@ class Inlet:
         self._bytes = self._counted = 0
         self._waits = overflow == "pause"
         self._marks = overflow == "drop_oldest"
-        self._sender: PID | Alias = owner.sender
+        self.sender: PID | Alias = owner.sender
         self._mark_sender()
         self._kind: type[object] | None = None
         self._takes_batches = False
-        self._waiting_for = ""
+        self.waiting_for = ""
         self._resume: Callable[[], None] = _nothing
 
     @property
@@ -100,21 +110,43 @@ class Inlet:
         """The address that messages go to."""
         return self._to
 
-    @property
-    def waiting_for(self) -> str:
-        """The reason why the source waits: `receiver` (there is none), `mailbox` (it is full), or an empty string."""
-        return self._waiting_for
+    def _find(self) -> Activity | None:
+        """Returns the receiver. A PID belongs to one process; a name or an alias may move to another one."""
+        target = self._target
+        if target is not None and target.state is not _ZOMBIE and target.state is not _TERMINATED:
+            return target
+        target = self._owner.routes.get(self._to)
+        self._target = target if type(self._to) is PID else None
+        return target
+
+    def lone_receiver(self) -> Activity | None:
+        """Returns the receiver if it sleeps, nothing waits there, and it takes messages one by one: then
+        `Scheduler.run_lone` can give it one that does not go through its mailbox."""
+        if self.waiting_for:
+            return None
+        target = self._find()
+        if (
+            target is None
+            or target.scheduled
+            or target.paused
+            or target.forwards
+            or target.split
+            or filled(target.main)
+            or self._are_batches_for(target)
+        ):
+            return None
+        return target
 
     def room(self) -> int:
         """Returns how many messages the receiver accepts now. After 0, `ready` is called if the source waits."""
-        if self._waiting_for:
+        if self.waiting_for:
             return 0
-        target = self._owner.routes.get(self._to)
+        target = self._find()
         if target is None:
             self._wait("receiver", None, 0)
             return 0
         high = min(self._high, target.limit) if target.limit else self._high
-        waiting = len(target.main) if target.main else 0
+        waiting = len(target.main) if filled(target.main) else 0
         room = high - waiting
         low = min(self._low, high - 1)
         if self._most_bytes:
@@ -184,7 +216,7 @@ class Inlet:
     def make_room(self, count: int, octets: int = 0) -> tuple[int, int]:
         """Makes room for `count` messages of `octets` bytes in total: drops the oldest queued messages of this source,
         and of no other. Returns how many were dropped, and how many of the `count` still find no room."""
-        target = self._owner.routes.get(self._to)
+        target = self._find()
         if target is None or target.main is None:
             return 0, 0
         high = min(self._high, target.limit) if target.limit else self._high
@@ -192,7 +224,7 @@ class Inlet:
         if excess <= 0:
             return 0, 0
         lane = target.main
-        went = drop_oldest(lane, self._sender, excess, high)
+        went = drop_oldest(lane, self.sender, excess, high)
         self._forget_oldest(went)
         try:
             target.settle(lane)
@@ -206,16 +238,16 @@ class Inlet:
         """Copies the sender's address for "drop_oldest", so that `make_room` can tell the messages of this source from
         others of its owner by the identity of the object."""
         if self._marks:
-            self._sender = type(self._sender)(*self._sender)
+            self.sender = type(self.sender)(*self.sender)
 
     def put(self, messages: list[Any], octets: int = 0, longest: int = 0) -> int:
         """Puts `messages`, at most `room()` many, of `octets` bytes in total, the longest of `longest` bytes, into the
         receiver's mailbox. Returns how many were put: all; 0 if the receiver has ended since; fewer if there was no
         memory for the others."""
-        target = self._owner.routes.get(self._to)
+        target = self._find()
         if target is None:
             return 0
-        sender = self._sender
+        sender = self.sender
         address = split_address(target, self._to)
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
         lane = target.main_lane()
@@ -247,14 +279,15 @@ class Inlet:
 
     def hands_on(self) -> bool:
         """Returns True if the receiver forwards its messages, as a pool does."""
-        target = self._owner.routes.get(self._to)
+        target = self._find()
         return target is not None and target.forwards
 
     def takes_batches(self) -> bool:
         """Returns True if the receiver's class defines `handle_datagrams`."""
-        target = self._owner.routes.get(self._to)
-        if target is None:
-            return False
+        target = self._find()
+        return target is not None and self._are_batches_for(target)
+
+    def _are_batches_for(self, target: Activity) -> bool:
         kind = type(target.behavior)
         if kind is not self._kind:
             self._kind = kind
@@ -263,7 +296,7 @@ class Inlet:
 
     def put_entry(self, entry: Any) -> bool:
         """Puts one entry with a `handle` method into the receiver's mailbox. Returns False if there is no receiver."""
-        target = self._owner.routes.get(self._to)
+        target = self._find()
         if target is None:
             return False
         target.put(entry, 0)
@@ -276,6 +309,7 @@ class Inlet:
     def redirect(self, to: Target) -> None:
         """Changes the receiver to `to`. The source does not wait for the previous receiver any more."""
         self._stop_waiting()
+        self._target = None
         if to != self._to:
             self._batches.clear()
             self._bytes = self._counted = 0
@@ -311,7 +345,8 @@ class Inlet:
                 except MemoryError:  # nothing else would call it again
                     self._ready()
 
-        self._waiting_for = what
+        self.waiting_for = what
+        self._target = None
         self._resume = resume
         try:
             if target is not None:
@@ -349,7 +384,7 @@ class Inlet:
         if isinstance(self._to, str):
             self._core.registry.forget_waiter(self._to, self._resume)
         self._resume = _nothing
-        self._waiting_for = ""
+        self.waiting_for = ""
 
 
 def _nothing() -> None:

@@ -88,6 +88,7 @@ class Publishing:
         self._queue.append(this)
         for key in (this.publisher.id, this.event):
             self.late[key] = self.late.get(key, 0) + 1
+        this.publisher.last_target = None
         this.publisher.routes = _NOWHERE  # so that all its messages take the long way, by `catch_up`
         this.publisher.pause()
         if not self._working:

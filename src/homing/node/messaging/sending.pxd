@@ -1,16 +1,19 @@
 cimport cython
 
 from ..scheduling.activity cimport Activity
+from ..scheduling.forwarder cimport Forwarder
+from ..mailbox.c_functions cimport thread_ident
 from ..mailbox.lane cimport Lane
 from ..scheduling.scheduler cimport Scheduler
-from ..scheduling.slices cimport thread_ident
 
 cdef bint _COMPILED
+
+cdef object _ZOMBIE, _TERMINATED
 
 cdef Py_ssize_t HIGH_WATER
 
 
-@cython.locals(process=Activity, lane=Lane, target=Activity, scheduler=Scheduler)
+@cython.locals(forwarder=Forwarder, process=Activity, lane=Lane, target=Activity, scheduler=Scheduler)
 cpdef send(behavior, to, message)
 
 

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from typing import TYPE_CHECKING, Any
 
-from ...gen import BadOption, Target
-from ..mailbox.lane import COMPILED
+from ...gen import BadOption, ProcessState, Target
+from ..mailbox.lane import COMPILED, STAND_INS
 from .pressure import HIGH_WATER, hold_back, hold_back_from
 
 if TYPE_CHECKING:
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
     thread_ident: Callable[[], int]
 
 if not COMPILED:
-    globals()["thread_ident"] = get_ident  # compiled, slices.pxd names the C function instead
+    globals().update(STAND_INS)
 
 _COMPILED = COMPILED
+
+_ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
 
 
 def send(behavior: Any, to: Target, message: Any) -> None:
@@ -32,17 +33,23 @@ def send(behavior: Any, to: Target, message: Any) -> None:
     """
     process = behavior._process
     scheduler = process.scheduler
-    if thread_ident() != scheduler.thread:  # noqa: F821 - see above
+    if thread_ident() != scheduler.thread:
         scheduler.refuse_thread()
-    try:
-        target = process.routes.get(to)
-    except Exception:
-        target = None  # an object that cannot be hashed or compared is not an address
+    target = process.last_target
+    if target is None or target.id is not to or target.state is _ZOMBIE or target.state is _TERMINATED:
+        try:
+            target = process.last_target = process.routes.get(to)
+        except Exception:
+            target = None  # an object that cannot be hashed or compared is not an address
     if target is None or target.guarded:
         process.core.delivery.send(process.sender, to, message)
         if process.fed:
             hold_back_from(process, to)
     else:
+        forwarder = target.forwarder
+        if forwarder is not None and forwarder.sends_now and forwarder.send_now(process, target, message):
+            process.messages_out += 1
+            return
         lane = target.main
         if _COMPILED:
             lane.put(process.sender, message)

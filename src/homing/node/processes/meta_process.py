@@ -92,9 +92,6 @@ class MetaRunner(Activity):
     def take_oldest(self, priority: int, may_go: Callable[[Entry], bool]) -> Entry | None:
         return Activity.take_oldest(self, min(priority, 1), may_go)
 
-    def take_main(self) -> int:
-        return self.hooks.take_main(self.main) if self.main is not None else 0
-
     # --- the view of the behavior -------------------------------------------------------------------------
 
     @property
@@ -173,11 +170,6 @@ class MetaRunner(Activity):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The node's event loop."""
         return self.core.loop
-
-    def run_with(self, source: Callable[[], None]) -> bool:
-        """Calls `source` and then gives the receivers of its messages their turns, without another iteration of the
-        loop. Returns True if no activity is runnable after that."""
-        return self.core.scheduler.run_with(source)
 
     def on_loop(self, function: Callable[..., None], *args: Any) -> None:
         """Calls `function(*args)` on the node's thread: at once if called there."""

@@ -123,11 +123,6 @@ class Process(Activity):
     def wants_letters(self) -> bool:
         return self.options.dead_letters is not None
 
-    def take_main(self) -> int:
-        if self.main is None:
-            return 0
-        return self.hooks.take_main(self.main)
-
     def require_alive(self) -> None:
         """Raises `NotAllowed` if the process has ended."""
         if not self.alive:
@@ -381,7 +376,7 @@ class Process(Activity):
     def _part_from_behavior(self) -> None:
         """Replaces the behavior by an empty one of its class. A process and a behavior that refer to each other would
         be a cycle: if thousands end at once, the garbage collector would hold the event loop to find them."""
-        self.handler = None
+        self.handler = self.forwarder = self.last_target = None
         self.hooks = _NO_HOOKS
         try:
             self.behavior = object.__new__(type(self.behavior))  # keeps the class, for the log

@@ -81,6 +81,11 @@ class ThreadedProcess(Process):
         if self.state is _SLEEP:
             self._hand_over()  # if this raises, the process is still asleep, and gets another turn
 
+    def turn_with(self, sender: Any, message: Any, deadline: float, budget: int) -> None:
+        self.put((sender, message), 0)
+        self.scheduled = True
+        self.turn(deadline, budget)
+
     def _hand_over(self) -> None:
         """Passes the next message, with some that may follow it, to the thread; sleeps if there is none."""
         main = None if self.paused else self.main

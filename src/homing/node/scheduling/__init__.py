@@ -2,6 +2,8 @@
 
 owned_mailbox   a mailbox whose owner pauses and ends
 activity        common base of processes and meta-processes: a mailbox, a state, and turns that handle its messages
+forwarder       base of what takes an activity's messages in bulk: pools, routers, UDP servers
+source          base of what puts messages into mailboxes from outside: readers of sockets
 slices          gives runnable activities their turns, in slices of time
 scheduler       completes slices: calls that run at once, and steps of callbacks
 callback_tasks  tasks for asynchronous callbacks, made before they are needed

@@ -1,7 +1,10 @@
 cimport cython
 
-from ..mailbox.lane cimport Lane
+from ..mailbox.c_functions cimport clock
+from ..mailbox.lane cimport Lane, filled
+from .forwarder cimport Forwarder
 from .owned_mailbox cimport OwnedMailbox
+from .slices cimport Slices
 
 cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
 
@@ -9,6 +12,7 @@ cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
 cdef class Activity(OwnedMailbox):
     cdef public object behavior
     cdef public object handler
+    cdef public Forwarder forwarder
     cdef public object options
     cdef public object sender
     cdef public object task
@@ -17,6 +21,7 @@ cdef class Activity(OwnedMailbox):
     cdef public bint forwards
     cdef public bint fed
     cdef public Py_ssize_t longest
+    cdef public Activity last_target
     cdef public Activity held_by
     cdef public Activity told_by
     cdef public Py_ssize_t holds
@@ -27,11 +32,14 @@ cdef class Activity(OwnedMailbox):
     cdef public Py_ssize_t stalls
 
     cpdef turn(self, double deadline, Py_ssize_t budget)
+    cpdef turn_with(self, sender, message, double deadline, Py_ssize_t budget)
 
-    @cython.locals(count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)
+    @cython.locals(forwarder=Forwarder, count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)
     cpdef advance(self, double deadline, Py_ssize_t budget, callback_task)
 
     cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, callback_task)
     cpdef turn_over(self)
     cpdef _rest(self)
+
+    @cython.locals(scheduler=Slices)
     cpdef _wait(self)

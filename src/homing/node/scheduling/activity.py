@@ -8,15 +8,15 @@ waits until the callback has returned.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ...gen import PID, Alias, ProcessState, TerminateKill, as_reason
 from ...gen.foreign import class_name, forget_frames
 from ..mailbox.envelope import ExitSignal, close_unbegun, is_coroutine
-from ..mailbox.lane import COMPILED
+from ..mailbox.lane import COMPILED, STAND_INS
 from .owned_mailbox import OwnedMailbox
 from .stepping import stepped
 
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from ..logs import ContextAdapter
     from ..messaging.waiter import Waiter
     from .callback_tasks import CallbackTask, Pending
+    from .forwarder import Forwarder
     from .scheduler import Scheduler
+
+    clock: Callable[[], float]
+    filled: Callable[[deque[Any] | None], TypeGuard[deque[Any]]]
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 _INIT, _SLEEP, _RUNNING = ProcessState.INIT, ProcessState.SLEEP, ProcessState.RUNNING
 _WAIT, _ZOMBIE, _TERMINATED = ProcessState.WAIT_RESPONSE, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -43,8 +50,9 @@ class Activity(OwnedMailbox):
     fed: True if its messages come from a socket, a pool or a router, or from a process that is fed.
     held_by: the process whose mailbox has to drain before this one continues, as it has sent there too much; see
         `messaging/pressure.py`. holds: how often that happened. told_by: the process that will notify it when drained.
+    last_target: the activity to which the last message was sent by its own address, at hand for the next message.
     longest: bytes of the longest datagram that a socket has put into its mailbox; reset by a pool.
-    forwards: the behavior empties the main lane itself, by `take_main`.
+    forwards: the main lane is taken by `forwarder`, as soon as there is one.
     pending: calls whose requests were taken or are queued here and have no answer yet; they fail at once if this ends.
     routes: the core's, at hand for each message; empty while its publications are on their way, see
         `messaging/publishing.py`.
@@ -56,11 +64,13 @@ class Activity(OwnedMailbox):
     __slots__ = (
         "behavior",
         "fed",
+        "forwarder",
         "forwards",
         "handled",
         "handler",
         "held_by",
         "holds",
+        "last_target",
         "longest",
         "messages_out",
         "options",
@@ -82,8 +92,10 @@ class Activity(OwnedMailbox):
     def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(core, id, limit, split)
         self.routes = core.registry.routes
+        self.last_target: Activity | None = None
         self.sender = sender
         self.forwards = False
+        self.forwarder: Forwarder | None = None
         self.fed = False
         self.longest = 0
         self.held_by: Activity | None = None
@@ -94,7 +106,7 @@ class Activity(OwnedMailbox):
         self.messages_out = 0
         self.running_time = 0.0
         self.stalls = 0
-        self.started_at = perf_counter()
+        self.started_at = clock()
         self.pending: dict[Waiter, None] | None = None
 
     def __repr__(self) -> str:
@@ -117,10 +129,6 @@ class Activity(OwnedMailbox):
         """True if a process gets the messages that an abnormal end leaves unhandled."""
         return False
 
-    def take_main(self) -> int:
-        """Takes many entries from the main lane, if the behavior does that itself (a pool). Returns how many."""
-        return 0
-
     def end(self, reason: Exception, fault: BaseException | None = None) -> None:
         """Ends the activity for `reason`. `fault`: the exception of a callback that caused it, if any."""
 
@@ -134,7 +142,7 @@ class Activity(OwnedMailbox):
     def start(self) -> None:
         """Begins to handle messages, after `init`."""
         self.state = _SLEEP
-        if self.urgent or self.system or self.main or self.logs:
+        if filled(self.urgent) or filled(self.system) or filled(self.main) or filled(self.logs):
             self.scheduler.schedule(self)
         else:
             self.scheduled = False
@@ -157,6 +165,37 @@ class Activity(OwnedMailbox):
                 self.turn_over()
         except BaseException as error:
             self._turn_failed(pending, error)
+            raise
+
+    def turn_with(self, sender: Any, message: Any, deadline: float, budget: int) -> None:
+        """A turn of an activity that sleeps and has an empty mailbox: it begins with `message`, which did not go
+        through the mailbox. Messages that come meanwhile wait for the next turn."""
+        self.handled += 1  # first: from here on the message counts as handled, whatever fails
+        self.scheduled = True
+        self.state = _RUNNING
+        handler = self.handler
+        pending: Any = None
+        failure: BaseException | None = None
+        try:
+            pending = self.behavior.handle_message(sender, message) if handler is None else handler(sender, message)
+        except BaseException as error:
+            failure = error
+        try:
+            if failure is not None:
+                self.hand = (sender, message)
+                sender = message = None  # the traceback must not keep the message
+                self.failed(failure)
+            elif pending is not None and is_coroutine(pending):
+                self.hand = (sender, message)
+                self.core.callback_tasks.start(self, pending, deadline, budget)
+                if self.task is not None:
+                    return
+            if self.state is _RUNNING:
+                self._rest()
+            else:
+                self.turn_over()
+        except BaseException as error:
+            self._turn_failed(pending if is_coroutine(pending) else None, error)
             raise
 
     def _turn_failed(self, pending: Pending | None, error: BaseException) -> None:
@@ -187,27 +226,29 @@ class Activity(OwnedMailbox):
         try:
             handle = self.handler or self.behavior.handle_message
             while True:
-                if self.urgent:
+                if filled(self.urgent):
                     lane = self.urgent
-                elif self.system:
+                elif filled(self.system):
                     lane = self.system
-                elif main and not self.paused:
+                elif filled(main) and not self.paused:
                     if forwards:
                         message = None
-                        count += self.take_main()
-                        if count >= budget or perf_counter() >= deadline:
+                        forwarder = self.forwarder
+                        if forwarder is not None:
+                            count += forwarder.take_main(main)
+                        if filled(main) and (count >= budget or clock() >= deadline):
                             break
                         continue
                     lane = main
-                elif self.logs:
+                elif filled(self.logs):
                     lane = self.logs
-                elif main is None and self.main:
+                elif main is None and filled(self.main):
                     main = self.main
                     continue
                 else:
                     break
                 if count >= check:
-                    if count >= budget or perf_counter() >= deadline:
+                    if count >= budget or clock() >= deadline:
                         break
                     check += count if count < CLOCK_STEP else CLOCK_STEP  # `min` would cost a tenth of a ping-pong
                     if check > budget:
@@ -279,8 +320,9 @@ class Activity(OwnedMailbox):
     def _wait(self) -> None:
         """Queues the sleeping activity if there is something to do."""
         self.scheduled = False
-        if self.urgent or self.system or (self.main and not self.paused) or self.logs:
-            self.scheduler.schedule(self)
+        if filled(self.urgent) or filled(self.system) or (filled(self.main) and not self.paused) or filled(self.logs):
+            scheduler = self.scheduler
+            scheduler.schedule(self)
 
     def failed(self, error: BaseException) -> None:
         """Ends the activity after a callback has raised, or an exit signal has come."""

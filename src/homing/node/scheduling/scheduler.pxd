@@ -2,6 +2,8 @@ cimport cython
 
 from .activity cimport Activity
 from .slices cimport Slices
+from .source cimport Source
+from ..mailbox.c_functions cimport clock
 from ..mailbox.lane cimport Lane
 
 
@@ -18,6 +20,9 @@ cdef class Scheduler(Slices):
 
     @cython.locals(outer=Activity, since=double, lent=double, now=double, seconds=double)
     cpdef run_for(self, Activity activity, function, argument, bint charged=*)
+
+    cpdef bint run_with(self, Source source) except -1
+    cpdef bint run_lone(self, Activity activity, sender, message) except -1
 
     @cython.locals(now=double, end=double)
     cpdef double run_inline(self, InlineRequest request) except? -1

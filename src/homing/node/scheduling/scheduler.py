@@ -6,12 +6,11 @@ A call runs its callee at once, within the caller's own turn: see `Scheduler.run
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen.copying import refuse_copy
 from ...gen.retrying import twice
-from ..mailbox.lane import make_lane
+from ..mailbox.lane import COMPILED, STAND_INS, make_lane
 from .slices import Slices, queue_up
 
 if TYPE_CHECKING:
@@ -19,6 +18,12 @@ if TYPE_CHECKING:
 
     from ...gen import NodeOptions
     from .activity import Activity
+    from .source import Source
+
+    clock: Callable[[], float]
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 MOST_NESTED = 8
 """Calls within calls that run at once: each takes over a dozen of Python's frames, which are limited to 1000."""
@@ -57,33 +62,40 @@ class Scheduler(Slices):
         charged: adds the time to the activity's running time.
         """
         outer, since, lent = self.current, self.since, self.lent
-        now = perf_counter()
+        now = clock()
         self.current = activity
         self.since = now
         self.lent = 0.0
         try:
             return function(argument)
         finally:
-            seconds = perf_counter() - now
+            seconds = clock() - now
             if charged:
                 activity.running_time += seconds
             if seconds - self.lent >= self.stall_seconds:
                 self.on_stall(activity, now, seconds - self.lent)
             self.current, self.since, self.lent = outer, since, lent + seconds
 
-    def run_with(self, source: Callable[[], None]) -> bool:
-        """Calls `source`, which makes activities runnable, and runs a slice at once if none is due: for a socket's
-        callback, so that its messages need no other iteration of the loop. Returns True if no activity is runnable
-        then."""
+    def run_with(self, source: Source) -> bool:
+        """Takes the messages of `source`, and runs a slice at once if none is due: for a socket's callback, so that its
+        messages need no other iteration of the loop. Returns True if no activity is runnable then."""
         self.require_thread()
         if self.armed:
-            source()
+            source.put_messages()
             return False
         self.armed = True
         try:
-            source()
+            source.put_messages()
         finally:
             self._run_now()
+        return not self.armed
+
+    def run_lone(self, activity: Activity, sender: Any, message: Any) -> bool:
+        """Gives `activity`, which sleeps and has an empty mailbox, a turn that begins with `message`, in a slice at
+        once: as `run_with`, for one message. No slice may be due. Returns True if no activity is runnable then."""
+        self.require_thread()
+        self.armed = True
+        self._run_now(activity, sender, message)
         return not self.armed
 
     def run_inline(self, request: InlineRequest) -> float:
@@ -93,7 +105,7 @@ class Scheduler(Slices):
         A task that never has to wait would never let the loop poll: outside of a slice this runs activities for at most
         `slice_seconds`, then it only queues them until the loop has polled.
         """
-        now = perf_counter()
+        now = clock()
         end = self._end or self._inline_end
         if not end:
             end = self._inline_end = now + self.slice_seconds
@@ -109,7 +121,7 @@ class Scheduler(Slices):
                 self._deliver(request)
             finally:
                 self._run_now()
-        return perf_counter() - now
+        return clock() - now
 
     def _deliver(self, request: InlineRequest) -> None:
         request.put()
@@ -136,7 +148,7 @@ class Scheduler(Slices):
 
     def _run_until(self, request: InlineRequest) -> None:
         ready = self.ready
-        now = perf_counter()
+        now = clock()
         outer, since, lent, entered = self.current, self.since, self.lent, now
         try:
             while ready and not request.done and now < self._end:

@@ -1,11 +1,11 @@
 cimport cython
 
 from .activity cimport Activity
-from ..mailbox.lane cimport Lane
+from ..mailbox.c_functions cimport PyContext_Copy, PyContext_Enter, PyContext_Exit, clock, thread_ident
+from ..mailbox.lane cimport Lane, filled
 
 
-cdef extern from "pythread.h" nogil:
-    unsigned long thread_ident "PyThread_get_thread_ident"()
+cdef bint _COMPILED
 
 
 cdef class Slices:
@@ -17,6 +17,7 @@ cdef class Slices:
     cdef public Lane works
     cdef public object context
     cdef public bint armed
+    cdef public double ended
     cdef public Py_ssize_t turn_messages
     cdef public double turn_seconds
     cdef public double slice_seconds
@@ -43,15 +44,17 @@ cdef class Slices:
     cpdef bint may_go_on(self) except -1
 
     @cython.locals(later=double)
-    cdef double _turn(self, Activity activity, double now) except? -1
+    cdef double _turn(self, Activity activity, double now, sender=*, message=*) except? -1
 
     @cython.locals(share=double, more=bint)
     cpdef double _run_others(self, double now, double end) except? -1
 
-    @cython.locals(activity=Activity, ready=Lane, now=double, end=double, outer=Activity, since=double, lent=double, entered=double)
     cpdef _slice(self)
+
+    @cython.locals(ready=Lane, now=double, end=double, outer=Activity, since=double, lent=double, entered=double)
+    cdef _run_slice(self, Activity activity, sender, message)
 
     cpdef _arm(self)
 
     @cython.locals(before=Py_ssize_t)
-    cpdef _run_now(self)
+    cpdef _run_now(self, Activity activity=*, sender=*, message=*)

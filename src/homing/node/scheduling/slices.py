@@ -21,22 +21,28 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from math import inf
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ...gen import NodeForked, NodeOptions, NotAllowed, ProcessState
 from ...gen.copying import refuse_copy
 from ...gen.retrying import twice
 from ..logs import hand_out
-from ..mailbox.lane import COMPILED, make_lane
+from ..mailbox.lane import COMPILED, STAND_INS, make_lane
 
 if TYPE_CHECKING:
     from .activity import Activity
 
+    clock: Callable[[], float]
+    filled: Callable[[deque[Any] | None], TypeGuard[deque[Any]]]
     thread_ident: Callable[[], int]
+    PyContext_Copy: Callable[[Any], Any]
+    PyContext_Enter: Callable[[Any], int]
+    PyContext_Exit: Callable[[Any], int]
+
+_COMPILED = COMPILED
 
 if not COMPILED:
-    globals()["thread_ident"] = get_ident  # compiled, slices.pxd names the C function instead
+    globals().update(STAND_INS)
 
 PORTION = 64
 """Steps of a work in portions before the next work or the next process has its turn: about 0.1 ms."""
@@ -84,6 +90,7 @@ class Slices:
         time for which other activities had the loop, in turns run within its own. For the watchdog.
     stall_seconds: `on_stall(activity, since, seconds)` is called when an activity has held the loop that long.
     armed: a slice is running or due; adding to `ready` is enough.
+    ended: when the last slice ended, by the scheduler's clock.
     leaving: processes that will end by an exit signal.
     works: unfinished works of `run_in_portions`.
     node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop must not continue.
@@ -100,6 +107,7 @@ class Slices:
         "armed",
         "context",
         "current",
+        "ended",
         "leaving",
         "lent",
         "loop",
@@ -131,6 +139,7 @@ class Slices:
         self._woken = 0
         self._slices = 0
         self._end = 0.0
+        self.ended = 0.0
         self.current: Activity | None = None
         self.since = 0.0
         self.lent = 0.0
@@ -142,7 +151,7 @@ class Slices:
 
     def require_thread(self) -> None:
         """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a forked process."""
-        if thread_ident() != self.thread:  # noqa: F821 - see above
+        if thread_ident() != self.thread:
             self.refuse_thread()
 
     def refuse_thread(self) -> None:
@@ -177,11 +186,19 @@ class Slices:
             self.loop.call_soon(self._slice, context=self.context.copy())
         self.armed = True
 
-    def _run_now(self) -> None:
-        """Runs a slice at once; `armed` is set already."""
+    def _run_now(self, activity: Activity | None = None, sender: Any = None, message: Any = None) -> None:
+        """Runs a slice at once; `armed` is set already. It begins with `activity`, if given: see `_turn`."""
         before = self._slices
         try:
-            self.context.copy().run(self._slice)
+            if _COMPILED:  # as below, without the cost of a bound method and a call through Python
+                context = PyContext_Copy(self.context)
+                PyContext_Enter(context)
+                try:
+                    self._run_slice(activity, sender, message)
+                finally:
+                    PyContext_Exit(context)
+            else:
+                self.context.copy().run(self._run_slice, activity, sender, message)
         finally:
             if self._slices == before:  # the slice has not begun
                 self.armed = False
@@ -210,7 +227,7 @@ class Slices:
         end = 0.0
         for number in range(PORTION):
             if number % _CLOCK_STEP == _CLOCK_STEP - 1:
-                now = perf_counter()
+                now = clock()
                 if not end:
                     end = now + self.turn_seconds
                 elif now >= end:
@@ -225,7 +242,7 @@ class Slices:
     def may_go_on(self) -> bool:
         """Returns False once loops that call this have held the event loop for a slice: it must poll, see `breathe`."""
         try:
-            now = perf_counter()
+            now = clock()
             if self._end:
                 return now < self._end
             if not self._portion_end:
@@ -250,13 +267,17 @@ class Slices:
             self._portion_woken = 0
             await asyncio.sleep(0)
 
-    def _turn(self, activity: Activity, now: float) -> float:
-        """Gives `activity` its turn. Returns the time at its end."""
+    def _turn(self, activity: Activity, now: float, sender: Any = None, message: Any = None) -> float:
+        """Gives `activity` its turn. Returns the time at its end. sender, message: if given, a message that did not go
+        through the mailbox, see `Activity.turn_with`."""
         self.current = activity
         self.since = now
         self.lent = 0.0
-        activity.turn(now + self.turn_seconds, self.turn_messages)
-        later = perf_counter()
+        if sender is None:
+            activity.turn(now + self.turn_seconds, self.turn_messages)
+        else:
+            activity.turn_with(sender, message, now + self.turn_seconds, self.turn_messages)
+        later = clock()
         activity.running_time += later - now
         if later - now - self.lent >= self.stall_seconds:
             self.on_stall(activity, now, later - now - self.lent)
@@ -270,21 +291,23 @@ class Slices:
                 queue_up(self.ready, activity)
 
     def _slice(self) -> None:
+        self._run_slice(None, None, None)
+
+    def _run_slice(self, activity: Activity | None, sender: Any, message: Any) -> None:
         self._slices += 1
         ready = self.ready
-        activity = None
         now = entered = 0.0
         outer, since, lent = self.current, self.since, self.lent
         try:
-            now = entered = perf_counter()
+            now = entered = clock()
             end = self._end = now + self.slice_seconds
+            if activity is not None:
+                now = self._turn(activity, now, sender, message)
             while True:
-                while ready:
-                    activity = ready.popleft()
+                while filled(ready) and now < end:
+                    activity = ready.take() if _COMPILED else ready.popleft()  # type: ignore[attr-defined]
                     now = self._turn(activity, now)
-                    if now >= end:
-                        break
-                if not self.leaving and not self.works:
+                if not filled(self.leaving) and not filled(self.works):
                     break
                 activity = None
                 now = self._run_others(now, end)
@@ -297,9 +320,10 @@ class Slices:
         finally:
             self.current, self.since, self.lent = outer, since, lent + now - entered
             self._end = 0.0
+            self.ended = now
             self._woken = 0
             self.armed = False
-            if ready or self.leaving or self.works:
+            if filled(ready) or filled(self.leaving) or filled(self.works):
                 self._arm()
 
     def _run_others(self, now: float, end: float) -> float:
@@ -318,7 +342,7 @@ class Slices:
                 finally:
                     if more:
                         queue_up(self.works, work)
-                now = perf_counter()
+                now = clock()
             if now >= share and (now >= end or len(self.ready) >= MOST_READY):
                 break
             if self._woken >= MOST_WOKEN:

@@ -1,3 +1,4 @@
+from .base cimport Backend
 from .outbox cimport Outbox
 
 cdef extern from "<netinet/in.h>":
@@ -7,7 +8,7 @@ cdef extern from "<netinet/in.h>":
 cdef bint sets(object sock, int option, int value)
 
 
-cdef class Sender:
+cdef class Sender(Backend):
     cdef int _fd, _family  # `_family` as `address.family_of` returns it
     cdef Py_ssize_t _gso_limit  # the longest datagram that joins a run; 0: the kernel accepts no runs
     cdef Py_ssize_t _gso_most  # `_gso_limit` while the kernel has refused no run
@@ -15,8 +16,6 @@ cdef class Sender:
     cdef Outbox _outbox
     cdef object _own  # recognizes the socket's own address
     cdef int _own_port  # in network order
-    cdef readonly long long packets_out, bytes_out
-    cdef public object retry
 
     cdef int serve(self, sock, bint gso) except -1
     cdef int let_run(self, sock, bint gso) except -1

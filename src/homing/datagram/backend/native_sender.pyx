@@ -5,13 +5,15 @@ import os
 import socket
 from time import monotonic
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 
 from ..address import family_of, send_refused
 from ..message cimport MessageUDP
 from .outbox cimport Outbox
 from .own_address import OwnAddress
-from .system cimport SOL_UDP, UDP_SEGMENT
+from .peers cimport PEERS, Key
+from .system cimport MSG_DONTWAIT, SOL_UDP, UDP_SEGMENT, sendto, sockaddr
 
 cdef enum:
     ALL_LENGTHS = 65535
@@ -62,9 +64,40 @@ cdef class Sender:
             raise failures[0][1]
         return self.bytes_out - before
 
-    def send_many(self, list messages not None, list failures not None):
+    cpdef bint send_lone(self, message) except -1:
+        # `send_many`, which is called after a failure, reports it if it happens again.
+        cdef MessageUDP datagram
+        cdef object data
+        cdef Key peer
+        cdef char name[32]
+        cdef int length
+        cdef ssize_t sent
+        if type(message) is not MessageUDP or self.retry is not None:
+            return False
+        datagram = message
+        data = datagram.data
+        if datagram.info is not None or datagram._lease is not None or not PyBytes_CheckExact(data):
+            return False
+        try:
+            length = PEERS.raw(self._family, datagram.addr, &peer, name)
+        except Exception:
+            return False
+        if <int> ((peer.words[0] >> 16) & 0xFFFF) == self._own_port:
+            return False  # perhaps to itself
+        sent = sendto(
+            self._fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_DONTWAIT, <const sockaddr*> name, length
+        )
+        if sent < 0:
+            return False
+        self.packets_out += 1
+        self.bytes_out += sent
+        return True
+
+    cpdef Py_ssize_t send_many(self, list messages, list failures) except -1:
         # A buffer's owner and `retry` may be the user's code and send here too: such a call uses an outbox of its own.
         cdef Outbox outbox = self._outbox
+        if messages is None or failures is None:
+            raise TypeError("give a list of messages, and a list for the failures")
         self._outbox = None
         if outbox is None:
             outbox = Outbox()

@@ -1,12 +1,9 @@
 from ..failures import Failures
 from ..message import MessageUDP
-from .contract import Retry
+from .base import Backend
 
-class Sender:
-    packets_out: int
-    bytes_out: int
-    retry: Retry | None
-    @property
-    def gso(self) -> bool: ...
+class Sender(Backend):
+    gso: bool
     def send(self, message: MessageUDP) -> int: ...
     def send_many(self, messages: list[MessageUDP], failures: Failures) -> int: ...
+    def send_lone(self, message: MessageUDP) -> bool: ...

@@ -1,0 +1,17 @@
+from .backend.base cimport Backend
+from .send_queue cimport SendQueue
+
+
+cdef class Endpoint:
+    cdef public object sock, kernel, local_address, receive_errors, admission, handed_over, association
+    cdef public Backend backend
+    cdef public SendQueue send_queue
+    cdef public object send, send_many
+    cdef public bint closed
+    cdef readonly object _errors, _watch
+    cdef object _guard, _icmp_errors, _on_icmp_error, _pending, _polling
+    cdef bint _gro
+    cdef Py_ssize_t _lost
+
+    cpdef receive_lone(self, id, Py_ssize_t reads)
+    cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)

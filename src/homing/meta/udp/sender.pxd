@@ -1,0 +1,33 @@
+cimport cython
+
+from ...datagram.endpoint cimport Endpoint
+from ...datagram.send_queue cimport SendQueue
+from ...node.mailbox.lane cimport Lane, filled
+from ...node.scheduling.activity cimport Activity
+from ...node.scheduling.forwarder cimport Forwarder
+from ...node.scheduling.scheduler cimport Scheduler
+
+cdef Py_ssize_t SEND_LIMIT
+
+
+cdef class Sender(Forwarder):
+    cdef public Endpoint endpoint
+    cdef public object leases, last_leases
+    cdef public Py_ssize_t pauses
+    cdef object _process, _log, _kind, _takes, _take, _others, _reporter
+    cdef list _other_sockets
+    cdef Scheduler _scheduler
+    cdef double _sent_in
+    cdef bint _may_pause
+    cdef Py_ssize_t _queue_limit, _lost_reports
+
+    @cython.locals(most=Py_ssize_t, messages=list)
+    cpdef Py_ssize_t take_main(self, main) except -1
+
+    @cython.locals(process=Activity, own=Activity, scheduler=Scheduler)
+    cpdef bint send_now(self, sender, target, message) except -1
+
+    cpdef send(self, list messages)
+
+    @cython.locals(queue=SendQueue, done=Py_ssize_t, index=Py_ssize_t)
+    cdef _send_by(self, Endpoint endpoint, list messages)

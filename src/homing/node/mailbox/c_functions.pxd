@@ -1,0 +1,23 @@
+# C functions that compiled modules use; interpreted, `lane.STAND_INS` stand for the first three.
+
+cdef extern from "pythread.h" nogil:
+    unsigned long thread_ident "PyThread_get_thread_ident"()
+
+cdef extern from * nogil:
+    """
+    #ifndef HOMING_CLOCK
+    #define HOMING_CLOCK
+    #include <time.h>
+    static inline double homing_clock(void) {
+        struct timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return (double) time.tv_sec + 1e-9 * (double) time.tv_nsec;
+    }
+    #endif
+    """
+    double clock "homing_clock"()  # as `time.perf_counter` on Linux, without its object
+
+cdef extern from "Python.h":
+    object PyContext_Copy(object context)
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1

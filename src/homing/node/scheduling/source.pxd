@@ -1,0 +1,2 @@
+cdef class Source:
+    cpdef put_messages(self)
