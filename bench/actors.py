@@ -96,6 +96,7 @@ BENCHMARKS = tuple(
         contestants=_MEMORY,
         run=partial(_run, name),
         lower_is_better=True,
+        minor=True,
     )
     for name, title in (
         ("memory", "memory of an actor that has just been spawned"),
