@@ -81,7 +81,14 @@ _ALL = ("homing", "homing on uvloop", "asyncio", "uvloop", "pykka")
 _MEMORY = ("homing", "asyncio", "pykka")
 
 BENCHMARKS = tuple(
-    Benchmark(name=name, title=title, unit=f"{unit} per CPU-second", contestants=_ALL, run=partial(_run, name))
+    Benchmark(
+        name=name,
+        title=title,
+        unit=f"{unit} per CPU-second",
+        contestants=_ALL,
+        run=partial(_run, name),
+        minor=name == "spawn",
+    )
     for name, title, unit in (
         ("send", "local send, one to one (sender and receiver)", "messages"),
         ("pingpong", "ping-pong between two actors", "messages"),

@@ -120,6 +120,7 @@ _LABELS = {
     "udp-echo": "echo, 64 outstanding",
     "udp-openloop": "echo, 20,000 a second on schedule; busy",
     "udp-latency": "echo, one at a time; busy",
+    "udp-call": "requests of a client, 64 open",
 }
 _BUSY = ("udp-flood-single", "udp-paced-300k", "udp-paced-100k", "udp-sources", "udp-openloop", "udp-latency")
 

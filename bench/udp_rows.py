@@ -189,6 +189,7 @@ def _loaded(setting: Setting) -> tuple[Benchmark, ...]:
             run=partial(udp.echo, setting, 64, "work"),
             extras=("us", *_TRIPS),
             baselines=("uvloop", "blocking socket"),
+            minor=True,
         ),
         Benchmark(
             name="udp-processes",
