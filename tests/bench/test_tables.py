@@ -102,6 +102,8 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
 def test_a_load_that_was_late_is_told() -> None:
     paced = {"homing": {"value": 1.0, "busy": 0.5, "behind": 0.95}}
     assert "receive, 100,000 a second on schedule (95%)" in tables.readme(figures(udp_paced_100k=paced))
+    assert "echo, 1,000 a second beside a loop that spins (95%)" in tables.page(figures(udp_spin_1k=paced))
+    assert "late" not in tables.page(figures(udp_spin_300k=paced))
 
 
 def test_a_quick_run_is_told() -> None:
