@@ -16,7 +16,9 @@ cdef class SendQueue:
     cdef public object pending, reply_limit, on_sent, errors
     cdef public Py_ssize_t dropped, dropped_oldest, delayed
 
+    cpdef send(self, message, token)
     cpdef bint send_lone(self, message) except -1
+    cdef _pass_on(self, ReplyLimit limit, message)
     cpdef tuple send_many(self, list messages)
 
     @cython.locals(failures=list, done=Py_ssize_t)

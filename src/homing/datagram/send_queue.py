@@ -94,6 +94,8 @@ class SendQueue:
             message = self._pass_on(self._active_limit, message)
         if not self._queue:
             try:
+                if self._backend is not None and self._backend.send_lone(message):
+                    return len(message.data)
                 return self._sender.send(message)
             except BlockingIOError:
                 pass

@@ -28,6 +28,7 @@ cdef class Sender(Forwarder):
     @cython.locals(process=Activity, own=Activity, scheduler=Scheduler, queue=SendQueue)
     cpdef bint send_now(self, sender, target, message) except -1
 
+    cdef _send_limited(self, SendQueue queue, message)
     cpdef send(self, list messages)
 
     @cython.locals(queue=SendQueue, done=Py_ssize_t, index=Py_ssize_t)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from ...datagram import JoinGroup, LeaveGroup, MessageUDP, name_of
 from ...datagram.endpoint import Endpoint
 from ...datagram.errors import BufferReleased, ReplyLimited
+from ...datagram.send_queue import SendQueue
 from ...gen import NO_REPLY, PID, HomingError, MetaTerminated, NotAllowed, Ref, Target
 from ...gen.foreign import class_name, is_a
 from ...node.logs import RateLimited
@@ -182,10 +183,20 @@ class Sender(Forwarder):
         if not queue.send_lone(message):
             if not queue.limited or not is_datagram(message):
                 return False
-            self._send_by(self.endpoint, [message])  # all in order: who limits replies has lone datagrams too
+            self._send_limited(queue, message)
         self._sent_in = scheduler.since
         own.handled += 1
         return True
+
+    def _send_limited(self, queue: SendQueue, message: MessageUDP) -> None:
+        """Sends or queues one datagram, if the limits of its destination allow it."""
+        try:
+            sent = queue.send(message, None) is not None
+        except Exception as failure:
+            self.failed(message, failure, None)
+            return
+        if sent:
+            self._finished(message)
 
     def handle_message(self, message: Any) -> None:
         """Sends a datagram that came with a higher priority. Warns of other messages."""
