@@ -23,12 +23,19 @@ def drawn(road: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def taken() -> list[str]:
-    """The functions that one datagram and its answer pass in an echo server, in order."""
+def traces() -> list[list[str]]:
+    """The functions that a datagram and its answer pass in an echo server, in order: one of the first, and one that
+    comes alone after others that did."""
     command = [sys.executable, str(HERE / "traced.py"), str(Path(homing.__file__).parents[1])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return [trace.split() for trace in done.stdout.split("\n\n")]
+
+
+@pytest.fixture
+def taken(traces: list[list[str]]) -> list[str]:
+    """The functions that one of the first datagrams passes."""
+    return traces[0]
 
 
 def module_of(function: str) -> str:
@@ -42,18 +49,23 @@ def follows(road: list[str], calls: list[str]) -> str:
 
 
 def test_both_roads_are_drawn() -> None:
-    first, second = map(drawn, ROADS)
+    first, second, _ = map(drawn, ROADS)
     assert (first[-1], second[0]) == (HANDLER, HANDLER)
 
 
 def test_a_datagram_takes_the_road_that_is_drawn(taken: list[str]) -> None:
-    there, back = map(drawn, ROADS)
+    there, back, _ = map(drawn, ROADS)
     assert follows([*there, *back[1:]], taken) == ""
 
 
-def test_no_module_on_the_road_is_left_out(taken: list[str]) -> None:
+def test_a_lone_datagram_takes_the_road_that_is_drawn_for_it(traces: list[list[str]]) -> None:
+    _, _, lone = map(drawn, ROADS)
+    assert follows(lone, traces[1]) == ""
+
+
+def test_no_module_on_the_road_is_left_out(traces: list[list[str]]) -> None:
     hops = {module_of(hop) for road in ROADS for hop in drawn(road)}
-    assert {module_of(call) for call in taken} == hops
+    assert {module_of(call) for trace in traces for call in trace} == hops
 
 
 def test_a_hop_that_is_drawn_in_the_wrong_place_is_found() -> None:

@@ -1,4 +1,5 @@
-"""Traces one datagram through an echo server and prints each function of Homing that is called, in order.
+"""Traces datagrams through an echo server and prints each function of Homing that is called, in order: for one of the
+first, and, after an empty line, for one that comes alone after others that did.
 
 Run as a program. It imports the sources even if they are compiled, since a profiler does not see compiled functions.
 """
@@ -28,11 +29,16 @@ def tracer(calls: list[str]) -> Callable[[FrameType, str, Any], None]:
     return trace
 
 
-async def main() -> list[str]:
+ALONE = 8
+"""Datagrams that come alone, after which the next one is traced."""
+
+
+async def main() -> list[list[str]]:
     import homing
     from homing import act, gen, meta
 
     calls: list[str] = []
+    traces: list[list[str]] = []
 
     class Echo(act.Actor):
         async def init(self) -> None:
@@ -50,17 +56,20 @@ async def main() -> list[str]:
         address = await node.call(await node.spawn(Echo), "address")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.setblocking(False)
-            for profiler in (None, tracer(calls)):  # the first datagram has made what is made only once
+            profilers = [None, tracer(calls)] + [None] * ALONE + [tracer(calls)]
+            for profiler in profilers:  # the first datagram has made what is made only once
                 calls.clear()
                 sys.setprofile(profiler)
                 peer.sendto(b"hello", address)
                 await asyncio.get_running_loop().sock_recv(peer, 64)
                 sys.setprofile(None)
-    return calls
+                if profiler is not None:
+                    traces.append(list(calls))
+    return traces
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     sys.modules["homing._compiled"] = None  # type: ignore[assignment]  # then the import system says there is none
     os.environ["HOMING_DATAGRAM"] = "portable"
-    print("\n".join(asyncio.run(main())))
+    print("\n\n".join("\n".join(trace) for trace in asyncio.run(main())))

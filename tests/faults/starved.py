@@ -1,7 +1,8 @@
 """Services in which one allocation fails, at each place in turn: what `test_starved` runs.
 
 In each wake-up the K-th allocation fails, once; then the service must answer, whoever has ended having been started
-again, and every datagram must be in a counter. Prints what is not so.
+again, and every datagram must be in a counter. Prints what is not so. "lone-" before the name of a service: datagrams
+come one at a time; otherwise three at once.
 
     python -m tests.faults.starved BACKEND MOST STEP SERVICE...
 
@@ -33,6 +34,10 @@ WINDOWS = 3
 """Callbacks of the event loop, of each wake-up, in which the allocation fails."""
 
 
+LONE = 6
+"""Datagrams one at a time, after which the next one is read alone."""
+
+
 class Starvation:
     """Lets one allocation fail in callbacks that belong to Homing."""
 
@@ -40,8 +45,11 @@ class Starvation:
         self.number = self.window = 0
         self.passed = WINDOWS
         self.fired = 0
+        self.reads = 0  # reads of a socket in which an allocation was to fail
         for name in ("add_reader", "call_soon", "call_at", "call_soon_threadsafe"):
             setattr(loop, name, self._starving(name, getattr(loop, name)))
+        if selector := getattr(loop, "homing_selector", None):  # it calls what watches a socket itself
+            loop.homing_selector = _Selector(selector, self._starved)
 
     def _starving(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         first = 1 if name in ("add_reader", "call_at") else 0
@@ -61,6 +69,7 @@ class Starvation:
             self.passed += 1
             if self.passed - 1 != self.window:
                 return callback(*arguments)
+            self.reads += getattr(callback, "__name__", "") == "readable"
             _testcapi.set_nomemory(self.number, self.number + 1)
             try:
                 return callback(*arguments)
@@ -74,6 +83,23 @@ class Starvation:
 
     def arm(self, number: int, window: int) -> None:
         self.number, self.window, self.passed = number, window, 0
+
+
+class _Selector:
+    """The selector of Homing's loop, with starved callbacks."""
+
+    def __init__(self, selector: Any, starved: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self._selector = selector
+        self._starved = starved
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._selector, name)
+
+    def on_readable(self, fd: int, callback: Callable[..., Any] | None) -> None:
+        self._selector.on_readable(fd, None if callback is None else self._starved(callback))
+
+    def on_writable(self, fd: int, callback: Callable[..., Any] | None) -> None:
+        self._selector.on_writable(fd, None if callback is None else self._starved(callback))
 
 
 class Echo(act.Actor):
@@ -223,13 +249,16 @@ async def survives(node: homing.Node, starvation: Starvation, service: str) -> b
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         address = probe.getsockname()
-    top = await node.spawn(Top, SERVICES[service], address[1])
+    alone = service.startswith("lone-")
+    top = await node.spawn(Top, SERVICES[service.removeprefix("lone-")], address[1])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
         for number in range(0, MOST, STEP):
             for window in range(WINDOWS):
+                for index in range(LONE if alone else 0):
+                    await answered(client, address, b"%d %d before %d" % (number, window, index))
                 starvation.arm(number, window)
-                for index in range(3):
+                for index in range(1 if alone else 3):
                     client.sendto(b"%d %d %d" % (number, window, index), address)
                 for _ in range(3):
                     await asyncio.sleep(0)
@@ -260,7 +289,7 @@ async def main(node: homing.Node) -> int:
     if not await node.stop():
         print("it had to be stopped by force")
         return 1
-    print(f"survived, {starvation.fired} raised, {node.info().crashes} crashes")
+    print(f"survived, {starvation.reads} reads starved, {starvation.fired} raised, {node.info().crashes} crashes")
     return 0
 
 

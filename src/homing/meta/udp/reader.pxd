@@ -40,8 +40,11 @@ cdef class Reader(Source):
 
     cdef bint _expects_one(self) except -1
 
-    @cython.locals(scheduler=Scheduler, inlet=Inlet, receiver=Activity, handled=Py_ssize_t, reads=Py_ssize_t)
+    @cython.locals(scheduler=Scheduler, inlet=Inlet, receiver=Activity, counted=bint, reads=Py_ssize_t)
     cdef bint _read_lone(self) except -1
+
+    @cython.locals(delivered=Py_ssize_t)
+    cdef _count_lone(self, Py_ssize_t number)
 
     @cython.locals(end=double, now=double, total=Py_ssize_t, rounds=Py_ssize_t, count=Py_ssize_t)
     cdef _read_many(self)

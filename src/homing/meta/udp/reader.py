@@ -198,17 +198,26 @@ class Reader(Source):
             self._lone = 0
             return self._backend.waiting == 0
         self._lone += 1
-        handled = receiver.handled
         receiver.fed = True
-        self._account(1, 0)
+        counted = scheduler.taken = False
         try:
+            self._count_lone(1)  # first, as its receiver may look at the counters
+            counted = True
             scheduler.run_lone(receiver, inlet.sender, message)
-        except BaseException:
-            if receiver.handled == handled:  # it has not begun: the message goes through the mailbox, or is counted
+        finally:
+            if not scheduler.taken:  # its receiver has ended, or something failed: it takes the ordinary way
                 self._received, self._octets = [message], -1
-                self.delivered -= 1
-            raise
+                if counted:
+                    self._count_lone(-1)
+        if self._received is not None:
+            self.deliver()
         return True
+
+    def _count_lone(self, number: int) -> None:
+        """Counts `number` more datagrams as delivered; without memory, raises `MemoryError` and counts none."""
+        delivered = self.delivered + number
+        self._inlet.count(number)
+        self.delivered = delivered
 
     def _read_many(self) -> None:
         """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to read the socket again

@@ -47,6 +47,8 @@ cdef class Inlet:
     @cython.locals(there=Py_ssize_t, octets=Py_ssize_t, gone=Py_ssize_t, size=Py_ssize_t)
     cpdef _forget_oldest(self, Py_ssize_t count)
 
+    cpdef count(self, Py_ssize_t number)
+
     @cython.locals(target=Activity)
     cpdef bint hands_on(self) except -1
 

@@ -277,6 +277,10 @@ class Inlet:
             scheduler.schedule(target)
         return count
 
+    def count(self, number: int) -> None:
+        """Counts `number` more messages as sent to the receiver."""
+        self._owner.messages_out += number
+
     def hands_on(self) -> bool:
         """Returns True if the receiver forwards its messages, as a pool does."""
         target = self._find()
@@ -290,8 +294,8 @@ class Inlet:
     def _are_batches_for(self, target: Activity) -> bool:
         kind = type(target.behavior)
         if kind is not self._kind:
-            self._kind = kind
             self._takes_batches = takes_batches(kind)
+            self._kind = kind  # last, as looking may fail for lack of memory
         return self._takes_batches
 
     def put_entry(self, entry: Any) -> bool:

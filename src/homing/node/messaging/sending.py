@@ -46,11 +46,11 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         if process.fed:
             hold_back_from(process, to)
     else:
+        lane = target.main  # first: to send at once may run a finalizer that ends the receiver
         forwarder = target.forwarder
         if forwarder is not None and forwarder.sends_now and forwarder.send_now(process, target, message):
             process.messages_out += 1
             return
-        lane = target.main
         if _COMPILED:
             lane.put(process.sender, message)
         else:

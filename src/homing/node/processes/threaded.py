@@ -82,7 +82,10 @@ class ThreadedProcess(Process):
             self._hand_over()  # if this raises, the process is still asleep, and gets another turn
 
     def turn_with(self, sender: Any, message: Any, deadline: float, budget: int) -> None:
+        if self.scheduled or self.paused or self.state is not _SLEEP:
+            return
         self.put((sender, message), 0)
+        self.scheduler.taken = True
         self.scheduled = True
         self.turn(deadline, budget)
 

@@ -32,6 +32,8 @@ cdef class Activity(OwnedMailbox):
     cdef public Py_ssize_t stalls
 
     cpdef turn(self, double deadline, Py_ssize_t budget)
+
+    @cython.locals(scheduler=Slices)
     cpdef turn_with(self, sender, message, double deadline, Py_ssize_t budget)
 
     @cython.locals(forwarder=Forwarder, count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)

@@ -169,8 +169,13 @@ class Activity(OwnedMailbox):
 
     def turn_with(self, sender: Any, message: Any, deadline: float, budget: int) -> None:
         """A turn of an activity that sleeps and has an empty mailbox: it begins with `message`, which did not go
-        through the mailbox. Messages that come meanwhile wait for the next turn."""
-        self.handled += 1  # first: from here on the message counts as handled, whatever fails
+        through the mailbox. Messages that come meanwhile wait for the next turn. Does nothing if a finalizer has ended
+        or woken the activity since it was found asleep."""
+        if self.scheduled or self.paused or self.state is not _SLEEP:
+            return
+        self.handled += 1
+        scheduler = self.scheduler
+        scheduler.taken = True  # from here on the message counts as handled, whatever fails
         self.scheduled = True
         self.state = _RUNNING
         handler = self.handler

@@ -92,11 +92,13 @@ class Scheduler(Slices):
 
     def run_lone(self, activity: Activity, sender: Any, message: Any) -> bool:
         """Gives `activity`, which sleeps and has an empty mailbox, a turn that begins with `message`, in a slice at
-        once: as `run_with`, for one message. No slice may be due. Returns True if no activity is runnable then."""
+        once: as `run_with`, for one message. No slice may be due. Returns False if it did not take the message, as it
+        has ended or been woken since; if this raises, `taken` says whether it did."""
+        self.taken = False
         self.require_thread()
         self.armed = True
         self._run_now(activity, sender, message)
-        return not self.armed
+        return self.taken
 
     def run_inline(self, request: InlineRequest) -> float:
         """Delivers `request` and at once runs the activities that this makes runnable: if the answer comes before the

@@ -16,7 +16,7 @@ cdef class Slices:
     cdef public Lane leaving
     cdef public Lane works
     cdef public object context
-    cdef public bint armed
+    cdef public bint armed, taken
     cdef public double ended
     cdef public Py_ssize_t turn_messages
     cdef public double turn_seconds

@@ -92,6 +92,7 @@ class Slices:
     armed: a slice is running or due; adding to `ready` is enough.
     ended: when the last slice ended, by the scheduler's clock.
     leaving: processes that will end by an exit signal.
+    taken: the message of the last `Scheduler.run_lone` has become its receiver's.
     works: unfinished works of `run_in_portions`.
     node: the name of the node. thread: the thread of its loop; 0 in a fork, where the loop must not continue.
     context: the context variables as they were when the node was started. Each slice runs in a copy, so that it does
@@ -117,6 +118,7 @@ class Slices:
         "since",
         "slice_seconds",
         "stall_seconds",
+        "taken",
         "thread",
         "turn_messages",
         "turn_seconds",
@@ -143,6 +145,7 @@ class Slices:
         self.current: Activity | None = None
         self.since = 0.0
         self.lent = 0.0
+        self.taken = False
         self.stall_seconds = inf
         self.on_stall: Callable[[Activity, float, float], None] = _nobody_is_told
         self.turn_messages = options.turn_messages
