@@ -603,6 +603,18 @@ async def test_the_task_of_a_callback_that_cancels_it_and_returns_is_canceled(no
     assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
 
 
+async def test_a_cancellation_that_a_callback_takes_back_reaches_no_other(node: homing.Node, doer: gen.PID) -> None:
+    async def cancel(actor: Doer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+
+    for _ in range(3):
+        await node.call(doer, cancel)
+        assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
+
+
 async def test_the_task_of_a_callback_that_keeps_it_returns_none(node: homing.Node, doer: gen.PID) -> None:
     kept: list[asyncio.Task[Any]] = []
 

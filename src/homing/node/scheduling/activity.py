@@ -299,7 +299,9 @@ class Activity(OwnedMailbox):
             self.failed(failure)
             return None
         self.hand = None
-        if not callback_task.touched:
+        if not callback_task.touched and (
+            filled(self.urgent) or filled(self.system) or filled(self.main) or filled(self.logs)
+        ):
             return self.advance(deadline, budget, callback_task)
         return None
 

@@ -6,26 +6,31 @@ from ..mailbox.c_functions cimport PyContext_Enter, PyContext_Exit, begin_corout
 
 cdef dict _CURRENT_TASKS
 cdef bint _COMPILED
-cdef object _NAME, _RETURNED
+cdef object _NAME, _RETURNED, _RUNNING, _name_of
 
 @cython.locals(current=dict)
-cpdef swap_current_task(loop, task)
+cpdef enter_task(loop, task)
+
+@cython.locals(current=dict)
+cpdef enter_again(loop, task)
 
 
 cdef class CallbackTasks:
     cdef public Slices scheduler
     cdef public object loop
-    cdef list _spare
+    cdef CallbackTask _first
+    cdef Py_ssize_t _spare
     cdef bint _closed
     cdef object _done
 
-    @cython.locals(spare=list, callback_task=CallbackTask)
+    @cython.locals(callback_task=CallbackTask)
     cpdef start(self, Activity activity, pending, double deadline, Py_ssize_t budget)
     cpdef bint keep(self, CallbackTask callback_task) except -1
 
 
 cdef class Gate:
     cdef public bint _asyncio_future_blocking
+    cdef public bint asked
     cdef public bint busy
     cdef readonly bint canceled
     cdef public object wakeup
@@ -41,6 +46,7 @@ cdef class CallbackTask:
     cdef public Py_ssize_t budget
     cdef public object waits_for
     cdef public bint touched
+    cdef public CallbackTask following
     cdef public Gate gate
     cdef public object task
     cdef public Slices scheduler
@@ -52,7 +58,7 @@ cdef class CallbackTask:
     cdef Py_ssize_t _references
     cdef Py_ssize_t _weak_references
 
-    @cython.locals(handled=Py_ssize_t)
+    @cython.locals(handled=Py_ssize_t, gate=Gate)
     cpdef begin(self, Activity activity, pending, double deadline, Py_ssize_t budget)
     cpdef bint start_callback(self, pending, entry) except -1
 

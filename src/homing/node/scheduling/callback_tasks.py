@@ -17,7 +17,7 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, cast
 from weakref import getweakrefcount
 
-from ...gen import TerminateKill
+from ...gen import ProcessState, TerminateKill
 from ...gen.copying import refuse_copy
 from ..mailbox.envelope import close_unbegun
 from ..mailbox.lane import COMPILED
@@ -54,34 +54,48 @@ MOST_SPARE = 64
 _COMPILED = COMPILED
 _NAME = "homing callback"
 _RETURNED = object()
+_RUNNING = ProcessState.RUNNING
+_name_of = asyncio.Task.get_name
 
 Pending = Coroutine[Any, Any, Any]
 
 
-def swap_current_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> Any:
-    """Makes `task` the current task of `loop`; None if it is to have none. Returns the one before."""
+def enter_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Any:
+    """Makes `task` the current task of `loop`. Returns the one before, None if there was none."""
     current = _CURRENT_TASKS
     if current is None:
         return _swap_current_task(loop, task)
     outer = current.get(loop)
-    if task is not None:
-        current[loop] = task
-    elif outer is not None:
-        del current[loop]
+    current[loop] = task
     return outer
+
+
+def enter_again(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
+    """Makes `task` the current task of `loop` again; None if it is to have none."""
+    current = _CURRENT_TASKS
+    if current is None:
+        _swap_current_task(loop, task)
+    elif task is not None:
+        current[loop] = task  # takes no memory: it replaces another
+    else:
+        try:
+            del current[loop]
+        except KeyError:
+            pass
 
 
 class CallbackTasks:
     """The callback tasks of one node. Each begins with a copy of the scheduler's context."""
 
-    __slots__ = ("_closed", "_done", "_spare", "loop", "scheduler")
+    __slots__ = ("_closed", "_done", "_first", "_spare", "loop", "scheduler")
 
     __reduce__ = refuse_copy
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self.loop = scheduler.loop
-        self._spare: list[CallbackTask] = []
+        self._first: CallbackTask | None = None  # of those that wait for work: chained by `following`
+        self._spare = 0
         self._closed = False
         self._done: asyncio.Future[None] = self.loop.create_future()
         self._done.set_result(None)
@@ -89,19 +103,25 @@ class CallbackTasks:
     @property
     def spare(self) -> list[asyncio.Task[None]]:
         """The tasks that wait for work."""
-        return [callback_task.task for callback_task in self._spare]
+        tasks: list[asyncio.Task[None]] = []
+        callback_task = self._first
+        while callback_task is not None:
+            tasks.append(callback_task.task)
+            callback_task = callback_task.following
+        return tasks
 
     def start(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
         """Continues a turn in which a callback returned `pending`. If the turn is not over when this returns, then
         `activity.task` is the task in which it continues."""
-        if not activity.alive:
-            close_unbegun(
-                pending, activity.hand
-            )  # the callback ended its own activity before it returned the coroutine
+        if activity.state is not _RUNNING and not activity.alive:
+            # the callback ended its own activity before it returned the coroutine
+            close_unbegun(pending, activity.hand)
             return
-        spare = self._spare
-        while spare:
-            callback_task = spare.pop()
+        while self._first is not None:
+            callback_task = self._first
+            self._first = callback_task.following
+            callback_task.following = None
+            self._spare -= 1
             if not callback_task.gate.canceled:  # otherwise somebody has cancelled all tasks of the loop
                 callback_task.begin(activity, pending, deadline, budget)
                 return
@@ -109,29 +129,33 @@ class CallbackTasks:
 
     def keep(self, callback_task: CallbackTask) -> bool:
         """Keeps a callback task that has nothing to do. Returns False if it is not needed."""
-        if self._closed or len(self._spare) >= MOST_SPARE:
+        if self._closed or self._spare >= MOST_SPARE:
             return False
-        self._spare.append(callback_task)
+        callback_task.following = self._first
+        self._first = callback_task
+        self._spare += 1
         return True
 
     def close(self) -> None:
         """Ends the tasks that wait for work, when the node has stopped."""
         self._closed = True
-        for callback_task in self._spare:
-            callback_task.task.cancel()
-        self._spare.clear()
+        for task in self.spare:
+            task.cancel()
+        self._first = None
+        self._spare = 0
 
 
 class Gate:
     """Awaited by a callback task while it has nothing to do: a future as far as a task needs one.
 
+    asked: True if the task was cancelled while it was busy.
     busy: True while the task's callback runs, although for the loop the task waits here: a cancellation then takes
         effect when the callback waits for something, as if the loop had stepped the task.
     canceled: True if the task was cancelled while it waited here.
     wakeup: steps the task, when called with a future that is done.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_message", "busy", "canceled", "wakeup")
+    __slots__ = ("_asyncio_future_blocking", "_context", "_loop", "_message", "asked", "busy", "canceled", "wakeup")
 
     __reduce__ = refuse_copy
 
@@ -140,6 +164,7 @@ class Gate:
         self._loop = loop
         self._context = context
         self._message: Any = None
+        self.asked = False
         self.busy = False
         self.canceled = False
         self.wakeup: Callable[[Any], object] | None = None
@@ -155,6 +180,7 @@ class Gate:
     def cancel(self, msg: Any = None) -> bool:
         """Called by the task when it is cancelled. Returns False if the task has to remember that itself."""
         if self.busy or self.canceled or self.wakeup is None:
+            self.asked = True
             return False
         self._loop.call_soon(self.wakeup, self, context=self._context)
         self._message = msg
@@ -187,6 +213,7 @@ class CallbackTask:
         "activity",
         "budget",
         "deadline",
+        "following",
         "gate",
         "pending",
         "scheduler",
@@ -208,6 +235,7 @@ class CallbackTask:
         self.budget = 0
         self.waits_for: Any = None
         self.touched = False
+        self.following: CallbackTask | None = None  # in the chain of those that wait for work
         self._inside = True  # the task itself runs callbacks, not a slice in its name
         self._before = self._references = 0
         self._weak_references: int = 0
@@ -219,7 +247,9 @@ class CallbackTask:
 
     def begin(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
         """Continues a turn now, in the name of the task, which waits at its gate."""
-        self.gate.busy = True
+        gate = self.gate
+        gate.busy = True
+        gate.asked = False
         activity.task = self.task
         handled = activity.handled
         waiting: Pending | None = None
@@ -230,7 +260,7 @@ class CallbackTask:
                     self.look()
                 if activity.task is self.task:  # otherwise it is the task of an asynchronous `terminate` by now
                     activity.task = None
-                self.gate.busy = False
+                gate.busy = False
                 if self.touched or not self._pool.keep(self):
                     self._step()  # without work: ends the task
                 return
@@ -248,14 +278,16 @@ class CallbackTask:
     def _step(self) -> None:
         """Steps the task, which waits at its gate."""
         gate = self.gate
-        outer = swap_current_task(self._loop, None)
+        outer = asyncio.current_task(self._loop)
+        if outer is not None:
+            enter_again(self._loop, None)
         try:
             self._before = self.references()
             self._context.run(cast("Callable[[Any], object]", gate.wakeup), self._pool._done)
         finally:
             gate.busy = False
             if outer is not None:
-                swap_current_task(self._loop, outer)
+                enter_again(self._loop, outer)
 
     def _not_stepped(self, activity: Activity, waiting: Pending | None, error: BaseException) -> None:
         """Abandons a task that could not be stepped or await its callback, for lack of memory."""
@@ -293,7 +325,7 @@ class CallbackTask:
         returned."""
         begun = False
         try:
-            outer = swap_current_task(self._loop, self.task)
+            outer = enter_task(self._loop, self.task)
             try:
                 if _COMPILED:
                     PyContext_Enter(self._context)
@@ -306,7 +338,7 @@ class CallbackTask:
                 begun = True
                 return self._context.run(next, steps, _RETURNED)
             finally:
-                swap_current_task(self._loop, outer)
+                enter_again(self._loop, outer)
         finally:
             if not begun:
                 close_unbegun(pending, entry)
@@ -320,9 +352,9 @@ class CallbackTask:
         count = len(before)
         self.touched = (
             getweakrefcount(task) != self._weak_references
-            or task.cancelling() > 0
+            or (task.cancelling() > 0 if self._inside else self.gate.asked)
             or bool(task._callbacks)
-            or task.get_name() is not _NAME
+            or _name_of(task) is not _NAME
             or len(now) != count  # not `!=`, which compares values of the program
             or (count > 0 and not (all(map(is_, now, before)) and all(map(is_, now.values(), before.values()))))
         )
