@@ -11,8 +11,10 @@ cdef object _NAME, _RETURNED, _RUNNING, _name_of
 @cython.locals(current=dict)
 cpdef enter_task(loop, task)
 
-@cython.locals(current=dict)
 cpdef enter_again(loop, task)
+
+@cython.locals(current=dict)
+cpdef _enter_none(loop)
 
 
 cdef class CallbackTasks:

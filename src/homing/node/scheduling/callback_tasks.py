@@ -72,16 +72,24 @@ def enter_task(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Any:
 
 def enter_again(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any] | None) -> None:
     """Makes `task` the current task of `loop` again; None if it is to have none."""
+    if task is None:
+        _enter_none(loop)
+        return
+    try:
+        enter_task(loop, task)
+    except MemoryError:  # it takes memory if the loop has no current task
+        enter_task(loop, task)
+
+
+def _enter_none(loop: asyncio.AbstractEventLoop) -> None:
     current = _CURRENT_TASKS
     if current is None:
-        _swap_current_task(loop, task)
-    elif task is not None:
-        current[loop] = task  # takes no memory: it replaces another
-    else:
-        try:
-            del current[loop]
-        except KeyError:
-            pass
+        _swap_current_task(loop, None)
+        return
+    try:
+        del current[loop]
+    except KeyError:
+        pass
 
 
 class CallbackTasks:
