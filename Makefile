@@ -22,7 +22,7 @@ help:
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
 	@echo 'make docs              build the documentation into build/site, and check its links'
-	@echo 'make bench             run the benchmarks, a quarter of an hour (ARGS="--only udp", ARGS="--quick")'
+	@echo 'make bench             run the benchmarks, twelve minutes (ARGS="--only udp", ARGS="--quick")'
 	@echo 'make figures           run them, and renew the figures in README.md and docs/benchmarks.md; on a quiet machine'
 	@echo 'make instructions      count the instructions of each operation, and compare them with their ceilings: a minute, valgrind'
 

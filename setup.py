@@ -25,6 +25,8 @@ EXTENSIONS = {
     "homing.datagram.message": "src/homing/datagram/message.py",
     "homing.datagram.policy.networks": "src/homing/datagram/policy/networks.py",
     "homing.datagram.policy.limiter": "src/homing/datagram/policy/limiter.py",
+    "homing.datagram.policy.guard": "src/homing/datagram/policy/guard.py",
+    "homing.datagram.policy.reply_limit": "src/homing/datagram/policy/reply_limit.py",
     "homing.datagram.policy.admission": "src/homing/datagram/policy/admission.py",
     "homing.datagram.backend.peers": "src/homing/datagram/backend/peers.pyx",
     "homing.datagram.backend.arena": "src/homing/datagram/backend/arena.pyx",

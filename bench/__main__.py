@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import actors, chart, machine, report, udp_client, udp_rows
+from .progress import Progress, measurements
 from .suite import QUICK, Benchmark, Settings, run
 
 BENCHMARKS = (*actors.BENCHMARKS, *udp_rows.benchmarks(), udp_client.BENCHMARK)
@@ -58,11 +59,6 @@ def _chosen(arguments: argparse.Namespace) -> list[Benchmark]:
     return [benchmark for benchmark in benchmarks if any(benchmark.name.startswith(name) for name in names)]
 
 
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the chosen benchmarks. Prints each benchmark's table when its last round is over.
 
@@ -74,11 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = replace(settings, rounds=arguments.rounds)
     facts = machine.facts()
     print(report.facts_table(facts))
-    print(f"\n{settings.rounds} rounds. {report.NOTE}", flush=True)
+    print(f"\n{report.NOTE}", flush=True)
     tables = []
-    for benchmark in _chosen(arguments):
-        results = run(benchmark, settings, _progress)
-        _progress("")
+    chosen = _chosen(arguments)
+    progress = Progress(measurements(chosen, settings))
+    for benchmark in chosen:
+        results = run(benchmark, settings, progress)
+        progress.ended(benchmark.name)
         print(f"\n{report.table(benchmark, results)}", flush=True)
         tables.append((benchmark, results))
     figures = report.as_json(facts, settings, tables)

@@ -81,7 +81,14 @@ _ALL = ("homing", "homing on uvloop", "asyncio", "uvloop", "pykka")
 _MEMORY = ("homing", "asyncio", "pykka")
 
 BENCHMARKS = tuple(
-    Benchmark(name=name, title=title, unit=f"{unit} per CPU-second", contestants=_ALL, run=partial(_run, name))
+    Benchmark(
+        name=name,
+        title=title,
+        unit=f"{unit} per CPU-second",
+        contestants=_ALL,
+        run=partial(_run, name),
+        minor=name == "spawn",
+    )
     for name, title, unit in (
         ("send", "local send, one to one (sender and receiver)", "messages"),
         ("pingpong", "ping-pong between two actors", "messages"),
@@ -96,6 +103,7 @@ BENCHMARKS = tuple(
         contestants=_MEMORY,
         run=partial(_run, name),
         lower_is_better=True,
+        minor=True,
     )
     for name, title in (
         ("memory", "memory of an actor that has just been spawned"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from . import native
+from .child import SPINNING
 
 _PACKAGES = ("uvloop", "rloop", "pykka", "numpy")
 
@@ -15,6 +16,8 @@ def missing(contestant: str) -> str:
     for package in _PACKAGES:
         if package in contestant and importlib.util.find_spec(package) is None:
             return f"pip install {package}"
+    if contestant.endswith(SPINNING) and importlib.util.find_spec("homing.node.loop.selector") is None:
+        return "only the compiled event loop spins"
     if contestant.startswith("C ") and native.program("servers") is None:
         return "it needs Linux and a C compiler"
     return ""

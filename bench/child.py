@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import os
 import signal
@@ -12,6 +13,12 @@ from typing import Any
 
 LIFE = 120
 """Seconds after which a child ends itself, even if its parent has failed to end it."""
+
+SPIN = 0.001
+"""Seconds for which the event loop of a contestant that spins polls after an event."""
+
+SPINNING = ", spin 1 ms"
+"""The end of the name of a contestant whose event loop spins."""
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -69,6 +76,8 @@ def loop_factory(contestant: str) -> Callable[[], asyncio.AbstractEventLoop] | N
     unless another is named."""
     if contestant.endswith("on asyncio"):
         return None
+    if contestant.endswith(SPINNING):
+        return functools.partial(importlib.import_module("homing").new_event_loop, spin=SPIN)
     for package in ("uvloop", "rloop", "homing"):
         if package in contestant:
             factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(package).new_event_loop

@@ -45,7 +45,9 @@ def table(benchmark: Benchmark, results: list[Result]) -> str:
             cells.append("" if ratio is None else f"{ratio:.2f}")
         rows.append(cells + [_extra(key, result.median(key)) for key in benchmark.extras])
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = [f"{benchmark.name}: {benchmark.title}", f"  {benchmark.unit}; {_better(benchmark)}"]
+    rounds = max((len(result.samples) for result in results), default=0)
+    lines = [f"{benchmark.name}: {benchmark.title}"]
+    lines += [f"  {benchmark.unit}; {_better(benchmark)}; {'1 round' if rounds == 1 else f'{rounds} rounds'}"]
     for row in rows:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  " + "  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())

@@ -13,7 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from .child import SPINNING
 from .suite import Settings
+from .udp import RATE, SPIN_RATES
+from .udp_processes import PROCESSES
 
 ROOT = Path(__file__).parents[1]
 FIGURES = Path(__file__).with_name("figures.json")
@@ -37,12 +40,14 @@ class Figures:
 
     def __init__(self, figures: Any) -> None:
         self.machine: dict[str, str] = figures["machine"]
-        self.rounds: int = figures["settings"]["rounds"]
         self.quick: bool = figures["settings"]["load_seconds"] < Settings().load_seconds
         self.benchmarks: dict[str, dict[str, Any]] = {
             benchmark["name"]: {one["name"]: one for one in benchmark["contestants"] if "median" in one}
             for benchmark in figures["benchmarks"]
         }
+
+        counts = {len(one["rounds"]) for benchmark in self.benchmarks.values() for one in benchmark.values()}
+        self.rounds = sorted(counts)
 
     def median(self, benchmark: str, contestant: str, key: str = "value") -> float | None:
         one = self.benchmarks.get(benchmark, {}).get(contestant)
@@ -86,6 +91,14 @@ def _trip(benchmark: str) -> Cell:
     return cell
 
 
+def _cost(benchmark: str) -> Cell:
+    def cell(figures: Figures, contestant: str) -> str:
+        microseconds, busy = (figures.median(benchmark, contestant, key) for key in ("us", "busy"))
+        return "" if microseconds is None or busy is None else f"{microseconds:.1f}, {busy:.0%}"
+
+    return cell
+
+
 def _added(figures: Figures, contestant: str) -> str:
     """The CPU time for a packet, less that of a bare loop with the same work."""
     mine, bare = (figures.median("udp-work", name, "us") for name in (contestant, "blocking socket"))
@@ -107,28 +120,46 @@ _LABELS = {
     "udp-echo": "echo, 64 outstanding",
     "udp-openloop": "echo, 20,000 a second on schedule; busy",
     "udp-latency": "echo, one at a time; busy",
+    "udp-call": "requests of a client, 64 open",
 }
 _BUSY = ("udp-flood-single", "udp-paced-300k", "udp-paced-100k", "udp-sources", "udp-openloop", "udp-latency")
 
-_ROWS: dict[str, Cell] = {
-    label: _rate(name, name in _BUSY, ", 1000 sources" if name == "udp-sources" else "")
-    for name, label in _LABELS.items()
-} | {
-    "round trip of 20,000 a second: p50 / p99, us": _trip("udp-openloop"),
-    "round trip of one at a time: p50 / p99, us": _trip("udp-latency"),
-    "added to about 50 us of work for a packet, us": _added,
+_UNHURRIED = {
+    name: f"echo, {rate:,} a second beside a loop that spins" for name, rate in SPIN_RATES.items() if rate <= RATE
 }
+"""The rates at which a server that spins does not make the load late by itself: it can answer as many."""
+
+_TRIPS = {"udp-openloop": "round trip of 20,000 a second", "udp-latency": "round trip of one at a time"}
+
+_ROWS: dict[str, Cell] = (
+    {
+        label: _rate(name, name in _BUSY, ", 1000 sources" if name == "udp-sources" else "")
+        for name, label in _LABELS.items()
+    }
+    | {f"{label}: p50 / p99, us": _trip(name) for name, label in _TRIPS.items()}
+    | {
+        "added to about 50 us of work for a packet, us": _added,
+    }
+)
 
 _JOINED: dict[str, Cell] = {
     "64 bytes, joined by the kernel": _rate("udp-gso-64"),
     "1,200 bytes, joined by the kernel": _rate("udp-gso-1200"),
 }
 
-_ACTORS: dict[str, Cell] = {
-    "messages between actors": _rate("send"),
-    "ping-pong, messages": _rate("pingpong"),
-    "calls, round trip": _rate("call"),
-    "spawn": _rate("spawn"),
+_ACTOR_LABELS = {
+    "send": "messages between actors",
+    "pingpong": "ping-pong, messages",
+    "call": "calls, round trip",
+    "spawn": "spawn",
+}
+
+_ACTORS: dict[str, Cell] = {label: _rate(name) for name, label in _ACTOR_LABELS.items()}
+
+_SPINNING: dict[str, Cell] = {
+    f"{rate:,} a second: {label}": cell
+    for name, rate in SPIN_RATES.items()
+    for label, cell in (("round trip, p50 / p99, us", _trip(name)), ("CPU time for an answer, us; busy", _cost(name)))
 }
 
 _BARE: tuple[Column, ...] = (("asyncio, 2 KiB reads", "asyncio 2 KiB reads"), ("uvloop", "uvloop"), ("rloop", "rloop"))
@@ -141,32 +172,55 @@ def _table(figures: Figures, corner: str, columns: Sequence[Column], rows: dict[
         cells = [cell(figures, contestant) for _, contestant in columns]
         if any(cells):
             lines.append([label, *cells])
+    if len(lines) == 2:
+        return ""
     return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") for cells in lines)
 
 
-def better(figures: Figures) -> str:
-    """Returns a sentence that names every Python contestant that does clearly more per CPU-second than Homing."""
+def _ahead(figures: Figures, benchmark: str, key: str = "value") -> list[str]:
+    """Returns the Python contestants that are clearly better than Homing, each with its ratio. key: `value`, where more
+    is better, or a time."""
+    suffix = ", 1000 sources" if benchmark == "udp-sources" else ""
+    mine = figures.median(benchmark, f"homing{suffix}", key)
     found = []
-    for name, label in (_LABELS | {"send": "messages", "call": "calls", "spawn": "spawn"}).items():
-        suffix = ", 1000 sources" if name == "udp-sources" else ""
-        mine = figures.median(name, f"homing{suffix}")
-        ahead = []
-        for other in figures.benchmarks.get(name, {}):
-            value = figures.median(name, other)
-            if mine and value and value >= mine * DIFFERENCE and not other.startswith(("homing", "C ")):
-                ahead.append(f"{other.removesuffix(suffix)} ({value / mine:.2f} x)")
-        if ahead:
-            found.append(f"{label.removesuffix('; busy')}: {', '.join(ahead)}")
+    for other in figures.benchmarks.get(benchmark, {}):
+        value = figures.median(benchmark, other, key)
+        if mine and value and not other.startswith(("homing", "C ")):
+            ratio = value / mine if key == "value" else mine / value
+            found += [f"{other.removesuffix(suffix)} {ratio:.2f} x"] if ratio >= DIFFERENCE else []
+    return found
+
+
+def better(figures: Figures) -> str:
+    """Returns a list of the rows in which Python contestants are clearly better than Homing, with their names."""
+    rows = [
+        (label.removesuffix("; busy"), _ahead(figures, name)) for name, label in (_LABELS | _ACTOR_LABELS).items()
+    ] + [(f"{label}, {key}", _ahead(figures, name, key)) for name, label in _TRIPS.items() for key in ("p50", "p99")]
+    lines = "".join(f"- {label}: {', '.join(ahead)}\n" for label, ahead in rows if ahead)
     percent = f"{DIFFERENCE - 1:.0%}"
-    if not found:
-        return f"No other Python contestant does {percent} more per CPU-second than Homing in any of these rows.\n"
-    return f"**Others do at least {percent} more per CPU-second** than Homing here. " + "; ".join(found) + ".\n"
+    if not lines:
+        return f"No other Python contestant is {percent} better than Homing in any of these rows.\n"
+    return (
+        f"**Others are better** here, by at least {percent}: they do so many times the work per CPU-second, or have\n"
+        f"round trips so many times shorter.\n\n{lines}"
+    )
+
+
+def shared_port(figures: Figures) -> str:
+    """Returns a sentence about the cost of a second process behind one port; "" if it was not measured."""
+    one, two = (figures.median("udp-processes", name, "us") for name in PROCESSES[:2])
+    if one is None or two is None:
+        return ""
+    return (
+        f"A packet takes {two:.1f} us of CPU time with `homing run --processes 2`, and {one:.1f} us with one process "
+        f"({two / one:.2f} x), on the same core.\n"
+    )
 
 
 def _measured(figures: Figures) -> str:
     machine = figures.machine
     kernel = machine["kernel"].partition("-")[0]
-    rounds = "one round" if figures.rounds == 1 else f"medians of {figures.rounds} rounds"
+    rounds = f"medians of {' or '.join(map(str, figures.rounds))} rounds" if figures.rounds != [1] else "one round"
     if figures.quick:
         rounds += " of a quick run, which is only a check"
     return f"{machine['cpu']}, {kernel}, {machine['python']}, {rounds}"
@@ -176,7 +230,7 @@ def _late(figures: Figures) -> str:
     """Returns a warning if the load generator was late: "" if it was not."""
     late = [
         f"{label.partition(';')[0]} ({share:.0%})"
-        for name, label in _LABELS.items()
+        for name, label in (_LABELS | _UNHURRIED).items()
         if (share := figures.median(name, "homing", "behind") or 0.0) > _LATE
     ]
     if not late:
@@ -195,11 +249,11 @@ def readme(figures: Figures) -> str:
     slow = figures.median("udp-flood", "asyncio")
     if slow is not None:
         text += f"\nasyncio as it comes allocates 256 KiB for each read: then the first row has {scaled(slow)}.\n"
-    return f"{text}\n{_late(figures)}{better(figures)}"
+    return f"{text}\n{_late(figures)}{better(figures)}\n{shared_port(figures)}"
 
 
 def page(figures: Figures) -> str:
-    """Returns the block of docs/benchmarks.md."""
+    """Returns the block of docs/benchmarks.md. Tables of which nothing was measured are left out."""
     columns = (
         ("Homing", "homing"),
         ("on uvloop", "homing on uvloop"),
@@ -225,16 +279,19 @@ def page(figures: Figures) -> str:
         ("uvloop, the same", "uvloop"),
         ("pykka", "pykka"),
     )
+    spinning = (("the loop sleeps at once", "homing"), ("`spin=0.001`", f"homing{SPINNING}"))
     processes = tuple((name.partition(", ")[2], name) for name in figures.benchmarks.get("udp-processes", {}))
     parts = [
         f"{_measured(figures)}: figures to compare with each other, not to carry to another machine.\n{_UNITS}\n",
         _table(figures, "UDP", columns, _ROWS),
         _late(figures) + better(figures),
         _table(figures, "UDP receive", joined, _JOINED),
+        _table(figures, "UDP echo, on schedule", spinning, _SPINNING),
         _table(figures, "`homing run --processes`", processes, {"a flood from 1,000 sources": _rate("udp-processes")}),
+        shared_port(figures),
         _table(figures, "actors", actors, _ACTORS | {"bytes per actor, idle / after a message": _bytes}),
     ]
-    return "\n".join(parts)
+    return "\n".join(filter(None, parts))
 
 
 PAGES: dict[Path, Callable[[Figures], str]] = {ROOT / "README.md": readme, ROOT / "docs" / "benchmarks.md": page}

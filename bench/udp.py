@@ -26,6 +26,9 @@ SOURCES = 1000
 PACES = {"udp-paced-100k": 100_000, "udp-paced-300k": 300_000}
 """Packets per second of the paced sinks."""
 
+SPIN_RATES = {"udp-spin-1k": 1_000, "udp-spin-20k": 20_000, "udp-spin-300k": 300_000}
+"""Requests per second of the open loops into servers whose event loop sleeps at once, and whose loop spins first."""
+
 BACKLOG = 500
 """Packets of a backlog: the receive buffer that Linux grants by default has room for them."""
 

@@ -205,6 +205,7 @@ BENCHMARK = Benchmark(
     ),
     run=_run,
     extras=("lost", "busy"),
+    minor=True,
 )
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from . import load, udp
+from .child import SPINNING
 from .load import Flood
 from .suite import Benchmark
-from .udp import BACKLOG, PACES, RATE, SOURCES, Setting
+from .udp import BACKLOG, PACES, RATE, SOURCES, SPIN_RATES, Setting
 from .udp_processes import PROCESSES, processes
 
 _LOOPS = ("homing", "homing on uvloop")
@@ -32,6 +33,8 @@ _SOURCES = tuple(
 )
 _GSO = ("homing", "homing batch handler (numpy)", "uvloop", "C recvmmsg", "C recvmmsg + GRO")
 
+_SPIN = ("homing", f"homing{SPINNING}")
+
 _HANDLED = "packets handled per CPU-second of the server"
 _ANSWERED = "right answers per CPU-second of the server"
 _RATIOS = ("asyncio", "uvloop", "C recvmmsg")
@@ -43,7 +46,13 @@ def benchmarks(commands: Mapping[str, str] | None = None) -> tuple[Benchmark, ..
     """Returns all UDP benchmarks. commands: servers that are given as a command line, by their names."""
     setting = Setting(commands=commands or {})
     added = tuple(setting.commands)
-    return (*_sinks(setting, added), *_joined(setting), *_echoes(setting, added), *_loaded(setting))
+    return (
+        *_sinks(setting, added),
+        *_joined(setting),
+        *_echoes(setting, added),
+        *_spinning(setting),
+        *_loaded(setting),
+    )
 
 
 def _sinks(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
@@ -99,6 +108,7 @@ def _sinks(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
             extras=_FLOODED,
             baselines=("homing, 1 source", f"uvloop, {SOURCES} sources"),
             needs_c=True,
+            minor=True,
         ),
     )
 
@@ -114,6 +124,7 @@ def _joined(setting: Setting) -> tuple[Benchmark, ...]:
             extras=_FLOODED,
             baselines=("uvloop", "C recvmmsg"),
             needs_c=True,
+            minor=True,
         )
         for size in (64, 1200)
     )
@@ -151,6 +162,23 @@ def _echoes(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
     )
 
 
+def _spinning(setting: Setting) -> tuple[Benchmark, ...]:
+    return tuple(
+        Benchmark(
+            name=name,
+            title=f"UDP echo: {rate:,} requests a second, on schedule, into an event loop that sleeps at once or spins",
+            unit=_ANSWERED,
+            contestants=_SPIN,
+            run=partial(udp.open_loop, setting, rate),
+            extras=("us", "busy", "p50", "p99", "p99.9", "loss", "behind"),
+            baselines=_SPIN[:1],
+            needs_c=True,
+            minor=True,
+        )
+        for name, rate in SPIN_RATES.items()
+    )
+
+
 def _loaded(setting: Setting) -> tuple[Benchmark, ...]:
     return (
         Benchmark(
@@ -161,6 +189,7 @@ def _loaded(setting: Setting) -> tuple[Benchmark, ...]:
             run=partial(udp.echo, setting, 64, "work"),
             extras=("us", *_TRIPS),
             baselines=("uvloop", "blocking socket"),
+            minor=True,
         ),
         Benchmark(
             name="udp-processes",
@@ -171,5 +200,6 @@ def _loaded(setting: Setting) -> tuple[Benchmark, ...]:
             extras=("us", *_FLOODED),
             baselines=PROCESSES[:1],
             needs_c=True,
+            minor=True,
         ),
     )

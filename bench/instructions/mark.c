@@ -1,23 +1,41 @@
 /* Loaded first of all (LD_PRELOAD) into a program that runs under callgrind: marks, between which it counts, and a clock
  * that counts calls. Under valgrind everything takes fifty times as long, differently each time: a scheduler that ends a
- * turn by the clock would do so at other places than without, and at others in each run. */
+ * turn by the clock would do so at other places than without, and at others in each run. Time also passes while the
+ * program sleeps: a server that sees that its last datagram is some time ago does not look for a second one. */
 #define _GNU_SOURCE
+#include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <valgrind/callgrind.h>
 
-enum { STEP = 200 }; /* nanoseconds that pass at each look at the clock: about a local message */
+enum {
+    STEP = 200,    /* nanoseconds that pass at each look at the clock: about a local message */
+    SLEEP = 50000, /* nanoseconds that pass at each wait for events: the server is asleep when a lone request comes */
+    SIGNALS = 8,   /* bytes of the kernel's set of signals */
+};
+
+static uint64_t passed = 1000000000u;
 
 int clock_gettime(clockid_t clock, struct timespec *result) {
-    static uint64_t passed = 1000000000u;
     if (clock != CLOCK_MONOTONIC)
         return (int)syscall(SYS_clock_gettime, clock, result);
     passed += STEP;
     result->tv_sec = (time_t)(passed / 1000000000u);
     result->tv_nsec = (long)(passed % 1000000000u);
     return 0;
+}
+
+int epoll_pwait(int epoll, struct epoll_event *events, int most, int milliseconds, const sigset_t *signals) {
+    if (milliseconds != 0)
+        passed += SLEEP;
+    return (int)syscall(SYS_epoll_pwait, epoll, events, most, milliseconds, signals, SIGNALS);
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int most, int milliseconds) {
+    return epoll_pwait(epoll, events, most, milliseconds, 0);
 }
 
 /* Begins to count. */

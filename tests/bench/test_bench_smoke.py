@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import __main__ as command
-from bench import available, chart, load, native, report, suite, udp, under_test
+from bench import available, chart, load, native, progress, report, suite, udp, under_test
 
 from ..datagram.batches import batch_of
 
@@ -50,7 +50,8 @@ def measure(name: str, contestant: str) -> suite.Sample:
 def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     floods = {"udp-flood", "udp-flood-single", "udp-sources", "udp-gso-64", "udp-gso-1200"}
     sinks = {*floods, "udp-paced-100k", "udp-paced-300k", "udp-backlog", "udp-processes"}
-    assert set(BY_NAME) == {*ACTORS, *sinks, "udp-echo", "udp-latency", "udp-openloop", "udp-work", "udp-call"}
+    echoes = {"udp-echo", "udp-latency", "udp-openloop", "udp-spin-1k", "udp-spin-20k", "udp-spin-300k", "udp-work"}
+    assert set(BY_NAME) == {*ACTORS, *sinks, *echoes, "udp-call"}
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
 
@@ -100,6 +101,18 @@ def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
 def test_latency_is_measured(name: str, contestant: str) -> None:
     sample = measure(name, contestant)
     assert sample["p99"] >= sample["p50"] > 0
+
+
+def test_a_server_whose_event_loop_spins_is_measured() -> None:
+    spinning = BY_NAME["udp-spin-20k"].contestants[1]
+    assert measure("udp-spin-20k", spinning)["p50"] > 0
+
+
+def test_an_event_loop_that_cannot_spin_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(available.importlib.util, "find_spec", lambda package: None)
+    benchmark = BY_NAME["udp-spin-20k"]
+    assert "compiled event loop" in available.missing(benchmark.contestants[1])
+    assert available.missing(benchmark.contestants[0]) == ""
 
 
 @pytest.mark.parametrize("contestant", BY_NAME["udp-call"].contestants)
@@ -177,6 +190,37 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pyte
     for contestant in written["benchmarks"][0]["contestants"]:
         assert len(contestant["rounds"]) == 1
         assert contestant["median"] > 0
+
+
+def test_it_is_told_how_far_a_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = suite.Benchmark(
+        name="x",
+        title="t",
+        unit="u",
+        contestants=("asyncio", "homing"),
+        run=lambda contestant, settings: {"value": 1.0},
+    )
+    settings = replace(TINY, rounds=3)
+    told = progress.Progress(progress.measurements([benchmark, benchmark], settings))
+    suite.run(benchmark, settings, told)
+    told.ended("x")
+    assert capsys.readouterr().err == "0:00 min, 6 of 12: x has ended\n"
+
+
+def test_a_minor_benchmark_has_three_rounds_of_five() -> None:
+    benchmark = suite.Benchmark(
+        name="x",
+        title="t",
+        unit="u",
+        contestants=("homing",),
+        run=lambda contestant, settings: {"value": 1.0},
+        minor=True,
+    )
+    for rounds, own in ((1, 1), (2, 2), (5, 3), (10, 6)):
+        settings = replace(TINY, rounds=rounds)
+        results = suite.run(benchmark, settings)
+        assert len(results[0].samples) == own == progress.measurements([benchmark], settings)
+    assert "; 6 rounds" in report.table(benchmark, results)
 
 
 def test_a_contestant_that_fails_is_told_and_the_others_go_on() -> None:

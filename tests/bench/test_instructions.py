@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,19 @@ from bench.instructions import __main__ as command
 from bench.instructions import ceilings, counting
 from bench.instructions.catalog import PROGRAMS
 
+from bench import native
+
 COUNTED = ("lone-echo", "receive-joined", "client-call", "send")
 """One program for each way to make its load; `make instructions` counts all of them."""
+
+WAITING = """
+import select, sys, time
+with select.epoll() as epoll:
+    before = time.monotonic_ns()
+    epoll.poll(float(sys.argv[1]))
+    print(-(-(time.monotonic_ns() - before) // 1000))
+"""
+"""Prints how many microseconds a wait for events takes by the clock of counted programs."""
 
 
 @pytest.fixture
@@ -38,6 +50,20 @@ def counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, float]:
 def test_programs_are_counted(name: str, tmp_path: Path) -> None:
     assert counting.count(name, PROGRAMS[name].step, str(tmp_path)) > 0
     assert (tmp_path / f"{name}.2").exists()
+
+
+@pytest.mark.usefixtures("valgrind")
+@pytest.mark.parametrize(("seconds", "microseconds"), [(0, 0), (0.001, 50)])
+def test_time_passes_by_looks_at_the_clock_and_while_a_program_waits_for_events(
+    seconds: float, microseconds: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WAITING, str(seconds)],
+        env={**os.environ, "LD_PRELOAD": native.library("mark") or ""},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert microseconds < int(done.stdout) < microseconds + 10
 
 
 def test_a_count_of_its_ceiling_passes(counts: dict[str, float]) -> None:

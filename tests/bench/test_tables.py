@@ -55,9 +55,36 @@ def test_work_is_taken_off_what_a_server_adds_to_it() -> None:
 def test_who_is_better_is_named() -> None:
     echo = {"homing": {"value": 100.0}, "rloop": {"value": 131.0}, "uvloop": {"value": 110.0}, "C x": {"value": 900.0}}
     text = tables.better(figures(udp_echo=echo))
-    assert "echo, 64 outstanding: rloop (1.31 x)." in text
+    assert "- echo, 64 outstanding: rloop 1.31 x\n" in text
     assert "uvloop" not in text
     assert "C x" not in text
+
+
+def test_who_has_shorter_round_trips_is_named() -> None:
+    echo = {"homing": {"value": 1.0, "p50": 30.0, "p99": 50.0}, "rloop": {"value": 1.0, "p50": 20.0, "p99": 49.0}}
+    text = tables.better(figures(udp_latency=echo))
+    assert "- round trip of one at a time, p50: rloop 1.50 x\n" in text
+    assert "p99:" not in text
+
+
+def test_the_cost_of_a_second_process_is_told() -> None:
+    shared = {"homing, 1 process": {"value": 1.0, "us": 2.0}, "homing, 2 processes": {"value": 1.0, "us": 3.1}}
+    for page in (tables.readme, tables.page):
+        assert "3.1 us of CPU time with `homing run --processes 2`, and 2.0 us" in page(figures(udp_processes=shared))
+
+
+def test_an_event_loop_that_spins_is_beside_one_that_sleeps() -> None:
+    asleep = {"value": 1.0, "us": 20.0, "busy": 0.02, "p50": 30.0, "p99": 60.0}
+    spinning = {"value": 1.0, "us": 999.0, "busy": 0.999, "p50": 12.0, "p99": 14.0}
+    text = tables.page(figures(udp_spin_1k={"homing": asleep, "homing, spin 1 ms": spinning}))
+    assert "| 1,000 a second: round trip, p50 / p99, us | 30 / 60 | 12 / 14 |" in text
+    assert "| 1,000 a second: CPU time for an answer, us; busy | 20.0, 2% | 999.0, 100% |" in text
+
+
+def test_a_table_of_which_nothing_was_measured_is_left_out() -> None:
+    text = tables.page(figures(send={"homing": {"value": 2.0}}))
+    assert "| actors |" in text
+    assert "| UDP" not in text
 
 
 def test_where_nobody_is_better_that_is_said() -> None:
@@ -75,6 +102,8 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
 def test_a_load_that_was_late_is_told() -> None:
     paced = {"homing": {"value": 1.0, "busy": 0.5, "behind": 0.95}}
     assert "receive, 100,000 a second on schedule (95%)" in tables.readme(figures(udp_paced_100k=paced))
+    assert "echo, 1,000 a second beside a loop that spins (95%)" in tables.page(figures(udp_spin_1k=paced))
+    assert "late" not in tables.page(figures(udp_spin_300k=paced))
 
 
 def test_a_quick_run_is_told() -> None:

@@ -70,13 +70,24 @@ def differences(stub: dict[str, ast.stmt], thing: Any, has: set[str]) -> list[st
             found.append(f"there is no {name}")
         elif isinstance(statement, ast.ClassDef):
             inner = getattr(thing, name)
-            found += [f"{name}: {text}" for text in differences(told(statement.body), inner, public(vars(inner)))]
+            found += [f"{name}: {text}" for text in differences(told(statement.body), inner, members(inner))]
         elif is_property(statement) is callable(getattr(thing, name)):
             found.append(f"{name} is a function in one of them only")
         elif isinstance(statement, ast.FunctionDef) and not is_property(statement):
             same = parameters_told(statement) == parameters_of(getattr(thing, name))
             found += [] if same else [f"{name} has other parameters"]
     return found
+
+
+def is_untold(base: type) -> bool:
+    """True if Python cannot read the source of a class, and there is no stub of it."""
+    path = PACKAGE.joinpath(*base.__module__.split(".")[1:])
+    return path.with_suffix(".pyx").exists() and not path.with_suffix(".pyi").exists()
+
+
+def members(kind: type) -> set[str]:
+    """The public names that the stub of a class has to tell: its own, and those of bases that nothing else tells."""
+    return {name for one in (kind, *filter(is_untold, kind.__mro__[1:])) for name in public(vars(one))}
 
 
 def has(module: ModuleType) -> set[str]:

@@ -1,4 +1,8 @@
+cimport cython
+
 from .backend.base cimport Backend
+from .message cimport MessageUDP
+from .policy.guard cimport Guard
 from .send_queue cimport SendQueue
 
 
@@ -9,9 +13,12 @@ cdef class Endpoint:
     cdef public object send, send_many
     cdef public bint closed
     cdef readonly object _errors, _watch
-    cdef object _guard, _icmp_errors, _on_icmp_error, _pending, _polling
+    cdef Guard _guard
+    cdef object _icmp_errors, _on_icmp_error, _pending, _polling
     cdef bint _gro
     cdef Py_ssize_t _lost
 
     cpdef receive_lone(self, id, Py_ssize_t reads)
+    @cython.locals(guard=Guard, message=MessageUDP)
+    cdef _hear(self, list messages)
     cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)

@@ -1,11 +1,13 @@
 cimport cython
 
 from .backend.base cimport Backend
+from .policy.reply_limit cimport ReplyLimit
 
 
 cdef class SendQueue:
     cdef int _family
-    cdef object _unpaced, _sender, _writable, _pacing, _active_limit
+    cdef object _unpaced, _sender, _writable, _pacing
+    cdef ReplyLimit _active_limit
     cdef readonly object _pacer
     cdef object _queue
     cdef Backend _backend
@@ -19,3 +21,6 @@ cdef class SendQueue:
 
     @cython.locals(failures=list, done=Py_ssize_t)
     cdef tuple _send_in_order(self, list messages)
+
+    @cython.locals(refused=list, passed=list, numbers=list)
+    cdef tuple _send_limited(self, ReplyLimit limit, list messages)

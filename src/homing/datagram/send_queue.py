@@ -106,6 +106,11 @@ class SendQueue:
         self._enqueue(message, token)
         return None
 
+    @property
+    def limited(self) -> bool:
+        """True if each destination gets limited datagrams only."""
+        return self._active_limit is not None
+
     def send_lone(self, message: MessageUDP) -> bool:
         """Sends a datagram at once, at less cost than `send_many`, if nothing stands in its way. Returns False if it
         was not sent."""

@@ -51,6 +51,7 @@ COUNTERS = {
     "send_delayed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
+FACTS |= {"spin_seconds"}
 
 
 def may_exceed_limits() -> bool:

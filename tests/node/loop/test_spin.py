@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import homing
-from homing import gen
+from homing import act, gen, meta
 
 from .sockets import DEADLINE, datagrams, needs_selector
 
@@ -135,6 +135,27 @@ def test_the_node_tells_how_long_it_has_polled() -> None:
     polled = homing.run(main, options=QUIET, spin=0.01)
     assert polled is not None
     assert polled > 0.0
+
+
+@needs_selector
+def test_inspecting_a_udp_server_tells_how_long_its_loop_has_polled() -> None:
+    async def main(node: homing.Node) -> list[Any]:
+        class Server(act.Actor):
+            async def init(self) -> None:
+                self.server = await meta.listen_udp(self, host="127.0.0.1", port=0)
+
+            async def handle_call(self, sender: gen.PID, ref: gen.Ref, request: str) -> Any:
+                return (await self.inspect_meta(self.server.alias, request))[request]
+
+        server = await node.spawn(Server)
+        before = await node.call(server, "spin_seconds")
+        await asyncio.get_running_loop().run_in_executor(None, int)  # its end is an event
+        await asyncio.sleep(0.02)
+        return [before, await node.call(server, "spin_seconds")]
+
+    before, after = homing.run(main, options=QUIET, spin=0.01) or [0.0, 0.0]
+    assert after > before
+    assert homing.run(main, options=QUIET) == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("spin", [-1, -0.001, math.nan, math.inf, "x", None, 1e12])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...gen.copying import refuse_copy
 from ..address import Address
 from ..message import MessageUDP
 from .limits import ReplyGuard, clock_of
 
-_HEADERS = 28
+_HEADERS = 28.0
 """Bytes of the IPv4 and UDP headers of a packet. They count, so that an empty datagram can be answered with some
 bytes."""
 
@@ -22,13 +23,17 @@ class Guard:
     refused: number of answers that were not sent.
     """
 
-    __slots__ = ("_clock", "_options", "_peers", "refused")
+    __slots__ = ("_amplification", "_burst", "_capacity", "_clock", "_options", "_peers", "_rate", "refused")
+
+    __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         self.refused = 0
         self._options: ReplyGuard | None = None
         self._peers: dict[Any, _Peer] = {}
         self._clock: Callable[[], float] = _no_time
+        self._rate = self._burst = self._amplification = 0.0
+        self._capacity = 0
 
     @property
     def active(self) -> bool:
@@ -45,33 +50,35 @@ class Guard:
             self._peers.clear()
             return
         self._clock = clock_of(options)
+        self._rate, self._burst = options.rate, options.burst
+        self._amplification, self._capacity = options.amplification, options.capacity
         for peer in self._peers.values():
             peer.full_at = float("-inf")
 
     def heard(self, address: Address, size: int) -> None:
         """Records a datagram of `size` bytes that came from `address`."""
-        options = self._options
-        if options is None:
+        if self._options is None:
             return
         peer = self._peers.pop(address, None)
         if peer is None:
             peer = _Peer()
-            if len(self._peers) >= options.capacity:
+            if len(self._peers) >= self._capacity:
                 del self._peers[next(iter(self._peers))]
         self._peers[address] = peer  # now the last to be forgotten
-        peer.bytes += options.amplification * (size + _HEADERS)
+        peer.bytes += self._amplification * (size + _HEADERS)
 
     def admits(self, message: MessageUDP) -> bool:
         """Returns True if this datagram may be sent; it is then counted as sent to its peer."""
-        options = self._options
-        if options is None:
+        if self._options is None:
             return True
+        data = message.data
         try:
-            peer, size = self._peers.get(message.addr), memoryview(message.data).nbytes + _HEADERS
+            peer = self._peers.get(message.addr)
+            size = _HEADERS + (len(data) if type(data) is bytes else memoryview(data).nbytes)
         except (TypeError, ValueError):
             return True  # an invalid address or invalid data: the backend raises the error
-        now = self._clock() * options.rate
-        if peer is None or size > peer.bytes or max(peer.full_at, now) + 1 > now + options.burst + _ROUNDING:
+        now = self._clock() * self._rate
+        if peer is None or size > peer.bytes or max(peer.full_at, now) + 1 > now + self._burst + _ROUNDING:
             self.refused += 1
             return False
         peer.bytes -= size
@@ -84,6 +91,8 @@ class _Peer:
     `limiter`."""
 
     __slots__ = ("bytes", "full_at")
+
+    __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         self.bytes = 0.0

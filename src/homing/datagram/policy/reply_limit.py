@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...gen.copying import refuse_copy
 from ..errors import ReplyLimited
 from ..failures import Failures
 from ..message import MessageUDP
@@ -19,6 +20,10 @@ class ReplyLimit:
 
     limiter, guard: the two limits, with their counters.
     """
+
+    __slots__ = ("_shorten", "guard", "limiter")
+
+    __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         self.limiter = Limiter()

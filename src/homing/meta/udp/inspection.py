@@ -10,6 +10,7 @@ from typing import Any
 
 from ...datagram import VARIABLE, Endpoint, SocketOptions, Statistics, format_address, why_portable
 from ...node.logs import ContextAdapter
+from ...node.loop.event_loop import seconds_spun
 from ...node.processes.meta_process import MetaRunner
 from .options import UDPOptions
 from .reader import Reader
@@ -36,6 +37,7 @@ def socket_facts(
         error_queue=options.error_queue,
         groups=[str(group) for group in endpoint.kernel.interfaces.groups],
         transfers=process.transfers,
+        spin_seconds=seconds_spun(process.loop),
     )
     return facts
 

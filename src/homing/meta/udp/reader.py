@@ -200,15 +200,14 @@ class Reader(Source):
         self._lone += 1
         handled = receiver.handled
         receiver.fed = True
+        self._account(1, 0)
         try:
             scheduler.run_lone(receiver, inlet.sender, message)
         except BaseException:
             if receiver.handled == handled:  # it has not begun: the message goes through the mailbox, or is counted
                 self._received, self._octets = [message], -1
-            else:
-                self._account(1, 0)
+                self.delivered -= 1
             raise
-        self._account(1, 0)
         return True
 
     def _read_many(self) -> None:

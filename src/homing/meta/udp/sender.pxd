@@ -2,6 +2,7 @@ cimport cython
 
 from ...datagram.endpoint cimport Endpoint
 from ...datagram.send_queue cimport SendQueue
+from .outgoing cimport any_leased, is_datagram, take_datagrams
 from ...node.mailbox.lane cimport Lane, filled
 from ...node.scheduling.activity cimport Activity
 from ...node.scheduling.forwarder cimport Forwarder
@@ -24,7 +25,7 @@ cdef class Sender(Forwarder):
     @cython.locals(most=Py_ssize_t, messages=list)
     cpdef Py_ssize_t take_main(self, main) except -1
 
-    @cython.locals(process=Activity, own=Activity, scheduler=Scheduler)
+    @cython.locals(process=Activity, own=Activity, scheduler=Scheduler, queue=SendQueue)
     cpdef bint send_now(self, sender, target, message) except -1
 
     cpdef send(self, list messages)

@@ -23,7 +23,7 @@ from ...node.scheduling.forwarder import Forwarder
 from .buffer_lease import BufferLeases
 from .error_reports import Reporter
 from .options import UDPOptions
-from .outgoing import any_leased, take_datagrams
+from .outgoing import any_leased, is_datagram, take_datagrams
 
 if TYPE_CHECKING:
     from ...node.scheduling.activity import Activity
@@ -176,9 +176,13 @@ class Sender(Forwarder):
             or scheduler.current is not process
             or scheduler.since == self._sent_in
             or self._other_sockets
-            or not self.endpoint.send_queue.send_lone(message)
         ):
             return False
+        queue = self.endpoint.send_queue
+        if not queue.send_lone(message):
+            if not queue.limited or not is_datagram(message):
+                return False
+            self._send_by(self.endpoint, [message])  # all in order: who limits replies has lone datagrams too
         self._sent_in = scheduler.since
         own.handled += 1
         return True

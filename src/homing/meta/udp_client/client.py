@@ -218,7 +218,7 @@ class UDPClient(MetaBehavior):
     def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
         """Returns the counters of `statistics()` (kernel_drops "n/a" if the system does not count), and: local (the
         address on this machine), peer, connected, process, backend, gro and gso, reading, waiting_for, receive_buffer
-        and send_buffer as granted, error_queue, groups and transfers as of a UDP server."""
+        and send_buffer as granted, error_queue, groups, transfers and spin_seconds as of a UDP server."""
         return chosen(self._started().facts(), items)
 
 

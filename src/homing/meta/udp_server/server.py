@@ -244,8 +244,9 @@ class UDPServer(MetaBehavior):
         """Returns the counters of `statistics()` (kernel_drops "n/a" if the system does not count), and: listener,
         process, backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it),
         reading, waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted,
-        error_queue, linger, adoptions (how often a successor has adopted the socket), and transfers (how often its
-        owner has given the server to another process)."""
+        error_queue, linger, adoptions (how often a successor has adopted the socket), transfers (how often its owner
+        has given the server to another process), and spin_seconds (for which its loop, with all its sockets, has polled
+        instead of sleeping)."""
         return chosen(self._state.facts(), items)
 
 

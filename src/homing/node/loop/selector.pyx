@@ -9,7 +9,7 @@ callback or a timer of the loop's, its stop, or the end of the timeout.
 from abc import ABCMeta
 from asyncio import Handle
 from collections import deque
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
+from selectors import EVENT_READ as _READ, EVENT_WRITE as _WRITE, BaseSelector, SelectorKey
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
@@ -259,7 +259,7 @@ cdef class Selector(Registrations):
                 self._hand_over(registration, mask, ready)
                 continue
             key = registration.key
-            found = (EVENT_WRITE if mask & ~<uint32_t> EPOLLIN else 0) | (EVENT_READ if mask & ~<uint32_t> EPOLLOUT else 0)
+            found = (_WRITE if mask & ~<uint32_t> EPOLLIN else 0) | (_READ if mask & ~<uint32_t> EPOLLOUT else 0)
             ready.append((key, found & key.events))
         return ready
 
@@ -281,7 +281,7 @@ cdef class Selector(Registrations):
         handle = Handle(callback.function, (), self._loop, callback.context)
         callback.withdraw()
         callback.handle = handle
-        return SelectorKey(fd, fd, EVENT_READ, (handle, None)), EVENT_READ
+        return SelectorKey(fd, fd, _READ, (handle, None)), _READ
 
 
 ABCMeta.register(BaseSelector, Selector)
