@@ -50,6 +50,7 @@ EXTENSIONS = {
     "homing.node.scheduling.forwarder": "src/homing/node/scheduling/forwarder.py",
     "homing.node.scheduling.source": "src/homing/node/scheduling/source.py",
     "homing.node.scheduling.activity": "src/homing/node/scheduling/activity.py",
+    "homing.node.scheduling.callback_tasks": "src/homing/node/scheduling/callback_tasks.py",
     "homing.node.messaging.calls": "src/homing/node/messaging/calls.py",
     "homing.node.messaging.distribution": "src/homing/node/messaging/distribution.py",
     "homing.node.messaging.delivery": "src/homing/node/messaging/delivery.py",

@@ -50,7 +50,7 @@ async def eventually(condition: Callable[[], Any], what: str = "the condition") 
 
 def busy_tasks(node: homing.Node) -> set[asyncio.Task[Any]]:
     """All tasks of the loop but those that the node keeps for asynchronous callbacks to come."""
-    return asyncio.all_tasks() - {each.task for each in node._core.callback_tasks._spare}
+    return asyncio.all_tasks() - set(node._core.callback_tasks.spare)
 
 
 def in_thread(function: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import logging
 import sys
 import weakref
@@ -32,7 +33,7 @@ async def nothing(actor: Any) -> None:
 
 
 def spares(node: homing.Node) -> list[asyncio.Task[None]]:
-    return [spare.task for spare in node._core.callback_tasks._spare]
+    return node._core.callback_tasks.spare
 
 
 async def warm(node: homing.Node) -> None:
@@ -550,6 +551,126 @@ async def test_a_callback_that_cancels_its_own_task_sees_the_message_at_its_next
         return ("slept",)
 
     assert await node.call(doer, cancel) == ("enough", 1, 0)
+
+
+async def test_a_callback_that_cancels_its_own_task_is_canceled_even_if_it_waits_for_no_future(
+    node: homing.Node, doer: gen.PID
+) -> None:
+    async def cancel(actor: Doer) -> tuple[Any, ...]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel("enough")
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            return (*error.args, task.cancelling(), task.uncancel())
+        return ("slept",)
+
+    assert [await node.call(doer, cancel) for _ in range(2)] == [("enough", 1, 0)] * 2
+
+
+async def test_what_a_callback_waits_for_is_canceled_if_it_has_canceled_its_task_before(
+    node: homing.Node, doer: gen.PID
+) -> None:
+    future = asyncio.get_running_loop().create_future()
+
+    async def cancel(actor: Doer) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await future
+        except asyncio.CancelledError:
+            task.uncancel()
+        await asyncio.sleep(0)
+        return future.cancelled()
+
+    assert await node.call(doer, cancel) is True
+
+
+async def test_the_task_of_a_callback_that_cancels_it_and_returns_is_canceled(node: homing.Node, doer: gen.PID) -> None:
+    kept: list[asyncio.Task[Any]] = []
+
+    async def cancel(actor: Doer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        kept.append(task)
+        task.cancel()
+
+    await node.call(doer, cancel)
+    await eventually(kept[0].done)
+    assert kept[0].cancelled()
+    assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
+
+
+async def test_a_cancellation_that_a_callback_takes_back_reaches_no_other(node: homing.Node, doer: gen.PID) -> None:
+    async def cancel(actor: Doer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+
+    for _ in range(3):
+        await node.call(doer, cancel)
+        assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
+
+
+async def test_the_task_of_a_callback_that_keeps_it_returns_none(node: homing.Node, doer: gen.PID) -> None:
+    kept: list[asyncio.Task[Any]] = []
+
+    async def keep(actor: Doer) -> None:
+        kept.append(asyncio.current_task())  # type: ignore[arg-type]
+
+    await node.call(doer, keep)
+    assert await kept[0] is None
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_callback_may_inspect_its_task(node: homing.Node, doer: gen.PID, waits: bool) -> None:
+    async def inspect(actor: Doer) -> tuple[bool, ...]:
+        if waits:
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        task.print_stack(file=io.StringIO())
+        return ("homing callback" in repr(task), asyncio.iscoroutine(task.get_coro()), len(task.get_stack()) > 0)
+
+    assert await node.call(doer, inspect) == (True, True, True)
+
+
+async def test_a_callback_that_breaks_its_task_ends_its_process_only(node: homing.Node, doer: gen.PID) -> None:
+    reasons: list[Exception] = []
+    pid = await node.spawn(Doer, reasons)
+
+    async def destroy(actor: Doer) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.get_coro().close()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    node.send(pid, destroy)
+    await eventually(lambda: reasons)
+    assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
+
+
+async def test_a_plain_callback_that_cancels_all_tasks_after_an_asynchronous_one_hurts_no_other_process(
+    node: homing.Node, doer: gen.PID
+) -> None:
+    mine = asyncio.current_task()
+
+    def cancel(actor: Doer) -> None:
+        for task in asyncio.all_tasks():
+            if task is not mine:
+                task.cancel()
+
+    other = await node.spawn(Doer)
+    for _ in range(3):
+        await warm(node)
+        for function in (nothing, cancel, nothing):
+            node.send(other, function)
+        await eventually(lambda: node.process_info(other).mailbox.main == 0)
+        assert await node.call(doer, lambda actor: asyncio.sleep(0, "alive")) == "alive"
 
 
 async def deep() -> None:

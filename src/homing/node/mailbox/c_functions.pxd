@@ -21,3 +21,24 @@ cdef extern from "Python.h":
     object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
+    Py_ssize_t reference_count "Py_REFCNT"(object counted)
+
+cdef extern from * nogil:
+    """
+    #ifndef HOMING_BEGIN
+    #define HOMING_BEGIN
+    static inline PyObject *homing_begin(PyObject *coroutine, PyObject *returned) {
+        PyObject *result = NULL;
+        if (PyIter_Send(coroutine, Py_None, &result) == PYGEN_RETURN) {
+            Py_DECREF(result);
+            Py_INCREF(returned);
+            return returned;
+        }
+        return result;
+    }
+    #endif
+    """
+
+cdef extern from *:
+    # begins a coroutine; `returned` if it has returned, otherwise what it waits for
+    object begin_coroutine "homing_begin"(object coroutine, object returned)

@@ -2,6 +2,7 @@ cimport cython
 
 from ..mailbox.c_functions cimport clock
 from ..mailbox.lane cimport Lane, filled
+from .callback_tasks cimport CallbackTask, CallbackTasks
 from .forwarder cimport Forwarder
 from .owned_mailbox cimport OwnedMailbox
 from .slices cimport Slices
@@ -31,15 +32,16 @@ cdef class Activity(OwnedMailbox):
     cdef public double started_at
     cdef public Py_ssize_t stalls
 
+    @cython.locals(callback_tasks=CallbackTasks)
     cpdef turn(self, double deadline, Py_ssize_t budget)
 
-    @cython.locals(scheduler=Slices)
+    @cython.locals(scheduler=Slices, callback_tasks=CallbackTasks)
     cpdef turn_with(self, sender, message, double deadline, Py_ssize_t budget)
 
     @cython.locals(forwarder=Forwarder, count=Py_ssize_t, check=Py_ssize_t, forwards=bint, lane=Lane, main=Lane, sender=object, message=object, entry=object, result=object)
-    cpdef advance(self, double deadline, Py_ssize_t budget, callback_task)
+    cpdef advance(self, double deadline, Py_ssize_t budget, CallbackTask callback_task)
 
-    cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, callback_task)
+    cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, CallbackTask callback_task)
     cpdef turn_over(self)
     cpdef _rest(self)
 

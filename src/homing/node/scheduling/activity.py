@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core import Core
     from ..logs import ContextAdapter
     from ..messaging.waiter import Waiter
-    from .callback_tasks import CallbackTask, Pending
+    from .callback_tasks import CallbackTask, CallbackTasks, Pending
     from .forwarder import Forwarder
     from .scheduler import Scheduler
 
@@ -156,7 +156,8 @@ class Activity(OwnedMailbox):
         try:
             pending = self.advance(deadline, budget, None)
             if pending is not None:
-                self.core.callback_tasks.start(self, pending, deadline, budget)
+                callback_tasks: CallbackTasks = self.core.callback_tasks
+                callback_tasks.start(self, pending, deadline, budget)
                 if self.task is None:
                     self.turn_over()
             elif self.state is _RUNNING:
@@ -192,7 +193,8 @@ class Activity(OwnedMailbox):
                 self.failed(failure)
             elif pending is not None and is_coroutine(pending):
                 self.hand = (sender, message)
-                self.core.callback_tasks.start(self, pending, deadline, budget)
+                callback_tasks: CallbackTasks = self.core.callback_tasks
+                callback_tasks.start(self, pending, deadline, budget)
                 if self.task is not None:
                     return
             if self.state is _RUNNING:
@@ -267,7 +269,8 @@ class Activity(OwnedMailbox):
                 count += 1
                 result = message.handle(self) if sender is None else handle(sender, message)
                 if result is not None and is_coroutine(result):
-                    if callback_task is None or callback_task.start_callback(result):
+                    entry = message if sender is None else None
+                    if callback_task is None or callback_task.start_callback(result, entry):
                         self.handled += count
                         self.hand = message if sender is None else (sender, message)
                         if self.drain_callbacks is not None:
@@ -292,7 +295,7 @@ class Activity(OwnedMailbox):
         """Continues a turn in `callback_task`. Returns the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
-            if callback_task.start_callback(pending):
+            if callback_task.start_callback(pending, self.hand):
                 return pending
         except BaseException as error:
             failure = error
@@ -301,7 +304,9 @@ class Activity(OwnedMailbox):
             self.failed(failure)
             return None
         self.hand = None
-        if not callback_task.touched:
+        if not callback_task.touched and (
+            filled(self.urgent) or filled(self.system) or filled(self.main) or filled(self.logs)
+        ):
             return self.advance(deadline, budget, callback_task)
         return None
 
