@@ -14,9 +14,8 @@ from ..support import DEADLINE, examples
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="Python has no _testcapi")
 
-# Not "pooled": on the native backend a datagram is in no counter if one certain allocation of a later callback fails.
 SERVICES = [
-    *("echo", "waiting", "coroutine", "calling", "batches"),
+    *("echo", "waiting", "coroutine", "calling", "batches", "pooled"),
     *("lone-echo", "lone-waiting", "lone-calling", "lone-onthread"),
     *("narrow", "workers", "ticking", "threaded", "onthread"),
 ]

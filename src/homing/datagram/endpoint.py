@@ -332,7 +332,7 @@ class Endpoint:
     @property
     def lost(self) -> int:
         """Datagrams that were read but lost, because memory ran out."""
-        return self._lost + int(getattr(self.backend, "lost", 0))
+        return self._lost + self.backend.lost
 
     def _receive_failed(self, error: OSError | MemoryError) -> None:
         if isinstance(error, OSError):

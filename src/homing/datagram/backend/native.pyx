@@ -359,7 +359,7 @@ cdef class NativeBackend(Sender):
     def receive_pooled(self, Py_ssize_t limit, get, put):
         cdef list buffers = [], received = []
         cdef Arena arena
-        cdef int got
+        cdef int got = 0
         if limit <= 0:
             return received
         if self.admission is not None:
@@ -369,6 +369,8 @@ cdef class NativeBackend(Sender):
             got = self._read_pooled(arena, <int> min(limit, self._pooled), get, buffers)
             self._take_admitted(arena, got, buffers, received)
         except BaseException:
+            self.packets_in += got
+            self.lost += got
             self._put_all(buffers, put)
             raise
         finally:
@@ -424,6 +426,9 @@ cdef class NativeBackend(Sender):
         return 0
 
     cdef int _put_all(self, list buffers, put) except -1:
-        while buffers:
-            put(buffers.pop())
+        for buffer in buffers:  # which stay in the list: even to shorten it may take memory
+            try:
+                put(buffer)
+            except MemoryError:  # or what was received would be lost
+                put(buffer)
         return 0

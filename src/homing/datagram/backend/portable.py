@@ -16,6 +16,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from ...gen.retrying import twice
 from ..address import (
     DUAL_STACK,
     NORMALIZERS,
@@ -72,7 +73,6 @@ class PortableBackend(Backend):
         self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # raised after the datagrams that came before it
-        self.lost = 0  # datagrams that were read but lost, because memory ran out
 
     def _accept(self, buffer_size: int) -> None:
         self._size = buffer_size
@@ -209,7 +209,7 @@ class PortableBackend(Backend):
             try:
                 length, address, truncated, control = receive(self._sock, buffer)
             except BaseException as error:
-                put(buffer)
+                twice(put, buffer)  # or those that were received before would be lost
                 if not isinstance(error, OSError):
                     raise
                 self._keep(error, nothing=not batch)
