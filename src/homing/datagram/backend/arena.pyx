@@ -64,6 +64,7 @@ cdef enum:
     STRIDE = 65536 + 3 * 64  # an odd number of cache lines: heads of slots must not all compete for the same few places
     NAME = 32  # room for a sockaddr_in6, aligned
     CONTROL = 256  # room for the ancillary data of a read: all that is asked for takes 176 bytes
+    FEW = 8  # reads for which the interpreter's lock is kept: a few microseconds
     IDLE = 4  # most unused arenas that are kept
     SHORT_NAME = 16  # bytes of a sockaddr_in
     LONG_NAME = 28  # bytes of a sockaddr_in6
@@ -183,8 +184,12 @@ cdef class Arena:
             header.msg_namelen = NAME
             header.msg_control = self._controls + slot * CONTROL if ancillary else NULL
             header.msg_controllen = CONTROL if ancillary else 0
-        if count == 1:  # recvmsg(2) costs less, and is over before another thread could use the interpreter's lock
+        if count == 1:  # recvmsg(2) costs less
             got = self._read_one(fd)
+        elif count <= FEW:  # over before another thread could use the interpreter's lock
+            got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
+            while got < 0 and errno == EINTR:
+                got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)
         else:
             with nogil:
                 got = recvmmsg(fd, self._headers, count, MSG_DONTWAIT, NULL)

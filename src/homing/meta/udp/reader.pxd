@@ -80,6 +80,7 @@ cdef class Reader(Source):
 
 cdef Py_ssize_t LONGEST, RECEIVE_LIMIT, SHORT
 cdef unsigned int LONE, _LOOK
+cdef Py_ssize_t _LOOK_READS
 cdef double _AT_ONCE
 cdef int _PAYS
 
