@@ -207,6 +207,21 @@ def test_it_waits_no_shorter_than_it_is_told(selector: selectors.BaseSelector, p
             assert selector.select(timeout) == []
 
 
+def test_a_signal_does_not_shorten_its_wait(selector: selectors.BaseSelector, pair: Pair) -> None:
+    selector.register(pair[0], READ)
+    got: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: got.append(number))
+    try:
+        begun = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+        assert selector.select(0.05) == []
+        assert time.monotonic() - begun >= 0.05
+        assert got
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_it_waits_for_ever_without_a_timeout(selector: selectors.BaseSelector, pair: Pair) -> None:
     selector.register(pair[0], READ, "reader")
     waker = threading.Timer(0.02, pair[1].send, [b"x"])

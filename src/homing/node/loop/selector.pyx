@@ -97,9 +97,9 @@ cdef class Selector(Registrations):
             wait = 0
         self._leave = False
         stays = wait != 0 and self.served > 0 and not self.debug and self._ready is not None
+        if wait > 0:
+            end = monotonic() + timeout
         if stays:
-            if wait > 0:
-                end = monotonic() + timeout
             scheduled = getattr(self._loop, "_scheduled", None)
             if type(scheduled) is not list:
                 stays = False
@@ -109,14 +109,17 @@ cdef class Selector(Registrations):
                 first = timers[0] if known else None
         while True:
             count = self._wait(events, wait)
-            if count <= 0:
+            if count == 0:
                 return []
-            more = self._serve_all(events, count)
-            if more:
-                return self._collect(events, count)
-            if not stays or self._leave or self._epoll < 0 or len(self._ready) or len(timers) > known + TIMERS:
+            if count > 0:
+                more = self._serve_all(events, count)
+                if more:
+                    return self._collect(events, count)
+                if not stays:
+                    return []
+            if self._leave or self._epoll < 0 or (self._ready is not None and len(self._ready)):
                 return []
-            if len(timers) and timers[0] is not first:
+            if stays and (len(timers) > known + TIMERS or (len(timers) and timers[0] is not first)):
                 return []
             PyErr_CheckSignals()
             if wait > 0:
@@ -125,7 +128,7 @@ cdef class Selector(Registrations):
                     return []
 
     cdef int _wait(self, epoll_event* events, int milliseconds) except? -1:
-        """Returns the number of events; 0 also if a signal came, after its handler has run."""
+        """Returns the number of events; -1 if the wait was interrupted, after the handlers of signals have run."""
         cdef int count, number = 0, epoll = self._epoll
         if milliseconds == 0:
             count = epoll_wait(epoll, events, MOST, 0)
@@ -142,7 +145,7 @@ cdef class Selector(Registrations):
             if number != EINTR:
                 raise OSError(number, "epoll_wait failed")
             PyErr_CheckSignals()
-            return 0
+            return -1
         self._fresh = self._fresh or count > 0
         return count
 
