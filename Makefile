@@ -10,10 +10,11 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench figures instructions docs clean build-sanitized
+.PHONY: help demo cluster test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench figures instructions docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
+	@echo 'make cluster           run a UDP service on three nodes, to kill any of them (ARGS="5300": its port)'
 	@echo 'make test              lint, type-check, run the tests, with the extensions and without them: some three minutes'
 	@echo 'make test-compiled     only with them (ARGS="tests/node", ARGS="-k mailbox": some of the tests)'
 	@echo 'make test-interpreted  only without them'
@@ -22,7 +23,7 @@ help:
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, ten minutes (SECONDS=60: each of the two drivers)'
 	@echo 'make docs              build the documentation into build/site, and check its links'
-	@echo 'make bench             run the benchmarks, twelve minutes (ARGS="--only udp", ARGS="--quick")'
+	@echo 'make bench             run the benchmarks, seventeen minutes (ARGS="--only udp", ARGS="--quick")'
 	@echo 'make figures           run them, and renew the figures in README.md and docs/benchmarks.md; on a quiet machine'
 	@echo 'make instructions      count the instructions of each operation, and compare them with their ceilings: a minute, valgrind'
 
@@ -51,10 +52,17 @@ $(VENV)/.dev: pyproject.toml $(COMPILED) | $(BIN)/python
 	@if [ -e $@ ] && [ ! pyproject.toml -nt $@ ] && [ ! setup.py -nt $@ ]; \
 	then $(BIN)/python setup.py --quiet build_ext --inplace; \
 	else find src -name '*.so' -delete; $(MAKE) --no-print-directory venv EXTRA=dev; fi
-	@touch $@ $(VENV)/.demo
+	@touch $@ $(VENV)/.demo $(VENV)/.cluster
 
 demo: $(VENV)/.demo
 	@$(BIN)/homing demo $(ARGS)
+
+$(VENV)/.cluster: $(VENV)/.demo
+	@$(MAKE) --no-print-directory venv EXTRA=cli,cluster
+	@touch $@
+
+cluster: $(VENV)/.cluster
+	@$(BIN)/python -m examples.cluster $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -66,7 +74,7 @@ lint: $(VENV)/.dev
 # wait; what minds the load of others runs in the second.
 # What tests whole programs (the command, the builds, the benchmarks, examples and guides, the suite itself) has a run of
 # its own. Costs among thousands are those of the compiled code.
-PROGRAMS := tests/bench tests/cli tests/docs tests/examples tests/install tests/suite
+PROGRAMS := tests/bench tests/cli tests/cluster/zenoh tests/docs tests/examples tests/install tests/observe/page tests/suite
 THOUSANDS := tests/node/test_mass_ends.py tests/node/test_scale.py tests/act/test_depth.py
 SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\

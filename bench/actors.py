@@ -14,6 +14,9 @@ from .suite import Benchmark, Sample, Settings
 BURST = 100
 """Messages that a sender sends in one go before others run."""
 
+OPEN = 200
+"""Questions that a forwarder has open at once."""
+
 _FIRST = 1000
 """Messages of the first run, which also warms up."""
 
@@ -29,6 +32,12 @@ class Contestant(Protocol):
     def send(self, n: int) -> float: ...
     def pingpong(self, n: int) -> float: ...
     def call(self, n: int) -> float: ...
+    def request(self, n: int) -> float:
+        """Like `call`, by a sender that goes on meanwhile. Only Homing's."""
+
+    def forward(self, n: int) -> float:
+        """Questions through a forwarder, which asks another actor and passes the answer on: `OPEN` at once."""
+
     def spawn(self, n: int) -> float: ...
     def memory(self, n: int, used: bool) -> float:
         """Returns the bytes that each of `n` actors takes. used: after the actor has received a message."""
@@ -43,7 +52,7 @@ def make(name: str) -> Contestant:
     if name.startswith("homing"):
         from .actors_homing import Homing
 
-        return Homing(child.loop_factory(name))
+        return Homing(child.loop_factory(name), side_by_side="async" in name)
     from .actors_asyncio import Bare
 
     return Bare(child.loop_factory(name))
@@ -78,6 +87,10 @@ def _run(benchmark: str, contestant: str, settings: Settings) -> Sample:
 
 
 _ALL = ("homing", "homing on uvloop", "asyncio", "uvloop", "pykka")
+_CONTESTANTS = {
+    "request": ("homing", "homing on uvloop"),
+    "forward": ("homing", "homing async handler", "asyncio", "uvloop"),
+}
 _MEMORY = ("homing", "asyncio", "pykka")
 
 BENCHMARKS = tuple(
@@ -85,7 +98,8 @@ BENCHMARKS = tuple(
         name=name,
         title=title,
         unit=f"{unit} per CPU-second",
-        contestants=_ALL,
+        contestants=_CONTESTANTS.get(name, _ALL),
+        baselines=() if name == "request" else ("asyncio",),
         run=partial(_run, name),
         minor=name == "spawn",
     )
@@ -93,6 +107,8 @@ BENCHMARKS = tuple(
         ("send", "local send, one to one (sender and receiver)", "messages"),
         ("pingpong", "ping-pong between two actors", "messages"),
         ("call", "call round trip between two actors", "calls"),
+        ("request", "request and response between two actors", "requests"),
+        ("forward", f"a forwarder with {OPEN} questions open at once", "answers"),
         ("spawn", "spawn an actor and wait until it has begun", "actors"),
     )
 ) + tuple(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import process_time
 from typing import Any
 
-from .actors import BURST
+from .actors import BURST, OPEN
 from .memory import resident
 
 
@@ -83,6 +83,27 @@ class Bare:
             seconds = process_time() - begin
             callee.cancel()
             return seconds
+
+        return self._run(measure())
+
+    def forward(self, n: int) -> float:
+        async def measure() -> float:
+            loop, rounds = asyncio.get_running_loop(), n // OPEN
+            waiting: list[tuple[int, asyncio.Future[int]]] = []
+
+            async def ask(question: int) -> int:
+                answer: asyncio.Future[int] = loop.create_future()
+                waiting.append((question, answer))
+                if len(waiting) == OPEN:
+                    for asked, future in waiting:
+                        future.set_result(asked)
+                    waiting.clear()
+                return await answer
+
+            begin = process_time()
+            for _ in range(rounds):
+                await asyncio.gather(*(ask(question) for question in range(OPEN)))
+            return (process_time() - begin) * n / (rounds * OPEN)
 
         return self._run(measure())
 

@@ -23,6 +23,13 @@ SPINNING = ", spin 1 ms"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+TIMED = ", with a timer"
+"""The end of the name of a contestant whose event loop has a timer that is not due yet, as most services have."""
+
+TICK = 0.1
+"""Seconds between two ticks of such a timer."""
+
+
 def cores() -> tuple[int, int] | None:
     """Returns the cores for the process under test and for the load; None if there is one, or the system cannot pin."""
     if not hasattr(os, "sched_getaffinity"):

@@ -30,6 +30,12 @@ void flood(int port, uint64_t end, size_t size, int segmented, unsigned sources)
     if (sock < 0 || (!sources && connect(sock, (struct sockaddr *)&to, sizeof to)))
         die("load: socket");
 
+    /* The same sources in each run: a server that keeps something for each would otherwise meet new ones. */
+    if (sources) {
+        struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(port ^ 1))};
+        bind(sock, (struct sockaddr *)&from, sizeof from); /* if it fails, the system chooses a port */
+    }
+
     /* A message may hold many datagrams, which the kernel splits: then the sender is always faster than a server that
      * takes them one by one, so that the server never waits. */
     int segment = (int)size;

@@ -43,6 +43,7 @@ class Benchmark:
     baselines: the contestants with which the others are compared.
     needs_c: the load generator in Python cannot make the load.
     minor: it has three rounds where others have five, so that a whole run takes less time.
+    missing: returns what must be installed for a contestant; "" if nothing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Benchmark:
     lower_is_better: bool = False
     needs_c: bool = False
     minor: bool = False
+    missing: Callable[[str], str] = missing
 
     def rounds(self, settings: Settings) -> int:
         """Returns the number of its rounds in a run."""
@@ -88,7 +90,7 @@ def left_out(benchmark: Benchmark, contestant: str) -> str:
     """Returns why `contestant` cannot be measured here; "" if it can."""
     if benchmark.needs_c and native.program("load") is None:
         return "its load needs Linux and a C compiler"
-    return missing(contestant)
+    return benchmark.missing(contestant)
 
 
 def run(benchmark: Benchmark, settings: Settings, progress: Callable[[str], None] = lambda text: None) -> list[Result]:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .child import SPINNING
+from .child import SPINNING, TIMED
+from .cluster import ERLANG, HOMING, OTHERS, SECURE
 from .suite import Settings
 from .udp import RATE, SPIN_RATES
 from .udp_processes import PROCESSES
@@ -122,6 +123,11 @@ _LABELS = {
     "udp-latency": "echo, one at a time; busy",
     "udp-call": "requests of a client, 64 open",
 }
+_TIMED = {
+    "udp-openloop": "echo, 20,000 a second, a timer pending; busy",
+    "udp-latency": "echo, one at a time, a timer pending; busy",
+}
+_SOURCES = ", 1000 sources"
 _BUSY = ("udp-flood-single", "udp-paced-300k", "udp-paced-100k", "udp-sources", "udp-openloop", "udp-latency")
 
 _UNHURRIED = {
@@ -131,11 +137,23 @@ _UNHURRIED = {
 
 _TRIPS = {"udp-openloop": "round trip of 20,000 a second", "udp-latency": "round trip of one at a time"}
 
+
+def _suffix(benchmark: str) -> str:
+    """Returns the end of the names of the contestants that the row of a benchmark has."""
+    return _SOURCES if benchmark == "udp-sources" else ""
+
+
+def _labelled() -> dict[str, Cell]:
+    rows = {}
+    for name, label in _LABELS.items():
+        rows[label] = _rate(name, name in _BUSY, _suffix(name))
+        if name in _TIMED:
+            rows[_TIMED[name]] = _rate(name, True, TIMED)
+    return rows
+
+
 _ROWS: dict[str, Cell] = (
-    {
-        label: _rate(name, name in _BUSY, ", 1000 sources" if name == "udp-sources" else "")
-        for name, label in _LABELS.items()
-    }
+    _labelled()
     | {f"{label}: p50 / p99, us": _trip(name) for name, label in _TRIPS.items()}
     | {
         "added to about 50 us of work for a packet, us": _added,
@@ -151,6 +169,8 @@ _ACTOR_LABELS = {
     "send": "messages between actors",
     "pingpong": "ping-pong, messages",
     "call": "calls, round trip",
+    "request": "requests of a sender that continues, round trip",
+    "forward": "answers through a forwarder, 200 open",
     "spawn": "spawn",
 }
 
@@ -161,6 +181,58 @@ _SPINNING: dict[str, Cell] = {
     for name, rate in SPIN_RATES.items()
     for label, cell in (("round trip, p50 / p99, us", _trip(name)), ("CPU time for an answer, us; busy", _cost(name)))
 }
+
+_PROCESSES: dict[str, Cell] = {
+    "a flood from 1,000 sources": _rate("udp-processes"),
+    "the same, from a sender that is faster than all": _rate("udp-processes-flood"),
+}
+
+
+def _values(benchmark: str, *keys: str, digits: int = 0) -> Cell:
+    def cell(figures: Figures, contestant: str) -> str:
+        values = [figures.median(benchmark, contestant, key) for key in keys]
+        return " / ".join(f"{value:,.{digits}f}" for value in values if value is not None)
+
+    return cell
+
+
+_CLUSTER: dict[str, tuple[str, Cell]] = {
+    "messages of four fields, a second": ("cluster-send", _rate("cluster-send")),
+    "CPU time for such a message, sender / receiver, us": (
+        "",
+        _values("cluster-send", "us_sender", "us_receiver", digits=2),
+    ),
+    "messages of 64 bytes, a second": ("cluster-bytes", _rate("cluster-bytes")),
+    "calls, one at a time: p50 / p99, us": ("cluster-call", _values("cluster-call", "value", "p99")),
+    "calls, 64 open, a second": ("cluster-calls", _rate("cluster-calls")),
+    "`kill -9` is known after, ms": ("cluster-kill", _values("cluster-kill", "value", digits=1)),
+    "a frozen node is known after, s": ("cluster-freeze", _values("cluster-freeze", "value", digits=1)),
+    "meanwhile at a third node: longest gap, ms / lost": ("", _values("cluster-freeze", "gap_ms", "lost")),
+    "five nodes have joined after, ms": ("cluster-join", _values("cluster-join", "value")),
+    "UDP answers of a worker on another node, a second": ("", _rate("cluster-udp")),
+}
+"""The label of a row, the benchmark in which others may be better, and what is in the row."""
+
+_CLUSTER_TIMES = ("cluster-call", "cluster-kill", "cluster-freeze", "cluster-join")
+
+
+def cluster_better(figures: Figures) -> str:
+    """Returns the rows of a cluster in which another system is clearly better than Homing; "" if none was measured."""
+    found, measured = [], False
+    for label, (name, _) in _CLUSTER.items():
+        mine = figures.median(name, HOMING)
+        for other in figures.benchmarks.get(name, {}):
+            value = figures.median(name, other)
+            if mine and value and not other.startswith(HOMING):
+                measured = True
+                ratio = mine / value if name in _CLUSTER_TIMES else value / mine
+                found += [f"- {label}: {other} {ratio:.2f} x\n"] if ratio >= DIFFERENCE else []
+    if not measured:
+        return ""
+    if not found:
+        return "No other system is better than Homing in any of these rows.\n"
+    return f"**Others are better** here:\n\n{''.join(found)}"
+
 
 _BARE: tuple[Column, ...] = (("asyncio, 2 KiB reads", "asyncio 2 KiB reads"), ("uvloop", "uvloop"), ("rloop", "rloop"))
 _C = ("a loop in C", "C recvmmsg")
@@ -177,24 +249,27 @@ def _table(figures: Figures, corner: str, columns: Sequence[Column], rows: dict[
     return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") for cells in lines)
 
 
-def _ahead(figures: Figures, benchmark: str, key: str = "value") -> list[str]:
+def _ahead(figures: Figures, benchmark: str, key: str = "value", suffix: str = "") -> list[str]:
     """Returns the Python contestants that are clearly better than Homing, each with its ratio. key: `value`, where more
-    is better, or a time."""
-    suffix = ", 1000 sources" if benchmark == "udp-sources" else ""
+    is better, or a time. suffix: the end of their names."""
     mine = figures.median(benchmark, f"homing{suffix}", key)
     found = []
     for other in figures.benchmarks.get(benchmark, {}):
+        name, comma, end = other.partition(", ")
         value = figures.median(benchmark, other, key)
-        if mine and value and not other.startswith(("homing", "C ")):
+        if mine and value and comma + end == suffix and not name.startswith(("homing", "C ")):
             ratio = value / mine if key == "value" else mine / value
-            found += [f"{other.removesuffix(suffix)} {ratio:.2f} x"] if ratio >= DIFFERENCE else []
+            found += [f"{name} {ratio:.2f} x"] if ratio >= DIFFERENCE else []
     return found
 
 
 def better(figures: Figures) -> str:
     """Returns a list of the rows in which Python contestants are clearly better than Homing, with their names."""
     rows = [
-        (label.removesuffix("; busy"), _ahead(figures, name)) for name, label in (_LABELS | _ACTOR_LABELS).items()
+        (label.removesuffix("; busy"), _ahead(figures, name, suffix=suffix))
+        for labels, own in ((_LABELS | _ACTOR_LABELS, ""), (_TIMED, TIMED))
+        for name, label in labels.items()
+        for suffix in (own or _suffix(name),)
     ] + [(f"{label}, {key}", _ahead(figures, name, key)) for name, label in _TRIPS.items() for key in ("p50", "p99")]
     lines = "".join(f"- {label}: {', '.join(ahead)}\n" for label, ahead in rows if ahead)
     percent = f"{DIFFERENCE - 1:.0%}"
@@ -207,14 +282,15 @@ def better(figures: Figures) -> str:
 
 
 def shared_port(figures: Figures) -> str:
-    """Returns a sentence about the cost of a second process behind one port; "" if it was not measured."""
-    one, two = (figures.median("udp-processes", name, "us") for name in PROCESSES[:2])
-    if one is None or two is None:
+    """Returns the cost of a second process behind one port; "" if it was not measured."""
+    found = []
+    for benchmark, load in (("udp-processes-flood", "is faster than both"), ("udp-processes", "makes one at a time")):
+        one, two = (figures.median(benchmark, name, "us") for name in PROCESSES[:2])
+        if one is not None and two is not None:
+            found.append(f"{two:.1f} us instead of {one:.1f} ({two / one:.2f} x), from a sender that {load}")
+    if not found:
         return ""
-    return (
-        f"A packet takes {two:.1f} us of CPU time with `homing run --processes 2`, and {one:.1f} us with one process "
-        f"({two / one:.2f} x), on the same core.\n"
-    )
+    return f"With `homing run --processes 2` on the same core, a packet takes {'; '.join(found)}.\n"
 
 
 def _measured(figures: Figures) -> str:
@@ -281,14 +357,24 @@ def page(figures: Figures) -> str:
     )
     spinning = (("the loop sleeps at once", "homing"), ("`spin=0.001`", f"homing{SPINNING}"))
     processes = tuple((name.partition(", ")[2], name) for name in figures.benchmarks.get("udp-processes", {}))
+    clusters = (
+        ("Homing", HOMING),
+        ("Homing, mutual TLS", SECURE),
+        ("Erlang/OTP", ERLANG),
+        *((other, other) for other in OTHERS),
+    )
     parts = [
         f"{_measured(figures)}: figures to compare with each other, not to carry to another machine.\n{_UNITS}\n",
         _table(figures, "UDP", columns, _ROWS),
         _late(figures) + better(figures),
         _table(figures, "UDP receive", joined, _JOINED),
         _table(figures, "UDP echo, on schedule", spinning, _SPINNING),
-        _table(figures, "`homing run --processes`", processes, {"a flood from 1,000 sources": _rate("udp-processes")}),
+        _table(figures, "`homing run --processes`", processes, _PROCESSES),
         shared_port(figures),
+        _table(
+            figures, "cluster, two nodes on two cores", clusters, {label: cell for label, (_, cell) in _CLUSTER.items()}
+        ),
+        cluster_better(figures),
         _table(figures, "actors", actors, _ACTORS | {"bytes per actor, idle / after a message": _bytes}),
     ]
     return "\n".join(filter(None, parts))

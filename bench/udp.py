@@ -9,11 +9,14 @@ from functools import partial
 from . import load
 from .external import External
 from .load import Flood
+from .memory import resident
 from .suite import Failed, Sample, Settings
 from .under_test import Server, UnderTest
 
 _WARM_UP = 0.05
 """Seconds of load before the measurement."""
+
+_MOST_ROUNDS = 40
 
 _LEAST = 0.001
 """Least CPU seconds that are counted for a server: a short load may take less than the clock can resolve."""
@@ -22,6 +25,9 @@ RATE = 20_000
 """Requests per second of the open loop."""
 
 SOURCES = 1000
+
+PEERS = 10_000
+"""Sources of a flood into a server that has a process for each."""
 
 PACES = {"udp-paced-100k": 100_000, "udp-paced-300k": 300_000}
 """Packets per second of the paced sinks."""
@@ -111,6 +117,30 @@ def sources(setting: Setting, contestant: str, settings: Settings) -> Sample:
     name, _, number = contestant.rpartition(", ")
     shape = Flood(segmented=False, sources=int(number.split()[0]))
     return flood(setting, shape, False, name, settings)
+
+
+def peers(setting: Setting, contestant: str, settings: Settings) -> Sample:
+    """Measures a flood from `PEERS` sources in turn, and the server's memory for each of them."""
+    shape = Flood(segmented=False, sources=PEERS)
+    with setting.server(contestant, "count") as server:
+        load.flood(server.port, _LEAST, Flood(segmented=False), setting.in_c)
+        empty, rounds = resident(server.pid), 0
+        while server.snapshot()["packets"] < 10 * PEERS and rounds < _MOST_ROUNDS:  # until all of them are there
+            load.flood(server.port, _WARM_UP, shape, setting.in_c)
+            rounds += 1
+        before = server.snapshot()
+        made = load.flood(server.port, settings.load_seconds, shape, setting.in_c)
+        after = server.snapshot()
+        memory = resident(server.pid) - empty
+    packets = server.handled(before, after, made["sent"])
+    cpu = max(_LEAST, after["cpu_seconds"] - before["cpu_seconds"])
+    return {
+        "value": packets / cpu,
+        "handled": packets,
+        "dropped": made["sent"] - packets,
+        "busy": min(1.0, cpu / settings.load_seconds),
+        "bytes": memory / PEERS,
+    }
 
 
 def _asked(

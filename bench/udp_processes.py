@@ -12,7 +12,6 @@ from . import load
 from .external import External, sockets
 from .load import Flood
 from .suite import Failed, Sample, Settings
-from .udp import SOURCES
 from .udp_common import HOST, RECEIVE_BUFFER
 
 PROCESSES = ("homing, 1 process", "homing, 2 processes", "homing, 2 processes on 2 cores")
@@ -28,18 +27,17 @@ class Count(act.Actor):
     async def init(self) -> None:
         self.packets = 0
         port = int(self.env["port"])
-        await meta.listen_udp(self, host=HOST, port=port, receive_buffer=RECEIVE_BUFFER, reuse_port=True)
+        await meta.listen_udp(self, host=HOST, port=port, receive_buffer=RECEIVE_BUFFER, reuse_port=True, gro=False)
 
     def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
         self.packets += 1
 
 
-def processes(contestant: str, settings: Settings) -> Sample:
+def processes(shape: Flood, contestant: str, settings: Settings) -> Sample:
     """Measures the packets handled per CPU-second of as many processes as the contestant's name says. They share the
     core of the test; "on 2 cores": they have that of the load, too. CPU-seconds are those of all of them."""
     number = int(contestant.rpartition(", ")[2].split()[0])
     command = f"'{sys.executable}' -m homing run bench.udp_processes:Count --processes {number} --env port={{port}}"
-    shape = Flood(segmented=False, sources=SOURCES)
     everywhere = contestant.endswith("cores")
     with External(contestant, command, "count", pin_it=not everywhere, stderr=subprocess.DEVNULL) as server:
         _wait_for_all(server.port, number)

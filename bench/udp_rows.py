@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 
 from . import load, udp
-from .child import SPINNING
+from .child import SPINNING, TIMED
 from .load import Flood
 from .suite import Benchmark
-from .udp import BACKLOG, PACES, RATE, SOURCES, SPIN_RATES, Setting
+from .udp import BACKLOG, PACES, PEERS, RATE, SOURCES, SPIN_RATES, Setting
 from .udp_processes import PROCESSES, processes
 
 _LOOPS = ("homing", "homing on uvloop")
@@ -20,6 +20,7 @@ _FLOOD = (*_LOOPS, *_HANDLERS, *_BARE, "blocking socket", "C recvmmsg")
 _ASYNCIO = "homing on asyncio"
 _PACED = (*_LOOPS, _ASYNCIO, "homing async handler", *_BARE[1:], "blocking socket", "C recvmmsg")
 _ECHO = (*_LOOPS, *_BARE, "blocking socket", "C recvmmsg")
+_TIMED = (f"homing{TIMED}", f"uvloop{TIMED}", f"rloop{TIMED}")
 _ALONE = (*_LOOPS, _ASYNCIO, "homing async handler", *_BARE, "blocking socket", "C recvmmsg")
 _WORK = (*_LOOPS, "homing async handler", "homing pool of 4", *_BARE[1:], "blocking socket")
 _SOURCES = tuple(
@@ -110,6 +111,17 @@ def _sinks(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
             needs_c=True,
             minor=True,
         ),
+        Benchmark(
+            name="udp-peers",
+            title=f"UDP receive: a flood of {load.SIZE}-byte packets from {PEERS} peers in turn, and bytes a peer",
+            unit=_HANDLED,
+            contestants=("homing", "homing peers"),
+            run=partial(udp.peers, setting),
+            extras=(*_FLOODED, "bytes"),
+            baselines=("homing",),
+            needs_c=True,
+            minor=True,
+        ),
     )
 
 
@@ -145,7 +157,7 @@ def _echoes(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
             name="udp-latency",
             title=f"UDP echo: one request of {load.SIZE} bytes at a time",
             unit=_ANSWERED,
-            contestants=_ALONE + added,
+            contestants=_ALONE + _TIMED + added,
             run=partial(udp.echo, setting, 1, "echo"),
             extras=("us", "idle us", *_TRIPS),
             baselines=_RATIOS,
@@ -154,7 +166,7 @@ def _echoes(setting: Setting, added: tuple[str, ...]) -> tuple[Benchmark, ...]:
             name="udp-openloop",
             title=f"UDP echo: {RATE:,} requests of {load.SIZE} bytes a second, on schedule",
             unit=_ANSWERED,
-            contestants=_ALONE + added,
+            contestants=_ALONE + _TIMED + added,
             run=partial(udp.open_loop, setting, RATE),
             extras=("us", "busy", "p50", "p99", "p99.9", "loss", "behind"),
             baselines=_RATIOS,
@@ -196,7 +208,18 @@ def _loaded(setting: Setting) -> tuple[Benchmark, ...]:
             title=f"UDP receive: a flood from {SOURCES} addresses into `homing run --processes`",
             unit="packets handled per CPU-second of all processes together",
             contestants=PROCESSES,
-            run=processes,
+            run=partial(processes, Flood(segmented=False, sources=SOURCES)),
+            extras=("us", *_FLOODED),
+            baselines=PROCESSES[:1],
+            needs_c=True,
+            minor=True,
+        ),
+        Benchmark(
+            name="udp-processes-flood",
+            title="UDP receive: the same, from a sender that is faster than all processes together",
+            unit="packets handled per CPU-second of all processes together",
+            contestants=PROCESSES,
+            run=partial(processes, Flood(sources=SOURCES)),
             extras=("us", *_FLOODED),
             baselines=PROCESSES[:1],
             needs_c=True,

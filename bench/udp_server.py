@@ -109,7 +109,13 @@ async def bare(job: str, read_size: int | None) -> None:
     await asyncio.Event().wait()
 
 
+def tick(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_later(child.TICK, tick, loop)
+
+
 async def serve(contestant: str, job: str) -> None:
+    if contestant.endswith(child.TIMED):
+        tick(asyncio.get_running_loop())
     if contestant.startswith("homing"):
         from . import udp_homing
 

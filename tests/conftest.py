@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +25,7 @@ pytest_plugins = [
     for name in (
         "suite.isolation",
         "suite.runs",
+        "suite.second_try",
         "suite.variants",
         "suite.proof",
         "suite.counting",
@@ -35,6 +39,11 @@ pytest_plugins = [
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+if hasattr(signal, "SIGHUP"):  # nohup(1) has it ignored, also in programs that tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it ignored in what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported stays: no collection of garbage has to look at it again."""
@@ -42,8 +51,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+MOMENT = 2.0
+"""Seconds that other threads of the test run (its workers' own, the examples' database) may have a file open."""
+
+
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def described() -> list[str]:
+    """What the open descriptors are."""
+    return sorted(os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +78,10 @@ def nothing_is_left_behind() -> Iterator[None]:
     yield
     if open_descriptors() > before:
         gc.collect()
-        assert open_descriptors() <= before, "the test left descriptors open"
+        give_up = time.monotonic() + MOMENT
+        while open_descriptors() > before and time.monotonic() < give_up:
+            time.sleep(0.01)
+        assert open_descriptors() <= before, f"the test left descriptors open: {described()}"
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 MOST = 5
+
+ANYWHERE = sys.version_info < (3, 12)
+"""Whether garbage is collected wherever an object is made: since 3.12 only between two bytecodes."""
+
 NEVER = 1_000_000
 
 

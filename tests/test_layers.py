@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -22,12 +23,19 @@ ALLOWED = {
     "node": {"gen", "node"},
     "act": {"gen", "datagram", "node", "act"},
     "meta": {"gen", "datagram", "node", "act", "meta"},
+    "service": {"gen", "datagram", "node", "act", "meta", "service"},
     "testing": {"gen", "datagram", "node", "act", "meta", "testing"},
-    "cli": {"gen", "datagram", "node", "act", "meta", "cli", ""},
+    "cluster": {"gen", "datagram", "node", "act", "meta", "cluster"},
+    "observe": {"gen", "datagram", "node", "act", "meta", "cluster", "observe"},
+    "cli": {"gen", "datagram", "node", "act", "meta", "cluster", "observe", "cli", ""},
 }
 """For each layer, those it may import from. "" is the package itself."""
 
-DEFERRED = {"gen/behavior.py": {"datagram"}, "gen/errors.py": {"datagram"}}
+DEFERRED = {
+    "gen/behavior.py": {"datagram"},
+    "gen/errors.py": {"datagram"},
+    "node/node.py": {"cluster"},
+}
 """Layers above its own from which a module may import for type checkers, or when it is asked for a name, but not when
 it is imported itself: a callback is declared with the batch that users annotate; errors of UDP can be imported from
 `gen`, where they once were."""
@@ -47,13 +55,70 @@ FLOORS: dict[str, list[set[str]]] = {
         {"scheduling"},
         {"processes"},
         {"messaging"},
+        {"tracing"},
         {
-            *("application", "applications", "core", "executor", "forks", "node", "program", "signals", "start"),
-            *("stopping", "systemd", "tree", "unawaited"),
+            *(
+                "application",
+                "applications",
+                "config",
+                "core",
+                "elsewhere",
+                "executor",
+                "forks",
+                "health",
+                "log_receivers",
+                "node",
+                "program",
+                "servers",
+                "signals",
+            ),
+            *("start", "stopping", "systemd", "tree", "unawaited"),
         },
     ],
-    "act": [{"actor", "links", "missing", "names"}, {"pool"}, {"router"}, {"supervisor"}, {"errors", "requests"}],
-    "meta": [{"udp"}, {"udp_server"}, {"udp_client"}, {"short", "upgrade"}],
+    "act": [
+        {"actor", "clustered", "config", "health", "links", "missing", "names", "remote", "responses", "timers"},
+        {"pool"},
+        {"router"},
+        {"supervisor"},
+        {"errors", "requests"},
+    ],
+    "meta": [{"assembly"}, {"udp"}, {"peers"}, {"sessions"}, {"udp_server"}, {"udp_client"}, {"short", "upgrade"}],
+    "cluster": [
+        {"addresses", "built_frames", "datagram_frames", "endpoints", "engine", "membership"},
+        {"placement_text", "rendezvous"},
+        {"annotations", "datagram_bodies", "deciding", "exceptions", "fitting", "plain", "types", "wire"},
+        {"certificates", "discovery"},
+        {"security"},
+        {"zenoh_engine"},
+        {"ignored", "inbound", "memory_engine", "notices", "link_outbox"},
+        {"calling", "remote_consumer", "remote_target", "watching"},
+        {"link", "relations"},
+        {"frames", "groups", "important", "other_nodes", "spawning"},
+        {"udp"},
+        {"placement", "pools"},
+        {"singleton"},
+        {"placing"},
+        {"cluster"},
+        {"join"},
+    ],
+    "observe": [
+        {"ages", "drops", "encoding", "histogram", "option_values", "per_node", "plain", "records", "refusals"},
+        {"fields", "inspecting", "sampler", "targets"},
+        {"cluster_requests", "rows", "selecting"},
+        {
+            *("changes", "health", "measuring", "node_requests", "process_requests", "socket_requests", "tree"),
+            *("logs", "traces", "watching"),
+        },
+        {"otel"},
+        {"merging"},
+        {"clustered"},
+        {"observer"},
+        {"control"},
+        {"merged_streams"},
+        {"merged"},
+        {"http"},
+    ],
+    "service": [{"functions"}, {"actors"}, {"listener"}, {"service"}],
 }
 """For each layer, its sub-packages and modules, the lowest first. At run time a module imports from its own floor and
 from those below it. What is imported for type checkers only may come from anywhere in the layer."""
@@ -229,14 +294,29 @@ def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substi
     known_to = {
         module_of(path) for path in SOURCES if "datagram.sockets.substitute" in modules_imported(path, path.read_text())
     }
-    assert known_to == {"datagram.sockets.binding", "testing.network"}
+    assert known_to == {"datagram.sockets.binding", "testing.kit.driver", "testing.network"}
 
 
 def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] != "cli":
+        if path.relative_to(PACKAGE).parts[0] not in ("cli", "cluster", "observe"):
             roots = {name.split(".")[0] for name in names_imported(path, path.read_text(), typing=False)}
             assert roots - {"homing", "uvloop"} <= sys.stdlib_module_names, path
+
+
+def test_observing_imports_no_package_of_an_extra_until_it_is_needed() -> None:
+    code = "import sys; from homing import observe; print(*{name.partition('.')[0] for name in sys.modules})"
+    found = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not found & {
+        "starlette",
+        "uvicorn",
+        "prometheus_client",
+        "opentelemetry",
+        "msgspec",
+        "textual",
+        "rich",
+        "h11",
+    }
 
 
 def test_what_is_imported_when_it_is_needed_is_numpy_and_by_one_module() -> None:

@@ -17,7 +17,11 @@ INTERNAL = {"_lease", "_process", "_runtime_hooks"}
 """Names that are hidden from users only, who see these objects: a datagram's pooled buffer, an actor's process, a
 behavior's hooks."""
 
-LIBRARY = {"_asdict", "_callbacks", "_asyncio_future_blocking", "_current_frames", "_exit", "_fields", "_replace"}
+LIBRARY = {
+    *("_asdict", "_asyncio_future_blocking", "_callbacks", "_current_frames", "_exit", "_fields", "_get_running_loop"),
+    "_log",
+    *("_replace", "_set_running_loop"),
+}
 """Names of the standard library's."""
 
 
@@ -98,12 +102,12 @@ WORDS = {
     if path.suffix in (".py", ".pyx", ".pxd")
     for word in re.findall(r"\b_\w+", path.read_text())
 }
-ASYNCIO = {"_scheduled", "_transport"}
-"""Private names of the standard library's that tests use."""
+OTHERS = {"_initrequest", "_scheduled", "_transport"}
+"""Private names of asyncio and pytest that tests use."""
 
 
 def test_a_private_name_that_a_test_uses_is_there() -> None:
     """A test that replaces an attribute which has another name by now would test nothing."""
-    there = WORDS | ASYNCIO
+    there = WORDS | OTHERS
     tests = sorted(TESTS.rglob("*.py"))
     assert {str(path): found for path in tests if (found := foreign_names(path.read_text()) - there)} == {}

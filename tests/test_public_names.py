@@ -34,7 +34,7 @@ NAMES = {
         MessageFallback MessagePriority MetaBehavior MetaInfo MetaOptions MetaProcess MetaTerminated NO_REPLY
         NameTaken NameUnknown NodeInfo NodeOptions NodeTerminated NodeTree NodeUnknown NotAllowed PID
         PeerRefused PeerUnreachable ProcessBehavior ProcessID ProcessInfo ProcessOptions ProcessState
-        ProcessTerminated ProcessTree ProcessUnknown Ref ReplyLimited RequestKeyTaken RequestTimeout
+        ProcessTerminated ProcessTree ProcessUnknown Ref ReplyLimited RequestIdsTaken RequestKeyTaken RequestTimeout
         SendQueueFull Subject TRANSITIONS Target TerminateKill TerminateNormal TerminatePanic TerminateReason
         TerminateRestart TerminateShutdown TooManyRequests Unregistered as_reason is_orderly is_succeeded
     """,

@@ -37,17 +37,21 @@ async def test_the_first_program_answers_when_pasted(peer: UDPPeer, tmp_path: Pa
     assert await answer(peer, tmp_path, BLOCKS[0], b"hello") == b"OK: hello"
 
 
+async def test_the_service_of_five_lines_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
+    assert await answer(peer, tmp_path, BLOCKS[1], b"hello") == b"OK: hello"
+
+
 def test_the_first_program_has_about_ten_lines() -> None:
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) <= 10
 
 
 async def test_the_supervised_service_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
-    assert (await answer(peer, tmp_path, BLOCKS[1], b"hello")).strip().isdigit()
+    assert (await answer(peer, tmp_path, BLOCKS[2], b"hello")).strip().isdigit()
 
 
 async def test_the_program_with_batches_answers_when_pasted(peer: UDPPeer, tmp_path: Path) -> None:
     pytest.importorskip("numpy")
-    assert int(await answer(peer, tmp_path, BLOCKS[2], (1000).to_bytes(4, "big"))) % 1000 == 0
+    assert int(await answer(peer, tmp_path, BLOCKS[3], (1000).to_bytes(4, "big"))) % 1000 == 0
 
 
 @pytest.mark.parametrize("command", ["demo", "test"])

@@ -36,6 +36,9 @@ PROGRAMS = {
     "lone-echo-async": Program(
         title="the same, by an async handler", count=400, step=50, load="alone", behavior="EchoAsync"
     ),
+    "lone-echo-service": Program(
+        title="the same, by a function of a Service", count=400, step=50, load="alone", behavior="EchoService"
+    ),
     "lone-echo-asyncio": Program(
         title="the same, on asyncio's loop",
         count=400,
@@ -68,7 +71,14 @@ PROGRAMS = {
     ),
     "client-call": Program(title="UDP client, one call at a time", count=200, step=50, load="answers"),
     "send": Program(title="local send, one to one", count=20_000, step=100),
+    "send-clustered": Program(title="the same, on a node that is in a cluster", count=20_000, step=100),
+    "send-remote": Program(
+        title="send to another node, a Struct of four fields, both ends", count=20_000, step=100, judged=False
+    ),
     "pingpong": Program(title="ping-pong between two actors, a message", count=10_000, step=100),
     "call": Program(title="call round trip between two actors", count=2_000, step=100),
+    "call-clustered": Program(title="the same, on a node that is in a cluster", count=2_000, step=100),
+    "call-remote": Program(title="call round trip to another node, both ends", count=200, step=100, judged=False),
+    "request": Program(title="request and response between two actors", count=2_000, step=100),
     "spawn": Program(title="spawn an actor, until it has begun", count=1_000, step=100),
 }

@@ -15,8 +15,15 @@ def _actors(name: str, program: Program, count: int, marks: Marks) -> None:
     from ..actors_homing import Homing
     from .servers import NODE
 
+    operation, _, where = name.partition("-")
+    contestant = Homing
+    if where:
+        from . import clusters
+
+        contestant = {"clustered": clusters.Clustered, "remote": clusters.Remote}[where]
+
     def run(clock: Callable[[], float], operations: int) -> None:
-        getattr(Homing(child.loop_factory(program.loop), NODE, clock), name)(operations)
+        getattr(contestant(child.loop_factory(program.loop), NODE, clock), operation)(operations)
 
     run(lambda: 0.0, WARM_UP * program.step)
     run(marks.clock, count)

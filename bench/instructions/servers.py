@@ -62,6 +62,24 @@ class EchoAsync(_Handler):
             self.ended()
 
 
+class EchoService(_Stepping):
+    """A service of one function."""
+
+    def __init__(self) -> None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        sock.bind((HOST, 0))
+        self.port = sock.getsockname()[1]
+        self.service = homing.Service("echo")
+        self.service.udp(self.echo, socket=sock)
+
+    def echo(self, packet: meta.MessageUDP) -> bytes:
+        self.left -= 1
+        if not self.left:
+            self.ended()
+        return packet.data
+
+
 class EchoProtocol(_Stepping, asyncio.DatagramProtocol):
     transport: asyncio.DatagramTransport
 
@@ -99,6 +117,10 @@ async def serve(program: Program, steps: Steps) -> None:
             await asyncio.Event().wait()
     protocol = behavior()
     protocol.prepare(program, steps)
+    if isinstance(protocol, EchoService):
+        async with protocol.service.started(options=NODE):
+            announce(protocol.port)
+            await asyncio.Event().wait()
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     sock.bind((HOST, 0))

@@ -6,6 +6,9 @@ datagram  UDP sockets in batches
 node      the runtime: Node, start_node, run
 act       Actor, Pool, Router, Supervisor
 meta      the UDP server and the UDP client, as meta-processes
+service   Service: an application made of plain functions
+cluster   nodes joined to a cluster, over zenoh
+observe   facts about a running node: control socket, HTTP, logs, traces
 testing   for tests: a fake network, and an event loop in virtual time
 cli       the `homing` command
 """
@@ -18,6 +21,7 @@ finder.install()  # before anything is imported that may be compiled
 
 # isort: split
 from . import act as act
+from . import cluster as cluster
 from . import gen as gen
 from . import meta as meta
 from .datagram.sockets import inherited as _inherited
@@ -26,6 +30,7 @@ from .node import new_event_loop as new_event_loop
 from .node import run as run
 from .node import start_node as start_node
 from .node.systemd import use_passed_sockets as _use_passed_sockets
+from .service import Service as Service
 
 _use_passed_sockets(_inherited)
 

@@ -14,7 +14,10 @@ from homing import act, gen, meta
 
 from ..support import Probe, in_thread
 
-READ = {"pid", "name", "parent", "leader", "node", "env", "log", "trap_exit", "split_handle"}
+READ = {
+    *("pid", "name", "parent", "leader", "node", "env", "log", "trap_exit", "split_handle", "requests", "idle_timeout"),
+    "server_address",
+}
 """What only tells something of a process can be asked for on any thread."""
 
 
@@ -66,6 +69,7 @@ def arguments(function: Callable[..., Any], actor: act.Actor, other: gen.PID, al
         "to": other,
         "pid": other,
         "alias": alias,
+        "node": "other@localhost",
         "name": "child" if isinstance(actor, act.Supervisor) else "route",
         "child": "child",
         "subject": other,
@@ -75,6 +79,7 @@ def arguments(function: Callable[..., Any], actor: act.Actor, other: gen.PID, al
         "request": "request",
         "answer": "answer",
         "error": ValueError(),
+        "ok": True,
         "reason": gen.TerminateNormal,
         "priority": gen.MessagePriority.HIGH,
         "seconds": 60.0,
@@ -83,6 +88,7 @@ def arguments(function: Callable[..., Any], actor: act.Actor, other: gen.PID, al
         "token": gen.Ref("test@localhost", 1, 1),
         "behavior": Plain,
         "spec": act.RouteSpec(name="route", behavior=Plain),
+        "kind": dict,
         "n": 1,
     }
     found = {}

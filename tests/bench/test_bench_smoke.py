@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,15 +13,17 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import __main__ as command
-from bench import available, chart, load, native, progress, report, suite, udp, under_test
+from bench import available, chart, cluster, load, native, progress, report, suite, udp, under_test
 
 from ..datagram.batches import batch_of
 
 TINY = suite.Settings(rounds=1, cpu_seconds=0.001, load_seconds=0.02, processes=100)
 
-NOTHING = re.compile(r"handled no packet|(had|answered) 0 (right answers|requests rightly), 0 wrong")
+NOTHING = re.compile(r"handled no packet|no message arrived|(had|answered) 0 (right answers|requests rightly), 0 wrong")
 """What a contestant failed for that answered nothing, and nothing wrongly."""
 BY_NAME = {benchmark.name: benchmark for benchmark in command.BENCHMARKS}
+
+ERLANG = pytest.mark.skipif(shutil.which("erl") is None, reason="erl is not installed (Debian: erlang-base)")
 
 ACTORS = ("send", "pingpong", "call", "spawn", "memory", "memory-used")
 
@@ -49,11 +52,20 @@ def measure(name: str, contestant: str) -> suite.Sample:
 
 def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     floods = {"udp-flood", "udp-flood-single", "udp-sources", "udp-gso-64", "udp-gso-1200"}
-    sinks = {*floods, "udp-paced-100k", "udp-paced-300k", "udp-backlog", "udp-processes"}
+    shared = {"udp-processes", "udp-processes-flood", "udp-peers"}
+    sinks = {*floods, *shared, "udp-paced-100k", "udp-paced-300k", "udp-backlog"}
     echoes = {"udp-echo", "udp-latency", "udp-openloop", "udp-spin-1k", "udp-spin-20k", "udp-spin-300k", "udp-work"}
-    assert set(BY_NAME) == {*ACTORS, *sinks, *echoes, "udp-call"}
+    joined = {f"cluster-{name}" for name in ("send", "bytes", "call", "calls", "kill", "freeze", "join", "udp")}
+    assert set(BY_NAME) == {*ACTORS, "request", "forward", *sinks, *echoes, "udp-call", *joined}
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
+
+
+@pytest.mark.parametrize("name", ["request", "forward"])
+def test_requests_that_do_not_stop_their_sender_are_measured(name: str) -> None:
+    results = suite.run(BY_NAME[name], TINY)
+    assert [result.failure for result in results if result.failure] == []
+    assert {result.contestant for result in results if result.samples} >= {"homing"}
 
 
 @pytest.mark.parametrize("name", ACTORS)
@@ -85,6 +97,7 @@ def test_the_flood_is_counted_by_every_contestant(contestant: str) -> None:
         ("udp-backlog", "blocking socket"),
         ("udp-processes", "homing, 2 processes"),
         ("udp-processes", "homing, 2 processes on 2 cores"),
+        ("udp-processes-flood", "homing, 2 processes"),
     ],
 )
 def test_other_floods_are_counted(name: str, contestant: str) -> None:
@@ -96,11 +109,34 @@ def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
     assert measure("udp-echo", contestant)["p50"] > 0
 
 
-@pytest.mark.parametrize("contestant", ["homing", "C recvmmsg"])
+@pytest.mark.parametrize("contestant", ["homing", "C recvmmsg", "homing, with a timer", "uvloop, with a timer"])
 @pytest.mark.parametrize("name", ["udp-latency", "udp-openloop"])
 def test_latency_is_measured(name: str, contestant: str) -> None:
     sample = measure(name, contestant)
     assert sample["p99"] >= sample["p50"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "contestant"),
+    [
+        ("cluster-send", "homing, mTLS"),
+        pytest.param("cluster-bytes", "erlang", marks=ERLANG),
+        ("cluster-call", "homing"),
+        pytest.param("cluster-calls", "erlang", marks=ERLANG),
+        ("cluster-kill", "homing"),
+        ("cluster-freeze", "homing"),
+        ("cluster-join", "homing"),
+        ("cluster-udp", "homing"),
+    ],
+)
+def test_clusters_are_measured(name: str, contestant: str) -> None:
+    assert measure(name, contestant)["value"] > 0
+
+
+def test_without_erlang_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.shutil, "which", lambda tool: None)
+    assert "apt install erlang-base" in suite.left_out(BY_NAME["cluster-send"], "erlang")
+    assert "erlang" not in suite.left_out(BY_NAME["cluster-send"], "homing")
 
 
 def test_a_server_whose_event_loop_spins_is_measured() -> None:

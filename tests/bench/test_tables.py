@@ -69,8 +69,23 @@ def test_who_has_shorter_round_trips_is_named() -> None:
 
 def test_the_cost_of_a_second_process_is_told() -> None:
     shared = {"homing, 1 process": {"value": 1.0, "us": 2.0}, "homing, 2 processes": {"value": 1.0, "us": 3.1}}
+    flooded = {"homing, 1 process": {"value": 1.0, "us": 0.5}, "homing, 2 processes": {"value": 1.0, "us": 0.6}}
     for page in (tables.readme, tables.page):
-        assert "3.1 us of CPU time with `homing run --processes 2`, and 2.0 us" in page(figures(udp_processes=shared))
+        text = page(figures(udp_processes=shared, udp_processes_flood=flooded))
+        assert "a packet takes 0.6 us instead of 0.5 (1.20 x), from a sender that is faster than both" in text
+        assert "3.1 us instead of 2.0 (1.55 x), from a sender that makes one at a time" in text
+
+
+def test_a_row_of_contestants_with_a_timer_compares_them_with_each_other() -> None:
+    echo = {
+        "homing": {"value": 1.0},
+        "homing, with a timer": {"value": 1.0},
+        "uvloop": {"value": 1.0},
+        "uvloop, with a timer": {"value": 2.0},
+    }
+    text = tables.better(figures(udp_latency=echo))
+    assert "- echo, one at a time, a timer pending: uvloop 2.00 x\n" in text
+    assert "one at a time: " not in text
 
 
 def test_an_event_loop_that_spins_is_beside_one_that_sleeps() -> None:
@@ -89,6 +104,18 @@ def test_a_table_of_which_nothing_was_measured_is_left_out() -> None:
 
 def test_where_nobody_is_better_that_is_said() -> None:
     assert "No other" in tables.better(figures(send={"homing": {"value": 2.0}, "asyncio": {"value": 1.0}}))
+
+
+def test_a_cluster_is_beside_others_and_who_is_better_is_named() -> None:
+    times = {"homing": {"value": 150.0, "p99": 210.0}, "erlang": {"value": 30.0, "p99": 60.0}}
+    rates = {"homing": {"value": 1_790_000.0}, "homing, mTLS": {"value": 1_200_000.0}, "erlang": {"value": 1_000_000.0}}
+    found = figures(cluster_call=times, cluster_bytes=rates)
+    text = tables.page(found)
+    assert "| calls, one at a time: p50 / p99, us | 150 / 210 | | 30 / 60 | | |" in text
+    assert "| messages of 64 bytes, a second | 1.79 M | 1.20 M | 1.00 M | | |" in text
+    assert tables.cluster_better(found).endswith("- calls, one at a time: p50 / p99, us: erlang 5.00 x\n")
+    assert "No other system" in tables.cluster_better(figures(cluster_bytes=rates))
+    assert tables.cluster_better(figures(send={"homing": {"value": 2.0}})) == ""
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from homing.cli import directory, main
+from homing.cli import main
+from homing.observe.control import directory
 
 if __name__ == "__main__":
     directory.TEMPORARY = Path(os.environ["XDG_RUNTIME_DIR"]) / "tmp"

@@ -28,9 +28,9 @@ def short_directory() -> Iterator[Path]:
 
 
 def environment(runtime: Path, **more: str) -> dict[str, str]:
-    """The environment of a program: sockets in `runtime`, this package, UTF-8."""
+    """The environment of a program: sockets in `runtime`, this package, UTF-8; nothing that is for tests alone."""
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "HOMING_NEED_NETWORKS"},
         "XDG_RUNTIME_DIR": str(runtime),
         "PYTHONPATH": str(PACKAGE),
         "PYTHONIOENCODING": "utf-8",

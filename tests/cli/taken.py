@@ -77,6 +77,15 @@ class Waiting(Echo):
             await asyncio.sleep(0.01)
 
 
+class Patient(gen.Application):
+    """`Waiting`, as long as the commands of a test take on a busy machine."""
+
+    def load(self, node: Any, *args: Any) -> gen.ApplicationSpec:
+        options = gen.ProcessOptions(init_timeout=60.0)
+        member = gen.ApplicationMember(behavior=Waiting, options=options)
+        return gen.ApplicationSpec(name="patient", members=(member,), mode=gen.ApplicationMode.PERMANENT)
+
+
 class Leaving(Echo):
     """Has its sockets, and ends when the file is there that its environment names."""
 

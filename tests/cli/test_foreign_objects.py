@@ -11,7 +11,8 @@ import pytest
 import homing
 from homing import act, gen
 from homing.cli.run import _ended
-from homing.cli.snapshot import look
+from homing.observe import Observer
+from homing.observe.tree import look
 
 from .. import hostile
 from ..hostile import Hostile, HostileMethod
@@ -55,7 +56,7 @@ async def test_the_tree_of_a_node_shows_all_that_can_be_shown(node: homing.Node,
     first = node._core.registry.names["child"].id
     node.send("child", throw(hostile.ERRORS[name]()))
     await eventually(lambda: "child" in node._core.registry.names and node._core.registry.names["child"].id != first)
-    snapshot = json.loads(json.dumps(await look(node)))
+    snapshot = json.loads(json.dumps(await look(Observer(node))))
     by_behavior = {process["behavior"]: process for process in snapshot["processes"]}
     assert by_behavior["Parent"]["facts"]["children"]
     assert "HostileMethod" in by_behavior["Shy"]["facts"]["a"]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from homing.observe.control.remote import RemoteObserver
+
 from ..examples.test_examples import Program
 from ..support import UDPPeer, eventually, free_port
-from .nodes import files, run, run_to_the_end, the_end
+from .nodes import files, run, run_to_the_end, the_end, tree_alone
 
 COUNT = 2
 
@@ -45,6 +47,7 @@ async def test_each_process_is_a_node_of_its_own_and_a_signal_stops_all_in_order
         assert [name for name in files(runtime / "homing") if name.endswith(".sock")] == [
             "shop-1@host.sock",
             "shop-2@host.sock",
+            "shop@host.sock",
         ]
         for port in ports:
             assert await peer.ask(b"hello", ("127.0.0.1", port)) == b"OK"
@@ -52,6 +55,24 @@ async def test_each_process_is_a_node_of_its_own_and_a_signal_stops_all_in_order
         assert await the_end(running) == 0
         assert "".join(running.output).count("stopped in order") == COUNT
     assert not any(map(lives, pids))
+
+
+async def test_all_processes_are_asked_as_one_by_the_name_of_the_application(runtime: Path) -> None:
+    arguments = ("served:Service", "--name", "shop@host", "--processes", "2")
+    async with run(runtime, *arguments, "--allow") as running:
+        await started(running)
+        code, out, err = await tree_alone(runtime)
+        assert (code, err) == (0, "")
+        assert out.startswith("shop@host: running")
+        assert "on shop-1@host" in out
+        assert "on shop-2@host" in out
+        assert await run_to_the_end(runtime, *arguments) == (
+            1,
+            "homing run: a node shop@host runs already (its control socket is "
+            f"{runtime}/homing/shop@host.sock); give this one another --name\n",
+        )
+        await RemoteObserver("shop@host").ask({"what": "drain"})
+        assert await the_end(running) == 0
 
 
 async def test_a_process_that_is_killed_is_started_again_and_the_others_go_on(runtime: Path, peer: UDPPeer) -> None:

@@ -45,7 +45,8 @@ async def test_the_banner_says_what_runs_and_what_listens_where(runtime: Path) -
         assert "application  served 1.2 (permanent): for tests\n" in text
         assert "processes    28\n" in text
         assert f"OS process   {running.process.pid}, Python 3." in text
-        assert f"control      {runtime}/homing/shop@host.sock (homing tree)\n" in text
+        assert f"control      {runtime}/homing/shop@host.sock (read-only; --allow lets it change the node)\n" in text
+        assert "look         homing top shop, homing tree shop\n" in text
         header, server = text.splitlines()[-2:]
         assert header.split("  ")[1].strip() == "UDP server"
         found = re.fullmatch(
@@ -212,7 +213,7 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
         (["served:Service", "--log-level", "loud"], "'loud' is not one of"),
         (["served:Service", "--stop-timeout", "-1"], "stop-timeout"),
         (["served:Service", "--stop-timeout", "inf"], "stop_timeout=inf"),
-        ([], "Missing argument"),
+        ([], "no target"),
     ],
 )
 async def test_wrong_use_is_answered_with_what_to_do_and_exit_code_2(
@@ -227,7 +228,7 @@ async def test_wrong_use_is_answered_with_what_to_do_and_exit_code_2(
 @pytest.mark.parametrize(
     ("source", "code", "text"),
     [
-        ("import no_such_module", 2, "module 'broken' imports 'no_such_module', which is not installed"),
+        ("import no_such_module", 2, "module 'broken' imports 'no_such_module', which is not found"),
         ("1 / 0", 1, "broken:App cannot be imported: ZeroDivisionError"),
     ],
 )

@@ -200,7 +200,7 @@ async def test_a_second_successor_is_refused_while_the_first_one_starts(runtime:
     port = free_port()
     async with run(runtime, *arguments("Service", port)) as old:
         await serves(old)
-        async with run(runtime, *arguments("Waiting", port, file=f"{runtime}/go"), "--takeover") as first:
+        async with run(runtime, *arguments("Patient", port, file=f"{runtime}/go"), "--takeover") as first:
             await first.line_with("has its sockets")
             code, text = await run_to_the_end(runtime, *arguments("Service", port), "--takeover")
             assert code == 1
@@ -316,7 +316,7 @@ async def test_sockets_that_the_successor_does_not_want_are_closed_and_new_ones_
         await serves(old)
         async with run(runtime, *arguments("Service", kept, added), "--takeover") as new:
             line = await new.line_with("no server was created")
-            assert f"closed: {HOST}:{gone}\n" in line
+            assert f"closed: {HOST}:{gone} [" in line
             await serves(new)
             assert await the_end(old) == 0
             for port in (kept, added):
@@ -328,7 +328,7 @@ async def test_homing_tree_shows_the_old_one_and_then_the_successor(runtime: Pat
     port = free_port()
     async with run(runtime, *arguments("Service", port)) as old:
         await serves(old)
-        async with run(runtime, *arguments("Waiting", port, file=f"{runtime}/go"), "--takeover") as new:
+        async with run(runtime, *arguments("Patient", port, file=f"{runtime}/go"), "--takeover") as new:
             await new.line_with("has its sockets")
             assert f"OS process {old.process.pid}" in (await tree(runtime, "taken@localhost"))[1]
             (runtime / "go").touch()

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 
 import homing
 from homing import act, gen
-from homing.cli import asking
-from homing.cli.control import open_control
-from homing.cli.directory import ControlError
-from homing.cli.snapshot import look
 from homing.cli.tree import duration, render
+from homing.observe import Observer, open_control
+from homing.observe.control import ControlError, client
+from homing.observe.tree import look
 
 from ..node.actors import Meta, hang
 from ..support import Probe, UDPPeer, eventually
@@ -92,13 +92,13 @@ async def test_of_two_nodes_it_wants_to_know_which(runtime: Path) -> None:
         await udp_port(second)
         code, out, err = await tree_alone(runtime)
         assert (code, out) == (2, "")
-        assert err == "  served@localhost\n  shop@host\nhoming tree: 2 nodes run; name one of them\n"
+        assert err == "homing tree: 2 nodes run; name one of them: served@localhost, shop@host\n"
         for name in ("shop", "shop@host"):
             code, out, _ = await tree_alone(runtime, name)
             assert out.startswith("shop@host: running")
         code, out, err = await tree_alone(runtime, "nobody")
         assert (code, out) == (2, "")
-        assert err == "  served@localhost\n  shop@host\nhoming tree: no node nobody runs\n"
+        assert err == "homing tree: no node nobody runs; there are served@localhost, shop@host\n"
 
 
 async def test_where_no_node_runs_it_says_how_one_is_started(runtime: Path) -> None:
@@ -129,14 +129,27 @@ async def test_a_name_that_would_steer_the_terminal_is_shown_harmless(runtime: P
 # --- within one program -----------------------------------------------------------------------------------
 
 
-async def shown(node: homing.Node, children: int | None = None, encoding: str = "utf-8") -> str:
-    return render(json.loads(json.dumps(await look(node, children))), encoding)
+async def shown(
+    node: homing.Node, children: int | None = None, encoding: str = "utf-8", width: int | None = None
+) -> str:
+    return render(json.loads(json.dumps(await look(Observer(node), children))), encoding, width)
+
+
+async def test_long_names_are_cut_at_a_narrow_terminal_only(node: homing.Node) -> None:
+    for name in ("n" * 200, "日本語", "\x1b[2J\n"):
+        await node.spawn(act.Actor, name=name)
+    assert "n" * 200 in await shown(node)
+    text = await shown(node, width=80)
+    assert max(map(cell_len, text.splitlines()[2:])) <= 80
+    assert {cell_len(line.partition("Actor")[0]) for line in text.splitlines() if "Actor" in line} == {
+        cell_len(text.splitlines()[2].partition("behavior")[0])
+    }
 
 
 async def test_a_stuck_process_costs_the_tree_half_a_second_once_and_says_so(
     node: homing.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("homing.cli.snapshot.INSPECT_TIMEOUT", 0.02)
+    monkeypatch.setattr("homing.observe.inspecting.TIMEOUT", 0.02)
 
     class Stuck(Workers):
         async def handle_inspect(self, sender: gen.PID, *items: str) -> Any:
@@ -171,7 +184,7 @@ async def test_what_a_program_tells_of_itself_is_cut_and_made_plain(node: homing
 
     probe = await Probe.start(node)
     await probe.do(lambda actor: actor.spawn_meta(Talkative()))
-    snapshot = await look(node)
+    snapshot = await look(Observer(node))
     facts = snapshot["processes"][0]["metas"][0]["facts"]
     assert (facts["text"], facts["nan"], facts["errors"]) == ("x" * 256, None, {"EPERM": 1})
     assert re.fullmatch(r"<object .{5,40}>", facts["object"])
@@ -186,7 +199,21 @@ async def test_what_is_no_mapping_is_not_shown(node: homing.Node, answer: Any) -
 
     probe = await Probe.start(node)
     await probe.do(lambda actor: actor.spawn_meta(Odd()))
-    assert (await look(node))["processes"][0]["metas"][0]["facts"] is None
+    assert (await look(Observer(node)))["processes"][0]["metas"][0]["facts"] is None
+
+
+async def test_open_requests_are_shown(node: homing.Node) -> None:
+    class Silent(act.Actor):
+        def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
+            return gen.NO_REPLY
+
+    class Asker(act.Actor):
+        def init(self, to: gen.PID) -> None:
+            for _ in range(3):
+                self.send_request(to, "question")
+
+    await node.spawn(Asker, await node.spawn(Silent))
+    assert "requests 3" in await shown(node)
 
 
 async def test_restarts_of_a_supervisor_are_shown(node: homing.Node) -> None:
@@ -255,16 +282,16 @@ def test_durations_are_in_two_units(seconds: float, text: str) -> None:
 async def test_a_node_whose_loop_is_blocked_is_given_up_after_a_while(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(runtime / "x.sock"))
         silent.listen()
         with pytest.raises(ControlError, match=r"did not answer within 0\.05 s; is its event loop blocked"):
-            asking.ask("x@host", runtime / "x.sock", {"what": "tree"})
+            client.ask("x@host", runtime / "x.sock", {"what": "tree"})
 
 
 async def test_a_node_that_ends_meanwhile_is_an_error_and_no_traceback(runtime: Path, node: homing.Node) -> None:
     control = await open_control(node)
     control.close()
     with pytest.raises(ControlError, match="failed: No such file"):
-        asking.ask(node.name, control.path, {"what": "tree"})
+        client.ask(node.name, control.path, {"what": "tree"})

@@ -44,7 +44,16 @@ def answers(source: str) -> bool:
                 return True
             if call.func.attr == "MessageUDP" and "address(" in ast.unparse(call):
                 return True
-    return False
+    return any(map(_is_answering_function, ast.walk(ast.parse(source))))
+
+
+def _is_answering_function(node: ast.AST) -> bool:
+    """True if it is a function of a service, `@service.udp(...)`, that returns something."""
+    return (
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and any(".udp(" in ast.unparse(decorator) for decorator in node.decorator_list)
+        and any(isinstance(inner, ast.Return) and inner.value is not None for inner in ast.walk(node))
+    )
 
 
 def guarded(source: str) -> bool:
@@ -59,6 +68,8 @@ def test_a_program_that_answers_has_a_guard(where: str) -> None:
 def test_programs_that_answer_are_found() -> None:
     assert sum(map(answers, PROGRAMS.values())) > 20
     assert answers("self.send(batch.id, meta.MessageUDP(None, batch.address(-1), b''))")
+    assert answers("@service.udp(port=5)\ndef echo(packet):\n    return packet.data")
+    assert not answers("@service.udp(port=5)\ndef sink(packet):\n    return")
     assert not answers("self.send(udp, meta.MessageUDP(None, ('192.0.2.1', 9), b''))")
     assert not guarded("reply_guard = 5")
 

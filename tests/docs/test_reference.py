@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 
 import homing
-from homing import act, datagram, gen, meta, testing
+from homing import act, cluster, datagram, gen, meta, observe, testing
+from homing.observe import otel, records, traces
 
 from .griffe_fields import split
 from .pages import DOCS
 
 DIRECTIVE = re.compile(r"^::: ([\w.]+)\.(\w+)$", re.MULTILINE)
-MODULES = [homing, gen, gen.errors, datagram.errors, act, act.requests, act.errors, meta, testing]
+MODULES = [
+    *(homing, gen, gen.errors, datagram.errors, act, act.requests, act.errors, meta, observe, traces),
+    *(otel, records, testing, cluster),
+]
 
 
 def documented() -> list[tuple[str, str]]:

@@ -33,4 +33,4 @@ async def test_a_service_of_the_first_pages_answers_when_pasted(peer: UDPPeer, t
 
 def test_the_first_pages_show_services() -> None:
     shown = {Path(DOCS.parent, parameter.id).name for parameter in services()}
-    assert shown == {"index.md", "first-server.md", "first-service.md"}
+    assert shown == {"index.md", "first-server.md", "first-service.md", "five-lines.md"}

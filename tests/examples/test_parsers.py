@@ -121,6 +121,20 @@ def test_case_37_what_answers_answers_each_datagram_once_or_not_at_all(
     assert len(run(main)) <= len(payloads)
 
 
+GELF = pieces(
+    b'{"host":', b'"short_message":', b'"level":', b'"x"', b",", b"}", b"[", b"NaN", b"-1", b"\x1e\x0f", b"\x78\x9c"
+)
+
+
+@settings(max_examples=200)
+@given(payloads=st.lists(st.one_of(GELF, st.sampled_from(SEEDS["gelf"]), st.binary(max_size=100)), max_size=8))
+def test_case_37_gelf_takes_any_datagram(payloads: list[bytes]) -> None:
+    parse = parser(load_gelf())
+    for payload in (*payloads, b"[" * 60_000, b'{"level":' + b"9" * 60_000 + b"}"):
+        parse(payload)
+    figure(37, "random datagrams that crashed gelf", 0)
+
+
 async def test_case_37_announce_keeps_no_more_listeners_than_it_may(node: homing.Node) -> None:
     example = load("announce")
     listeners: dict[Any, None] = {}
@@ -150,6 +164,11 @@ def test_the_resolver_understands_an_answer_or_says_that_it_is_malformed(payload
 @cache
 def load_resolver() -> Any:
     return load("resolver")
+
+
+@cache
+def load_gelf() -> Any:
+    return load("gelf")
 
 
 # --- for as long as one likes ----------------------------------------------------------------------------------

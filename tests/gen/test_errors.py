@@ -38,6 +38,7 @@ def test_every_error_derives_from_the_one_root() -> None:
         (gen.PeerRefused("peer:53", OSError(111, "Connection refused"), "hint"), "peer:53: Connection refused (hint)"),
         (gen.TooManyRequests(7), "max_requests"),
         (gen.RequestKeyTaken(b"id"), "b'id'"),
+        (gen.RequestIdsTaken("peer:53", 256), "all 256 ids are in use by open requests to peer:53"),
         (gen.MatchFailed("match", KeyError("x")), "KeyError"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

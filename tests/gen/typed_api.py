@@ -117,3 +117,48 @@ async def sockets(actor: act.Actor, process: gen.MetaProcess) -> None:
     await meta.connect_udp(actor, host="192.0.2.1")  # type: ignore[call-arg]
     await meta.listen_udp(port=2345)  # type: ignore[call-arg]
     await meta.listen_udp("self", port=2345)  # type: ignore[arg-type]
+
+
+# --- services ---------------------------------------------------------------------------------------------
+
+service = homing.Service("echo", state={"count": 0})
+
+
+@service.udp(port=2345, reply_guard=meta.ReplyGuard())
+def echo(packet: meta.MessageUDP) -> bytes:
+    return b"OK: " + packet.data
+
+
+@service.udp(port=2346, concurrency=10)
+async def ask(packet: meta.MessageUDP, state: dict[str, int]) -> list[bytes] | None:
+    return [packet.data]
+
+
+@service.udp(port=2347)  # type: ignore[type-var]
+def number(packet: meta.MessageUDP) -> int:
+    return 1
+
+
+@service.udp(port=2348)  # type: ignore[type-var]
+def nothing() -> bytes:
+    return b""
+
+
+@service.every(1.0)
+def report(state: dict[str, int]) -> None: ...
+
+
+@service.on_start
+@service.on_stop
+async def opened() -> None: ...
+
+
+def run_service() -> None:
+    assert_type(echo(meta.MessageUDP(addr=("192.0.2.1", 1), data=b"")), bytes)
+    assert_type(service.udp(Echo, port=2349), type[Echo])
+    service.run(spin=0.1)
+
+
+async def test_service() -> None:
+    async with service.started() as node:
+        assert_type(node, homing.Node)

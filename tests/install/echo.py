@@ -13,9 +13,9 @@ from typing import Any
 import homing
 from homing import gen
 
+from .. import filters
 from ..meta.servers import open_echo
 from ..support import UDPPeer
-from . import filters
 
 COUNT = 100
 

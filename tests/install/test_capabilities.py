@@ -16,7 +16,7 @@ from homing import gen
 from homing.datagram import VARIABLE
 from homing.datagram.backend import contract as backend
 
-from .filters import RECVMMSG, SENDMMSG, UDP_GRO, UDP_SEGMENT, needs_filters
+from ..filters import RECVMMSG, SENDMMSG, UDP_GRO, UDP_SEGMENT, needs_filters
 
 ROOT = Path(__file__).parents[2]
 WARNING = "portable datagram backend"

@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-FOLDERS = ["src", "tests", "docs", "examples", "bench", ".ci"]
+FOLDERS = ["src", "tests", "docs", "examples", "bench", "deploy", ".ci"]
 FILES = ["setup.py", "pyproject.toml", "MANIFEST.in", "Makefile", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"]
 NOT_SOURCES = shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__", ".hypothesis")
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, 'build_' + sys.argv[1])('dist')"
@@ -76,6 +76,22 @@ def test_an_sdist_has_all_sources_and_nothing_that_was_built(sdist: Path) -> Non
     built = {".so", ".pyc", ".c", ".o"}
     assert not [path for path in (sdist / "src").rglob("*") if path.suffix in built]
     assert not (sdist / "build").exists()
+
+
+def test_what_an_sdist_installs_has_all_files_of_a_new_project(sdist: Path, tmp_path: Path) -> None:
+    """Two of them are links into `deploy`: they are installed as files."""
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    environment = {**os.environ, "HOMING_EXTENSIONS": "0"}
+    subprocess.run(command, cwd=sdist, env=environment, capture_output=True, check=True)
+
+    def contents(root: Path) -> dict[str, str]:
+        template = root / "homing" / "cli" / "template"
+        files = (path for path in template.rglob("*") if path.is_file())
+        return {str(path.relative_to(template)): path.read_text() for path in files}
+
+    assert contents(tmp_path) == contents(ROOT / "src")
+    assert ".dockerignore.in" in contents(tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
 
 
 def run_tests(sdist: Path, *arguments: str) -> None:

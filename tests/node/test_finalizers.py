@@ -13,7 +13,7 @@ import homing
 from homing import act, gen
 from homing.node.mailbox.lane import Lane
 
-from ..garbage import littered
+from ..garbage import ANYWHERE, littered
 from ..support import DEADLINE, eventually, examples
 
 pytestmark = pytest.mark.thorough
@@ -47,7 +47,7 @@ def test_a_lane_keeps_what_is_appended_while_it_grows(kind: str, seed: int) -> N
             lane.appendleft(entries(kind, numbers))
         got = [number_of(lane.popleft()) for _ in range(len(lane))]
         assert sorted(got) == list(range(next(numbers)))
-    assert litter.collections > 100
+    assert litter.collections > 100 or not ANYWHERE
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -113,7 +113,7 @@ async def test_messages_that_finalizers_send_to_a_busy_process_come_once_and_in_
             await asyncio.sleep(0)
     sent = {"test": list(range(next(mine))), "finalizer": list(range(next(theirs)))}
     await eventually(lambda: sum(map(len, got.values())) >= sum(map(len, sent.values())), "all messages")
-    assert got == sent
+    assert {"finalizer": [], **got} == sent
 
 
 class Caller(act.Actor):

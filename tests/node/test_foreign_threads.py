@@ -25,6 +25,7 @@ async def test_a_method_of_the_node_is_refused_on_another_thread_and_changes_not
 ) -> None:
     known: dict[str, Any] = {
         "to": probe.pid,
+        "target": probe.pid,
         "pid": probe.pid,
         "alias": await probe.do(lambda actor: actor.create_alias()),
         "name": "name",
@@ -34,8 +35,12 @@ async def test_a_method_of_the_node_is_refused_on_another_thread_and_changes_not
         "behavior": act.Actor,
         "application": gen.Application,
         "callback": print,
+        "level": "debug",
+        "kind": dict,
+        "ok": True,
     }
-    function = getattr(node, name)
+    is_property = isinstance(getattr(homing.Node, name), property)
+    function = (lambda: getattr(node, name)) if is_property else getattr(node, name)
     parameters = inspect.signature(function).parameters.values()
     given = {
         each.name: known[each.name]

@@ -11,7 +11,7 @@ import pytest
 
 import homing
 from homing import act, gen, meta
-from homing.node.logs import BoundedLog
+from homing.node.logs import BoundedLog, RateLimited
 
 from ..support import Probe, eventually
 from .actors import QUIET, Doer, Meta
@@ -352,3 +352,23 @@ async def test_however_many_processes_log_something_all_of_it_is_bounded(node: h
         logger.setLevel(before)
         logger.propagate = propagates
     assert size <= 20_000 + 8_000 * (seconds + 1) + 10_000
+
+
+def test_of_the_failures_of_one_class_the_first_is_logged_and_the_others_are_counted_for_an_interval(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limited = RateLimited(logging.LoggerAdapter(logging.getLogger("homing.test"), {}), interval=5.0)
+    for now, fault in (
+        (0.0, ValueError()),
+        (1.0, ValueError()),
+        (2.0, KeyError()),
+        (4.0, ValueError()),
+        (5.0, ValueError()),
+    ):
+        limited.error(now, "failed at %s", now, fault=fault)
+    assert [record.getMessage() for record in caplog.records] == [
+        "failed at 0.0",
+        "failed at 2.0",
+        "failed at 5.0 (and 2 more like it)",
+    ]
+    assert all(record.exc_info for record in caplog.records)

@@ -289,12 +289,14 @@ async def test_nothing_is_started_while_the_node_stops() -> None:
     assert len(source.reasons) == 1
 
 
-async def test_what_asks_to_be_told_is_called_once_when_the_node_has_stopped() -> None:
+async def test_what_asks_to_be_told_is_called_once_when_the_node_has_stopped_or_at_once_afterwards() -> None:
     states: list[str] = []
     async with homing.start_node("stop@localhost", QUIET) as node:
         node.on_stopped(lambda: states.append(node.info().state))
         await node.stop()
     assert states == ["stopped"]
+    node.on_stopped(lambda: states.append("at once"))
+    assert states == ["stopped", "at once"]
 
 
 async def test_a_meta_process_that_starts_while_the_node_stops_is_drained_before_it_begins() -> None:

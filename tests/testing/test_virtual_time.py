@@ -34,6 +34,13 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def test_a_coroutine_in_the_place_of_its_function_is_refused_with_advice() -> None:
+    async def main() -> None: ...
+
+    with pytest.raises(gen.BadOption, match="give the function itself"):
+        run_virtual(main())  # type: ignore[arg-type]
+
+
 # --- the loop ---------------------------------------------------------------------------------------------
 
 

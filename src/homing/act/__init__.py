@@ -1,7 +1,10 @@
 """The behaviors that users derive from.
 
 actor       Actor: a process with callbacks; links: its methods for links and monitors; names: its methods for names,
-            aliases and events; missing: the log text for a callback that a class does not define
+            aliases and events; responses: its methods for requests and responses; timers: its timers, and its
+            timeout of silence; remote: its methods for other nodes; clustered: those for processes and groups there;
+            health: its health checks; config: the values from outside of the program; missing: the log text for a
+            callback that a class does not define
 pool        Pool: one address, many workers
 router      Router: one address, named routes
 supervisor  Supervisor: starts child processes and restarts those that end

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..datagram import MessageUDP
 from ..gen import (
     NO_REPLY,
     PID,
     Alias,
     BadOption,
-    CancelTimer,
     MessageEvent,
     MessagePriority,
     MetaBehavior,
@@ -27,18 +27,22 @@ from ..gen import (
     typed,
 )
 from ..gen.behavior import Result
-from ..gen.foreign import class_name
+from ..gen.foreign import class_name, is_a
 from ..gen.hooks import ProcessHooks
 from ..gen.typed import declared
 from ..node.logs import RateLimited
 from ..node.mailbox.envelope import Exit, exit_signal
 from ..node.messaging.pressure import hold_back_from
-from ..node.messaging.sending import reply, send
+from ..node.messaging.sending import reply, send, send_request
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.spawning import spawn, spawn_meta
-from . import links, names
+from ..node.servers import server_address
+from . import clustered, links, names, remote, responses, timers
+from .config import config
+from .health import health
 from .links import check_address
 from .missing import MissingCallback
+from .timers import IDLE_TIMEOUT
 
 if TYPE_CHECKING:
     from ..datagram.batch import DatagramBatch
@@ -53,9 +57,18 @@ class ActorHooks(ProcessHooks):
 
     __slots__ = ()
 
+    def source(self, sender: PID | Alias, message: Any) -> Any:
+        """Returns the peer of a datagram, without the flow label of IPv6, which may change; otherwise the sender."""
+        if type(message) is not MessageUDP:
+            return sender
+        address = message.addr
+        return (address[0], address[1], address[3]) if type(address) is tuple and len(address) == 4 else address
+
     @classmethod
     def of(cls, behavior: Actor, process: Process) -> ProcessHooks:
         behavior._process = process
+        if behavior._class_idle_timeout is not None:
+            behavior.idle_timeout = behavior._class_idle_timeout
         return _SHARED if cls is ActorHooks else cls(behavior, process)
 
 
@@ -73,10 +86,24 @@ class Actor(ProcessBehavior):
     trap_exit: exit signals, except the parent's, arrive in `handle_message` as `gen.MessageExitPID` and the like.
     split_handle: messages and requests sent by name go to `handle_message_name` and `handle_call_name`, those sent by
         alias to `handle_message_alias` and `handle_call_alias`. Set either on the class; `trap_exit` also on `self`.
+    idle_timeout: seconds of silence after which `handle_timeout` is called, again and again, as by the timeout of
+        OTP's `gen_server`. Silence is when no callback runs, and no message, request, response, event or datagram is
+        handled; inspections do not count. Set it on `self`, at any time, or on the class; None: never. A bad value
+        raises `BadOption`.
     """
+
+    idle_timeout: float | None = IDLE_TIMEOUT  # type: ignore[assignment] # a descriptor
+    _class_idle_timeout: ClassVar[float | None] = None
+    _set_idle_timeout = timers._set_idle_timeout
 
     _runtime_hooks: ClassVar[type[ProcessHooks]] = ActorHooks
     _process: Process
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        super().__init_subclass__(**how)
+        seconds = timers.class_value(cls)
+        if seconds is not IDLE_TIMEOUT:
+            cls._class_idle_timeout, cls.idle_timeout = seconds, IDLE_TIMEOUT  # type: ignore[assignment]
 
     @property
     def _here(self) -> Process:
@@ -117,6 +144,17 @@ class Actor(ProcessBehavior):
     def env(self) -> Mapping[str, Any]:
         """The environment: the node's, then the parent's, then the process's own options; the later wins."""
         return self._process.env
+
+    config = config
+
+    @property
+    def server_address(self) -> Any:
+        """The address of the only UDP server of this process, or that sends it datagrams: see `Node.address_of`."""
+        return self._server_address()
+
+    def _server_address(self) -> Any:
+        """A method, so that it can be called on a thread of the process's own."""
+        return server_address(self._here.core, self._process)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -172,6 +210,23 @@ class Actor(ProcessBehavior):
         """With `split_handle`: handles a request sent to one of the aliases."""
         return self._refuse(ref, "handle_call_alias", request)
 
+    def handle_response(self, label: Any, answer: Any) -> Result:
+        """Handles the response to a request of `send_request`: called exactly once for each, unless it was cancelled.
+        The default logs a warning, at a bounded rate.
+
+        label: as given to `send_request`. answer: the answer, or the error as an exception: `CallTimeout`,
+            `ProcessTerminated`, the error passed to `send_response_error` ...
+        """
+        kind, missing = class_name(answer), MissingCallback(type(self), "handle_response")
+        self._warn(f"response {kind}", "unhandled response of type %s: %s", kind, missing)
+        return None
+
+    def handle_timeout(self) -> Result:
+        """Called after `idle_timeout` seconds of silence, in the main lane, and again after each further silence. The
+        default logs a warning, at a bounded rate."""
+        self._warn("timeout", "unhandled timeout: %s", MissingCallback(type(self), "handle_timeout"))
+        return None
+
     def handle_event(self, event: MessageEvent) -> Result:
         """Handles a publication of an event that this process is linked to or monitors."""
         self._warn(str(event.event), "unhandled %s", event.event)
@@ -223,31 +278,15 @@ class Actor(ProcessBehavior):
         if self._process.fed:
             hold_back_from(self._process, to)
 
-    def send_after(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` once, `seconds` from now. Returns the function that cancels it: True if the timer had not
-        fired or its message was still queued, which it removes; False if the message was handled or dropped.
-
-        The timer ends with this process. If the receiver has ended or is full when it fires, that is counted
-        (`NodeInfo.timer_failures`). Raises `BadOption`.
-        """
-        self._here.require_alive()
-        return self._process.core.timers.start(self._process, to, message, seconds, periodic=False)
-
-    def send_every(self, to: Target, message: Any, seconds: float) -> CancelTimer:
-        """Sends `message` every `seconds`. Returns the function that cancels the timer and removes its queued tick.
-
-        Ticks are due at start + n * seconds. Those missed while the loop was busy are dropped. A tick is also dropped,
-        and counted (`NodeInfo.timer_skips`), while the previous one is still queued. The timer ends with this process,
-        or when the receiver's PID or alias has ended. Raises `BadOption`.
-        """
-        self._here.require_alive()
-        return self._process.core.timers.start(self._process, to, message, seconds, periodic=True)
+    send_after = timers.send_after
+    send_every = timers.send_every
 
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: that process ends for `reason`, or gets `MessageExitPID` if it traps exits.
 
+        A process of another node may refuse it (`ProcessOptions.remote`), or may have ended; this one is not told.
         Raises `NotAllowed` for this process (raise the reason instead) and its parent (send a message instead),
-        `ProcessUnknown`, `ProcessTerminated`.
+        `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`.
         """
         process = self._here
         if check_address(pid, PID, "a PID") in (process.id, process.parent):
@@ -259,9 +298,11 @@ class Actor(ProcessBehavior):
 
     def send_exit_meta(self, alias: Alias, reason: Exception | type[Exception]) -> None:
         """Ends a meta-process for `reason`, after the messages queued in its system lane. Raises `AliasUnknown`,
-        `MetaTerminated`."""
+        `MetaTerminated`, `NodeUnknown`."""
         cause = as_reason(reason)
-        self._meta(alias).put_exit(Exit(self._process.id, cause, None), 1)
+        elsewhere = is_a(alias, Alias) and alias.node != self.node
+        target = self._find(alias) if elsewhere else self._meta(alias)
+        target.put_exit(Exit(self._process.id, cause, None), 1)
 
     def _meta(self, alias: Alias) -> MetaRunner:
         target = self._find(check_address(alias, Alias, "an Alias"))
@@ -286,40 +327,12 @@ class Actor(ProcessBehavior):
         waiter = calls.start_request(self._process, to, request, timeout, priority)
         return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
 
-    def send_response(self, to: PID, ref: Ref, answer: Any) -> None:
-        """Answers a request whose `handle_call` returned `gen.NO_REPLY`; any process may. A late answer is counted."""
-        self._process.core.calls.answer(ref, answer)
-        self._process.messages_out += 1
-
-    def send_response_error(self, to: PID, ref: Ref, error: Exception) -> None:
-        """Answers a request with an error, which `call` raises. This process continues."""
-        self._process.core.calls.fail(ref, as_reason(error))
-        self._process.messages_out += 1
-
-    def forward(
-        self,
-        to: Target,
-        message: Any,
-        *,
-        sender: PID | Alias,
-        ref: Ref | None = None,
-        priority: MessagePriority = _NORMAL,
-    ) -> None:
-        """Forwards a message, or a request if `ref` is given, as if `sender` had sent it to `to`: the answer goes to
-        the original caller, which gets an error at once if the new callee ends. `handle_call` then returns
-        `gen.NO_REPLY`.
-
-        Raises the errors of `send`, and `CallToSelf` for a request forwarded to this process.
-        """
-        core = self._process.core
-        check_address(sender, (PID, Alias), "the PID of the sender, or the alias of the meta-process")
-        if ref is None:
-            core.delivery.send(sender, to, message, priority)
-        else:
-            core.calls.forward(self._process, to, sender, ref, message, priority)
-        self._process.messages_out += 1
-        if self._process.fed:
-            hold_back_from(self._process, to)
+    send_request = send_request
+    cancel_request = responses.cancel_request
+    requests = property(responses.requests)
+    send_response = responses.send_response
+    send_response_error = responses.send_response_error
+    forward = responses.forward
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """Returns the result of that process's `handle_inspect`. A full mailbox accepts the request too."""
@@ -358,11 +371,14 @@ class Actor(ProcessBehavior):
         arrives before the first datagram.
 
         `pid` may still be in its `init`, and request the transfer from there. Raises `NotAllowed` if this process is
-        not the owner; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`;
-        `BadOption` if `alias` is not the alias of a meta-process, or `pid` not a PID.
+        not the owner, or `pid` is of another node; `AliasUnknown`, `MetaTerminated`, `ProcessUnknown`,
+        `ProcessTerminated`, `NodeUnknown`; `BadOption` if `alias` is not the alias of a meta-process, or `pid` not a
+        PID.
         """
         meta = self._meta(alias)
         owner: Any = self._find(check_address(pid, PID, "a PID"))
+        if pid.node != self.node:
+            raise NotAllowed(f"{alias} cannot be given to {pid}: a meta-process stays on its node")
         meta.transfer(self._process, owner)
 
     # --- links and monitors -----------------------------------------------------------------------------------
@@ -388,6 +404,14 @@ class Actor(ProcessBehavior):
     demonitor_alias = links.demonitor_alias
     demonitor_event = links.demonitor_event
 
+    # --- the cluster ------------------------------------------------------------------------------------------
+
+    spawn_remote = clustered.spawn_remote
+    join_group = clustered.join_group
+    leave_group = clustered.leave_group
+    monitor_group = clustered.monitor_group
+    demonitor_group = clustered.demonitor_group
+
     # --- names, aliases, events -------------------------------------------------------------------------------
 
     register_name = names.register_name
@@ -397,3 +421,13 @@ class Actor(ProcessBehavior):
     register_event = names.register_event
     unregister_event = names.unregister_event
     send_event = names.send_event
+
+    # --- other nodes ------------------------------------------------------------------------------------------
+
+    send_important = remote.send_important
+    monitor_node = remote.monitor_node
+    demonitor_node = remote.demonitor_node
+
+    # --- health -----------------------------------------------------------------------------------------------
+
+    health = health

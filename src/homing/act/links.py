@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ..gen import PID, Alias, BadOption, Event, HomingError, MessageEvent, NotAllowed, ProcessID, Subject, Target
+from ..gen import PID, Alias, BadOption, Event, HomingError, MessageEvent, NotAllowed, ProcessID, Subject
 from ..gen.foreign import is_a
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _require_other(process: Process, subject: Subject) -> None:
         raise NotAllowed(f"{process.id} cannot link to or monitor itself")
 
 
-def _hold(process: Process, subject: Target, undo: Callable[[Process, Subject], bool]) -> None:
+def _hold(process: Process, subject: PID | Alias | ProcessID | str, undo: Callable[[Process, Subject], bool]) -> None:
     """Undoes a link or monitor, and raises, if its subject ended before that existed, so that no signal came: memory
     allocated after the subject was found may have run a finalizer."""
     try:
@@ -71,7 +71,13 @@ def link(self: Actor, subject: Subject) -> list[MessageEvent]:
     """Links this process to a PID, name, alias or event: when the subject ends, for whatever reason, this process gets
     an exit signal. One way, as in Ergo. For an event, returns the publications in its buffer.
 
-    Raises `AlreadyLinked`, `NotAllowed` for this process itself, and the errors of an unknown or ended address.
+    A subject of another node of the cluster also ends for this process when that node is down (`gen.NodeDown`,
+    `gen.Superseded`), and at once if it does not exist there: the reason is then the error that a send would raise
+    here, such as `gen.NameUnknown` (Erlang's `noproc`). The publications in the buffer of an event of another node come
+    to `handle_event`, before all later ones; the list is empty.
+
+    Raises `AlreadyLinked`, `NotAllowed` for this process itself, `NodeUnknown`, and the errors of an unknown or ended
+    address of this node.
     """
     return add_link(self._here, subject)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from ..node.logs import PlainFormatter, StderrHandler
+from ..node.logs import StderrHandler
 
 
-def log_to_stderr(level: str, text: str, prefix: str = "") -> None:
+def log_to_stderr(level: str, formatter: logging.Formatter) -> None:
     """Prints the log to stderr. Does nothing if logging has been set up already."""
     handler = StderrHandler()
-    handler.setFormatter(PlainFormatter(text, prefix))
+    handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler])

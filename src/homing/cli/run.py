@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
+from collections.abc import Callable
+from typing import cast
 
 from .. import gen
+from ..datagram.sockets.shared import seat
 from ..gen.foreign import safe_repr
 from ..node import Node
 from ..node.logs import traceback_text
-from ..node.output import tell
-from .control import Control, NameInUse, open_control
-from .directory import ControlError
-from .snapshot import Snapshot, look
-from .tree import count, number, printable
+from ..observe import Observer
+from ..observe.control import ControlError, open_control
+from ..observe.control.server import NameInUse
+from ..observe.health import judges
+from ..observe.tree import look
+from .banner import Doors, banner, status, terminal_columns
+from .config.settings import Settings, make_reloader
+from .http import open_http
+from .joining import join_cluster, place
+from .run_options import RunOptions
+from .saying import say
+from .spans import begin_spans, warn_of_lost_spans
+from .tree import Snapshot
 from .upgrade import Upgrade, offer, take_over
 
-MOST_SERVERS = 20
-"""Most UDP servers that the banner lists."""
 
-SERVER_HEADER = ("UDP server", "receiver", "backend", "receive buffer", "send buffer")
-
-
-async def serve(node: Node, application: gen.Application, control: bool, takeover: bool) -> int:
+async def serve(
+    node: Node,
+    application: gen.Application,
+    settings: Settings,
+    cluster: gen.ClusterOptions | None,
+    serving: Callable[[], None],
+) -> int:
     """Runs the application until it ends, a signal stops the node, or a successor has taken over.
 
-    takeover: take over from the running node of this name, if there is one.
+    settings: those of the command, also for a reload of its file. cluster: to join; None: none. serving: called when
+    the application has started and, with `--takeover`, the predecessor has handed over.
 
     Returns the exit code. 0: the application ended in order. 1: it could not be started, it ended abnormally, or
     processes had to be killed.
     """
+    options = settings.options
     stopped = asyncio.create_task(node.wait())
+    reloader = make_reloader(node, settings)
+    observer = Observer(node, options.allow)
+    judges.of(node).wait_ready = True
+    begin = _take_over if options.takeover else _start
     upgrade = Upgrade(node)
-    starting = _take_over(node, application, upgrade) if takeover else _start(node, application, control, upgrade)
-    start = asyncio.create_task(starting)
+    start = asyncio.create_task(begin(observer, application, options, cluster, serving))
     await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
     if not start.done():  # an `init` may take longer than the stop timeout
         start.cancel()
@@ -41,35 +58,79 @@ async def serve(node: Node, application: gen.Application, control: bool, takeove
     failure = None if start.cancelled() else start.exception()
     if start.cancelled() or failure is not None:
         return await _not_started(node, failure)
-    name, where = start.result()
-    snapshot = await look(node)
-    say(banner(snapshot, where))
+    name, doors = start.result()
+    upgrade.refusal = _offer(node, options)
+    snapshot = cast(Snapshot, await look(observer))
+    say(banner(snapshot, doors._replace(config=options.config), terminal_columns()))
+    warn_of_lost_spans(options)
     node.ready(status(snapshot))
-    ended = asyncio.create_task(node.application_wait(name))
-    await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
-    by_itself = ended.done() and node.info().state == "running"
+    if reloader is not None:
+        reloader.begin()
+    for line in settings.unused():
+        node.log.warning("%s", line)
+    # one that is placed comes and goes: the command ends with the node
+    ended = None if options.place else asyncio.create_task(node.application_wait(name))
+    await asyncio.wait((stopped,) if ended is None else (ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+    by_itself = ended is not None and ended.done() and node.info().state == "running"
     clean = await node.stop()
     await stopped
-    return _ended(name, await ended, by_itself, clean)
+    return _ended(name, gen.TerminateShutdown() if ended is None else await ended, by_itself, clean)
 
 
-async def _start(node: Node, application: gen.Application, control: bool, upgrade: Upgrade) -> tuple[str, str]:
-    """Starts the application. Returns its name, and where the control socket is."""
-    where = await _open_control(node) if control else "off (--no-control)"
-    name = await _start_application(node, application)
-    upgrade.refusal = offer(node) if control else "with --no-control no successor can take over"
-    return name, where
-
-
-async def _take_over(node: Node, application: gen.Application, upgrade: Upgrade) -> tuple[str, str]:
-    """As `_start`, but takes over from the running node of this name, if there is one."""
-    async with take_over(node) as taken:
-        where = "" if taken.predecessor else await _open_control(node)
+async def _start(
+    observer: Observer,
+    application: gen.Application,
+    options: RunOptions,
+    cluster: gen.ClusterOptions | None,
+    serving: Callable[[], None],
+) -> tuple[str, Doors]:
+    """Starts the application. Returns its name, and the ways into the node."""
+    node = observer.node
+    begin_spans(node, options)
+    where = await _open_control(observer) if options.control else "off (--no-control)"
+    http = open_http(observer, options)
+    joined = await join_cluster(observer, cluster)
+    if options.place:
+        name = await node.application_load(application)
+        joined += place(node, name, options.place)
+    else:
         name = await _start_application(node, application)
+    serving()
+    return name, Doors(where, http, cluster=joined)
+
+
+async def _take_over(
+    observer: Observer,
+    application: gen.Application,
+    options: RunOptions,
+    cluster: gen.ClusterOptions | None,
+    serving: Callable[[], None],
+) -> tuple[str, Doors]:
+    """As `_start`, but takes over from the running node of this name, if there is one. A successor joins the cluster
+    when its predecessor has left it."""
+    begin_spans(observer.node, options)
+    async with take_over(observer.node) as taken:
+        where = "" if taken.predecessor else await _open_control(observer)
+        joined = "" if taken.predecessor else await join_cluster(observer, cluster)
+        name = await _start_application(observer.node, application)
+    serving()
     if taken.predecessor:
-        where = await _open_control(node, replace=True)
-    upgrade.refusal = ""
-    return name, where
+        where = await _open_control(observer, replace=True)
+        joined = await join_cluster(observer, cluster, succeeds=True)
+    http = open_http(observer, options, succeeds=True)
+    return name, Doors(where, http, cluster=joined)
+
+
+def _offer(node: Node, options: RunOptions) -> str:
+    """Lets a successor take over from now on. Returns "" or the reason why SIGUSR2 cannot start one."""
+    if options.place:
+        return "an application that is placed moves by a drain or a stop of this node"
+    if not options.control:
+        return "with --no-control no successor can take over"
+    refusal = "" if options.takeover else offer(node)  # a node that has taken over offers it already
+    if not refusal and seat.current() is not None:
+        return f"this is one of several processes: send it to OS process {os.getppid()}, which upgrades all of them"
+    return refusal
 
 
 async def _start_application(node: Node, application: gen.Application) -> str:
@@ -78,15 +139,17 @@ async def _start_application(node: Node, application: gen.Application) -> str:
     return name
 
 
-async def _open_control(node: Node, *, replace: bool = False) -> str:
+async def _open_control(observer: Observer, *, replace: bool = False) -> str:
     """Opens the control socket. If that fails the node runs without, unless another running node has its name."""
     try:
-        opened: Control = await open_control(node, replace=replace)
+        opened = await open_control(observer.node, replace=replace, observer=observer)
     except NameInUse:
         raise
     except ControlError as error:
         return f"off: {error}"
-    return f"{opened.path} (homing tree)"
+    return (
+        f"{opened.path} ({'also changes the node' if observer.allow else 'read-only; --allow lets it change the node'})"
+    )
 
 
 async def _not_started(node: Node, error: BaseException | None) -> int:
@@ -107,82 +170,3 @@ def _ended(name: str, reason: Exception, by_itself: bool, clean: bool) -> int:
         say(f"application {name} ended: {safe_repr(reason)}")
     say("stopped in order" if clean else "stopped by force: some processes did not end in time and were killed")
     return 0 if orderly and clean else 1
-
-
-def say(text: str) -> None:
-    """Prints `text` on stderr, without characters that would control the terminal."""
-    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-    for line in text.split("\n"):
-        tell(printable(line, encoding))
-
-
-# --- the banner -------------------------------------------------------------------------------------------
-
-
-def banner(snapshot: Snapshot, control: str) -> str:
-    """Returns the text printed at the start: the node, its application, and the UDP servers."""
-    node = snapshot["node"]
-    facts = [
-        ("node", node["name"]),
-        *(("application", _application(item)) for item in snapshot["applications"] if item["state"] == "running"),
-        ("processes", f"{node['processes']:,}"),
-        ("OS process", f"{node['os_pid']}, Python {node['python']}, {node['loop']}"),
-        ("control", control),
-    ]
-    return "\n".join(["", *(f"  {label:<12} {value}" for label, value in facts), "", *_servers(snapshot), ""])
-
-
-def _application(item: Snapshot) -> str:
-    name = f"{item['name']} {item['version']}".rstrip()
-    return f"{name} ({item['mode']})" + (f": {item['description']}" if item["description"] else "")
-
-
-def status(snapshot: Snapshot) -> str:
-    """Returns the applications and UDP servers in one line, for `systemctl status`."""
-    running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
-    listeners = [facts["listener"] for facts in _listening(snapshot)]
-    more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
-    return ", ".join([*running, *(f"UDP {listener}" for listener in listeners[:MOST_SERVERS]), *more])
-
-
-def _rows(snapshot: Snapshot) -> list[Snapshot]:
-    rows: list[Snapshot] = [process for item in snapshot["applications"] for process in item["processes"]]
-    return rows + list(snapshot["processes"])
-
-
-def _listening(snapshot: Snapshot) -> list[Snapshot]:
-    """Returns the facts of the UDP servers."""
-    metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
-    return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
-
-
-def _servers(snapshot: Snapshot) -> list[str]:
-    """Returns the table of the UDP servers."""
-    names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
-    servers = [_server(facts, names) for facts in _listening(snapshot)]
-    if not servers:
-        return ["  no UDP server listens yet"]
-    table = [SERVER_HEADER, *servers[:MOST_SERVERS]]
-    widths = [max(len(row[column]) for row in table) for column in range(len(SERVER_HEADER))]
-    lines = [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    ]
-    more = len(servers) - MOST_SERVERS
-    return lines if more <= 0 else [*lines, f"  ... and {count(more, 'UDP server', 'UDP servers')} more"]
-
-
-def _server(facts: Snapshot, names: dict[str, str]) -> tuple[str, ...]:
-    receiver = str(facts.get("process", ""))
-    return (
-        str(facts["listener"]),
-        names.get(receiver, receiver),
-        str(facts.get("backend", "")),
-        _buffer(facts, "receive_buffer"),
-        _buffer(facts, "send_buffer"),
-    )
-
-
-def _buffer(facts: Snapshot, name: str) -> str:
-    asked = facts.get(f"{name}_asked")
-    granted = f"{number(facts.get(name)):,}"
-    return f"{granted} (default)" if asked is None else f"{granted} (asked {number(asked):,})"

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import sys
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from .. import gen
@@ -77,9 +77,17 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(missing + "."):
-            raise TargetError(f"module {name!r} imports {missing!r}, which is not installed") from None
+            raise TargetError(f"module {name!r} imports {missing!r}, which is not found") from None
         where = "" if missing == name else f" (there is no {missing!r})"
         raise TargetError(f"there is no module {name!r}{where}; the current directory is {here}") from None
+
+
+def outside_of_homing(trace: TracebackType | None) -> TracebackType | None:
+    """Returns a traceback from the first frame of the program on: not those of this module and of the import."""
+    own = (__package__, "importlib")
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(own):
+        trace = trace.tb_next
+    return trace
 
 
 def _make(kind: type[gen.Application], target: str) -> gen.Application:

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .snapshot import Snapshot
+from .saying import printable
+
+Snapshot = dict[str, Any]
+"""The answer to the request `tree`, and its parts: see `observe.records.Tree`."""
 
 HEADER = ("", "pid", "behavior", "state", "waiting", "")
+
+SHORTEST = 24
+"""Least width of the first column, which is cut where a terminal is too narrow. Long lines wrap rather than cut it
+further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +49,29 @@ def lines_for(encoding: str | None) -> Lines:
     return BOX
 
 
-def render(snapshot: Snapshot, encoding: str | None) -> str:
-    """Returns the tree as text that can be written in `encoding`."""
+def render(snapshot: Snapshot, encoding: str | None, width: int | None = None) -> str:
+    """Returns the tree as text that can be written in `encoding`. width: columns of the terminal; None: nothing is
+    cut."""
+    from rich.cells import cell_len
+
+    from .shell.table import GAP
+
     lines = lines_for(encoding)
-    sections = [(_application_title(item), _rows(item)) for item in snapshot["applications"]]
+    several = "nodes" in snapshot["node"]
+    sections = [
+        (_application_title(item) + (f" on {item['node']}" if several else ""), _rows(item))
+        for item in snapshot["applications"]
+    ]
     if snapshot["processes"] or snapshot["more"]:
         sections.append(("processes of no application", _rows(snapshot)))
     table = [
-        (title, [(prefix + row.cells[0], *row.cells[1:]) for prefix, row in _walk(rows, lines)])
+        (title, [_cleaned((prefix + row.cells[0], *row.cells[1:]), encoding) for prefix, row in _walk(rows, lines)])
         for title, rows in sections
     ]
     cells = [HEADER, *(row for _, rows in table for row in rows if len(row) == len(HEADER))]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(HEADER))]
+    if width is not None:
+        widths[0] = max(SHORTEST, widths[0] - max(0, sum(widths) + GAP * (len(widths) - 1) - width))
     text = [node_title(snapshot["node"]), ""]
     if len(cells) > 1:
         text.append(_line(HEADER, widths))
@@ -62,8 +80,17 @@ def render(snapshot: Snapshot, encoding: str | None) -> str:
     return "\n".join(printable(line, encoding) for line in text).rstrip("\n")
 
 
+def _cleaned(cells: tuple[str, ...], encoding: str | None) -> tuple[str, ...]:
+    """Returns what is printed of cells: its width is known only then."""
+    return tuple(printable(cell, encoding) for cell in cells)
+
+
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)).rstrip()
+    from .shell.table import GAP, fitted
+
+    if len(cells) == 1:
+        return cells[0]
+    return (" " * GAP).join(fitted(cell, width) for cell, width in zip(cells, widths, strict=False)).rstrip()
 
 
 def _walk(rows: list[Row], lines: Lines) -> Iterator[tuple[str, Row]]:
@@ -113,13 +140,16 @@ def _application_title(application: Snapshot) -> str:
 def _process_cells(process: Snapshot) -> tuple[str, ...]:
     behavior = process["behavior"] if process["kind"] == "actor" else f"{process['behavior']} ({process['kind']})"
     facts = process["facts"]
-    note = ""
+    counts = (("in flight", process.get("in_flight", 0), 1), ("requests", process.get("requests", 0), 0))
+    note = ", ".join(f"{word} {count:,}" for word, count, most in counts if count > most)
     if process["kind"] != "actor":
-        note = "does not answer" if facts is None else _restarts(facts)
+        note = "does not answer" if facts is None else _restarts_or_failures(facts)
     return process["name"] or "-", str(process["id"]), behavior, process["state"], f"{process['waiting']:,}", note
 
 
-def _restarts(facts: Snapshot) -> str:
+def _restarts_or_failures(facts: Snapshot) -> str:
+    if "failures" in facts:  # a function of a `Service`
+        return f"failures {number(facts['failures']):,}"
     restarts = facts.get("restarts", facts.get("worker_restarts"))
     return "" if restarts is None else f"restarts {restarts}"
 
@@ -162,9 +192,3 @@ def duration(seconds: float) -> str:
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     first = next((index for index, (amount, _) in enumerate(parts) if amount), 3)
     return " ".join(f"{amount} {unit}" for amount, unit in parts[first : first + 2] if amount or first == 3)
-
-
-def printable(text: str, encoding: str | None) -> str:
-    """Returns `text` in `encoding`, without characters that control a terminal: names of a program may hold any."""
-    clean = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return clean.encode(encoding or "ascii", "replace").decode(encoding or "ascii")

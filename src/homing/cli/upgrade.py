@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ..gen import HomingError
@@ -16,9 +17,9 @@ from ..meta import TakeOver
 from ..meta.upgrade.predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
 from ..node import Node
 from ..node.node import internals
+from ..observe.control.directory import ControlError, path_of
+from ..observe.control.server import require_unix_sockets
 from . import upgrade_signal
-from .control import require_unix_sockets
-from .directory import ControlError, path_of
 
 FLAG = "--takeover"
 
@@ -29,6 +30,18 @@ it, or the successor has never connected."""
 _LOOK = 0.05
 """Seconds between two checks whether the successor has ended. Polling also works if SIGCHLD is ignored, and needs no
 file descriptor, of which there may be none left."""
+
+
+def same_command(*more: str) -> list[str]:
+    """Returns the command of this program, with more options. The last of equal options counts."""
+    # Python may not know its own path: then no program of that name is found, and the caller says so.
+    return with_options([sys.executable or "python", *sys.orig_argv[1:]], *more)
+
+
+def with_options(command: Sequence[str], *more: str) -> list[str]:
+    """Returns a command with more options."""
+    end = command.index("--") if "--" in command else len(command)  # nothing behind "--" is an option
+    return [*command[:end], *more, *command[end:]]
 
 
 def take_over(node: Node) -> TakeOver:
@@ -92,14 +105,11 @@ class Upgrade:
         self._look()
 
     def _spawn(self) -> int:
-        executable = sys.executable or ""  # Python may not know its own path
-        arguments = [executable or "python", *sys.orig_argv[1:]]
-        if FLAG not in arguments:
-            arguments.append(FLAG)
+        arguments = same_command(*() if FLAG in sys.argv else (FLAG,))
         # WATCHDOG_PID names this process; the service manager must watch the successor.
         env = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
         # At first the successor has no handler yet: until then the signal is blocked and waits.
-        return os.posix_spawn(executable, arguments, env, setsigmask=upgrade_signal.NUMBERS)
+        return os.posix_spawn(arguments[0], arguments, env, setsigmask=upgrade_signal.NUMBERS)
 
     def _look(self) -> None:
         """Checks repeatedly whether the successor has ended before this program."""

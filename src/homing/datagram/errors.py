@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..gen.errors import CallTimeout, HomingError
+from ..gen.errors import CallTimeout, HomingError, TooManyRequests
 from ..gen.foreign import safe_repr
 
 __all__ = [
@@ -23,11 +23,11 @@ __all__ = [
     "PeerRefused",
     "PeerUnreachable",
     "ReplyLimited",
+    "RequestIdsTaken",
     "RequestKeyTaken",
     "RequestTimeout",
     "SendQueueFull",
     "SpoofingSuspected",
-    "TooManyRequests",
 ]
 
 # --- sockets and datagrams ------------------------------------------------------------------------------------
@@ -168,11 +168,17 @@ class PeerRefused(PeerUnreachable, ConnectionRefusedError):
     """The peer's machine reports by ICMP that no program has that port (`ECONNREFUSED`)."""
 
 
-class TooManyRequests(HomingError):
-    """The UDP client has as many open requests as its `max_requests` allows; the new request was not sent."""
+class RequestIdsTaken(TooManyRequests):
+    """Open requests of the UDP client to `address` have all ids that there are (`UDPClientOptions.id`): a reply could
+    belong to either. The new request was not sent. `limit` is the number of ids."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} requests are open, as many as max_requests allows; the new request was not sent")
+    def __init__(self, address: object, limit: int) -> None:
+        HomingError.__init__(
+            self,
+            f"all {limit} ids are in use by open requests to {address}; the new request was not sent: "
+            "ask again later, or by more ports",
+        )
+        self.address = address
         self.limit = limit
 
 

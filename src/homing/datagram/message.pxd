@@ -29,3 +29,7 @@ cdef class MessageUDP:
 
     @cython.locals(answer=MessageUDP)
     cpdef MessageUDP reply(self, object data, object info=*)
+
+
+@cython.locals(message=MessageUDP)
+cpdef MessageUDP received(object id, object addr, object data, object info)

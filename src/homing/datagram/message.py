@@ -169,7 +169,7 @@ class MessageUDP:
             raise BadOption("data", None, "give the payload, as in MessageUDP(addr=('192.0.2.1', 53), data=b'...')")
         self.id = id
         self.addr: Address = addr
-        self.data = data
+        self.data: bytes = data
         self.truncated = truncated
         self._is_answer = False
         self._lease = lease
@@ -221,6 +221,19 @@ class MessageUDP:
         pool."""
         if self._lease is not None:
             self._lease.release()
+
+
+def received(id: Any, addr: Address, data: bytes, info: PacketInfo | None) -> MessageUDP:
+    """Returns a received datagram that is whole. Compiled, it costs less than the constructor."""
+    message = MessageUDP.__new__(MessageUDP)
+    message.id = id
+    message.addr = addr
+    message.data = data
+    message.truncated = False
+    message._is_answer = False
+    message._lease = None
+    message.info = info
+    return message
 
 
 _LINK_LOCAL = ("fe8", "fe9", "fea", "feb")

@@ -21,7 +21,8 @@ class Statistics:
         no room yet.
     delivered: put into a receiver's mailbox, and not dropped from there.
     dropped_newest, dropped_oldest: dropped because the receiver's mailbox was full, as `overflow` says. If it grows:
-        the receiver is too slow.
+        the receiver is too slow. With `peers`, `dropped_newest` counts all datagrams that the table has dropped, and an
+        inspection of the server says why.
     dropped_no_receiver: taken from the kernel, but the receiver had just ended, or memory ran out. Stays 0 unless a
         receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
     truncated: datagrams longer than the buffer. If it grows: raise `buffer_size`.

@@ -1,12 +1,14 @@
 """Contracts: identifiers, messages, errors, options and what a behavior must offer. No runtime, no sockets.
 
-identifiers  PID, Alias, Ref, ProcessID, Event
+identifiers  PID, Alias, Ref, ProcessID, ClusterName, Event
 messages     messages that the runtime sends, MessagePriority, NO_REPLY
 errors       HomingError and its subclasses, exit reasons included; the UDP errors are in `datagram.errors`
 options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
 application  Application, and its specification, modes and states
+cluster      ClusterOptions, what a cluster tells, `message`: which types may travel; cluster_errors: its errors
 state        the states of a process and their transitions, as a table
-info         snapshots: NodeInfo, ProcessInfo, MetaInfo, and NodeTree
+info         snapshots: NodeInfo, ProcessInfo, MetaInfo, HealthCheck, and NodeTree
+config       Configuration: values from outside of the program
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
 typed        Request; the types of `call` and `spawn` for type checkers
 foreign      safe operations on the program's objects, whose methods may raise, internal
@@ -29,15 +31,43 @@ from .behavior import CancelTimer as CancelTimer
 from .behavior import MetaBehavior as MetaBehavior
 from .behavior import MetaProcess as MetaProcess
 from .behavior import ProcessBehavior as ProcessBehavior
+from .cluster import ClusterOptions as ClusterOptions
+from .cluster import MessageGroupJoined as MessageGroupJoined
+from .cluster import MessageGroupLeft as MessageGroupLeft
+from .cluster import MessageNodeBusy as MessageNodeBusy
+from .cluster import MessageNodeDown as MessageNodeDown
+from .cluster import MessageNodeReady as MessageNodeReady
+from .cluster import MessageNodeUp as MessageNodeUp
+from .cluster import On as On
+from .cluster import Once as Once
+from .cluster import RemoteNodeInfo as RemoteNodeInfo
+from .cluster import SingletonInfo as SingletonInfo
+from .cluster import Spawnable as Spawnable
+from .cluster import message as message
+from .cluster_errors import LinkClosed as LinkClosed
+from .cluster_errors import ListenFailed as ListenFailed
+from .cluster_errors import MessageTooLarge as MessageTooLarge
+from .cluster_errors import NameConflict as NameConflict
+from .cluster_errors import NodeBusy as NodeBusy
+from .cluster_errors import NodeDown as NodeDown
+from .cluster_errors import NodeTaken as NodeTaken
+from .cluster_errors import NoQuorum as NoQuorum
+from .cluster_errors import NotTransferable as NotTransferable
+from .cluster_errors import RemoteError as RemoteError
+from .cluster_errors import SpawnDenied as SpawnDenied
+from .cluster_errors import Superseded as Superseded
+from .config import Configuration as Configuration
 from .errors import *  # noqa: F403 - their `__all__` lists the errors that this module exports
 from .identifiers import PID as PID
 from .identifiers import Alias as Alias
+from .identifiers import ClusterName as ClusterName
 from .identifiers import Event as Event
 from .identifiers import ProcessID as ProcessID
 from .identifiers import Ref as Ref
 from .identifiers import Subject as Subject
 from .identifiers import Target as Target
 from .info import ApplicationTree as ApplicationTree
+from .info import HealthCheck as HealthCheck
 from .info import MailboxInfo as MailboxInfo
 from .info import MetaInfo as MetaInfo
 from .info import NodeInfo as NodeInfo
@@ -45,6 +75,7 @@ from .info import NodeTree as NodeTree
 from .info import ProcessInfo as ProcessInfo
 from .info import ProcessTree as ProcessTree
 from .messages import NO_REPLY as NO_REPLY
+from .messages import MessageConfig as MessageConfig
 from .messages import MessageDeadLetter as MessageDeadLetter
 from .messages import MessageDownAlias as MessageDownAlias
 from .messages import MessageDownEvent as MessageDownEvent

@@ -1,7 +1,7 @@
 """Contracts between the runtime and the classes that users write.
 
 A callback may be `def` (runs inline, the fast path) or `async def` (the process stays busy, its mailbox waits, the node
-continues). One callback of a process runs at a time.
+continues). One callback of a process runs at a time, unless `ProcessOptions.concurrency` allows more.
 """
 
 from __future__ import annotations
@@ -69,6 +69,17 @@ class ProcessBehavior:
 
     def handle_call_alias(self, alias: Alias, sender: PID, ref: Ref, request: Any) -> Any:
         """With `split_handle`: handles a request that was sent to one of the aliases."""
+        return None
+
+    def handle_response(self, label: Any, answer: Any) -> Result:
+        """Handles the response to a request of `send_request`. Called exactly once for each, unless it was cancelled.
+
+        label: as given to `send_request`. answer: the answer, or the error as an exception.
+        """
+        return None
+
+    def handle_timeout(self) -> Result:
+        """Called when nothing was handled for `idle_timeout` seconds."""
         return None
 
     def handle_datagrams(self, batch: DatagramBatch) -> Result:

@@ -114,6 +114,20 @@ class BadOption(HomingError, ValueError):
         return f"{class_name(self)}({self.option!r}, {safe_repr(self.value)}, {self.why!r})"
 
 
+class BadConfiguration(HomingError, ValueError):
+    """A file of `homing run --config`, or an environment variable, has invalid values; nothing of it was applied.
+
+    problems: a line for each, with file, line, key, and what to write.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
 class NotAllowed(HomingError):
     """The operation is not possible here or now; the text says why."""
 
@@ -211,6 +225,15 @@ class CallTimeout(HomingError, TimeoutError):
         super().__init__(f"no answer from {safe_str(target)} within {seconds:g} s")
         self.target = target
         self.seconds = seconds
+
+
+class TooManyRequests(HomingError):
+    """As many requests are open as `max_requests` allows, of the process (`ProcessOptions`) or of the UDP client
+    (`meta.UDPClientOptions`). The new request was not sent."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests are open, as many as max_requests allows; the new request was not sent")
+        self.limit = limit
 
 
 class InitTimeout(HomingError, TimeoutError):

@@ -24,9 +24,13 @@ _DEPTH = 4
 
 _name_of = type.__dict__["__name__"].__get__
 _args_of = BaseException.__dict__["args"].__get__
-_cause_of = BaseException.__dict__["__cause__"].__get__
-_context_of = BaseException.__dict__["__context__"].__get__
-_members_of = BaseExceptionGroup.__dict__["exceptions"].__get__
+_module_of = type.__dict__["__module__"].__get__
+_qualified_name_of = type.__dict__["__qualname__"].__get__
+cause_of = BaseException.__dict__["__cause__"].__get__
+context_of = BaseException.__dict__["__context__"].__get__
+suppresses_context = BaseException.__dict__["__suppress_context__"].__get__
+traceback_of = BaseException.__dict__["__traceback__"].__get__
+members_of = BaseExceptionGroup.__dict__["exceptions"].__get__
 """Python's own attributes, even if a class or its metaclass overrides them."""
 
 
@@ -34,6 +38,12 @@ def class_name(value: object) -> str:
     """Returns the name of the class of `value`."""
     name: str = _name_of(type(value))
     return name
+
+
+def qualified_name(kind: type) -> str:
+    """Returns the name of a class with its module, as in a traceback; without it for a built-in class."""
+    module, name = _module_of(kind), _qualified_name_of(kind)
+    return f"{module}.{name}" if type(module) is str and module not in ("builtins", "__main__") else str(name)
 
 
 def is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeIs[T]:
@@ -84,10 +94,7 @@ def safe_repr(value: object, limit: int = REPR_LIMIT) -> str:
 
 def safe_str(value: object, limit: int = REPR_LIMIT) -> str:
     """Like `safe_repr`, for `str(value)`."""
-    try:
-        return clipped(_exactly(str(value)), limit)
-    except BaseException as error:
-        return _unprintable(value, "str", error)
+    return clipped(_str(value, limit), limit)
 
 
 def _unprintable(value: object, function: str, error: BaseException) -> str:
@@ -97,6 +104,25 @@ def _unprintable(value: object, function: str, error: BaseException) -> str:
 def _exactly(text: str) -> str:
     """Returns `text` as a plain `str`: a subclass may behave differently."""
     return text if type(text) is str else str.__str__(text)
+
+
+def _str(value: Any, limit: int) -> str:
+    """Makes no long text of what Python itself would turn into one: bytes, containers, the arguments of exceptions."""
+    kind: Any = type(value)
+    try:
+        if kind is str:
+            return str.__str__(value)
+        if kind in _AS_REPR:
+            return _repr(value, limit, _DEPTH)
+        if issubclass(kind, BaseException) and kind.__str__ in (BaseException.__str__, KeyError.__str__):
+            arguments: tuple[object, ...] = _args_of(value)
+            if len(arguments) != 1:
+                return _repr(arguments, limit, _DEPTH) if arguments else ""
+            plain = kind.__str__ is BaseException.__str__
+            return _str(arguments[0], limit) if plain else _repr(arguments[0], limit, _DEPTH)
+        return _exactly(str(value))
+    except BaseException as error:
+        return _unprintable(value, "str", error)
 
 
 def _repr(value: object, limit: int, depth: int) -> str:
@@ -117,7 +143,11 @@ def _repr(value: object, limit: int, depth: int) -> str:
 
 def _repr_of_text(value: Any, limit: int) -> str:
     """Cuts the value before its `repr` is made, because the `repr` of bytes can be four times as long."""
-    return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value)} long)"
+    shown = f"{value[:limit]!r}"
+    if len(value) <= limit and len(shown) <= limit:
+        return shown
+    length = f"... ({len(value)} long)"
+    return shown[: max(0, limit - len(length))] + length
 
 
 _CONTAINERS = (
@@ -127,6 +157,9 @@ _CONTAINERS = (
     (set, "{", "}"),
     (frozenset, "frozenset({", "})"),
 )
+
+_AS_REPR = (bytes, bytearray, *(container for container, _, _ in _CONTAINERS))
+"""Classes whose `str` is their `repr`."""
 
 
 def _repr_of_items(value: Any, left: str, right: str, limit: int, depth: int) -> str:
@@ -169,9 +202,9 @@ def forget_frames(error: BaseException | None) -> None:
         if error is not None and id(error) not in seen:
             seen.add(id(error))
             BaseException.with_traceback(error, None)
-            rest += (_cause_of(error), _context_of(error))
+            rest += (cause_of(error), context_of(error))
             if is_a(error, BaseExceptionGroup):
-                rest += _members_of(error)
+                rest += members_of(error)
 
 
 # --- keys -------------------------------------------------------------------------------------------------

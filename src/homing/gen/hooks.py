@@ -7,13 +7,18 @@ that users derive from have no hooks among their attributes, and no user's attri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, ClassVar
 
-from .identifiers import PID
+from .identifiers import PID, Alias, Target
 
 TERMINATE_TIMEOUT = 5.0
 """Seconds that an asynchronous `terminate` may take: OTP's default shutdown time of a worker."""
+
+
+def more_of(items: Sized, most: int | None) -> dict[str, int]:
+    """Returns `more`: the number of items left out by facts about at most `most` of them. Empty without a limit."""
+    return {} if most is None else {"more": max(0, len(items) - most)}
 
 
 class ProcessHooks:
@@ -51,11 +56,27 @@ class ProcessHooks:
         """Returns the function that handles ordinary messages. None: the behavior's `handle_message`."""
         return None
 
+    def source(self, sender: PID | Alias, message: Any) -> Any:
+        """Returns the source of a message, for `ProcessOptions.concurrency_key`."""
+        return sender
+
     def idle(self, again: Callable[[], None], rest: list[Any]) -> bool:
         """With `forwards`: appends the processes that it forwards to to `rest`, so that the caller checks them next.
         Returns False if messages wait for a process that does not exist yet: `again` is then called once when that may
         have changed."""
         return True
+
+    def facts(self, most: int | None) -> dict[str, Any] | None:
+        """Returns the counters and the children of a pool, router or supervisor; None for others.
+
+        most: number of children that are named; `more` is the number of the others. None: all.
+        """
+        return None
+
+    def restarts(self, pid: PID) -> tuple[int, Exception | None] | None:
+        """Returns how often the child that runs now as `pid` was restarted, and the reason of the last restart; None if
+        it is not a child that this process restarts."""
+        return None
 
 
 class MetaHooks:
@@ -65,6 +86,8 @@ class MetaHooks:
 
     forwards: ClassVar[bool] = False
     """True if the `forwarder` of the activity takes the main lane."""
+    datagram: ClassVar[type[Any] | None] = None
+    """Class of the messages that its socket receives and sends: it has `id`, `addr` and `data`."""
 
     def __init__(self, behavior: Any) -> None:
         self.behavior = behavior
@@ -73,6 +96,28 @@ class MetaHooks:
     def linger(self) -> float:
         """Seconds for which the meta-process outlives a crashed owner."""
         return 0.0
+
+    @property
+    def socket_address(self) -> Any:
+        """The local address of the socket, if this is a server; otherwise None."""
+        return None
+
+    @property
+    def receiver(self) -> Target | None:
+        """The address of the process that gets the messages of the socket, once they go to one."""
+        return None
+
+    def divert(self, kind: type[Any]) -> None:
+        """Puts what its sockets receive through inlets of the class `kind` from now on."""
+
+    @property
+    def counters(self) -> Any:
+        """The `Statistics` of the socket; None if there is none, or it is not open yet."""
+        return None
+
+    def facts(self) -> dict[str, Any] | None:
+        """Returns the state of the socket and its counters; None if there is none, or it is not open yet."""
+        return None
 
     def adopts(self) -> Any:
         """Returns the meta-process without an owner that this behavior takes over, or None."""
@@ -83,3 +128,14 @@ class MetaHooks:
 
     def transferred(self) -> None:
         """Called when another process has become the owner."""
+
+    @property
+    def options(self) -> Any:
+        """The options of the behavior, or None."""
+        return getattr(self.behavior, "options", None)
+
+    def stood_in(self) -> None:
+        """Called instead of `init` when a test's stand-in takes the place of the meta-process."""
+
+    def stood_in_ended(self, reason: Exception) -> None:
+        """Called instead of `terminate` when that stand-in has ended."""

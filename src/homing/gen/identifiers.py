@@ -97,7 +97,23 @@ class Event:
         return f"Event<{self.node}.{self.name!r}>"
 
 
-Target: TypeAlias = PID | Alias | ProcessID | str
+class ClusterName(NamedTuple):
+    """A name of the whole cluster. At each `send` or `call` it stands for the process that runs as the singleton of
+    that name, wherever that is; or else for one member of the group of that name, the same from all nodes.
+
+    name: name of the singleton or group.
+    """
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"ClusterName({self.name!r})"
+
+    def __str__(self) -> str:
+        return f"<cluster {self.name!r}>"
+
+
+Target: TypeAlias = PID | Alias | ProcessID | ClusterName | str
 """Addresses that a message can be sent to. A `str` is a name registered on this node."""
 
 Subject: TypeAlias = PID | Alias | ProcessID | Event | str

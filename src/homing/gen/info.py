@@ -47,6 +47,8 @@ class ProcessInfo:
         it is not held.
     holds: how often it was held.
     thread: True if its callbacks run on a thread of its own.
+    in_flight: messages whose asynchronous callbacks have begun and not returned; see `ProcessOptions.concurrency`.
+    requests: requests of `send_request` that are open; see `ProcessOptions.max_requests`.
     """
 
     pid: PID
@@ -77,6 +79,8 @@ class ProcessInfo:
     held_by: PID | None
     holds: int
     thread: bool
+    in_flight: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,7 @@ class NodeInfo:
     processes, metas, names, aliases, events: how many exist now; `aliases` counts only the aliases of processes.
     running, zombies: processes in these states.
     spawned: processes started so far.
-    open_calls: calls without an answer yet.
+    open_calls: calls and requests without an answer yet.
     env: environment that processes inherit.
     loop: class of the event loop.
     crashes: processes and meta-processes that ended abnormally by their own fault.
@@ -162,6 +166,26 @@ class NodeInfo:
     spin_seconds: float
     env: Mapping[str, Any]
     loop: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """A check that a program has reported with `health`, returned by `health_checks`. Times are seconds.
+
+    name: what is checked.
+    ok: False also if the report is older than `timeout`, or if the process that reported it has ended.
+    reason: why it is not ok; "" if no reason is known.
+    owner: process that reported it, or the node's own address.
+    age: time since the last report.
+    timeout: time for which a report is valid; None: until the next one.
+    """
+
+    name: str
+    ok: bool
+    reason: str
+    owner: PID
+    age: float
+    timeout: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

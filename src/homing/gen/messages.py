@@ -180,6 +180,19 @@ class MessageFallback:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageConfig:
+    """The configuration has changed while the node runs. Passed to `handle_message` of a process that has asked for it:
+    `self.config(..., notify=True)`.
+
+    section: the section that the process has asked for.
+    config: its values now, an object of the class that the process has asked for.
+    """
+
+    section: str
+    config: Any
+
+
+@dataclass(frozen=True, slots=True)
 class MessageDeadLetter:
     """Sent to `ProcessOptions.dead_letters`: `pid`, registered as `name`, ended for `reason` and left `message`
     unhandled.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from operator import index
 from typing import Any, Literal, get_args
 
+from .config import Configuration
 from .errors import BadOption
 from .foreign import is_instance
-from .identifiers import PID, Alias, ProcessID, Target
+from .identifiers import PID, Alias, ClusterName, ProcessID, Target
 
 Overflow = Literal["raise", "drop_newest", "drop_oldest"]
 """The treatment of a message whose receiver's mailbox is full."""
+
+ConcurrencyKey = Callable[[Any], Hashable] | Literal["source"] | None
+"""`ProcessOptions.concurrency_key`."""
 
 
 # Every number that a user gives is checked here, and has bounds: so no sum or product of such numbers overflows, and
@@ -134,7 +139,7 @@ def check_target(option: str, value: object) -> None:
     """Raises `BadOption` unless `value` is an address that a message can be sent to."""
     if is_instance(value, str):
         check_name(option, value)
-    elif not is_instance(value, (PID, Alias, ProcessID)):
+    elif not is_instance(value, (PID, Alias, ProcessID, ClusterName)):
         raise BadOption(option, value, "give a registered name, a PID or an alias")
 
 
@@ -168,6 +173,7 @@ class NodeOptions:
         busy processes add to the sockets.
     slow_callback_seconds: a callback that blocks the loop for so long is logged with its stack while it still runs, and
         counted (`stalls`). Compare asyncio's `slow_callback_duration`, Erlang's `long_schedule`. 0 or None: off.
+    config: options of UDP servers and values of the program, as a `gen.Configuration`. None: there are none.
     """
 
     env: Mapping[str, Any] = field(default_factory=dict)
@@ -177,6 +183,7 @@ class NodeOptions:
     turn_seconds: float = 0.0005
     slice_seconds: float = 0.002
     slow_callback_seconds: float | None = 0.1
+    config: Configuration | None = None
 
     def __post_init__(self) -> None:
         check_type("env", self.env, Mapping, "a mapping")
@@ -187,6 +194,7 @@ class NodeOptions:
         set_seconds(self, "slice_seconds")
         if self.slow_callback_seconds is not None:
             set_seconds(self, "slow_callback_seconds", zero=True)
+        check_type("config", self.config, (Configuration, type(None)), "a gen.Configuration or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +230,24 @@ class ProcessOptions:
         of `self` cross to the node's thread and back, which takes some ten microseconds each time. A thread cannot be
         interrupted: a process that is killed while it blocks ends, and is replaced, only when the callback returns. Not
         for pools, routers and supervisors.
+    concurrency: most asynchronous callbacks that run side by side, each in a task of its own. They begin in the order
+        of arrival and may end in any order. They share `self`: while one awaits, others may change it. A callback that
+        raises ends the process and cancels the others, whose messages become dead letters. `init` and `terminate` run
+        alone; a plain `def` callback runs between the steps of the others. Messages in flight count as queued for
+        `mailbox_size`, back-pressure and flow control. 1: one after the other, as in Erlang. Not with `thread`, and not
+        for pools, routers and supervisors.
+    concurrency_key: with `concurrency`, a function of the message (or request, publication, batch; of a response its
+        label, if that is not None) that returns a hashable key, which should be quick: messages with the same key are
+        handled one after the other, in their order.
+        None for a message: it has no order. If the function raises, that is a crash as in a callback. "source": the key
+        of a datagram is its peer's address, that of any other message its sender, that of a response its callee,
+        that of a publication its event;
+        batches of `handle_datagrams` are handled one after the other.
+    max_requests: most requests of `send_request` that are open: sent, and their response not handled yet. One more
+        raises `TooManyRequests`. As they are bounded, a response comes even into a full mailbox.
+    remote: False: exit signals and inspections that processes of other nodes send to this process, or to its
+        meta-processes, are refused. Messages and requests still come, and so do the signals of links that this process
+        made itself. Whatever this says, no process of another node can `kill` one.
     """
 
     mailbox_size: int = 0
@@ -236,6 +262,10 @@ class ProcessOptions:
     dead_letters: Target | None = None
     back_pressure: bool = True
     thread: bool = False
+    concurrency: int = 1
+    concurrency_key: ConcurrencyKey = None
+    max_requests: int = 10_000
+    remote: bool = True
 
     def __post_init__(self) -> None:
         set_integer(self, "mailbox_size", 0)
@@ -251,6 +281,15 @@ class ProcessOptions:
             check_target("dead_letters", self.dead_letters)
         check_type("back_pressure", self.back_pressure, bool, "True or False")
         check_type("thread", self.thread, bool, "True or False")
+        check_type("remote", self.remote, bool, "True or False")
+        set_integer(self, "concurrency", 1)
+        if self.thread and self.concurrency > 1:
+            raise BadOption("concurrency", self.concurrency, "give 1 with thread=True; or use a pool of such processes")
+        key = self.concurrency_key
+        known = key is None or (key == "source" if is_instance(key, str) else callable(key))
+        if not known or iscoroutinefunction(key):
+            raise BadOption("concurrency_key", key, 'give None, "source" or a `def key(message)`')
+        set_integer(self, "max_requests", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

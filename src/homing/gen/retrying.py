@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 def twice(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -20,6 +21,16 @@ def twice(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
     except MemoryError:
         return function(*args, **kwargs)
+
+
+def entry(table: dict[K, T], key: K, make: Callable[[], T]) -> T:
+    """Returns `table[key]`; if it is missing, what `make` returns, which is then in the table.
+
+    `dict.setdefault` of CPython 3.13 may return a value that it had no memory to put into the table.
+    """
+    if key not in table:
+        table[key] = make()
+    return table[key]
 
 
 class Again:

@@ -1,6 +1,9 @@
 """Meta-processes that come with Homing.
 
+assembly    what is larger or surer than one datagram: chunks joined, duplicates refused
 udp         the parts that server and client are composed of
+peers       peers as actors: a process for each peer of a UDP server
+sessions    sessions of a service that runs on several nodes
 udp_server  the UDP server
 udp_client  the UDP client
 short       listen_udp, connect_udp: create and start one of these with one call
@@ -19,6 +22,22 @@ from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
 from ..datagram import errors as errors
+from .assembly.assembler import Assembler as Assembler
+from .assembly.chunk import Chunk as Chunk
+from .assembly.chunk import gelf_chunk as gelf_chunk
+from .assembly.counters import AssemblerCounters as AssemblerCounters
+from .assembly.counters import DedupeCounters as DedupeCounters
+from .assembly.dedupe import Dedupe as Dedupe
+from .peers.actor import PeerActor as PeerActor
+from .peers.messages import MessagePeerDown as MessagePeerDown
+from .peers.messages import MessagePeerUp as MessagePeerUp
+from .peers.messages import PeerEvicted as PeerEvicted
+from .peers.messages import PeerIdle as PeerIdle
+from .peers.messages import PeerLost as PeerLost
+from .peers.options import PeerOptions as PeerOptions
+from .peers.peer import Peer as Peer
+from .sessions.entries import PeerMoved as PeerMoved
+from .sessions.options import Sessions as Sessions
 from .short import connect_udp as connect_udp
 from .short import listen_udp as listen_udp
 from .udp.buffer_pool import BufferPool as BufferPool
@@ -28,6 +47,7 @@ from .udp_client.client import create_udp_client as create_udp_client
 from .udp_client.options import HEARD as HEARD
 from .udp_client.options import UDPClientOptions as UDPClientOptions
 from .udp_client.options import UDPRequest as UDPRequest
+from .udp_client.request_ids import RequestId as RequestId
 from .udp_client.statistics import UDPClientStatistics as UDPClientStatistics
 from .udp_server.options import UDPServerOptions as UDPServerOptions
 from .udp_server.reconfigure import Reconfigure as Reconfigure

@@ -73,7 +73,8 @@ def listen_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPServer
     [b'OK: hello']
     """
     _check_owner("listen_udp", owner)
-    return _named("listen_udp", _start(owner, create_udp_server(_made(UDPServerOptions, options))))
+    options.setdefault("name", _name_of(owner))
+    return _named("listen_udp", _start(owner, create_udp_server(make_options(UDPServerOptions, options))))
 
 
 @_with_options(UDPClientOptions)
@@ -89,7 +90,7 @@ def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClien
     closed.
     """
     _check_owner("connect_udp", owner)
-    return _named("connect_udp", _start(owner, create_udp_client(_made(UDPClientOptions, options))))
+    return _named("connect_udp", _start(owner, create_udp_client(make_options(UDPClientOptions, options))))
 
 
 def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
@@ -98,10 +99,10 @@ def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]
     return pending
 
 
-def _made(kind: type[R], options: dict[str, Any]) -> R:
-    """Returns the options. Raises `TypeError` for an unknown name, and suggests a similar one."""
-    names = inspect.signature(kind).parameters
-    for name in sorted(options.keys() - names):
+def make_options(kind: type[R], options: dict[str, Any], *more: str) -> R:
+    """Returns the options. Raises `TypeError` for an unknown name, and suggests a similar one, also one of `more`."""
+    names = [*inspect.signature(kind).parameters, *more]
+    for name in sorted(options.keys() - set(names)):
         alike = get_close_matches(name, names, n=1)
         remedy = f"write {alike[0]}=" if alike else f"see meta.{kind.__name__} for all options"
         raise TypeError(f"there is no option {name!r}; {remedy}")
@@ -111,6 +112,12 @@ def _made(kind: type[R], options: dict[str, Any]) -> R:
 def _check_owner(call: str, owner: object) -> None:
     if isinstance(owner, type) or not callable(getattr(owner, "spawn_meta", None)):
         raise BadOption("owner", owner, f"give the actor that is to own the socket: await meta.{call}(self, ...)")
+
+
+def _name_of(owner: object) -> str:
+    """Returns the registered name of the owner, or ""."""
+    name = getattr(owner, "name", None)
+    return name if type(name) is str else ""
 
 
 async def _start(owner: Owner, made: Made) -> Made:

@@ -19,11 +19,14 @@ from ..gen import (
     NodeForked,
     NodeOptions,
     NodeTerminated,
+    NotAllowed,
     Target,
 )
 from ..gen.foreign import class_name, forget_frames, safe_repr
 from .applications import Applications
-from .logs import NODE_LOGGER, BoundedLog, ContextAdapter, RateLimited, Receiver, context
+from .config import NodeConfiguration
+from .health import Health
+from .logs import NODE_LOGGER, BoundedLog, ContextAdapter, Levels, RateLimited, Receiver, context
 from .messaging.calls import Calls
 from .messaging.delivery import Delivery
 from .messaging.events import Events
@@ -37,9 +40,11 @@ from .scheduling.callback_tasks import CallbackTasks
 from .scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
+    from .elsewhere import Elsewhere
     from .processes.meta_process import MetaRunner
     from .processes.process import Process
     from .scheduling.activity import Activity
+    from .tracing.tracer import Tracer
 
 T = TypeVar("T")
 
@@ -53,6 +58,7 @@ class Core:
     processes and its counters.
 
     pid: the node's own address, the sender of messages that no process sent. It has no mailbox.
+    inlet_kind: the class of new inlets. tracer: follows messages, once something was traced. See `tracing`.
     stopping: True if no process or meta-process can be started any more.
     """
 
@@ -64,6 +70,7 @@ class Core:
         creation = time_ns()
         self.pid = PID(name, 1, creation)
         self.env: Mapping[str, Any] = MappingProxyType(dict(options.env))
+        self.configuration = NodeConfiguration(self)
         self.registry = Registry(name, creation)
         self.scheduler = Scheduler(name, loop, options)
         self.callback_tasks = CallbackTasks(self.scheduler)
@@ -74,10 +81,14 @@ class Core:
         self.events = Events(self)
         self.timers = Timers(self)
         self.applications = Applications(self)
+        self.inlet_kind: type[Inlet] = Inlet
+        self.tracer: Tracer | None = None
+        self.health = Health(self)
         self.processes: dict[PID, Process] = {}
         self.metas: dict[Any, MetaRunner] = {}
         self.log_receivers: dict[PID, Receiver] = {}
-        self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"))
+        self.levels = Levels()
+        self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"), self.levels)
         self.bounded_log = BoundedLog(self.log)
         self.limited_log = RateLimited(self.log, self.bounded_log)
         self.stopping = False
@@ -154,12 +165,24 @@ class Core:
         most_bytes: int = 0,
     ) -> Inlet:
         """Returns an inlet, which puts messages of `owner` in bulk into the mailbox of `to`. See `flow.Inlet`."""
-        return Inlet(self, owner, to, high, low, ready, overflow, most_bytes)
+        return self.inlet_kind(self, owner, to, high, low, ready, overflow, most_bytes)
 
     def require_thread(self) -> None:
         """Raises `NotAllowed` on any thread but the node's, `NodeForked` in a forked process."""
         if threading.get_ident() != self.thread:
             self.scheduler.refuse_thread()
+
+    @property
+    def elsewhere(self) -> Elsewhere | None:
+        """The other nodes of the cluster; None while this node is in none. The registry has it at hand."""
+        return self.registry.elsewhere
+
+    def other_nodes(self) -> Elsewhere:
+        """Returns `elsewhere`. Raises `NotAllowed` if this node is in no cluster."""
+        elsewhere = self.registry.elsewhere
+        if elsewhere is None:
+            raise NotAllowed("this node is in no cluster: await homing.cluster.join(node, gen.ClusterOptions(...))")
+        return elsewhere
 
     @property
     def is_fork(self) -> bool:
@@ -173,6 +196,8 @@ class Core:
         self.stopping = True
         self._posted.clear()
         self.registry.routes.clear()
+        self.registry.elsewhere = None
+        self.links.remote = None
         for activity in (*self.processes.values(), *self.metas.values()):
             for _ in activity.discard():
                 pass

@@ -35,6 +35,11 @@ def forget(core: Core) -> None:
     _cores.discard(core)
 
 
+def running() -> tuple[Core, ...]:
+    """Returns the nodes that run in this OS process."""
+    return tuple(_cores)
+
+
 def _block_signals() -> None:
     """Blocks signals during a fork: one that came to the child before its separation would go to the parent's loop."""
     if _cores and hasattr(signal, "pthread_sigmask"):
@@ -56,7 +61,7 @@ def _separate() -> None:
                     signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         for core in tuple(_cores):
             core.forked()
-            _separate_loop(core.loop)
+            separate_loop(core.loop)
         _cores.clear()
     finally:
         _unblock_signals()
@@ -72,7 +77,7 @@ def _is_of_a_loop(handler: Any) -> bool:
     )
 
 
-def _separate_loop(loop: asyncio.AbstractEventLoop) -> None:
+def separate_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Replaces the epoll that the loop shares with its parent by an empty one."""
     selector = getattr(loop, "_selector", loop)  # uvloop has none
     fileno = getattr(selector, "fileno", None) or getattr(selector, "_get_backend_id", None)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from ..gen import (
     PID,
@@ -30,17 +30,24 @@ from ..gen import (
 )
 from ..gen.options import check_integer, check_seconds
 from ..gen.typed import declared
+from . import log_receivers
 from .core import Core
 from .forks import forget, separate_forks
-from .logs import Receiver
+from .health import health, health_checks
 from .mailbox.envelope import exit_signal
 from .processes.census import process_info
 from .processes.process import Process
 from .processes.spawning import spawn
 from .scheduling.watchdog import Watchdog
+from .servers import address_of
 from .stopping import Stopping
 from .systemd import Service
 from .tree import make_info, make_tree
+
+if TYPE_CHECKING:
+    from ..cluster.cluster import Cluster
+
+T = TypeVar("T")
 
 
 class Node:
@@ -54,8 +61,10 @@ class Node:
         self._stop_tasks: set[asyncio.Task[bool]] = set()
         self._watchdog = Watchdog(core, core.options.slow_callback_seconds)
         self._watchdog.start()
-        self.on_stopped(self._remove_log_receivers)
+        self.on_stopped(lambda: log_receivers.remove_log_receivers(core))
         self.on_stopped(core.callback_tasks.close)
+        self.on_stopped(core.configuration.close)
+        self.on_stopped(core.calls.stop)
         self.on_stopped(self._watchdog.stop)
         self._service = Service(core)
         self._stopping.on_stopping.append(self._service.stopping)
@@ -94,6 +103,16 @@ class Node:
     def env(self) -> Mapping[str, Any]:
         """The environment that processes inherit."""
         return self._core.env
+
+    def config(self, kind: type[T], section: str = "") -> T:
+        """Returns the values of a section of the configuration: see `Actor.config`."""
+        return self._here.configuration.get(kind, section)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster that this node is a member of. Raises `NotAllowed` if it is in none."""
+        found: Cluster = self._here.other_nodes().cluster
+        return found
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -163,12 +182,16 @@ class Node:
     def send_exit(self, pid: PID, reason: Exception | type[Exception]) -> None:
         """Sends an exit signal: the process ends for `reason` once its running callback has returned.
 
-        The node is the parent of the processes it spawned, and a parent's signal cannot be trapped.
-        Raises `ProcessUnknown`, `ProcessTerminated`, `BadOption`.
+        The node is the parent of the processes it spawned, and a parent's signal cannot be trapped. For a process of
+        another node see `Actor.send_exit`.
+        Raises `ProcessUnknown`, `ProcessTerminated`, `NodeUnknown`, `BadOption`.
         """
         cause = as_reason(reason)
-        sender = self._core.pid
-        self._process(pid).put_exit(exit_signal(sender, cause))
+        signal = exit_signal(self._core.pid, cause)
+        if isinstance(pid, PID) and pid.node != self.name:
+            self._here.registry.find(pid).put_exit(signal)
+        else:
+            self._process(pid).put_exit(signal)
 
     async def inspect(self, pid: PID | str, *items: str, timeout: float = 5.0) -> Any:
         """Returns the result of the process's `handle_inspect`, also if its mailbox is full. Raises as `call` does."""
@@ -273,33 +296,25 @@ class Node:
         """Returns a snapshot of the node."""
         return make_info(self._here, self._stopping.state, self._watchdog)
 
+    def address_of(self, target: Target) -> Any:
+        """Returns the local address of a UDP server, as the `socket` module's tuple; a Unix socket's path.
+
+        target: the server's alias; or a process (PID, name or alias): then the only server that belongs to it, or whose
+            datagrams go to it. The workers of a pool, and the routes of a router, get the datagrams that it gets.
+        Raises `NotAllowed` if there is no such server, or more than one; and the errors of `send`.
+        """
+        return address_of(self._here, target)
+
     # --- logging ------------------------------------------------------------------------------------------
 
-    def add_log_receiver(self, pid: PID, level: int = logging.INFO) -> None:
-        """Delivers this node's log records of `level` and above to the process, as calls of its `handle_log`.
+    add_log_receiver = log_receivers.add_log_receiver
+    remove_log_receiver = log_receivers.remove_log_receiver
+    set_log_level = log_receivers.set_log_level
 
-        These are the records that the `homing.*` loggers let pass (`logging.getLogger("homing").setLevel`), except
-        those that a receiver logs itself. Ends with the process. Raises `ProcessUnknown`, `ProcessTerminated`,
-        `NotAllowed` if it is ending.
-        """
-        process = self._process(pid)
-        process.require_alive()
-        self.remove_log_receiver(pid)
-        receiver = Receiver(self._core, pid, level)
-        self._core.log_receivers[pid] = receiver
-        process.when_ended(lambda: self._receiver_gone(receiver))
-        logging.getLogger("homing").addHandler(receiver)
+    # --- health -------------------------------------------------------------------------------------------
 
-    def remove_log_receiver(self, pid: PID) -> bool:
-        """Stops the delivery of log records to the process. Returns False if it was no log receiver."""
-        receiver = self._here.log_receivers.pop(pid, None)
-        if receiver is not None:
-            logging.getLogger("homing").removeHandler(receiver)
-        return receiver is not None
-
-    def _receiver_gone(self, receiver: Receiver) -> None:
-        if self._core.log_receivers.get(receiver.pid) is receiver:
-            self.remove_log_receiver(receiver.pid)
+    health = health
+    health_checks = health_checks
 
     # --- the service --------------------------------------------------------------------------------------
 
@@ -345,9 +360,12 @@ class Node:
         task.add_done_callback(self._stop_tasks.discard)
 
     def on_stopped(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` once when the node has stopped."""
+        """Calls `callback` once when the node has stopped; at once if it has already."""
         self._core.require_thread()
-        self._stopping.on_stopped.append(callback)
+        if self._stopping.state == "stopped":
+            self._core.attempt(callback)
+        else:
+            self._stopping.on_stopped.append(callback)
 
     async def wait(self) -> None:
         """Returns when the node has stopped: by `stop`, or by SIGINT or SIGTERM.
@@ -368,16 +386,14 @@ class Node:
         if waits and process is not None:
             raise NotAllowed(f"{what} was awaited in a callback of {process}, which would wait for itself; {instead}")
 
-    def _remove_log_receivers(self) -> None:
-        for pid in tuple(self._core.log_receivers):
-            self.remove_log_receiver(pid)
-
     def _process(self, pid: PID | str) -> Process:
         if not isinstance(pid, (PID, str)):
             raise BadOption("pid", pid, "give a PID or a registered name")
         core = self._here
         found = core.processes.get(pid) if isinstance(pid, PID) else core.registry.routes.get(pid)
         if not isinstance(found, Process):
+            if isinstance(pid, PID) and pid.node != core.name and core.links.remote is not None:
+                raise NotAllowed(f"{pid} runs on node {pid.node!r}: only that node itself can do this with it")
             raise core.registry.missing(pid)
         return found
 

@@ -72,11 +72,16 @@ def start_node(name: str, options: NodeOptions | None = None) -> NodeStarter:
     child of `multiprocessing`, imports the module that calls it.
     """
     _require_no_import()
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BadOption("name", name, "give name@host, for example 'demo@localhost'")
+    check_node_name(name)
     if options is not None and not isinstance(options, NodeOptions):
         raise BadOption("options", options, "give gen.NodeOptions")
     return NodeStarter(name, options or NodeOptions())
+
+
+def check_node_name(name: object) -> None:
+    """Raises `BadOption` unless `name` is the name of a node."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BadOption("name", name, "give name@host, for example 'demo@localhost'")
 
 
 @contextmanager

@@ -1,18 +1,20 @@
 """Stopping a node: drain, end, and only then kill.
 
 1. Nothing new is started. Meta-processes are asked to `drain`: sockets are no longer read, but still send.
-2. Until nothing runs and no mailbox holds a message, or half the time is up: processes handle their queued messages.
-   Messages that wait for the restart of a process become dead letters: it is not restarted any more.
-3. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, the last started
+2. Until nothing runs, no mailbox holds a message and no request is open, or half the time is up: processes handle
+   their queued messages. Messages that wait for the restart of a process become dead letters: it is not restarted any
+   more.
+3. The node leaves its cluster: other nodes notice that at once.
+4. Processes end, one after another, by an exit signal (`shutdown`): first the members of applications, the last started
    first; then the node's other children, the last started first, each with its own children; then all others.
    When three quarters of the time are up, the signal goes to all that have not had it.
-4. Processes that have not ended when the time is up are killed.
+5. Processes that have not ended when the time is up are killed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +23,11 @@ from ..gen.foreign import safe_repr
 from .mailbox.envelope import exit_signal
 from .processes.ending import KILL_TIMEOUT
 from .processes.preserving import forget_unclaimed
+from .processes.process import Process
 
 if TYPE_CHECKING:
     from .core import Core
     from .processes.meta_process import MetaRunner
-    from .processes.process import Process
 
 _POLL = 0.002
 """Seconds between two checks whether the node is idle. Mailboxes do not report that they are empty, as that would add
@@ -38,6 +40,7 @@ _AT_WORK = (ProcessState.RUNNING, ProcessState.WAIT_RESPONSE)
 class Stopping:
     """The stop of one node. `state` is `running`, `stopping` or `stopped`.
 
+    before_ends: each is awaited when the mailboxes are empty, before any process is ended.
     waiters: the number of tasks that wait until the node has stopped. stoppers: the tasks that have stopped it.
     """
 
@@ -48,6 +51,7 @@ class Stopping:
         self.stoppers: set[asyncio.Task[Any]] = set()
         self.on_stopping: list[Callable[[], None]] = []
         self.on_stopped: list[Callable[[], None]] = []
+        self.before_ends: list[Callable[[], Awaitable[None]]] = []
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
         self._deadline = 0.0
@@ -93,6 +97,8 @@ class Stopping:
                 and core.loop.time() - started < half
             ):
                 await asyncio.sleep(_POLL)
+            for leave in self.before_ends:
+                await self._leave(leave)
             soft = core.loop.time() + self.time_left() * 3 / 4
             for application in core.applications.last_started_first():
                 application.begin_stop(TerminateShutdown())
@@ -113,6 +119,14 @@ class Stopping:
                 self._core.attempt(callback)
             self._stopped.set()
 
+    async def _leave(self, leave: Callable[[], Awaitable[None]]) -> None:
+        """Runs a callback of `before_ends`, for at most the time that is left; logs its exception."""
+        try:
+            async with asyncio.timeout(max(self.time_left(), 0)):
+                await leave()
+        except Exception as error:
+            self._core.log_failure(self._core.log, "stop: leaving failed: %s", safe_repr(error), fault=error)
+
     async def _give_up_mailboxes(self) -> bool:
         """Turns messages that wait for the restart of a process, which is not restarted any more, into dead letters,
         while their receivers still work. Returns True if there were any."""
@@ -123,9 +137,11 @@ class Stopping:
         return gave_up
 
     async def busy(self) -> bool:
-        """Returns True while a callback runs, or a message waits to be handled or sent."""
+        """Returns True while a callback runs, a message waits to be handled or sent, or a request is open."""
         for activity in (*self._core.processes.values(), *self._core.metas.values()):
             if activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused:
+                return True
+            if isinstance(activity, Process) and activity.requests:
                 return True
             await self._core.scheduler.breathe()
         return not all(self._drained(meta) for meta in tuple(self._core.metas.values()))

@@ -27,7 +27,7 @@ def make_tree(core: Core, info: NodeInfo, children: int | None) -> NodeTree:
     shown, more = _choose(core, children)
     built: dict[Hashable, list[ProcessTree]] = defaultdict(list)
     for process in reversed(shown):
-        built[_place(core, process)].append(
+        built[place_of(core, process)].append(
             ProcessTree(
                 info=process_info(process),
                 metas=tuple(meta.info() for meta in (process.metas or {}).values()),
@@ -56,7 +56,7 @@ def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Ha
     count: Counter[Hashable] = Counter()
     more: Counter[Hashable] = Counter()
     for process in tuple(core.processes.values()):
-        place = _place(core, process)
+        place = place_of(core, process)
         if place in hidden:
             hidden.add(process.id)
         elif children is not None and count[place] >= children:
@@ -68,7 +68,7 @@ def _choose(core: Core, children: int | None) -> tuple[list[Process], Counter[Ha
     return shown, more
 
 
-def _place(core: Core, process: Process) -> PID | str | None:
+def place_of(core: Core, process: Process) -> PID | str | None:
     """Returns the place of a process: its parent; if that has ended or is the node, its application or None."""
     if process.parent in core.processes:
         return process.parent

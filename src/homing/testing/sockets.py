@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_PORT, _PORTS = 32768, 28232  # Linux, net.ipv4.ip_local_port_range
 _TOLD = frozenset({"receive_local_address", "receive_tos", "receive_ttl", "receive_timestamp"})
-_MEANINGFUL = _TOLD | {"receive_buffer", "send_buffer", "ttl", "tos", "mtu_discovery", "send_rate", "error_queue"}
+MEANINGFUL = _TOLD | {"receive_buffer", "send_buffer", "ttl", "tos", "mtu_discovery", "send_rate", "error_queue"}
 """Options of a socket that have an effect here, or that can be ignored without a visible difference."""
 
 
@@ -35,10 +35,18 @@ class Sockets:
     def __len__(self) -> int:
         return len(self._bound)
 
-    def bind(self, traffic: Traffic, host: str, port: int, options: SocketOptions) -> FakeSocket:
-        """Returns a new socket for `traffic`. "" is every IPv4 address, "::" every IPv6 address. Port 0 selects the
-        next free port from 32768 on. Raises `BindFailed`, and `BadOption` for an option that fake sockets do not
-        have."""
+    def bind(
+        self,
+        traffic: Traffic,
+        host: str,
+        port: int,
+        options: SocketOptions,
+        *,
+        kind: type[FakeSocket] = FakeSocket,
+    ) -> FakeSocket:
+        """Returns a new socket for `traffic`, of class `kind`. "" is every IPv4 address, "::" every IPv6 address. Port
+        0 selects the next free port from 32768 on. Raises `BindFailed`, and `BadOption` for an option that fake sockets
+        do not have."""
         _check_options(options)
         port = check_integer("port", port, 0, 65535)
         family, address = resolve(host, port)
@@ -47,7 +55,7 @@ class Sockets:
         elif self._taken(family, address[0], port):
             why = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
             raise BindFailed(host, port, why, "another socket of this FakeNetwork has this port")
-        bound = self._bound[address[0], address[1]] = FakeSocket(traffic, family, address, options)
+        bound = self._bound[address[0], address[1]] = kind(traffic, family, address, options)
         return bound
 
     def move(self, before: Address, after: Address) -> None:
@@ -83,7 +91,7 @@ def _check_options(options: SocketOptions) -> None:
     """Raises `BadOption` for options that would change what arrives, and that fake sockets do not support."""
     for field in fields(SocketOptions):
         value = getattr(options, field.name)
-        if value != field.default and field.name not in _MEANINGFUL:
+        if value != field.default and field.name not in MEANINGFUL:
             raise BadOption(field.name, value, "a FakeNetwork does not support this option; leave it out there")
         if value != field.default and field.name in _TOLD and sys.platform != "linux":
             raise BadOption(field.name, value, "this works on Linux only")

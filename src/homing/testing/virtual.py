@@ -8,6 +8,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from ..gen import BadOption
 from ..gen.options import check_seconds
 
 T = TypeVar("T")
@@ -56,6 +57,10 @@ class _Clock(selectors.DefaultSelector):
 
 def run_virtual(main: Callable[..., Coroutine[Any, Any, T]], *args: Any, patience: float = 0.0) -> T:
     """Runs `main(*args)`, an `async def`, on a `VirtualLoop`, as `asyncio.run` does on a real loop, and returns its
-    result. An hour of `asyncio.sleep` is over at once."""
+    result. An hour of `asyncio.sleep` is over at once. Raises `BadOption` if `main` is not a function."""
+    if not callable(main):
+        if asyncio.iscoroutine(main):
+            main.close()
+        raise BadOption("main", main, "give the function itself and its arguments: run_virtual(main, 5)")
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(patience=patience)) as runner:
         return runner.run(main(*args))

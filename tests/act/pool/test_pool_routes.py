@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import homing
 from homing import act, gen, meta
-from homing.act.pool.routing import REMEMBERED, Places, octets
+from homing.act.pool.routing import REMEMBERED, Places, StablePlaces, octets
 
 from ...faults.figures import figure
 from ...support import Probe, UDPPeer, eventually, examples
@@ -455,3 +455,19 @@ def test_keys_that_all_have_one_hash_cost_what_others_cost() -> None:
     places = Places(8, b"secret", octets)
     assert {places[key] for key in keys} == set(range(8))
     assert len(places) < 10  # but for the few that have 64 bits
+
+
+# --- workers elsewhere: a keyed route by rendezvous hash -----------------------------------------------------------
+
+
+def test_only_the_keys_of_a_worker_that_goes_get_another_one() -> None:
+    names = [f"{number} node" for number in range(8)]
+    before = StablePlaces(names, b"secret", octets)
+    after = StablePlaces(names[:3] + names[4:], b"secret", octets)
+    moved = 0
+    for key in range(2000):
+        if names[before[key]] == names[3]:
+            moved += 1
+        else:
+            assert (names[:3] + names[4:])[after[key]] == names[before[key]]
+    assert 150 < moved < 350

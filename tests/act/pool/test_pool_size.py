@@ -272,7 +272,7 @@ async def test_a_keyed_pool_of_keyed_pools_keeps_the_order_when_it_changes_its_s
     book.gate.clear()
     for number in range(60):
         node.send(pool, (number % 10, number))
-    await eventually(lambda: book.reached >= 3)
+    await eventually(lambda: book.reached >= 2)  # by the keys' hashes, nearly always three or four
     await until(node, pool, messages_waiting=0)
     assert await add(node, pool, 2) == 4
     for number in range(60, 120):

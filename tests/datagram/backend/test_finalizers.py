@@ -11,7 +11,7 @@ import pytest
 
 from homing.datagram import Endpoint, MessageUDP
 
-from ...garbage import Litter, littered
+from ...garbage import ANYWHERE, Litter, littered
 from ...support import examples
 from ..traffic import Sender, linux_only, opened, payload_of
 from .marks import HERE, MarkingSender, Marks, asking
@@ -168,4 +168,4 @@ def test_litter_is_collected_while_messages_are_made() -> None:
         with littered(lambda: None) as litter:
             while messages(endpoint):
                 pass
-        assert litter.collections > 10
+        assert litter.collections > 10 or not ANYWHERE

@@ -26,6 +26,8 @@ TAKEN = {
     ("meta/upgrade/handed_sockets.py", "_entries"),  # by their `Inherited`
     ("node/output.py", "secure_standard_streams"),  # the standard streams belong to children as well
     ("node/output.py", "flush_or_discard"),
+    ("datagram/sockets/shared/keeper.py", "__init__"),  # the other end is for the program that is started next
+    ("datagram/sockets/shared/seat.py", "take_seat"),  # by its `Seat`
     ("datagram/sockets/change_options.py", "_new_like"),  # a block of its caller's closes it
 }
 """What is closed in forks by somebody else, or before anything can fork."""

@@ -295,3 +295,40 @@ async def test_a_request_whose_key_is_taken_at_the_next_address_fails_and_the_ot
         await task
         check_account(client)
         assert source != moved
+
+
+async def test_a_request_whose_id_is_taken_at_the_next_address_gets_another_one(
+    node: homing.Node, probe: Probe, names: dict[str, list[str]]
+) -> None:
+    names[NAME] = HOSTS[:2]
+    with Peers(HOSTS[1]) as peers:
+        tiny = meta.RequestId(size=1)
+        client, alias = await start(probe, peers.port, connected=False, error_queue=True, id=tiny)
+        second = peers.at(HOSTS[1])
+        there = [ask(node, alias, meta.UDPRequest(b"\0there", to=(HOSTS[1], peers.port))) for _ in range(200)]
+        for _ in there:
+            await second.receive()
+        here = [ask(node, alias, b"\0here %02d" % number) for number in range(50)]
+        moved = [await second.receive() for _ in here]
+        for number in range(256):
+            second.send(bytes([number]) + b"answer", moved[0][1])
+        assert {(await task).data for task in (*here, *there)} == {b"\0answer"}
+        assert sorted(data[1:] for data, _ in moved) == [b"here %02d" % number for number in range(50)]
+        check_account(client)
+
+
+async def test_a_question_that_callers_share_moves_to_the_next_address_once(
+    node: homing.Node, probe: Probe, names: dict[str, list[str]]
+) -> None:
+    names[NAME] = HOSTS[:2]
+    with Peers(HOSTS[1]) as peers:
+        client, alias = await start(probe, peers.port, error_queue=True, id=meta.RequestId(), coalesce=bytes)
+        tasks = [ask(node, alias, bytes([0, number]) + b"question") for number in range(5)]
+        second = peers.at(HOSTS[1])
+        data, source = await second.receive()
+        second.send(data, source)
+        assert [(await task).data for task in tasks] == [bytes([0, number]) + b"question" for number in range(5)]
+        await counted(client, requests=5, shared=4, answered=5, open=0, duplicate=0)
+        with pytest.raises(BlockingIOError):
+            second.socket.recvfrom(100)
+        check_account(client)

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-import pytest
+import asyncio
+from contextlib import suppress
 
 import homing
 from homing import act, gen
 
-from ...support import Probe
+from ...starving import failing, needs_starving
+from ...support import Probe, eventually
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("_testcapi") is None, reason="Python has no _testcapi")
+pytestmark = needs_starving
 
 PLACES = range(60)
 """Allocations that fail: an end takes fewer."""
-
-
-@contextmanager
-def failing(number: int) -> Iterator[None]:
-    """Lets one allocation fail, the one of that number from here on."""
-    nomemory = importlib.import_module("_testcapi")
-    nomemory.set_nomemory(number, number + 1)
-    try:
-        yield
-    except (MemoryError, SystemError):
-        pass  # CPython 3.11 makes a SystemError of an exception for whose traceback there is no memory
-    finally:
-        nomemory.remove_mem_hooks()
 
 
 class Plain(act.Actor):
@@ -47,6 +31,34 @@ async def test_who_monitors_a_process_is_told_of_its_end_whatever_allocation_fai
             node.kill(pid)
         with suppress(gen.ProcessTerminated):
             node.kill(pid)  # nothing has happened if it raised at once
+        told = await probe.get()
+        assert isinstance(told, gen.MessageDownPID), number
+        assert told.pid == pid
+
+
+class Beside(act.Actor):
+    """Waits for ever with each message, unless that is a number: then it crashes."""
+
+    async def handle_message(self, sender: gen.PID, message: object) -> None:
+        await asyncio.sleep(0 if isinstance(message, int) else 60)
+        if isinstance(message, int):
+            raise ValueError(message)
+
+
+async def test_a_process_whose_callbacks_run_side_by_side_ends_whatever_allocation_fails_in_its_crash(
+    node: homing.Node, probe: Probe
+) -> None:
+    for number in PLACES:
+        pid = await node.spawn(Beside, options=gen.ProcessOptions(concurrency=4, concurrency_key=str))
+        await probe.do(lambda actor, pid=pid: actor.monitor(pid))
+        for message in ("a", "b", "b", "b"):
+            node.send(pid, message)
+        await eventually(lambda pid=pid: node.process_info(pid).in_flight == 2)
+        with failing(number):
+            node.send(pid, number)
+            node._core.scheduler._run_now()
+        with suppress(gen.ProcessTerminated):
+            node.send(pid, number)
         told = await probe.get()
         assert isinstance(told, gen.MessageDownPID), number
         assert told.pid == pid

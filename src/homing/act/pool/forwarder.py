@@ -226,5 +226,5 @@ class Forwarder(BulkForwarder):
             self._process.put_runtime(self.closing, 2)
             return
         self._settling = False
-        self.route.resize(self.workers.size)
+        self.route.resize(self.workers.size, self.workers.identities)
         self._process.resume()

@@ -89,7 +89,7 @@ class Least:
         else:
             self._idle[number] = None
 
-    def resize(self, size: int) -> None:
+    def resize(self, size: int, identities: list[str] | None = None) -> None:
         """Does nothing: `distribute` looks at the number of workers itself."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from typing import Any, Literal, get_args
 
-from ...gen import BadOption, ProcessBehavior, ProcessOptions
+from ...gen import BadOption, On, ProcessBehavior, ProcessOptions
 from ...gen.foreign import is_instance
 from ...gen.options import check_choice, check_type, set_integer
 from .routing import Route
@@ -22,9 +22,9 @@ MOST_WORKERS = 65536
 class PoolOptions:
     """Options of a pool, returned by its `init`.
 
-    worker: the class of the workers. It may be a pool itself.
+    worker: the class of the workers. It may be a pool itself. None: no workers on this node, only on others.
     worker_args: each worker is started with `init(*worker_args)`.
-    pool_size: number of workers.
+    pool_size: number of workers on this node; without effect if `worker` is None.
     worker_mailbox_size: the most messages that may wait at each worker. 0: no limit, and so no back-pressure: a UDP
         server in front of the pool then never pauses, and memory is not bounded.
     worker_mailbox_bytes: bounds the bytes that wait at each worker, for datagrams that come from a socket to this pool:
@@ -43,9 +43,14 @@ class PoolOptions:
         function has to be quick and a plain `def`, and may be called more than once for a message. If it raises an
         exception, the message is a dead letter of the pool. "source" and a key keep the order of messages from one
         peer, or of one key, also when workers end, are added or are removed.
+    workers_on: more workers on other nodes of the cluster: `gen.On(tag="worker", name="worker", each=4)`. They come
+        with each node that has the tag, and go with it: messages that waited here for them go to other workers, those
+        that were on their way or waited there are lost. A worker elsewhere gets at most `worker_mailbox_size` messages
+        that it has not taken yet, so a slow one makes the pool wait as one of this node does. A keyed route moves only
+        the keys of the node that comes or goes. "drop_oldest" drops the newest message if a worker elsewhere is full.
     """
 
-    worker: type[ProcessBehavior]
+    worker: type[ProcessBehavior] | None = None
     worker_args: tuple[Any, ...] = ()
     pool_size: int = 3
     worker_mailbox_size: int = 1024
@@ -53,13 +58,19 @@ class PoolOptions:
     worker_options: ProcessOptions = field(default_factory=ProcessOptions)
     overflow: PoolOverflow = "wait"
     route: Route = "round_robin"
+    workers_on: On | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
+        check_type("workers_on", self.workers_on, (On, type(None)), "a gen.On or None")
+        if self.worker is None and self.workers_on is None:
+            raise BadOption("worker", None, "give a class derived from act.Actor, or workers_on")
+        if self.worker is not None and not (isinstance(self.worker, type) and issubclass(self.worker, ProcessBehavior)):
             raise BadOption("worker", self.worker, "give a class derived from act.Actor")
         check_type("worker_args", self.worker_args, tuple, "a tuple")
         set_integer(self, "pool_size", 1, MOST_WORKERS)
         set_integer(self, "worker_mailbox_size", 0)
+        if self.workers_on is not None and not self.worker_mailbox_size:
+            raise BadOption("worker_mailbox_size", 0, "give the most messages that a worker elsewhere may have")
         set_integer(self, "worker_mailbox_bytes", 0)
         check_type("worker_options", self.worker_options, ProcessOptions, "gen.ProcessOptions")
         if self.worker_options.mailbox_size:

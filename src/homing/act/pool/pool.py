@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from ...gen import PID, BadOption, MessageDownPID
 from ...gen.foreign import is_a
-from ...gen.hooks import ProcessHooks
+from ...gen.hooks import ProcessHooks, more_of
 from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
+from ..clustered import cluster_of
 from .forwarder import Forwarder
 from .options import PoolOptions
 
@@ -32,7 +33,13 @@ class PoolHooks(ActorHooks):
             raise BadOption("init", result, f"{type(behavior).__name__}.init must return act.PoolOptions")
         forwarder = behavior._forwarder = Forwarder(self.process, behavior, result)
         self.process.forwarder = forwarder
-        await forwarder.workers.add(result.pool_size)
+        feed = None
+        if result.workers_on is not None:
+            feed = cluster_of(self.process.core).pool_feed(self.process, forwarder.workers, result)
+        if result.worker is not None:
+            await forwarder.workers.add(result.pool_size)
+        if feed is not None:
+            feed.start()
 
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
@@ -45,6 +52,19 @@ class PoolHooks(ActorHooks):
             if slot is not None:
                 return workers.worker_ended(slot)
         return self.behavior.handle_message(sender, message)
+
+    def facts(self, most: int | None) -> dict[str, Any] | None:
+        forwarder = self._forwarder
+        return None if forwarder is None else _facts(self.process, forwarder, most)
+
+    def restarts(self, pid: PID) -> tuple[int, Exception | None] | None:
+        slot = None if self._forwarder is None else self._forwarder.workers.at(pid)
+        return None if slot is None else (slot.restarts, slot.reason)
+
+    @property
+    def _forwarder(self) -> Forwarder | None:
+        """The pool's, once its `init` has returned."""
+        return getattr(self.behavior, "_forwarder", None)
 
     def idle(self, again: Callable[[], None], rest: list[Process]) -> bool:
         return self.behavior._forwarder.workers.collect(again, rest)
@@ -71,30 +91,7 @@ class Pool(Actor):
         Messages taken from the pool's mailbox = forwarded + dropped + refused by the route. Forwarded = handled +
         waiting at workers + in hand + dead letters of workers. Messages sent directly to a worker count as well.
         """
-        process, forwarder = self._process, self._forwarder
-        options, workers = forwarder.options, forwarder.workers
-        slots = list(workers)
-        waiting, in_hand = sum(slot.waiting for slot in slots), sum(slot.in_hand for slot in slots)
-        letters = workers.letters + sum(slot.letters for slot in slots)
-        return {
-            "pool_size": workers.size,
-            "running": sum(worker.alive for worker in workers.processes),
-            "draining": len(workers.leaving),
-            "worker_behavior": options.worker.__name__,
-            "worker_mailbox_size": options.worker_mailbox_size,
-            "overflow": forwarder.overflow,
-            "route": options.route if isinstance(options.route, str) else "key",
-            "messages_waiting": len(process.main or ()),
-            "messages_forwarded": forwarder.forwarded,
-            "messages_waiting_at_workers": waiting,
-            "messages_in_hand": in_hand,
-            "messages_handled": forwarder.forwarded - waiting - in_hand - letters,
-            "messages_dropped": forwarder.drops.all,
-            "dead_letters": letters + forwarder.refused,
-            "worker_restarts": workers.restarts,
-            "pauses": forwarder.pauses,
-            "workers": {str(slot.pid): slot.inspect() for slot in slots},
-        }
+        return _facts(self._process, self._forwarder, None)
 
     # --- size ---------------------------------------------------------------------------------------------
 
@@ -115,3 +112,31 @@ class Pool(Actor):
         """
         self._process.core.require_thread()
         return self._forwarder.workers.remove(n)
+
+
+def _facts(process: Process, forwarder: Forwarder, most: int | None) -> dict[str, Any]:
+    """Returns the counters of a pool, and those of its first `most` workers."""
+    options, workers = forwarder.options, forwarder.workers
+    slots = list(workers)
+    waiting, in_hand = sum(slot.waiting for slot in slots), sum(slot.in_hand for slot in slots)
+    letters = workers.letters + sum(slot.letters for slot in slots)
+    return {
+        "pool_size": workers.size,
+        "running": sum(worker.alive for worker in workers.processes),
+        "draining": len(workers.leaving),
+        "worker_behavior": "" if options.worker is None else options.worker.__name__,
+        "worker_mailbox_size": options.worker_mailbox_size,
+        "overflow": forwarder.overflow,
+        "route": options.route if isinstance(options.route, str) else "key",
+        "messages_waiting": len(process.main or ()),
+        "messages_forwarded": forwarder.forwarded,
+        "messages_waiting_at_workers": waiting,
+        "messages_in_hand": in_hand,
+        "messages_handled": forwarder.forwarded - waiting - in_hand - letters,
+        "messages_dropped": forwarder.drops.all,
+        "dead_letters": letters + forwarder.refused,
+        "worker_restarts": workers.restarts,
+        "pauses": forwarder.pauses,
+        "workers": {str(slot.pid): slot.inspect() for slot in slots[:most]},
+        **more_of(slots, most),
+    }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from ...gen import PID
+from ...gen import PID, ProcessBehavior
 from ...node.mailbox.envelope import Exit
 from ...node.mailbox.preserved import PreservedMailbox
 from ...node.processes.process import Process
@@ -13,14 +13,28 @@ RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 """Seconds until the next try to start a worker that could not be started: the first wait, doubled up to the longest."""
 
 
+class Place(NamedTuple):
+    """Where the workers of a slot are, if not on this node.
+
+    node: the other node. number: of the slot among those of that node.
+    behavior, args: of the process that stands for the worker here, and passes on what it gets.
+    """
+
+    node: str
+    number: int
+    behavior: type[ProcessBehavior]
+    args: tuple[Any, ...]
+
+
 class Slot:
     """One worker's place, with the counters of all workers that have had it.
 
     number: its place among those that get messages, which stays the same: the last added is removed first.
     worker: the current worker, or the last one.
+    reason: why the worker before the current one has ended; None if there was none.
     leaving: True if it gets no more messages: its worker handles the queued ones and ends.
     dropped: messages for it that were dropped because it was full.
-    timer: starts the next try.
+    timer: starts the next try. place: None for a worker of this node.
     """
 
     __slots__ = (
@@ -30,20 +44,24 @@ class Slot:
         "dropped",
         "leaving",
         "number",
+        "place",
         "pool",
+        "reason",
         "restarts",
         "timer",
         "worker",
     )
 
-    def __init__(self, pool: Process, worker: Process, number: int) -> None:
+    def __init__(self, pool: Process, worker: Process, number: int, place: Place | None = None) -> None:
         self.pool = pool
+        self.place = place
         self.number = number
         self.worker = worker
         self.leaving = False
         self.dropped = 0
         self.timer: Any = None
         self.restarts = 0
+        self.reason: Exception | None = None
         self._handled = 0
         self._letters = 0
         self._retry = RETRY_FIRST
@@ -74,8 +92,8 @@ class Slot:
 
     @property
     def in_hand(self) -> int:
-        """1 while a callback of the worker awaits something, or blocks its thread; otherwise 0."""
-        return int(self.worker.hand is not None)
+        """The worker's callbacks that await something, or block its thread."""
+        return self.worker.in_flight
 
     @property
     def handled(self) -> int:
@@ -90,6 +108,7 @@ class Slot:
     def succeed(self, worker: Process) -> None:
         """Makes `worker` the worker of the slot."""
         self._handled, self._letters = self.handled, self.letters
+        self.reason = self.worker.reason
         self.worker = worker
         self.restarts += 1
         self._retry = RETRY_FIRST
@@ -110,4 +129,5 @@ class Slot:
             "dead_letters": self.letters,
             "dropped": self.dropped,
             "restarts": self.restarts,
+            "reason": self.reason,
         }

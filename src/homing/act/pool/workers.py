@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...gen import PID, NodeTerminated, ProcessState, TerminateShutdown, as_reason
+from ...gen import PID, NodeTerminated, NotAllowed, ProcessOptions, ProcessState, TerminateShutdown, as_reason
 from ...gen.foreign import forget_frames, safe_repr
 from ...gen.options import check_integer
 from ...node.mailbox.envelope import exit_signal
@@ -16,7 +16,7 @@ from ...node.processes.spawning import spawn
 from ...node.scheduling.stepping import is_cancelled
 from ..links import add_monitor
 from .options import MOST_WORKERS, PoolOptions
-from .slots import Slot
+from .slots import Place, Slot
 
 if TYPE_CHECKING:
     from .forwarder import Forwarder
@@ -43,6 +43,9 @@ class Workers:
             link_parent=True,
             preserve_mailbox=True,
         )
+        self._standing_in = ProcessOptions(
+            mailbox_size=options.worker_mailbox_size, link_parent=True, preserve_mailbox=True
+        )
         self.slots: list[Slot] = []
         self.processes: list[Process] = []
         self.leaving: dict[Slot, None] = {}
@@ -56,6 +59,16 @@ class Workers:
         return iter((*self.slots, *self.leaving))
 
     @property
+    def identities(self) -> list[str] | None:
+        """Names of the workers as owners of keys, at the places of `slots`; None if all workers are of this node."""
+        if self._options.workers_on is None:
+            return None
+        own = self._process.core.name
+        return [
+            f"{slot.number} {own}" if slot.place is None else f"{slot.place[1]} {slot.place[0]}" for slot in self.slots
+        ]
+
+    @property
     def size(self) -> int:
         """The number of workers, without those that are leaving."""
         return len(self.slots)
@@ -67,30 +80,66 @@ class Workers:
             return None
         return slot
 
+    def at(self, pid: PID) -> Slot | None:
+        """Returns the slot whose worker is `pid`."""
+        return self._by_pid.get(pid)
+
     async def add(self, n: int) -> int:
         """See `Pool.add_workers`."""
         n = check_integer("n", n, 1, MOST_WORKERS)
+        if self._options.worker is None:
+            raise NotAllowed("the pool has workers on other nodes only: its PoolOptions have no worker")
         try:
             for _ in range(n):
-                worker = await self._spawn_worker(None)
-                slot = self._by_pid[worker.id] = Slot(self._process, worker, self.size)
-                self.slots.append(slot)
-                self.processes.append(worker)
+                await self._add(None)
         finally:
             self._forwarder.resized()  # once for all new workers, as it looks at all workers of the pool
         return self.size
 
+    async def add_at(self, place: Place) -> None:
+        """Adds a worker of another node. Raises what its start raises."""
+        await self._add(place)
+        self._forwarder.resized()
+
+    async def _add(self, place: Place | None) -> None:
+        worker = await self._spawn_worker(None, place)
+        slot = self._by_pid[worker.id] = Slot(self._process, worker, self.size, place)
+        self.slots.append(slot)
+        self.processes.append(worker)
+
     def remove(self, n: int) -> int:
         """See `Pool.remove_workers`."""
-        n = check_integer("n", n, 1, len(self.slots) - 1)
-        for _ in range(n):
-            slot = self.slots.pop()
-            self.processes.pop()
-            slot.leaving = True
-            self.leaving[slot] = None
+        here = [slot for slot in self.slots if slot.place is None]
+        n = check_integer("n", n, 1, len(here) - (len(here) == self.size))
+        removed = here[: -n - 1 : -1]
+        self._take_out(removed)
+        for slot in removed:
             self._ask_to_leave(slot)
         self._forwarder.resized()
         return self.size
+
+    def vanish(self, node: str, reason: Exception | None) -> None:
+        """Removes the workers of another node. With a `reason` they end at once, as that node is down, and other
+        workers get what waits for them here; without one they handle it first."""
+        removed = [slot for slot in self.slots if slot.place is not None and slot.place.node == node]
+        self._take_out(removed)
+        for slot in removed:
+            if reason is not None and slot.worker.alive:
+                slot.worker.put_exit(exit_signal(self._process.core.pid, reason))
+            else:
+                self._ask_to_leave(slot)
+        if removed:
+            self._forwarder.resized()
+
+    def _take_out(self, removed: list[Slot]) -> None:
+        """Makes slots leave: their workers get no more messages."""
+        for slot in removed:
+            slot.leaving = True
+            self.leaving[slot] = None
+        self.slots[:] = [slot for slot in self.slots if not slot.leaving]
+        self.processes[:] = [slot.worker for slot in self.slots]
+        for number, slot in enumerate(self.slots):
+            slot.number = number
 
     def _ask_to_leave(self, slot: Slot) -> None:
         """Sends the worker an exit signal behind all its queued messages."""
@@ -133,11 +182,11 @@ class Workers:
                 return False
         return True
 
-    async def _spawn_worker(self, previous: PID | None) -> Process:
+    async def _spawn_worker(self, previous: PID | None, place: Place | None) -> Process:
         options, process = self._options, self._process
-        pid = await spawn(
-            process.core, process, options.worker, options.worker_args, None, self._spawning, previous=previous
-        )
+        behavior: Any = options.worker if place is None else place.behavior
+        args, how = (options.worker_args, self._spawning) if place is None else (place.args, self._standing_in)
+        pid = await spawn(process.core, process, behavior, args, None, how, previous=previous)
         add_monitor(process, pid)
         worker = process.core.processes[pid]
         worker.fed = True
@@ -164,7 +213,7 @@ class Workers:
 
     async def _start_successor(self, slot: Slot) -> None:
         try:
-            worker = await self._spawn_worker(slot.pid)
+            worker = await self._spawn_worker(slot.pid, slot.place)
         except BaseException as error:
             if is_cancelled(error):
                 raise

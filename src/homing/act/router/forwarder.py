@@ -175,7 +175,7 @@ class Forwarder(BulkForwarder):
         core = self._process.core
         if self.local(to) is self._process:
             raise NotAllowed(f"the route leads back to the router itself, {self._process.id}")
-        if type(message) is Tick:
+        if isinstance(message, Tick):
             core.delivery.tick(to, message)
         elif ref is None:
             core.delivery.send(sender, to, message)
@@ -193,7 +193,7 @@ class Forwarder(BulkForwarder):
         tally.failed[type(error).__name__] += 1
         forget_frames(error)  # the frames would keep the message alive, and with it a pooled buffer
         if ref is None:
-            told = message.message if type(message) is Tick else message
+            told = message.message if isinstance(message, Tick) else message
             self._router.handle_route_failed(name, sender, told, error)
         else:
             self._process.core.calls.fail(ref, error)

@@ -54,6 +54,10 @@ class RouteKeeper:
         own = self._process.core.processes
         return [own[pid] for pid in (*self._owned, *self.ending) if pid in own]
 
+    def route_of(self, pid: PID) -> Route | None:
+        """Returns the route that owns the process."""
+        return self._owned.get(pid)
+
     # --- administration -----------------------------------------------------------------------------------
 
     def infos(self) -> tuple[RouteInfo, ...]:
@@ -182,8 +186,10 @@ class RouteKeeper:
     def process_ended(self, pid: PID) -> Any:
         """Handles the end of a route's process: restarts it, unless the router itself has ended it."""
         if pid in self._owned:
+            ended = self._owned[pid].process
             route = self._forget(pid)
             route.previous = pid
+            route.reason = None if ended is None else ended.reason
             return self._restart_later(route)
         if pid in self.ending:
             self._has_retired(pid)

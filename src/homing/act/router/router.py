@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from inspect import iscoroutinefunction
+from itertools import islice
 from typing import Any, ClassVar
 
 from ...gen import NO_REPLY, PID, BadOption, HomingError, MessageDownPID, Ref
 from ...gen.foreign import is_a, safe_repr
-from ...gen.hooks import ProcessHooks
+from ...gen.hooks import ProcessHooks, more_of
 from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
 from .forwarder import Choice, Forwarder
@@ -66,6 +67,14 @@ class RouterHooks(ActorHooks):
         if is_a(message, MessageDownPID) and keeper.minds(message.pid):
             return keeper.process_ended(message.pid)
         return self.behavior.handle_message(sender, message)
+
+    def facts(self, most: int | None) -> dict[str, Any] | None:
+        behavior = self.behavior
+        return _facts(self.process, behavior._keeper, behavior._forwarder, most)
+
+    def restarts(self, pid: PID) -> tuple[int, Exception | None] | None:
+        route = self.behavior._keeper.route_of(pid)
+        return None if route is None else (route.restarts, route.reason)
 
     def idle(self, again: Callable[[], None], rest: list[Process]) -> bool:
         rest += self.behavior._keeper.processes()
@@ -126,21 +135,7 @@ class Router(Actor):
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Returns the counters. Each message is forwarded, discarded, failed or waiting; a message to several routes
         counts once for each."""
-        keeper, forwarder = self._keeper, self._forwarder
-        tallies: list[Tally] = [*keeper.routes.values(), keeper.others]
-        failures: Counter[str] = sum((tally.failed for tally in tallies), Counter())
-        return {
-            "overflow": forwarder.options.overflow,
-            "messages_forwarded": sum(tally.forwarded for tally in tallies),
-            "messages_discarded": forwarder.discarded,
-            "messages_failed": failures.total(),
-            "messages_waiting": len(self._process.main or ()),
-            "failures": dict(failures),
-            "pauses": forwarder.pauses,
-            "restarts": sum(route.restarts for route in keeper.routes.values()),
-            "routes_ending": len(keeper.ending),
-            "routes": {name: _inspect(route, forwarder) for name, route in keeper.routes.items()},
-        }
+        return _facts(self._process, self._keeper, self._forwarder, None)
 
     # --- administration -----------------------------------------------------------------------------------
 
@@ -182,6 +177,25 @@ class Router(Actor):
         await self._keeper.enable(name)
 
 
+def _facts(process: Process, keeper: RouteKeeper, forwarder: Forwarder, most: int | None) -> dict[str, Any]:
+    """Returns the counters of a router, and those of its first `most` routes."""
+    tallies: list[Tally] = [*keeper.routes.values(), keeper.others]
+    failures: Counter[str] = sum((tally.failed for tally in tallies), Counter())
+    return {
+        "overflow": forwarder.options.overflow,
+        "messages_forwarded": sum(tally.forwarded for tally in tallies),
+        "messages_discarded": forwarder.discarded,
+        "messages_failed": failures.total(),
+        "messages_waiting": len(process.main or ()),
+        "failures": dict(failures),
+        "pauses": forwarder.pauses,
+        "restarts": sum(route.restarts for route in keeper.routes.values()),
+        "routes_ending": len(keeper.ending),
+        "routes": {name: _inspect(route, forwarder) for name, route in islice(keeper.routes.items(), most)},
+        **more_of(keeper.routes, most),
+    }
+
+
 def _inspect(route: Route, forwarder: Forwarder) -> dict[str, Any]:
     info = route.info()
     process = forwarder.local(route.spec.target) if route.process is None else route.process
@@ -193,4 +207,5 @@ def _inspect(route: Route, forwarder: Forwarder) -> dict[str, Any]:
         "failed": dict(route.failed),
         "waiting": 0 if process is None else process.waiting,
         "restarts": route.restarts,
+        "reason": route.reason,
     }

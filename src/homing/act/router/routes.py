@@ -43,15 +43,17 @@ class Tally:
 
 
 class Route(Tally):
-    """A route at run time. `process`: the process of an owned route, while it runs; `previous`: the one before it."""
+    """A route at run time. `process`: the process of an owned route, while it runs; `previous`: the one before it, and
+    `reason`: why that has ended."""
 
-    __slots__ = ("delay", "enabled", "previous", "process", "restarts", "since", "spec", "timer")
+    __slots__ = ("delay", "enabled", "previous", "process", "reason", "restarts", "since", "spec", "timer")
 
     def __init__(self, spec: RouteSpec) -> None:
         super().__init__()
         self.spec = spec
         self.process: Process | None = None
         self.previous: PID | None = None
+        self.reason: Exception | None = None
         self.enabled = True
         self.restarts = 0
         self.since = 0.0  # time of the last start or failed start, by the loop's clock

@@ -60,6 +60,11 @@ class Lifecycle:
         return self._specification
 
     @property
+    def specified(self) -> bool:
+        """True once `init` has returned the specification."""
+        return self._specification is not None
+
+    @property
     def simple(self) -> bool:
         """True with SIMPLE_ONE_FOR_ONE."""
         return self.spec.type is SupervisorType.SIMPLE_ONE_FOR_ONE

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar
 
 from ...gen import PID, BadOption, MessageExitPID
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
-from ...gen.hooks import ProcessHooks
+from ...gen.hooks import ProcessHooks, more_of
 from ...node.processes.process import Process
 from ..actor import Actor, ActorHooks
 from .children import Child
@@ -55,6 +56,14 @@ class SupervisorHooks(ActorHooks):
 
     def handler(self) -> Callable[[PID, Any], Any]:
         return self._handle_message
+
+    def facts(self, most: int | None) -> dict[str, Any] | None:
+        lifecycle = self.behavior._lifecycle
+        return _facts(lifecycle, most) if lifecycle.specified else None
+
+    def restarts(self, pid: PID) -> tuple[int, Exception | None] | None:
+        child = self.behavior._lifecycle.children.running(pid)
+        return None if child is None else (child.restarts, child.reason)
 
     def _handle_message(self, sender: Any, message: Any) -> Any:
         """Replaces `handle_message`: handles the exit signals of children, passes on other messages."""
@@ -109,16 +118,7 @@ class Supervisor(Actor):
 
     def handle_inspect(self, sender: PID, *items: str) -> Any:
         """Returns type, limits, restarts, and the facts of each child by its name (an instance without one: by PID)."""
-        lifecycle = self._lifecycle
-        spec = lifecycle.spec
-        return {
-            "type": spec.type.value,
-            "intensity": spec.intensity,
-            "period": spec.period,
-            "restarts": lifecycle.restarts,
-            "auto_shutdown": spec.auto_shutdown.value,
-            "children": {child.name or str(child.pid or child.previous): _facts(child) for child in lifecycle.children},
-        }
+        return _facts(self._lifecycle, None)
 
     async def terminate(self, reason: Exception) -> None:
         """Ends the children. A class that overrides it calls `await super().terminate(reason)`."""
@@ -174,7 +174,23 @@ class Supervisor(Actor):
         return count
 
 
-def _facts(child: Child) -> dict[str, Any]:
+def _facts(lifecycle: Lifecycle, most: int | None) -> dict[str, Any]:
+    """Returns the facts of a supervisor, and those of its first `most` children."""
+    spec, children = lifecycle.spec, lifecycle.children
+    return {
+        "type": spec.type.value,
+        "intensity": spec.intensity,
+        "period": spec.period,
+        "restarts": lifecycle.restarts,
+        "auto_shutdown": spec.auto_shutdown.value,
+        "children": {
+            child.name or str(child.pid or child.previous): _facts_of_child(child) for child in islice(children, most)
+        },
+        **more_of(children, most),
+    }
+
+
+def _facts_of_child(child: Child) -> dict[str, Any]:
     return {
         "pid": child.pid,
         "state": child.state.value,

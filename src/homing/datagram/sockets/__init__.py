@@ -15,5 +15,6 @@ kernel         facts that the kernel reports, such as granted buffers and droppe
                socket with these
 inherited      sockets that the program was started with; forks: sockets that a forked child must not keep; snapshot:
                restores the settings of a socket after another program has changed them
+shared         sockets of one port that several processes share, kept by the program that supervises them
 substitute     replaces the system's network by a test's
 """

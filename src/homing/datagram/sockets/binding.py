@@ -8,10 +8,10 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ...gen import BadOption
-from ..address import AF_UNIX, DUAL_STACK, Address, family_of, resolve_bind
+from ..address import AF_UNIX, DUAL_STACK, Address, canonical_host, family_of, resolve_bind
 from ..errors import BindFailed
 from .forks import close_in_forks
 from .inherited import claim, lender_of
@@ -19,7 +19,11 @@ from .kernel import network_of
 from .namespace import within
 from .options import SocketOptions, check_unix
 from .set_options import apply, apply_bound, check, reset
+from .shared import seat
+from .shared.seat import Seat
 from .substitute import current
+
+T = TypeVar("T")
 
 _HINTS = {
     errno.EADDRINUSE: "another socket has this port; `ss -lunp` shows its owner. With share_address both may have it",
@@ -44,7 +48,7 @@ def bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     return _within(host, port, options, partial(_bind, host, port, options))
 
 
-def _within(host: str, port: int, options: SocketOptions, make: Callable[[], socket.socket]) -> socket.socket:
+def _within(host: str, port: int, options: SocketOptions, make: Callable[[], T]) -> T:
     """Calls `make` in the network namespace of the options, and returns its result."""
     try:
         return within(options.network_namespace, make)
@@ -53,11 +57,36 @@ def _within(host: str, port: int, options: SocketOptions, make: Callable[[], soc
         raise BindFailed(host, port, error, hint, path=options.path) from None
 
 
+def bind_several(
+    host: str, port: int, options: SocketOptions, count: int, like: socket.socket | None
+) -> list[socket.socket]:
+    """Returns `count` sockets with one address, in the order in which they were bound. like: a socket that has the
+    address. Raises the errors of `bind`; no socket is left open then."""
+
+    def make() -> list[socket.socket]:
+        made: list[socket.socket] = []
+        try:
+            if like is None:
+                made.append(_bind(host, port, options))
+            one = like or made[0]
+            while len(made) < count:
+                made.append(_bind_one(one.family, one.getsockname(), options, family_of(one) == DUAL_STACK))
+        except BaseException as error:
+            for sock in made:
+                sock.close()
+            if isinstance(error, OSError) and not isinstance(error, BindFailed):
+                raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, "")) from None
+            raise
+        return made
+
+    return _within(host, port, options, make)
+
+
 def _bind(host: str, port: int, options: SocketOptions) -> socket.socket:
     failure: BindFailed | None = None
     for family, address in resolve_bind(host, port, options.dual_stack):
         try:
-            return _bind_one(family, address, options)
+            return _bind_one(family, address, options, options.dual_stack)
         except OSError as error:
             failure = failure or BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""))
     raise failure or BindFailed(host, port, OSError(errno.EADDRNOTAVAIL, "the host has no address"))
@@ -81,9 +110,11 @@ def duplicate(existing: Existing, options: SocketOptions) -> socket.socket:
 
 
 @contextmanager
-def _closed_on_failure(sock: socket.socket) -> Iterator[socket.socket]:
-    """Yields `sock`, made non-blocking and closed in forked children. Closes `sock` if the block raises."""
-    close_in_forks(sock, socket.socket.close)
+def _closed_on_failure(sock: socket.socket, *, known: bool = False) -> Iterator[socket.socket]:
+    """Yields `sock`, made non-blocking and closed in forked children. Closes `sock` if the block raises. known: forked
+    children know it already."""
+    if not known:
+        close_in_forks(sock, socket.socket.close)
     try:
         sock.setblocking(False)
         yield sock
@@ -140,29 +171,62 @@ def close_existing(existing: Existing) -> None:
 
 
 def open_socket(host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket:
-    """Returns the socket that the program was started with under the name `activation` or at this address, if any;
-    otherwise a new socket. Raises the errors of `bind`, and `BadOption` if the program was started with sockets but
-    none of that name can be used."""
+    """Returns the socket of this process at this address, if a supervising program keeps the sockets of its processes;
+    else the socket that the program was started with under the name `activation` or at this address, if any; otherwise
+    a new socket. Raises the errors of `bind`, and `BadOption` if the program was started with sockets but none of that
+    name can be used."""
+    shares = options.reuse_port and options.path is None and current() is None
+    place = seat.current() if shares else None
     try:
+        sock: socket.socket | None = None if place is None else _share(place, host, port, activation, options)
+        if sock is not None:
+            return _take(sock, options, _take_share)
         sock = claim(activation, lambda: (addresses(host, port, options), network(options)))
     except OSError as error:
+        if isinstance(error, BindFailed):
+            raise
         raise BindFailed(host, port, error, _HINTS.get(error.errno or 0, ""), path=options.path) from None
     if sock is None:
         return bind(host, port, options) if options.path is None else _open_path(options.path, options)
-    with _closed_on_failure(sock):
+    return _take(sock, options, _take_for)
+
+
+def _share(place: Seat, host: str, port: int, activation: str | None, options: SocketOptions) -> socket.socket | None:
+    """Returns this process's socket among those that all processes share; None if nobody keeps them any more."""
+    device, namespace = options.bind_device, options.network_namespace
+    return place.open(
+        (canonical_host(host), port, options.dual_stack, device, namespace, activation or ""),
+        partial(bind_several, host, port, options),
+        addresses=addresses(host, port, options),
+        steered=options.reuse_port_steering is not None,
+    )
+
+
+def _take(
+    sock: socket.socket, options: SocketOptions, change: Callable[[socket.socket, SocketOptions], None]
+) -> socket.socket:
+    """Returns `sock`, a duplicate of a kept socket, with `options` set by `change`: later, if another program still
+    reads from the socket. Closes `sock` if that fails."""
+    with _closed_on_failure(sock, known=True):
         lender = lender_of(sock)
         if lender is not None and lender.shared:
             check(sock, options)
             lender.held_back.append(partial(_take_for, sock, options))
         else:
-            _take_for(sock, options)
+            change(sock, options)
     return sock
 
 
 def _take_for(sock: socket.socket, options: SocketOptions) -> None:
+    _take_share(sock, options)
+    apply_bound(sock, options)
+
+
+def _take_share(sock: socket.socket, options: SocketOptions) -> None:
+    """Sets `options`, but not those of all sockets of the port together: the process that bound them has set these, or
+    has changed them since."""
     reset(sock, options)
     apply(sock, options)
-    apply_bound(sock, options)
 
 
 def network(options: SocketOptions) -> int:
@@ -201,10 +265,10 @@ def _open_path(path: str, options: SocketOptions) -> socket.socket:
     return _within("", 0, options, partial(bind_path, path, options))
 
 
-def _bind_one(family: int, address: Address, options: SocketOptions) -> socket.socket:
+def _bind_one(family: int, address: Address, options: SocketOptions, dual_stack: bool) -> socket.socket:
     with _closed_on_failure(socket.socket(family, socket.SOCK_DGRAM)) as sock:
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not options.dual_stack))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not dual_stack))
         apply(sock, options)
         sock.bind(address)
         apply_bound(sock, options)

@@ -16,7 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ...gen import BadOption
 from ...gen.options import MOST, decimal_of
@@ -31,12 +31,16 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _USABLE = (socket.AF_INET, socket.AF_INET6, AF_UNIX)
 
 
+Lent = TypeVar("Lent", bound=socket.socket)
+
+
 class Inherited:
     """A kept socket. `descriptor` is closed by `discard`.
 
     name: the name for `activation`, or "".
     network: network namespace of the socket, as `kernel.network_of` returns it.
     lent: the duplicate that a server uses, or was the last to use.
+    claimable: `claim` may find it by its address. False: only its own seat lends it (see `shared`).
     handed_over: set once the other program that reads from it has stopped; None: no other program reads.
     held_back: the server's changes of the socket that must wait for `handed_over`, because the other program has the
         same socket.
@@ -46,7 +50,7 @@ class Inherited:
     Raises `OSError` if the descriptor is not a socket; the descriptor stays open then.
     """
 
-    def __init__(self, descriptor: int, name: str) -> None:
+    def __init__(self, descriptor: int, name: str, *, claimable: bool = True) -> None:
         sock = socket.socket(fileno=descriptor)
         try:
             told = sock.getsockname()
@@ -56,6 +60,7 @@ class Inherited:
             sock.detach()
         self.descriptor = descriptor
         self.name = name
+        self.claimable = claimable
         self.address: Address | str = told if isinstance(told, tuple) else path_of(told)
         self.lent: socket.socket | None = None
         self.handed_over: asyncio.Event | None = None
@@ -73,11 +78,12 @@ class Inherited:
         """True if no server uses it now."""
         return self.lent is None or self.lent.fileno() < 0
 
-    def lend(self) -> socket.socket:
-        """Returns a duplicate, to be closed by the caller."""
+    def lend(self, kind: type[Lent] = socket.socket) -> Lent:  # type: ignore[assignment]
+        """Returns a duplicate, to be closed by the caller. kind: its class."""
         self.held_back.clear()
-        self.lent = close_in_forks(socket.socket(fileno=os.dup(self.descriptor)), socket.socket.close)
-        return self.lent
+        lent = close_in_forks(kind(fileno=os.dup(self.descriptor)), socket.socket.close)
+        self.lent = lent
+        return lent
 
     @contextmanager
     def borrowed(self) -> Iterator[socket.socket]:
@@ -186,6 +192,17 @@ def lender_of(sock: socket.socket) -> Inherited | None:
     return next((inherited for inherited in kept() if inherited.lent is sock), None)
 
 
+def same_socket(sock: socket.socket) -> Inherited | None:
+    """Returns the kept socket that no server uses and that is the same socket as `sock`, by another descriptor."""
+    identity = _identity(sock.fileno())
+    return next((one for one in kept() if one.free and _identity(one.descriptor) == identity), None)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
 Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
 """Returns the addresses that suit a server, and its network as `kernel.network_of` returns it."""
 
@@ -218,7 +235,7 @@ def _by_name(name: str) -> Inherited:
 
 
 def _by_address(wanted: Wanted) -> Inherited | None:
-    free = [inherited for inherited in _kept if inherited.usable and inherited.free]
+    free = [inherited for inherited in _kept if inherited.usable and inherited.free and inherited.claimable]
     addresses, network = wanted() if free else ([], 0)
     for address in addresses:
         for inherited in free:

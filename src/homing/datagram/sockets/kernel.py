@@ -53,11 +53,22 @@ def overflows(family: int) -> int | None:
 
 def fullness(sock: socket.socket) -> float:
     """Returns the used part of the receive buffer, 0 to 1; 0 if the system does not report it."""
+    values = _memory(sock)
+    return 0.0 if values is None else float(values[_TAKEN]) / max(1, int(values[_GRANTED]))
+
+
+def bytes_taken(sock: socket.socket) -> int | None:
+    """Returns how many bytes of the receive buffer are used: the datagrams that wait, with the kernel's own overhead.
+    None if the system does not report it, or the socket is closed."""
+    values = _memory(sock)
+    return None if values is None else int(values[_TAKEN])
+
+
+def _memory(sock: socket.socket) -> tuple[int, ...] | None:
     try:
-        values = _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        return _MEMINFO.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
     except (OSError, struct.error):
-        return 0.0
-    return float(values[_TAKEN]) / max(1, int(values[_GRANTED]))
+        return None
 
 
 def granted_buffer(sock: socket.socket, option: int) -> int:

@@ -7,7 +7,7 @@ import socket
 from .bpf import Program, Steering, has_filter
 from .inherited import lender_of
 from .interfaces import Interfaces
-from .kernel import granted_buffer, kernel_drops
+from .kernel import bytes_taken, granted_buffer, kernel_drops
 from .multicast import MulticastGroup
 
 
@@ -71,6 +71,12 @@ class KernelSocket:
         if not self._closed and not self._frozen:
             self._total = kernel_drops(self.sock)
         return self._total
+
+    @property
+    def waiting(self) -> int | None:
+        """Bytes of the receive buffer that are used, with the kernel's own overhead; None if the system does not report
+        it."""
+        return bytes_taken(self.sock)
 
     def freeze(self, frozen: bool) -> None:
         """Stops the count of drops if `frozen`, because another program counts from now on; otherwise resumes it."""

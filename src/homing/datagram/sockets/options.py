@@ -82,11 +82,13 @@ class SocketOptions:
         attached, the kernel joins no datagrams (`UDPServerOptions.gro`), because the program would see only the first
         of a train. Linux. None: all datagrams pass.
     reuse_port_steering: selects which of the sockets that share a port by `reuse_port` gets a datagram, by the socket's
-        number in the order of binding. "cpu": the number of the processor that received it. Otherwise a classic BPF
-        program that returns the number and sees only the payload, from offset 0 on. If no socket has that number, the
-        kernel decides. Give all sockets of a group the same option; the option of the socket bound last applies. With a
-        program the kernel joins no datagrams; but datagrams that a sender on this machine has joined (UDP_SEGMENT) go
-        together to the socket of the first. Linux. None: by a hash of both addresses.
+        number in the order of binding (with `homing run --processes` on Linux: the number of the process, from 0 on;
+        otherwise the last socket gets the number of one that is closed). "cpu": the number of the processor that
+        received it. Otherwise a classic BPF program that returns the number and sees only the payload, from offset 0
+        on. If no socket has that number, the kernel decides. Give all sockets of a group the same option; the option of
+        the socket bound last applies. With a program the kernel joins no datagrams; but datagrams that a sender on this
+        machine has joined (UDP_SEGMENT) go together to the socket of the first. Linux. None: by a hash of both
+        addresses.
     receive_local_address: `message.info` has the local address that a datagram was sent to, and the interface; answers
         are sent from that address. Otherwise a socket bound to all addresses answers from the address that the route
         prescribes, which may be another. Linux.

@@ -27,9 +27,16 @@ class BatchEntry:
         self._letter: DatagramBatch | None = None
         self.callback: Coroutine[Any, Any, Any] | None = None
 
+    @property
+    def batch(self) -> DatagramBatch | None:
+        """The batch, until it has ended."""
+        return self._batch
+
     def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
         """Runs the callback. Returns a coroutine if the callback is to be awaited."""
         behavior: Any = activity.behavior
+        if getattr(activity, "side_by_side", False):
+            self._detach()
         try:
             result = behavior.handle_datagrams(self._batch)
         except BaseException:
@@ -53,6 +60,16 @@ class BatchEntry:
         """Returns a copy for a dead-letter process, if the batch still waits or its callback has failed."""
         return self._letter if self._batch is None else self._batch.detach()
 
+    def _detach(self) -> None:
+        """Continues with a copy, and returns the memory, so that the server reads on while the callback waits."""
+        batch = self._batch
+        if batch is not None:
+            copy = batch.detach()
+            batch._end()
+            self._batch = copy
+            ended, self._ended = self._ended, _nothing
+            ended()
+
     def _failed(self, activity: Activity) -> None:
         if activity.wants_letters:
             self._letter = self.letter()
@@ -66,3 +83,7 @@ class BatchEntry:
 
     def __del__(self) -> None:
         self._end()  # the receiver crashed before it handled the batch
+
+
+def _nothing() -> None:
+    """The `ended` of a copy: does nothing."""

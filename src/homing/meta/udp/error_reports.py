@@ -47,7 +47,7 @@ class Reporter:
     def _refuse_if_full(self) -> None:
         """Bounds the reports that wait at a receiver whose own mailbox has no limit, as for received datagrams."""
         target = self._process.routes.get(self._to)
-        if target is not None and target.main is not None and len(target.main) >= self._most:
+        if target is not None and len(target.main or ()) + target.outstanding >= self._most:
             raise MailboxFull(self._to, self._most)
 
 

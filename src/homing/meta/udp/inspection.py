@@ -34,6 +34,7 @@ def socket_facts(
         receive_buffer_asked=options.receive_buffer,
         send_buffer=endpoint.kernel.send_buffer,
         send_buffer_asked=options.send_buffer,
+        kernel_waiting=endpoint.kernel.waiting,
         error_queue=options.error_queue,
         groups=[str(group) for group in endpoint.kernel.interfaces.groups],
         transfers=process.transfers,

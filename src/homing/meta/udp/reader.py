@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...datagram import DatagramBatch
 from ...datagram.endpoint import Endpoint
@@ -14,9 +14,9 @@ from ...gen.foreign import safe_repr
 from ...node.mailbox.lane import COMPILED, STAND_INS
 from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
-from ...node.scheduling.source import Source
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
+from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 if not COMPILED:
     globals().update(STAND_INS)
-
-SHORT = 8192
-"""Bytes. In a batch of at most this total length, the longest datagram is not looked for."""
 
 LONGEST = 65535
 """Most bytes that one read from the kernel returns: one datagram, or several that the kernel has joined."""
@@ -56,31 +53,16 @@ _PAYS = 2
 """A second read in a wake-up pays if it has brought something so often lately, of 3 times."""
 
 
-class Matcher(Protocol):
-    """Takes the replies to open requests out of the received datagrams, before the rest is delivered.
-
-    drops_rest: the rest is dropped; `take_replies` returns an empty list.
-    """
-
-    drops_rest: bool
-
-    def __len__(self) -> int:
-        """The number of open requests."""
-
-    def take_replies(self, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Takes the replies. Returns the other messages."""
-
-
-class Reader(Source):
+class Reader(Incoming):
     """Reads one socket, and puts the datagrams into the receiver's mailbox.
 
     Datagrams that come alone are read and handed over alone, by shorter ways: `_read_lone`.
 
     gone: called with the error if the socket itself is lost.
-    matcher: takes replies out. While requests are open, everything is read, even if the mailbox is full: its process
-        may be the one that waits for a reply. Datagrams that belong to no request and find no room are then dropped.
+    matcher: see `Incoming`. While requests are open, everything is read, even if the mailbox is full: its process may
+        be the one that waits for a reply.
     id: the alias that datagrams carry as `id`.
-    delivered, dropped, dropped_newest, dropped_oldest, pauses: counters.
+    pauses: how often the receiver had no room.
     batch_out: a batch is at the receiver; the next is read when that batch has ended.
     open: False from `drain` or `close` on. After `drain` the socket is still read for open requests.
     wake_seconds: most seconds for which it reads in one go.
@@ -91,23 +73,14 @@ class Reader(Source):
         "_endpoint",
         "_full_rounds",
         "_gone",
-        "_inlet",
         "_leases",
         "_lone",
-        "_matcher",
-        "_octets",
         "_overflow",
         "_process",
         "_reads",
-        "_received",
-        "_room",
         "_scheduler",
         "_skipped",
         "batch_out",
-        "delivered",
-        "dropped",
-        "dropped_newest",
-        "dropped_oldest",
         "id",
         "open",
         "pauses",
@@ -128,21 +101,17 @@ class Reader(Source):
         leases: BufferLeases | None = None,
         matcher: Matcher | None = None,
     ) -> None:
+        super().__init__(matcher)
         self._process = process
         self.id = id
         self._endpoint = endpoint
         self._backend = endpoint.backend
         self._scheduler = process.core.scheduler
-        self._matcher = matcher
         self._lone = 0
         self._full_rounds = self._skipped = 0
-        self._received: Any = None
-        self._room = 0
         self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
-        self._octets = 0
         self.batch_out = False
-        self.delivered = self.dropped = self.pauses = 0
-        self.dropped_newest = self.dropped_oldest = 0
+        self.pauses = 0
         self.serve(to, limits, leases, gone)
 
     def serve(
@@ -161,6 +130,10 @@ class Reader(Source):
         high, low, self._overflow, self._reads, most_bytes = limits
         self._inlet.adjust(high, low, self._overflow, most_bytes)
         self.redirect(to)
+
+    def divert(self, kind: type[Inlet]) -> None:
+        """Puts datagrams through an inlet of the class `kind` from now on, which takes the place of the present one."""
+        self._inlet = self._inlet.become(kind)
 
     def look_for_receiver(self) -> None:
         """If there is no receiver, waits for it, and logs that, from now on instead of from the first datagram on."""
@@ -184,22 +157,31 @@ class Reader(Source):
     def _read_lone(self) -> bool:
         """Reads one datagram, and runs its receiver with it, past the mailbox, in which nothing waits. Returns False if
         there are more, or they have to take the ordinary way."""
-        scheduler = self._scheduler
-        if scheduler.armed or not self.open or self.batch_out or self._leases is not None or self._matcher is not None:
-            return False
-        inlet = self._inlet
-        receiver = inlet.lone_receiver()
-        if receiver is None or self._reads == 0:
-            return False
-        reads = 1
         if not self._expects_one():
             if not self._backend.keeps:
                 return False
             reads = min(self._reads, _LOOK_READS)
-        message = self._endpoint.receive_lone(self.id, reads)
-        if message is None:
+        else:
+            reads = 1
+        found = self._take_lone(reads)
+        if found == 0:
             self._lone = 0
             return self._backend.waiting == 0
+        return found > 0
+
+    def _take_lone(self, reads: int) -> int:
+        """As `_read_lone`, with up to `reads` reads. Returns 1 if it has handed over one; 0 if none, or several wait;
+        -1 if they have to take the ordinary way."""
+        scheduler = self._scheduler
+        if scheduler.armed or not self.open or self.batch_out or self._leases is not None or self._matcher is not None:
+            return -1
+        inlet = self._inlet
+        receiver = inlet.lone_receiver()
+        if receiver is None or self._reads == 0:
+            return -1
+        message = self._endpoint.receive_lone(self.id, reads)
+        if message is None:
+            return 0
         self._lone += 1
         receiver.fed = True
         counted = scheduler.taken = False
@@ -214,28 +196,22 @@ class Reader(Source):
                     self._count_lone(-1)
         if self._received is not None:
             self.deliver()
-        return True
-
-    def _count_lone(self, number: int) -> None:
-        """Counts `number` more datagrams as delivered; without memory, raises `MemoryError` and counts none."""
-        delivered = self.delivered + number
-        self._inlet.count(number)
-        self.delivered = delivered
+        return 1
 
     def _read_many(self) -> None:
         """Reads and delivers, and runs the receivers, until nothing is left or the time is up: to read the socket again
         costs less than a turn of the event loop for the datagrams that came meanwhile. A read that had room for more
         is followed by another one only if that has brought something lately."""
-        end, total, rounds = 0.0, 0, 0
+        end, total, rounds, count = 0.0, 0, 0, 0
         while True:
-            count = self.receive()
+            count = self._read_next() if count == 1 else self._read_and_run()
             if rounds:
                 self._full_rounds = min(3, self._full_rounds + 1) if count else max(0, self._full_rounds - 1)
             if count == 0:
                 break
             total += count
             rounds += 1
-            if not self._scheduler.run_with(self) or not self._backend.more:
+            if self._scheduler.armed or not self._backend.more:
                 break
             if not self._backend.full and self._full_rounds < _PAYS:
                 self._skipped += 1
@@ -247,6 +223,19 @@ class Reader(Source):
             elif now >= end:
                 break
         self._lone = self._lone + 1 if total == 1 else 0
+
+    def _read_and_run(self) -> int:
+        """Reads as `receive` does, and runs the receiver. Returns how many datagrams were read."""
+        count = self.receive()
+        if count:
+            self._scheduler.run_with(self)
+        return count
+
+    def _read_next(self) -> int:
+        """As `_read_and_run`, after a read that brought one datagram: the next one is likely to come alone too, from a
+        sender that is about as fast as the receiver."""
+        found = self._take_lone(min(self._reads, _LOOK_READS)) if self._backend.keeps else -1
+        return self._read_and_run() if found < 0 or self._backend.waiting else found
 
     def _failed(self, error: Exception) -> None:
         """Reads again after a moment, and delivers the datagrams that were read before the failure."""
@@ -309,25 +298,13 @@ class Reader(Source):
         count = surplus = len(messages)
         went = 0
         if not newest and not batches:
-            went, surplus = self._inlet.make_room(count, _octets_of(messages))
+            went, surplus = self._inlet.make_room(count, octets_of(messages))
         # A receiver of batches has none of this server waiting, or nothing would be read: others filled its mailbox.
         try:
             self._drop(messages, went, surplus, newest)
         except MemoryError:
             self._drop(messages, went, surplus, newest)
         return count
-
-    def _drop(self, messages: list[MessageUDP], went: int, surplus: int, newest: bool) -> None:
-        """Drops the first `surplus` of `messages`, as the newest or the oldest, and counts them, and `went` more that
-        were delivered before and then dropped. Does all of that or, if it raises `MemoryError`, nothing."""
-        rest = messages[surplus:]
-        octets, delivered = _octets_of(rest), self.delivered - went
-        if newest:
-            self.dropped_newest += surplus
-        else:
-            self.dropped_oldest += went + surplus
-        self.delivered = delivered
-        self._received, self._octets = rest, octets
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages: list[MessageUDP] = []
@@ -366,55 +343,10 @@ class Reader(Source):
         runnable after that."""
         return self._scheduler.run_with(self)
 
-    def put_messages(self) -> None:
-        """Puts the received datagrams into the receiver's mailbox."""
-        received, self._received = self._received, None
-        if received is None:
-            return
-        if self._matcher is not None:
-            received = self._take_replies(self._matcher, received)
-            self._octets = -1
-        count = len(received)
-        if count == 0:
-            return
-        taken = 0
-        try:
-            if type(received) is list:
-                octets = self._octets
-                if octets < 0:
-                    octets = _octets_of(received)
-                taken = self._inlet.put(received, octets, self._longest(received, octets))
-            else:
-                taken = self._put_batch(received)
-        finally:
-            try:
-                self._account(taken, count - taken)
-            except MemoryError:  # interpreted, even a counter takes memory
-                self._account(taken, count - taken)
-
-    def _longest(self, messages: list[MessageUDP], octets: int) -> int:
-        """Returns the length of the longest of `messages`, or of all together if the receiver is no pool or router."""
-        return _longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
-
-    def _account(self, delivered: int, dropped: int) -> None:
-        if delivered:
-            self.delivered += delivered
-        if dropped:
-            self.dropped += dropped
-
     def _put_batch(self, batch: DatagramBatch) -> int:
         entry = BatchEntry(batch, self._batch_ended)
         self.batch_out = True  # from here on the end of the entry resets this
         return len(batch) if self._inlet.put_entry(entry) else 0
-
-    def _take_replies(self, matcher: Matcher, messages: list[MessageUDP]) -> list[MessageUDP]:
-        """Returns the messages that belong to no request and find room."""
-        rest = matcher.take_replies(messages)
-        surplus = len(rest) - self._room
-        if surplus <= 0:
-            return rest
-        self.dropped_newest += surplus
-        return rest[: self._room]
 
     def _batch_ended(self) -> None:
         """Reads on after the receiver, on whatever thread, is done with the batch."""
@@ -472,21 +404,3 @@ class Reader(Source):
         if self._endpoint.reading:
             return ""
         return "batch" if self.batch_out else self._inlet.waiting_for
-
-
-def _octets_of(messages: list[MessageUDP]) -> int:
-    """Returns the total length of `messages` in bytes."""
-    octets = 0
-    for message in messages:
-        octets += len(message.data)
-    return octets
-
-
-def _longest_of(messages: list[MessageUDP]) -> int:
-    """Returns the length of the longest of `messages` in bytes."""
-    longest = 0
-    for message in messages:
-        length = len(message.data)
-        if length > longest:
-            longest = length
-    return longest

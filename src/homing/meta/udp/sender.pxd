@@ -13,7 +13,7 @@ cdef Py_ssize_t SEND_LIMIT
 
 cdef class Sender(Forwarder):
     cdef public Endpoint endpoint
-    cdef public object leases, last_leases
+    cdef public object leases, last_leases, on_icmp_error
     cdef public Py_ssize_t pauses
     cdef object _process, _log, _kind, _takes, _take, _others, _reporter
     cdef list _other_sockets

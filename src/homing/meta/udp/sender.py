@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-from ...datagram import JoinGroup, LeaveGroup, MessageUDP, name_of
+from ...datagram import JoinGroup, LeaveGroup, MessageUDP, MessageUDPError, name_of
 from ...datagram.endpoint import Endpoint
 from ...datagram.errors import BufferReleased, ReplyLimited
 from ...datagram.send_queue import SendQueue
@@ -57,6 +57,7 @@ class Sender(Forwarder):
     endpoint: the socket that datagrams leave by, unless they belong to one of `others`.
     kind, takes: names of the meta-process, and of the messages it takes, for logs and errors.
     take: takes datagrams from a mailbox's main lane, if it is not to be `take_datagrams`.
+    on_icmp_error: called with each ICMP error, also without `on_error`. Must not raise.
     leases: leases of the buffer pool, if there is one. last_leases: the same, or those of the last pool.
     pauses: times that the send queue was full and messages had to wait in the mailbox.
     """
@@ -76,6 +77,7 @@ class Sender(Forwarder):
         self.leases: BufferLeases | None = None
         self.last_leases: BufferLeases | None = None
         self.pauses = 0
+        self.on_icmp_error: Callable[[MessageUDPError], None] | None = None
         self._process = process
         self._log = RateLimited(process.log, process.core.bounded_log)
         self._kind = kind
@@ -114,10 +116,17 @@ class Sender(Forwarder):
         if self._reporter is not None:
             self._lost_reports += self._reporter.lost
         self._reporter = None if on_error is None else Reporter(self._process, on_error, most, self.warn)
+        wanted = self._reporter is not None or self.on_icmp_error is not None
         for endpoint in self._endpoints():
             endpoint.send_queue.on_sent = self.sent_later
-            endpoint.report_errors(None if self._reporter is None else self._reporter.tell)
+            endpoint.report_errors(self._icmp_error if wanted else None)
             endpoint.kernel.interfaces.on_failure = self._interface_lost
+
+    def _icmp_error(self, report: MessageUDPError) -> None:
+        if self._reporter is not None:
+            self._reporter.tell(report)
+        if self.on_icmp_error is not None:
+            self.on_icmp_error(report)
 
     @property
     def reporter(self) -> Reporter | None:
@@ -316,7 +325,7 @@ class Sender(Forwarder):
 
 
 def _was_released(message: MessageUDP) -> bool:
-    data = message.data
+    data: Any = message.data
     if type(data) is not memoryview:
         return False
     try:

@@ -6,10 +6,11 @@ import asyncio
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from ...datagram import Address, format_address, peers_of
+from ...datagram import Address, MessageUDP, format_address, peers_of
 from ...gen import PID, Alias, BadOption, MetaBehavior, NotAllowed, Ref
 from ...gen.behavior import Result
 from ...gen.hooks import MetaHooks
+from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
@@ -18,9 +19,10 @@ from .connection import Connection, connect
 from .destination import Destination, resolve
 from .exchange import Exchange
 from .guesses import Guesses
-from .options import UDPClientOptions
+from .options import UDPClientOptions, default_plan
 from .phase import TRANSITIONS, Phase
 from .ports import Ports
+from .questions import Questions
 from .statistics import UDPClientStatistics
 
 
@@ -31,9 +33,33 @@ class UDPClientHooks(MetaHooks):
 
     behavior: UDPClient
     forwards: ClassVar[bool] = True
+    datagram: ClassVar[type[MessageUDP]] = MessageUDP
+
+    def divert(self, kind: type[Inlet]) -> None:
+        if self.behavior._exchange is not None:
+            self.behavior._exchange.divert(kind)
+
+    @property
+    def counters(self) -> UDPClientStatistics | None:
+        exchange = self.behavior._exchange
+        return None if exchange is None else exchange.statistics()
+
+    def facts(self) -> dict[str, Any] | None:
+        exchange = self.behavior._exchange
+        return None if exchange is None else exchange.facts()
 
     def transferred(self) -> None:
         self.behavior._transferred()
+
+    @property
+    def options(self) -> UDPClientOptions:
+        return self.behavior._options
+
+    def stood_in(self) -> None:
+        self.behavior._unstarted.over()
+
+    def stood_in_ended(self, reason: Exception) -> None:
+        self.behavior.terminate(reason)
 
 
 class UDPClient(MetaBehavior):
@@ -44,9 +70,9 @@ class UDPClient(MetaBehavior):
     A datagram that answers no request goes as a `MessageUDP` to the parent, or to `process`.
 
     A call raises `gen.RequestTimeout`; `gen.PeerUnreachable`, at once if the peer's machine reports that no program has
-    the port; `gen.TooManyRequests`, `gen.RequestKeyTaken`, `gen.MatchFailed`, `gen.NotAllowed`, `gen.BadOption`,
-    `gen.SendQueueFull`; and `gen.MetaTerminated` if the client ends. The call's own `timeout` is the outer limit: when
-    the caller gives up, or ends, its request ends too.
+    the port; `gen.TooManyRequests`, `gen.RequestKeyTaken`, `gen.RequestIdsTaken`, `gen.MatchFailed`, `gen.NotAllowed`,
+    `gen.BadOption`, `gen.SendQueueFull`; and `gen.MetaTerminated` if the client ends. The call's own `timeout` is the
+    outer limit: when the caller gives up, or ends, its request ends too.
 
     The failure of a datagram, or of the peer, does not end the client. It ends by an exit signal, with its parent, with
     the node, or if the socket itself is lost.
@@ -143,8 +169,9 @@ class UDPClient(MetaBehavior):
             lambda: any(len(exchange.requests) > 0 for exchange in exchanges),
             lambda: exchanges[0].warn_of_guesses(),
         )
+        questions = Questions(default_plan(options))
         for each in connection.each():
-            Exchange(process, each, options, self._socket_gone, guesses, destination)
+            Exchange(process, each, options, self._socket_gone, guesses, questions, destination)
         self._exchange = exchanges[0] if len(exchanges) == 1 else Ports(process, exchanges, options, guesses)
         self._life.enter(Phase.RUNNING)
 

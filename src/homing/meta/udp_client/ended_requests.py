@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from ...datagram import MessageUDP
+from ...datagram import Address, MessageUDP
 from ...datagram.address import is_from, unscoped
 from ...gen.copying import refuse_copy
 
@@ -85,6 +85,10 @@ class Memory:
             self._keyed[place] = answer is not None
             if len(self._keyed) > self._limit:
                 self._keyed.popitem(last=False)
+
+    def keeps(self, peer: Address, key: Hashable) -> bool:
+        """Returns True if an ended request to `peer` with that key is remembered."""
+        return ((peer, key) if self._per_peer else key) in self._keyed
 
     def find(self, key: Hashable, message: MessageUDP, now: float) -> bool | None:
         """Finds the ended request that `message` belongs to. Returns True if that request was answered, False if it was

@@ -13,6 +13,7 @@ from ...datagram.address import is_same
 from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Ref, Target
 from ...gen.foreign import is_a
+from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import add, count
 from ..udp.inspection import socket_facts, warn_of_portable_backend, warn_of_small_buffers
@@ -25,6 +26,7 @@ from .destination import Destination
 from .guesses import Guesses
 from .icmp_reports import ICMPReports
 from .options import UDPClientOptions, UDPRequest
+from .questions import Questions
 from .request import Request
 from .requests import Requests
 from .statistics import UDPClientStatistics
@@ -57,6 +59,7 @@ class Exchange:
         options: UDPClientOptions,
         gone: Callable[[OSError], None],
         guesses: Guesses,
+        questions: Questions,
         destination: Destination,
     ) -> None:
         self._process = process
@@ -71,7 +74,7 @@ class Exchange:
         self._refusal: MessageUDPError | None = None
         self._former: Statistics | None = None  # counters of the sockets to former addresses of the peer
         warn_of_portable_backend(process.log)
-        self.requests = Requests(process, connection.endpoint, connection.peer, options, guesses)
+        self.requests = Requests(process, connection.endpoint, connection.peer, options, guesses, questions)
         self.requests.call_on_timeout(destination.timed_out)
         self._use(connection)
 
@@ -132,6 +135,10 @@ class Exchange:
         if association is None:
             return True
         return self._endpoint.send_queue.waiting == 0 and self._reports.read_all() and association.move()
+
+    def divert(self, kind: type[Inlet]) -> None:
+        """See `Reader.divert`."""
+        self.reader.divert(kind)
 
     def redirect(self, to: Target) -> None:
         """Delivers datagrams that answer no request to `to` from now on."""

@@ -78,4 +78,4 @@ class ICMPReports:
             return
         waiting, self._waiting = self._waiting, {}
         for report, last in waiting.values():
-            self._requests.fail_reported(report, last)
+            self._requests.icmp_failures.fail(report, last)

@@ -17,7 +17,8 @@ SHORT = 524
 class Table:
     """The open requests to one peer, or to all peers.
 
-    keyed: requests with a key. others: requests without, by their number. Both are in the order of opening.
+    keyed: requests with a key, and of those that share a question the first. others: requests without a key, by their
+        number. Both are in the order of opening.
     """
 
     __slots__ = ("_lengths", "_long", "keyed", "others")
@@ -48,6 +49,15 @@ class Table:
             del self.others[request.number]
         if len(request.message.data) > SHORT:
             self._remove_long(request)
+
+    def replace(self, request: Request, other: Request) -> None:
+        """`request` has ended, and `other` represents the question that both have shared."""
+        if self.keyed[request.key] is not request:
+            return
+        self.keyed[request.key] = other
+        length = len(request.message.data)
+        if length > SHORT:
+            self._long[length][other.number] = other
 
     def _add_long(self, request: Request) -> None:
         length = len(request.message.data)
@@ -121,6 +131,18 @@ class OpenRequests:
             if len(table) == 0:
                 del self._by_peer[request.peer]
 
+    def leave(self, request: Request, first: Request) -> None:
+        """`request` has ended. The others that share its question are represented by `first`."""
+        self.count -= 1
+        if self._all is not None:
+            self._all.replace(request, first)
+        if self._by_peer is not None:
+            self._by_peer[request.peer].replace(request, first)
+
+    def join(self) -> None:
+        """One more request is open, which shares the question of another."""
+        self.count += 1
+
     def taken_at(self, before: Address, peer: Address) -> list[Request]:
         """Returns the requests to `before` whose keys are also those of requests to `peer`."""
         if self._all is not None:
@@ -143,6 +165,11 @@ class OpenRequests:
         table = self._all if self._all is not None else self._of(peer)
         return None if table is None else table.keyed.get(key)
 
+    def keys_at(self, peer: Address) -> dict[Hashable, Request]:
+        """Returns the open requests, by their keys, that a reply from `peer` may answer."""
+        table = self.answered_by(peer)
+        return {} if table is None else table.keyed
+
     def answered_by(self, source: Address) -> Table | None:
         """Returns the requests that a datagram from `source` may be a reply to; None if there are none."""
         return self._all if self._all is not None else self._of(source)
@@ -159,7 +186,13 @@ class OpenRequests:
     def all(self) -> list[Request]:
         """Returns all open requests."""
         tables = (self._all,) if self._all is not None else tuple((self._by_peer or {}).values())
-        return [request for table in tables if table is not None for request in table.opened_until(2**62, True)]
+        return [
+            each
+            for table in tables
+            if table is not None
+            for request in table.opened_until(2**62, True)
+            for each in request.sharing()
+        ]
 
 
 def _joined(one: Table, other: Table | None) -> Table:

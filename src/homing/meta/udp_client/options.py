@@ -12,6 +12,7 @@ from ...datagram import Address, MessageUDP, SocketOptions
 from ...gen import BadOption, Target
 from ...gen.options import check_choice, check_type, set_integer, set_number, set_seconds
 from ..udp.options import Overflow, check_queues
+from .request_ids import Ids, RequestId
 
 Key: TypeAlias = Callable[[Any], Hashable]
 Match: TypeAlias = Callable[[bytes, MessageUDP], object]
@@ -65,15 +66,27 @@ class UDPClientOptions(SocketOptions):
     reply_key: as `key`, for replies, if they have the id at another place. None: `key`.
     match: decides whether a reply belongs to a request: a function of the request's payload and the reply's
         `MessageUDP`, called for each open request, the oldest first. `HEARD`: the peer says that it will answer later.
-        If it raises, that request fails with `gen.MatchFailed`. Not together with `key`. None, without a `key`: any
-        reply belongs to the oldest open request.
+        If it raises, that request fails with `gen.MatchFailed`. Not together with `key`. With `id`, it is called only
+        for the request with the reply's id, and may refuse the reply. None, without `key` and `id`: any reply belongs
+        to the oldest open request.
+    id: where requests and replies have an id, as a `RequestId`, in the place of `key` and `reply_key`. For each request
+        the client draws an id that nobody can predict and that no open request to that peer has, writes it into a copy
+        of the payload, and finds the request of a reply by it. The reply is returned with the caller's own id: many
+        callers may choose the same. A request that is too short to have an id fails with `BadOption`, one that finds
+        all ids in use with `gen.RequestIdsTaken`. An id is drawn again only after the last `remember` requests, or half
+        as many as there are ids.
+    coalesce: with an `id`: a function of the payload, with zeros in the place of the id, whose result is the same for
+        requests that may share one question. A request to the same address while such a question is open is not sent:
+        each caller gets the answer, or the error, and waits for it with a timeout of its own. None as a result: the
+        request is not shared. If it raises, the request fails with `gen.MatchFailed`. Requests with a `match` of their
+        own, or that collect replies, are never shared.
     ports: number of local ports, each with a socket of its own, by which requests leave: for each request one is drawn
         at random, and only a reply to that port is an answer. A port that has served for a second moves to another
         number as soon as no request is open there (Linux): an attacker who cannot see the requests has to guess it (RFC
         5452). Keys have to be different only among the requests of one port: a request whose key is taken at one port
         leaves by another.
-    guess_alarm: with a `key`: number of replies that answer nothing, while requests are open. As many within a minute
-        are logged and counted (`alarms`). A request during which as many came accepts no reply, but fails with
+    guess_alarm: with a `key` or an `id`: number of replies that answer nothing, while requests are open. As many within
+        a minute are logged and counted (`alarms`). A request during which as many came accepts no reply, but fails with
         `gen.SpoofingSuspected` when one comes, because it may be a guess that was right. None: they are only counted
         (`guesses`).
     max_requests: most open requests; one more fails with `gen.TooManyRequests`.
@@ -102,6 +115,8 @@ class UDPClientOptions(SocketOptions):
     key: Key | None = None
     reply_key: Key | None = None
     match: Match | None = None
+    id: RequestId | None = None
+    coalesce: Key | None = None
     ports: int = 1
     guess_alarm: int | None = None
     max_requests: int = 1024
@@ -137,8 +152,10 @@ class UDPClientOptions(SocketOptions):
             raise BadOption(name, getattr(self, name), "this is for one socket; leave ports=1")
         if self.guess_alarm is not None:
             set_integer(self, "guess_alarm", 1)
-            if self.key is None:
-                raise BadOption("guess_alarm", self.guess_alarm, "give key: without one no reply is known to be wrong")
+            if self.key is None and self.id is None:
+                raise BadOption(
+                    "guess_alarm", self.guess_alarm, "give id or key: without them no reply is known to be wrong"
+                )
         set_integer(self, "max_requests", 1)
         set_integer(self, "remember", 0, 1 << 24)
         self._check_functions()
@@ -148,7 +165,9 @@ class UDPClientOptions(SocketOptions):
         _check_timing(self)
 
     def _check_functions(self) -> None:
-        for name in ("key", "reply_key", "match", "random"):
+        if self.id is not None and self.reply_key is not None:
+            raise BadOption("reply_key", self.reply_key, "id is read from replies as well; leave reply_key None")
+        for name in ("key", "reply_key", "match", "coalesce", "random"):
             function = getattr(self, name)
             if function is not None and not callable(function):
                 raise BadOption(name, function, "give a function, or None")
@@ -158,6 +177,12 @@ class UDPClientOptions(SocketOptions):
             raise BadOption("match", self.match, "key finds the request already; give match or key, not both")
         if self.reply_key is not None and self.key is None:
             raise BadOption("reply_key", self.reply_key, "give key as well, for the requests")
+        if self.id is None and self.coalesce is not None:
+            raise BadOption("coalesce", self.coalesce, "give id as well: each caller gets the answer with its own")
+        if self.id is not None:
+            check_type("id", self.id, RequestId, "a meta.RequestId, such as meta.RequestId(at=0, size=2), or None")
+            if self.key is not None:
+                raise BadOption("key", self.key, "id finds the request already; give id or key, not both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +191,7 @@ class UDPRequest:
 
     data: the payload, any bytes-like object. It is copied.
     to: address of another peer, as in the socket module; replies must come from there. Only with `connected=False`.
-    match: as in the options, and in the place of the client's `key`.
+    match: as in the options, and in the place of the client's `key`. With the client's `id`: as well.
     timeout, retries, backoff, jitter: as in the options.
     collect: number of replies to answer with, as a list. Equal replies of one peer count once.
     within: seconds for which replies are collected; the answer is a list of all, or of the first `collect` (1024 by
@@ -249,8 +274,16 @@ def default_plan(options: UDPClientOptions) -> Plan:
         options.random,
         options.retries,
         options.match,
-        options.key is not None,
+        options.key is not None or options.id is not None,
     )
+
+
+def key_functions(options: UDPClientOptions) -> tuple[Key | None, Key | None]:
+    """Returns the functions that read the key of a request and of a reply; None if there are none."""
+    if options.id is not None:
+        read = Ids(options.id).read
+        return read, read
+    return options.key, options.reply_key or options.key
 
 
 def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Plan:
@@ -272,7 +305,7 @@ def plan_of(request: UDPRequest, options: UDPClientOptions, default: Plan) -> Pl
         default.random,
         retries,
         default.match if request.match is None else request.match,
-        default.keyed and request.match is None,
+        default.keyed and (request.match is None or options.id is not None),
         enough,
         at_least,
         request.within,

@@ -13,5 +13,8 @@ cdef class Outcomes:
 
     cpdef add(self, Request request)
     cpdef bint gave_up(self, Request request) except -1
+    cdef _number(self, Request request)
+    cpdef Request waiting(self, Request request)
+    cpdef reply(self, Request request, object message)
     cpdef answer(self, Request request, answer, object last)
     cdef _end(self, Request request, object answer)

@@ -13,7 +13,9 @@ from ...node.processes.meta_process import MetaRunner
 from .ended_requests import Memory
 from .open_requests import OpenRequests
 from .options import UDPClientOptions
+from .questions import Question
 from .request import Request
+from .request_ids import Ids
 
 _HINTS = {
     errno.EMSGSIZE: "the datagram is longer than the system or the path takes; send less at a time",
@@ -56,18 +58,30 @@ class Outcomes:
         self._process = process
         self._loop = process.loop
         self.open = OpenRequests(peer, connected=connected, any_source=any_source)
-        self.memory = Memory(options.remember, per_peer=not connected and not any_source)
+        remember = options.remember
+        if options.id is not None:  # an id that is remembered is not drawn, so at least half of the ids stay free
+            remember = min(remember, Ids(options.id).most // 2)
+        self.memory = Memory(remember, per_peer=not connected and not any_source)
         self.on_timeout: Callable[[], None] | None = None
         self.last = self.changes = 0
         self.answered = self.timeouts = self.refused = self.failed = self.cancelled = 0
 
     def add(self, request: Request) -> None:
         """Opens `request`."""
+        self._number(request)
+        self.open.add(request)
+
+    def join(self, request: Request, question: Question) -> None:
+        """Opens `request`, which shares `question`."""
+        question.join(request)
+        self._number(request)
+        self.open.join()
+
+    def _number(self, request: Request) -> None:
         self.last += 1
         self.changes += 1
         request.number = self.last
         request.is_open = True
-        self.open.add(request)
 
     def gave_up(self, request: Request) -> bool:
         """Ends `request` and returns True if its caller no longer waits."""
@@ -82,6 +96,25 @@ class Outcomes:
         for request in self.open.all():
             self.gave_up(request)
 
+    def waiting(self, request: Request) -> Request | None:
+        """Returns `request`, or the first of those that share its question, whose caller still waits. Ends the others
+        before it. Returns None if there is none."""
+        while not request.is_open or self.gave_up(request):
+            question = request.question
+            if question is None or not question.members:
+                return None
+            request = question.first
+        return request
+
+    def reply(self, request: Request, message: MessageUDP) -> None:
+        """Ends `request`, and those that share its question, with a reply: each gets it with its own id."""
+        if request.ids is None:
+            self.answer(request, message, message)
+            return
+        for each in request.sharing():
+            if each.is_open and not self.gave_up(each):
+                self.answer(each, each.restored(message), message)
+
     def answer(self, request: Request, answer: Any, last: MessageUDP | None) -> None:
         """Ends `request` with an answer. last: the last reply."""
         self.answered += 1
@@ -95,7 +128,7 @@ class Outcomes:
             return
         self.timeouts += 1
         self._end(request, None)
-        if self.on_timeout is not None:
+        if self.on_timeout is not None and (request.question is None or not request.question.members):
             self.on_timeout()
         seconds = self._loop.time() - request.started
         peer = format_address(request.message.addr)
@@ -103,10 +136,12 @@ class Outcomes:
         self._process.send_response_error(request.sender, request.ref, error)
 
     def fail(self, request: Request, error: Exception) -> None:
-        """Ends `request` with `error`."""
-        explained = self.not_sent(request, error)
-        self._end(request, None)
-        self._process.send_response_error(request.sender, request.ref, explained)
+        """Ends `request`, and those that share its question, with `error`."""
+        for each in request.sharing():
+            if each.is_open:
+                explained = self.not_sent(each, error)
+                self._end(each, None)
+                self._process.send_response_error(each.sender, each.ref, explained)
 
     def not_sent(self, request: Request, error: Exception) -> Exception:
         """Counts a request that fails. Returns the error to answer with."""
@@ -129,5 +164,8 @@ class Outcomes:
         request.timer.cancel()
         request.is_open = False
         self.changes += 1
+        if request.question is not None and (first := request.question.leave(request)) is not None:
+            self.open.leave(request, first)
+            return
         self.open.remove(request)
         self.memory.keep(request, answer, self._loop.time())

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-from ...datagram.errors import RequestKeyTaken, TooManyRequests
-from ...gen import NO_REPLY, PID, Ref, Target
+from ...datagram.errors import RequestIdsTaken, RequestKeyTaken
+from ...gen import NO_REPLY, PID, Ref, Target, TooManyRequests
+from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from ..udp.counters import add
 from .connection import Connection
@@ -85,17 +86,18 @@ class Ports:
         try:
             drawn.ask(sender, ref, request)
             return
-        except RequestKeyTaken:
+        except (RequestKeyTaken, RequestIdsTaken):
             others = [exchange for exchange in self._exchanges if exchange is not drawn]
             if not any(self._goes_by(exchange, sender, ref, request) for exchange in others):
                 raise
         drawn.requests.rejected -= 1
 
     def _goes_by(self, exchange: Exchange, sender: PID, ref: Ref, request: Any) -> bool:
-        """Sends the request by `exchange`. Returns False if the key is taken at that port as well."""
+        """Sends the request by `exchange`. Returns False if the key, or each id, is taken at that port as
+        well."""
         try:
             exchange.ask(sender, ref, request)
-        except RequestKeyTaken:
+        except (RequestKeyTaken, RequestIdsTaken):
             exchange.requests.rejected -= 1
             return False
         return True
@@ -132,6 +134,11 @@ class Ports:
         """As `Exchange.open`."""
         for exchange in self._exchanges:
             exchange.open()
+
+    def divert(self, kind: type[Inlet]) -> None:
+        """See `Exchange.divert`."""
+        for exchange in self._exchanges:
+            exchange.divert(kind)
 
     def redirect(self, to: Target) -> None:
         """As `Exchange.redirect`."""

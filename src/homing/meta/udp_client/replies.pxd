@@ -16,6 +16,7 @@ cdef class Replies:
     cdef bint _connected
     cdef bint _checks_source
     cdef bint _guards
+    cdef bint _identifies
     cdef bint _suspicious
     cdef bint _counts_guesses
     cdef object _guesses
@@ -34,5 +35,8 @@ cdef class Replies:
     cdef bint _scan(self, Table table, object message) except -1
     @cython.locals(request=Request, last=cython.longlong, after=cython.longlong, changes=cython.longlong)
     cdef _asked(self, Table table, object message, list broken)
-    cdef _hear(self, Request request)
-    cdef _give(self, Request request, object message)
+    cdef bint _confirm(self, Request request, object message) except -1
+    @cython.locals(request=Request)
+    cdef _hear(self, Request asked)
+    @cython.locals(request=Request)
+    cdef _give(self, Request asked, object message)

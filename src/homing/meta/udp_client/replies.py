@@ -13,7 +13,7 @@ from ...gen.foreign import safe_key
 from ...node.processes.meta_process import MetaRunner
 from .guesses import Guesses
 from .open_requests import Table
-from .options import HEARD, UDPClientOptions
+from .options import HEARD, UDPClientOptions, key_functions
 from .outcomes import Outcomes
 from .request import Request
 
@@ -32,6 +32,7 @@ class Replies:
         "_counts_guesses",
         "_guards",
         "_guesses",
+        "_identifies",
         "_key",
         "_loop",
         "_open",
@@ -64,9 +65,9 @@ class Replies:
         self._guards = False
         self._guesses = guesses
         self._suspicious = guesses.limit is not None
-        self._counts_guesses = options.key is not None and (options.ports > 1 or self._suspicious)
-        self._key = options.key
-        self._reply_key = options.reply_key or options.key
+        self._key, self._reply_key = key_functions(options)
+        self._identifies = options.id is not None
+        self._counts_guesses = self._key is not None and (options.ports > 1 or self._suspicious)
         self.drops_rest = options.stray == "drop"
         self.replies = self.late = self.duplicate = self.heard = self.stray = self.dropped_stray = 0
 
@@ -112,6 +113,8 @@ class Replies:
             return False
         request = table.keyed.get(key) if key is not None else None
         if request is not None:
+            if self._identifies and request.plan.match is not None:
+                return self._confirm(request, message)
             self._give(request, message)
             return True
         return len(table.others) > 0 and self._scan(table, message)
@@ -185,19 +188,38 @@ class Replies:
                     break
         return None, None
 
-    def _hear(self, request: Request) -> None:
+    def _confirm(self, request: Request, message: MessageUDP) -> bool:
+        """Passes `message`, which has the id that was drawn for `request`, to it if its `match` agrees. Returns False
+        if not."""
+        try:
+            said = request.confirms(message)
+        except BaseException as error:
+            failure = MatchFailed("match", as_reason(error))
+            if request.is_open:
+                self._outcomes.fail(request, failure)
+            return False
+        if said is HEARD:
+            self._hear(request)
+        elif said:
+            self._give(request, message)
+        return bool(said)
+
+    def _hear(self, asked: Request) -> None:
         """Counts a datagram by which the peer promises a later answer."""
-        if self._outcomes.gave_up(request):
+        request = self._outcomes.waiting(asked)
+        if request is None:
             self.late += 1
         elif request.heard:
             self.duplicate += 1
         else:
             self.replies += 1
             self.heard += 1
-            request.heard = True
+            for each in request.sharing():
+                each.heard = True
 
-    def _give(self, request: Request, message: MessageUDP) -> None:
-        if self._outcomes.gave_up(request):
+    def _give(self, asked: Request, message: MessageUDP) -> None:
+        request = self._outcomes.waiting(asked)
+        if request is None:
             self.late += 1
         elif self._suspicious and self._guesses.suspects(request.guesses):
             self.replies += 1
@@ -205,13 +227,13 @@ class Replies:
             self._outcomes.fail(request, SpoofingSuspected(peer, self._guesses.total - request.guesses))
         elif not request.plan.collect:
             self.replies += 1
-            self._outcomes.answer(request, message, message)
+            self._outcomes.reply(request, message)
         elif (seen := (message.addr, message.data)) in request.seen:
             self.duplicate += 1
         else:
             self.replies += 1
             request.seen.add(seen)
-            request.replies.append(message)
+            request.replies.append(request.restored(message))
             if len(request.replies) >= request.plan.collect:
                 self._outcomes.answer(request, request.replies, message)
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from .open_requests cimport OpenRequests, Table
+from .open_requests cimport OpenRequests
 from .outcomes cimport Outcomes
 from .replies cimport Replies
 from .request cimport Request
@@ -13,16 +13,19 @@ cdef class Requests:
     cdef object _peer
     cdef object _default
     cdef object _key
+    cdef object _ids
+    cdef object _questions
     cdef OpenRequests _open
     cdef Outcomes _outcomes
     cdef readonly Replies matcher
+    cdef readonly object icmp_failures
     cdef public object read_all
     cdef public object unanswered
     cdef bint _suspicious
     cdef object _guesses
     cdef double _read_at
     cdef double _unread_since
-    cdef public long long requests, rejected, retransmits
+    cdef public long long requests, rejected, retransmits, shared
 
     cpdef ask(self, sender, ref, wanted)
     @cython.locals(same=Request)

@@ -9,27 +9,26 @@ Rule 1: a request fails, or is repeated, by its timer only when all datagrams th
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Hashable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from ...datagram import Address, Endpoint, MessageUDP, MessageUDPError
-from ...datagram.address import canonical_untrusted, unscoped
-from ...datagram.errors import MatchFailed, RequestKeyTaken, TooManyRequests
-from ...gen import PID, BadOption, NotAllowed, Ref, as_reason
+from ...datagram import Address, Endpoint, MessageUDP, format_address
+from ...datagram.address import canonical_untrusted
+from ...datagram.errors import MatchFailed, RequestIdsTaken, RequestKeyTaken
+from ...gen import PID, BadOption, NotAllowed, Ref, TooManyRequests, as_reason
 from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, inner_key, is_a, safe_key
 from ...node.processes.meta_process import MetaRunner
 from .guesses import Guesses
-from .open_requests import SHORT, Table
-from .options import UDPClientOptions, UDPRequest, default_plan, plan_of
+from .icmp_failures import ICMPFailures
+from .options import UDPClientOptions, UDPRequest, default_plan, key_functions, plan_of
 from .outcomes import Outcomes
+from .questions import Question, Questions
 from .replies import Replies
 from .request import Request
-
-_HEADERS = {2: 28, 4: 48}
-"""Bytes of the headers of IP and UDP, by the number of fields of an address: 2 for IPv4, 4 for IPv6."""
+from .request_ids import Ids
 
 _UNREAD_SECONDS = 1.0
 """Most seconds that a timer waits until everything was read. Under a flood the socket may never be empty, but in that
@@ -39,30 +38,34 @@ time more is read than any receive buffer holds: all that had come when the time
 class Requests:
     """The requests of one client.
 
-    matcher: takes the replies out of the received datagrams.
+    matcher: takes the replies out of the received datagrams. icmp_failures: fails requests for ICMP errors.
     read_all: reads the datagrams that have come; returns False if there may be more.
     unanswered: called when a wait is over without a reply, before the request is sent again or fails.
-    requests, rejected, retransmits: see `UDPClientStatistics`.
+    requests, rejected, retransmits, shared: see `UDPClientStatistics`.
     """
 
     __slots__ = (
         "_default",
         "_endpoint",
         "_guesses",
+        "_ids",
         "_key",
         "_loop",
         "_open",
         "_options",
         "_outcomes",
         "_peer",
+        "_questions",
         "_read_at",
         "_suspicious",
         "_unread_since",
+        "icmp_failures",
         "matcher",
         "read_all",
         "rejected",
         "requests",
         "retransmits",
+        "shared",
         "unanswered",
     )
 
@@ -71,7 +74,13 @@ class Requests:
     __reduce__ = refuse_copy
 
     def __init__(
-        self, process: MetaRunner, endpoint: Endpoint, peer: Address, options: UDPClientOptions, guesses: Guesses
+        self,
+        process: MetaRunner,
+        endpoint: Endpoint,
+        peer: Address,
+        options: UDPClientOptions,
+        guesses: Guesses,
+        questions: Questions,
     ) -> None:
         self._loop = process.loop
         self._endpoint = endpoint
@@ -80,14 +89,17 @@ class Requests:
         self._guesses = guesses
         self._suspicious = guesses.limit is not None
         self._default = default_plan(options)
-        self._key = options.key
+        self._key, _ = key_functions(options)
+        self._ids = None if options.id is None else Ids(options.id)
+        self._questions = questions
         self._outcomes = Outcomes(process, peer, options)
         self._open = self._outcomes.open
         self.matcher = Replies(process, self._outcomes, peer, options, guesses)
+        self.icmp_failures = ICMPFailures(self._outcomes, self._key, self._repeat)
         self.unanswered: Callable[[], object] | None = None
         self._read_at = float("-inf")  # when everything was last read, by the loop's clock
         self._unread_since = 0.0  # since when each timer has found unread datagrams; 0: the last one has not
-        self.requests = self.rejected = self.retransmits = 0
+        self.requests = self.rejected = self.retransmits = self.shared = 0
 
     def __len__(self) -> int:
         return self._open.count
@@ -124,8 +136,14 @@ class Requests:
 
     def ask(self, sender: PID, ref: Ref, wanted: Any) -> None:
         """Sends a request, and answers the call when the request has ended. Raises an error if it cannot be sent."""
+        place: Hashable = None
         try:
             request = self._made(sender, ref, wanted)
+            if self._ids is not None:
+                place = self._place_of(request)
+                if place is not None and self._shares(request, place):
+                    return
+                self._identify(request)
         except Exception:
             self.rejected += 1
             raise
@@ -138,6 +156,8 @@ class Requests:
             request.guesses = self._guesses.total
         self._set_timer(request)  # before `add`: it calls the user's `random`, which may end the client
         self._outcomes.add(request)
+        if place is not None:
+            self._questions.add(self, request, place, request.started)
 
     def _made(self, sender: PID, ref: Ref, wanted: Any) -> Request:
         plan, data = self._default, wanted
@@ -147,12 +167,14 @@ class Requests:
             if wanted.to is not None:
                 to, peer = self._destination(wanted.to)
         data = _as_bytes(data)
-        key = self._key_of(data) if plan.keyed else None
+        key = None
+        if plan.keyed:
+            key = self._key_of(data) if self._ids is None else self._ids.of_request(data)
         if self._open.count >= self._options.max_requests:
             self.sweep()
             if self._open.count >= self._options.max_requests:
                 raise TooManyRequests(self._options.max_requests)
-        if plan.keyed:
+        if plan.keyed and self._ids is None:
             same = self._open.same_key(peer, key)
             if same is not None and not self._outcomes.gave_up(same):
                 raise RequestKeyTaken(inner_key(key))
@@ -178,20 +200,79 @@ class Requests:
             raise MatchFailed("key", as_reason(error)) from error
         return key
 
+    # --- an id of the client's, and a question that is shared ---------------------------------------------
+
+    def _place_of(self, request: Request) -> Hashable:
+        """Returns what the requests that may share one question have in common; None if `request` shares none."""
+        coalesce, plan = self._options.coalesce, request.plan
+        if coalesce is None or plan.collect or plan.match is not self._default.match:
+            return None
+        try:
+            key = safe_key(coalesce(self._ids.blank(request.message.data)))  # type: ignore[union-attr]
+        except BaseException as error:
+            raise MatchFailed("coalesce", as_reason(error)) from error
+        return None if key is None else (None if request.peer == self._peer else request.peer, key)
+
+    def _shares(self, request: Request, place: Hashable) -> bool:
+        """Lets `request` wait for the answer to a question that is open at any port. Returns False if there is none."""
+        question = self._questions.find(place, request.started)
+        return question is not None and question.owner.join(request, question)
+
+    def join(self, request: Request, question: Question) -> bool:
+        """Opens `request`, which shares `question`. Returns False if that has ended meanwhile."""
+        self._set_timer(request)  # calls the user's `random`
+        if not question.members:
+            request.timer.cancel()
+            request.waits = 0
+            return False
+        request.ids, request.own_id = self._ids, request.key
+        self._outcomes.join(request, question)
+        self.requests += 1
+        self.shared += 1
+        return True
+
+    def _identify(self, request: Request) -> None:
+        """Draws the id of `request`."""
+        request.own_id, request.ids = request.key, self._ids
+        try:
+            request.key = self._drawn(request.peer)
+        except RequestIdsTaken:
+            self.sweep()
+            request.key = self._drawn(request.peer)
+        self._write_id(request)
+
+    def _drawn(self, peer: Address, other: Address | None = None) -> bytes:
+        """Returns an id that no open request to `peer`, or to `other`, has."""
+        used = self._open.keys_at(peer) if other is None else {**self._open.keys_at(peer), **self._open.keys_at(other)}
+        keeps = partial(self._outcomes.memory.keeps, peer)
+        return self._ids.draw(format_address(peer), used.__contains__, len(used), keeps)  # type: ignore[union-attr]
+
+    def _write_id(self, request: Request) -> None:
+        message = request.message
+        data = self._ids.write(message.data, request.key)  # type: ignore[union-attr, arg-type]
+        request.message = MessageUDP(None, message.addr, data)
+
+    # --- sending ------------------------------------------------------------------------------------------
+
     def _transmit(self, request: Request) -> None:
         request.queued = self._endpoint.send(request.message, request) is None
-        request.attempts += 1
+        if request.question is None:
+            request.attempts += 1
+        else:
+            request.question.transmitted(self._loop.time())
 
     def sent(self, request: Request, error: Exception | None) -> None:
         """Called when the datagram of a request that had to wait was sent or refused."""
         request.queued = False
+        if not request.is_open and request.question is not None and request.question.members:
+            request = request.question.first
         if error is not None and request.is_open:
             self._outcomes.fail(request, error)
 
     # --- time ---------------------------------------------------------------------------------------------
 
     def _set_timer(self, request: Request) -> None:
-        now = self._loop.time()
+        now = request.began = self._loop.time()
         seconds = request.wait(now)
         request.due = now + seconds
         request.timer = self._loop.call_later(seconds, self._wait_over, request)
@@ -207,7 +288,7 @@ class Requests:
         if request.final:
             self._outcomes.conclude(request)
             return
-        if request.lacks and not self._repeat(request):
+        if request.lacks and not request.is_covered and not self._repeat(request):
             return
         self._set_timer(request)
 
@@ -242,7 +323,7 @@ class Requests:
         before, self._peer, self._endpoint = self._peer, peer, endpoint
         self.matcher.move(peer)
         for request in self._open.taken_at(before, peer):
-            self._outcomes.fail(request, RequestKeyTaken(inner_key(request.key)))
+            self._free_key(request, before, peer)
         moved = self._open.move(before, peer)
         for request in moved:
             request.message = MessageUDP(None, peer, request.message.data)
@@ -250,63 +331,25 @@ class Requests:
             request.final = request.queued = request.heard = False
             request.timer.cancel()
         for request in moved:
-            if request.is_open and self._repeat(request):
+            if request.is_open and (not request.is_first or self._repeat(request)):
                 self._set_timer(request)
 
-    # --- ICMP errors --------------------------------------------------------------------------------------
-
-    def fail_reported(self, report: MessageUDPError, last: int) -> None:
-        """Fails the requests up to number `last` to the canonical address that an ICMP error is about. A request that
-        was too long is sent again: the system now knows the limit of the path, and fragments or refuses the datagram.
-
-        If the error quotes a datagram whose key belongs to no open request to that peer, it is about no request with a
-        key: it comes late, or was forged. So its cost does not depend on how many requests are open.
-        """
-        self._fail_among(self._open.sent_to(report.addr), report, last)
-        if len(report.addr) == 4 and report.addr[3]:
-            self._fail_among(self._open.sent_to(unscoped(report.addr)), report, last)
-
-    def _fail_among(self, table: Table | None, report: MessageUDPError, last: int) -> None:
-        if table is None:
+    def _free_key(self, request: Request, before: Address, peer: Address) -> None:
+        """Draws another id for `request` to `before`, whose id is also that of a request to `peer`. It fails if the
+        client does not draw the ids."""
+        if self._ids is None:
+            self._outcomes.fail(request, RequestKeyTaken(inner_key(request.key)))
             return
-        too_long = report.errno == errno.EMSGSIZE
-        keyed = True
-        if self._key is not None and report.data:
-            quoted = self._quoted(table, report.data)
-            keyed = quoted is not None and quoted.number <= last
-            if too_long and keyed and quoted is not None and _is_longer(quoted, report):
-                self._was_too_long(quoted, report)
-            if too_long:
-                return
-        if not too_long:
-            for request in table.opened_until(last, keyed):
-                self._outcomes.fail(request, report.error)
-            return
-        for request in table.longer_than(_longest(report), last):
-            self._was_too_long(request, report)
-
-    def _quoted(self, table: Table, data: bytes) -> Request | None:
-        """Returns the open request whose payload begins with `data`, the quotation of an ICMP error; None if none."""
         try:
-            request: Request | None = table.keyed.get(safe_key(self._key(data)))  # type: ignore[misc]
-        except BaseException:
-            return None  # any bytes may come from a network
-        return request if request is not None and request.message.data.startswith(data) else None
-
-    def _was_too_long(self, request: Request, report: MessageUDPError) -> None:
-        if request.lacks:
-            self._repeat(request)
-        elif not request.heard:
-            self._outcomes.fail(request, report.error)
-
-
-def _longest(report: MessageUDPError) -> int:
-    """Returns the longest payload that the path takes, by a report of "too long"."""
-    return SHORT if report.mtu is None else report.mtu - _HEADERS[len(report.addr)]
-
-
-def _is_longer(request: Request, report: MessageUDPError) -> bool:
-    return len(request.message.data) > max(SHORT, _longest(report))
+            drawn = self._drawn(peer, before)
+        except RequestIdsTaken as error:
+            self._outcomes.fail(request, error)
+            return
+        self._open.remove(request)
+        for each in request.sharing():
+            each.key = drawn
+            self._write_id(each)
+        self._open.add(request)
 
 
 def _as_bytes(data: Any) -> bytes:
@@ -319,7 +362,7 @@ def _as_bytes(data: Any) -> bytes:
 
 
 _COUNTED: dict[type, tuple[str, ...]] = {
-    Requests: ("requests", "rejected", "retransmits"),
+    Requests: ("requests", "shared", "rejected", "retransmits"),
     Outcomes: ("answered", "timeouts", "refused", "failed", "cancelled"),
     Replies: ("replies", "late", "duplicate", "heard", "stray", "dropped_stray"),
 }

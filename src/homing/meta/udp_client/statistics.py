@@ -16,7 +16,8 @@ class UDPClientStatistics(Statistics):
     `packets_in == replies + late + duplicate + stray`
     `stray == delivered + dropped_newest + dropped_no_receiver + dropped_stray`
 
-    requests: requests that were sent, or that sending failed for.
+    requests: requests that were sent, or that sending failed for, or that shared the question of another.
+    shared: the part of `requests` that were not sent, because they shared the question of another (`coalesce`).
     open: requests that wait for their replies now.
     answered: requests that were answered.
     timeouts: requests without a reply in time. If it grows: the peer is slow or offline, or `timeout` is too short.
@@ -40,6 +41,7 @@ class UDPClientStatistics(Statistics):
     """
 
     requests: int
+    shared: int
     open: int
     answered: int
     timeouts: int

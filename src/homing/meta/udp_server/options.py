@@ -12,8 +12,11 @@ from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
 from ...gen.options import check_choice, check_name, check_type, set_integer, set_seconds
+from ..peers.options import PeerOptions
+from ..sessions.options import Sessions
 from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.options import Overflow, check_queues
+from .peers import check_peers
 from .protection import check_protection
 from .workers import pool_options
 
@@ -24,6 +27,9 @@ _OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
 class UDPServerOptions(SocketOptions):
     """Options of a UDP server.
 
+    name: under which the configuration has options of this server, which replace those given here: the table
+        `[servers.NAME]` of `homing run --config`. "": the registered name of the owner, if `meta.listen_udp` or
+        `Service.udp` makes the server, otherwise none.
     host: address or name to bind. "": every IPv4 interface; "::": every IPv6 interface. A name with an IPv4 and an IPv6
         address is bound to the IPv4 address.
     port: 0: the system chooses; read it from `local_address`.
@@ -43,6 +49,10 @@ class UDPServerOptions(SocketOptions):
         block. None: the defaults of the pool.
     route: which worker gets a datagram, as in `act.PoolOptions`: "source" sends all datagrams of one peer to one
         worker.
+    peers: a process for each peer, instead of `process` or `worker`: see `meta.PeerOptions`. They end with the
+        server.
+    sessions: each peer is a session with one owner among the nodes of a cluster, wherever its datagrams come in: see
+        `meta.Sessions`. Needs `peers`, without a `key`. Without a cluster, this node owns all.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 bytes on IPv4 and 65527 on IPv6). A waiting datagram costs its own length, not this. Not used
         with a `buffer_pool`, except for batches.
@@ -98,6 +108,7 @@ class UDPServerOptions(SocketOptions):
         is closed at once.
     """
 
+    name: str = ""
     host: str = ""
     port: int = 0
     activation: str | None = None
@@ -108,6 +119,8 @@ class UDPServerOptions(SocketOptions):
     worker_args: tuple[Any, ...] = ()
     worker_options: ProcessOptions | None = None
     route: Route = "round_robin"
+    peers: PeerOptions | None = None
+    sessions: Sessions | None = None
     buffer_size: int = 65535
     buffer_pool: Buffers | None = None
     allow: tuple[Network, ...] = ()
@@ -128,6 +141,8 @@ class UDPServerOptions(SocketOptions):
 
     def __post_init__(self) -> None:
         SocketOptions.__post_init__(self)
+        if self.name != "":
+            check_name("name", self.name)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         set_integer(self, "port", 0, 65535)
         if self.socket is not None:
@@ -139,11 +154,25 @@ class UDPServerOptions(SocketOptions):
         check_queues(self)
         if self.overflow is not None:
             check_choice("overflow", self.overflow, get_args(Overflow))
+        check_peers(self)
+        self._check_sessions()
         pool_options(self)
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
         set_seconds(self, "linger", zero=True)
+
+    def _check_sessions(self) -> None:
+        sessions = self.sessions
+        if sessions is None:
+            return
+        check_type("sessions", sessions, Sessions, "meta.Sessions or None")
+        if self.peers is None:
+            raise BadOption("sessions", sessions, "give peers= as well: each session is served by a process of its own")
+        if self.peers.key is not None:
+            raise BadOption("peers", self.peers, "the key is given by sessions=; leave PeerOptions.key out")
+        if not (sessions.name or self.name):
+            raise BadOption("sessions", sessions, "give the sessions or the server a name: other nodes find it by that")
 
     def _check_socket(self) -> None:
         if isinstance(self.socket, bool) or not isinstance(self.socket, (socket.socket, int)):

@@ -23,8 +23,10 @@ from ...datagram.sockets.rollback import Undo, rollback_on_error
 from ...gen import BadOption, NotAllowed, Request
 from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
+from .elsewhere import carrier_of, is_elsewhere
 from .opening import fitting, open_endpoint
 from .options import UDPServerOptions
+from .peers import check_change
 from .protection import protect
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
-READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch")
+READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch", "peers")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 DEFAULT_GRACE = 5.0
@@ -49,10 +51,10 @@ class Reconfigure(Request["Reconfigured"]):
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
     changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, send_rate,
-        process, high_water, low_water, high_water_bytes, overflow, receive_batch, send_queue, send_overflow, on_error,
-        linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups,
-        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named stay;
-        groups stay as they are joined now.
+        process, peers (limits only), high_water, low_water, high_water_bytes, overflow, receive_batch, send_queue,
+        send_overflow, on_error, linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device,
+        groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named
+        stay; groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
@@ -105,6 +107,8 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     endpoint = state.endpoint
     before = replace(state.options, groups=endpoint.kernel.interfaces.groups)
     now = _planned(endpoint, before, request.changes)
+    if now.process is not before.process:
+        _check_receiver(state, now)
     moves = _differ(before, now, *ADDRESS)
     back = state.former.at(addresses(now.host, now.port, now)) if moves else None
     moved = open_endpoint(now) if moves and back is None else None
@@ -223,9 +227,20 @@ def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str,
         host = endpoint.local_address[0]
     given = {"socket": None, "activation": None, "host": host} if elsewhere else {"host": before.host}
     now = replace(before, **{**changes, **given})
+    check_change(before.peers, now.peers)
     if "pause" in (before.send_overflow, now.send_overflow) and now.send_overflow != before.send_overflow:
         raise BadOption("send_overflow", now.send_overflow, '"pause" limits the alias\'s mailbox from its creation on')
     return now
+
+
+def _check_receiver(state: ServerState, now: UDPServerOptions) -> None:
+    """Raises `BadOption` if the receiver would leave this node, or come back: that takes other parts of the server."""
+    core = state.process.core
+    there = state.elsewhere is not None and state.options.sessions is None
+    if carrier_of(core) is not None and is_elsewhere(now.process, core.name) != there:
+        raise BadOption(
+            "process", now.process, "a server that runs cannot change to or from a receiver of another node; create one"
+        )
 
 
 def _differ(before: UDPServerOptions, now: UDPServerOptions, *names: str) -> bool:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
 from ...datagram import Address, MessageUDP, Statistics, format_address
-from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, MetaBehavior, NotAllowed, Ref
+from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, MetaBehavior, NotAllowed, Ref, Target
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
+from ...node.config import options_of_server
+from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
+from ...node.processes.thread_worker import node_loop
+from ..peers.options import PeerOptions
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.sender import Sender
 from ..udp.unstarted import Unstarted
 from .adoption import Lingering, find, forget, linger
+from .elsewhere import Receivers, carrier_of, is_elsewhere
 from .opening import open_endpoint
 from .options import UDPServerOptions
+from .peers import Peers, start_peers, with_key
 from .phase import TRANSITIONS, Phase
 from .reconfigure import Reconfigure, Reconfigured, reconfigure, refit
 from .state import ServerState
-from .workers import pool_options, start_workers
+from .workers import Workers, pool_options, start_workers
 
 
 class UDPServerHooks(MetaHooks):
@@ -32,10 +39,36 @@ class UDPServerHooks(MetaHooks):
 
     behavior: UDPServer
     forwards: ClassVar[bool] = True
+    datagram: ClassVar[type[MessageUDP]] = MessageUDP
 
     @property
     def linger(self) -> float:
         return self.behavior._state.options.linger
+
+    @property
+    def socket_address(self) -> Address:
+        return self.behavior.local_address
+
+    @property
+    def receiver(self) -> Target | None:
+        reader = self.behavior._state.reader
+        return None if reader is None else reader.receiver
+
+    def divert(self, kind: type[Inlet]) -> None:
+        for reader in self.behavior._state.readers:
+            reader.divert(kind)
+
+    @property
+    def counters(self) -> Statistics | None:
+        return self.behavior.statistics() if self.running else None
+
+    def facts(self) -> dict[str, Any] | None:
+        return self.behavior._state.facts() if self.running else None
+
+    @property
+    def running(self) -> bool:
+        """True once the server has been started."""
+        return self.behavior._state.sender is not None
 
     def adopts(self) -> MetaRunner | None:
         return self.behavior._adopts()
@@ -45,6 +78,16 @@ class UDPServerHooks(MetaHooks):
 
     def transferred(self) -> None:
         self.behavior._state.follow_owner()
+
+    @property
+    def options(self) -> UDPServerOptions:
+        return self.behavior._options
+
+    def stood_in(self) -> None:
+        self.behavior._unstarted.over()
+
+    def stood_in_ended(self, reason: Exception) -> None:
+        self.behavior.terminate(reason)
 
 
 class UDPServer(MetaBehavior):
@@ -66,7 +109,8 @@ class UDPServer(MetaBehavior):
     def __init__(self, options: UDPServerOptions) -> None:
         if not isinstance(options, UDPServerOptions):
             raise BadOption("options", options, "give meta.UDPServerOptions")
-        self._options = options
+        self._given = options
+        self._options = options = with_configured(options)
         self._predecessor: Lingering | None = find(options)
         if self._predecessor is None:
             self._state = ServerState(open_endpoint(options), options)
@@ -120,10 +164,10 @@ class UDPServer(MetaBehavior):
             refit(self._state, predecessor.endpoint, self._options)
         self._sender = self._state.send_for(process, self._options)
         process.forwarder = self._sender
-        wanted = pool_options(self._options)
-        if self._state.workers is not None and not self._state.workers.fit(wanted):
+        if self._state.workers is not None and not self._state.workers.fit(self._options):
             self._state.retire_workers()
-        if wanted is not None and self._state.workers is None:
+        wanted = self._options.peers or pool_options(self._options)
+        if self._state.workers is None and (wanted is not None or self._is_elsewhere()):
             return self._start_workers(wanted)
         self._run()
         return None
@@ -131,10 +175,26 @@ class UDPServer(MetaBehavior):
     def _terminated(self) -> NotAllowed:
         return NotAllowed(f"UDP server {format_address(self.local_address)} was terminated; create another one")
 
-    async def _start_workers(self, wanted: PoolOptions) -> None:
-        """Starts workers first; meanwhile datagrams wait in the kernel."""
-        state = self._state
-        workers = await start_workers(self.process, wanted, lambda: state.workers)
+    def _is_elsewhere(self) -> bool:
+        """Returns True if the receiver is on another node of a cluster."""
+        core = self.process.core
+        return is_elsewhere(self._options.process, core.name) and carrier_of(core) is not None
+
+    async def _start_workers(self, wanted: PoolOptions | PeerOptions | None) -> None:
+        """Starts workers, the table of peers, or what forwards to another node, first; meanwhile datagrams wait in the
+        kernel."""
+        state, options = self._state, self._options
+        workers: Workers | Peers | Receivers
+        carrier = carrier_of(self.process.core)
+        if carrier is not None and options.sessions is not None:
+            workers = await carrier.start_sessions(self.process, options, lambda: state.workers)
+        elif carrier is not None and wanted is None:
+            workers = await carrier.start_away(self.process, options, lambda: state.workers)
+        elif isinstance(wanted, PeerOptions):
+            wanted = with_key(wanted, options.sessions)
+            workers = await start_peers(self.process, wanted, lambda: state.workers)
+        elif wanted is not None:
+            workers = await start_workers(self.process, wanted, lambda: state.workers)
         if self._life.state is not Phase.STARTING:
             workers.retire()  # the owner has ended meanwhile: the socket waits for the next owner, or has one
             return
@@ -172,6 +232,8 @@ class UDPServer(MetaBehavior):
 
     def drain(self) -> None:
         self._state.suspend()
+        if self._state.elsewhere is not None:
+            self._state.elsewhere.drain()
 
     def drained(self) -> bool:
         return self._state.drained()
@@ -244,15 +306,27 @@ class UDPServer(MetaBehavior):
         """Returns the counters of `statistics()` (kernel_drops "n/a" if the system does not count), and: listener,
         process, backend ("native" or "portable"), gro and gso (whether the kernel joins and splits datagrams for it),
         reading, waiting_for ("mailbox", "receiver", "batch" or ""), receive_buffer and send_buffer as granted,
-        error_queue, linger, adoptions (how often a successor has adopted the socket), transfers (how often its owner
-        has given the server to another process), and spin_seconds (for which its loop, with all its sockets, has polled
-        instead of sleeping)."""
+        kernel_waiting (bytes of the receive buffer in use, None if the system does not report it), error_queue, linger,
+        adoptions (how often a successor has adopted the socket), transfers (how often its owner has given the server to
+        another process), spin_seconds (for which its loop, with all its sockets, has polled instead of sleeping), and
+        peers (the facts of the table, with the option `peers`)."""
         return chosen(self._state.facts(), items)
 
 
 def state_of(server: UDPServer) -> ServerState:
     """Returns the state of a server, for `meta.upgrade`, which hands sockets over."""
     return server._state
+
+
+def given_to(server: UDPServer) -> UDPServerOptions:
+    """Returns the options that the program has given a server, without those of the configuration."""
+    return server._given
+
+
+def with_configured(options: UDPServerOptions) -> UDPServerOptions:
+    """Returns `options` with those that the configuration has for a server of that name. Raises `BadOption`."""
+    configured = options_of_server(node_loop(), options.name) if options.name else None
+    return replace(options, **configured) if configured else options
 
 
 def create_udp_server(options: UDPServerOptions) -> UDPServer:

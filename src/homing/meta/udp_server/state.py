@@ -8,18 +8,21 @@ from functools import partial
 from typing import Any
 
 from ...act.pool.forwarder import Drops
-from ...datagram import Endpoint, Statistics, format_address
+from ...datagram import Endpoint, MessageUDPError, Statistics, format_address
 from ...gen import Alias, Target
 from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
+from ..peers.counters import Counters
 from ..udp.buffer_lease import BufferLeases
 from ..udp.counters import count
 from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portable_backend, warn_of_small_buffers
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
+from .elsewhere import Receivers
 from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
+from .peers import Peers
 from .protection import protect, protection_facts
 from .workers import Workers
 
@@ -34,7 +37,7 @@ class ServerState:
     former: the server's previous sockets.
     sender: sends by all sockets; None until the server is started.
     reader: reads `endpoint`; None until the server and its workers are started.
-    workers: the server's own pool, if any.
+    workers: the server's own pool, or the table of its peers, if any.
     process: runs the server; not set until the server is started.
     suspended: nothing is read from the kernel; datagrams that were read before are still delivered.
     """
@@ -47,9 +50,9 @@ class ServerState:
         self.former = FormerSockets(self._close_endpoint)
         self.sender: Sender | None = None
         self.reader: Reader | None = None
-        self.workers: Workers | None = None
+        self.workers: Workers | Peers | Receivers | None = None
         self._former_drops = (0, 0)  # newest, oldest: dropped by former workers that have ended
-        self._retired: list[Drops] = []  # those of former workers that may still drop
+        self._retired: list[Drops | Counters] = []  # those of former workers that may still drop
         self.suspended = False
         self._leases: BufferLeases | None = None
         self._gone: asyncio.Future[None] | None = None
@@ -64,6 +67,11 @@ class ServerState:
         """The readers of all sockets, in the order of `endpoints`."""
         return ([] if self.reader is None else [self.reader]) + self.former.readers
 
+    @property
+    def elsewhere(self) -> Receivers | None:
+        """The process that forwards datagrams to other nodes; None if there is none."""
+        return None if isinstance(self.workers, (Workers, Peers)) else self.workers
+
     # --- life ---------------------------------------------------------------------------------------------
 
     def send_for(self, process: MetaRunner, options: UDPServerOptions) -> Sender:
@@ -74,12 +82,17 @@ class ServerState:
         warn_of_portable_backend(process.log)
         if self.sender is None:
             self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
+        self.sender.on_icmp_error = None if options.peers is None else self._icmp_error
         self._lease_from_pool(self.sender)
         self.sender.serve(options, self._leases)
         if not self.endpoint.shared:
             self._warn_of_buffers()
         warn_of_missing_ipv6(process.log, KIND, self.endpoint, options)
         return self.sender
+
+    def _icmp_error(self, report: MessageUDPError) -> None:
+        if self.workers is not None and not isinstance(self.workers, Workers):
+            self.workers.lost(report)
 
     def _warn_of_buffers(self) -> None:
         warn_of_small_buffers(self.process.log, KIND, self.endpoint, self.options)
@@ -156,6 +169,8 @@ class ServerState:
 
     def drained(self) -> bool:
         """Returns True if no datagram waits to be delivered or sent."""
+        if self.elsewhere is not None and not self.elsewhere.drained():
+            return False
         undelivered = any(reader.deliverable for reader in self.readers)
         return not undelivered and not any(endpoint.send_queue.waiting for endpoint in self.endpoints)
 
@@ -185,7 +200,7 @@ class ServerState:
         if self.sender is not None:
             self.sender.adjust(options)
         if self.workers is not None:
-            self.workers.adjust(options.overflow)
+            self.workers.adjust(options)
         for reader in self.readers:
             reader.adjust(self._receiver(), self._limits())
 
@@ -243,7 +258,7 @@ class ServerState:
             self.workers.retire()
             self.workers = None
 
-    def _have_ended(self, drops: Drops, reason: Exception) -> None:
+    def _have_ended(self, drops: Drops | Counters, reason: Exception) -> None:
         newest, oldest = self._former_drops
         self._former_drops = newest + drops.newest, oldest + drops.oldest
         self._retired.remove(drops)
@@ -258,4 +273,8 @@ class ServerState:
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),
         )
+        if isinstance(self.workers, Peers):
+            facts["peers"] = self.workers.facts()
+        elif self.elsewhere is not None:
+            facts.update(self.elsewhere.facts())
         return facts

@@ -41,7 +41,8 @@ def _policy(overflow: Overflow | None, route: Route) -> PoolOverflow:
     return "wait" if is_instance(route, str) and route != "source" else "drop_newest"
 
 
-_UNSET = {"workers": None, "worker_args": (), "worker_options": None, "route": "round_robin"}
+UNSET = {"workers": None, "worker_args": (), "worker_options": None, "route": "round_robin"}
+"""The options that belong to `worker`, and their defaults."""
 
 
 class UDPWorkers(Pool):
@@ -60,7 +61,7 @@ class UDPWorkers(Pool):
 def pool_options(options: UDPServerOptions) -> PoolOptions | None:
     """Returns the pool that `options` ask for, if any. Raises `BadOption`."""
     if options.worker is None:
-        for name, unset in _UNSET.items():
+        for name, unset in UNSET.items():
             if not same(getattr(options, name), unset):
                 raise BadOption(name, getattr(options, name), "give worker=, the class of the workers, as well")
         return None
@@ -92,13 +93,13 @@ class Workers:
         """The pool's PID, to which datagrams are sent."""
         return self._pool.id
 
-    def fit(self, options: PoolOptions | None) -> bool:
+    def fit(self, options: UDPServerOptions) -> bool:
         """Returns True if `options` ask for these workers."""
-        return self._pool.alive and same(self._options, options)
+        return self._pool.alive and same(self._options, pool_options(options))
 
-    def adjust(self, overflow: Overflow | None) -> None:
-        """Applies this policy to datagrams whose worker is full, from now on."""
-        policy = _policy(overflow, self._options.route)
+    def adjust(self, options: UDPServerOptions) -> None:
+        """Applies the policy of `options` to datagrams whose worker is full, from now on."""
+        policy = _policy(options.overflow, self._options.route)
         self._options = replace(self._options, overflow=policy)
         if self._forwarder.overflow != policy:
             self._forwarder.overflow = policy
@@ -114,7 +115,7 @@ class Workers:
         pool.when_ended(lambda: function(TerminateKill() if pool.reason is None else pool.reason))
 
 
-async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], Workers | None]) -> Workers:
+async def start_workers(server: MetaRunner, options: PoolOptions, current: Callable[[], object]) -> Workers:
     """Starts the pool of a server, as a child of the server's owner. If the pool ends by itself, the server ends for
     the same reason, unless it has other workers by then (`current`).
 
@@ -128,6 +129,6 @@ async def start_workers(server: MetaRunner, options: PoolOptions, current: Calla
     return workers
 
 
-def _end_server(server: MetaRunner, workers: Workers, current: Callable[[], Workers | None], reason: Exception) -> None:
+def _end_server(server: MetaRunner, workers: Workers, current: Callable[[], object], reason: Exception) -> None:
     if current() is workers:
         server.end(reason)

@@ -165,6 +165,10 @@ class Offer:
                 f"it speaks protocol {hello.get('protocol')!r}, not {PROTOCOL}; "
                 "stop the running program and start the new one"
             )
+        if "processes" in hello:
+            raise NotAllowed(
+                "one OS process runs under this name, not several: leave --processes out, or stop it first"
+            )
         if hello.get("node") != self._node.name:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
 

@@ -1,4 +1,4 @@
-# epoll(7), and the C API that Cython does not declare.
+# epoll(7), timerfd_create(2), and the C API that Cython does not declare.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
@@ -11,6 +11,7 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     #include <sys/epoll.h>
+    #include <sys/timerfd.h>
     #include <time.h>
     #include <unistd.h>
 
@@ -32,6 +33,7 @@ cdef extern from *:
     int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
     int epoll_wait(int epoll, epoll_event* events, int most, int milliseconds) nogil
     int close(int fd)
+    ssize_t read(int fd, void* data, size_t size)
     int dup3(int fd, int other, int flags)
     enum:
         O_CLOEXEC
@@ -43,6 +45,18 @@ cdef extern from *:
         EPOLLOUT
         EPOLLERR
         EPOLLHUP
+        CLOCK_MONOTONIC
+        TFD_CLOEXEC
+        TFD_NONBLOCK
+        TFD_TIMER_ABSTIME
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    struct itimerspec:
+        timespec it_interval
+        timespec it_value
+    int timerfd_create(int clock, int flags)
+    int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
     int raise_set "homing_raise_set"() except -1
     double monotonic "homing_now"() nogil
 

@@ -15,9 +15,10 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ...gen.retrying import twice
+from .alarm cimport ALARM, Alarm
 from .epoll cimport (
     EPOLLERR,
     EPOLLHUP,
@@ -39,6 +40,8 @@ cdef enum:
     # Timers that callbacks may add before the loop has its turn, unless they are due earlier than those it knows:
     # it is the loop that drops cancelled ones.
     TIMERS = 64
+    # Milliseconds. So short a wait is one with a timeout.
+    SOON = 2
     LONGEST = 0x7fffffff
 
 cdef double PORTION = 0.002
@@ -61,10 +64,12 @@ cdef class Selector(Registrations):
     cdef readonly double spun
     cdef double _until
     cdef bint _fresh
+    cdef Alarm _alarm
 
     def __init__(self, double spin=0.0):
         Registrations.__init__(self)
         self.spin = spin
+        self._alarm = Alarm()
 
     def attach(self, loop):
         """Serves `loop`, whose queue of ready callbacks tells when to return to it."""
@@ -78,6 +83,7 @@ cdef class Selector(Registrations):
 
     def close(self):
         Registrations.close(self)
+        self._alarm.close()
         self._loop = self._ready = None
 
     def select(self, timeout=None):
@@ -91,6 +97,7 @@ cdef class Selector(Registrations):
         cdef list timers = None
         cdef object first = None
         cdef Py_ssize_t known = 0
+        cdef Alarm alarm = self._alarm
         self.fileno()
         wait = -1 if timeout is None else _milliseconds(timeout)
         if self._leave:
@@ -108,7 +115,7 @@ cdef class Selector(Registrations):
                 known = len(timers)
                 first = timers[0] if known else None
         while True:
-            count = self._wait(events, wait)
+            count = self._wait(events, -1 if stays and alarm.covers(end) else wait)
             if count == 0:
                 return []
             if count > 0:
@@ -122,10 +129,17 @@ cdef class Selector(Registrations):
             if stays and (len(timers) > known + TIMERS or (len(timers) and timers[0] is not first)):
                 return []
             PyErr_CheckSignals()
-            if wait > 0:
+            if wait > 0 and not (stays and alarm.covers(end)):
                 wait = _milliseconds(end - monotonic())
                 if wait == 0:
                     return []
+                if stays and wait > SOON and self.spin == 0:
+                    alarm.set(self._epoll, end)
+
+    cdef int renew(self) noexcept:
+        Registrations.renew(self)
+        self._alarm.watch(self._epoll)
+        return 0
 
     cdef int _wait(self, epoll_event* events, int milliseconds) except? -1:
         """Returns the number of events; -1 if the wait was interrupted, after the handlers of signals have run."""
@@ -182,7 +196,9 @@ cdef class Selector(Registrations):
         cdef int index
         for index in range(count):
             registration = self.of(events[index].data.u64)
-            if registration is None:
+            if events[index].data.u64 == <uint64_t> ALARM:
+                self._alarm.rang()
+            elif registration is None:
                 unknown = unknown or not served  # else a callback may have ended it
             elif debug or registration.key is not None:
                 others = True

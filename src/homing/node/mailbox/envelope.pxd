@@ -11,6 +11,15 @@ cdef class SplitMessage:
     cpdef handle(self, activity)
 
 
+cdef class Response:
+    cdef public object callee
+    cdef public object label
+    cdef public object message
+    cdef public object ref
+
+    cpdef handle(self, activity)
+
+
 cdef class Request:
     cdef public object callback
     cdef public object sender

@@ -156,6 +156,31 @@ class Request:
             activity.core.calls.answer(self.ref, result)
 
 
+class Response:
+    """The response to a request from `send_request`, for the process that has sent it.
+
+    callee: the address of the activity that has answered, or that the request was waiting at.
+    message: the answer, or the error as an exception.
+    """
+
+    __slots__ = ("callee", "label", "message", "ref")
+
+    __reduce__ = refuse_copy
+
+    def __init__(self, callee: PID | Alias, ref: Ref, label: Any, message: Any) -> None:
+        self.callee = callee
+        self.ref = ref
+        self.label = label
+        self.message = message
+
+    def handle(self, activity: Activity) -> Pending:
+        process: Any = activity
+        if process.requests.pop(self.ref, None) is None:
+            return None  # it was cancelled while this was queued
+        result = process.behavior.handle_response(self.label, self.message)
+        return result if is_coroutine(result) else None
+
+
 class Inspection:
     """A request from `inspect`. The inspector gets an exception of the callback: inspecting must not end a process."""
 
@@ -168,6 +193,8 @@ class Inspection:
         self.items = items
 
     def handle(self, activity: Activity) -> Pending:
+        if activity.idle is not None:
+            activity.idle.uncounted += 1
         try:
             answer = activity.behavior.handle_inspect(self.sender, *self.items)
         except Exception as error:
@@ -189,12 +216,13 @@ class Inspection:
 
 
 class Publication:
-    """A publication of an event."""
+    """A publication of an event. publisher: the process that has published it."""
 
-    __slots__ = ("event",)
+    __slots__ = ("event", "publisher")
 
-    def __init__(self, event: MessageEvent) -> None:
+    def __init__(self, event: MessageEvent, publisher: PID) -> None:
         self.event = event
+        self.publisher = publisher
 
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
@@ -256,6 +284,13 @@ class Invoke:
     def handle(self, activity: Activity) -> Pending:
         result = self.function()
         return result if is_coroutine(result) else None
+
+
+def content(entry: object) -> Any:
+    """Returns the message in an entry of `send`; None for any other entry."""
+    if type(entry) is tuple:
+        return entry[1]
+    return entry.message if isinstance(entry, SplitMessage) else None
 
 
 _OF_THE_RUNTIME = (Exit, Invoke, Inspection, LogEntry)

@@ -41,7 +41,7 @@ cdef class Lane:
     cpdef Py_ssize_t drop_oldest(self, sender, Py_ssize_t count, Py_ssize_t depth) except -1
 
     @cython.locals(fresh=list, ring=list, size=Py_ssize_t, start=Py_ssize_t, end=Py_ssize_t, at=Py_ssize_t)
-    cdef _grow(self)
+    cdef _grow(self, Py_ssize_t least=*)
 
     @cython.locals(number=Py_ssize_t, at=Py_ssize_t)
     cdef list _entries(self)

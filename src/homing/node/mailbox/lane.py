@@ -114,6 +114,8 @@ class Lane:
 
     def extend_from(self, sender: Any, messages: list[Any]) -> None:
         """Adds `messages` of one sender at the end, in order."""
+        while self._size - self._count < len(messages):
+            self._grow(self._count + len(messages))
         for message in messages:  # `put`, without the cost of a call for each
             while self._count == self._size:
                 self._grow()
@@ -182,14 +184,17 @@ class Lane:
                 self.clear()
         return dropped
 
-    def _grow(self) -> None:
-        """Makes room for twice as many entries, unless a finalizer has made room during the allocation."""
+    def _grow(self, least: int = 0) -> None:
+        """Makes room for twice as many entries, and at least for `least`, unless a finalizer has made room during the
+        allocation."""
         size = 2 * self._size or _FIRST
+        while size < least:
+            size *= 2
         try:
             fresh: list[Any] = [None] * (2 * size)
         except MemoryError:  # if the entry could not be queued, its process, say, would never run again
             fresh = [None] * (2 * size)
-        if self._count < self._size or self._size >= size:
+        if self._size >= size or (self._count < self._size and self._size >= least):
             return
         ring, start, end = self._ring, 2 * self._head, 2 * self._size
         for at in range(start, end):

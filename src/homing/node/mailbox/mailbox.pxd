@@ -11,6 +11,7 @@ cdef class Mailbox:
     cdef public list drain_callbacks
     cdef public list end_callbacks
     cdef public Py_ssize_t limit
+    cdef public Py_ssize_t outstanding
     cdef public Py_ssize_t dropped_log
     cdef public Py_ssize_t dropped_newest
     cdef public Py_ssize_t dropped_oldest

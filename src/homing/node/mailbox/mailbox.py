@@ -36,6 +36,8 @@ class Mailbox:
     closed: the owner has ended for good: entries put from now on are dropped.
     scheduled: the owner is in the scheduler's queue, is running, or cannot run: a sender need not schedule it.
     dropped_newest, dropped_oldest: messages dropped because a lane was full, see `overflow`.
+    outstanding: messages taken that still count as queued in the main lane, because the owner handles several at once
+        (`node/processes/concurrent.py`). 0 for all other owners.
     drain_callbacks: a heap of (minus the low-water mark, number, callback), each called once when the main lane has
         drained to its mark. The first in the heap is due first.
     end_callbacks: each is called once when the owner has ended.
@@ -52,6 +54,7 @@ class Mailbox:
         "limit",
         "logs",
         "main",
+        "outstanding",
         "paused",
         "scheduled",
         "split",
@@ -67,6 +70,7 @@ class Mailbox:
         self.main: deque[Entry] | None = None
         self.logs: deque[Entry] | None = None
         self.limit = limit
+        self.outstanding = 0
         self.split = split
         self.guarded = True
         self.paused = False
@@ -200,7 +204,7 @@ class Mailbox:
         callbacks = self.drain_callbacks
         if callbacks is None:
             return
-        waiting = len(self.main) if self.main else 0
+        waiting = (len(self.main) if self.main else 0) + self.outstanding
         due: list[Callable[[], None] | None] = []
         failure: BaseException | None = None
         try:

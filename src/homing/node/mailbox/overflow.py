@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, Alias, MailboxFull, MessageFallback, MessagePriority, Target
 from ...gen.foreign import is_a
-from .envelope import Request, SplitMessage, is_message, is_taken_back
+from .envelope import Request, Response, SplitMessage, is_message, is_taken_back
 from .preserved import BROUGHT
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ def _gives_way(target: Activity, priority: int) -> bool:
 
 
 def may_go(entry: Entry) -> bool:
-    """Returns True for an entry that may be dropped to make room: a message that was sent, not one of the runtime."""
+    """Returns True for an entry that may be dropped to make room: a message that was sent, not one of the runtime, nor
+    a response, of which exactly one comes."""
+    if isinstance(entry, Response):
+        return False
     return is_taken_back(entry) or (is_message(entry) and not (type(entry) is tuple and is_a(entry[1], BROUGHT)))
 
 

@@ -21,7 +21,7 @@ from ...gen import (
 )
 from ...gen.foreign import class_name, is_a, safe_repr
 from ...gen.messages import BROUGHT_BY_LINKS, has_short_repr
-from .envelope import Exit, Inspection, Invoke, Publication, Request, SplitMessage, is_message
+from .envelope import Exit, Inspection, Invoke, Publication, Request, Response, SplitMessage, content, is_message
 
 if TYPE_CHECKING:
     from ..processes.process import Process
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BROUGHT = (*BROUGHT_BY_LINKS, MessageEventStart, MessageEventStop)
 """Messages to a process from its own links, monitors and events, which a successor does not have."""
 
-_PERSONAL = (Exit, Invoke)
+_PERSONAL = (Exit, Invoke, Response)
 """Envelopes that concern only the process that they were sent to."""
 
 
@@ -49,6 +49,10 @@ class PreservedMailbox:
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes))
+
+    def count(self, kind: type[object]) -> int:
+        """Returns how many messages of the class `kind` wait in the main lane."""
+        return sum(is_a(content(entry), kind) for entry in self._lanes[2])
 
     def collect(self) -> None:
         """Removes the entries from the process's lanes and keeps them."""
@@ -153,6 +157,8 @@ def _unpack(entry: Entry, process: Process) -> tuple[PID | Alias, Any]:
         return entry.sender, entry.request
     if isinstance(entry, SplitMessage):
         return entry.sender, entry.message
+    if isinstance(entry, Response):
+        return entry.callee, entry.message
     if isinstance(entry, Publication):
         return process.core.pid, entry.event
     return getattr(entry, "sender", process.id), entry.letter()

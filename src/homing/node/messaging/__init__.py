@@ -5,7 +5,8 @@ delivery      puts a message into the mailbox behind an address; sending: a shor
 flow          puts messages into a mailbox in bulk, with flow control
 pressure      pauses processes that send faster than their receivers handle
 distribution  distributes the messages of one process to others, for pools and routers
-calls         requests and their answers; waiter: one open call
+calls         requests and their answers; waiter: one open call; sent_request: one open request that does not stop its
+              sender
 links         links and monitors
 events        publishing and subscribing; publishing: delivers publications to their subscribers, in portions
 timers        messages sent later, once or periodically

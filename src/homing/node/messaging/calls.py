@@ -10,16 +10,21 @@ from ...gen import (
     CallToSelf,
     MessagePriority,
     MetaTerminated,
+    ProcessState,
     ProcessTerminated,
     Ref,
     Target,
     TerminateKill,
+    TooManyRequests,
 )
 from ...gen.copying import refuse_copy
 from ...gen.options import check_seconds
 from ..mailbox.envelope import Inspection, Request
+from ..mailbox.overflow import request_overflows
 from ..scheduling.slices import WAKES
 from .delivery import checked, split_address
+from .pressure import hold_back_from
+from .sent_request import Deadlines, SentRequest
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -28,10 +33,13 @@ if TYPE_CHECKING:
     from ..scheduling.activity import Activity
 
 
+_ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
+
+
 class Calls:
     """The open calls of one node, by their reference. Answers without a waiting caller are counted, not kept."""
 
-    __slots__ = ("_core", "_late", "_open", "_registry", "_scheduler", "late_responses")
+    __slots__ = ("_core", "_late", "_open", "_registry", "_scheduler", "deadlines", "late_responses")
 
     __reduce__ = refuse_copy
 
@@ -41,6 +49,7 @@ class Calls:
         self._scheduler = core.scheduler
         self._late = core.publishing.late
         self._open: dict[Ref, Waiter] = {}
+        self.deadlines = Deadlines(core, self._open)
         self.late_responses = 0
 
     def __len__(self) -> int:
@@ -50,11 +59,12 @@ class Calls:
         """Returns the result of `handle_inspect` of the activity behind `to`, even if its mailbox is full."""
         timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
-        callee = self._callee(caller, to)
+        callee = self.callee(caller, to)
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.id
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
-        self._start_waiting(waiter)
+        waiter.seconds = timeout
+        self.start_waiting(waiter)
         return waiter.take() if waiter.done else await self.wait(waiter, timeout)
 
     def start_request(
@@ -63,17 +73,83 @@ class Calls:
         """Sends a request and runs the runnable activities. Unless the waiter is `done` then, call `wait`."""
         timeout = check_seconds("timeout", timeout)
         self._scheduler.require_thread()
-        callee = self._callee(caller, to)
+        callee = self.callee(caller, to)
         ref = self._registry.make_ref()
         sender = self._core.pid if caller is None else caller.id
         if self._late and priority == MessagePriority.NORMAL:
             self._core.publishing.catch_up(sender, callee)
         entry = Request(sender, ref, request, split_address(callee, to))
         waiter = Waiter(caller, callee, to, ref, entry, checked(priority), True)
-        self._start_waiting(waiter)
+        waiter.seconds = timeout
+        self.start_waiting(waiter)
         return waiter
 
-    def _start_waiting(self, waiter: Waiter) -> None:
+    def send_request(
+        self, caller: Process, to: Target, request: Any, label: Any, timeout: float, priority: MessagePriority
+    ) -> Ref:
+        """Sends a request whose response comes as an entry of the caller's mailbox. Returns its reference."""
+        timeout = check_seconds("timeout", timeout)
+        self._scheduler.require_thread()
+        if caller.state is _ZOMBIE or caller.state is _TERMINATED:
+            caller.require_alive()
+        callee = self._registry.find(to)
+        ref = self._registry.make_ref()
+        entry = Request(caller.id, ref, request, split_address(callee, to) if callee.split else None)
+        if self._late and priority == MessagePriority.NORMAL:
+            self._core.publishing.catch_up(caller.id, callee)
+        return self.open_request(SentRequest(caller, callee, to, ref, label, timeout, self.deadlines), entry, priority)
+
+    def open_request(self, sent: SentRequest, entry: Request, priority: MessagePriority) -> Ref:
+        """Puts `entry`, the request of `sent`, into the callee's mailbox. Returns its reference."""
+        caller, callee, to, ref = sent.caller, sent.callee, sent.target, sent.ref
+        fresh: dict[Ref, SentRequest] = {}
+        requests = caller.requests
+        if requests is None:  # read after the allocations, which may have run a finalizer that sends a request too
+            requests = caller.requests = fresh
+        most = caller.options.max_requests
+        if len(requests) >= most:
+            raise TooManyRequests(most)
+        try:
+            requests[ref] = sent
+            self._open[ref] = sent
+            sent.open()
+            if not callee.put(entry, checked(priority), callee.limit):
+                request_overflows(callee, to, entry, priority)
+            elif not callee.scheduled:
+                self._scheduler.schedule(callee)
+        except BaseException:
+            self.cancel_request(caller, ref)
+            raise
+        caller.messages_out += 1
+        if caller.fed:
+            hold_back_from(caller, to)
+        return ref
+
+    def cancel_request(self, caller: Process, ref: Ref) -> bool:
+        """Makes the response to a request of `caller` not come, also if it is queued. Returns False if it has come."""
+        sent = None if caller.requests is None else caller.requests.pop(ref, None)
+        if sent is None:
+            return False
+        self._close(sent)
+        return True
+
+    def cancel_requests(self, caller: Process) -> Iterator[object]:
+        """Cancels all requests of `caller`, which ends, step by step."""
+        while caller.requests:
+            try:
+                _, sent = caller.requests.popitem()
+            except KeyError:  # a thread of its own has taken the last one meanwhile
+                return
+            self._close(sent)
+            yield None
+
+    def _close(self, sent: SentRequest) -> None:
+        self._open.pop(sent.ref, None)
+        if not sent.done:
+            sent.close()
+
+    def start_waiting(self, waiter: Waiter) -> None:
+        """Delivers the request of `waiter`, and runs the runnable activities. Unless it is `done` then, call `wait`."""
         self._open[waiter.ref] = waiter
         waiter.start()
         try:
@@ -98,12 +174,16 @@ class Calls:
         self._open.pop(waiter.ref, None)
         waiter.stop()
 
-    def _callee(self, caller: Process | None, to: Target) -> Activity:
+    def callee(self, caller: Process | None, to: Target) -> Activity:
         """Returns the activity behind `to`. Raises `CallToSelf` if it is the caller itself."""
         callee = self._registry.find(to)
         if callee is caller or (caller is None and callee is self._scheduler.current):  # the latter by `node.call`
             raise CallToSelf(callee.id)
         return callee
+
+    def stop(self) -> None:
+        """Cancels the timer of the requests, when the node has stopped."""
+        self.deadlines.stop()
 
     def waits(self, ref: Ref) -> bool:
         """Returns False once no caller waits for the answer any more. True for a caller on another node: not known."""
@@ -114,17 +194,18 @@ class Calls:
         """Delivers the answer to the caller, or counts it as late."""
         self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
-        if waiter is None or waiter.done:
-            self.late_responses += 1
-        else:
+        if waiter is not None and not waiter.done:
             waiter.finish(answer, None)
+        elif waiter is not None or not self._answer_elsewhere(ref, answer, None):
+            self.late_responses += 1
 
     def fail(self, ref: Ref, error: Exception) -> None:
         """Raises `error` at the caller, or counts it as late."""
         self._scheduler.require_thread()
         waiter = self._open.pop(ref, None)
         if waiter is None or waiter.done:
-            self.late_responses += 1
+            if waiter is not None or not self._answer_elsewhere(ref, None, error):
+                self.late_responses += 1
             return
         if isinstance(error, StopIteration):
             # raised as it is, it would end the coroutine that awaits the call
@@ -133,12 +214,31 @@ class Calls:
             error = wrapped
         waiter.finish(None, error)
 
+    def _answer_elsewhere(self, ref: Ref, answer: Any, error: Exception | None) -> bool:
+        """Sends the answer or error to a caller of another node. Returns False if there can be none."""
+        elsewhere = self._registry.elsewhere
+        if elsewhere is None or ref.node == self._core.name:
+            return False
+        return elsewhere.answer(ref, answer) if error is None else elsewhere.fail(ref, error)
+
+    def open(self, ref: Ref) -> Waiter | None:
+        """Returns the open call with that reference, None if there is none."""
+        return self._open.get(ref)
+
+    def adopt(self, waiter: Waiter) -> None:
+        """Makes a call of another node an open call of this one: an answer goes to `waiter`."""
+        self._open[waiter.ref] = waiter
+
+    def drop(self, ref: Ref) -> Waiter | None:
+        """Removes and returns an open call, whose answer from then on is late; None if there is none."""
+        return self._open.pop(ref, None)
+
     def forward(
         self, process: Process, to: Target, sender: Any, ref: Ref, request: Any, priority: MessagePriority
     ) -> None:
         """Forwards a request of `process` to the callee behind `to`, in the name of its caller."""
         self._scheduler.require_thread()
-        callee = self._callee(process, to)
+        callee = self.callee(process, to)
         self.moved(ref, callee)  # first, so that the call fails if the callee ends meanwhile
         try:
             self._core.delivery.request(sender, callee, to, ref, request, priority)

@@ -9,6 +9,7 @@ from ...gen import (
     PID,
     Alias,
     BadOption,
+    ClusterName,
     MessagePriority,
     ProcessID,
     Ref,
@@ -31,7 +32,7 @@ def split_address(target: Activity, to: Target) -> str | Alias | None:
     """Returns the name or alias in `to`, if `target` has `split_handle`; otherwise None."""
     if not target.split or isinstance(to, PID):
         return None
-    return to.name if isinstance(to, ProcessID) else to
+    return to.name if isinstance(to, (ProcessID, ClusterName)) else to
 
 
 class Delivery:

@@ -7,6 +7,8 @@ from ..scheduling.scheduler cimport Scheduler
 cdef object _SLEEP, _TERMINATED
 
 
+cdef bint _full(Process receiver) except -1
+
 cpdef bint has_room(Process receiver) except -1
 
 cpdef bint hand(Process receiver, object entry) except -1

@@ -20,7 +20,12 @@ _SLEEP, _TERMINATED = ProcessState.SLEEP, ProcessState.TERMINATED
 
 def has_room(receiver: Process) -> bool:
     """Returns True if `receiver` is alive and its mailbox accepts one more message."""
-    return receiver.alive and (not receiver.limit or not receiver.main or len(receiver.main) < receiver.limit)
+    return receiver.alive and not _full(receiver)
+
+
+def _full(receiver: Process) -> bool:
+    limit = receiver.limit
+    return limit > 0 and (len(receiver.main) if receiver.main else 0) + receiver.outstanding >= limit
 
 
 def hand(receiver: Process | None, entry: Entry) -> bool:
@@ -67,7 +72,7 @@ def least_loaded(receivers: list[Process], last: int) -> int:
         receiver = receivers[number]
         if not receiver.alive:
             continue
-        waiting = len(receiver.main) if receiver.main else 0
+        waiting = (len(receiver.main) if receiver.main else 0) + receiver.outstanding
         if receiver.limit and waiting >= receiver.limit:
             continue
         if receiver.ahead:
@@ -153,7 +158,7 @@ def distribute_by_key(
             count += 1
             continue
         receiver = receivers[number]
-        if receiver.state is _TERMINATED or (receiver.limit and receiver.main and len(receiver.main) >= receiver.limit):
+        if receiver.state is _TERMINATED or _full(receiver):
             main.appendleft(entry)
             return count, number
         _put(receiver, entry if type(entry) is tuple else without_address(entry, receiver))

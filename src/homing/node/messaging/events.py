@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...gen import (
+    PID,
     BadOption,
     Event,
     EventOptions,
@@ -39,6 +40,23 @@ class _Record:
         self.buffer: deque[MessageEvent] | None = deque(maxlen=options.buffer) if options.buffer else None
 
 
+class EventFacts(NamedTuple):
+    """A snapshot of an event.
+
+    owner: process that registered it.
+    consumers: number of processes that are linked to it or monitor it.
+    buffered, buffer: publications kept for new consumers; the most that are kept, 0: none.
+    notify: True if the owner is notified of its first and last consumer.
+    """
+
+    name: str
+    owner: PID
+    consumers: int
+    buffered: int
+    buffer: int
+    notify: bool
+
+
 class Events:
     """The events registered on one node."""
 
@@ -51,6 +69,20 @@ class Events:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Iterates over all events, in the order of their registration."""
+        return iter(tuple(self._records))
+
+    def facts(self, event: Event) -> EventFacts | None:
+        """Returns a snapshot of an event; None if it is not registered."""
+        record = self._records.get(event)
+        if record is None:
+            return None
+        kept = record.buffer
+        size = 0 if kept is None else kept.maxlen or 0
+        consumers = len(self._core.links.consumers(event))
+        return EventFacts(event.name, record.owner.id, consumers, len(kept or ()), size, record.notify)
 
     def register(self, owner: Process, name: str, options: EventOptions) -> Ref:
         """Registers an event and returns the token for publishing it. Raises `EventTaken`."""
@@ -102,9 +134,13 @@ class Events:
         return self._core.publishing.publish(publisher, publication, self._core.links.consumers(event))
 
     def subscribe(self, consumer: Process, event: Event, *, link: bool) -> list[MessageEvent]:
-        """Links `consumer` to `event`, or makes it monitor it. Returns the buffered publications, the oldest first."""
-        record = self.find(event)
+        """Links `consumer` to `event`, or makes it monitor it. Returns the buffered publications, the oldest first; of
+        an event of another node they come to its mailbox instead, before all later ones."""
         links = self._core.links
+        if event not in self._records and links.remote is not None and links.is_remote(event):
+            self._subscribe_elsewhere(consumer, event, link)
+            return []
+        record = self.find(event)
         first = not links.has_consumers(event)
         if link:
             links.link(consumer, event)
@@ -116,6 +152,16 @@ class Events:
             record.owner.put_runtime((self._core.pid, MessageEventStart(event)), 1)
         return list(record.buffer or ())
 
+    def _subscribe_elsewhere(self, consumer: Process, event: Event, link: bool) -> None:
+        """Subscribes `consumer` to an event of another node. Publications that have come here before, for others, are
+        put into its mailbox; the rest of that event's buffer is on its way."""
+        links = self._core.links
+        before = links.has_consumer(consumer, event)
+        (links.link if link else links.monitor)(consumer, event)
+        if links.remote is not None and not before:
+            for publisher, publication in links.remote.buffered(event):
+                self._core.publishing.deliver(publisher, consumer, publication)
+
     def find(self, event: Event) -> _Record:
         """Returns the record of `event`. Raises `EventUnknown`, or `NodeUnknown` for an event of another node."""
         record = self._records.get(event)
@@ -124,6 +170,12 @@ class Events:
                 raise NodeUnknown(event, event.node)
             raise EventUnknown(event)
         return record
+
+    def source(self, event: Event) -> tuple[Process, int]:
+        """Returns the owner of an event of this node, and the number of publications that it keeps. Raises
+        `EventUnknown`."""
+        record = self.find(event)
+        return record.owner, 0 if record.buffer is None else record.buffer.maxlen or 0
 
     def _unsubscribed(self, event: Event) -> None:
         record = self._records.get(event)

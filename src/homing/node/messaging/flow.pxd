@@ -13,6 +13,7 @@ cdef class Inlet:
     cdef Activity _owner
     cdef object _ready
     cdef object _resume
+    cdef object _waited
     cdef readonly object sender
     cdef object _to
     cdef readonly str waiting_for
@@ -46,6 +47,9 @@ cdef class Inlet:
 
     @cython.locals(there=Py_ssize_t, octets=Py_ssize_t, gone=Py_ssize_t, size=Py_ssize_t)
     cpdef _forget_oldest(self, Py_ssize_t count)
+
+    @cython.locals(other=Inlet)
+    cpdef Inlet become(self, kind)
 
     cpdef count(self, Py_ssize_t number)
 

@@ -66,6 +66,7 @@ class Inlet:
         "_takes_batches",
         "_target",
         "_to",
+        "_waited",
         "_waits",
         "octets_left",
         "sender",
@@ -104,11 +105,34 @@ class Inlet:
         self._takes_batches = False
         self.waiting_for = ""
         self._resume: Callable[[], None] = _nothing
+        self._waited: tuple[str, Activity | None, int] | None = None
 
     @property
     def receiver(self) -> Target:
         """The address that messages go to."""
         return self._to
+
+    @property
+    def owner(self) -> Activity:
+        """The meta-process whose messages come through here."""
+        return self._owner
+
+    def become(self, kind: type[Inlet]) -> Inlet:
+        """Returns an inlet of the class `kind`, which takes the place of this one: with its receiver, its limits, the
+        account of what waits there, and its wait, if it waits."""
+        other = kind.__new__(kind)
+        other._core, other._owner, other._to, other._target = self._core, self._owner, self._to, self._target
+        other._high, other._low, other._most_bytes = self._high, self._low, self._most_bytes
+        other._batches, other._bytes, other._counted = self._batches, self._bytes, self._counted
+        other._waits, other._marks, other.sender = self._waits, self._marks, self.sender
+        other._kind, other._takes_batches = self._kind, self._takes_batches
+        other._ready, other._resume = self._ready, _nothing
+        other.octets_left, other.waiting_for = self.octets_left, ""
+        waited = other._waited = self._waited if self.waiting_for else None
+        self.close()
+        if waited is not None:
+            other._wait(*waited)
+        return other
 
     def _find(self) -> Activity | None:
         """Returns the receiver. A PID belongs to one process; a name or an alias may move to another one."""
@@ -132,6 +156,7 @@ class Inlet:
             or target.forwards
             or target.split
             or filled(target.main)
+            or target.outstanding
             or self._are_batches_for(target)
         ):
             return None
@@ -146,7 +171,7 @@ class Inlet:
             self._wait("receiver", None, 0)
             return 0
         high = min(self._high, target.limit) if target.limit else self._high
-        waiting = len(target.main) if filled(target.main) else 0
+        waiting = (len(target.main) if filled(target.main) else 0) + target.outstanding
         room = high - waiting
         low = min(self._low, high - 1)
         if self._most_bytes:
@@ -220,11 +245,13 @@ class Inlet:
         if target is None or target.main is None:
             return 0, 0
         high = min(self._high, target.limit) if target.limit else self._high
-        excess = max(len(target.main) + count - high, self._excess_of_bytes(octets))
+        queued = len(target.main) + target.outstanding
+        excess = max(queued + count - high, self._excess_of_bytes(octets))
         if excess <= 0:
             return 0, 0
         lane = target.main
-        went = drop_oldest(lane, self.sender, excess, high)
+        went = target.drop_parked(self.sender, excess) if target.outstanding else 0
+        went += drop_oldest(lane, self.sender, excess - went, high)
         self._forget_oldest(went)
         try:
             target.settle(lane)
@@ -350,6 +377,7 @@ class Inlet:
                     self._ready()
 
         self.waiting_for = what
+        self._waited = what, target, low
         self._target = None
         self._resume = resume
         try:
@@ -370,7 +398,7 @@ class Inlet:
         that has ended the receiver, or registered another."""
         if self._owner.routes.get(self._to) is not target:
             return True
-        return target is not None and (len(target.main) if target.main else 0) <= low
+        return target is not None and (len(target.main) if target.main else 0) + target.outstanding <= low
 
     def _warn_of_absence(self, resume: Callable[[], None]) -> None:
         """Logs that there is no receiver, if that has not changed since the wait began, and again later."""
@@ -388,6 +416,7 @@ class Inlet:
         if isinstance(self._to, str):
             self._core.registry.forget_waiter(self._to, self._resume)
         self._resume = _nothing
+        self._waited = None
         self.waiting_for = ""
 
 

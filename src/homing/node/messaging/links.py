@@ -6,18 +6,20 @@ whatever reason, `normal` included, a link sends the consumer an exit signal, a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ...gen import (
     PID,
     Alias,
     AlreadyLinked,
     Event,
+    HomingError,
     MessageDownAlias,
     MessageDownEvent,
     MessageDownName,
     MessageDownPID,
+    MessageEvent,
     MessageExitAlias,
     MessageExitEvent,
     MessageExitName,
@@ -26,7 +28,7 @@ from ...gen import (
     Subject,
 )
 from ...gen.foreign import safe_str
-from ...gen.retrying import twice
+from ...gen.retrying import entry, twice
 from ..mailbox.envelope import Exit
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ _NOBODY = (None, None)
 _EXIT: dict[type, Any] = {PID: MessageExitPID, Alias: MessageExitAlias, Event: MessageExitEvent}
 _DOWN: dict[type, Any] = {PID: MessageDownPID, Alias: MessageDownAlias, Event: MessageDownEvent}
 """The message for each kind of subject; any other subject is a name and has the message for names."""
+
+
+class RemoteSubjects(Protocol):
+    """The subjects of other nodes, as `cluster.relations` watches them for this node."""
+
+    def watch(self, subject: Subject) -> None:
+        """Has the subject's node notify this one of its end, once; called for the first consumer, and again for
+        others. Raises `NodeUnknown` if that node is not up."""
+
+    def unwatch(self, subject: Subject) -> None:
+        """Ends a `watch`: the last consumer has left. Does nothing if there is none."""
+
+    def buffered(self, event: Event) -> Iterable[tuple[PID, MessageEvent]]:
+        """Returns the latest publications of an event of another node that have come here, with their publishers, the
+        oldest first: as many as that event keeps for new consumers."""
 
 
 class _End:
@@ -102,9 +119,10 @@ class Links:
     """The links and monitors of one node, by subject. Messages name the subject as the consumer named it.
 
     on_unsubscribed: called with an event when its last consumer has left.
+    remote: watches the subjects of other nodes; None while the node is in no cluster.
     """
 
-    __slots__ = ("_core_pid", "_ends", "_links", "_monitors", "_node", "on_unsubscribed")
+    __slots__ = ("_core_pid", "_ends", "_links", "_monitors", "_node", "on_unsubscribed", "remote")
 
     def __init__(self, node: str, core_pid: PID) -> None:
         self._node = node
@@ -113,6 +131,7 @@ class Links:
         self._monitors: _Table = {}
         self._ends: dict[Subject, list[_End]] = {}
         self.on_unsubscribed: Callable[[Event], None] = lambda event: None
+        self.remote: RemoteSubjects | None = None
 
     def key(self, subject: Subject) -> Subject:
         """Returns the key of a subject: plain `str` for a name of this node."""
@@ -142,9 +161,17 @@ class Links:
         """Removes a monitor. Returns False if there was none."""
         return self._remove(self._monitors, consumer, consumer.monitors, self.key(subject))
 
-    def has_consumers(self, event: Event) -> bool:
-        """Returns True if any process is linked to `event` or monitors it."""
-        return event in self._links or event in self._monitors
+    def is_remote(self, key: Subject) -> bool:
+        """Returns True for the key of a subject of another node."""
+        return not isinstance(key, str) and key.node != self._node
+
+    def has_consumers(self, key: Subject) -> bool:
+        """Returns True if any process is linked to `key` or monitors it."""
+        return key in self._links or key in self._monitors
+
+    def has_consumer(self, consumer: Process, key: Subject) -> bool:
+        """Returns True if `consumer` is linked to `key` or monitors it."""
+        return key in (consumer.links or ()) or key in (consumer.monitors or ())
 
     def consumers(self, event: Event) -> Audience:
         """Returns the processes that are linked to `event` or monitor it, each once, in a new dictionary: Python copies
@@ -163,7 +190,7 @@ class Links:
             return self._tell(ends[-1]) if ends else iter(())
         end = _End(sender if sender is not None else self._core_pid, key, reason)
         told = self._tell(end)
-        self._ends.setdefault(key, []).append(end)
+        entry(self._ends, key, list).append(end)
         end.links = self._links.pop(key, end.links)  # after all allocations
         end.monitors = self._monitors.pop(key, end.monitors)
         return told
@@ -199,7 +226,13 @@ class Links:
         if key in own:
             raise AlreadyLinked(f"{consumer.id} is already {word} {safe_str(subject)}")
         own.add(key)
-        table.setdefault(key, {})[consumer.id] = (consumer, subject)
+        entry(table, key, dict)[consumer.id] = (consumer, subject)
+        if self.remote is not None and self.is_remote(key):
+            try:
+                self.remote.watch(key)
+            except HomingError:
+                self._remove(table, consumer, own, key)
+                raise
 
     def _remove(self, table: _Table, consumer: Process, own: set[Subject] | None, key: Subject) -> bool:
         if own is None or key not in own:
@@ -216,5 +249,8 @@ class Links:
             return  # the subject has ended
         if not consumers:
             del table[key]
-        if isinstance(key, Event) and not self.has_consumers(key):
+        if self.remote is not None and self.is_remote(key):
+            if not self.has_consumers(key):
+                self.remote.unwatch(key)
+        elif isinstance(key, Event) and not self.has_consumers(key):
             self.on_unsubscribed(key)

@@ -30,9 +30,9 @@ def hold_back(sender: Activity, target: Activity) -> None:
     if not isinstance(target.id, PID):
         return  # a meta-process with a socket has its own limits: `send_queue`
     high = _high_water(target)
-    if len(target.main or ()) < high:
+    if len(target.main or ()) + target.outstanding < high:
         return
-    if sender.paused or sender.forwards or sender.pending:
+    if sender.paused or sender.forwards or (sender.pending and any(waiter.blocks for waiter in sender.pending)):
         return
     if not getattr(sender.options, "back_pressure", False):
         return

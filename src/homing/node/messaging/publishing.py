@@ -40,7 +40,7 @@ class _Round:
     def __init__(self, publisher: Process, publication: MessageEvent, audience: Audience) -> None:
         self.publisher = publisher
         self.event = publication.event
-        self.entry = Publication(publication)
+        self.entry = Publication(publication, publisher.id)
         self.audience = audience
         self.missed = 0
 
@@ -74,6 +74,14 @@ class Publishing:
                 self._reach(this, process.id)
         return len(audience) - this.missed
 
+    def deliver(self, publisher: PID, consumer: Process, publication: MessageEvent) -> None:
+        """Delivers `publication` to one subscriber, now."""
+        entry = Publication(publication, publisher)
+        if not consumer.put(entry, 0, consumer.limit) and not publication_overflows(consumer, entry):
+            self.failures += 1
+        elif not consumer.scheduled:
+            self._core.scheduler.schedule(consumer)
+
     def catch_up(self, sender: PID | Alias, receiver: Activity) -> None:
         """Delivers the publications of `sender` on their way to `receiver`, and those published before them."""
         left = self.late.get(sender, 0)
@@ -81,6 +89,16 @@ class Publishing:
             self._reach(each, receiver.id)
             left -= each.publisher.id == sender
             if left == 0:
+                break
+
+    def deliver_oldest(self, event: Event) -> None:
+        """Delivers the oldest publication of `event` that is on its way, and those published before it, now: for a
+        publisher of another node, which cannot be paused."""
+        for each in tuple(self._queue):
+            for pid in tuple(each.audience):
+                self._core.attempt(self._reach, each, pid)
+            delivered, each.audience = each.audience, {}  # another dictionary, as `_work` may go through the first
+            if each.event == event and delivered:
                 break
 
     def _begin(self, this: _Round) -> None:

@@ -1,6 +1,7 @@
 cdef class Registry:
     cdef public object node
     cdef public object creation
+    cdef public object elsewhere
     cdef public dict names
     cdef public dict routes
     cdef dict _name_waiters

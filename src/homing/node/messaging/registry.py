@@ -16,6 +16,7 @@ from ...gen import (
     Alias,
     AliasUnknown,
     BadOption,
+    ClusterName,
     HomingError,
     MetaTerminated,
     NameTaken,
@@ -31,9 +32,11 @@ from ...gen import (
 from ...gen.copying import refuse_copy
 from ...gen.foreign import is_a, safe_repr
 from ...gen.options import check_name
+from ...gen.retrying import entry
 from ..mailbox.envelope import is_coroutine
 
 if TYPE_CHECKING:
+    from ..elsewhere import Elsewhere
     from ..processes.process import Process
     from ..scheduling.activity import Activity
 
@@ -48,9 +51,12 @@ _new = tuple.__new__
 
 
 class Registry:
-    """The addresses of one node. `routes` maps each to its activity; zombies and ended processes are not in it."""
+    """The addresses of one node. `routes` maps each to its activity; zombies and ended processes are not in it.
 
-    __slots__ = ("_last", "_name_waiters", "creation", "names", "node", "routes")
+    elsewhere: finds the addresses of other nodes; None while the node is in no cluster.
+    """
+
+    __slots__ = ("_last", "_name_waiters", "creation", "elsewhere", "names", "node", "routes")
 
     __reduce__ = refuse_copy
 
@@ -58,6 +64,7 @@ class Registry:
         self.node = node
         self.creation = creation
         self.routes: dict[object, Activity] = {}
+        self.elsewhere: Elsewhere | None = None
         self.names: dict[str, Process] = {}
         self._last = 1000  # numbers below are the node's own, as in Ergo
         self._name_waiters: dict[str, dict[Callable[[], None], None]] = {}
@@ -80,13 +87,15 @@ class Registry:
         return _new(Ref, (self.node, self.next_id(), self.creation))
 
     def find(self, to: Target) -> Activity:
-        """Returns the activity behind `to`. Raises the error that `missing` returns."""
+        """Returns the activity behind `to`. Raises the error that `missing` returns, and those of `Elsewhere.find`."""
         try:
             found = self.routes.get(to)
         except Exception:
             raise self.missing(to) from None  # an object that cannot be hashed or compared is not an address
         if found is None and is_a(to, ProcessID) and to.node == self.node:
             found = self.routes.get(to.name)
+        if found is None and self.elsewhere is not None:
+            found = self.elsewhere.find(to)
         if found is None:
             raise self.missing(to)
         return found
@@ -97,6 +106,8 @@ class Registry:
             return NameUnknown(to)
         if is_a(to, ProcessID):
             return NameUnknown(to.name) if to.node == self.node else NodeUnknown(to, to.node)
+        if is_a(to, ClusterName):
+            return NameUnknown(to)
         if not (is_a(to, PID) or is_a(to, Alias)):
             if is_coroutine(to):
                 return BadOption("to", to, "it was not awaited; write `await self.spawn(...)` to get the address")
@@ -142,7 +153,7 @@ class Registry:
 
     def when_registered(self, name: str, callback: Callable[[], None]) -> None:
         """Calls `callback` once, as soon as any process registers `name`."""
-        self._name_waiters.setdefault(name, {})[callback] = None
+        entry(self._name_waiters, name, dict)[callback] = None
 
     def forget_waiter(self, name: str, callback: Callable[[], None]) -> None:
         """Cancels a `when_registered`."""

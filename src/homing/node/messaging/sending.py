@@ -1,14 +1,15 @@
 # cython: binding=True
 """The short way of sending, for most messages: to a process that has no limit and has already received a message.
 
-`send` is a method of `act.Actor`, so it is compiled as a function that a class can bind (only this module is).
+`send` and `send_request` are methods of `act.Actor`, so they are compiled as functions that a class can bind (only this
+module is).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...gen import BadOption, ProcessState, Target
+from ...gen import BadOption, MessagePriority, ProcessState, Ref, Target
 from ..mailbox.lane import COMPILED, STAND_INS
 from .pressure import HIGH_WATER, hold_back, hold_back_from
 
@@ -22,6 +23,10 @@ if not COMPILED:
 
 _COMPILED = COMPILED
 
+ELSEWHERE = -1
+"""The limit of an activity that stands for a process of another node: it has no mailbox, and nothing waits there."""
+
+_NORMAL = MessagePriority.NORMAL
 _ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
 
 
@@ -42,9 +47,14 @@ def send(behavior: Any, to: Target, message: Any) -> None:
         except Exception:
             target = None  # an object that cannot be hashed or compared is not an address
     if target is None or target.guarded:
-        process.core.delivery.send(process.sender, to, message)
-        if process.fed:
-            hold_back_from(process, to)
+        if target is not None and target.limit < 0:  # `ELSEWHERE`
+            target.put((process.sender, message), 0, 0)
+        else:
+            process.core.delivery.send(process.sender, to, message)
+            if target is None:
+                _keep_at_hand(process, to)
+            if process.fed:
+                hold_back_from(process, to)
     else:
         lane = target.main  # first: to send at once may run a finalizer that ends the receiver
         forwarder = target.forwarder
@@ -59,11 +69,42 @@ def send(behavior: Any, to: Target, message: Any) -> None:
             target.settle(lane)  # the receiver has ended while this was put into its mailbox
         if process.fed:
             target.fed = True
-            if len(lane) >= HIGH_WATER:
+            if len(lane) + target.outstanding >= HIGH_WATER:
                 hold_back(process, target)
         if not target.scheduled:
             scheduler.schedule(target)
     process.messages_out += 1
+
+
+def _keep_at_hand(process: Any, to: Target) -> None:
+    """Keeps the activity behind `to` at hand for the next message, if it sends to another node."""
+    registry = process.core.registry
+    if registry.elsewhere is not None and process.routes is registry.routes:
+        process.last_target = registry.elsewhere.known(to)
+
+
+def send_request(
+    behavior: Any,
+    to: Target,
+    request: Any,
+    label: Any = None,
+    timeout: float = 5.0,
+    *,
+    priority: MessagePriority = _NORMAL,
+) -> Ref:
+    """Sends a request and returns its reference at once. Exactly one `handle_response(label, answer)` follows, in the
+    main lane, unless the request is cancelled or this process ends.
+
+    As OTP's `gen_server:send_request/4` with a request-id collection, which keeps the label. A request to this process
+    itself is possible. While it is open, a stop of the node waits for it, as for a call.
+
+    label: anything; passed to `handle_response`.
+    timeout: seconds until the answer is a `CallTimeout`. A later answer is dropped and counted.
+    Raises the errors of `send` and `BadOption`, `TooManyRequests` beyond `ProcessOptions.max_requests`, `NotAllowed` if
+    this process has ended: then no response follows.
+    """
+    process = behavior._process
+    return process.core.calls.send_request(process, to, request, label, timeout, priority)  # type: ignore[no-any-return]
 
 
 def reply(behavior: Any, message: Any, data: Any, info: Any = None) -> None:

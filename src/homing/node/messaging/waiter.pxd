@@ -9,6 +9,7 @@ cdef class Waiter(InlineRequest):
     cdef public object ref
     cdef public object answer
     cdef public object error
+    cdef public object seconds
     cdef object _entry
     cdef object _future
     cdef object _timer

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _RUNNING, _WAIT = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE
 
-_LATE_SECONDS = 0.05
+LATE_SECONDS = 0.05
 """If a call's timer fires later than this, in seconds, the program was suspended (SIGSTOP, a machine that slept) or the
 loop was held. Ordinary callbacks take less."""
 
-_GRACE_SECONDS = 0.05
+GRACE_SECONDS = 0.05
 """Seconds for which the call then waits in addition: the answer may be in a socket or a mailbox, not yet read."""
 
 
@@ -32,6 +32,8 @@ class Waiter(InlineRequest):
 
     caller: None for a call from outside of all processes.
     limited: True if the request needs room in the mailbox; False if it is delivered to a full one too.
+    seconds: its timeout, which travels with a request to another node.
+    blocks: True if the caller does nothing else until the answer is there.
     """
 
     __slots__ = (
@@ -44,8 +46,11 @@ class Waiter(InlineRequest):
         "caller",
         "error",
         "ref",
+        "seconds",
         "target",
     )
+
+    blocks = True
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Waiter(InlineRequest):
         self.done = False
         self.answer: Any = None
         self.error: Exception | None = None
+        self.seconds: float = 0.0
         self._entry = entry
         self._priority = priority
         self._limited = limited
@@ -122,7 +128,7 @@ class Waiter(InlineRequest):
             if callee.pending is None:  # read again, as making the dict may have run a finalizer that calls too
                 callee.pending = fresh
         callee.pending[self] = None
-        if callee.held_by is not None:
+        if callee.held_by is not None and self.blocks:
             let_go(callee)
 
     def take(self) -> Any:
@@ -145,7 +151,7 @@ class Waiter(InlineRequest):
     def _expire(self, loop: asyncio.AbstractEventLoop, due: float, seconds: float) -> None:
         if self.done:
             return
-        if loop.time() - due > _LATE_SECONDS:
-            self._timer = loop.call_later(_GRACE_SECONDS, self._expire, loop, math.inf, seconds)
+        if loop.time() - due > LATE_SECONDS:
+            self._timer = loop.call_later(GRACE_SECONDS, self._expire, loop, math.inf, seconds)
         else:
             self.finish(None, CallTimeout(self.target, seconds))

@@ -65,14 +65,16 @@ def process_info(process: Process) -> ProcessInfo:
         metas=tuple(process.metas or ()),
         links=tuple(process.links or ()),
         monitors=tuple(process.monitors or ()),
-        trap_exit=_shown_trap_exit(process),
+        trap_exit=shown_trap_exit(process),
         held_by=process.held_by.id if isinstance(process.held_by, Process) else None,
         holds=process.holds,
         thread=process.options.thread,
+        in_flight=process.in_flight,
+        requests=len(process.requests or ()),
     )
 
 
-def _shown_trap_exit(process: Process) -> bool:
+def shown_trap_exit(process: Process) -> bool:
     """Returns `trap_exit` for a snapshot: False if the program's own attribute raises."""
     try:
         return bool(process.behavior.trap_exit)

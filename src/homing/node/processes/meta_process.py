@@ -104,10 +104,13 @@ class MetaRunner(Activity):
 
     @property
     def log(self) -> ContextAdapter:
-        if self._log is None:
-            extra = context(self.core.name, self.owner.id, type(self.behavior).__name__, alias=self.id)
-            self._log = ContextAdapter(META_LOGGER, extra)
-        return self._log
+        known = self._log
+        if known is not None:
+            return known
+        owner = self.owner
+        extra = context(self.core.name, owner.id, type(self.behavior).__name__, name=owner.name, alias=self.id)
+        self._log = log = ContextAdapter(META_LOGGER, extra, self.core.levels)
+        return log
 
     def warn(self, kind: str, text: str, *args: object) -> None:
         try:

@@ -12,6 +12,7 @@ cdef class Process(Activity):
     cdef public object name
     cdef public object parent
     cdef public object reason
+    cdef public dict requests
     cdef public set aliases
     cdef public set events
     cdef public set links

@@ -21,6 +21,7 @@ from ...gen import (
     ProcessBehavior,
     ProcessOptions,
     ProcessState,
+    Ref,
     Subject,
     TerminateKill,
     Unregistered,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ..core import Core
     from ..mailbox.mailbox import Entry
     from ..mailbox.preserved import PreservedMailbox
+    from ..messaging.sent_request import SentRequest
     from .meta_process import MetaRunner
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -56,6 +58,7 @@ class Process(Activity):
     set_aside: the messages that waited when it was killed, until it has ended.
     preserved_mailboxes: the messages that waited at children that have ended, until these have a successor.
     hooks: those of its behavior base.
+    requests: those of `send_request` whose response was not handled yet, by their refs.
     letters: number of dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
 
@@ -77,6 +80,7 @@ class Process(Activity):
         "parent",
         "preserved_mailboxes",
         "reason",
+        "requests",
         "set_aside",
     )
 
@@ -102,6 +106,7 @@ class Process(Activity):
         self.set_aside: PreservedMailbox | None = None
         self.preserved_mailboxes: dict[PID, PreservedMailbox] | None = None
         self.name: str | None = None
+        self.requests: dict[Ref, SentRequest] | None = None
         self.open_calls = 0
         self.letters = 0
         self.ending = False
@@ -132,7 +137,7 @@ class Process(Activity):
     def log_adapter(self) -> ContextAdapter:
         """The logger of this process."""
         extra = context(self.core.name, self.id, type(self.behavior).__name__, name=self.name)
-        return ContextAdapter(PROCESS_LOGGER, extra)
+        return ContextAdapter(PROCESS_LOGGER, extra, self.core.levels)
 
     # --- aliases ------------------------------------------------------------------------------------------
 
@@ -258,7 +263,9 @@ class Process(Activity):
         if fault is not None:
             text = "%s crashed%s: %s"
             self.core.crashed(self.log_adapter, text, self.title, describe(hand), safe_repr(reason), fault=fault)
-        elif PROCESS_LOGGER.isEnabledFor(logging.INFO):  # the texts take a fifth of the time of a kill
+        elif (
+            PROCESS_LOGGER.isEnabledFor(logging.INFO) or self.core.levels
+        ):  # the texts take a fifth of the time of a kill
             self.core.note(self.log_adapter, "%s ended: %s", self.title, safe_repr(reason))
 
     def _terminate(self, reason: Exception) -> None:
@@ -281,6 +288,8 @@ class Process(Activity):
                 routes.pop(alias, None)
             if self.name is not None:
                 routes.pop(self.name, None)
+            if self.requests:
+                self.scheduler.run_in_portions(Again, self.core.calls.cancel_requests, self)
             self.scheduled = True
             routes.pop(self.id, None)  # last, so that everything is repeated if any of it fails
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, coroutine
 from typing import TYPE_CHECKING, Any
 
 from ...gen import (
@@ -26,6 +26,7 @@ from ...gen import (
 from ..mailbox.envelope import is_coroutine
 from ..scheduling.stepping import in_own_task, stepped
 from . import preserving
+from .concurrent import ConcurrentProcess
 from .meta_process import MetaRunner
 from .process import Process
 from .thread_bridge import on_node_thread
@@ -66,6 +67,86 @@ def spawn(
     return in_own_task(core.loop, start)
 
 
+def spawn_now(
+    core: Core,
+    parent: Process,
+    behavior: type[ProcessBehavior],
+    args: tuple[Any, ...],
+    options: ProcessOptions,
+    prepare: Callable[[Process], None],
+    over: Callable[[BaseException | None], None],
+    *,
+    previous: PID | None = None,
+) -> asyncio.Task[None] | None:
+    """Starts a child of `parent` at once, also outside of any task. Returns the task that continues the start if it has
+    to wait (for an asynchronous `init`, say), otherwise None. To cancel the task undoes the start.
+
+    prepare: called with the process before its `init`.
+    over: called once when the start is over, before the process handles a message: with None, or with what `spawn`
+        would raise. Must not raise.
+    """
+    start = _spawn(core, parent, behavior, args, None, options, previous, None, prepare, alone=True)
+    try:
+        waits_for = start.send(None)
+    except StopIteration:
+        over(None)
+        return None
+    except BaseException as error:
+        over(error)
+        return None
+    rest = _Rest(start, over)
+    task = core.loop.create_task(rest.run(waits_for), name="start of a process", context=core.scheduler.context.copy())
+    task.add_done_callback(rest.done)
+    return task
+
+
+class _Rest:
+    """The rest of a start that was begun outside of a task."""
+
+    def __init__(self, start: Coroutine[Any, Any, Any], over: Callable[[BaseException | None], None]) -> None:
+        self._start = start
+        self._over: Callable[[BaseException | None], None] | None = over
+
+    async def run(self, waits_for: Any) -> None:
+        """Continues the start."""
+        error: BaseException | None = None
+        try:
+            await _resumed(self._start, waits_for)
+        except BaseException as raised:
+            error = raised  # a `SystemExit` that left the task would end the loop
+        self._end(error)
+
+    def done(self, task: asyncio.Task[None]) -> None:
+        """Undoes the start if the task was cancelled before it had begun."""
+        if self._over is not None:
+            self._start.close()
+            self._end(asyncio.CancelledError())
+
+    def _end(self, error: BaseException | None) -> None:
+        over, self._over = self._over, None
+        if over is not None:
+            over(error)
+
+
+@coroutine
+def _resumed(start: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, None]:
+    """Awaits a coroutine that was begun outside of a task, and waits for `waits_for`."""
+    while True:
+        send: Callable[[Any], Any] = start.send
+        value: Any = None
+        try:
+            value = yield waits_for
+        except GeneratorExit:
+            start.close()
+            raise
+        except BaseException as error:
+            send, value = start.throw, error
+        try:
+            waits_for = send(value)
+        except StopIteration:
+            return
+
+
 def _nesting(core: Core, parent: Process | None) -> int:
     """Returns the number of nested starts that a start by `parent` is a part of."""
     count = 0
@@ -84,7 +165,11 @@ async def _spawn(
     options: ProcessOptions | None,
     previous: PID | None,
     application: str | None,
+    prepare: Callable[[Process], None] | None = None,
+    *,
+    alone: bool = False,
 ) -> PID:
+    """See `spawn` and `spawn_now`. alone: it may run outside of a task, so what needs a task gets one of its own."""
     if not (isinstance(behavior, type) and issubclass(behavior, ProcessBehavior)):
         raise BadOption("behavior", behavior, "give a class derived from act.Actor (its arguments follow)")
     if options is None:
@@ -95,15 +180,20 @@ async def _spawn(
     process.application = application if parent is None else parent.application
     kept = preserving.claim(parent, previous) if previous is not None else None
     try:
+        if prepare is not None:
+            prepare(process)
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
         pending = core.scheduler.run_for(process, process.run_init, args)
-        result = await _bounded(process, pending, behavior, options) if is_coroutine(pending) else pending
+        result = pending
+        if is_coroutine(pending):
+            bounded = _bounded(process, pending, behavior, options)
+            result = await (in_own_task(core.loop, bounded) if alone else bounded)
         if process.hooks.configures:
             configured = process.hooks.configure(result)
             if is_coroutine(configured):
-                await configured
+                await (in_own_task(core.loop, configured) if alone else configured)
         if not core.scheduler.may_go_on():
             # A loop that spawns many, none of whose `init` waits, would hold the event loop. It polls before the start:
             # a process that has started must not end before its spawner knows its PID.
@@ -136,6 +226,14 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
     kind = Process
     if options.thread:
         kind, behavior = ThreadedProcess, on_node_thread(behavior)
+    elif options.concurrency > 1:
+        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
+            raise BadOption(
+                "concurrency",
+                options.concurrency,
+                f"{behavior.__name__} works on the runtime itself; give it to its workers or children",
+            )
+        kind = ConcurrentProcess
     process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
     hooks = process.hooks = behavior._runtime_hooks.of(instance, process)
@@ -200,7 +298,7 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
         owner.require_alive()
         if adopted is not None:
             adopted.adopt(core, owner, behavior, hooks, checked)
-        _register_meta(core, owner, meta)
+        register_meta(core, owner, meta)
         pending: Any = core.scheduler.run_for(meta, behavior.init, meta)
         if is_coroutine(pending):
             await _bounded(meta, pending, type(behavior), options)
@@ -225,7 +323,8 @@ async def spawn_meta(core: Core, owner: Process, behavior: MetaBehavior, options
     return meta.id
 
 
-def _register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
+def register_meta(core: Core, owner: Process, meta: MetaRunner) -> None:
+    """Makes a meta-process known to its owner and to the node."""
     metas = owner.metas or {}
     if owner.metas is None:  # read again, as making the dictionary may have run a finalizer
         owner.metas = metas

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from _thread import allocate_lock, get_ident
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, wraps
 from inspect import iscoroutinefunction
-from types import new_class
+from types import MappingProxyType, new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...gen import BadOption, NodeTerminated, ProcessBehavior
@@ -192,19 +192,37 @@ def on_node_thread(behavior: type[ProcessBehavior]) -> type[ProcessBehavior]:
             raise BadOption(
                 "thread", True, f"{behavior.__name__} works on the runtime itself; give its workers or children threads"
             )
-        base = next(kind for kind in behavior.__mro__ if "_runtime_hooks" in vars(kind))
-        names = {name: getattr(behavior, name) for name in ("__module__", "__qualname__", "__doc__")}
-        bases = (_Unannounced, behavior, _bridged_base(base))
-        derived = new_class(behavior.__name__, bases, exec_body=lambda namespace: namespace.update(names))
+        derived = derive(behavior, _bridged_base(base_of(behavior)))
         behavior._on_node_thread = derived  # type: ignore[attr-defined]
     return derived
+
+
+def base_of(behavior: type[ProcessBehavior]) -> type:
+    """Returns the behavior base from which `behavior` is derived: `act.Actor`, say."""
+    return next(kind for kind in behavior.__mro__ if "_runtime_hooks" in vars(kind))
+
+
+def derive(
+    behavior: type[ProcessBehavior], base: type[Any], callbacks: Mapping[str, Any] = MappingProxyType({})
+) -> type[ProcessBehavior]:
+    """Returns a class derived from `behavior`, with `base` behind the user's own classes, and with `callbacks` before
+    them."""
+    names = {name: getattr(behavior, name) for name in ("__module__", "__qualname__", "__doc__")}
+    bases = (_Unannounced, behavior, base)
+    return new_class(behavior.__name__, bases, exec_body=lambda namespace: namespace.update(names, **callbacks))
 
 
 @cache
 def _bridged_base(base: type[Any]) -> type[Any]:
     """Returns a class derived from `base`, in which all methods but the callbacks run on the node's thread."""
+    return wrapped_base(base, _bridged)
+
+
+def wrapped_base(base: type[Any], wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> type[Any]:
+    """Returns a class derived from the behavior base `base`, in which `wrap` has replaced all methods but the
+    callbacks."""
     methods = {
-        name: _bridged(getattr(base, name))
+        name: wrap(getattr(base, name))
         for kind in base.__mro__
         for name, value in vars(kind).items()
         if callable(value) and not isinstance(value, type) and not name.startswith("__")

@@ -229,6 +229,14 @@ class _View:
     def wants_letters(self) -> bool:
         return self.process.wants_letters
 
+    @property
+    def requests(self) -> Any:
+        return self.process.requests
+
+    @property
+    def idle(self) -> Any:
+        return self.process.idle
+
     def traps_exit(self, sender: PID) -> bool:
         return self.process.traps_exit(sender)
 

@@ -11,8 +11,10 @@ cdef object _SLEEP, _RUNNING, _ZOMBIE, _TERMINATED
 
 
 cdef class Activity(OwnedMailbox):
+    cdef public Activity acts_for
     cdef public object behavior
     cdef public object handler
+    cdef public object idle
     cdef public Forwarder forwarder
     cdef public object options
     cdef public object sender

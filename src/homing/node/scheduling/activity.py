@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..core import Core
     from ..logs import ContextAdapter
     from ..messaging.waiter import Waiter
+    from ..processes.idle import IdleTimer
     from .callback_tasks import CallbackTask, CallbackTasks, Pending
     from .forwarder import Forwarder
     from .scheduler import Scheduler
@@ -45,11 +46,14 @@ CLOCK_STEP = 8
 class Activity(OwnedMailbox):
     """A mailbox with an owner that handles its messages, one at a time.
 
+    acts_for: the process of which this is a place (`node/processes/concurrent.py`), and to which the time of its
+        callbacks is charged; None for all others.
     handled: messages taken from the mailbox so far.
     handler: handles ordinary messages, as (sender, message), instead of the behavior's `handle_message`.
     fed: True if its messages come from a socket, a pool or a router, or from a process that is fed.
     held_by: the process whose mailbox has to drain before this one continues, as it has sent there too much; see
         `messaging/pressure.py`. holds: how often that happened. told_by: the process that will notify it when drained.
+    idle: its timeout of silence, see `processes/idle.py`; None: it has none.
     last_target: the activity to which the last message was sent by its own address, at hand for the next message.
     longest: bytes of the longest datagram that a socket has put into its mailbox; reset by a pool.
     forwards: the main lane is taken by `forwarder`, as soon as there is one.
@@ -62,6 +66,7 @@ class Activity(OwnedMailbox):
     """
 
     __slots__ = (
+        "acts_for",
         "behavior",
         "fed",
         "forwarder",
@@ -70,6 +75,7 @@ class Activity(OwnedMailbox):
         "handler",
         "held_by",
         "holds",
+        "idle",
         "last_target",
         "longest",
         "messages_out",
@@ -92,6 +98,7 @@ class Activity(OwnedMailbox):
     def __init__(self, core: Core, id: PID | Alias, sender: PID | Alias, limit: int, split: bool) -> None:
         super().__init__(core, id, limit, split)
         self.routes = core.registry.routes
+        self.acts_for: Activity | None = None
         self.last_target: Activity | None = None
         self.sender = sender
         self.forwards = False
@@ -102,6 +109,7 @@ class Activity(OwnedMailbox):
         self.told_by: Activity | None = None
         self.holds = 0
         self.task: asyncio.Task[None] | None = None
+        self.idle: IdleTimer | None = None
         self.handled = 0
         self.messages_out = 0
         self.running_time = 0.0
@@ -142,6 +150,8 @@ class Activity(OwnedMailbox):
     def start(self) -> None:
         """Begins to handle messages, after `init`."""
         self.state = _SLEEP
+        if self.idle is not None:
+            self.idle.rested()
         if filled(self.urgent) or filled(self.system) or filled(self.main) or filled(self.logs):
             self.scheduler.schedule(self)
         else:
@@ -290,12 +300,12 @@ class Activity(OwnedMailbox):
         return None
 
     def continue_turn(
-        self, pending: Pending, deadline: float, budget: int, callback_task: CallbackTask
+        self, pending: Pending | None, deadline: float, budget: int, callback_task: CallbackTask
     ) -> Pending | None:
         """Continues a turn in `callback_task`. Returns the coroutine that has begun to wait, if any."""
         failure: BaseException | None = None
         try:
-            if callback_task.start_callback(pending, self.hand):
+            if pending is not None and callback_task.start_callback(pending, self.hand):
                 return pending
         except BaseException as error:
             failure = error
@@ -321,6 +331,8 @@ class Activity(OwnedMailbox):
         """Queues the activity again if there is more to do; otherwise it sleeps."""
         self.state = _SLEEP
         try:
+            if self.idle is not None:
+                self.idle.rested()
             if self.drain_callbacks is not None:
                 self.run_drain_callbacks()
         finally:

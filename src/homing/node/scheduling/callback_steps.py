@@ -20,14 +20,16 @@ async def run(own: CallbackTask) -> None:
     own.task.remove_done_callback(own.never_begun)
     own.deadline = perf_counter() + own.scheduler.turn_seconds
     own.budget = own.scheduler.turn_messages
-    begun = False
+    begun = own.activity is None  # made in advance, see `CallbackTasks.prepare`
+    if begun and own.kept():
+        await _pause(own, own.gate)
     while (activity := own.activity) is not None and (pending := own.pending) is not None:
         own.activity = own.pending = None
         waiting: Pending | None = pending
         try:
             if not begun:
                 continue_turn = partial(activity.continue_turn, pending, own.deadline, own.budget)
-                waiting = own.scheduler.run_for(activity, continue_turn, own, True)
+                waiting = own.scheduler.run_for(_charged(activity), continue_turn, own, True)
                 del continue_turn
             if waiting is not None:
                 await _finish(own, activity, waiting)
@@ -77,7 +79,7 @@ async def _finish(own: CallbackTask, activity: Activity, waiting: Pending) -> No
         own.look()
         if activity.runnable and activity.alive and not own.touched and perf_counter() < own.deadline:
             advance = partial(activity.advance, own.deadline, own.budget)
-            pending = own.scheduler.run_for(activity, advance, own, True)
+            pending = own.scheduler.run_for(_charged(activity), advance, own, True)
 
 
 @coroutine
@@ -86,6 +88,7 @@ def _rest_of(own: CallbackTask, activity: Activity, inner: Pending) -> Generator
     it waits, to `activity`."""
     value: Any = None
     run_for = activity.scheduler.run_for
+    activity = _charged(activity)
     waits_for, own.waits_for = own.waits_for, None
     while True:
         send: Callable[[Any], Any] = inner.send
@@ -102,3 +105,9 @@ def _rest_of(own: CallbackTask, activity: Activity, inner: Pending) -> Generator
             waits_for = run_for(activity, send, value, True)
         except StopIteration as stop:
             return stop.value
+
+
+def _charged(activity: Activity) -> Activity:
+    """Returns the process or meta-process whose callbacks run in `activity`."""
+    acts_for = activity.acts_for
+    return activity if acts_for is None else acts_for

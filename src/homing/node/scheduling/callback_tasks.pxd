@@ -25,6 +25,8 @@ cdef class CallbackTasks:
     cdef bint _closed
     cdef object _done
 
+    cpdef CallbackTask take(self)
+
     @cython.locals(callback_task=CallbackTask)
     cpdef start(self, Activity activity, pending, double deadline, Py_ssize_t budget)
     cpdef bint keep(self, CallbackTask callback_task) except -1

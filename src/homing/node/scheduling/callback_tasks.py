@@ -125,15 +125,27 @@ class CallbackTasks:
             # the callback ended its own activity before it returned the coroutine
             close_unbegun(pending, activity.hand)
             return
+        callback_task = self.take()
+        if callback_task is None:
+            CallbackTask(self, activity, pending)
+        else:
+            callback_task.begin(activity, pending, deadline, budget)
+
+    def take(self) -> CallbackTask | None:
+        """Removes and returns a task that waits for work, None if there is none."""
         while self._first is not None:
             callback_task = self._first
             self._first = callback_task.following
             callback_task.following = None
             self._spare -= 1
             if not callback_task.gate.canceled:  # otherwise somebody has cancelled all tasks of the loop
-                callback_task.begin(activity, pending, deadline, budget)
-                return
-        CallbackTask(self, activity, pending)
+                return callback_task
+        return None
+
+    def prepare(self, count: int) -> None:
+        """Makes `count` tasks, at most as many as are kept, which wait for work from the loop's next iteration on."""
+        for _ in range(min(count, MOST_SPARE)):
+            CallbackTask(self, None, None)
 
     def keep(self, callback_task: CallbackTask) -> bool:
         """Keeps a callback task that has nothing to do. Returns False if it is not needed."""
@@ -232,13 +244,13 @@ class CallbackTask:
 
     __reduce__ = refuse_copy
 
-    def __init__(self, pool: CallbackTasks, activity: Activity, pending: Pending) -> None:
-        """Begins with `pending`, a callback of `activity`, in the loop's next iteration."""
+    def __init__(self, pool: CallbackTasks, activity: Activity | None, pending: Pending | None) -> None:
+        """Begins in the loop's next iteration, with `pending`, a callback of `activity`, if there is one."""
         self._pool = pool
         self._loop = pool.loop
         self.scheduler = pool.scheduler
-        self.activity: Activity | None = activity
-        self.pending: Pending | None = pending
+        self.activity = activity
+        self.pending = pending
         self.deadline = 0.0
         self.budget = 0
         self.waits_for: Any = None
@@ -250,11 +262,13 @@ class CallbackTask:
         self._context = pool.scheduler.context.copy()
         self.gate = Gate(pool.loop, self._context)
         # Not by the loop's task factory: an eager task would begin before `self.task` is set.
-        self.task = activity.task = asyncio.Task(run(self), loop=pool.loop, name=_NAME, context=self._context)
+        self.task = asyncio.Task(run(self), loop=pool.loop, name=_NAME, context=self._context)
+        if activity is not None:
+            activity.task = self.task
         self.task.add_done_callback(self.never_begun)
 
-    def begin(self, activity: Activity, pending: Pending, deadline: float, budget: int) -> None:
-        """Continues a turn now, in the name of the task, which waits at its gate."""
+    def begin(self, activity: Activity, pending: Pending | None, deadline: float, budget: int) -> None:
+        """Continues a turn now, in the name of the task, which waits at its gate. pending: None for a place."""
         gate = self.gate
         gate.busy = True
         gate.asked = False

@@ -49,6 +49,16 @@ class OwnedMailbox(Mailbox):
         """False once no address leads here any more."""
         return self.state is not _ZOMBIE and self.state is not _TERMINATED
 
+    @property
+    def in_flight(self) -> int:
+        """Number of messages whose asynchronous callbacks have begun and not returned."""
+        return int(self.hand is not None)
+
+    def drop_parked(self, sender: Any, count: int) -> int:
+        """Drops the oldest of the messages from `sender` that have left the main lane and have not begun: at most
+        `count`. Returns how many."""
+        return 0
+
     def traps_exit(self, sender: PID) -> bool:
         """Returns True if an exit signal from `sender` becomes a message here."""
         return False

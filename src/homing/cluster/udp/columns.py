@@ -1,0 +1,251 @@
+"""Datagrams in columns, as they travel between nodes: each address and each info once, all payloads in one buffer.
+
+addresses  the distinct addresses of the batch, as the socket module writes them
+places     which address each datagram has: uint16, little-endian; empty: all have the first
+lengths    of the payloads: uint32, little-endian
+infos      the distinct `PacketInfo` of the batch, as their six fields; empty: no datagram has one
+info_places  which info each datagram has, as `places`; 0xffff: none. Empty: all have the first
+cut        the numbers of the truncated datagrams
+data       the payloads, one behind the other
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import Any, TypeAlias
+
+from ...datagram.message import MessageUDP, PacketInfo, received
+from ...gen import Alias
+
+Columns: TypeAlias = tuple[list[Any], bytes, bytes, list[Any], bytes, list[int], bytes]
+
+NO_INFO = 0xFFFF
+"""In `info_places`: the datagram has no info."""
+
+MOST = 4096
+"""Most datagrams of one frame: their addresses are numbered by 16 bits."""
+
+_NONE = array("H")
+_SWAPPED = sys.byteorder == "big"
+_TEXT = 256
+"""Most characters of a host or path: those of sockets are shorter."""
+
+
+class BadColumns(ValueError):
+    """The columns of a frame do not fit together. It is dropped, and counted."""
+
+
+def pack(messages: list[MessageUDP]) -> Columns:
+    """Returns the columns of `messages`, at most `MOST`.
+
+    Raises `TypeError` or `ValueError` if one of them cannot be sent: its payload is no bytes, or was released, or its
+    address is none of a socket.
+    """
+    count = len(messages)
+    place_column, info_column, length_column = column_of("H", count), column_of("H", count), column_of("I", count)
+    places, info_places, lengths = place_column, info_column, length_column
+    addresses: list[Any] = []
+    infos: list[Any] = []
+    known: dict[Any, int] = {}
+    cut: list[int] = []
+    payloads: list[Any] = []
+    last: Any = None
+    last_info: Any = None
+    place = several = 0
+    info_place = NO_INFO
+    different = False
+    for number, message in enumerate(messages):
+        address = message.addr
+        if address is not last or number == 0:
+            found = known.get(address)
+            if found is None:
+                check_address(address)
+                found = known[address] = len(addresses)
+                addresses.append(address)
+            place, last = found, address
+            several = several or place
+        places[number] = place
+        info = message.info
+        if info is not last_info:
+            info_place = _info_place(info, infos)
+            different = True
+            last_info = info
+        info_places[number] = info_place
+        if message.truncated:
+            cut.append(number)
+        data = message.data
+        payloads.append(data)
+        lengths[number] = len(data) if type(data) is bytes else memoryview(data).nbytes
+    return (
+        addresses,
+        written(place_column) if several else b"",
+        written(length_column),
+        infos,
+        written(info_column) if different and info_column.count(0) < count else b"",
+        cut,
+        b"".join(payloads),
+    )
+
+
+def _info_place(info: PacketInfo | None, infos: list[Any]) -> int:
+    """Returns the place of an info in the list, where it is added if it is not there."""
+    if info is None:
+        return NO_INFO
+    if not isinstance(info, PacketInfo):
+        raise TypeError(f"{type(info).__name__} is no PacketInfo")
+    fields = info_fields(info)
+    if fields in infos[-8:]:  # timestamps differ anyway; without them, a batch has few
+        return len(infos) - 1 - infos[::-1].index(fields)
+    infos.append(fields)
+    return len(infos) - 1
+
+
+def info_fields(info: PacketInfo | None) -> Any:
+    """Returns the six fields of an info, None for none."""
+    if info is None:
+        return None
+    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp)
+
+
+def cut_by_size(messages: list[MessageUDP], most: int) -> list[list[MessageUDP]]:
+    """Divides datagrams into parts of about `most` bytes, in order, each of one socket: all `id`s in it are the same
+    object."""
+    found: list[list[MessageUDP]] = []
+    part: list[MessageUDP] = []
+    size = 0
+    socket: Any = None
+    for message in messages:
+        if part and (message.id is not socket or size > most or len(part) >= MOST):
+            found.append(part)
+            part = []
+            size = 0
+        socket = message.id
+        part.append(message)
+        size += len(message.data) + 16
+    if part:
+        found.append(part)
+    return found
+
+
+def column_of(code: str, count: int) -> Any:
+    """Returns a column of `count` unsigned numbers, all 0."""
+    return array(code, bytes(count * (4 if code == "I" else 2)))
+
+
+def written(column: Any) -> bytes:
+    """Returns the numbers of a column as little-endian bytes."""
+    if _SWAPPED:
+        column.byteswap()
+    found: bytes = column.tobytes()
+    return found
+
+
+def read_numbers(code: str, column: bytes) -> Any:
+    """Returns the numbers of a column. Raises `BadColumns`."""
+    found = array(code)
+    try:
+        found.frombytes(column)
+    except ValueError:
+        raise BadColumns("a column is no whole number of numbers") from None
+    if _SWAPPED:
+        found.byteswap()
+    return found
+
+
+def check_address(address: Any) -> None:
+    """Raises `TypeError` if `address` is not of the form of a socket's address."""
+    kind = type(address)
+    if kind is tuple and len(address) in (2, 4):
+        if type(address[0]) is str and len(address[0]) <= _TEXT:
+            for number in address[1:]:
+                if type(number) is not int or not 0 <= number <= 0xFFFFFFFF:
+                    break
+            else:
+                return
+    elif kind in (str, bytes) and len(address) <= _TEXT:
+        return
+    raise TypeError(f"{kind.__name__} is no address of a datagram")
+
+
+def read_addresses(addresses: Any) -> list[Any]:
+    """Returns the addresses of a frame as a socket writes them. Raises `BadColumns`."""
+    found = []
+    for address in addresses:
+        made = tuple(address) if type(address) is list else address
+        try:
+            check_address(made)
+        except TypeError as error:
+            raise BadColumns(str(error)) from None
+        found.append(made)
+    return found
+
+
+def read_infos(infos: Any) -> list[Any]:
+    """Returns the infos of a frame. Raises `BadColumns`."""
+    found = []
+    for fields in infos:
+        if type(fields) is not list or len(fields) != 6:
+            raise BadColumns("an info has six fields")
+        local, interface, group, tos, ttl, timestamp = fields
+        try:
+            info = PacketInfo(local=local, interface=interface, group=group, tos=tos, ttl=ttl, timestamp=timestamp)
+        except Exception:
+            raise BadColumns("an info has wrong fields") from None
+        found.append(info)
+    return found
+
+
+def unpack(id: Alias, frame: Any) -> list[MessageUDP]:
+    """Returns the datagrams of a frame, which has the columns as attributes, with `id` as theirs.
+
+    Raises only `BadColumns`, whatever the frame holds.
+    """
+    addresses = read_addresses(frame.addresses)
+    length_column = read_numbers("I", frame.lengths)
+    count = len(length_column)
+    messages: list[MessageUDP] = []
+    data: bytes = frame.data
+    if count > MOST or sum(length_column) != len(data):
+        raise BadColumns("the lengths do not add up")
+    if count == 0:
+        return messages
+    place_column = _places(frame.places, count, len(addresses), False)
+    infos = read_infos(frame.infos)
+    info_column = _places(frame.info_places, count, len(infos), True) if infos else None
+    lengths, octets = length_column, data
+    several, different = place_column is not None, info_column is not None
+    places, info_places = place_column or _NONE, info_column or _NONE
+    start = end = 0
+    address: Any = addresses[0]
+    info: Any = infos[0] if infos else None
+    for number in range(count):
+        end = start + lengths[number]
+        if several:
+            address = addresses[places[number]]
+        if different:
+            place = info_places[number]
+            info = None if place == NO_INFO else infos[place]
+        message = received(id, address, octets[start:end], info)
+        messages.append(message)
+        start = end
+    for number in frame.cut:
+        if not 0 <= number < count:
+            raise BadColumns("a truncated datagram has no place")
+        messages[number].truncated = True
+    return messages
+
+
+def _places(column: bytes, count: int, most: int, gaps: bool) -> Any:
+    """Returns the places of `count` datagrams, each below `most`; None: all are 0. Raises `BadColumns`."""
+    if most == 0:
+        raise BadColumns("there are datagrams and no addresses")
+    if not column:
+        return None
+    places = read_numbers("H", column)
+    if len(places) != count:
+        raise BadColumns("the places do not add up")
+    for place in places:
+        if place >= most and not (gaps and place == NO_INFO):
+            raise BadColumns("a place is out of range")
+    return places

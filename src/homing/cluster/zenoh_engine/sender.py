@@ -1,0 +1,107 @@
+"""The thread that sends to one node: while zenoh waits for room to that node, nobody else waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
+from typing import Protocol
+
+LANES = 3
+_MOST_WAITING = 8 << 20
+"""Bytes that wait in a sender. A link has at most 2 MiB under way, and its signals; more is lost, and so found out."""
+
+_LOG = logging.getLogger("homing.cluster")
+
+
+class Outlet(Protocol):
+    """A publisher of zenoh, as a sender sees it."""
+
+    def put(self, data: bytes | bytearray) -> None:
+        """Sends a batch. May wait for room."""
+
+    def is_matched(self) -> bool:
+        """True if the other node receives what is put."""
+
+
+class Sender:
+    """Sends to one node, the batches of the most urgent lane first."""
+
+    def __init__(self, name: str, declare: Callable[[], Sequence[Outlet]], ready: Callable[[], None]) -> None:
+        """name: of the node. declare: makes the outlets, one a lane. ready: called in the thread when batches arrive
+        at the node."""
+        self._declare = declare
+        self._ready = ready
+        self._lanes: tuple[deque[bytes | bytearray], ...] = tuple(deque() for _ in range(LANES))
+        self._tickets: SimpleQueue[bool] = SimpleQueue()  # one for each batch; False: end
+        self._waiting = 0
+        self._stopped = False
+        self.lost = 0
+        """Batches that found no room here."""
+        self._thread = threading.Thread(target=self._run, name=f"homing-to-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, lane: int, data: bytes | bytearray) -> None:
+        """Queues a batch. Never waits; without room, it is lost."""
+        if self._waiting > _MOST_WAITING:
+            self.lost += 1
+            return
+        self._waiting += len(data)  # not exact between two threads, as a limit need not be
+        self._lanes[lane].append(data)
+        self._tickets.put(True)
+
+    def finish(self) -> None:
+        """Sends what waits, then ends. Returns at once."""
+        self._tickets.put(False)
+
+    def stop(self) -> None:
+        """Ends as soon as the batch in hand is sent; what waits is lost. Returns at once."""
+        self._stopped = True
+        self._tickets.put(False)
+
+    def join(self, timeout: float) -> None:
+        """Waits for the end of the thread, at most so many seconds. Not on the loop."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            outlets = self._declare()
+            if self._wait_until_matched(outlets):
+                self._ready()
+                self._send_all(outlets)
+        except Exception as error:
+            if not self._stopped:
+                _LOG.warning("the thread %s has ended: %s", self._thread.name, error)
+        finally:
+            for lane in self._lanes:
+                lane.clear()
+
+    def _wait_until_matched(self, outlets: Sequence[Outlet]) -> bool:
+        pause = 0.001
+        while not self._stopped:
+            if all(outlet.is_matched() for outlet in outlets):
+                return True
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.05)
+        return False
+
+    def _send_all(self, outlets: Sequence[Outlet]) -> None:
+        while self._tickets.get() and not self._stopped:
+            for lane, outlet in zip(self._lanes, outlets, strict=True):
+                if lane:
+                    data = lane.popleft()
+                    self._waiting -= len(data)
+                    outlet.put(data)
+                    break
+
+
+def join_all(senders: Iterable[Sender], timeout: float) -> None:
+    """Waits for the ends of all threads, at most so many seconds. Not on the loop."""
+    give_up = time.monotonic() + timeout
+    for sender in senders:
+        sender.join(max(0.0, give_up - time.monotonic()))

@@ -1,0 +1,3 @@
+"""A directory for control sockets that is the test's own."""
+
+from ..cli.conftest import runtime as runtime

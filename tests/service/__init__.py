@@ -1,0 +1,1 @@
+"""Tests of `homing.service`, on real sockets."""
