@@ -87,6 +87,15 @@ def accounted(server: meta.UDPServer) -> int:
     return statistics.packets_in + (statistics.kernel_drops or 0)
 
 
+def balanced(server: Any) -> meta.Ledger:
+    """The ledger of a server or client, which adds up, and is the one that an inspection would show."""
+    counted = server.statistics()
+    ledger: meta.Ledger = counted.ledger
+    assert ledger.received == ledger.delivered + ledger.waiting + sum(ledger.dropped.values()), counted
+    assert min(ledger.delivered, ledger.waiting, *ledger.dropped.values()) >= 0, counted
+    return ledger
+
+
 async def all_accounted(server: meta.UDPServer, sent: int) -> None:
     """Waits until every datagram of `sent` was taken from the kernel or dropped by it."""
     await eventually(lambda: accounted(server) >= sent, f"the account of {sent} datagrams")

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .ledger import DROPS_IN, Ledger
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """A snapshot of the counters. Every datagram is in exactly one of them at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + denied + limited`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + dropped_misrouted +
+    dropped_at_end + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
     send_errors`
+
+    `ledger` is the table of the received ones.
 
     packets_in: datagrams taken from the kernel.
     bytes_in: payload bytes of the datagrams that became messages, as delivered.
@@ -25,6 +30,9 @@ class Statistics:
         inspection of the server says why.
     dropped_no_receiver: taken from the kernel, but the receiver had just ended, or memory ran out. Stays 0 unless a
         receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
+    dropped_misrouted: for which the function of `route` raised or returned no key: they are dead letters. If it grows:
+        look at the log, and at that function.
+    dropped_at_end: taken from the kernel joined with others, and still waiting for room when the socket was closed.
     truncated: datagrams longer than the buffer. If it grows: raise `buffer_size`.
     cut_trains: trains of joined datagrams (`gro`) that a program attached to the socket had cut down to the first
         datagram or a part of it, which is delivered with `truncated` set. The others are lost; Linux does not report
@@ -65,6 +73,8 @@ class Statistics:
     dropped_no_receiver: int
     dropped_newest: int
     dropped_oldest: int
+    dropped_misrouted: int
+    dropped_at_end: int
     truncated: int
     cut_trains: int
     kernel_drops: int | None
@@ -86,3 +96,14 @@ class Statistics:
     reply_limited: int
     reply_limited_dry_run: int
     send_delayed: int
+
+    @property
+    def ledger(self) -> Ledger:
+        """The received datagrams as one table: delivered, waiting, and dropped by cause."""
+        counted = {cause: getattr(self, name, None) for name, cause in DROPS_IN.items()}
+        return Ledger(
+            received=self.packets_in + self.receive_waiting + (self.kernel_drops or 0),
+            delivered=self.delivered + getattr(self, "replies", 0),
+            waiting=self.receive_waiting,
+            dropped={cause: count for cause, count in counted.items() if count is not None},
+        )

@@ -13,6 +13,7 @@ upgrade     another OS process takes over the sockets of a running service
 from ..datagram import DatagramBatch as DatagramBatch
 from ..datagram import JoinGroup as JoinGroup
 from ..datagram import LeaveGroup as LeaveGroup
+from ..datagram import Ledger as Ledger
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
 from ..datagram import MulticastGroup as MulticastGroup

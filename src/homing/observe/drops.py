@@ -4,6 +4,8 @@ in   kernel           the kernel's receive buffer was full (`kernel_drops`). A l
 in   receiver_full    the receiver's mailbox was full (`dropped_newest`)
 in   receiver_oldest  an older datagram, dropped from the receiver's mailbox for a newer one (`dropped_oldest`)
 in   no_receiver      the receiver had just ended, or memory ran out (`dropped_no_receiver`)
+in   misrouted        the function of `route` has failed (`dropped_misrouted`)
+in   end              waited for room when the socket was closed (`dropped_at_end`)
 in   denied           excluded by `allow` or `deny` (`denied`)
 in   rate_limit       above `rate_limit` (`limited`)
 in   late, duplicate  of a client: the request had ended, or been answered (`late`, `duplicate`)
@@ -23,23 +25,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..datagram import Statistics
-
-CAUSES: dict[str, tuple[str, str]] = {
-    "kernel_drops": ("in", "kernel"),
-    "dropped_newest": ("in", "receiver_full"),
-    "dropped_oldest": ("in", "receiver_oldest"),
-    "dropped_no_receiver": ("in", "no_receiver"),
-    "denied": ("in", "denied"),
-    "limited": ("in", "rate_limit"),
-    "late": ("in", "late"),
-    "duplicate": ("in", "duplicate"),
-    "dropped_stray": ("in", "stray"),
-    "dropped_send_queue": ("out", "send_queue"),
-    "dropped_send_oldest": ("out", "send_oldest"),
-    "reply_limited": ("out", "reply_limit"),
-}
-"""Direction and cause of each counter of `Statistics`, and of a client's, that counts drops only. `send_errors` has a
-cause for each of its names."""
+from ..datagram.ledger import CAUSES
 
 
 class Drop(NamedTuple):

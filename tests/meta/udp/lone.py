@@ -99,9 +99,8 @@ async def one(peer: UDPPeer, server: meta.UDPServer, data: bytes) -> None:
 
 def adds_up(server: meta.UDPServer) -> bool:
     """True if every datagram that was read is in one counter."""
-    facts = server.statistics()
-    dropped = facts.dropped_no_receiver + facts.dropped_newest + facts.dropped_oldest + facts.denied + facts.limited
-    return facts.packets_in == facts.delivered + facts.receive_waiting + dropped
+    ledger = server.statistics().ledger
+    return ledger.received == ledger.delivered + ledger.waiting + sum(ledger.dropped.values())
 
 
 class Serving(act.Actor):

@@ -30,6 +30,8 @@ COUNTERS = {
     "dropped_no_receiver",
     "dropped_newest",
     "dropped_oldest",
+    "dropped_misrouted",
+    "dropped_at_end",
     "truncated",
     "cut_trains",
     "kernel_drops",
@@ -51,7 +53,7 @@ COUNTERS = {
     "send_delayed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
-FACTS |= {"spin_seconds"}
+FACTS |= {"spin_seconds", "ledger"}
 
 
 def may_exceed_limits() -> bool:

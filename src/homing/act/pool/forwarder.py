@@ -30,12 +30,12 @@ _MEMORY = 10.0
 
 
 class Drops:
-    """Counts the messages that a pool has dropped."""
+    """Counts the messages that a pool has dropped. misrouted: those for which the route's function has failed."""
 
-    __slots__ = ("newest", "oldest")
+    __slots__ = ("misrouted", "newest", "oldest")
 
     def __init__(self) -> None:
-        self.newest = self.oldest = 0
+        self.newest = self.oldest = self.misrouted = 0
 
     @property
     def all(self) -> int:
@@ -200,6 +200,7 @@ class Forwarder(BulkForwarder):
     def _misroute(self, entry: Any, error: Exception) -> None:
         """Makes a dead letter of an entry for which the route's function has returned no key."""
         self.refused += 1
+        self.drops.misrouted += 1
         self.forwarded -= 1  # the route counts the entry as distributed, and `take_main` adds that count
         process = self._process
         text = "the route of pool %s failed, the message is a dead letter: %s"

@@ -1,7 +1,7 @@
 cdef class Backend:
     cdef public Py_ssize_t waiting
     cdef public bint keeps, more, full
-    cdef public long long packets_in, bytes_in, truncated, cut_trains, lost, packets_out, bytes_out
+    cdef public long long packets_in, bytes_in, truncated, cut_trains, lost, left, packets_out, bytes_out
     cdef public object retry
 
     cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)

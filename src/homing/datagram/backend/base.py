@@ -27,6 +27,7 @@ class Backend:
     keeps: it keeps what one call has read too much for the next one, so a read may look for more than is wanted.
     more: True if the last read brought something, so that there may be more. full: it brought all that it had room for.
     lost: datagrams that were read but lost, because memory ran out.
+    left: datagrams that were `waiting` when this was closed.
     cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
     retry: called when a datagram could not be sent, with the errno and the number of retries so far. Returns True to
@@ -43,7 +44,7 @@ class Backend:
         self.waiting = 0
         self.keeps = False
         self.more = self.full = False
-        self.packets_in = self.bytes_in = self.truncated = self.cut_trains = self.lost = 0
+        self.packets_in = self.bytes_in = self.truncated = self.cut_trains = self.lost = self.left = 0
         self.packets_out = self.bytes_out = 0
         self.retry: Retry | None = None
 

@@ -96,6 +96,7 @@ cdef class NativeBackend(Sender):
     def close(self):
         cdef Arena arena = self._arena
         self._fd = -1  # the number of this descriptor may be reused soon
+        self.left += self.waiting
         self.waiting = 0
         self._arena = None
         if arena is not None and not self._handing_out:
@@ -182,9 +183,11 @@ cdef class NativeBackend(Sender):
         self.packets_in += 1
         self.bytes_in += length
         self.truncated += message.truncated
-        if self._arena is arena:  # not closed meanwhile
+        if self._arena is arena:
             self.waiting = 0
             self._go_on()
+        else:
+            self.left -= 1  # closed meanwhile
         give_back(arena)
         return message
 
@@ -236,6 +239,7 @@ cdef class NativeBackend(Sender):
         self.bytes_in += size
         self.truncated += truncated
         if self._arena is not arena:
+            self.left -= len(messages)
             give_back(arena)
             return messages
         self.waiting -= len(messages)
@@ -351,9 +355,11 @@ cdef class NativeBackend(Sender):
         self.packets_in += index
         self.bytes_in += total
         self.truncated += len(cut)
-        if self._arena is arena:  # not closed meanwhile
+        if self._arena is arena:
             self.waiting -= index
             self._go_on()
+        else:
+            self.left -= index  # closed meanwhile
         return columns
 
     def receive_pooled(self, Py_ssize_t limit, get, put):

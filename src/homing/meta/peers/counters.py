@@ -32,14 +32,14 @@ class Counters:
     dropped: those dropped, by way: see `DROPS`.
     up: peers whose process has started. down: peers that have ended, by way: see `DOWNS`.
     restarts: processes restarted after a crash. notify_lost: messages that did not reach `notify`.
-    oldest: always 0, for the server's statistics.
+    oldest, misrouted: always 0, for the server's statistics.
     """
 
     def __init__(self) -> None:
         self.received = self.forwarded = self.up = self.restarts = self.notify_lost = 0
         self.dropped = dict.fromkeys(DROPS, 0)
         self.down = dict.fromkeys(DOWNS, 0)
-        self.oldest = 0
+        self.oldest = self.misrouted = 0
 
     @property
     def newest(self) -> int:

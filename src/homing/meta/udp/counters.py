@@ -15,13 +15,15 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
     """Returns the fields of `Statistics`; fields that do not belong to a single socket are 0."""
     backend = endpoint.backend
     return {
-        "packets_in": backend.packets_in + endpoint.admission.refused,
+        "packets_in": backend.packets_in + endpoint.admission.refused + backend.left,
         "bytes_in": backend.bytes_in,
         "receive_waiting": backend.waiting,
         "delivered": reader.delivered if reader is not None else 0,
         "dropped_no_receiver": (reader.dropped if reader is not None else 0) + endpoint.lost,
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
+        "dropped_misrouted": 0,
+        "dropped_at_end": backend.left,
         "truncated": backend.truncated,
         "cut_trains": backend.cut_trains,
         "kernel_drops": endpoint.kernel.drops,

@@ -23,6 +23,7 @@ def socket_facts(
     facts = asdict(statistics)
     if facts["kernel_drops"] is None:
         facts["kernel_drops"] = "n/a"
+    facts["ledger"] = asdict(statistics.ledger)
     facts.update(
         process=str(reader.receiver) if reader is not None else "",
         backend=endpoint.backend.name,

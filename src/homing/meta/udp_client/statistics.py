@@ -13,7 +13,7 @@ class UDPClientStatistics(Statistics):
     is counted exactly once:
 
     `requests == answered + timeouts + refused + failed + cancelled + open`
-    `packets_in == replies + late + duplicate + stray`
+    `packets_in == replies + late + duplicate + stray + dropped_at_end`
     `stray == delivered + dropped_newest + dropped_no_receiver + dropped_stray`
 
     requests: requests that were sent, or that sending failed for, or that shared the question of another.

@@ -51,7 +51,7 @@ class ServerState:
         self.sender: Sender | None = None
         self.reader: Reader | None = None
         self.workers: Workers | Peers | Receivers | None = None
-        self._former_drops = (0, 0)  # newest, oldest: dropped by former workers that have ended
+        self._former_drops = (0, 0, 0)  # newest, oldest, misrouted: dropped by former workers that have ended
         self._retired: list[Drops | Counters] = []  # those of former workers that may still drop
         self.suspended = False
         self._leases: BufferLeases | None = None
@@ -237,15 +237,16 @@ class ServerState:
 
     def _with_drops_of_workers(self, total: Statistics) -> Statistics:
         """Counts datagrams that the workers' pool has dropped as dropped, not as delivered."""
-        newest, oldest = self._former_drops
+        newest, oldest, misrouted = self._former_drops
         for drops in (*self._retired, *(() if self.workers is None else (self.workers.drops,))):
-            newest, oldest = newest + drops.newest, oldest + drops.oldest
-        if newest or oldest:
+            newest, oldest, misrouted = newest + drops.newest, oldest + drops.oldest, misrouted + drops.misrouted
+        if newest or oldest or misrouted:
             total = replace(
                 total,
-                delivered=total.delivered - newest - oldest,
+                delivered=total.delivered - newest - oldest - misrouted,
                 dropped_newest=total.dropped_newest + newest,
                 dropped_oldest=total.dropped_oldest + oldest,
+                dropped_misrouted=total.dropped_misrouted + misrouted,
             )
         return total
 
@@ -259,8 +260,8 @@ class ServerState:
             self.workers = None
 
     def _have_ended(self, drops: Drops | Counters, reason: Exception) -> None:
-        newest, oldest = self._former_drops
-        self._former_drops = newest + drops.newest, oldest + drops.oldest
+        newest, oldest, misrouted = self._former_drops
+        self._former_drops = newest + drops.newest, oldest + drops.oldest, misrouted + drops.misrouted
         self._retired.remove(drops)
 
     def facts(self) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""The ledger: every datagram that was sent to a socket, under exactly one heading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CAUSES: dict[str, tuple[str, str]] = {
+    "kernel_drops": ("in", "kernel"),
+    "dropped_newest": ("in", "receiver_full"),
+    "dropped_oldest": ("in", "receiver_oldest"),
+    "dropped_no_receiver": ("in", "no_receiver"),
+    "dropped_misrouted": ("in", "misrouted"),
+    "dropped_at_end": ("in", "end"),
+    "denied": ("in", "denied"),
+    "limited": ("in", "rate_limit"),
+    "late": ("in", "late"),
+    "duplicate": ("in", "duplicate"),
+    "dropped_stray": ("in", "stray"),
+    "dropped_send_queue": ("out", "send_queue"),
+    "dropped_send_oldest": ("out", "send_oldest"),
+    "reply_limited": ("out", "reply_limit"),
+}
+"""Direction and cause of each counter of `Statistics`, and of a client's, that counts drops only. `send_errors` has a
+cause for each of its names."""
+
+DROPS_IN = {name: cause for name, (direction, cause) in CAUSES.items() if direction == "in"}
+"""The causes of the counters of datagrams that were received and then dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """All datagrams that were sent to a socket, as far as the kernel or the program has seen them. At every moment:
+
+    `received == delivered + waiting + sum(dropped.values())`
+
+    received: datagrams that were taken from the kernel, or dropped by it. Those that wait in the kernel are not among
+        them: the system reports their size, not their number (`kernel_waiting`, an item of an inspection).
+    delivered: put into a receiver's mailbox and not dropped from there, or, of a client, passed to a request.
+    waiting: read from the kernel, and waiting for room in the mailbox.
+    dropped: dropped, by cause, also causes that have dropped none: "kernel" (`kernel_drops`; missing if the system does
+        not report it), "receiver_full" (`dropped_newest`), "receiver_oldest" (`dropped_oldest`), "no_receiver"
+        (`dropped_no_receiver`), "misrouted" (`dropped_misrouted`), "end" (`dropped_at_end`), "denied", "rate_limit"
+        (`limited`); and of a client "late", "duplicate" and "stray" (`dropped_stray`).
+    """
+
+    received: int
+    delivered: int
+    waiting: int
+    dropped: Mapping[str, int]
