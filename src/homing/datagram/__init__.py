@@ -2,6 +2,7 @@
 
 address     addresses that can be bound, and valid destinations of datagrams
 message     a datagram and its packet info; batch: all datagrams of one wake-up; columns: one field of all of them
+loss        the message that stands where datagrams are missing
 endpoint    one socket on one event loop; polling: calls when there is data to read; send_queue: sends or queues
 errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
 statistics  the counters, each with advice for the case that it grows; ledger: the received ones as one table
@@ -22,6 +23,7 @@ from .endpoint import Endpoint as Endpoint
 from .failures import MessageUDPError as MessageUDPError
 from .failures import name_of as name_of
 from .ledger import Ledger as Ledger
+from .loss import MessageUDPLoss as MessageUDPLoss
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .policy.limits import Pacing as Pacing

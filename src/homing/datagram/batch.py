@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, overload
 from .address import Address
 from .columns import read_column
 from .errors import BatchEnded
+from .loss import MessageUDPLoss
 from .message import MessageUDP, PacketInfo
 
 Columns: TypeAlias = tuple[
@@ -31,7 +32,7 @@ class DatagramBatch:
     id: alias of the UDP server that received it, to which answers are sent.
     """
 
-    __slots__ = ("_addresses", "_columns", "_cut", "_done", "_firsts", "_infos", "_size", "_views", "id")
+    __slots__ = ("_addresses", "_columns", "_cut", "_done", "_firsts", "_infos", "_losses", "_size", "_views", "id")
 
     def __init__(self, id: Any, columns: Columns) -> None:
         buffer, done, size, offsets, lengths, hosts, ports, firsts, addresses, infos, cut = columns
@@ -50,6 +51,7 @@ class DatagramBatch:
         self._addresses = addresses
         self._infos = infos
         self._cut = cut
+        self._losses: tuple[tuple[int, MessageUDPLoss], ...] = ()
 
     def __repr__(self) -> str:
         if self._views is None:
@@ -101,6 +103,14 @@ class DatagramBatch:
         bytes."""
         self._alive()
         return self._cut
+
+    @property
+    def losses(self) -> Sequence[tuple[int, MessageUDPLoss]]:
+        """Where datagrams are missing (`UDPServerOptions.loss_markers`), in order: the number of the datagram before
+        which they are missing, and how many. Losses behind the last datagram come as a message of their own, to
+        `handle_message`."""
+        self._alive()
+        return self._losses
 
     def column(self, dtype: Any, at: int = 0) -> tuple[Any, Any]:
         """Returns one field of all datagrams, as two numpy arrays: the values, and booleans that tell which values are
@@ -175,7 +185,13 @@ class DatagramBatch:
             position += size
         _, own_lengths, hosts, ports = self._columns
         columns = (payloads, _nothing, self._size, starts.tobytes(), own_lengths, hosts, ports)
-        return DatagramBatch(self.id, (*columns, self._firsts, self._addresses, self._infos, self._cut))
+        copy = DatagramBatch(self.id, (*columns, self._firsts, self._addresses, self._infos, self._cut))
+        copy._losses = self._losses
+        return copy
+
+    def mark(self, losses: tuple[tuple[int, MessageUDPLoss], ...]) -> None:
+        """Sets `losses`. Called by the server before the batch is delivered."""
+        self._losses = losses
 
     def _alive(self) -> tuple[memoryview, ...]:
         if self._views is None:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .address import NORMALIZERS, Address, family_of
+from .address import AF_UNIX, NORMALIZERS, Address, family_of
 from .backend.contract import Pooled, open_backend
 from .backend.error_queue import ErrorQueue
+from .backend.holes import Holes
 from .backend.pending import PendingErrors
 from .backend.watch import open_watch
 from .batch import Columns, DatagramBatch
@@ -229,6 +230,10 @@ class Endpoint:
         True, calls it for both again."""
         self._polling.listen(listening)
 
+    def look_again(self) -> None:
+        """Calls `on_readable` in the loop's next iteration, unless reading is paused then."""
+        self._polling.look_again()
+
     def read_on(self) -> None:
         """Calls `on_readable` in the loop's next iteration if datagrams were read but not delivered: these do not make
         the socket readable."""
@@ -249,6 +254,16 @@ class Endpoint:
         self.admission.set_sources(allow, deny)
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
+
+    def note_holes(self, wanted: bool) -> Holes | None:
+        """Notes from now on where datagrams are missing, or no longer does. Returns the notes; None if there are none,
+        or for a Unix socket, whose system drops no datagram."""
+        noted = None
+        if wanted and self.kernel.family != AF_UNIX:
+            noted = Holes(self.sock, self.backend.waiting, known=self.handed_over is None)
+        if not wanted or self.backend.holes is None:
+            self.backend.holes = noted
+        return self.backend.holes
 
     def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
         """Limits from now on what each destination gets."""

@@ -85,6 +85,15 @@ class Polling:
         if self._backend.waiting and self.reading and self._on_readable is not None:
             self._on_readable()
 
+    def look_again(self) -> None:
+        """Calls in the loop's next iteration, although the socket may not be readable, unless reading is paused."""
+        if self.reading and self._loop is not None:
+            self._loop.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        if self.reading and self._on_readable is not None:
+            self._on_readable()
+
     def rest(self) -> None:
         """Pauses for a moment."""
         if self._loop is not None:

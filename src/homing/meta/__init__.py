@@ -16,6 +16,7 @@ from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import Ledger as Ledger
 from ..datagram import MessageUDP as MessageUDP
 from ..datagram import MessageUDPError as MessageUDPError
+from ..datagram import MessageUDPLoss as MessageUDPLoss
 from ..datagram import MulticastGroup as MulticastGroup
 from ..datagram import Pacing as Pacing
 from ..datagram import PacketInfo as PacketInfo

@@ -15,16 +15,37 @@ cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
     for slot in range(got[0]):
         all = datagrams_from(&arena.slots[slot], 0)
         count = admitted(admission, &arena.slots[slot], all)
-        if count == 0:
-            continue
-        if count < all:
-            arena.slots[slot].length = count * arena.slots[slot].segment
-        if kept < slot:
-            arena.slots[kept] = arena.slots[slot]
-        kept += 1
+        _keep(arena, slot, &kept, count, all)
         datagrams += count
     got[0] = kept
     return datagrams
+
+
+cdef Py_ssize_t admit_noting(Admission admission, Arena arena, int* got, int asked, holes, bint timed) except -1:
+    """As `admit`, and notes the holes; admission: None admits all. asked: the read could have filled so many slots.
+    timed: the slots have timestamps."""
+    cdef int slot, kept = 0, read = got[0]
+    cdef Py_ssize_t count, all, datagrams = 0
+    for slot in range(read):
+        all = datagrams_from(&arena.slots[slot], 0)
+        count = admitted_noting(admission, &arena.slots[slot], all, holes, timed)
+        _keep(arena, slot, &kept, count, all)
+        datagrams += count
+    got[0] = kept
+    if read < asked:
+        holes.emptied()
+    return datagrams
+
+
+cdef inline void _keep(Arena arena, int slot, int* kept, Py_ssize_t count, Py_ssize_t all) noexcept:
+    """Moves a slot, of whose datagrams the first `count` are admitted, behind the slots that were kept before."""
+    if count == 0:
+        return
+    if count < all:
+        arena.slots[slot].length = count * arena.slots[slot].segment
+    if kept[0] < slot:
+        arena.slots[kept[0]] = arena.slots[slot]
+    kept[0] += 1
 
 
 cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) except -1:
@@ -32,3 +53,17 @@ cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) exce
     cdef uint64_t high, low
     cdef bint four = number_of(&slot.peer, &high, &low)
     return max(0, min(count, admission.admit(four, high, low, count)))
+
+
+cdef Py_ssize_t admitted_noting(Admission admission, Slot* slot, Py_ssize_t count, holes, bint timed) except -1:
+    """As `admitted`, and notes the holes before and behind the datagrams."""
+    cdef Py_ssize_t kept = count
+    cdef long long before
+    holes.reached(slot.drops, slot.timestamp if timed else -1)
+    if admission is not None:
+        before = admission.limiter.limited
+        kept = admitted(admission, slot, count)
+    holes.place += kept
+    if admission is not None and admission.limiter.limited > before:
+        holes.limited(admission.limiter.limited - before)
+    return kept

@@ -26,10 +26,14 @@ IPV6_TCLASS = 67
 ROOM = 256
 """Bytes of ancillary data for a read. All possible infos together take 176."""
 
+# linux/include/uapi/asm-generic/socket.h
+SO_RXQ_OVFL = 40
+
 _IPV4 = socket.IPPROTO_IP
 _IPV6 = socket.IPPROTO_IPV6
 _OCTET = struct.Struct("B")
 _INTEGER = struct.Struct("i")
+_WORD = struct.Struct("I")
 _IN_PKTINFO = struct.Struct("i4s4s")
 _IN6_PKTINFO = struct.Struct("16si")
 _TIMESPEC = struct.Struct("ll")
@@ -50,6 +54,14 @@ def read_control(control: Control) -> PacketInfo:
         if reader is not None and len(data) >= reader[0].size:
             reader[1](told, *reader[0].unpack_from(data))
     return packet_info(**told)  # type: ignore[arg-type]
+
+
+def read_drops(control: Control) -> int:
+    """Returns how many datagrams the kernel had dropped at the socket before this one; 0 also if it is not reported."""
+    for level, kind, data in control:
+        if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL) and len(data) >= _WORD.size:
+            return int(_WORD.unpack_from(data)[0])
+    return 0
 
 
 def _read_tos(told: dict[str, Any], value: int) -> None:

@@ -32,6 +32,7 @@ ctypedef struct Slot:
     bint truncated
     PacketFields fields  # if they were requested
     long long timestamp  # nanoseconds; -1: not reported
+    unsigned int drops  # before it, as the kernel counts them; set only if the caller has cleared it before the read
 
 
 cdef class Arena:

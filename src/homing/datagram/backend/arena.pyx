@@ -27,6 +27,7 @@ from .system cimport (
     IPV6_TCLASS,
     MSG_DONTWAIT,
     MSG_TRUNC,
+    SO_RXQ_OVFL,
     SO_TIMESTAMPNS,
     SOL_SOCKET,
     SOL_UDP,
@@ -280,6 +281,8 @@ cdef bint _take_ancillary(const msghdr* header, Slot* slot) noexcept nogil:
                 cut = True
         elif entry.cmsg_level == SOL_SOCKET and entry.cmsg_type == SO_TIMESTAMPNS:
             _take_time(entry, slot)
+        elif entry.cmsg_level == SOL_SOCKET and entry.cmsg_type == SO_RXQ_OVFL:
+            slot.drops = <unsigned int> _integer(entry, 0)
         length = CMSG_SPACE(length - CMSG_LEN(0))  # including the padding
         if length > size - offset:
             break

@@ -2,7 +2,7 @@ cdef class Backend:
     cdef public Py_ssize_t waiting
     cdef public bint keeps, more, full
     cdef public long long packets_in, bytes_in, truncated, cut_trains, lost, left, packets_out, bytes_out
-    cdef public object retry
+    cdef public object retry, holes
 
     cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)
     cpdef receive_lone(self, id, Py_ssize_t reads)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..failures import Failures
     from ..message import MessageUDP
     from .contract import Pooled
+    from .holes import Holes
 
     Retry = Callable[[int, int], bool]
 
@@ -30,6 +31,7 @@ class Backend:
     left: datagrams that were `waiting` when this was closed.
     cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
+    holes: notes where datagrams are missing. None: nobody asks.
     retry: called when a datagram could not be sent, with the errno and the number of retries so far. Returns True to
         send it again. None: never.
     """
@@ -47,6 +49,7 @@ class Backend:
         self.packets_in = self.bytes_in = self.truncated = self.cut_trains = self.lost = self.left = 0
         self.packets_out = self.bytes_out = 0
         self.retry: Retry | None = None
+        self.holes: Holes | None = None
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = 0x7FFFFFFF) -> list[MessageUDP]:
         """Returns up to `limit` messages, from at most `reads` reads of the kernel; an empty list if no datagram is

@@ -15,7 +15,7 @@ from ...gen import BadOption
 from ..message cimport MessageUDP, PacketInfo
 from ..policy.admission cimport Admission
 from ..sockets.kernel import stop_joining
-from .admitted cimport admit, admitted
+from .admitted cimport admit, admit_noting, admitted, admitted_noting
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
@@ -56,6 +56,7 @@ cdef class NativeBackend(Sender):
     cdef int _slot, _filled
     cdef Py_ssize_t _offset
     cdef list _behind  # arenas that `drain` has read after `_arena`, as (arena, slots filled)
+    cdef bint _short  # the last read into a pool's buffers has found the socket empty
     cdef bint _handing_out  # one of the methods that receive is at work on `_arena`
     cdef public Admission admission  # None: every datagram becomes a message
     cdef InfoReader _info_reader  # None: no packet info is requested
@@ -264,7 +265,12 @@ cdef class NativeBackend(Sender):
             admission.look_at_clock()  # may call a user's function: before an arena is taken
         arena = take()
         arena.aim_inside(count)
-        got = arena.read(self._fd, count, self.gro or self._info_reader is not None, self._info_reader is not None)
+        if self.holes is not None:
+            self._look(arena, count)
+        got = arena.read(
+            self._fd, count, self.gro or self._info_reader is not None or self.holes is not None,
+            self._info_reader is not None,
+        )
         number = errno
         self.more = got > 0  # another read costs less than a turn of the loop for datagrams that came meanwhile
         self.full = got == count
@@ -272,6 +278,8 @@ cdef class NativeBackend(Sender):
             give_back(arena)
             if got < 0 and number != EAGAIN:
                 raise OSError(number, os.strerror(number))
+            if self.holes is not None:
+                self.holes.emptied()
             return 0
         self.cut_trains += arena.cut_trains
         for slot in range(got):
@@ -279,7 +287,9 @@ cdef class NativeBackend(Sender):
             datagrams += datagrams_from(&arena.slots[slot], 0)
         self._train = datagrams / <double> got
         self._read_size = max(1.0, size / <double> got)
-        if admission is not None:
+        if self.holes is not None:
+            datagrams = admit_noting(admission, arena, &got, count, self.holes, self._info_reader is not None)
+        elif admission is not None:
             datagrams = admit(admission, arena, &got)
         if got == 0 or self._fd < 0:
             give_back(arena)
@@ -290,6 +300,18 @@ cdef class NativeBackend(Sender):
         self._offset = 0
         self.waiting += datagrams
         return got
+
+    cdef int _look(self, Arena arena, int count) except -1:
+        """Prepares a read that notes the holes between its datagrams."""
+        cdef int slot
+        for slot in range(count):
+            arena.slots[slot].drops = 0
+        try:
+            self.holes.look()
+        except BaseException:
+            give_back(arena)
+            raise
+        return 0
 
     def receive_columns(self, int reads):
         # The arena belongs to the caller until `done` is called.
@@ -395,7 +417,13 @@ cdef class NativeBackend(Sender):
                 PyObject_GetBuffer(buffer, &views[slot], PyBUF_WRITABLE)
                 aimed += 1
                 arena.aim(slot, views[slot].buf, views[slot].len)
-            got = arena.read(self._fd, count, self._info_reader is not None, self._info_reader is not None)
+                arena.slots[slot].drops = 0
+            if self.holes is not None:
+                self.holes.look()
+            got = arena.read(
+                self._fd, count, self._info_reader is not None or self.holes is not None,
+                self._info_reader is not None,
+            )
             number = errno
         finally:
             for slot in range(aimed):
@@ -405,6 +433,7 @@ cdef class NativeBackend(Sender):
         self._pooled = max(1, min(SLOTS, count * 2) if got == count else got)
         if got < 0 and number != EAGAIN:
             raise OSError(number, os.strerror(number))
+        self._short = got < count
         return max(0, got)
 
     cdef int _take_admitted(self, Arena arena, int got, list buffers, list received) except -1:
@@ -412,11 +441,16 @@ cdef class NativeBackend(Sender):
         cdef Admission admission = self.admission
         cdef list left = []
         cdef long long size = 0, truncated = 0
+        cdef Py_ssize_t kept
         cdef Slot* slot
         cdef int number
         for number in range(got):
             slot = &arena.slots[number]
-            if admission is not None and admitted(admission, slot, 1) == 0:
+            if self.holes is not None:
+                kept = admitted_noting(admission, slot, 1, self.holes, self._info_reader is not None)
+            else:
+                kept = 1 if admission is None else admitted(admission, slot, 1)
+            if kept == 0:
                 left.append(buffers[number])
                 continue
             received.append((
@@ -426,6 +460,8 @@ cdef class NativeBackend(Sender):
             size += slot.length
             truncated += slot.truncated
         buffers[:got] = left
+        if self.holes is not None and self._short:
+            self.holes.emptied()
         self.packets_in += len(received)
         self.bytes_in += size
         self.truncated += truncated

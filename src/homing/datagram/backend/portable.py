@@ -32,7 +32,7 @@ from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
 from ..sockets.kernel import join_no_datagrams
-from .ancillary import ROOM, Control, read_control, write_control
+from .ancillary import ROOM, Control, read_control, read_drops, write_control
 from .base import Backend
 from .contract import Pooled
 from .own_address import OwnAddress
@@ -117,11 +117,15 @@ class PortableBackend(Backend):
         return messages[0] if messages else None
 
     def _receive(self, limit: int, id: Any) -> list[MessageUDP]:
-        receive_into, arena, view, size = self._receive_into, self._arena, self._view, self._size
+        arena, view, size = self._arena, self._view, self._size
+        holes = self.holes
+        receive_into = self._receive_into if holes is None else self._receive_noting
         messages: list[MessageUDP] = []
         taken = 0
         self._raise_pending()
         self.more = self.full = True
+        if holes is not None:
+            holes.look()
         try:
             for _ in range(limit):
                 try:
@@ -144,6 +148,8 @@ class PortableBackend(Backend):
             if not taken:
                 raise
             self.lost += taken - len(messages)
+            if holes is not None:
+                holes.lost(taken - len(messages))
             del self._infos[len(messages) :]
         self.packets_in += taken
         if self._info:
@@ -160,6 +166,36 @@ class PortableBackend(Backend):
         length, control, _, address = self._sock.recvmsg_into([arena], ROOM)
         self._infos.append(read_control(control))
         return length, address
+
+    def _receive_noting(self, arena: bytearray) -> tuple[int, Address]:
+        """Receives like `recvfrom_into`, stores the info if it is requested, and notes the holes."""
+        length, address, _, control = self._receive_admitted_noting(arena)
+        if self._info:
+            self._infos.append(read_control(control))
+        return length, address
+
+    def _receive_admitted_noting(self, buffer: Any) -> tuple[int, Address, bool, Control]:
+        """As `_receive_anywhere`, for a datagram that is admitted, and notes the holes."""
+        holes: Any = self.holes
+        admission = self._admission
+        for _ in range(_PASSED_OVER):
+            try:
+                received = _receive_anywhere(self._sock, buffer)
+            except BlockingIOError:
+                holes.emptied()
+                raise
+            info = read_control(received[3]) if self._info else None
+            holes.reached(read_drops(received[3]), -1 if info is None or info.timestamp is None else info.timestamp)
+            if admission is None:
+                holes.place += 1
+                return received
+            before = admission.limiter.limited
+            if admission.admits(received[1]):
+                holes.place += 1
+                return received
+            if admission.limiter.limited > before:
+                holes.limited(1)
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def receive_columns(self, reads: int) -> Columns | None:
         messages = self.receive(reads, reads, None)
@@ -200,10 +236,12 @@ class PortableBackend(Backend):
         return int(address[1])
 
     def receive_pooled(self, limit: int, get: Callable[[], Any], put: Callable[[Any], None]) -> list[Pooled]:
-        receive = self._receive_pooled
+        receive = self._receive_pooled if self.holes is None else self._receive_pooled_noting
         batch: list[Pooled] = []
         self._raise_pending()
         self.more = self.full = True
+        if self.holes is not None:
+            self.holes.look()
         for _ in range(limit):
             buffer = get()
             try:
@@ -221,6 +259,9 @@ class PortableBackend(Backend):
             self.truncated += truncated
         self.packets_in += len(batch)
         return batch
+
+    def _receive_pooled_noting(self, sock: socket.socket, buffer: Any) -> tuple[int, Address, bool, Control]:
+        return self._receive_admitted_noting(buffer)
 
     def _keep(self, error: OSError, *, nothing: bool) -> None:
         """Handles an error of a read: either no datagram is waiting, or it is an error to raise after the datagrams

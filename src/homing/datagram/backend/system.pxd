@@ -26,6 +26,7 @@ cdef extern from *:
         UDP_GRO
         SOL_SOCKET
         SO_TIMESTAMPNS
+        SO_RXQ_OVFL
         IPPROTO_IP
         IP_PKTINFO
         IP_TOS

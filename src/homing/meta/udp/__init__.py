@@ -3,6 +3,7 @@
 options         options that both have; how much may wait in a receiver's mailbox
 lifecycle       a state that changes only along a table; unstarted: warns of servers and clients that nobody starts
 reader          reads the socket; incoming: from there to the receiver's mailbox; batch_entry: a batch in a mailbox
+shaper          markers of losses between the datagrams; loss_entry: a marker in a mailbox
 sender          from the meta-process's mailbox to the socket; outgoing: takes datagrams out of that mailbox
 error_reports   reports datagrams that were not sent to `on_error`
 counters        the counters of one socket, and of several together

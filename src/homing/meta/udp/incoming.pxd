@@ -23,6 +23,8 @@ cdef class Incoming(Source):
 
     cdef _account(self, Py_ssize_t delivered, Py_ssize_t dropped)
 
+    cpdef _missed(self, Py_ssize_t count)
+
     cpdef Py_ssize_t _put_batch(self, batch) except -1
 
     @cython.locals(surplus=Py_ssize_t)

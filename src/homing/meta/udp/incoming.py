@@ -97,6 +97,10 @@ class Incoming(Source):
             self.delivered += delivered
         if dropped:
             self.dropped += dropped
+            self._missed(dropped)
+
+    def _missed(self, count: int) -> None:
+        """Called with the number of datagrams that found no receiver. Defined by the reader."""
 
     def _put_batch(self, batch: DatagramBatch) -> int:
         """Puts a batch into the mailbox. Returns how many datagrams went there. Defined by the reader."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 from ...datagram import Pacing
 from ...gen import Target
 from ...gen.options import check_choice, check_target, check_type, set_integer
+from .shaper import Shape
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """The choices for a full mailbox or queue: see `UDPServerOptions.overflow` and `send_overflow`."""
@@ -46,19 +47,23 @@ class UDPOptions(Protocol):
 
 
 class FlowLimits(NamedTuple):
-    """Limits for one read, and for the datagrams that wait in the receiver's mailbox: see `UDPServerOptions`."""
+    """Limits for one read, and for the datagrams that wait in the receiver's mailbox: see `UDPServerOptions`.
+
+    shape: more that a server asks for; None: nothing.
+    """
 
     high_water: int
     low_water: int
     overflow: Overflow
     receive_batch: int
     high_water_bytes: int
+    shape: Shape | None
 
 
-def flow_limits(options: UDPOptions, overflow: Overflow) -> FlowLimits:
+def flow_limits(options: UDPOptions, overflow: Overflow, shape: Shape | None = None) -> FlowLimits:
     """Returns the limits that `options` ask for. By default reading continues at a quarter of `high_water`."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
-    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes)
+    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes, shape)
 
 
 def check_queues(options: Any) -> None:

@@ -18,6 +18,7 @@ cdef class Reader(Incoming):
     cdef object _leases
     cdef object _overflow
     cdef object _gone
+    cdef object _shaper
     cdef public object id
     cdef readonly double wake_seconds
     cdef Py_ssize_t _reads
@@ -50,6 +51,8 @@ cdef class Reader(Incoming):
 
     @cython.locals(room=Py_ssize_t, limit=Py_ssize_t, before=cython.longlong, inlet=Inlet)
     cdef Py_ssize_t _receive(self) except -1
+
+    cdef Py_ssize_t _shaped(self, received) except -1
 
     cdef Py_ssize_t _reads_within(self, Inlet inlet) except -1
 

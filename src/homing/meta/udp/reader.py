@@ -18,8 +18,11 @@ from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
+from .shaper import Shape, Shaper, Woven
 
 if TYPE_CHECKING:
+    from ...datagram.backend.holes import Hole
+
     clock: Callable[[], float]
 
 if not COMPILED:
@@ -79,6 +82,7 @@ class Reader(Incoming):
         "_process",
         "_reads",
         "_scheduler",
+        "_shaper",
         "_skipped",
         "batch_out",
         "id",
@@ -112,14 +116,16 @@ class Reader(Incoming):
         self.wake_seconds = process.core.options.slice_seconds * WAKE_SHARE
         self.batch_out = False
         self.pauses = 0
+        self._shaper: Shaper | None = None
         self.serve(to, limits, leases, gone)
 
     def serve(
         self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
     ) -> None:
         """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
-        high, low, overflow, self._reads, most_bytes = limits
+        high, low, overflow, self._reads, most_bytes, shape = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow, most_bytes)
+        self._shape_by(shape)
         self._overflow = overflow
         self._leases = leases
         self._gone = gone
@@ -127,9 +133,17 @@ class Reader(Incoming):
 
     def adjust(self, to: Target, limits: FlowLimits) -> None:
         """Reads on for `to`, with other limits."""
-        high, low, self._overflow, self._reads, most_bytes = limits
+        high, low, self._overflow, self._reads, most_bytes, shape = limits
         self._inlet.adjust(high, low, self._overflow, most_bytes)
+        self._shape_by(shape)
         self.redirect(to)
+
+    def _shape_by(self, shape: Shape | None) -> None:
+        """Marks losses from now on, or no longer does."""
+        shaper = None if shape is None else Shaper(self.id, self._endpoint)
+        if shaper is None or self._shaper is None:
+            self._shaper = shaper
+        self._endpoint.note_holes(shape is not None)
 
     def divert(self, kind: type[Inlet]) -> None:
         """Puts datagrams through an inlet of the class `kind` from now on, which takes the place of the present one."""
@@ -146,8 +160,15 @@ class Reader(Incoming):
                 self._read_many()
             if self._backend.waiting:
                 self._endpoint.read_on()
+            elif self._shaper is not None:
+                self._settle(self._shaper)
         except Exception as error:  # mostly for want of memory: not the fault of any datagram
             self._failed(error)
+
+    def _settle(self, shaper: Shaper) -> None:
+        """Reads again soon if that may show more losses: those behind the last datagram make no socket readable."""
+        if shaper.unsettled and self._endpoint.listening:
+            self._endpoint.look_again()
 
     def _expects_one(self) -> bool:
         """Returns False if a read is to look for more than one datagram: from time to time, or if the socket was
@@ -174,6 +195,8 @@ class Reader(Incoming):
         -1 if they have to take the ordinary way."""
         scheduler = self._scheduler
         if scheduler.armed or not self.open or self.batch_out or self._leases is not None or self._matcher is not None:
+            return -1
+        if self._shaper is not None:
             return -1
         inlet = self._inlet
         receiver = inlet.lone_receiver()
@@ -280,6 +303,14 @@ class Reader(Incoming):
             received = self._receive_pooled(self._leases, min(room, self._reads_within(inlet)))
         self._received = received  # first: from here on the datagrams are delivered or counted, whatever fails
         self._octets = self._backend.bytes_in - before
+        if self._shaper is not None:
+            return self._shaped(received)
+        return 0 if received is None else len(received)
+
+    def _shaped(self, received: Any) -> int:
+        """Adds the markers. Returns how many datagrams there are."""
+        shaper: Any = self._shaper
+        received = self._received = shaper.shape(received, self._octets, self._inlet)
         return 0 if received is None else len(received)
 
     def _reads_within(self, inlet: Inlet) -> int:
@@ -297,13 +328,19 @@ class Reader(Incoming):
         self._received, self._octets = messages, 0  # first: from here on the messages are delivered, whatever fails
         count = surplus = len(messages)
         went = 0
+        shaper = self._shaper
+        holes: list[Hole] = [] if shaper is None else shaper.take(count)
         if not newest and not batches:
-            went, surplus = self._inlet.make_room(count, octets_of(messages))
+            drop = None if shaper is None else shaper.drop_oldest
+            went, surplus = self._inlet.make_room(count, octets_of(messages), drop)
         # A receiver of batches has none of this server waiting, or nothing would be read: others filled its mailbox.
         try:
             self._drop(messages, went, surplus, newest)
         except MemoryError:
             self._drop(messages, went, surplus, newest)
+        if shaper is not None:
+            cause = "receiver_full" if newest else "receiver_oldest"
+            self._received = shaper.weave_rest(messages, holes, surplus, cause, self._inlet)
         return count
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
@@ -343,10 +380,22 @@ class Reader(Incoming):
         runnable after that."""
         return self._scheduler.run_with(self)
 
-    def _put_batch(self, batch: DatagramBatch) -> int:
+    def _put_batch(self, batch: DatagramBatch | Woven) -> int:
+        shaper = self._shaper
+        if isinstance(batch, Woven):
+            return 0 if shaper is None else shaper.put(batch, self._inlet)
+        count = len(batch)
         entry = BatchEntry(batch, self._batch_ended)
         self.batch_out = True  # from here on the end of the entry resets this
-        return len(batch) if self._inlet.put_entry(entry) else 0
+        losses = batch.losses
+        put = self._inlet.put_entry(entry)
+        if shaper is not None:
+            shaper.batch_put(losses, self._inlet, put)
+        return count if put else 0
+
+    def _missed(self, count: int) -> None:
+        if self._shaper is not None:
+            self._shaper.note_now(count, "no_receiver")
 
     def _batch_ended(self) -> None:
         """Reads on after the receiver, on whatever thread, is done with the batch."""
@@ -363,6 +412,8 @@ class Reader(Incoming):
         """Starts or resumes reading: the receiver has room, or a request is open."""
         if self.open or self._awaits_replies():
             self._endpoint.resume()
+            if self._shaper is not None:
+                self._settle(self._shaper)
 
     def _awaits_replies(self) -> bool:
         return self._matcher is not None and len(self._matcher) > 0

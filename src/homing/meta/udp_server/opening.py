@@ -46,6 +46,7 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             steering=options.reuse_port_steering,
             **fitting(options),
         )
+        endpoint.note_holes(options.loss_markers)  # from now on, although the server is started later
         if options.socket is not None:
             close_existing(options.socket)
         return endpoint

@@ -18,6 +18,7 @@ from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.options import Overflow, check_queues
 from .peers import check_peers
 from .protection import check_protection
+from .shape import check_shape
 from .workers import pool_options
 
 _OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
@@ -84,6 +85,11 @@ class UDPServerOptions(SocketOptions):
         all workers for the slowest; the others drop, and count, datagrams for that worker. While no process has the
         name `process`, or a batch has not ended, reading pauses whatever the policy. None: "pause"; but "drop_newest"
         for a worker that is full, with `route="source"` or a key function: a slow worker does not delay the others.
+    loss_markers: where datagrams are missing in the order of arrival, the receiver gets a `meta.MessageUDPLoss`: for
+        datagrams dropped by the kernel (Linux), by `overflow` and by `rate_limit`. A receiver of batches finds those
+        within a batch in `batch.losses`. Markers come also while the mailbox is full: between two datagrams at most one
+        for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other messages. Not with
+        `worker` or `peers`, nor with `bpf`, whose refusals the kernel counts with its losses.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
@@ -132,6 +138,7 @@ class UDPServerOptions(SocketOptions):
     low_water: int | None = None
     high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow | None = None
+    loss_markers: bool = False
     receive_batch: int = 64
     gro: bool = True
     send_queue: int = 1024
@@ -160,6 +167,7 @@ class UDPServerOptions(SocketOptions):
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
+        check_shape(self)
         set_seconds(self, "linger", zero=True)
 
     def _check_sessions(self) -> None:

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
 
 ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "send_rate")
-READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch", "peers")
+READING = (
+    "process",
+    "high_water",
+    "low_water",
+    "high_water_bytes",
+    "overflow",
+    "receive_batch",
+    "peers",
+    "loss_markers",
+)
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 DEFAULT_GRACE = 5.0

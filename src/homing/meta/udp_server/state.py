@@ -24,6 +24,7 @@ from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
 from .peers import Peers
 from .protection import protect, protection_facts
+from .shape import shape_of
 from .workers import Workers
 
 KIND = "UDP server"
@@ -124,7 +125,7 @@ class ServerState:
         return self.process.parent if self.options.process is None else self.options.process
 
     def _limits(self) -> FlowLimits:
-        return flow_limits(self.options, self.options.overflow or "pause")
+        return flow_limits(self.options, self.options.overflow or "pause", shape_of(self.options))
 
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is lost."""
@@ -271,6 +272,7 @@ class ServerState:
             listener=format_address(self.endpoint.local_address),
             buffer_pool="" if self.options.buffer_pool is None else safe_repr(self.options.buffer_pool),
             linger=self.options.linger,
+            loss_markers=self.options.loss_markers,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),
         )

@@ -238,9 +238,12 @@ class Inlet:
             found += count
         return found
 
-    def make_room(self, count: int, octets: int = 0) -> tuple[int, int]:
+    def make_room(self, count: int, octets: int = 0, drop: Callable[..., int] | None = None) -> tuple[int, int]:
         """Makes room for `count` messages of `octets` bytes in total: drops the oldest queued messages of this source,
-        and of no other. Returns how many were dropped, and how many of the `count` still find no room."""
+        and of no other. Returns how many were dropped, and how many of the `count` still find no room.
+
+        drop: called in the place of `lane.drop_oldest`, also with the number of those that were dropped before.
+        """
         target = self._find()
         if target is None or target.main is None:
             return 0, 0
@@ -251,7 +254,10 @@ class Inlet:
             return 0, 0
         lane = target.main
         went = target.drop_parked(self.sender, excess) if target.outstanding else 0
-        went += drop_oldest(lane, self.sender, excess - went, high)
+        if drop is None:
+            went += drop_oldest(lane, self.sender, excess - went, high)
+        else:
+            went += drop(lane, self.sender, excess - went, high, went)
         self._forget_oldest(went)
         try:
             target.settle(lane)
@@ -303,6 +309,37 @@ class Inlet:
             scheduler = target.scheduler
             scheduler.schedule(target)
         return count
+
+    def put_entries(self, entries: list[Any], count: int, octets: int) -> Activity | None:
+        """Puts messages, and envelopes that derive from `SplitMessage`, into the receiver's mailbox; `count` of them
+        are messages of this source, of `octets` bytes. Returns the receiver; None if there is none any more."""
+        target = self._find()
+        if target is None:
+            return None
+        sender, address = self.sender, split_address(target, self._to)
+        ready: list[Any] = []
+        for entry in entries:
+            if isinstance(entry, SplitMessage):
+                entry.to, entry.sender = address, sender
+                ready.append(entry)
+            else:
+                ready.append((sender, entry) if address is None else SplitMessage(address, sender, entry))
+        lane = target.main_lane()
+        if octets:
+            self._batches.append((count, octets))
+            self._counted += count
+            self._bytes += octets
+        lane.extend(ready)
+        if lane is not target.main:
+            target.settle(lane)
+        target.fed = True
+        if octets > target.longest:
+            target.longest = octets
+        self._owner.messages_out += count
+        if not target.scheduled:
+            scheduler = target.scheduler
+            scheduler.schedule(target)
+        return target
 
     def count(self, number: int) -> None:
         """Counts `number` more messages as sent to the receiver."""

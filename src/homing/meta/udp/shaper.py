@@ -1,0 +1,237 @@
+"""Between the reading of datagrams and their delivery, on servers that ask for more than the datagrams: markers where
+some are missing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from time import time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...datagram import DatagramBatch, Endpoint, MessageUDP, MessageUDPLoss
+from ...node.mailbox.lane import put_back, sender_of
+from .loss_entry import LossEntry
+
+if TYPE_CHECKING:
+    from ...datagram.backend.holes import Hole, Holes
+    from ...gen import Alias
+    from ...node.messaging.flow import Inlet
+    from ...node.scheduling.activity import Activity
+
+
+class Shape(NamedTuple):
+    """The options of a server that concern its shaper, see `UDPServerOptions`."""
+
+    loss_markers: bool
+
+
+class Woven:
+    """Datagrams on their way into a mailbox, with the markers between them. Its length is that of the datagrams.
+
+    size: bytes of the datagrams. run: the markers behind the last datagram.
+    """
+
+    __slots__ = ("count", "entries", "run", "size")
+
+    def __init__(self, entries: list[Any], count: int, size: int, run: list[LossEntry]) -> None:
+        self.entries = entries
+        self.count = count
+        self.size = size
+        self.run = run
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class Shaper:
+    """Weaves the markers of one reader in.
+
+    Rule 1: a marker is put where the hole is, also if the mailbox is full: between two datagrams there is one for each
+    cause, so that markers are bounded as datagrams are.
+    Rule 2: those behind the last datagram are the *run*. While nobody has looked at one, it grows.
+    Rule 3: without a receiver they are pending, and come before the next datagram that is delivered.
+    """
+
+    __slots__ = ("_endpoint", "_holes", "_pending", "_run", "_target", "id")
+
+    def __init__(self, id: Alias, endpoint: Endpoint) -> None:
+        self.id = id
+        self._endpoint = endpoint
+        self._holes: Holes | None = endpoint.note_holes(True)
+        self._pending: list[MessageUDPLoss] = []  # one for each cause
+        self._run: list[LossEntry] = []
+        self._target: Activity | None = None  # in whose mailbox the run waits
+
+    @property
+    def unsettled(self) -> bool:
+        """True if only another read shows whether datagrams were dropped behind the last one."""
+        return self._holes is not None and self._holes.unsettled
+
+    # --- noting -------------------------------------------------------------------------------------------
+
+    def note(self, count: int, cause: str, since: int, until: int) -> None:
+        """Notes a loss behind all datagrams that were delivered."""
+        loss = MessageUDPLoss(count, cause, since, until, self.id)
+        for entry in self._run:
+            if entry.cause == cause and self._waits() and entry.grow(loss):
+                return
+        for index, pending in enumerate(self._pending):
+            if pending.cause == cause:
+                total = pending.count + count
+                self._pending[index] = MessageUDPLoss(total, cause, min(pending.since, since), until, self.id)
+                return
+        self._pending.append(loss)
+
+    def note_now(self, count: int, cause: str) -> None:
+        """As `note`, for a loss of this moment."""
+        if count:
+            now = time_ns()
+            self.note(count, cause, now, now)
+
+    def _note_holes(self, holes: list[Hole]) -> None:
+        for hole in holes:
+            self.note(hole.missing, hole.cause, hole.since, hole.until)
+
+    def take(self, count: int) -> list[Hole]:
+        """Returns the holes of the next `count` datagrams, which were read just now."""
+        return [] if self._holes is None else self._holes.take(count)
+
+    def _waits(self) -> bool:
+        return self._target is not None and self._target.alive and bool(self._target.main)
+
+    # --- weaving ------------------------------------------------------------------------------------------
+
+    def shape(self, received: Any, size: int, inlet: Inlet) -> Any:
+        """Returns the messages, or the batch, to deliver in the place of `received`. size: bytes of all payloads.
+        Markers behind which no datagram comes now are put at once."""
+        holes = self.take(0 if received is None else len(received))
+        if not received:
+            self._note_holes(holes)
+            self.flush(inlet)
+        elif type(received) is list:
+            return self.weave(received, holes, size)
+        else:
+            self._mark_batch(received, holes)
+        return received
+
+    def weave(self, messages: list[MessageUDP], holes: list[Hole], size: int) -> Any:
+        """Returns `messages`, woven if there are markers."""
+        if not holes and not self._pending:
+            self._run = []
+            return messages
+        entries: list[Any] = self._leading(holes)
+        for index, message in enumerate(messages):
+            if index:
+                entries += self._entries_at(holes, index)
+            entries.append(message)
+        run = self._entries_at(holes, len(messages))
+        return Woven(entries + run, len(messages), size, run)
+
+    def weave_rest(self, messages: list[MessageUDP], holes: list[Hole], surplus: int, cause: str, inlet: Inlet) -> Any:
+        """Returns the rest of `messages`, of which the first `surplus` were dropped for `cause`, woven."""
+        self._note_holes([hole for hole in holes if hole.place <= surplus])
+        self.note_now(surplus, cause)
+        rest = messages[surplus:]
+        if not rest:
+            self.flush(inlet)
+            return rest
+        behind = [hole._replace(place=hole.place - surplus) for hole in holes if hole.place > surplus]
+        return self.weave(rest, behind, sum(len(message.data) for message in rest))
+
+    def _leading(self, holes: list[Hole]) -> list[LossEntry]:
+        """Returns the markers for the holes before the next datagram, as far as those of the run do not grow."""
+        self._note_holes([hole for hole in holes if hole.place == 0])
+        pending, self._pending = self._pending, []
+        self._run = []
+        return [LossEntry(loss) for loss in pending]
+
+    def _entries_at(self, holes: list[Hole], place: int) -> list[LossEntry]:
+        return [LossEntry(self._loss(hole)) for hole in holes if hole.place == place]
+
+    def _loss(self, hole: Hole) -> MessageUDPLoss:
+        return MessageUDPLoss(hole.missing, hole.cause, hole.since, hole.until, self.id)
+
+    def _mark_batch(self, batch: DatagramBatch, holes: list[Hole]) -> None:
+        """Gives a batch the holes before and between its datagrams; those behind them follow it."""
+        before = [(0, entry.message) for entry in self._leading(holes)]
+        count = len(batch)
+        batch.mark((*before, *((hole.place, self._loss(hole)) for hole in holes if 0 < hole.place < count)))
+        self._note_holes([hole for hole in holes if hole.place == count])
+
+    # --- delivering ---------------------------------------------------------------------------------------
+
+    def put(self, woven: Woven, inlet: Inlet) -> int:
+        """Puts datagrams and markers into the mailbox. Returns how many of the datagrams: all, or none."""
+        target = inlet.put_entries(woven.entries, woven.count, woven.size)
+        if target is not None:
+            self._run, self._target = woven.run, target
+            return woven.count
+        for entry in woven.entries:
+            if type(entry) is LossEntry:
+                loss = entry.message
+                self.note(loss.count, loss.cause, loss.since, loss.until)
+        return 0
+
+    def batch_put(self, losses: Sequence[tuple[int, MessageUDPLoss]], inlet: Inlet, put: bool) -> None:
+        """Called when a batch with these `losses` was put into the mailbox, or found no receiver: then they wait for
+        the next."""
+        if put:
+            self.flush(inlet)
+        else:
+            for _, loss in losses:
+                self.note(loss.count, loss.cause, loss.since, loss.until)
+
+    def flush(self, inlet: Inlet) -> None:
+        """Puts the pending markers into the mailbox, if there is a receiver: no datagram is to wait behind them."""
+        if not self._pending or inlet.waiting_for == "receiver":
+            return
+        entries = [LossEntry(loss) for loss in self._pending]
+        target = inlet.put_entries(entries, 0, 0)
+        if target is not None:
+            self._pending = []
+            waiting = [entry for entry in self._run if not entry.sealed] if target is self._target else []
+            self._run = waiting + entries
+            self._target = target
+
+    # --- dropping the oldest ------------------------------------------------------------------------------
+
+    def drop_oldest(self, lane: deque[Any], sender: Any, count: int, depth: int, parked: int) -> int:
+        """As `lane.drop_oldest`, and leaves one marker for each cause in the place of the datagrams and of the markers
+        among them. parked: datagrams that were dropped before. Returns the number of datagrams."""
+        others: list[Any] = []
+        run: list[LossEntry] = []
+        dropped = looked = 0
+        now = time_ns()
+        if parked:
+            run.append(LossEntry(MessageUDPLoss(parked, "receiver_oldest", now, now, self.id)))
+        while lane and looked < depth and dropped < count:
+            entry = lane.popleft()
+            if type(entry) is LossEntry and entry.sender is sender:
+                self._join(run, entry)
+                continue
+            looked += 1
+            if sender_of(entry) is sender:
+                dropped += 1
+                self._join(run, LossEntry(MessageUDPLoss(1, "receiver_oldest", now, now, self.id)))
+            else:
+                others.append(entry)
+        while lane:
+            entry = lane.popleft()
+            if type(entry) is not LossEntry or entry.sender is not sender:
+                put_back(lane, entry)
+                break
+            self._join(run, entry)
+        if dropped < count:
+            self._run = run  # nothing of this source is left behind it
+        for entry in run:
+            entry.sender = sender
+        for entry in reversed(others + run):
+            put_back(lane, entry)
+        return dropped
+
+    def _join(self, run: list[LossEntry], entry: LossEntry) -> None:
+        for other in run:
+            if other.cause == entry.cause and other.grow(entry.message):
+                self._run = [other if one is entry else one for one in self._run]
+                return
+        run.append(entry)
