@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias, overload
@@ -189,10 +190,6 @@ class DatagramBatch:
         copy._losses = self._losses
         return copy
 
-    def mark(self, losses: tuple[tuple[int, MessageUDPLoss], ...]) -> None:
-        """Sets `losses`. Called by the server before the batch is delivered."""
-        self._losses = losses
-
     def _alive(self) -> tuple[memoryview, ...]:
         if self._views is None:
             raise BatchEnded()
@@ -209,6 +206,59 @@ class DatagramBatch:
             pass  # an array refers to this memory and keeps it; the backend makes another arena
         del views
         self._done()
+
+
+def mark(batch: DatagramBatch, losses: tuple[tuple[int, MessageUDPLoss], ...]) -> None:
+    """Sets the `losses` of a batch."""
+    batch._losses = losses
+
+
+def keep(
+    batch: DatagramBatch, wanted: Callable[[PacketInfo], bool], marker: Callable[[int], MessageUDPLoss] | None
+) -> int:
+    """Removes the datagrams of reads whose info is not `wanted`, and returns how many. Without infos it removes none.
+
+    marker: returns the marker for so many that are removed side by side; None: there are no markers.
+    """
+    fits = [wanted(info) for info in batch._infos]
+    if all(fits):
+        return 0
+    count = batch.count
+    kept = [number for number in range(count) if fits[batch._read(number)]]
+    _keep(batch, kept)
+    gaps, before = list(batch._losses), -1
+    for number in (*kept, count):
+        if number - before > 1 and marker is not None:
+            gaps.append((number, marker(number - before - 1)))
+        before = number
+    gaps.sort(key=lambda gap: gap[0])
+    batch._losses = tuple((bisect_left(kept, number), loss) for number, loss in gaps)
+    return count - len(kept)
+
+
+def _keep(batch: DatagramBatch, kept: list[int]) -> None:
+    """Reduces the columns to the datagrams of the numbers `kept`."""
+    buffer, offsets, lengths, hosts, ports = batch._alive()
+    width = len(hosts) // len(offsets)
+    reads = [batch._read(number) for number in kept]
+    batch._addresses = [batch._addresses[read] for read in reads]
+    batch._infos = [batch._infos[read] for read in reads]
+    cut = frozenset(batch._cut)
+    batch._cut = [index for index, number in enumerate(kept) if number in cut]
+    batch._firsts = list(range(len(kept)))
+    batch._size = sum([lengths[number] for number in kept])
+    starts = array("i", [offsets[number] for number in kept]).tobytes()
+    sizes = array("i", [lengths[number] for number in kept]).tobytes()
+    raw = b"".join([hosts[width * number : width * (number + 1)] for number in kept])
+    numbers = array("H", [ports[number] for number in kept]).tobytes()
+    batch._columns = (starts, sizes, raw, numbers)
+    batch._views = (
+        buffer,
+        memoryview(starts).cast("i"),
+        memoryview(sizes).cast("i"),
+        memoryview(raw),
+        memoryview(numbers).cast("H"),
+    )
 
 
 def _nothing() -> None:

@@ -13,8 +13,8 @@ class Statistics:
     """A snapshot of the counters. Every datagram is in exactly one of them at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + dropped_misrouted +
-    dropped_at_end + denied + limited`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired +
+    dropped_misrouted + dropped_at_end + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
     send_errors`
 
@@ -30,6 +30,8 @@ class Statistics:
         inspection of the server says why.
     dropped_no_receiver: taken from the kernel, but the receiver had just ended, or memory ran out. Stays 0 unless a
         receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
+    expired: older than `max_age` when they were read, or when their turn in the mailbox had come. If it grows: the
+        receiver is too slow.
     dropped_misrouted: for which the function of `route` raised or returned no key: they are dead letters. If it grows:
         look at the log, and at that function.
     dropped_at_end: taken from the kernel joined with others, and still waiting for room when the socket was closed.
@@ -73,6 +75,7 @@ class Statistics:
     dropped_no_receiver: int
     dropped_newest: int
     dropped_oldest: int
+    expired: int
     dropped_misrouted: int
     dropped_at_end: int
     truncated: int

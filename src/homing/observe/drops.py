@@ -4,6 +4,7 @@ in   kernel           the kernel's receive buffer was full (`kernel_drops`). A l
 in   receiver_full    the receiver's mailbox was full (`dropped_newest`)
 in   receiver_oldest  an older datagram, dropped from the receiver's mailbox for a newer one (`dropped_oldest`)
 in   no_receiver      the receiver had just ended, or memory ran out (`dropped_no_receiver`)
+in   expired          older than `max_age` (`expired`)
 in   misrouted        the function of `route` has failed (`dropped_misrouted`)
 in   end              waited for room when the socket was closed (`dropped_at_end`)
 in   denied           excluded by `allow` or `deny` (`denied`)

@@ -30,6 +30,7 @@ COUNTERS = {
     "dropped_no_receiver",
     "dropped_newest",
     "dropped_oldest",
+    "expired",
     "dropped_misrouted",
     "dropped_at_end",
     "truncated",

@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 class BatchEntry:
     """A batch for a behavior that defines `handle_datagrams`.
 
+    sift: called before the callback; may remove datagrams. None: nobody does.
     ended: called once: after the callback, or when it is certain that nobody will handle the batch.
     callback: the user's coroutine, if there is one: see `node.mailbox.envelope.close_unbegun`.
     """
 
-    __slots__ = ("_batch", "_ended", "_letter", "callback")
+    __slots__ = ("_batch", "_ended", "_letter", "_sift", "callback")
 
-    def __init__(self, batch: DatagramBatch, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, batch: DatagramBatch, ended: Callable[[], None], sift: Callable[[DatagramBatch], None] | None = None
+    ) -> None:
         self._batch: DatagramBatch | None = batch
+        self._sift = sift
         self._ended = ended
         self._letter: DatagramBatch | None = None
         self.callback: Coroutine[Any, Any, Any] | None = None
@@ -35,6 +39,11 @@ class BatchEntry:
     def handle(self, activity: Activity) -> Coroutine[Any, Any, Any] | None:
         """Runs the callback. Returns a coroutine if the callback is to be awaited."""
         behavior: Any = activity.behavior
+        if self._sift is not None and self._batch is not None:
+            self._sift(self._batch)
+            if not self._batch.count:
+                self._end()
+                return None
         if getattr(activity, "side_by_side", False):
             self._detach()
         try:

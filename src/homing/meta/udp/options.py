@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 from ...datagram import Pacing
 from ...gen import Target
 from ...gen.options import check_choice, check_target, check_type, set_integer
-from .shaper import Shape
+from .shape import Shape
 
 Overflow = Literal["pause", "drop_newest", "drop_oldest"]
 """The choices for a full mailbox or queue: see `UDPServerOptions.overflow` and `send_overflow`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...datagram import DatagramBatch
@@ -16,9 +17,11 @@ from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
+from .freshness import FreshCounters, Freshness
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
-from .shaper import Shape, Shaper, Woven
+from .shape import Shape
+from .shaper import Shaper, Woven
 
 if TYPE_CHECKING:
     from ...datagram.backend.holes import Hole
@@ -66,6 +69,7 @@ class Reader(Incoming):
         be the one that waits for a reply.
     id: the alias that datagrams carry as `id`.
     pauses: how often the receiver had no room.
+    fresh: the counters of datagrams that were not fresh.
     batch_out: a batch is at the receiver; the next is read when that batch has ended.
     open: False from `drain` or `close` on. After `drain` the socket is still read for open requests.
     wake_seconds: most seconds for which it reads in one go.
@@ -85,6 +89,7 @@ class Reader(Incoming):
         "_shaper",
         "_skipped",
         "batch_out",
+        "fresh",
         "id",
         "open",
         "pauses",
@@ -117,6 +122,7 @@ class Reader(Incoming):
         self.batch_out = False
         self.pauses = 0
         self._shaper: Shaper | None = None
+        self.fresh = FreshCounters()
         self.serve(to, limits, leases, gone)
 
     def serve(
@@ -139,11 +145,16 @@ class Reader(Incoming):
         self.redirect(to)
 
     def _shape_by(self, shape: Shape | None) -> None:
-        """Marks losses from now on, or no longer does."""
-        shaper = None if shape is None else Shaper(self.id, self._endpoint)
-        if shaper is None or self._shaper is None:
+        """Treats datagrams as `shape` asks from now on."""
+        if shape is None:
+            self._shaper = None
+            self._endpoint.note_holes(False)
+            return
+        fresh = Freshness(self.id, self._process.loop, shape, self.fresh) if shape.max_age is not None else None
+        shaper = Shaper(self.id, self._endpoint)
+        if self._shaper is None:
             self._shaper = shaper
-        self._endpoint.note_holes(shape is not None)
+        self._shaper.adjust(shape, fresh)
 
     def divert(self, kind: type[Inlet]) -> None:
         """Puts datagrams through an inlet of the class `kind` from now on, which takes the place of the present one."""
@@ -308,9 +319,9 @@ class Reader(Incoming):
         return 0 if received is None else len(received)
 
     def _shaped(self, received: Any) -> int:
-        """Adds the markers. Returns how many datagrams there are."""
+        """Adds the markers, and leaves out datagrams that are not fresh. Returns how many there were."""
         shaper: Any = self._shaper
-        received = self._received = shaper.shape(received, self._octets, self._inlet)
+        self._received = shaper.shape(received, self._octets, self._inlet)
         return 0 if received is None else len(received)
 
     def _reads_within(self, inlet: Inlet) -> int:
@@ -385,13 +396,24 @@ class Reader(Incoming):
         if isinstance(batch, Woven):
             return 0 if shaper is None else shaper.put(batch, self._inlet)
         count = len(batch)
-        entry = BatchEntry(batch, self._batch_ended)
+        sift = None if shaper is None or shaper.sift is None else self._sift
+        entry = BatchEntry(batch, self._batch_ended, sift)
         self.batch_out = True  # from here on the end of the entry resets this
         losses = batch.losses
         put = self._inlet.put_entry(entry)
         if shaper is not None:
             shaper.batch_put(losses, self._inlet, put)
         return count if put else 0
+
+    def _sift(self, batch: DatagramBatch) -> None:
+        """Removes datagrams that are not fresh from a batch, maybe on the receiver's thread. If none is left, those
+        that are missing are marked behind the batch, which is their place."""
+        shaper = self._shaper
+        if shaper is None or shaper.sift is None:
+            return
+        shaper.sift(batch)
+        if not batch.count and batch.losses:
+            self._process.on_loop(partial(shaper.batch_sifted, batch.losses, self._inlet))
 
     def _missed(self, count: int) -> None:
         if self._shaper is not None:

@@ -1,14 +1,15 @@
-"""Between the reading of datagrams and their delivery, on servers that ask for more than the datagrams: markers where
-some are missing."""
+"""Between the reading of datagrams and their delivery, on servers that ask for it: markers where datagrams are missing,
+and only datagrams that are fresh."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ...datagram import DatagramBatch, Endpoint, MessageUDP, MessageUDPLoss
+from ...datagram.batch import mark
 from ...node.mailbox.lane import put_back, sender_of
 from .loss_entry import LossEntry
 
@@ -17,12 +18,8 @@ if TYPE_CHECKING:
     from ...gen import Alias
     from ...node.messaging.flow import Inlet
     from ...node.scheduling.activity import Activity
-
-
-class Shape(NamedTuple):
-    """The options of a server that concern its shaper, see `UDPServerOptions`."""
-
-    loss_markers: bool
+    from .freshness import Freshness
+    from .shape import Shape
 
 
 class Woven:
@@ -44,7 +41,7 @@ class Woven:
 
 
 class Shaper:
-    """Weaves the markers of one reader in.
+    """Weaves the markers of one reader in, and leaves out datagrams that are not fresh.
 
     Rule 1: a marker is put where the hole is, also if the mailbox is full: between two datagrams there is one for each
     cause, so that markers are bounded as datagrams are.
@@ -52,15 +49,23 @@ class Shaper:
     Rule 3: without a receiver they are pending, and come before the next datagram that is delivered.
     """
 
-    __slots__ = ("_endpoint", "_holes", "_pending", "_run", "_target", "id")
+    __slots__ = ("_endpoint", "_fresh", "_holes", "_marks", "_pending", "_run", "_target", "id")
 
     def __init__(self, id: Alias, endpoint: Endpoint) -> None:
         self.id = id
         self._endpoint = endpoint
-        self._holes: Holes | None = endpoint.note_holes(True)
+        self._marks = False
+        self._holes: Holes | None = None
+        self._fresh: Freshness | None = None
         self._pending: list[MessageUDPLoss] = []  # one for each cause
         self._run: list[LossEntry] = []
         self._target: Activity | None = None  # in whose mailbox the run waits
+
+    def adjust(self, shape: Shape, fresh: Freshness | None) -> None:
+        """Does as `shape` asks from now on. fresh: decides which datagrams are; None: all."""
+        self._marks = shape.loss_markers
+        self._holes = self._endpoint.note_holes(shape.loss_markers)
+        self._fresh = fresh
 
     @property
     def unsettled(self) -> bool:
@@ -71,6 +76,8 @@ class Shaper:
 
     def note(self, count: int, cause: str, since: int, until: int) -> None:
         """Notes a loss behind all datagrams that were delivered."""
+        if not self._marks:
+            return
         loss = MessageUDPLoss(count, cause, since, until, self.id)
         for entry in self._run:
             if entry.cause == cause and self._waits() and entry.grow(loss):
@@ -116,16 +123,45 @@ class Shaper:
 
     def weave(self, messages: list[MessageUDP], holes: list[Hole], size: int) -> Any:
         """Returns `messages`, woven if there are markers."""
-        if not holes and not self._pending:
+        fresh = self._fresh
+        if not holes and not self._pending and fresh is None:
             self._run = []
             return messages
+        moment = (0, 0.0) if fresh is None else fresh.moment()
         entries: list[Any] = self._leading(holes)
+        run, count, left = list(entries), 0, size
         for index, message in enumerate(messages):
             if index:
-                entries += self._entries_at(holes, index)
-            entries.append(message)
-        run = self._entries_at(holes, len(messages))
-        return Woven(entries + run, len(messages), size, run)
+                self._extend(entries, run, holes, index)
+            entry = message if fresh is None else fresh.entry(message, moment)
+            if entry is None:
+                left -= len(message.data)
+                self._expire(entries, run)
+            else:
+                entries.append(entry)
+                run = []
+                count += 1
+        self._extend(entries, run, holes, len(messages))
+        return Woven(entries, count, left, run)
+
+    def _extend(self, entries: list[Any], run: list[LossEntry], holes: list[Hole], place: int) -> None:
+        """Adds the markers for the holes at `place`; run: the markers behind the last datagram in `entries`."""
+        for hole in holes:
+            if hole.place == place:
+                self._append(entries, run, self._loss(hole))
+
+    def _append(self, entries: list[Any], run: list[LossEntry], loss: MessageUDPLoss) -> None:
+        for entry in run:
+            if entry.cause == loss.cause and entry.grow(loss):
+                return
+        entry = LossEntry(loss)
+        run.append(entry)
+        entries.append(entry)
+
+    def _expire(self, entries: list[Any], run: list[LossEntry]) -> None:
+        if self._marks:
+            now = time_ns()
+            self._append(entries, run, MessageUDPLoss(1, "expired", now, now, self.id))
 
     def weave_rest(self, messages: list[MessageUDP], holes: list[Hole], surplus: int, cause: str, inlet: Inlet) -> Any:
         """Returns the rest of `messages`, of which the first `surplus` were dropped for `cause`, woven."""
@@ -145,9 +181,6 @@ class Shaper:
         self._run = []
         return [LossEntry(loss) for loss in pending]
 
-    def _entries_at(self, holes: list[Hole], place: int) -> list[LossEntry]:
-        return [LossEntry(self._loss(hole)) for hole in holes if hole.place == place]
-
     def _loss(self, hole: Hole) -> MessageUDPLoss:
         return MessageUDPLoss(hole.missing, hole.cause, hole.since, hole.until, self.id)
 
@@ -155,13 +188,15 @@ class Shaper:
         """Gives a batch the holes before and between its datagrams; those behind them follow it."""
         before = [(0, entry.message) for entry in self._leading(holes)]
         count = len(batch)
-        batch.mark((*before, *((hole.place, self._loss(hole)) for hole in holes if 0 < hole.place < count)))
+        mark(batch, (*before, *((hole.place, self._loss(hole)) for hole in holes if 0 < hole.place < count)))
         self._note_holes([hole for hole in holes if hole.place == count])
 
     # --- delivering ---------------------------------------------------------------------------------------
 
     def put(self, woven: Woven, inlet: Inlet) -> int:
         """Puts datagrams and markers into the mailbox. Returns how many of the datagrams: all, or none."""
+        if not woven.entries:
+            return 0
         target = inlet.put_entries(woven.entries, woven.count, woven.size)
         if target is not None:
             self._run, self._target = woven.run, target
@@ -178,8 +213,21 @@ class Shaper:
         if put:
             self.flush(inlet)
         else:
-            for _, loss in losses:
-                self.note(loss.count, loss.cause, loss.since, loss.until)
+            self._note_all(losses)
+
+    def batch_sifted(self, losses: Sequence[tuple[int, MessageUDPLoss]], inlet: Inlet) -> None:
+        """Called when no datagram of a batch with these `losses` was left for its receiver."""
+        self._note_all(losses)
+        self.flush(inlet)
+
+    def _note_all(self, losses: Sequence[tuple[int, MessageUDPLoss]]) -> None:
+        for _, loss in losses:
+            self.note(loss.count, loss.cause, loss.since, loss.until)
+
+    @property
+    def sift(self) -> Callable[[DatagramBatch], None] | None:
+        """Removes datagrams from a batch whose turn has come; None: all are fresh."""
+        return None if self._fresh is None else self._fresh.sift
 
     def flush(self, inlet: Inlet) -> None:
         """Puts the pending markers into the mailbox, if there is a receiver: no datagram is to wait behind them."""

@@ -85,11 +85,15 @@ class UDPServerOptions(SocketOptions):
         all workers for the slowest; the others drop, and count, datagrams for that worker. While no process has the
         name `process`, or a batch has not ended, reading pauses whatever the policy. None: "pause"; but "drop_newest"
         for a worker that is full, with `route="source"` or a key function: a slow worker does not delay the others.
+    max_age: seconds since the kernel has received a datagram after which nobody gets it: it is dropped (`expired`),
+        wherever it has waited: in the kernel, in the mailbox, or at a worker. Linux: sets `receive_timestamp`, so that
+        `message.info` has the time. Elsewhere, and on a Unix socket, the age counts from the reading. A router of your
+        own passes on datagrams without a further look at their age. None: none is too old.
     loss_markers: where datagrams are missing in the order of arrival, the receiver gets a `meta.MessageUDPLoss`: for
-        datagrams dropped by the kernel (Linux), by `overflow` and by `rate_limit`. A receiver of batches finds those
-        within a batch in `batch.losses`. Markers come also while the mailbox is full: between two datagrams at most one
-        for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other messages. Not with
-        `worker` or `peers`, nor with `bpf`, whose refusals the kernel counts with its losses.
+        datagrams dropped by the kernel (Linux), by `overflow`, `rate_limit` and `max_age`. A receiver of batches finds
+        those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two datagrams at
+        most one for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other messages. Not
+        with `worker` or `peers`, nor with `bpf`, whose refusals the kernel counts with its losses.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
@@ -138,6 +142,7 @@ class UDPServerOptions(SocketOptions):
     low_water: int | None = None
     high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow | None = None
+    max_age: float | None = None
     loss_markers: bool = False
     receive_batch: int = 64
     gro: bool = True

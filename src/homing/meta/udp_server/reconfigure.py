@@ -43,7 +43,7 @@ READING = (
     "overflow",
     "receive_batch",
     "peers",
-    "loss_markers",
+    *("max_age", "loss_markers"),
 )
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
@@ -131,6 +131,9 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
             _refit(back, now, on_error)
         else:
             _adjust(endpoint, before, now, on_error, BY_INTERFACE & request.changes.keys())
+        if before.receive_timestamp != now.receive_timestamp:  # `max_age` has set it
+            for each in state.endpoints:
+                _fit(each, before, now, on_error)
         if _differ(before, now, *PROTECTION):  # also if the server returns to a former socket
             on_error(partial(protect, endpoint, before))
             protect(endpoint, now)

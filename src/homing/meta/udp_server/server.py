@@ -28,6 +28,7 @@ from .options import UDPServerOptions
 from .peers import Peers, start_peers, with_key
 from .phase import TRANSITIONS, Phase
 from .reconfigure import Reconfigure, Reconfigured, reconfigure, refit
+from .shape import refuse_elsewhere
 from .state import ServerState
 from .workers import Workers, pool_options, start_workers
 
@@ -185,6 +186,8 @@ class UDPServer(MetaBehavior):
         kernel."""
         state, options = self._state, self._options
         workers: Workers | Peers | Receivers
+        if self._is_elsewhere() or options.sessions is not None:
+            refuse_elsewhere(options)
         carrier = carrier_of(self.process.core)
         if carrier is not None and options.sessions is not None:
             workers = await carrier.start_sessions(self.process, options, lambda: state.workers)

@@ -1,22 +1,31 @@
-"""The options for datagrams between their reading and their delivery: markers of losses."""
+"""The options for datagrams between their reading and their delivery: markers of losses, freshness."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from ...gen import BadOption
-from ...gen.options import check_type
-from ..udp.shaper import Shape
+from ...gen.options import check_type, set_seconds
+from ..udp.shape import Shape
 
 if TYPE_CHECKING:
     from .options import UDPServerOptions
 
 
 def check_shape(options: UDPServerOptions) -> None:
-    """Raises `BadOption` for the first of these options that cannot work."""
+    """Raises `BadOption` for the first of these options that cannot work. Where the age of datagrams matters, lets the
+    kernel report when it received them, if it can."""
     check_type("loss_markers", options.loss_markers, bool, "True or False")
-    if not options.loss_markers:
-        return
+    if options.loss_markers:
+        _check_markers(options)
+    if options.max_age is not None:
+        set_seconds(options, "max_age")
+        if sys.platform == "linux" and options.path is None:
+            object.__setattr__(options, "receive_timestamp", True)
+
+
+def _check_markers(options: UDPServerOptions) -> None:
     for name in ("worker", "peers"):
         if getattr(options, name) is not None:
             raise BadOption("loss_markers", True, f"a marker has one place in one mailbox; leave {name}= out")
@@ -25,5 +34,16 @@ def check_shape(options: UDPServerOptions) -> None:
 
 
 def shape_of(options: UDPServerOptions) -> Shape | None:
-    """Returns what `options` ask for; None: nothing."""
-    return Shape(loss_markers=True) if options.loss_markers else None
+    """Returns the part of `options` for the reader; None: nothing is asked for."""
+    shape = Shape(options.loss_markers, options.max_age)
+    return None if shape == NOTHING else shape
+
+
+NOTHING = Shape(False, None)
+
+
+def refuse_elsewhere(options: UDPServerOptions) -> None:
+    """Raises `BadOption` for an option that needs its receiver on this node."""
+    for name, value, nothing in zip(Shape._fields, Shape(options.loss_markers, options.max_age), NOTHING, strict=True):
+        if value != nothing:
+            raise BadOption(name, value, "this works for receivers on the same node only; leave it out")

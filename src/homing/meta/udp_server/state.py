@@ -272,6 +272,7 @@ class ServerState:
             listener=format_address(self.endpoint.local_address),
             buffer_pool="" if self.options.buffer_pool is None else safe_repr(self.options.buffer_pool),
             linger=self.options.linger,
+            max_age=self.options.max_age,
             loss_markers=self.options.loss_markers,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),

@@ -68,6 +68,10 @@ class SplitMessage:
             result = behavior.handle_message_alias(self.to, self.sender, self.message)
         return result if is_coroutine(result) else None
 
+    def handed_on(self) -> Any:
+        """Returns the entry for another process, without the name or alias that it was sent to."""
+        return (self.sender, self.message)
+
 
 class Tick(SplitMessage):
     """A message from a timer. Until it is handled, its timer sends no other and can take it back.

@@ -93,7 +93,7 @@ def without_address(entry: Entry, receiver: Process) -> Entry:
     elif isinstance(entry, Tick):
         entry.to = None  # the tick stays one object, so that its timer knows whether it is still queued
     elif isinstance(entry, SplitMessage):
-        return (entry.sender, entry.message)
+        return entry.handed_on()
     return entry
 
 

@@ -151,6 +151,7 @@ export const CAUSES = {
   "in receiver_full": "The receiver's mailbox was full: newer datagrams were dropped.",
   "in receiver_oldest": "The receiver's mailbox was full: older datagrams were dropped for newer ones.",
   "in no_receiver": "The receiver had just ended.",
+  "in expired": "Older than max_age.",
   "in misrouted": "The function of route has failed: dead letters.",
   "in end": "Waited for room when the socket was closed.",
   "in denied": "Excluded by allow or deny.",

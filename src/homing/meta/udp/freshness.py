@@ -1,0 +1,98 @@
+"""Freshness: which datagrams are too old to be delivered, wherever they have waited."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Lock
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from ...datagram import DatagramBatch, MessageUDP, MessageUDPLoss, PacketInfo
+from ...datagram.batch import keep
+from .fresh_entry import FreshEntry
+
+if TYPE_CHECKING:
+    from ...gen import Alias
+    from .shape import Shape
+
+
+class FreshCounters:
+    """Counters of a reader.
+
+    expired: datagrams older than `max_age`.
+    withdrawn: those among all that were dropped here which were counted as delivered before.
+    """
+
+    __slots__ = ("expired", "withdrawn")
+
+    def __init__(self) -> None:
+        self.expired = self.withdrawn = 0
+
+
+class Freshness:
+    """Decides on each datagram of one reader twice: when it was read, and when its turn in the mailbox has come."""
+
+    __slots__ = ("_id", "_lock", "_loop", "_virtual", "counters", "shape")
+
+    def __init__(self, id: Alias, loop: asyncio.AbstractEventLoop, shape: Shape, counters: FreshCounters) -> None:
+        self._id = id
+        self._loop = loop
+        self._virtual = getattr(loop, "time_is_virtual", False)  # then the packets' times are those of the loop
+        self.shape = shape
+        self.counters = counters
+        self._lock = Lock()  # workers on threads of their own count too
+
+    def moment(self) -> tuple[int, float]:
+        """Returns this moment, in nanoseconds since 1970 and by the clock of the event loop."""
+        now = self._loop.time()
+        return round(now * 1e9) if self._virtual else time_ns(), now
+
+    def _came(self, info: PacketInfo | None, moment: tuple[int, float]) -> float:
+        """Returns when the kernel received a datagram that was read at this `moment`, by the clock of the event loop.
+        Where the system does not report it: when it was read. If the system's clock was set back since: likewise."""
+        stamp = None if info is None else info.timestamp
+        return moment[1] if stamp is None else moment[1] - max(0, moment[0] - stamp) / 1e9
+
+    def entry(self, message: MessageUDP, moment: tuple[int, float]) -> FreshEntry | None:
+        """Returns the entry for a datagram that was just read; None if it has expired."""
+        arrived = self._came(message.info, moment)
+        if self._is_old(arrived, moment[1]):
+            self._count(1, withdrawn=0)
+            message.release()
+            return None
+        return FreshEntry(message, arrived, self)
+
+    def _is_old(self, arrived: float, now: float) -> bool:
+        most = self.shape.max_age
+        return most is not None and now - arrived > most
+
+    def taken(self, entry: FreshEntry) -> MessageUDP | MessageUDPLoss | None:
+        """Returns the message for the handler whose turn has come: the datagram, a marker in its place, or None."""
+        message: MessageUDP = entry.message
+        if self._is_old(entry.arrived, self._loop.time()):
+            return self._withdraw(message)
+        return message
+
+    def _withdraw(self, message: MessageUDP) -> MessageUDPLoss | None:
+        self._count(1, withdrawn=1)
+        message.release()
+        return self._marker(1) if self.shape.loss_markers else None
+
+    def sift(self, batch: DatagramBatch) -> None:
+        """Removes the datagrams that have expired from a batch whose turn has come."""
+        moment = self.moment()
+
+        def is_fresh(info: PacketInfo) -> bool:
+            return not self._is_old(self._came(info, moment), moment[1])
+
+        gone = keep(batch, is_fresh, self._marker if self.shape.loss_markers else None)
+        self._count(gone, withdrawn=gone)
+
+    def _count(self, expired: int, *, withdrawn: int) -> None:
+        with self._lock:
+            self.counters.expired += expired
+            self.counters.withdrawn += withdrawn
+
+    def _marker(self, count: int) -> MessageUDPLoss:
+        until = time_ns()
+        return MessageUDPLoss(count, "expired", until, until, self._id)
