@@ -14,7 +14,7 @@ class Statistics:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
     `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired +
-    dropped_misrouted + dropped_at_end + denied + limited`
+    conflated + dropped_misrouted + dropped_at_end + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
     send_errors`
 
@@ -32,6 +32,9 @@ class Statistics:
         receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
     expired: older than `max_age` when they were read, or when their turn in the mailbox had come. If it grows: the
         receiver is too slow.
+    conflated: replaced, while they waited, by newer ones with the same key (`conflate`).
+    conflate_errors: times that the function `conflate` raised, or returned a value that cannot be a key; the datagram
+        was delivered. If it grows: look at the log, and at that function.
     dropped_misrouted: for which the function of `route` raised or returned no key: they are dead letters. If it grows:
         look at the log, and at that function.
     dropped_at_end: taken from the kernel joined with others, and still waiting for room when the socket was closed.
@@ -76,6 +79,8 @@ class Statistics:
     dropped_newest: int
     dropped_oldest: int
     expired: int
+    conflated: int
+    conflate_errors: int
     dropped_misrouted: int
     dropped_at_end: int
     truncated: int

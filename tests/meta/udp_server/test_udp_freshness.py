@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import time
 from typing import Any
@@ -14,7 +15,7 @@ from homing import act, gen, meta
 from homing.testing import FakeNetwork, run_virtual
 
 from ...datagram.traffic import Sender, linux_only
-from ...support import Probe, UDPPeer, eventually, free_port
+from ...support import Probe, UDPPeer, eventually, examples, free_port
 from ..servers import Gate, Gated, balanced, open_server
 
 pytestmark = pytest.mark.backends
@@ -281,3 +282,221 @@ async def test_a_train_expires_as_its_datagrams(node: homing.Node, probe: Probe)
     await probe.do(lambda actor: actor.spawn_meta(server))
     assert (await probe.get()).data == b"new"
     assert balanced(server).dropped["expired"] == 50
+
+
+# --- conflation ---------------------------------------------------------------------------------------------
+
+
+def first_byte(message: meta.MessageUDP) -> int | None:
+    """The key in the tests: the first byte; none if that is "-"."""
+    return None if message.data[:1] == b"-" else message.data[0]
+
+
+class Conflated:
+    """A server whose receiver is held by a gate and has a datagram in hand, the first."""
+
+    def __init__(self, gate: Gate, server: meta.UDPServer, alias: gen.Alias, peer: UDPPeer) -> None:
+        self.gate, self.server, self.alias, self._peer = gate, server, alias, peer
+
+    @classmethod
+    async def start(
+        cls, node: homing.Node, probe: Probe, peer: UDPPeer, process: gen.ProcessOptions | None = None, **options: Any
+    ) -> Conflated:
+        gate = Gate()
+        await node.spawn(Gated, gate, name="gated", options=process)
+        server, alias = await open_server(
+            probe, **{"process": "gated", "conflate": first_byte, "receive_buffer": 1 << 20, **options}
+        )
+        made = cls(gate, server, alias, peer)
+        await made.send(b"first")
+        await eventually(lambda: gate.reached)
+        return made
+
+    async def send(self, *payloads: bytes) -> None:
+        """Sends datagrams, and waits until they were read."""
+        before = balanced(self.server).received
+        for data in payloads:
+            self._peer.send(data, self.server.local_address)
+        await eventually(lambda: balanced(self.server).received == before + len(payloads))
+
+    async def payloads(self, count: int) -> list[bytes]:
+        """Lets all pass, and returns the payloads of those behind the first, once there are so many."""
+        self.gate.let(10_000)
+        await self.gate.passed_by(1 + count)
+        return self.gate.payloads()[1:]
+
+
+async def test_of_those_with_one_key_the_newest_comes_at_the_place_of_the_first(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer)
+    await held.send(b"a1", b"b1", b"-1", b"a2", b"-2", b"c1", b"b2", b"a3")
+    assert await held.payloads(5) == [b"a3", b"b2", b"-1", b"-2", b"c1"]
+    ledger = balanced(held.server)
+    assert (ledger.delivered, ledger.dropped["conflated"]) == (6, 3)
+    facts = await node.inspect_meta(held.alias, "conflated", "conflate")
+    assert facts == {"conflated": 3, "conflate": repr(first_byte)}
+
+
+async def test_a_datagram_whose_turn_has_come_is_not_replaced(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
+    held = await Conflated.start(node, probe, peer)
+    await held.send(b"first again")
+    assert await held.payloads(1) == [b"first again"]
+    await held.send(b"first once more")
+    assert await held.payloads(2) == [b"first again", b"first once more"]
+    assert balanced(held.server).dropped["conflated"] == 0
+
+
+@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
+async def test_a_full_mailbox_takes_a_newer_datagram_of_a_key_that_waits_there(
+    overflow: Any, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer, overflow=overflow, high_water=2, loss_markers=True)
+    await held.send(b"a1")
+    await held.send(b"b1")
+    await held.send(b"a2", b"b2", b"a3")
+    await held.send(b"c1")
+    held.gate.let(100)
+    wanted = [b"a3", b"b2"] if overflow == "drop_newest" else [b"b2", b"c1"]
+    await held.gate.passed_by(4)
+    got = [one for one in held.gate.passed[1:] if isinstance(one, meta.MessageUDP)]
+    assert [bytes(one.data) for one in got] == wanted
+    assert balanced(held.server).dropped["conflated"] == 3
+
+
+async def test_a_key_function_that_fails_is_counted_and_the_datagram_delivered(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    class Hostile:
+        def __hash__(self) -> int:
+            raise ValueError("no hash")
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("no equality")
+
+    async def later() -> None:
+        pass
+
+    faults: dict[bytes, Any] = {b"r": 1 / 3, b"l": [], b"h": Hostile(), b"f": 0}
+
+    def key(message: meta.MessageUDP) -> Any:
+        if message.data == b"raise":
+            raise KeyError("x")
+        return later() if message.data == b"coroutine" else faults.get(bytes(message.data[:1]))
+
+    held = await Conflated.start(node, probe, peer, conflate=key)
+    await held.send(b"raise", b"raise", b"l", b"l", b"h", b"h", b"coroutine", b"r1", b"r2")
+    assert await held.payloads(8) == [b"raise", b"raise", b"l", b"l", b"h", b"h", b"coroutine", b"r2"]
+    assert held.server.statistics().conflate_errors == 7
+
+
+class Unhashable:
+    """Equal to everything, or raises: keys of such objects are distinct."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+    __hash__ = object.__hash__
+
+
+async def test_keys_that_cannot_be_compared_conflate_nothing(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
+    held = await Conflated.start(node, probe, peer, conflate=lambda message: Unhashable())
+    await held.send(b"1", b"2")
+    assert await held.payloads(2) == [b"1", b"2"]
+
+
+async def test_nothing_is_lost_to_an_entry_of_a_receiver_that_has_ended(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer)
+    await held.send(b"a1", b"b1")
+    receiver = node.process_info("gated").pid
+    node.kill(receiver)
+    await eventually(lambda: receiver not in node.processes())
+    gate = Gate()
+    await node.spawn(Gated, gate, name="gated")
+    await held.send(b"a2", b"b2")
+    gate.let(10)
+    await gate.passed_by(2)
+    assert gate.payloads() == [b"a2", b"b2"]
+
+
+@pytest.mark.parametrize("options", [gen.ProcessOptions(), gen.ProcessOptions(concurrency=1)])
+async def test_datagrams_that_wait_at_a_worker_are_conflated(
+    options: gen.ProcessOptions, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    gate = Gate()
+    server, _ = await open_server(
+        probe,
+        worker=SlowWorker,
+        worker_args=(gate,),
+        workers=2,
+        worker_options=options,
+        route=lambda sender, message: message.data[0],
+        conflate=first_byte,
+    )
+    for number in range(20):
+        for key in b"abcd":
+            peer.send(b"%c%d" % (key, number), server.local_address)
+        await eventually(lambda: balanced(server).received == 4 * (number + 1))  # noqa: B023
+    gate.let(100)
+    await eventually(lambda: balanced(server).delivered == len(gate.passed))
+    assert {bytes(message.data) for message in gate.passed} >= {b"a19", b"b19", b"c19", b"d19"}
+    assert balanced(server).dropped["conflated"] >= 80 - 8
+
+
+async def test_a_datagram_that_is_replaced_gives_its_buffer_back(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    pool = meta.BufferPool(100)
+    held = await Conflated.start(node, probe, peer, buffer_pool=pool)
+    await held.send(*[b"a%d" % number for number in range(50)])
+    assert pool.lent == 2
+    held.gate.let(10)
+    await held.gate.passed_by(2)
+    held.gate.passed.clear()
+    held.gate.reached.clear()
+    await eventually(lambda: pool.lent == 0)
+
+
+async def test_what_replaces_a_shorter_datagram_counts_in_the_limit_of_bytes(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer, high_water_bytes=65536)
+    await held.send(b"a", b"b")
+    await held.send(b"a" + bytes(40_000), b"b" + bytes(40_000))
+    peer.send(b"c", held.server.local_address)
+    await eventually(lambda: held.server.statistics().pauses)
+    assert len(await held.payloads(3)) == 3
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(examples(4, 60)))
+async def test_conflation_does_as_the_model_does(seed: int, node: homing.Node, probe: Probe, peer: UDPPeer) -> None:
+    choose = random.Random(seed)
+    held = await Conflated.start(node, probe, peer)
+    waiting: list[bytes] = []
+    wanted = [b"first"]
+    sent = conflated = 0
+    for _ in range(60):
+        if choose.random() < 0.6:
+            payloads = []
+            for _ in range(choose.choice([1, 3, 10])):
+                data = b"%c%d" % (choose.choice(b"abc-"), sent)
+                sent += 1
+                payloads.append(data)
+                place = next((at for at, one in enumerate(waiting) if one[:1] == data[:1] != b"-"), None)
+                if place is None:
+                    waiting.append(data)
+                else:
+                    waiting[place] = data
+                    conflated += 1
+            await held.send(*payloads)
+        elif waiting:
+            held.gate.let(1)
+            wanted.append(waiting.pop(0))
+            await eventually(lambda: len(held.gate.reached) == len(wanted))
+    held.gate.let(1000)
+    await held.gate.passed_by(len(wanted) + len(waiting))
+    assert held.gate.payloads() == wanted + waiting
+    assert balanced(held.server).dropped["conflated"] == conflated

@@ -31,6 +31,8 @@ COUNTERS = {
     "dropped_newest",
     "dropped_oldest",
     "expired",
+    "conflated",
+    "conflate_errors",
     "dropped_misrouted",
     "dropped_at_end",
     "truncated",

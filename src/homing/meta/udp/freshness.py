@@ -1,14 +1,19 @@
-"""Freshness: which datagrams are too old to be delivered, wherever they have waited."""
+"""Freshness: which datagrams are too old to be delivered, wherever they have waited, and which are replaced by newer
+ones while they wait."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Hashable
 from threading import Lock
 from time import time_ns
-from typing import TYPE_CHECKING
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from ...datagram import DatagramBatch, MessageUDP, MessageUDPLoss, PacketInfo
 from ...datagram.batch import keep
+from ...gen.foreign import safe_key, safe_repr
 from .fresh_entry import FreshEntry
 
 if TYPE_CHECKING:
@@ -19,24 +24,36 @@ if TYPE_CHECKING:
 class FreshCounters:
     """Counters of a reader.
 
-    expired: datagrams older than `max_age`.
+    expired: datagrams older than `max_age`. conflated: those replaced by newer ones with the same key.
+    key_errors: times that the key function failed; the datagrams were delivered.
     withdrawn: those among all that were dropped here which were counted as delivered before.
     """
 
-    __slots__ = ("expired", "withdrawn")
+    __slots__ = ("conflated", "expired", "key_errors", "withdrawn")
 
     def __init__(self) -> None:
-        self.expired = self.withdrawn = 0
+        self.expired = self.withdrawn = self.conflated = self.key_errors = 0
 
 
 class Freshness:
     """Decides on each datagram of one reader twice: when it was read, and when its turn in the mailbox has come."""
 
-    __slots__ = ("_id", "_lock", "_loop", "_virtual", "counters", "shape")
+    __slots__ = ("_id", "_lock", "_loop", "_virtual", "_waiting", "_warn", "counters", "grown", "shape")
 
-    def __init__(self, id: Alias, loop: asyncio.AbstractEventLoop, shape: Shape, counters: FreshCounters) -> None:
+    def __init__(
+        self,
+        id: Alias,
+        loop: asyncio.AbstractEventLoop,
+        shape: Shape,
+        counters: FreshCounters,
+        warn: Callable[..., None],
+    ) -> None:
         self._id = id
         self._loop = loop
+        self._warn = warn
+        # Weak: an entry that nobody will handle any more, as its receiver has ended, takes no newer datagram.
+        self._waiting: WeakValueDictionary[Any, FreshEntry] = WeakValueDictionary()
+        self.grown = 0  # bytes by which datagrams that wait have become longer
         self._virtual = getattr(loop, "time_is_virtual", False)  # then the packets' times are those of the loop
         self.shape = shape
         self.counters = counters
@@ -53,14 +70,51 @@ class Freshness:
         stamp = None if info is None else info.timestamp
         return moment[1] if stamp is None else moment[1] - max(0, moment[0] - stamp) / 1e9
 
-    def entry(self, message: MessageUDP, moment: tuple[int, float]) -> FreshEntry | None:
-        """Returns the entry for a datagram that was just read; None if it has expired."""
+    def entry(self, message: MessageUDP, moment: tuple[int, float]) -> FreshEntry | str:
+        """Returns the entry for a datagram that was just read; "expired" if it is too old, "conflated" if it has taken
+        the place of one that waits."""
         arrived = self._came(message.info, moment)
         if self._is_old(arrived, moment[1]):
             self._count(1, withdrawn=0)
             message.release()
+            return "expired"
+        key = None if self.shape.conflate is None else self._key(self.shape.conflate, message)
+        if key is not None and self._replaces(key, message, arrived):
+            return "conflated"
+        entry = FreshEntry(message, arrived, self)
+        if key is not None:
+            self._waiting[key] = entry
+        return entry
+
+    def absorbs(self, message: MessageUDP, moment: tuple[int, float]) -> bool:
+        """Returns True if a datagram for which the mailbox has no room has taken the place of one that waits."""
+        if self.shape.conflate is None:
+            return False
+        key = self._key(self.shape.conflate, message)
+        return key is not None and self._replaces(key, message, self._came(message.info, moment))
+
+    def _key(self, function: Callable[[MessageUDP], Hashable], message: MessageUDP) -> Any:
+        """Returns the key of a datagram; None if it has none, or the program's function fails."""
+        try:
+            key = function(message)
+            if type(key) is CoroutineType:
+                key.close()
+                raise TypeError("it returned a coroutine; make it a plain def")
+            return None if key is None else (safe_key(key),)
+        except Exception as error:
+            self.counters.key_errors += 1
+            self._warn("conflate", "conflate failed, the datagram is delivered: %s", safe_repr(error))
             return None
-        return FreshEntry(message, arrived, self)
+
+    def _replaces(self, key: Any, message: MessageUDP, arrived: float) -> bool:
+        waiting = self._waiting.get(key)
+        before = None if waiting is None else waiting.replace(message, arrived)
+        if before is None:
+            return False
+        self.counters.conflated += 1
+        self.grown += max(0, len(message.data) - len(before.data))
+        before.release()
+        return True
 
     def _is_old(self, arrived: float, now: float) -> bool:
         most = self.shape.max_age
@@ -68,7 +122,7 @@ class Freshness:
 
     def taken(self, entry: FreshEntry) -> MessageUDP | MessageUDPLoss | None:
         """Returns the message for the handler whose turn has come: the datagram, a marker in its place, or None."""
-        message: MessageUDP = entry.message
+        message = entry.take()
         if self._is_old(entry.arrived, self._loop.time()):
             return self._withdraw(message)
         return message

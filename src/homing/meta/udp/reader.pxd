@@ -57,7 +57,7 @@ cdef class Reader(Incoming):
 
     cdef Py_ssize_t _reads_within(self, Inlet inlet) except -1
 
-    @cython.locals(count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
+    @cython.locals(read=Py_ssize_t, count=Py_ssize_t, surplus=Py_ssize_t, newest=bint, batches=bint)
     cdef Py_ssize_t _receive_too_many(self) except -1
 
     @cython.locals(limit=Py_ssize_t, received=list)

@@ -150,7 +150,9 @@ class Reader(Incoming):
             self._shaper = None
             self._endpoint.note_holes(False)
             return
-        fresh = Freshness(self.id, self._process.loop, shape, self.fresh) if shape.max_age is not None else None
+        fresh = None
+        if shape.needs_freshness:
+            fresh = Freshness(self.id, self._process.loop, shape, self.fresh, self._process.warn)
         shaper = Shaper(self.id, self._endpoint)
         if self._shaper is None:
             self._shaper = shaper
@@ -337,10 +339,12 @@ class Reader(Incoming):
         else:
             messages = self._receive_pooled(self._leases, self._reads)
         self._received, self._octets = messages, 0  # first: from here on the messages are delivered, whatever fails
-        count = surplus = len(messages)
-        went = 0
+        read, went = len(messages), 0
         shaper = self._shaper
-        holes: list[Hole] = [] if shaper is None else shaper.take(count)
+        holes: list[Hole] = [] if shaper is None else shaper.take(read)
+        if shaper is not None and not batches:
+            messages = self._received = shaper.absorb(messages, holes, self._inlet)
+        count = surplus = len(messages)
         if not newest and not batches:
             drop = None if shaper is None else shaper.drop_oldest
             went, surplus = self._inlet.make_room(count, octets_of(messages), drop)
@@ -352,7 +356,7 @@ class Reader(Incoming):
         if shaper is not None:
             cause = "receiver_full" if newest else "receiver_oldest"
             self._received = shaper.weave_rest(messages, holes, surplus, cause, self._inlet)
-        return count
+        return read
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages: list[MessageUDP] = []

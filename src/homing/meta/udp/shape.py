@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
+
+from ...datagram import MessageUDP
 
 
 class Shape(NamedTuple):
@@ -10,3 +13,9 @@ class Shape(NamedTuple):
 
     loss_markers: bool
     max_age: float | None
+    conflate: Callable[[MessageUDP], Hashable] | None
+
+    @property
+    def needs_freshness(self) -> bool:
+        """True if datagrams are looked at once more in their turn."""
+        return self.max_age is not None or self.conflate is not None

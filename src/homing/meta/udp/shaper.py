@@ -116,7 +116,9 @@ class Shaper:
             self._note_holes(holes)
             self.flush(inlet)
         elif type(received) is list:
-            return self.weave(received, holes, size)
+            woven = self.weave(received, holes, size)
+            self.charge(inlet)
+            return woven
         else:
             self._mark_batch(received, holes)
         return received
@@ -134,9 +136,10 @@ class Shaper:
             if index:
                 self._extend(entries, run, holes, index)
             entry = message if fresh is None else fresh.entry(message, moment)
-            if entry is None:
+            if isinstance(entry, str):
                 left -= len(message.data)
-                self._expire(entries, run)
+                if entry == "expired":
+                    self._expire(entries, run)
             else:
                 entries.append(entry)
                 run = []
@@ -162,6 +165,29 @@ class Shaper:
         if self._marks:
             now = time_ns()
             self._append(entries, run, MessageUDPLoss(1, "expired", now, now, self.id))
+
+    def absorb(self, messages: list[MessageUDP], holes: list[Hole], inlet: Inlet) -> list[MessageUDP]:
+        """Returns those of `messages`, for which the mailbox has no room, that take the place of none that waits there.
+        Adapts `holes`."""
+        fresh = self._fresh
+        if fresh is None:
+            return messages
+        moment, rest = fresh.moment(), []
+        places = [0]
+        for message in messages:
+            if not fresh.absorbs(message, moment):
+                rest.append(message)
+            places.append(len(rest))
+        holes[:] = [hole._replace(place=places[hole.place]) for hole in holes]
+        self.charge(inlet)
+        return rest
+
+    def charge(self, inlet: Inlet) -> None:
+        """Counts the bytes by which waiting datagrams have become longer."""
+        fresh = self._fresh
+        if fresh is not None and fresh.grown:
+            inlet.charge(fresh.grown)
+            fresh.grown = 0
 
     def weave_rest(self, messages: list[MessageUDP], holes: list[Hole], surplus: int, cause: str, inlet: Inlet) -> Any:
         """Returns the rest of `messages`, of which the first `surplus` were dropped for `cause`, woven."""

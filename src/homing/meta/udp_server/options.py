@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
+from ...datagram import Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions
 from ...datagram.policy.networks import Network
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
@@ -89,6 +90,12 @@ class UDPServerOptions(SocketOptions):
         wherever it has waited: in the kernel, in the mailbox, or at a worker. Linux: sets `receive_timestamp`, so that
         `message.info` has the time. Elsewhere, and on a Unix socket, the age counts from the reading. A router of your
         own passes on datagrams without a further look at their age. None: none is too old.
+    conflate: a function that takes a datagram and returns its key, for data of which only the latest matters. Of the
+        datagrams with one key that wait in the mailbox, at a worker or at a peer's process, only the newest is kept, at
+        the place of the first (`conflated`). None instead of a key: that datagram is not conflated. If the function
+        raises, the datagram is delivered (`conflate_errors`). It runs on the loop for each datagram, so it must be
+        quick. Datagrams in the kernel are not conflated: they wait there only while reading pauses. Not for receivers
+        of batches. None: all are kept.
     loss_markers: where datagrams are missing in the order of arrival, the receiver gets a `meta.MessageUDPLoss`: for
         datagrams dropped by the kernel (Linux), by `overflow`, `rate_limit` and `max_age`. A receiver of batches finds
         those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two datagrams at
@@ -143,6 +150,7 @@ class UDPServerOptions(SocketOptions):
     high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow | None = None
     max_age: float | None = None
+    conflate: Callable[[MessageUDP], Hashable] | None = None
     loss_markers: bool = False
     receive_batch: int = 64
     gro: bool = True

@@ -43,7 +43,7 @@ READING = (
     "overflow",
     "receive_batch",
     "peers",
-    *("max_age", "loss_markers"),
+    *("max_age", "conflate", "loss_markers"),
 )
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 

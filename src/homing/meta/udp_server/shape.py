@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ...datagram.policy.limits import check_callable
 from ...gen import BadOption
 from ...gen.options import check_type, set_seconds
 from ..udp.shape import Shape
@@ -23,6 +24,9 @@ def check_shape(options: UDPServerOptions) -> None:
         set_seconds(options, "max_age")
         if sys.platform == "linux" and options.path is None:
             object.__setattr__(options, "receive_timestamp", True)
+    if options.conflate is not None:
+        words = "a function that takes a meta.MessageUDP and returns its key, or None"
+        check_callable("conflate", options.conflate, words)
 
 
 def _check_markers(options: UDPServerOptions) -> None:
@@ -35,15 +39,16 @@ def _check_markers(options: UDPServerOptions) -> None:
 
 def shape_of(options: UDPServerOptions) -> Shape | None:
     """Returns the part of `options` for the reader; None: nothing is asked for."""
-    shape = Shape(options.loss_markers, options.max_age)
-    return None if shape == NOTHING else shape
+    shape = _shape(options)
+    return shape if shape.loss_markers or shape.needs_freshness else None
 
 
-NOTHING = Shape(False, None)
+def _shape(options: UDPServerOptions) -> Shape:
+    return Shape(options.loss_markers, options.max_age, options.conflate)
 
 
 def refuse_elsewhere(options: UDPServerOptions) -> None:
     """Raises `BadOption` for an option that needs its receiver on this node."""
-    for name, value, nothing in zip(Shape._fields, Shape(options.loss_markers, options.max_age), NOTHING, strict=True):
-        if value != nothing:
+    for name, value in _shape(options)._asdict().items():
+        if value is not None and value is not False:
             raise BadOption(name, value, "this works for receivers on the same node only; leave it out")

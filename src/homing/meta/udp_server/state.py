@@ -273,6 +273,7 @@ class ServerState:
             buffer_pool="" if self.options.buffer_pool is None else safe_repr(self.options.buffer_pool),
             linger=self.options.linger,
             max_age=self.options.max_age,
+            conflate="" if self.options.conflate is None else safe_repr(self.options.conflate),
             loss_markers=self.options.loss_markers,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),

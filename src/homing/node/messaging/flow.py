@@ -341,6 +341,13 @@ class Inlet:
             scheduler.schedule(target)
         return target
 
+    def charge(self, octets: int) -> None:
+        """Counts `octets` more bytes of messages that wait at the receiver."""
+        if self._batches:
+            count, size = self._batches.pop()
+            self._batches.append((count, size + octets))
+            self._bytes += octets
+
     def count(self, number: int) -> None:
         """Counts `number` more messages as sent to the receiver."""
         self._owner.messages_out += number
