@@ -64,6 +64,7 @@ EXTENSIONS = {
     "homing.node.processes.process": "src/homing/node/processes/process.py",
     "homing.node.processes.shared_mailbox": "src/homing/node/processes/shared_mailbox.py",
     "homing.node.processes.concurrent": "src/homing/node/processes/concurrent.py",
+    "homing.node.messaging.pace": "src/homing/node/messaging/pace.py",
     "homing.node.messaging.registry": "src/homing/node/messaging/registry.py",
     "homing.node.scheduling.slices": "src/homing/node/scheduling/slices.py",
     "homing.node.scheduling.scheduler": "src/homing/node/scheduling/scheduler.py",

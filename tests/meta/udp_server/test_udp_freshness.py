@@ -305,7 +305,14 @@ class Conflated:
         gate = Gate()
         await node.spawn(Gated, gate, name="gated", options=process)
         server, alias = await open_server(
-            probe, **{"process": "gated", "conflate": first_byte, "receive_buffer": 1 << 20, **options}
+            probe,
+            **{
+                "process": "gated",
+                "conflate": first_byte,
+                "receive_buffer": 1 << 20,
+                "high_water_seconds": None,
+                **options,
+            },
         )
         made = cls(gate, server, alias, peer)
         await made.send(b"first")

@@ -58,12 +58,18 @@ class FlowLimits(NamedTuple):
     receive_batch: int
     high_water_bytes: int
     shape: Shape | None
+    high_water_seconds: float
 
 
-def flow_limits(options: UDPOptions, overflow: Overflow, shape: Shape | None = None) -> FlowLimits:
-    """Returns the limits that `options` ask for. By default reading continues at a quarter of `high_water`."""
+def flow_limits(
+    options: UDPOptions, overflow: Overflow, shape: Shape | None = None, seconds: float | None = None
+) -> FlowLimits:
+    """Returns the limits that `options` ask for. By default reading continues at a quarter of `high_water`. seconds:
+    `high_water_seconds`, if there is such an option."""
     low_water = options.high_water // 4 if options.low_water is None else options.low_water
-    return FlowLimits(options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes, shape)
+    return FlowLimits(
+        options.high_water, low_water, overflow, options.receive_batch, options.high_water_bytes, shape, seconds or 0.0
+    )
 
 
 def check_queues(options: Any) -> None:

@@ -129,8 +129,9 @@ class Reader(Incoming):
         self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
     ) -> None:
         """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
-        high, low, overflow, self._reads, most_bytes, shape = limits
+        high, low, overflow, self._reads, most_bytes, shape, seconds = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow, most_bytes)
+        self._inlet.keep_pace(seconds)
         self._shape_by(shape)
         self._overflow = overflow
         self._leases = leases
@@ -139,8 +140,9 @@ class Reader(Incoming):
 
     def adjust(self, to: Target, limits: FlowLimits) -> None:
         """Reads on for `to`, with other limits."""
-        high, low, self._overflow, self._reads, most_bytes, shape = limits
+        high, low, self._overflow, self._reads, most_bytes, shape, seconds = limits
         self._inlet.adjust(high, low, self._overflow, most_bytes)
+        self._inlet.keep_pace(seconds)
         self._shape_by(shape)
         self.redirect(to)
 
@@ -474,6 +476,11 @@ class Reader(Incoming):
     def receiver(self) -> Target:
         """The address that datagrams go to."""
         return self._inlet.receiver
+
+    @property
+    def mark(self) -> int:
+        """The number of messages waiting at the receiver at which reading pauses now."""
+        return self._inlet.mark
 
     def waiting_for(self) -> str:
         """Returns why reading pauses: "mailbox" (full), "receiver" (there is none), "batch" (the last one has not

@@ -75,6 +75,12 @@ class UDPServerOptions(SocketOptions):
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading resumes when this many are left. None: a quarter of `high_water`, so that the receiver has work
         until the socket is polled again.
+    high_water_seconds: reading also pauses while as many messages wait there as the receiver handles in this time, at
+        least 8, until a quarter of them is left (in general: as much of them as `low_water` is of `high_water`). The
+        number follows the receiver (`high_water_now`, an item of an inspection), and is `high_water` for one that is
+        quick: of 25 us a message, by default. 0.025: no more than the kernel's default buffer holds for a receiver of
+        90 us a message. Only with `overflow="pause"`; messages in hand (`ProcessOptions.concurrency`) do not count. The
+        workers of a pool have their own limits. None: no limit in time.
     high_water_bytes: reading also pauses while this many bytes of the server's datagrams wait there, until a quarter of
         them is left. 8 MiB: 1024 datagrams of 8 KiB. At least 65536, the longest datagram. Batches (`handle_datagrams`)
         have a limit of their own: one at a time.
@@ -147,6 +153,7 @@ class UDPServerOptions(SocketOptions):
     reply_guard: ReplyGuard | None = None
     high_water: int = 1024
     low_water: int | None = None
+    high_water_seconds: float | None = 0.025
     high_water_bytes: int = 8 * 1024 * 1024
     overflow: Overflow | None = None
     max_age: float | None = None

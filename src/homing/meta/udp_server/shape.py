@@ -20,6 +20,8 @@ def check_shape(options: UDPServerOptions) -> None:
     check_type("loss_markers", options.loss_markers, bool, "True or False")
     if options.loss_markers:
         _check_markers(options)
+    if options.high_water_seconds is not None:
+        set_seconds(options, "high_water_seconds")
     if options.max_age is not None:
         set_seconds(options, "max_age")
         if sys.platform == "linux" and options.path is None:

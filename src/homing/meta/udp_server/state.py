@@ -125,7 +125,8 @@ class ServerState:
         return self.process.parent if self.options.process is None else self.options.process
 
     def _limits(self) -> FlowLimits:
-        return flow_limits(self.options, self.options.overflow or "pause", shape_of(self.options))
+        options = self.options
+        return flow_limits(options, options.overflow or "pause", shape_of(options), options.high_water_seconds)
 
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is lost."""
@@ -272,6 +273,8 @@ class ServerState:
             listener=format_address(self.endpoint.local_address),
             buffer_pool="" if self.options.buffer_pool is None else safe_repr(self.options.buffer_pool),
             linger=self.options.linger,
+            high_water_now=self.options.high_water if self.reader is None else self.reader.mark,
+            high_water_seconds=self.options.high_water_seconds,
             max_age=self.options.max_age,
             conflate="" if self.options.conflate is None else safe_repr(self.options.conflate),
             loss_markers=self.options.loss_markers,

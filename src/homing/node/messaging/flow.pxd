@@ -3,6 +3,7 @@ cimport cython
 from ..scheduling.activity cimport Activity
 from ..mailbox.lane cimport Lane, filled
 from ..scheduling.scheduler cimport Scheduler
+from .pace cimport Pace
 
 
 cdef object _ZOMBIE, _TERMINATED
@@ -26,6 +27,7 @@ cdef class Inlet:
     cdef object _batches
     cdef bint _waits
     cdef bint _marks
+    cdef Pace _pace
 
     cdef object _kind
     cdef bint _takes_batches
@@ -37,7 +39,10 @@ cdef class Inlet:
     @cython.locals(target=Activity)
     cpdef Activity lone_receiver(self)
 
-    @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t)
+    @cython.locals(
+        target=Activity, high=Py_ssize_t, room=Py_ssize_t, queued=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t,
+        mark=Py_ssize_t,
+    )
     cpdef Py_ssize_t room(self) except -1
 
     @cython.locals(target=Activity, lane=Lane, scheduler=Scheduler, before=Py_ssize_t, count=Py_ssize_t)

@@ -19,6 +19,7 @@ from ...gen.copying import refuse_copy
 from ..mailbox.envelope import SplitMessage
 from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest
 from .delivery import split_address
+from .pace import Pace
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -61,6 +62,7 @@ class Inlet:
         "_marks",
         "_most_bytes",
         "_owner",
+        "_pace",
         "_ready",
         "_resume",
         "_takes_batches",
@@ -99,6 +101,7 @@ class Inlet:
         self._bytes = self._counted = 0
         self._waits = overflow == "pause"
         self._marks = overflow == "drop_oldest"
+        self._pace: Pace | None = None
         self.sender: PID | Alias = owner.sender
         self._mark_sender()
         self._kind: type[object] | None = None
@@ -126,7 +129,7 @@ class Inlet:
         other._batches, other._bytes, other._counted = self._batches, self._bytes, self._counted
         other._waits, other._marks, other.sender = self._waits, self._marks, self.sender
         other._kind, other._takes_batches = self._kind, self._takes_batches
-        other._ready, other._resume = self._ready, _nothing
+        other._ready, other._resume, other._pace = self._ready, _nothing, self._pace
         other.octets_left, other.waiting_for = self.octets_left, ""
         waited = other._waited = self._waited if self.waiting_for else None
         self.close()
@@ -171,9 +174,15 @@ class Inlet:
             self._wait("receiver", None, 0)
             return 0
         high = min(self._high, target.limit) if target.limit else self._high
-        waiting = (len(target.main) if filled(target.main) else 0) + target.outstanding
+        queued = len(target.main) if filled(target.main) else 0
+        waiting = queued + target.outstanding
         room = high - waiting
         low = min(self._low, high - 1)
+        if self._pace is not None:
+            mark = self._pace.look(target, queued)
+            if mark - queued < room:  # messages in hand do not grow old in the mailbox
+                room = mark - queued
+                low = min(low, self._low * mark // self._high + target.outstanding)
         if self._most_bytes:
             if self._counted:
                 self._forget_taken(waiting)
@@ -400,6 +409,19 @@ class Inlet:
         marked, self._marks = self._marks, overflow == "drop_oldest"
         if not marked:
             self._mark_sender()
+
+    def keep_pace(self, seconds: float) -> None:
+        """Lets no more messages wait from now on than the receiver handles in `seconds`; 0: as the limits say. Only a
+        source that waits for room does so."""
+        wanted = seconds if self._waits else 0.0
+        before = None if self._pace is None else (self._pace.seconds, self._pace.high)
+        if before != (wanted, self._high):
+            self._pace = Pace(self._core.loop, wanted, self._high) if wanted else None
+
+    @property
+    def mark(self) -> int:
+        """The number of waiting messages at which the source waits now."""
+        return self._high if self._pace is None else self._pace.mark
 
     def close(self) -> None:
         """Ends any wait. `ready` is not called any more."""
