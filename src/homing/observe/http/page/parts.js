@@ -14,10 +14,10 @@ export const nodes = { many: false };
 export const toRow = (row) => toProcess((!nodes.many && row.name) || row.pid || row.alias);
 
 /** Returns the columns of a table, with one for the node if there are several. */
-export function withNode([first, ...columns]) {
+export function withNode([first, ...columns], label = "Node") {
   const node = {
     name: "node",
-    label: "Node",
+    label,
     cell: (row) => h("span", { class: "dim cut", title: row.node }, row.node),
   };
   return nodes.many ? [first, node, ...columns] : [first, ...columns];
