@@ -212,7 +212,7 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
         (["served:Service", "--name", "shop"], "name='shop': give name@host"),
         (["served:Service", "--log-level", "loud"], "'loud' is not one of"),
         (["served:Service", "--stop-timeout", "-1"], "stop-timeout"),
-        (["served:Service", "--stop-timeout", "inf"], "stop_timeout=inf"),
+        (["served:Service", "--stop-timeout", "inf"], "--stop-timeout=inf: give "),
         ([], "no target"),
     ],
 )
