@@ -80,7 +80,7 @@ class Octets(Field):
         return there & (parts[0] if len(parts) == 1 else _joined(False, parts))
 
     def words(self) -> list[Number]:
-        """The same bytes as numbers of four bytes, and what is left."""
+        """The same bytes as numbers of four bytes, and of two and one at the end."""
         numbers, at = [], self.at
         while at < self.end:
             size = next(size for size in (4, 2, 1) if size <= self.end - at)
