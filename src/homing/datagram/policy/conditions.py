@@ -26,7 +26,7 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {"==": eq, "!=": ne, "<": 
 
 
 class Datagram(NamedTuple):
-    """The part of a datagram that a condition sees. The address is one of `networks`; None: it is not an address of IP."""
+    """The part of a datagram that a condition sees. address: one of `networks`; None: it is not one of IP."""
 
     data: bytes | bytearray | memoryview
     address: tuple[bool, int, int] | None
