@@ -19,3 +19,12 @@ cpdef list unpack(object id, object frame)
 
 @cython.locals(message=MessageUDP, size=Py_ssize_t, found=list, part=list)
 cpdef list cut_by_size(list messages, Py_ssize_t most)
+
+@cython.locals(message=MessageUDP, size=Py_ssize_t)
+cpdef Py_ssize_t gathered_size(list messages) except? -1
+
+@cython.locals(lengths=cython.uint[::1], number=Py_ssize_t, total=cython.longlong)
+cdef long long _total(object numbers) except -1
+
+@cython.locals(places=cython.ushort[::1], number=Py_ssize_t, place=Py_ssize_t)
+cdef bint _fits(object numbers, Py_ssize_t most, bint gaps) except -1

@@ -23,6 +23,9 @@ Columns: TypeAlias = tuple[list[Any], bytes, bytes, list[Any], bytes, list[int],
 NO_INFO = 0xFFFF
 """In `info_places`: the datagram has no info."""
 
+BESIDE = 16
+"""Bytes that a datagram takes beside its payload in a frame, at most, without its address and info."""
+
 MOST = 4096
 """Most datagrams of one frame: their addresses are numbered by 16 bits."""
 
@@ -114,7 +117,15 @@ def cut_by_size(messages: list[MessageUDP], most: int) -> list[list[MessageUDP]]
     found: list[list[MessageUDP]] = []
     part: list[MessageUDP] = []
     size = 0
-    socket: Any = None
+    socket: Any = messages[0].id if messages else None
+    if len(messages) <= MOST:
+        for message in messages:
+            size += len(message.data) + BESIDE
+            if message.id is not socket or size > most:
+                break
+        else:
+            return [messages] if messages else found  # usually
+    size = 0
     for message in messages:
         if part and (message.id is not socket or size > most or len(part) >= MOST):
             found.append(part)
@@ -122,10 +133,21 @@ def cut_by_size(messages: list[MessageUDP], most: int) -> list[list[MessageUDP]]
             size = 0
         socket = message.id
         part.append(message)
-        size += len(message.data) + 16
+        size += len(message.data) + BESIDE
     if part:
         found.append(part)
     return found
+
+
+def gathered_size(messages: list[MessageUDP]) -> int:
+    """Returns the bytes of the payloads of `messages`; -1 if one of them is not `bytes`, so that it may change."""
+    size = 0
+    for message in messages:
+        data = message.data
+        if type(data) is not bytes:
+            return -1
+        size += len(data)
+    return size
 
 
 def column_of(code: str, count: int) -> Any:
@@ -206,7 +228,7 @@ def unpack(id: Alias, frame: Any) -> list[MessageUDP]:
     count = len(length_column)
     messages: list[MessageUDP] = []
     data: bytes = frame.data
-    if count > MOST or sum(length_column) != len(data):
+    if count > MOST or _total(length_column) != len(data):
         raise BadColumns("the lengths do not add up")
     if count == 0:
         return messages
@@ -245,7 +267,24 @@ def _places(column: bytes, count: int, most: int, gaps: bool) -> Any:
     places = read_numbers("H", column)
     if len(places) != count:
         raise BadColumns("the places do not add up")
-    for place in places:
-        if place >= most and not (gaps and place == NO_INFO):
-            raise BadColumns("a place is out of range")
+    if not _fits(places, most, gaps):
+        raise BadColumns("a place is out of range")
     return places
+
+
+def _total(numbers: Any) -> int:
+    """Returns the sum of a column of lengths."""
+    lengths, total = numbers, 0
+    for number in range(len(lengths)):
+        total += lengths[number]
+    return total
+
+
+def _fits(numbers: Any, most: int, gaps: bool) -> bool:
+    """Returns True if all places of a column are below `most`; gaps: or `NO_INFO`."""
+    places = numbers
+    for number in range(len(places)):
+        place = places[number]
+        if place >= most and not (gaps and place == NO_INFO):
+            return False
+    return True
