@@ -2,6 +2,10 @@ cimport cython
 
 from ...datagram.message cimport MessageUDP, PacketInfo, received
 
+cdef Py_ssize_t _NO_INFO, _BESIDE, _MOST
+
+cpdef tuple read(object frame)
+
 @cython.locals(message=MessageUDP, count=Py_ssize_t, number=Py_ssize_t, place=Py_ssize_t, several=Py_ssize_t,
                info_place=Py_ssize_t, different=bint, addresses=list, infos=list, known=dict, cut=list, payloads=list,
                places=cython.ushort[::1], info_places=cython.ushort[::1], lengths=cython.uint[::1])

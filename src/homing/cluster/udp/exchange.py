@@ -17,7 +17,7 @@ from ...node.processes.meta_process import MetaRunner
 from ..datagram_frames import Credit, Datagrams, Flow, FlowEnd, Replies
 from ..engine import MAIN
 from .away import start_away
-from .columns import BadColumns, unpack
+from .columns import BadColumns, read, unpack
 from .edge import Edge
 from .inflow import Inflow
 from .members import Members
@@ -324,27 +324,42 @@ class Exchange:
         known = self._marks.get(target.id)
         alias = known[frame.mark] if known is not None and 0 <= frame.mark < len(known) else target.id
         try:
-            messages = unpack(alias, frame)
+            if target.scheduled or target.paused or target.main or not isinstance(target.forwarder, Sender):
+                messages = unpack(alias, frame)
+            else:
+                messages = self.core.scheduler.run_for(
+                    target, partial(self._send_answers, frame, alias), target.forwarder, True
+                )
         except BadColumns:
             link.undelivered["invalid"] += 1
             return
-        sleeps = not (target.scheduled or target.paused or target.main)
-        if sleeps and isinstance(target.forwarder, Sender):
-            done = self.core.scheduler.run_for(target, target.forwarder.send_at_once, messages, True)
-            self.sent_for_others += done
-            messages = messages[done:]
-            if not messages:
-                return
+        if messages:
+            self._queue_answers(link, target, messages)
+
+    def _send_answers(self, frame: Replies, alias: Alias, sender: Sender) -> list[MessageUDP]:
+        """Sends answers while nothing waits in the server's mailbox: in columns, the others as messages. Returns those
+        that are to go through the mailbox. Raises `BadColumns`."""
+        columns = read(frame)
+        done = 0 if frame.infos else sender.send_columns(*columns)
+        self.sent_for_others += done
+        if done == len(columns[2]):
+            return []
+        messages = unpack(alias, frame)[done:]
+        done = sender.send_at_once(messages)
+        self.sent_for_others += done
+        return messages[done:]
+
+    def _queue_answers(self, link: Any, target: MetaRunner, messages: list[MessageUDP]) -> None:
         if target.limit:
             room = max(0, target.limit - len(target.main or ()))
             if room < len(messages):
                 link.undelivered["full"] += len(messages) - room
                 messages = messages[:room]
         self.sent_for_others += len(messages)
-        lane = target.main_lane()
+        lane: Any = target.main_lane()
         sender = self.core.pid
         if COMPILED:
-            lane.extend_from(sender, messages)  # type: ignore[attr-defined]
+            lane.extend_from(sender, messages)
         else:
             lane.extend([(sender, message) for message in messages])
         if lane is not target.main:

@@ -189,6 +189,15 @@ class Sender(Forwarder):
             self.send(part)
         return done
 
+    def send_columns(self, addresses: list[Any], places: Any, lengths: Any, data: bytes) -> int:
+        """As `send_at_once`, for datagrams in columns: see `Backend.send_columns`. Those that it does not send are to
+        be sent as messages."""
+        if self._take is not None or self._other_sockets or self.leases is not None:
+            return 0
+        done = self.endpoint.send_queue.send_columns(addresses, places, lengths, data)
+        self._process.handled += done
+        return done
+
     def send_now(self, sender: Activity, target: Activity, message: Any) -> bool:
         """Sends the first datagram that a callback sends, if it is the answer to a lone datagram, or the like: nothing
         else waits, neither before nor behind it. With more of them, fewer system calls are needed."""
