@@ -1,4 +1,4 @@
-"""`python -m tests.suite.held COMMAND...`: runs a command, and holds it now and then for a moment, as a busy machine does.
+"""`python -m tests.suite.held COMMAND...`: runs a command, and holds it now and then for a moment, as busy machines do.
 
 Held is the program or one that it has started. A test that fails with it only minds how long something takes:
 
