@@ -110,7 +110,7 @@ cdef class Sender:
             self._outbox = outbox
 
     def send_columns(self, list addresses not None, places, lengths not None, bytes data not None):
-        # What was not sent is sent by `send_many`, which finds out why. Nothing here is the user's code.
+        # The datagrams that are left are sent by `send_many`, which finds out why. Nothing here is the user's code.
         cdef Outbox outbox = self._outbox
         cdef const uint16_t[::1] place = places
         cdef const uint32_t[::1] length = lengths
