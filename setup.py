@@ -215,7 +215,7 @@ def extensions() -> list[Extension]:
         return []
     arguments = []
     if os.environ.get("HOMING_SANITIZE") == "1":
-        arguments = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+        arguments = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g1", "-O1"]
     before = [Path(GENERATED, source).with_suffix(".c") for source in EXTENSIONS.values()]
     translated = cythonize(
         [Extension(name, [source]) for name, source in EXTENSIONS.items()],
