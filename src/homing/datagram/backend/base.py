@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..batch import Columns
     from ..failures import Failures
     from ..message import MessageUDP
+    from ..policy.conditions import Condition
     from .contract import Pooled
 
     Retry = Callable[[int, int], bool]
@@ -95,6 +96,10 @@ class Backend:
 
     def join(self, sock: socket.socket) -> None:
         """Lets the kernel join datagrams, if it can."""
+
+    def judge(self, condition: Condition) -> Any:
+        """Returns the verdict of a condition, for `admission.verdict`: the condition itself, or one compiled."""
+        return condition
 
     def split(self, sock: socket.socket) -> bool:
         """Stops the kernel's joining. Returns False if joined datagrams may still wait there: call `drain` first."""
