@@ -49,6 +49,8 @@ EXTENSIONS = {
     "homing.meta.udp.outgoing": "src/homing/meta/udp/outgoing.py",
     "homing.meta.udp_client.ended_requests": "src/homing/meta/udp_client/ended_requests.py",
     "homing.cluster.udp.columns": "src/homing/cluster/udp/columns.py",
+    "homing.cluster.udp.outflow": "src/homing/cluster/udp/outflow.py",
+    "homing.cluster.udp.forwarding": "src/homing/cluster/udp/forwarding.py",
     "homing.node.scheduling.owned_mailbox": "src/homing/node/scheduling/owned_mailbox.py",
     "homing.node.scheduling.forwarder": "src/homing/node/scheduling/forwarder.py",
     "homing.node.scheduling.source": "src/homing/node/scheduling/source.py",
