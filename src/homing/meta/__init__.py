@@ -21,6 +21,7 @@ from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
+from ..datagram import Tap as Tap
 from ..datagram import errors as errors
 from .assembly.assembler import Assembler as Assembler
 from .assembly.chunk import Chunk as Chunk
