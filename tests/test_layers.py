@@ -43,10 +43,11 @@ it is imported itself: a callback is declared with the batch that users annotate
 FLOORS: dict[str, list[set[str]]] = {
     "datagram": [
         {"address", "batch", "columns", "errors", "failures", "message", "statistics"},
+        {"capture"},
         {"policy"},
         {"sockets"},
         {"backend"},
-        {"polling", "send_queue"},
+        {"hearing", "polling", "send_queue"},
         {"endpoint"},
     ],
     "node": [
@@ -107,7 +108,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cluster_requests", "rows", "selecting"},
         {
             *("changes", "health", "measuring", "node_requests", "process_requests", "socket_requests", "tree"),
-            *("logs", "traces", "watching"),
+            *("taps", "logs", "traces", "watching"),
         },
         {"otel"},
         {"merging"},

@@ -11,8 +11,8 @@ backend     the system calls that read and send
 capture     records datagrams in files, and reads such files
 policy      limits: which datagrams are received and sent, how many, and how fast
 
-A module imports only the modules below its own place in this order: endpoint, then polling, hearing and send_queue, backend,
-sockets, policy, capture, then the rest.
+A module imports only the modules below its own place in this order: endpoint, then polling, hearing and send_queue,
+backend, sockets, policy, capture, then the rest.
 """
 
 from .address import Address as Address

@@ -1,5 +1,5 @@
-"""What an endpoint does while a tap records: it decides in the place of the backend which datagrams become messages, so
-that those that do not are recorded too.
+"""Records what an endpoint receives. While a tap records, the endpoint decides in the place of the backend which
+datagrams become messages, so that those that do not are recorded too.
 
 The backend has counted such a datagram as one that became a message; here the counters are put right.
 """
@@ -7,13 +7,12 @@ The backend has counted such a datagram as one that became a message; here the c
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
 
 from .address import Address
 from .backend.base import Backend
 from .backend.contract import Pooled
-from .batch import Columns, DatagramBatch
+from .batch import DatagramBatch, end_batch, part_of
 from .capture.tapping import Ear
 from .message import MessageUDP
 from .policy.admission import Admission
@@ -74,38 +73,11 @@ def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: B
             _uncount(backend, len(message.data), message.truncated)
             ear.refused(message.addr, message.data, message.info, cause)
     if not admitted:
-        batch._end()
+        end_batch(batch)
         return None
-    rest = batch if len(admitted) == len(batch) else _part(batch, admitted)
+    rest = batch if len(admitted) == len(batch) else part_of(batch, admitted)
     ear.came_together(rest)
     return rest
-
-
-def _part(batch: DatagramBatch, numbers: list[int]) -> DatagramBatch:
-    """Returns a batch of some datagrams of `batch`, which ends."""
-    messages = [batch[number] for number in numbers]
-    lengths = memoryview(bytearray(4 * len(messages))).cast("i")
-    offsets = memoryview(bytearray(4 * len(messages))).cast("i")
-    for index, start in enumerate(accumulate([len(message.data) for message in messages[:-1]], initial=0)):
-        offsets[index], lengths[index] = start, len(messages[index].data)
-    size = len(batch.hosts) // len(batch)
-    ports = batch.ports
-    columns: Columns = (
-        b"".join([message.data for message in messages]),
-        _nothing,
-        sum(lengths),
-        offsets.tobytes(),
-        lengths.tobytes(),
-        b"".join([bytes(batch.hosts[size * number : size * (number + 1)]) for number in numbers]),
-        b"".join([bytes(ports[number : number + 1]) for number in numbers]),
-        list(range(len(messages))),
-        [message.addr for message in messages],
-        [message.info for message in messages if message.info is not None],
-        [index for index, message in enumerate(messages) if message.truncated],
-    )
-    part = DatagramBatch(batch.id, columns)
-    batch._end()
-    return part
 
 
 def _refusal(admission: Admission, address: Address) -> str:
@@ -120,7 +92,3 @@ def _uncount(backend: Backend, length: int, truncated: bool) -> None:
     backend.packets_in -= 1
     backend.bytes_in -= length
     backend.truncated -= truncated
-
-
-def _nothing() -> None:
-    """The batch has memory of its own."""

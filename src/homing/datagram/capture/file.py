@@ -94,7 +94,7 @@ class CaptureFile:
             return False
 
     def _continue(self) -> None:
-        """Finds the end of the last whole block. What is behind it was torn by the end of its program."""
+        """Finds the end of the last whole block, and cuts off the torn one that a killed program has left."""
         size = os.fstat(self._file).st_size
         if size and self._read(0, 4) != SECTION:
             self.close()

@@ -16,11 +16,11 @@ from ..address import Address
 from ..batch import DatagramBatch
 from ..failures import Failures, name_of
 from ..message import MessageUDP, PacketInfo
-from .blocks import INBOUND, OUTBOUND
+from .blocks import INBOUND, OUTBOUND, RECORDED_BEFORE
 from .options import Sampler, Tap
 from .writer import Interface, Record, Writer
 
-_UNKNOWN: Address = ("0.0.0.0", 0)
+_UNKNOWN: Address = ("0.0.0.0", 0)  # noqa: S104 - nothing is bound: the address is not known
 
 _CAUSES = {"SendQueueFull": "send_queue", "ReplyLimited": "reply_limit"}
 """The causes of drops that have other names in the statistics than the classes of their errors."""
@@ -46,7 +46,7 @@ class TapState(NamedTuple):
 
 
 class Tapping:
-    """Records what its ears are told, as `options` say, until `close`, or until the file is full or fails.
+    """Records what its ears report, as `options` say, until `close`, or until the file is full or fails.
 
     program, comment: what the file says of the program. node: as in `Tap.path`.
     finished: called on the loop when the file is closed, with the error if the tap has ended by itself, else with "".
@@ -214,7 +214,7 @@ class Ear:
         gets a second one."""
         comment = f"dropped in: {cause}, for {process or self._receiver()}"
         if not self.tapping.dropped(message, comment) and self.tapping.takes():
-            self._record_in(None, message.addr, message.data, None, f"{comment}, recorded before")
+            self._record_in(None, message.addr, message.data, None, comment + RECORDED_BEFORE)
 
     def _record_in(self, message: object, address: Address, data: Any, info: Any, comment: str) -> None:
         local = self._local_of(info)
@@ -315,7 +315,7 @@ class Recording:
 
 
 def _bytes(data: Any) -> bytes:
-    """Returns a copy of what users have handed in as data; b"" if it is none."""
+    """Returns a copy of the data that users have handed in; b"" if it is not bytes-like."""
     if type(data) is bytes:
         return data
     try:

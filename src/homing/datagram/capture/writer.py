@@ -65,7 +65,8 @@ class Record(NamedTuple):
 class Writer:
     """Writes the file of `options`, at `path`, until `close`, or until the file is full or fails.
 
-    program, comment: what the file says of the program; `program` is called in the thread. over: called in the thread when it has ended.
+    program, comment: what the file says of the program; `program` is called in the thread.
+    over: called in the thread when it has ended.
     written: datagrams in the file. bytes: of the file. missed: datagrams that waited in vain.
     error: why it has ended by itself; "" if it has not. opened, ended: set when that has happened.
     """

@@ -95,7 +95,7 @@ class SocketTap:
             ear.dropped(message, cause, "" if process is None else str(process))
 
     def close(self) -> None:
-        """Ends the recording, if there is one. What was recorded is written after that."""
+        """Ends the recording, if there is one. Returns at once; what it has is written after that."""
         tapping = self._tapping
         if tapping is None:
             return

@@ -101,9 +101,9 @@ class UDPServerOptions(SocketOptions):
         error (`error_queue`): a registered name, a PID or an alias. Not for datagrams sent by `call`, which raises.
         While the process does not exist, or `high_water` messages wait there, reports are counted (`dropped_errors`)
         instead. None: failures are only counted, and logged at a bounded rate.
-    tap: a `meta.Tap` that records all datagrams in a file for Wireshark: those that come, those that are sent, and those
-        that are dropped. It can be changed while the server runs (`meta.Reconfigure`, `homing tap`). A failing disk
-        ends the tap, not the server. None: nothing is recorded.
+    tap: a `meta.Tap` that records the datagrams in a file for Wireshark: those that come, those that are sent, and
+        those that are dropped. It can be changed while the server runs (`meta.Reconfigure`, `homing tap`). A failing
+        disk ends the tap, not the server. None: nothing is recorded.
     linger: seconds for which the socket outlives its owner, if that crashes, is killed, or is ended to be restarted.
         Meanwhile datagrams wait in the kernel, and datagrams sent to the alias are sent. A process that creates a
         server for the same address (not port 0) and starts it on that node within that time adopts the socket, its
