@@ -16,6 +16,8 @@ import pytest
 
 import homing
 from homing import act, gen, meta
+from homing.datagram.errors import BadCapture
+from homing.testing import Capture
 
 from ...captures import capinfos, captured, comments, ended, has_tshark, tshark, untap
 from ...support import DEADLINE, Probe, UDPPeer, eventually
@@ -512,9 +514,9 @@ async def test_what_a_killed_program_has_torn_is_cut_off_and_the_file_continued(
 def captured_to_the_tear(path: Path) -> list[Any]:
     found: list[Any] = []
     try:
-        for one in homing.testing.Capture(path):
+        for one in Capture(path):
             found.append(one)
-    except meta.errors.BadCapture:
+    except BadCapture:
         return found
     raise AssertionError("the file is whole")
 
