@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 from ..datagram import Address, format_address, name_of
-from ..datagram.capture.reading import Capture, Captured, arrived
+from ..datagram.capture.reading import Arrivals, Capture, Captured
 from ..datagram.errors import BadCapture
 from .saying import fail, say
 from .tree import count
@@ -38,11 +38,12 @@ class Replayer:
 
     def play(self, capture: Capture) -> int:
         """Sends the capture once. Returns how many datagrams were sent. Raises `BadCapture` and `OSError`."""
-        before, last, due = self.sent, 0, time.monotonic()
+        before, last, due, arrivals = self.sent, 0, time.monotonic(), Arrivals()
         try:
             for one in capture:
-                if not arrived(one) or self._port not in (None, one.destination[1]):
-                    self.left_out["outgoing" if one.outgoing else "other port" if arrived(one) else "twice"] += 1
+                why = self._why_not(arrivals, one)
+                if why:
+                    self.left_out[why] += 1
                     continue
                 if last and self._speed:
                     due += min(self._gap, max(0, one.at - last) / 1e9) / self._speed
@@ -54,6 +55,12 @@ class Replayer:
         finally:
             self.left_out.update(capture.skipped)
         return self.sent - before
+
+    def _why_not(self, arrivals: Arrivals, one: Captured) -> str:
+        """Returns why a datagram is not sent; "" if it is."""
+        if self._port is None:
+            return arrivals.sort(one)
+        return "other port" if one.destination[1] != self._port or one.outgoing else ""
 
     def _send(self, one: Captured) -> None:
         try:

@@ -49,7 +49,7 @@ async def tap(observer: Observer, query: dict[str, Any]) -> dict[str, Any]:
     limit = observer.core.loop.time() + _PATIENCE
     while (told := _told(server)) is not None and told["state"] not in ends and observer.core.loop.time() < limit:
         await asyncio.sleep(_LOOK)
-    if options is None and before is None:
+    if options is None and (before is None or before["state"] == "ended"):
         raise RequestRefused("failed", f"{server.title} records nothing")
     if options is not None and told is not None and told["error"]:
         raise RequestRefused("failed", told["error"])

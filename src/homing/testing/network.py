@@ -116,9 +116,9 @@ class FakeNetwork:
         returns what came back. In virtual time (`run_virtual`) the pauses take none. Each is sent from the source that
         it had, which is bound meanwhile.
 
-        Datagrams that the captured machine had sent itself are not sent, but returned, to compare with. A datagram is
-        taken for one of these if the capture says so, as that of a `meta.Tap` does, or if a socket of this network
-        has its source's address.
+        Answers are not sent, but returned, to compare with. A datagram is taken for an answer if the capture says that
+        its machine had sent it, as that of a `meta.Tap` does; or if it is from an address to which an earlier datagram
+        went, or to which a socket of this network is bound.
 
         to: where they are sent. None: to the destination that each had.
         speed: 2: pauses are half as long.
@@ -132,7 +132,10 @@ class FakeNetwork:
         settle = check_seconds("settle", settle, zero=True)
         most = check_integer("most", most, 1)
         if to is not None:
-            host_of("to", to[0] if type(to) is tuple and to else to)
+            if type(to) is not tuple or len(to) < 2:
+                raise BadOption("to", to, "give an address such as ('10.0.0.1', 53)")
+            host_of("to", to[0])
+            check_integer("to", to[1], 1, 65535)
         options = SocketOptions(receive_buffer=ROOM)
         return await Replay(lambda host, port: self._bind(host, port, options), to, most).run(path, speed, settle)
 

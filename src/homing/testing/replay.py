@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..datagram import Address, format_address
-from ..datagram.capture.reading import Capture, Captured, arrived
+from ..datagram.capture.reading import Arrivals, Capture, Captured
 from ..datagram.errors import BindFailed
 from .fake_socket import FakeSocket
 
@@ -74,6 +74,7 @@ class Replay:
         self._recorded: list[Captured] = []
         self._left_out: dict[str, int] = {}
         self._sent = 0
+        self._arrivals = Arrivals()
 
     async def run(self, path: str | os.PathLike[str], speed: float, settle: float) -> Replayed:
         """Sends the datagrams of a file, waits for late answers, and returns the outcome."""
@@ -100,10 +101,11 @@ class Replay:
 
     def _sorted(self, one: Captured) -> FakeSocket | None:
         """Returns the socket to send a datagram from; None if it is not to be sent."""
-        if one.outgoing and not one.comment.startswith("dropped out"):
+        why = self._arrivals.sort(one)
+        if why == "answer" and not one.comment.startswith("dropped out"):
             self._recorded.append(one)
             return None
-        if not arrived(one):
+        if why:
             self._leave_out("dropped")
             return None
         if one.source not in self._sources:

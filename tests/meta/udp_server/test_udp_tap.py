@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -428,39 +426,6 @@ async def test_a_file_that_cannot_be_written_ends_the_tap_and_the_server_goes_on
     assert await peer.ask(b"still there?", server.local_address) == b"still there?"
     if make is another_file:
         assert status(str(path)).st_size == 90
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="most of these options are Linux only")
-def test_a_full_disk_ends_the_tap_with_whole_packets_and_the_server_goes_on(path: Path) -> None:
-    """A limit of the process stands for the disk: the system refuses to make the file longer."""
-    program = f"""
-        import asyncio, resource, signal
-        import homing
-        from homing import gen, meta
-        from tests.captures import ended
-        from tests.meta.servers import open_echo
-        from tests.support import UDPPeer
-
-        async def main():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-            async with homing.start_node("full@localhost") as node:
-                server = await open_echo(node, tap=meta.Tap({str(path)!r}))
-                with UDPPeer() as peer:
-                    for _ in range(40):
-                        await peer.ask(bytes(500), server.local_address)
-                    state = await ended(server)
-                    assert "File too large" in state["error"], state
-                    assert await peer.ask(b"still", server.local_address) == b"still"
-                    print(state["recorded"], server.statistics().tapped)
-
-        asyncio.run(main())
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=4 * DEADLINE
-    )
-    assert done.returncode == 0, done.stderr
-    recorded, counted = done.stdout.split()
-    assert int(recorded) == int(counted) == len(captured(path)) > 5
 
 
 async def test_while_the_disk_is_slow_datagrams_are_missed_and_counted_and_the_server_does_not_wait(

@@ -71,8 +71,9 @@ def replay(
 ) -> None:
     """Send the datagrams of a capture again, with the pauses that they had.
 
-    The payloads are sent from this machine, from a socket for each of the captured sources. Datagrams that the
-    captured machine itself had sent are left out, if the capture says so.
+    The payloads are sent from this machine, from a socket for each of the captured sources. Answers are left out: what
+    the captured machine had sent, and, if the capture does not say that, what came from an address to which an earlier
+    datagram went.
     """
     from ..replay import replay as run
 

@@ -31,10 +31,27 @@ class Captured(NamedTuple):
     comment: str
 
 
-def arrived(one: Captured) -> bool:
-    """Returns True if a datagram had come to the machine that captured it, and stands for itself: a tap records one
-    twice if it was dropped only after it had waited."""
-    return not one.outgoing and not one.comment.endswith(RECORDED_BEFORE)
+_MOST_SERVED = 10_000
+"""Addresses that are remembered. A capture of more is that of a scan."""
+
+
+class Arrivals:
+    """Tells requests from answers. An answer is a datagram that the capturing machine has sent, if the capture says so;
+    or one from an address to which an earlier datagram of the capture went."""
+
+    def __init__(self) -> None:
+        self._served: set[Address] = set()
+
+    def sort(self, one: Captured) -> str:
+        """Returns "" for a request, else why it is none: "answer", or "twice": a tap records a datagram again if it was
+        dropped only after it had waited."""
+        if one.comment.endswith(RECORDED_BEFORE):
+            return "twice"
+        if one.outgoing or one.source in self._served:
+            return "answer"
+        if len(self._served) < _MOST_SERVED:
+            self._served.add(one.destination)
+        return ""
 
 
 class Capture:

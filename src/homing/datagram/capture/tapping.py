@@ -49,6 +49,8 @@ class Tapping:
     """Records what its ears report, as `options` say, until `close`, or until the file is full or fails.
 
     program, comment: what the file says of the program. node: as in `Tap.path`.
+    In virtual time nothing is missed: the loop waits for the disk, as no time passes meanwhile.
+
     finished: called on the loop when the file is closed, with the error if the tap has ended by itself, else with "".
     """
 
@@ -88,6 +90,8 @@ class Tapping:
             self.flush()
             self._closed = True
             self._writer.close()
+            if self._virtual:
+                self._writer.wait()
 
     def _writer_over(self) -> None:
         """Called in the writer's thread."""
@@ -142,7 +146,7 @@ class Tapping:
             return
         if self._lost:
             records[0] = records[0]._replace(missed=records[0].missed + self._lost)
-        if not self._closed and self._writer.put(records):
+        if not self._closed and self._writer.put(records, waits=self._virtual):
             self._lost = 0
         else:
             self._lost += len(records)

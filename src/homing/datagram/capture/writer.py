@@ -27,6 +27,9 @@ _LAST_WRITES = 5.0
 _AT_EXIT = 2.0
 """Seconds for which the end of the program waits for the last writes."""
 
+_LOOK = 0.001
+"""Seconds between two looks whether there is room, in virtual time only."""
+
 _OVERHEAD = 200
 """Bytes that a record takes beside its payload while it waits."""
 
@@ -88,14 +91,24 @@ class Writer:
         self._thread.start()
         atexit.register(self._finish)
 
-    def put(self, records: list[Record]) -> bool:
-        """Queues records. Returns False if there is no room, or the writer has ended. Never waits."""
+    def put(self, records: list[Record], *, waits: bool = False) -> bool:
+        """Queues records. Returns False if there is no room, or the writer has ended. waits: waits for room first."""
         size = sum(len(record.data) for record in records) + _OVERHEAD * len(records)
-        if self.ended.is_set() or (self._came - self._gone + size > self._most_waiting and self._came > self._gone):
+        while waits and not self.ended.is_set() and not self._has_place(size):
+            time.sleep(_LOOK)
+        if self.ended.is_set() or not self._has_place(size):
             return False
         self._came += size
         self._queue.put(records)
         return True
+
+    def _has_place(self, size: int) -> bool:
+        return self._came == self._gone or self._came - self._gone + size <= self._most_waiting
+
+    def wait(self) -> None:
+        """Waits until it has ended, after `close`."""
+        self.ended.wait(_LAST_WRITES)
+        self._thread.join(_LOOK)
 
     def close(self) -> None:
         """Ends it once all that waits was written. Returns at once. A second call does nothing."""
