@@ -18,7 +18,8 @@ class Captured(NamedTuple):
     """A datagram of a capture.
 
     at: when it was captured, in nanoseconds since 1970.
-    source, destination: (host, port). data: the payload.
+    source, destination: (host, port).
+    data: the payload.
     outgoing: True if the machine that captured it had sent it; False if it came, or the capture does not say.
     comment: of the packet, "" if it has none: a `Tap` says there what became of the datagram.
     """
