@@ -17,6 +17,7 @@ from homing.datagram.errors import BadCapture
 from homing.testing import Capture, Captured
 
 from ...captures import block, has_tshark, packet4, packet6, pcap, pcapng
+from ...faults.figures import figure
 from ...support import examples
 
 ONE = packet4(b"payload")
@@ -234,7 +235,8 @@ def test_any_bytes_behind_a_magic_are_survived(data: bytes) -> None:
 
 def test_any_damage_to_a_file_is_survived() -> None:
     chance = random.Random(17)
-    for _ in range(examples(3000, 200_000)):
+    count = examples(3000, 200_000)
+    for _ in range(count):
         data = bytearray(chance.choice(SEEDS))
         for _ in range(chance.randrange(1, 6)):
             at = chance.randrange(len(data))
@@ -250,6 +252,7 @@ def test_any_damage_to_a_file_is_survived() -> None:
             if not data:
                 break
         survives(bytes(data))
+    figure(51, "damaged captures read to their end or refused by an offset", f"{count:,}")
 
 
 # --- files of others ----------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ _PLACEHOLDERS = ("{pid}", "{node}")
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Records the datagrams of a UDP server in a file that Wireshark, tshark and tcpdump can read: those that come,
-    those that are sent, and those that are dropped. `meta.Tap("x.pcapng")`.
+    """Records the datagrams of a UDP server or client in a file that Wireshark, tshark and tcpdump can read: those that
+    come, those that are sent, and those that are dropped. `meta.Tap("x.pcapng")`.
 
     path: the file, in the format pcapng. `{pid}` in it is replaced by the number of the OS process, `{node}` by the
         node's name: needed if several programs record at a time. If the file exists and is a whole pcapng file, the

@@ -44,8 +44,8 @@ class Arrivals:
         self._served: set[Address] = set()
 
     def sort(self, one: Captured) -> str:
-        """Returns "" for a request, else why it is none: "answer", or "twice": a tap records a datagram again if it was
-        dropped only after it had waited."""
+        """Returns "" for a request; otherwise "answer", or "twice": a tap records a datagram again if it was dropped
+        after it had waited."""
         if one.comment.endswith(RECORDED_BEFORE):
             return "twice"
         if one.outgoing or one.source in self._served:

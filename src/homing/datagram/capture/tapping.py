@@ -137,6 +137,11 @@ class Tapping:
         self._fresh[place[1]] = self._fresh[place[1]]._replace(comment=comment)
         return True
 
+    def miss(self) -> None:
+        """Counts a datagram that cannot be recorded, as memory has run out."""
+        self._lost += 1
+        self._missed += 1
+
     def flush(self) -> None:
         """Passes the records to the thread that writes them. While that is too slow, they are counted instead."""
         self._flushing = False
@@ -181,24 +186,21 @@ class Ear:
     def came(self, message: MessageUDP, to: str) -> None:
         """A datagram has come. to: its receiver, see `receiver`."""
         if self.tapping.takes():
-            comment = f"in, for {to}{', truncated' if message.truncated else ''}"
-            self._record_in(message, message.addr, message.data, message.info, comment)
+            self._record_in(message, message.addr, message.data, message.info, f"in, for {to}", message.truncated)
 
     def came_pooled(self, data: bytes, address: Address, truncated: bool, info: Any) -> None:
         """A datagram has come into a pooled buffer."""
         if self.tapping.takes():
-            comment = f"in, for {self._receiver()}{', truncated' if truncated else ''}"
-            self._record_in(None, address, data, info, comment)
+            self._record_in(None, address, data, info, f"in, for {self._receiver()}", truncated)
 
     def came_together(self, batch: DatagramBatch) -> None:
         """Datagrams have come as a batch."""
-        to, takes, cut = self._receiver(), self.tapping.takes, set(batch.cut)
+        comment, takes, cut = f"in, for {self._receiver()}", self.tapping.takes, set(batch.cut)
         for number in range(len(batch)):
             if takes():
                 start = batch.offsets[number]
-                data = bytes(batch.buffer[start : start + batch.lengths[number]])
-                comment = f"in, for {to}{', truncated' if number in cut else ''}"
-                self._record_in(None, batch.address(number), data, batch.info(number), comment)
+                data = batch.buffer[start : start + batch.lengths[number]]
+                self._record_in(None, batch.address(number), data, batch.info(number), comment, number in cut)
 
     def receiver(self) -> str:
         """Returns the process that gets the datagrams, as the comments name it."""
@@ -220,7 +222,15 @@ class Ear:
         if not self.tapping.dropped(message, comment) and self.tapping.takes():
             self._record_in(None, message.addr, message.data, None, comment + RECORDED_BEFORE)
 
-    def _record_in(self, message: object, address: Address, data: Any, info: Any, comment: str) -> None:
+    def _record_in(
+        self, message: object, address: Address, data: Any, info: Any, comment: str, truncated: bool = False
+    ) -> None:
+        try:
+            self._add_in(message, address, data, info, f"{comment}, truncated" if truncated else comment)
+        except MemoryError:  # the datagram itself must not be lost
+            self.tapping.miss()
+
+    def _add_in(self, message: object, address: Address, data: Any, info: Any, comment: str) -> None:
         local = self._local_of(info)
         missed = self._kernel_drops_since() if self.tapping.idle else 0
         if missed:
@@ -263,8 +273,12 @@ class Ear:
         noted = self._senders.pop(id(message), None)
         if not self.tapping.takes():
             return
-        if noted is not None and noted[0] is message:
-            comment = f"{comment}, from {noted[1]}"
+        try:
+            self._add_out(message, f"{comment}, from {noted[1]}" if noted is not None else comment)
+        except MemoryError:
+            self.tapping.miss()
+
+    def _add_out(self, message: Any, comment: str) -> None:
         record = Record(
             interface=self.interface,
             at=self.tapping.now(),

@@ -86,6 +86,7 @@ class Writer:
         self._queue: SimpleQueue[list[Record] | None] = SimpleQueue()
         self._came = self._gone = 0  # bytes; each is written by one thread only
         self._give_up_at = float("inf")
+        self._exiting = False
         self._numbers: dict[Interface, int] = {}
         self._thread = threading.Thread(target=self._run, name=f"homing tap {path}", daemon=True)
         self._thread.start()
@@ -118,6 +119,7 @@ class Writer:
 
     def _finish(self) -> None:
         """Called at the end of the program."""
+        self._exiting = True
         self.close()
         if self._thread.is_alive():
             self._thread.join(_AT_EXIT)
@@ -141,7 +143,8 @@ class Writer:
             self.ended.set()
             self.opened.set()
             self._drop_rest()
-            atexit.unregister(self._finish)
+            if not self._exiting:
+                atexit.unregister(self._finish)
             self._over()
 
     def _gives_up(self) -> bool:
