@@ -16,6 +16,7 @@ cdef class Endpoint:
     cdef Guard _guard
     cdef object _icmp_errors, _on_icmp_error, _pending, _polling
     cdef readonly object ear
+    cdef object _condition
     cdef bint _gro, _listens
     cdef Py_ssize_t _lost
 

@@ -23,13 +23,14 @@ from .failures import MessageUDPError, name_of
 from .hearing import heard, heard_batch, heard_pooled
 from .message import MessageUDP
 from .policy.admission import Admission
+from .policy.conditions import Condition
 from .policy.guard import Guard
 from .policy.limits import RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
 from .sockets.association import Association, Movable, can_move
-from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
+from .sockets.bpf import REFUSE_ALL, Program, attach_filter
 from .sockets.inherited import lender_of
 from .sockets.kernel import join_no_datagrams, joins_datagrams
 from .sockets.kernel_socket import KernelSocket
@@ -82,7 +83,7 @@ class Endpoint:
         multicast_interface: str | int = "",
         bind_device: str = "",
         bpf: Program | None = None,
-        steering: Steering | None = None,
+        steering: str | Program | None = None,
         error_queue: bool = False,
         connected: bool = False,
         movable: Movable | None = None,
@@ -96,6 +97,7 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self._lost = 0
         self.admission = Admission()
+        self._condition: Condition | None = None
         self._guard: Guard | None = None
         self.ear: Ear | None = None
         self._listens = False  # there is a guard or an ear
@@ -249,15 +251,25 @@ class Endpoint:
         """True while datagrams are read from the kernel."""
         return self._polling.reading and self._polling.listening
 
-    def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
-        """Admits from now on only datagrams of these sources, each within `limit`. Raises `BadOption`."""
+    def admit(
+        self,
+        allow: tuple[Network, ...],
+        deny: tuple[Network, ...],
+        limit: RateLimit | None,
+        condition: Condition | None = None,
+    ) -> None:
+        """Admits from now on only datagrams of these sources, each within `limit`, that meet `condition`. Raises
+        `BadOption`."""
         self.admission.set_sources(allow, deny)
+        self._condition = condition
         self.admission.limiter.apply(limit)
         self._admit_by_backend()
 
     def _admit_by_backend(self) -> None:
         """Lets the backend decide which datagrams become messages; with an ear, which is to get the others too, this
         endpoint does so."""
+        condition, compiles = self._condition, self.ear is None
+        self.admission.verdict = self.backend.judge(condition) if condition is not None and compiles else condition
         self.backend.admission = self.admission if self.admission.needed and self.ear is None else None
 
     def listen_by(self, ear: Ear | None) -> None:

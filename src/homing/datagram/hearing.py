@@ -27,7 +27,7 @@ def heard(messages: list[MessageUDP], ear: Ear, admission: Admission, backend: B
         return messages
     admitted = []
     for message in messages:
-        cause = _refusal(admission, message.addr)
+        cause = _refusal(admission, message.addr, message.data)
         if not cause:
             ear.came(message, to)
             admitted.append(message)
@@ -47,7 +47,7 @@ def heard_pooled(
         buffer, length, address, truncated, info = one
         with memoryview(buffer) as view, view.cast("B") as flat:
             data = bytes(flat[:length])
-        cause = _refusal(admission, address) if admission.needed else ""
+        cause = _refusal(admission, address, data) if admission.needed else ""
         if not cause:
             ear.came_pooled(data, address, truncated, info)
             admitted.append(one)
@@ -66,7 +66,7 @@ def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: B
     admitted = []
     for number in range(len(batch)):
         message = batch[number]
-        cause = _refusal(admission, message.addr)
+        cause = _refusal(admission, message.addr, message.data)
         if not cause:
             admitted.append(number)
         else:
@@ -80,11 +80,13 @@ def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: B
     return rest
 
 
-def _refusal(admission: Admission, address: Address) -> str:
+def _refusal(admission: Admission, address: Address, data: bytes) -> str:
     """Returns why a datagram does not become a message, as `observe` names it, and counts it; "" if it does."""
-    denied = admission.denied
-    if admission.admits(address):
+    filtered, denied = admission.filtered, admission.denied
+    if admission.admits(address, memoryview(data)):
         return ""
+    if admission.filtered > filtered:
+        return "filtered"
     return "denied" if admission.denied > denied else "rate_limit"
 
 

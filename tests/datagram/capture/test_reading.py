@@ -256,6 +256,7 @@ def damaged(case: str) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.timeout(SECONDS + 60)
 def test_any_damage_to_a_file_is_survived() -> None:
     """For a moment, and by `make fuzz` for minutes. A case depends on its name alone."""
     until, number = time.monotonic() + SECONDS, 0

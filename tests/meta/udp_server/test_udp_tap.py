@@ -92,20 +92,25 @@ async def test_refused_datagrams_are_recorded_with_the_cause_and_counted_once(
     node: homing.Node, peer: UDPPeer, path: Path
 ) -> None:
     rate = meta.RateLimit(rate=1e-3, burst=2, exempt=())
-    server, alias = await open_tapped(node, path, deny=("127.0.0.9",), rate_limit=rate)
+    admit = meta.where.length != 1
+    server, alias = await open_tapped(node, path, deny=("127.0.0.9",), rate_limit=rate, admit=admit, admit_in="process")
+    peer.send(b"x", server.local_address)
     with UDPPeer("127.0.0.9") as denied:
         for _ in range(3):
             denied.send(b"denied", server.local_address)
         for _ in range(5):
             peer.send(b"asked", server.local_address)
-        await eventually(lambda: server.statistics().packets_in == 8)
+        await eventually(lambda: server.statistics().packets_in == 9)
         await peer.receive()
         await peer.receive()
     await eventually(lambda: server.statistics().packets_out == 2)
     await untap(node, server, alias)
     counted = server.statistics()
-    assert (counted.denied, counted.limited, counted.delivered, counted.bytes_in) == (3, 3, 2, 10)
-    assert comments(path) == {"in": 2, "out": 2, "dropped in: denied": 3, "dropped in: rate_limit": 3}
+    assert (counted.filtered, counted.denied, counted.limited, counted.delivered, counted.bytes_in) == (1, 3, 3, 2, 10)
+    causes = {"dropped in: filtered": 1, "dropped in: denied": 3, "dropped in: rate_limit": 3}
+    assert comments(path) == {"in": 2, "out": 2, **causes}
+    peer.send(b"x", server.local_address)  # from here on the backend refuses them again
+    await eventually(lambda: server.statistics().filtered == 2)
 
 
 @pytest.mark.parametrize(("overflow", "cause"), [("drop_newest", "receiver_full"), ("drop_oldest", "receiver_oldest")])
