@@ -43,9 +43,9 @@ it is imported itself: a callback is declared with the batch that users annotate
 FLOORS: dict[str, list[set[str]]] = {
     "datagram": [
         {"address", "batch", "columns", "errors", "failures", "message", "statistics"},
-        {"capture"},
         {"policy"},
         {"sockets"},
+        {"capture"},
         {"backend"},
         {"hearing", "polling", "send_queue"},
         {"endpoint"},

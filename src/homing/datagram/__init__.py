@@ -12,7 +12,7 @@ capture     records datagrams in files, and reads such files
 policy      limits: which datagrams are received and sent, how many, and how fast
 
 A module imports only the modules below its own place in this order: endpoint, then polling, hearing and send_queue,
-backend, sockets, policy, capture, then the rest.
+backend, capture, sockets, policy, then the rest.
 """
 
 from .address import Address as Address

@@ -43,6 +43,7 @@ COUNTERS = {
     "dropped_errors",
     "pool_errors",
     "pauses",
+    "filtered",
     "denied",
     "limited",
     "limited_dry_run",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ...gen import HomingError
+from ..sockets.forks import close_in_forks
 from .blocks import MAGIC, SECTION
 
 if sys.platform != "win32":
@@ -40,6 +41,7 @@ class CaptureFile:
         self._most = most
         self._rotate = rotate
         self._file = -1
+        close_in_forks(self, CaptureFile.close)  # or a child would keep the lock
 
     def open(self, gives_up: Callable[[], bool]) -> None:
         """Opens the file, or makes it, and waits until no other tap writes it. Returns once it takes blocks.
