@@ -115,6 +115,16 @@ def test_answers_of_a_capture_are_left_out(sink: socket.socket, tmp_path: Path) 
     assert "not sent: 3 answer" in said
 
 
+def test_a_capture_of_the_asking_machine_is_sent_by_its_port(sink: socket.socket, tmp_path: Path) -> None:
+    """Linux' cooked captures say of each datagram whether the machine has sent it."""
+    sent = b"\0\4" + bytes(12) + b"\x08\0" + packet4(b"asked")
+    path = made(tmp_path / "x", pcap([sent], link_type=113))
+    code, said = run(path, where(sink), *LATER)
+    assert (code, "--port PORT sends all that went to a port" in said) == (1, True)
+    assert run(path, where(sink), "--port", "53", *LATER)[0] == 0
+    assert [data for data, _ in arrived(sink)] == [b"asked"]
+
+
 async def test_it_begins_again_until_it_is_interrupted(sink: socket.socket, tmp_path: Path) -> None:
     path = made(tmp_path / "x", pcap([packet4(b"x")] * 2, step=1000))
     async with program("-m", "homing", "replay", path, where(sink), "--loop") as running:

@@ -58,9 +58,10 @@ class Replayer:
 
     def _why_not(self, arrivals: Arrivals, one: Captured) -> str:
         """Returns why a datagram is not sent; "" if it is."""
-        if self._port is None:
-            return arrivals.sort(one)
-        return "other port" if one.destination[1] != self._port or one.outgoing else ""
+        why = arrivals.sort(one)
+        if self._port is None or why == "twice":
+            return why
+        return "" if one.destination[1] == self._port else "other port"
 
     def _send(self, one: Captured) -> None:
         try:
@@ -110,7 +111,8 @@ def replay(path: str, to: str, *, speed: float, loop: bool, port: int | None, ga
     if error is not None:
         fail("replay", str(error), 1)
     if not player.sent:
-        fail("replay", f"{path} has no datagram to send", 1)
+        hint = "; --port PORT sends all that went to a port" if player.left_out["answer"] else ""
+        fail("replay", f"{path} has no datagram to send{hint}", 1)
 
 
 def _resolve(to: str) -> tuple[int, Any]:

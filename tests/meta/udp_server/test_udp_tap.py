@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -188,6 +189,34 @@ async def test_datagrams_that_are_not_sent_are_recorded_with_the_cause_and_their
     assert told[0].startswith("dropped out: EMSGSIZE")
     assert told[1].startswith("dropped out: BadAddress")
     assert told[2:] == [f"out, from {probe.pid}", f"dropped out: reply_limit, from {probe.pid}"]
+
+
+class Nasty(meta.MessageUDP):
+    """Whoever looks at its info is in for a surprise."""
+
+    @property
+    def info(self) -> Any:
+        raise RuntimeError("gotcha")
+
+    @info.setter
+    def info(self, value: Any) -> None: ...
+
+
+@pytest.mark.parametrize("data", [bytearray(b"xyz"), memoryview(b"xyz"), memoryview(b"x-y-z-")[::2], None, 7, "xyz"])
+async def test_whatever_is_sent_as_data_harms_neither_the_tap_nor_the_server(
+    data: Any, node: homing.Node, peer: UDPPeer, path: Path
+) -> None:
+    server, alias = await open_tapped(node, path)
+    for message in (meta.MessageUDP(addr=peer.address, data=data), meta.MessageUDP(addr=None, data=data)):
+        node.send(alias, message)
+    with contextlib.suppress(RuntimeError):
+        node.send(alias, Nasty(None, peer.address, data))
+    node.send(alias, meta.MessageUDP(addr=peer.address, data=b"last"))
+    while (await peer.receive())[0] != b"last":
+        pass
+    state = await untap(node, server, alias)
+    assert (state["error"], captured(path)[-1].data) == ("", b"last")
+    assert await peer.ask(b"still there?", server.local_address) == b"still there?"
 
 
 class Batches(act.Actor):

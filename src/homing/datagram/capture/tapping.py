@@ -275,7 +275,7 @@ class Ear:
             return
         try:
             self._add_out(message, f"{comment}, from {noted[1]}" if noted is not None else comment)
-        except MemoryError:
+        except Exception:  # memory has run out, or it is of a class whose attributes do anything
             self.tapping.miss()
 
     def _add_out(self, message: Any, comment: str) -> None:
