@@ -23,7 +23,7 @@ LINK_TYPE_RAW = 101
 INBOUND, OUTBOUND = 1, 2
 """The directions, as the option epb_flags has them."""
 
-RECORDED_BEFORE = ", recorded before"
+AFTER_WAITING = ", after it had waited"
 """The end of the comment of a datagram that was dropped after it had waited: its arrival is a packet of its own."""
 
 _COMMENT, _HARDWARE, _SYSTEM, _PROGRAM = 1, 2, 3, 4

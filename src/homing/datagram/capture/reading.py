@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from ..address import Address
 from ..errors import BadCapture
 from . import classic, modern
-from .blocks import RECORDED_BEFORE, SECTION
+from .blocks import AFTER_WAITING, SECTION
 from .frames import KNOWN, NotUDP, datagram_untrusted
 from .source import Source
 
@@ -46,7 +46,7 @@ class Arrivals:
     def sort(self, one: Captured) -> str:
         """Returns "" for a request; otherwise "answer", or "twice": a tap records a datagram again if it was dropped
         after it had waited."""
-        if one.comment.endswith(RECORDED_BEFORE):
+        if one.comment.endswith(AFTER_WAITING):
             return "twice"
         if one.outgoing or one.source in self._served:
             return "answer"

@@ -16,7 +16,7 @@ from ..address import Address
 from ..batch import DatagramBatch
 from ..failures import Failures, name_of
 from ..message import MessageUDP, PacketInfo
-from .blocks import INBOUND, OUTBOUND, RECORDED_BEFORE
+from .blocks import AFTER_WAITING, INBOUND, OUTBOUND
 from .options import Sampler, Tap
 from .writer import Interface, Record, Writer
 
@@ -25,8 +25,8 @@ _UNKNOWN: Address = ("0.0.0.0", 0)  # noqa: S104 - nothing is bound: the address
 _CAUSES = {"SendQueueFull": "send_queue", "ReplyLimited": "reply_limit"}
 """The causes of drops that have other names in the statistics than the classes of their errors."""
 
-_MOST_SENDERS = 100_000
-"""Most datagrams whose sender is known while they wait: more than send queue and mailbox hold together."""
+_MOST_SENDERS = 4096
+"""Most datagrams whose sender is known while they wait: more than a send queue holds by default."""
 
 
 class TapState(NamedTuple):
@@ -215,12 +215,12 @@ class Ear:
         if self.tapping.takes():
             self._record_in(None, address, data, info, f"dropped in: {cause}, for {self._receiver()}")
 
-    def dropped(self, message: MessageUDP, cause: str, process: str = "") -> None:
+    def dropped(self, message: MessageUDP, cause: str, process: str = "", *, waited: bool = True) -> None:
         """A datagram that has come was dropped on its way to a process. If its record is already being written, it
-        gets a second one."""
+        gets a second one. waited: False if it has come just now; then it is recorded by now, if it is in the sample."""
         comment = f"dropped in: {cause}, for {process or self._receiver()}"
-        if not self.tapping.dropped(message, comment) and self.tapping.takes():
-            self._record_in(None, message.addr, message.data, None, comment + RECORDED_BEFORE)
+        if not self.tapping.dropped(message, comment) and waited and self.tapping.takes():
+            self._record_in(None, message.addr, message.data, None, comment + AFTER_WAITING)
 
     def _record_in(
         self, message: object, address: Address, data: Any, info: Any, comment: str, truncated: bool = False
@@ -257,8 +257,9 @@ class Ear:
 
     def note_sender(self, message: Any, sender: Any) -> None:
         """Notes which process has sent a datagram."""
-        if len(self._senders) < _MOST_SENDERS:
-            self._senders[id(message)] = message, str(sender)
+        if len(self._senders) >= _MOST_SENDERS:  # those of datagrams that were sent in another form are left over
+            del self._senders[next(iter(self._senders))]
+        self._senders[id(message)] = message, str(sender)
 
     def sent(self, message: MessageUDP) -> None:
         """The kernel has taken a datagram."""

@@ -22,4 +22,4 @@ def tell_dropped(ear: Ear, before: list[Any], after: list[Any], arrived: list[Me
         if id(message) not in kept:
             ear.dropped(message, OLDEST)
     for message in arrived:
-        ear.dropped(message, NEWEST if newest else OLDEST)
+        ear.dropped(message, NEWEST if newest else OLDEST, waited=False)
