@@ -53,6 +53,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"deadline", "loop", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
+        {"states"},
         {"processes"},
         {"messaging"},
         {"tracing"},
@@ -98,7 +99,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"placement", "pools"},
         {"singleton"},
         {"placing"},
-        {"cluster"},
+        {"cluster", "state_types"},
         {"join"},
     ],
     "observe": [
