@@ -73,9 +73,7 @@ async def test_what_waits_at_the_predecessor_is_handled_before_its_state_goes(no
         assert await state(new) == {"n": 5000}
 
 
-async def test_what_comes_to_the_predecessor_later_is_not_handled(
-    node: homing.Node, path: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_comes_to_the_predecessor_later_is_not_handled(node: homing.Node, path: str) -> None:
     handled = []
 
     class Ticking(Counter):
@@ -88,6 +86,7 @@ async def test_what_comes_to_the_predecessor_later_is_not_handled(
             count(self)
 
     await node.spawn(Service, OPTIONS, Ticking)
+    await eventually(lambda: handled)
     await offered(node, path)
     async with running(node) as new:
         async with meta.TakeOver(new, path):
