@@ -115,6 +115,8 @@ class Stopping:
             return not killed
         finally:
             self.state = "stopped"
+            if core.states is not None:
+                core.attempt(core.states.close)
             for callback in self.on_stopped:
                 self._core.attempt(callback)
             self._stopped.set()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import homing
-from homing import gen
+from homing import act, gen
+from homing.node.node import internals
 from homing.node.states import encoding
 
 from ...support import eventually
-from .keeping import NAME, Counter, Service, count, crash, info, put, state
+from ..actors import QUIET
+from .keeping import NAME, Counter, Service, again, count, crash, fail, info, put, state
 
 pytestmark = pytest.mark.backends
 
@@ -184,8 +188,6 @@ async def test_a_dump_state_that_kills_its_own_process_ends_it_only(node: homing
 
 @pytest.mark.parametrize("every", [0.0, 3600.0])
 async def test_on_a_thread_of_its_own_dump_and_load_run_there(node: homing.Node, every: float) -> None:
-    import threading
-
     threads: set[int] = set()
 
     class Threaded(Counter):
@@ -206,6 +208,75 @@ async def test_on_a_thread_of_its_own_dump_and_load_run_there(node: homing.Node,
         assert await state(node) == {"n": 5 * number}
     assert threading.get_ident() not in threads
     assert threads
+
+
+async def test_a_thread_that_was_left_behind_does_not_dump_into_the_slot_of_its_successor(
+    node: homing.Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.node.processes.ending.KILL_TIMEOUT", 0.02)
+    begun, gate = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def block(counter: Any) -> None:
+        threads.append(threading.current_thread())
+        begun.set()
+        gate.wait(10)
+        counter.state = {"n": 99}
+
+    class Two(Service):
+        def init(self) -> Any:  # type: ignore[override]
+            options = gen.ProcessOptions(state=gen.StateOptions(), thread=True)
+            blocking = act.ChildSpec(name=NAME, behavior=Counter, options=options, shutdown=0.0)
+            other = act.ChildSpec(name="other", behavior=Counter)
+            return act.SupervisorSpec(children=(blocking, other), type=act.SupervisorType.ALL_FOR_ONE)
+
+    await node.spawn(Two)
+    before = node.process_info(NAME).pid
+    node.send(NAME, count)
+    node.send(NAME, block)
+    await asyncio.to_thread(begun.wait, 10)
+    node.send("other", fail)
+    await again(node, before)
+    node.send(NAME, count)
+    assert await state(node) == {"n": 2}
+    gate.set()
+    await asyncio.to_thread(threads[0].join, 10)
+    assert info(node).failures == 0
+    await crash(node)
+    assert await state(node) == {"n": 2}
+
+
+async def test_a_node_that_stops_keeps_nothing() -> None:
+    async with homing.start_node("short@localhost", QUIET) as node:
+        pid = await node.spawn(Counter, options=gen.ProcessOptions(state=gen.StateOptions(name="kept")))
+        await node.call(pid, count)
+        node.kill(pid)
+        store: Any = internals(node).core.states
+        assert list(store.named) == ["kept"]
+    assert list(store.named) == []
+
+
+async def test_a_state_that_nobody_asks_for_is_forgotten_when_it_is_too_old(node: homing.Node) -> None:
+    options = gen.ProcessOptions(state=gen.StateOptions(name="kept", max_age=0.02))
+    pid = await node.spawn(Counter, options=options)
+    await node.call(pid, count)
+    node.kill(pid)
+    store: Any = internals(node).core.states
+    await eventually(lambda: not store.named)
+    assert await node.call(await node.spawn(Counter, options=options), None) == {}
+
+
+async def test_a_start_that_fails_leaves_no_name_behind(node: homing.Node) -> None:
+    class Failing(Counter):
+        def init(self) -> None:
+            raise ValueError("no start")
+
+    options = gen.ProcessOptions(state=gen.StateOptions(name="kept"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no start"):
+            await node.spawn(Failing, options=options)
+    store: Any = internals(node).core.states
+    assert not store.named
 
 
 def thread_service(behavior: type[Counter], state: gen.StateOptions) -> type[Service]:

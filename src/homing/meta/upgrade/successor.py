@@ -184,7 +184,8 @@ class TakeOver:
                 message = await self._receive_states(channel)
         except (EOFError, TimeoutError) as error:
             self._warn(error)
-        await arrive(internals(self._node).core, self._states, STATE_TIMEOUT)
+        states, self._states = self._states, []
+        await arrive(internals(self._node).core, states, STATE_TIMEOUT)
         self._count_from(message.get("drops"))
         for one in self._sockets:
             one.take_effect()

@@ -191,6 +191,7 @@ async def _spawn(
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
     process.application = application if parent is None else parent.application
+    keeps = options is not _DEFAULT_PROCESS and options.state is not None
     kept = preserving.claim(parent, previous) if previous is not None else None
     try:
         if prepare is not None:
@@ -198,8 +199,8 @@ async def _spawn(
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
-        if options.state is not None:
-            process.keeper = Keeper(process, options.state, name, previous)
+        if keeps:
+            process.keeper = Keeper(process, options.state, name, previous)  # type: ignore[arg-type]
         pending = core.scheduler.run_for(process, process.run_init, args)
         result = pending
         if is_coroutine(pending):
@@ -209,7 +210,7 @@ async def _spawn(
             configured = process.hooks.configure(result)
             if is_coroutine(configured):
                 await (in_own_task(core.loop, configured) if alone else configured)
-        if process.keeper is not None:
+        if keeps:
             await _load_state(process, behavior, options, alone)
         if not core.scheduler.may_go_on():
             # A loop that spawns many, none of whose `init` waits, would hold the event loop. It polls before the start:
@@ -241,22 +242,11 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
     else:
         parent.require_alive()
         parent_pid, leader, env = parent.id, parent.leader, parent.env
-    if options.env:
-        env = MappingProxyType({**env, **options.env})
-    kind = Process
-    if options.state is not None:
-        check_stateful(behavior)
-        kind = KeptProcess
-    if options.thread:
-        kind, behavior = ThreadedProcess, on_node_thread(behavior)
-    elif options.concurrency > 1:
-        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
-            raise BadOption(
-                "concurrency",
-                options.concurrency,
-                f"{behavior.__name__} works on the runtime itself; give it to its workers or children",
-            )
-        kind = ConcurrentProcess
+    kind: type[Process] = Process
+    if options is not _DEFAULT_PROCESS:
+        if options.env:
+            env = MappingProxyType({**env, **options.env})
+        kind, behavior = _chosen(behavior, options)
     process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
     hooks = process.hooks = behavior._runtime_hooks.of(instance, process)
@@ -268,6 +258,23 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
     core.registry.routes[process.id] = process
     core.spawned += 1
     return process
+
+
+def _chosen(behavior: type[ProcessBehavior], options: ProcessOptions) -> tuple[type[Process], type[ProcessBehavior]]:
+    """Returns the class of a process with these options, and the class of its behavior. Raises `BadOption`."""
+    if options.state is not None:
+        check_stateful(behavior)
+    if options.thread:
+        return ThreadedProcess, on_node_thread(behavior)
+    if options.concurrency > 1:
+        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
+            raise BadOption(
+                "concurrency",
+                options.concurrency,
+                f"{behavior.__name__} works on the runtime itself; give it to its workers or children",
+            )
+        return ConcurrentProcess, behavior
+    return Process if options.state is None else KeptProcess, behavior
 
 
 def _link_family(core: Core, parent: Process | None, process: Process, options: ProcessOptions) -> None:

@@ -112,8 +112,8 @@ class Keeper:
 
     def dump(self, *, at_crash: bool = False) -> None:
         """Dumps the state. A failure is counted, and logged once; the former dump stays."""
-        if self.held or self.awaits:
-            return
+        if self.held or self.awaits or self.slot.owner is not self._process:
+            return  # the last: a thread that was left behind has a successor already
         self._dump(at_crash)
         self._acquit()
         # Until a suspected state is known to have changed there is a dump after each callback.
@@ -186,7 +186,10 @@ class Keeper:
 
     def undo(self, previous: PID | None) -> None:
         """The start has failed: the next attempt finds the slot as it was."""
-        self._store.keep(self.slot, previous)
+        if self.slot.used:
+            self._store.keep(self.slot, previous)
+        else:
+            self._store.forget(self.slot)
 
     # --- the end of a process --------------------------------------------------------------------------------
 

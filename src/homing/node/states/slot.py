@@ -63,6 +63,11 @@ class Slot:
         self._behind = None
         self._dumps += 1
 
+    @property
+    def used(self) -> bool:
+        """True if there ever was a dump or a state."""
+        return self._dumps > 0 or self._discarded > 0 or self.encoded is not None
+
     def acquit(self) -> None:
         """Notes that the process has run for `trial` seconds: the state is not what the one before has crashed of."""
         self._crashed_with = None

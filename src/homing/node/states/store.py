@@ -64,6 +64,13 @@ class Store:
         if slot is not None:
             self._cancel(slot)
 
+    def close(self) -> None:
+        """Forgets all states, as the node has stopped."""
+        for slot in (*self.named.values(), *self._ended.values()):
+            self._cancel(slot)
+        self.named.clear()
+        self._ended.clear()
+
     def _forget_later(self, slot: Slot, ended: PID | None) -> None:
         """Forgets the slot when its state is too old: nobody may ever ask for it."""
         age = slot.age(self._core.loop.time()) or 0.0
