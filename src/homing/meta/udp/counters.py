@@ -57,6 +57,7 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
     """Returns the counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     return {
+        "filtered": endpoint.admission.filtered,
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,
