@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import homing
 from homing import gen, meta
 from homing.meta.upgrade import predecessor as handing_over
-from homing.meta.upgrade.channel import PROTOCOL
+from homing.meta.upgrade.channel import PROTOCOL, Channel, Refused
 from homing.meta.upgrade.states import BadStates, read_untrusted, within, write
-from homing.node.states.encoding import Encoded
+from homing.node.states.encoding import Encoded, decode
 from homing.node.states.moving import Moved
 
 from ...node.states.keeping import NAME, Counter, Service, count, crash, info, put, state
@@ -112,10 +112,7 @@ async def test_if_the_successor_fails_the_predecessor_goes_on_with_its_state(nod
     await node.spawn(Service, OPTIONS)
     node.send(NAME, count)
     await offered(node, path)
-    channel = await connected(path)
-    await channel.send("hello", protocol=PROTOCOL, node=node.name, states=True)
-    for descriptor in (await channel.receive_descriptors("sockets"))[1]:
-        os.close(descriptor)
+    channel = await asking(node, path)
     await channel.send("ready")
     _, descriptors = await channel.receive_descriptors("states")
     (moved,) = read_untrusted(descriptors[0])
@@ -126,6 +123,43 @@ async def test_if_the_successor_fails_the_predecessor_goes_on_with_its_state(nod
     assert await state(node) == {"n": 2}
     await crash(node)
     assert info(node).loads == 1
+
+
+async def test_a_process_that_was_started_during_the_hand_over_takes_part(node: homing.Node, path: str) -> None:
+    await offered(node, path)
+    async with running(node) as new:
+        async with meta.TakeOver(new, path):
+            await node.spawn(Service, OPTIONS)
+            node.send(NAME, count)
+            await new.spawn(Service, OPTIONS)
+        assert await state(new) == {"n": 1}
+
+
+async def test_after_a_hand_over_that_failed_the_next_one_has_the_latest_state(node: homing.Node, path: str) -> None:
+    await node.spawn(Service, OPTIONS)
+    await offered(node, path)
+    for number in range(1, 4):
+        node.send(NAME, count)
+        channel = await asking(node, path)
+        await channel.send("ready")
+        _, descriptors = await channel.receive_descriptors("states")
+        (moved,) = read_untrusted(descriptors[0])
+        os.close(descriptors[0])
+        assert decode(moved.encoded) == {"n": number}
+        channel.close()
+
+
+async def asking(node: homing.Node, path: str) -> Channel:
+    """A successor made by hand that asks for states, and has got the sockets."""
+    while True:
+        channel = await connected(path)
+        await channel.send("hello", protocol=PROTOCOL, node=node.name, states=True)
+        try:
+            for descriptor in (await channel.receive_descriptors("sockets"))[1]:
+                os.close(descriptor)
+            return channel
+        except Refused:  # the predecessor has not noticed yet that the one before has failed
+            channel.close()
 
 
 async def test_a_successor_that_does_not_ask_for_states_gets_none(node: homing.Node, path: str) -> None:

@@ -57,6 +57,10 @@ STATE_TIMEOUT = 1.0
 """Seconds for which the predecessor waits until the processes whose state is kept have handled the messages that wait
 there and dumped their states, and the successor until these are loaded. Meanwhile datagrams wait in the kernel."""
 
+_FULL, _FULL_WITH_STATES = 0.5, 0.9
+"""How full a receive buffer may be while the predecessor handles what it has read. With states to hand over, what it
+handles later is lost, as datagrams are for which the buffer has no room."""
+
 _POLL = 0.001
 _ACCEPT_AGAIN = 1.0
 
@@ -153,9 +157,10 @@ class Offer:
             async with Deadline(START_TIMEOUT):
                 groups = (await channel.receive("ready")).get("groups")
             sockets.leave(groups)
-            await self._settle(sockets)
-            if wants_states:
-                await self._send_states(channel, leaving)
+            keeps = wants_states and leaving.any
+            await self._settle(sockets, _FULL_WITH_STATES if keeps else _FULL)
+            if keeps:
+                await self._send_states(channel, leaving, sockets)
             async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
@@ -173,9 +178,14 @@ class Offer:
             await channel.send("done")
             await asyncio.Event().wait()  # the channel stays open as long as this program may still have the sockets
 
-    async def _send_states(self, channel: Channel, leaving: Leaving) -> None:
+    async def _send_states(self, channel: Channel, leaving: Leaving, sockets: HandedSockets) -> None:
         """Sends the states that are kept under a name, in one file. A file that cannot be made is logged, and the
         successor starts clean."""
+        end = self._loop.time() + STATE_TIMEOUT
+        while (
+            sockets.waiting() and self._loop.time() < end
+        ):  # for room in the mailboxes in which they are to be counted
+            await asyncio.sleep(_POLL)
         states, left_out = within(await leaving.dump(STATE_TIMEOUT))
         if left_out:
             self._node.log.error("the states of %s are too large to be handed over", ", ".join(left_out[:10]))
@@ -209,10 +219,11 @@ class Offer:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
         return hello.get("states") is True
 
-    async def _settle(self, sockets: HandedSockets) -> None:
-        """Returns when all datagrams that were read are handled, or the time for that is over."""
+    async def _settle(self, sockets: HandedSockets, full: float) -> None:
+        """Returns when all datagrams that were read are handled, the time for that is over, or a receive buffer is
+        `full`, from 0 to 1."""
         end = self._loop.time() + SETTLE_TIMEOUT
         while self._loop.time() < end and (await internals(self._node).stopping.busy() or sockets.waiting()):
-            if sockets.fullness() > 0.5:
+            if sockets.fullness() > full:
                 break
             await asyncio.sleep(_POLL)

@@ -50,20 +50,22 @@ class _Held:
         self.process = process
         self.keeper = keeper
         self.over: str | None = None
+        self._dumped = False
         process.put_runtime(Hold(self._begin), 0)
 
     @property
     def waits(self) -> bool:
         """True until its state has been dumped."""
-        return not self.keeper.held and self.process.alive
+        return not self._dumped and self.process.alive
 
     def _begin(self) -> Any:
         """In the process's own turn."""
         self.keeper.uncounted += 1
         if self.over == "on":
             return None
+        self.keeper.held = False  # until the end of an earlier hold, a moment ago, has come to its process
         self.keeper.dump()
-        self.keeper.held = True
+        self.keeper.held = self._dumped = True
         return self._stay()
 
     async def _stay(self) -> None:
@@ -84,14 +86,21 @@ class Leaving:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._slots = [] if core.states is None else list(core.states.named.values())
         self._held: list[_Held] = []
+
+    def _slots(self) -> list[Slot]:
+        return [] if self._core.states is None else list(self._core.states.named.values())
+
+    @property
+    def any(self) -> bool:
+        """True if there are states to dump."""
+        return bool(self._slots())
 
     async def dump(self, seconds: float) -> list[Moved]:
         """Holds the processes and returns their states. Of a process that does not come to it within `seconds`, the
         last dump, however far it is behind: that is logged."""
-        loop = self._core.loop
-        self._held = [_Held(slot.owner, slot.owner.keeper) for slot in self._slots if slot.owner is not None]
+        loop, slots = self._core.loop, self._slots()
+        self._held = [_Held(slot.owner, slot.owner.keeper) for slot in slots if slot.owner is not None]
         end = loop.time() + seconds
         while any(held.waits for held in self._held) and loop.time() < end:
             await asyncio.sleep(_POLL)
@@ -100,11 +109,7 @@ class Leaving:
                 text = "%s is still at work after %g s: its last dump goes to the next OS process"
                 self._core.log.warning(text, held.process.title, seconds)
         now = loop.time()
-        return [
-            Moved(str(slot.name), slot.encoded, slot.age(now) or 0.0)
-            for slot in self._slots
-            if slot.encoded is not None
-        ]
+        return [Moved(str(slot.name), slot.encoded, slot.age(now) or 0.0) for slot in slots if slot.encoded is not None]
 
     def go_on(self) -> None:
         """Lets the processes continue, because the successor has failed."""
