@@ -54,6 +54,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"deadline", "loop", "mailbox", "output"},
         {"logs"},
         {"scheduling"},
+        {"states"},
         {"processes"},
         {"messaging"},
         {"tracing"},
@@ -99,7 +100,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"placement", "pools"},
         {"singleton"},
         {"placing"},
-        {"cluster"},
+        {"cluster", "state_types"},
         {"join"},
     ],
     "observe": [

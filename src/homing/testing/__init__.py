@@ -9,6 +9,7 @@ sockets      the sockets bound in the network; hosts: addresses
 fake_socket  a socket of the fake network, for servers; fake_watch: calls its reader; control: ancillary data;
              peer: a socket of the fake network, for tests
 kit          unit, which drives one behavior without a node
+states       carried_state: a state as the successor of a process gets it
 virtual      an event loop on which waiting takes no time
 """
 
@@ -31,5 +32,6 @@ from .kit.unit import unit as unit
 from .network import FakeNetwork as FakeNetwork
 from .peer import Peer as Peer
 from .replay import Replayed as Replayed
+from .states import carried_state as carried_state
 from .virtual import VirtualLoop as VirtualLoop
 from .virtual import run_virtual as run_virtual
