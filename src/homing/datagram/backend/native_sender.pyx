@@ -5,7 +5,6 @@ import os
 import socket
 from time import monotonic
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint32_t
@@ -160,8 +159,6 @@ cdef class Sender:
             fits = True
         return start
 
-    @cython.boundscheck(False)
-    @cython.wraparound(False)
     cdef (Py_ssize_t, Py_ssize_t) _run_of(
         self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
     ) noexcept:

@@ -97,5 +97,7 @@ class Store:
 def store_of(core: Core) -> Store:
     """Returns the slots of a node."""
     if core.states is None:
-        core.states = Store(core)
+        made = Store(core)
+        if core.states is None:  # a finalizer may have asked meanwhile
+            core.states = made
     return core.states
