@@ -34,6 +34,7 @@ cdef class Outbox:
     cdef bint _posted
     cdef bint _busy
     cdef list _later
+    cdef list _sources
     cdef readonly tuple lanes
     cdef OutLane _main
     cdef public object epoch
@@ -72,8 +73,10 @@ cdef class Outbox:
     cpdef bint _has_room(self, target) except -1
     cpdef _post(self)
     cpdef hold(self)
-    @cython.locals(lane=OutLane)
+    cpdef before_flush(self, source)
     cpdef flush(self)
+    @cython.locals(lane=OutLane)
+    cpdef _push_all(self)
     @cython.locals(buffer=bytearray)
     cpdef _cut(self, OutLane lane)
     @cython.locals(size=Py_ssize_t, free=bint, buffer=bytearray)

@@ -113,6 +113,7 @@ class Outbox:
         "_ready",
         "_scheduler",
         "_sorter",
+        "_sources",
         "_types",
         "acked_bytes",
         "batches",
@@ -167,6 +168,7 @@ class Outbox:
         self._posted = False
         self._busy = False
         self._later: list[tuple[Any, ...]] = []
+        self._sources: list[Callable[[], None]] = []
         self._main = OutLane(MAIN)
         self.lanes = (OutLane(SIGNALS), OutLane(SYSTEM), self._main)
         self.epoch = epoch
@@ -408,9 +410,22 @@ class Outbox:
         """Sends nothing that is short until `flush`, which the caller calls in this iteration of the loop."""
         self._posted = True
 
+    def before_flush(self, source: Callable[[], None]) -> None:
+        """Calls `source` once, before the next `flush`, at the latest when the loop's iteration ends: it may post
+        frames. It must not raise."""
+        self._sources.append(source)
+        if not self._posted:
+            self._post()
+
     def flush(self) -> None:
         """Sends all that the window allows."""
+        while self._sources:
+            self._posted = True  # so that nothing that they post asks for another flush
+            self._sources.pop()()
         self._posted = False
+        self._push_all()
+
+    def _push_all(self) -> None:
         if self.closed or self._busy:
             return
         for lane in self.lanes:
@@ -488,7 +503,10 @@ class Outbox:
         if count <= self.acked_bytes or count > self.sent_bytes:
             return False
         self.acked_bytes = count
-        self.flush()
+        if not self._posted:
+            self.flush()
+        elif self.waiting:  # otherwise a flush comes soon, with all that is added until then
+            self._push_all()
         return True
 
     def close(self) -> None:
@@ -499,6 +517,7 @@ class Outbox:
             lane.ready.clear()
             lane.clear()
         self._later.clear()
+        self._sources.clear()
         self.waiting = 0
 
 

@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 from ..policy.admission cimport Admission
 from .arena cimport Arena, Slot, datagrams_from
 from .peers cimport number_of
+from .verdict cimport Verdict
 
 
 cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
@@ -13,7 +14,9 @@ cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
     cdef int slot, kept = 0
     cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(got[0]):
-        all = datagrams_from(&arena.slots[slot], 0)
+        all = fitting(admission, &arena.slots[slot])
+        if all == 0:
+            continue
         count = admitted(admission, &arena.slots[slot], all)
         if count == 0:
             continue
@@ -32,3 +35,14 @@ cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) exce
     cdef uint64_t high, low
     cdef bint four = number_of(&slot.peer, &high, &low)
     return max(0, min(count, admission.admit(four, high, low, count)))
+
+
+cdef Py_ssize_t fitting(Admission admission, Slot* slot) except -1:
+    """Removes the datagrams that do not meet the condition from a slot. Returns how many remain."""
+    cdef Py_ssize_t all = datagrams_from(slot, 0), kept
+    cdef Verdict verdict = admission.verdict
+    if verdict is None:
+        return all
+    kept = verdict.keep(slot)
+    admission.filtered += all - kept
+    return kept

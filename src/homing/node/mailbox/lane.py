@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...gen.copying import refuse_copy
+
+if TYPE_CHECKING:
+    set_item: Callable[[list[Any], int, Any], None]
 
 _FIRST = 4
 """Room for entries at first."""
@@ -116,13 +119,14 @@ class Lane:
         """Adds `messages` of one sender at the end, in order."""
         while self._size - self._count < len(messages):
             self._grow(self._count + len(messages))
-        for message in messages:  # `put`, without the cost of a call for each
-            while self._count == self._size:
-                self._grow()
-            at = 2 * ((self._head + self._count) & (self._size - 1))
-            self._ring[at] = sender
-            self._ring[at + 1] = message
-            self._count += 1
+        ring, at, end = self._ring, 2 * (self._head + self._count), 2 * self._size  # from here on no foreign code runs
+        for message in messages:
+            if at >= end:
+                at -= end
+            set_item(ring, at, sender)
+            set_item(ring, at + 1, message)
+            at += 2
+        self._count += len(messages)
 
     def extend(self, entries: Iterable[Any]) -> None:
         """Adds `entries` at the end, in order."""
@@ -184,6 +188,18 @@ class Lane:
                 self.clear()
         return dropped
 
+    def messages_of(self, sender: Any) -> list[Any]:
+        """See the function of that name."""
+        found = []
+        for number in range(self._count):
+            at = 2 * ((self._head + number) & (self._size - 1))
+            owner, message = self._ring[at], self._ring[at + 1]
+            if owner is None:
+                owner, message = getattr(message, "sender", None), getattr(message, "message", message)
+            if owner is sender:
+                found.append(message)
+        return found
+
     def _grow(self, least: int = 0) -> None:
         """Makes room for twice as many entries, and at least for `least`, unless a finalizer has made room during the
         allocation."""
@@ -235,6 +251,17 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
     return number - len(kept)  # `taken` is released only now, as the entries may have finalizers
 
 
+def messages_of(lane: Any, sender: Any) -> list[Any]:
+    """Returns the messages whose sender is the very object `sender`, in order."""
+    if COMPILED:
+        return lane.messages_of(sender)  # type: ignore[no-any-return]
+    return [
+        entry[1] if type(entry) is tuple else getattr(entry, "message", entry)
+        for entry in lane
+        if sender_of(entry) is sender
+    ]
+
+
 def sender_of(entry: Any) -> Any:
     """Returns the sender of an entry; for an envelope, only if it has one."""
     return entry[0] if type(entry) is tuple else getattr(entry, "sender", None)
@@ -260,8 +287,16 @@ def take_all(lane: Any) -> Any:
 
 COMPILED = not __file__.endswith(".py")
 
-STAND_INS: dict[str, Any] = {"clock": perf_counter, "filled": bool, "thread_ident": get_ident}
+STAND_INS: dict[str, Any] = {
+    "clock": perf_counter,
+    "filled": bool,
+    "set_item": list.__setitem__,
+    "thread_ident": get_ident,
+}
 """Interpreted, the globals of a module that stand for the C functions which its .pxd file names."""
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 
 def make_lane() -> deque[Any]:

@@ -14,10 +14,10 @@ export const nodes = { many: false };
 export const toRow = (row) => toProcess((!nodes.many && row.name) || row.pid || row.alias);
 
 /** Returns the columns of a table, with one for the node if there are several. */
-export function withNode([first, ...columns]) {
+export function withNode([first, ...columns], label = "Node") {
   const node = {
     name: "node",
-    label: "Node",
+    label,
     cell: (row) => h("span", { class: "dim cut", title: row.node }, row.node),
   };
   return nodes.many ? [first, node, ...columns] : [first, ...columns];
@@ -151,6 +151,7 @@ export const CAUSES = {
   "in receiver_full": "The receiver's mailbox was full: newer datagrams were dropped.",
   "in receiver_oldest": "The receiver's mailbox was full: older datagrams were dropped for newer ones.",
   "in no_receiver": "The receiver had just ended.",
+  "in filtered": "Refused by the condition of admit.",
   "in denied": "Excluded by allow or deny.",
   "in rate_limit": "Above rate_limit.",
   "in late": "An answer that came after its request had ended.",
