@@ -51,7 +51,7 @@ def test_what_has_changed_for_the_other_nodes_is_named(authority: Path) -> None:
     assert "has changed" not in said
 
 
-@pytest.mark.parametrize("arguments", [("x@h", "--host", "no host"), ("x" * 70,)])
+@pytest.mark.parametrize("arguments", [("x@h", "--host", "no host"), ("x" * 70,), ("a@b@c",), ("a b@h",)])
 def test_a_name_or_host_that_no_certificate_can_have_is_refused(authority: Path, arguments: tuple[str, ...]) -> None:
     code, said = cert("node", *arguments, "--dir", str(authority))
     assert code == 2, said

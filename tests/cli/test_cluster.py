@@ -117,14 +117,15 @@ async def test_a_placed_application_runs_on_its_owner_and_another_node_steps_in_
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (("--cluster", "test", "--listen", "tcp/0.0.0.0:7447"), "--listen='tcp/0.0.0.0:7447': other machines can"),
+        (("--cluster", "test", "--listen", "tcp/0.0.0.0:7447"), "--listen='tcp/0.0.0.0:7447': other machines reach"),
+        (("--cluster", ""), "--cluster='': give the name of the cluster"),
         (("--listen", "tcp/127.0.0.1:0"), "--listen needs it: give the name of the cluster"),
         (("--cluster", "test", "--cluster-secret", "nothing"), "--cluster-secret='nothing': cannot be read"),
         (("--workers", "2", "--processes", "2"), "--workers are OS processes already; leave --processes out"),
         (("--workers", "2", "--no-control"), "--workers needs the sockets that --no-control switches off"),
         (("--workers", "2", "--reload"), "--reload runs one OS process; leave --workers out"),
         (("--place", "1"), "--place chooses nodes of a cluster; give --cluster NAME"),
-        (("--place", "0/x", "--cluster", "test"), "place='0/x': give a number of nodes, or a number and a tag"),
+        (("--place", "0/x", "--cluster", "test"), "--place='0/x': give a number of nodes, or a number and a tag"),
         (("--place", "1", "--cluster", "test", "--takeover"), "--takeover starts the application at once, --place"),
     ],
 )

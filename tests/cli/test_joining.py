@@ -41,7 +41,12 @@ def test_the_command_line_has_precedence_over_the_file(tmp_path: Path) -> None:
     [
         ({"listen": ["tcp/127.0.0.1:1"], "tag": ["x"]}, "a@h", "--cluster='': --listen, --tag needs it"),
         ({"cluster": "a b"}, "a@h", "--cluster='a b': give letters, digits"),
-        (PUBLIC, "a@h", "--listen='tls/0.0.0.0:7447': other machines can reach this address: give --cluster-cert"),
+        (PUBLIC, "a@h", "--listen='tls/0.0.0.0:7447': tls/ needs the directory of a certificate (cert="),
+        (
+            {"cluster": "prod", "listen": ["tcp/0.0.0.0:7447"]},
+            "a@h",
+            "--listen='tcp/0.0.0.0:7447': other machines reach this address: give the directory of a certificate",
+        ),
         ({"cluster": "prod", "listen": ["tcp/127.0.0.1"]}, "a@h", "--listen='tcp/127.0.0.1': the port is missing"),
         ({"cluster": "prod", "listen": ["tcp/::1:7447"]}, "a@h", "--listen='tcp/::1:7447': write an IPv6 address as"),
         ({"cluster": "prod", "listen": ["127.0.0.1:1"]}, "a@h", "--listen='127.0.0.1:1': give tcp/HOST:PORT"),
@@ -49,12 +54,12 @@ def test_the_command_line_has_precedence_over_the_file(tmp_path: Path) -> None:
         (
             {"cluster": "prod", "join": ["tcp/seed:7447"]},
             "a@h",
-            "--join='tcp/seed:7447': other machines are reached there: give --cluster-cert",
+            "--join='tcp/seed:7447': other machines are reached there: give the directory of a certificate",
         ),
         (
             {"cluster": "prod", "join": ["tls/127.0.0.1:1"]},
             "a@h",
-            "--join='tls/127.0.0.1:1': tls/ needs --cluster-cert DIRECTORY",
+            "--join='tls/127.0.0.1:1': tls/ needs the directory of a certificate (cert=, --cluster-cert)",
         ),
         (
             {**OPEN, "cluster_insecure": True},
@@ -84,10 +89,11 @@ def test_nodes_can_be_given_a_directory_with_one_for_each(tmp_path: Path) -> Non
     certificates.make_authority(tmp_path)
     for name in ("a@h", "b@h"):
         certificates.make_node_certificate(tmp_path, name)
-    given = {"cluster": "prod", "listen": ["tls/0.0.0.0:7447"], "cluster_cert": str(tmp_path / "nodes")}
-    options = cluster_options(settings(**given), "b@h")
-    assert options is not None
-    assert options.cert == str(tmp_path / "nodes" / "b@h")
+    for directory in (tmp_path / "nodes", tmp_path):  # also that of the authority
+        given = {"cluster": "prod", "listen": ["tls/0.0.0.0:7447"], "cluster_cert": str(directory)}
+        options = cluster_options(settings(**given), "b@h")
+        assert options is not None
+        assert options.cert == str(tmp_path / "nodes" / "b@h")
 
 
 def test_missing_packages_are_named_with_the_command_that_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,12 @@ LABELS = {
 }
 
 
+@pytest.mark.parametrize("name", ["grafana/homing.json", "prometheus/homing.rules.yml"])
+def test_a_new_project_gets_the_same_dashboard_and_alerts(name: str) -> None:
+    template = ROOT / "src" / "homing" / "cli" / "template" / "deploy" / f"{name}.in"
+    assert template.read_bytes() == (DEPLOY / name).read_bytes()
+
+
 def promtool(*arguments: str | Path) -> str:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed (Debian: apt install prometheus)")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ..cluster import join
 from ..cluster.certificates import CERTIFICATE
-from ..cluster.endpoints import TLS, parse
+from ..cluster.endpoints import parse
 from ..cluster.placement_text import parse_placement
 from ..cluster.security import prepare
 from ..gen import BadOption, ClusterOptions, HomingError, ListenFailed, NodeTaken
@@ -54,6 +54,8 @@ def cluster_options(settings: Settings, name: str) -> ClusterOptions | None:
     name: the node's. Raises `BadOption`, which names the option as it was given, and `ExtraMissing`.
     """
     fields = settings.cluster_fields()
+    if not fields.get("name") and "cluster" in settings.given:
+        raise BadOption("--cluster", "", "give the name of the cluster")
     if not (fields.get("name") or settings.options.worker):
         given = [_FLAGS[field] for option, field in CLUSTER.items() if option in settings.given and field != "name"]
         if given:
@@ -67,7 +69,6 @@ def cluster_options(settings: Settings, name: str) -> ClusterOptions | None:
         if "cert" in fields:
             fields["cert"] = _own_directory(fields["cert"], name)
         options = ClusterOptions(**fields)
-        _check_addresses(options)
         prepare(options, name)
     except BadOption as error:
         # `prepare` means the node's name, and `ClusterOptions` that of the cluster.
@@ -78,26 +79,11 @@ def cluster_options(settings: Settings, name: str) -> ClusterOptions | None:
 
 def _own_directory(cert: str, name: str) -> str:
     """Returns the directory of a node's certificate: `cert`, or the one in it that has the node's name, as `homing
-    cert` makes it: so several nodes, such as workers, can be given the same directory."""
-    own = Path(cert, quote(name, safe="@"))
-    return str(own) if not Path(cert, CERTIFICATE).exists() and (own / CERTIFICATE).exists() else cert
-
-
-def _check_addresses(options: ClusterOptions) -> None:
-    """As `prepare` does, with the options of the command in the text."""
-    for option, addresses, happens in (
-        ("listen", options.listen, "other machines can reach this address"),
-        ("join", options.join, "other machines are reached there"),
-    ):
-        for address in addresses:
-            endpoint = parse(option, address)  # a fault of form comes first
-            if options.cert is not None:
-                continue
-            if endpoint.protocol == TLS and (is_local(address) or options.insecure):
-                raise BadOption(option, address, "tls/ needs --cluster-cert DIRECTORY (`homing cert` makes one)")
-            if not is_local(address) and not options.insecure:
-                why = f"{happens}: give --cluster-cert DIRECTORY (`homing cert` makes one), or --cluster-insecure"
-                raise BadOption(option, address, why)
+    cert` makes it, also below the directory of the authority: so several nodes, such as workers, can be given the same
+    directory."""
+    own = quote(name, safe="@")
+    places = (Path(cert), Path(cert, own), Path(cert, "nodes", own))
+    return str(next((place for place in places if (place / CERTIFICATE).exists()), cert))
 
 
 def _where(settings: Settings, field: str) -> str:

@@ -28,6 +28,11 @@ SHORTEST_SECRET = 16
 
 _LONGEST_FILE = 1 << 20
 
+_CERTIFICATE = "the directory of a certificate (cert=, --cluster-cert), as `homing cert` makes it"
+
+_KINDS = {"secret_file": "secret", "cert": "certificate"}
+"""The contents of the private file of an option."""
+
 
 @dataclass(frozen=True)
 class Security:
@@ -100,15 +105,16 @@ def _check_addresses(options: ClusterOptions, listen: tuple[Endpoint, ...], join
         for one in endpoints:
             if options.cert is not None:
                 if one.protocol == TCP:
-                    raise BadOption(option, str(one), f"with cert all connections use TLS: give tls/{str(one)[4:]}")
+                    raise BadOption(option, str(one), f"a certificate needs TLS everywhere: give tls/{str(one)[4:]}")
             elif one.protocol == TLS:
-                raise BadOption(option, str(one), "tls/ needs cert, the directory that `homing cert node` makes")
+                raise BadOption(option, str(one), f"tls/ needs {_CERTIFICATE}")
             elif not options.insecure and not _stays_here(one):
                 raise BadOption(
                     option,
                     str(one),
-                    "other machines are reached there: give cert (`homing cert` makes certificates), or "
-                    "insecure=True if everybody in that network is trusted",
+                    f"other machines {'reach this address' if option == 'listen' else 'are reached there'}: give "
+                    f"{_CERTIFICATE}; or allow it (insecure=True, --cluster-insecure) if everybody in that network is "
+                    "trusted",
                 )
             if one.protocol == UNIX and option == "listen":
                 _check_socket_directory(Path(one.host).parent)
@@ -172,7 +178,7 @@ def make_secret(cluster: str) -> str:
     path = secret_path(cluster)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(path.parent, 0o077)
+        _check_private("secret_file", path.parent, 0o077)
         if not path.exists():
             _write_secret(path)
     except OSError as error:
@@ -210,7 +216,7 @@ def _read(option: str, path: Path, *, private: bool, mask: int = 0o007) -> str:
         if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size > _LONGEST_FILE:
             raise BadOption(option, str(path), "it is no file of at most 1 MiB")
         if private:
-            _check_private(path, mask)
+            _check_private(option, path, mask)
         return path.read_text()
     except OSError as error:
         raise BadOption(option, str(path), f"cannot be read: {error.strerror}") from None
@@ -218,17 +224,17 @@ def _read(option: str, path: Path, *, private: bool, mask: int = 0o007) -> str:
         raise BadOption(option, str(path), "it is no text") from None
 
 
-def _check_private(path: Path, mask: int) -> None:
+def _check_private(option: str, path: Path, mask: int) -> None:
     """Refuses what others can read or write. A file of a mount may belong to root, if this user can read it."""
     found = path.stat()
     if found.st_uid not in (os.geteuid(), 0):
-        raise BadOption("secret_file", str(path), f"it belongs to user {found.st_uid}; give one of yours")
+        raise BadOption(option, str(path), f"it belongs to user {found.st_uid}; give one of yours")
     if found.st_mode & mask:
         raise BadOption(
-            "secret_file",
+            option,
             str(path),
             f"others can read it (mode {stat.S_IMODE(found.st_mode):o}); "
-            f"`chmod {'700' if path.is_dir() else '600'} {path}`, and make a new secret",
+            f"`chmod {'700' if path.is_dir() else '600'} {path}`, and make a new {_KINDS[option]}",
         )
 
 

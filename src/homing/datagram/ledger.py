@@ -14,6 +14,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "conflated": ("in", "conflated"),
     "dropped_misrouted": ("in", "misrouted"),
     "dropped_at_end": ("in", "end"),
+    "filtered": ("in", "filtered"),
     "denied": ("in", "denied"),
     "limited": ("in", "rate_limit"),
     "late": ("in", "late"),
@@ -43,7 +44,8 @@ class Ledger:
     dropped: dropped, by cause, also causes that have dropped none: "kernel" (`kernel_drops`; missing if the system does
         not report it), "receiver_full" (`dropped_newest`), "receiver_oldest" (`dropped_oldest`), "no_receiver"
         (`dropped_no_receiver`), "expired", "conflated", "misrouted" (`dropped_misrouted`), "end" (`dropped_at_end`),
-        "denied", "rate_limit" (`limited`); and of a client "late", "duplicate" and "stray" (`dropped_stray`).
+        "filtered", "denied", "rate_limit" (`limited`); and of a client "late", "duplicate" and "stray"
+        (`dropped_stray`).
     """
 
     received: int

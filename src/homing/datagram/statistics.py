@@ -13,8 +13,8 @@ class Statistics:
     """A snapshot of the counters. Every datagram is in exactly one of them at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired +
-    conflated + dropped_misrouted + dropped_at_end + denied + limited`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired + conflated +
+    dropped_misrouted + dropped_at_end + filtered + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
     send_errors`
 
@@ -62,12 +62,16 @@ class Statistics:
     pool_errors: times that the buffer pool raised or returned something that is not a writable buffer; a fresh buffer
         was used.
     pauses: times that reading paused for the receiver.
+    filtered: datagrams that did not meet `admit`, if this process evaluates that. If the kernel does, it counts them
+        under `kernel_drops`.
     denied: datagrams from sources excluded by `allow` and `deny`. If it grows: look at the sources with `tcpdump`.
     limited: datagrams above `rate_limit`.
     limited_dry_run: also above `rate_limit`, but delivered, because it is a dry run.
     reply_limited: datagrams above `reply_limit` or held back by `reply_guard`, not sent. If it grows: others may be
         forging requests in the destination's name, or the destination is a server that answers answers.
     reply_limited_dry_run: also above `reply_limit`, but sent, because it is a dry run.
+    tapped: datagrams recorded by `tap`. tap_missed: datagrams that were to be recorded and were not: the disk was too
+        slow, or the tap had ended by an error. If it grows: record a `sample`, or to a faster disk.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
 
@@ -98,12 +102,15 @@ class Statistics:
     dropped_errors: int
     pool_errors: int
     pauses: int
+    filtered: int
     denied: int
     limited: int
     limited_dry_run: int
     reply_limited: int
     reply_limited_dry_run: int
     send_delayed: int
+    tapped: int
+    tap_missed: int
 
     @property
     def ledger(self) -> Ledger:

@@ -10,7 +10,9 @@ short       listen_udp, connect_udp: create and start one of these with one call
 upgrade     another OS process takes over the sockets of a running service
 """
 
+from ..datagram import Condition as Condition
 from ..datagram import DatagramBatch as DatagramBatch
+from ..datagram import Field as Field
 from ..datagram import JoinGroup as JoinGroup
 from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import Ledger as Ledger
@@ -23,7 +25,9 @@ from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
+from ..datagram import Tap as Tap
 from ..datagram import errors as errors
+from ..datagram import where as where
 from .assembly.assembler import Assembler as Assembler
 from .assembly.chunk import Chunk as Chunk
 from .assembly.chunk import gelf_chunk as gelf_chunk

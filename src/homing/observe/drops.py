@@ -8,6 +8,7 @@ in   expired          older than `max_age` (`expired`)
 in   conflated        replaced by a newer one with the same key while it waited (`conflated`)
 in   misrouted        the function of `route` has failed (`dropped_misrouted`)
 in   end              waited for room when the socket was closed (`dropped_at_end`)
+in   filtered         refused by `admit`, in this process (`filtered`); by the kernel: under kernel
 in   denied           excluded by `allow` or `deny` (`denied`)
 in   rate_limit       above `rate_limit` (`limited`)
 in   late, duplicate  of a client: the request had ended, or been answered (`late`, `duplicate`)

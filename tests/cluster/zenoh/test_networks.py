@@ -92,3 +92,28 @@ async def test_case_41_after_an_address_was_away_the_nodes_join_again(programs: 
         lambda: cable[0].run("ip addr add 10.77.0.1/24 dev va"),
         4,
     )
+
+
+@pytest.mark.skipif(shutil.which("iptables") is None, reason="iptables is not installed")
+async def test_case_41_a_network_that_loses_one_packet_in_a_hundred_costs_no_batch_and_no_link(
+    programs: Programs, cable: list[Network]
+) -> None:
+    first, second = await both(programs, cable, mutual=True)
+    for network in cable:
+        network.run("iptables -A INPUT -m statistic --mode random --probability 0.01 -j DROP")
+    for program, to in ((first, "b@h"), (second, "a@h")):
+        program.tell("stream", to=to, rate=200, size=20_000, window=16)
+    streams: list[dict[str, Any]] = []
+
+    async def report() -> bool:
+        streams[:] = [(await second.report())["a@h"], (await first.report())["b@h"]]
+        return min(stream["count"] for stream in streams) >= 1000
+
+    await asyncio.sleep(2)
+    while not await report():
+        await asyncio.sleep(1)
+    resent = cable[0].counters("Tcp")["RetransSegs"] + cable[1].counters("Tcp")["RetransSegs"]
+    print(f"figure: with one packet in a hundred lost, {resent} of them sent again: {streams}")
+    assert resent > 0
+    assert [stream["missing"] for stream in streams] == [0, 0]
+    assert [[what for what, _ in program.since(0)] for program in (first, second)] == [["up"], ["up"]]

@@ -57,6 +57,8 @@ CHANGES: dict[str, Any] = {
     "bind_device": "lo",
     "groups": (meta.MulticastGroup("239.1.2.3", interface="lo"),),
     "bpf": ALL,
+    "admit": meta.where.length < 65535,
+    "admit_in": "process",
     "reuse_port_steering": "cpu",
 }
 MORE: dict[str, dict[str, Any]] = {"reuse_port_steering": {"reuse_port": True}}
@@ -64,7 +66,7 @@ MORE: dict[str, dict[str, Any]] = {"reuse_port_steering": {"reuse_port": True}}
 
 
 def test_every_option_that_can_be_changed_is_changed_here() -> None:
-    assert CHANGES.keys() | {"host", "port", "peers"} == CHANGEABLE  # peers: see tests/meta/peers
+    assert CHANGES.keys() | {"host", "port", "peers", "tap"} == CHANGEABLE  # see tests/meta/peers, test_udp_tap
 
 
 def told(server: meta.UDPServer) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ... import gen
+from ...node.start import check_node_name
 from ..saying import fail, say
 
 cert = typer.Typer(no_args_is_help=True, help="Make certificates for the nodes of a cluster.")
@@ -49,6 +50,7 @@ def node(
     """
     whole = name if "@" in name else f"{name}@{socket.gethostname()}"
     with _making("node") as certificates:
+        check_node_name(whole)
         known = (directory / certificates.NAMES).exists() and whole in certificates.read_names(directory)
         made = certificates.make_node_certificate(directory, whole, host or [], days)
         say(f"made {made}: copy it to the machine of {whole}, there `homing run --cluster-cert {made.name}`")

@@ -57,6 +57,8 @@ class Settings:
         """Returns the text of an option that is refused, after the place where it is given."""
         if self.loaded is not None and error.option.startswith("cluster."):
             return f"{self.loaded.configuration.where(('cluster', error.option[8:]))}: {error}"
+        if error.option in self.given and getattr(self.command, error.option) == error.value:
+            error = BadOption(f"--{error.option.replace('_', '-')}", error.value, error.why)
         is_given = self.loaded is not None and error.option in self.loaded.run and error.option not in self.given
         where = self.loaded.configuration.where((error.option,)) if self.loaded is not None and is_given else ""
         return ": ".join(filter(None, (where, str(error))))

@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 from ..policy.admission cimport Admission
 from .arena cimport Arena, Slot, datagrams_from
 from .peers cimport number_of
+from .verdict cimport Verdict
 
 
 cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
@@ -13,7 +14,9 @@ cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
     cdef int slot, kept = 0
     cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(got[0]):
-        all = datagrams_from(&arena.slots[slot], 0)
+        all = fitting(admission, &arena.slots[slot])
+        if all == 0:
+            continue
         count = admitted(admission, &arena.slots[slot], all)
         _keep(arena, slot, &kept, count, all)
         datagrams += count
@@ -27,8 +30,7 @@ cdef Py_ssize_t admit_noting(Admission admission, Arena arena, int* got, int ask
     cdef int slot, kept = 0, read = got[0]
     cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(read):
-        all = datagrams_from(&arena.slots[slot], 0)
-        count = admitted_noting(admission, &arena.slots[slot], all, holes, timed)
+        count = admitted_noting(admission, &arena.slots[slot], &all, holes, timed)
         _keep(arena, slot, &kept, count, all)
         datagrams += count
     got[0] = kept
@@ -55,15 +57,32 @@ cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) exce
     return max(0, min(count, admission.admit(four, high, low, count)))
 
 
-cdef Py_ssize_t admitted_noting(Admission admission, Slot* slot, Py_ssize_t count, holes, bint timed) except -1:
-    """As `admitted`, and notes the holes before and behind the datagrams."""
-    cdef Py_ssize_t kept = count
+cdef Py_ssize_t fitting(Admission admission, Slot* slot) except -1:
+    """Removes the datagrams that do not meet the condition from a slot. Returns how many remain."""
+    cdef Py_ssize_t all = datagrams_from(slot, 0), kept
+    cdef Verdict verdict = admission.verdict
+    if verdict is None:
+        return all
+    kept = verdict.keep(slot)
+    admission.filtered += all - kept
+    return kept
+
+
+cdef Py_ssize_t admitted_noting(Admission admission, Slot* slot, Py_ssize_t* count, holes, bint timed) except -1:
+    """As `fitting` and `admitted` for the datagrams of a slot, and notes the holes before and behind them; admission:
+    None admits all. Sets `count` to the number of those that meet the condition."""
+    cdef Py_ssize_t kept
     cdef long long before
     holes.reached(slot.drops, slot.timestamp if timed else -1)
-    if admission is not None:
-        before = admission.limiter.limited
-        kept = admitted(admission, slot, count)
+    if admission is None:
+        kept = count[0] = datagrams_from(slot, 0)
+        holes.place += kept
+        return kept
+    before = admission.limiter.limited
+    kept = count[0] = fitting(admission, slot)
+    if kept > 0:
+        kept = admitted(admission, slot, kept)
     holes.place += kept
-    if admission is not None and admission.limiter.limited > before:
+    if admission.limiter.limited > before:
         holes.limited(admission.limiter.limited - before)
     return kept

@@ -15,12 +15,13 @@ from ...gen import BadOption
 from ..message cimport MessageUDP, PacketInfo
 from ..policy.admission cimport Admission
 from ..sockets.kernel import stop_joining
-from .admitted cimport admit, admit_noting, admitted, admitted_noting
+from .admitted cimport admit, admit_noting, admitted, admitted_noting, fitting
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
 from .native_sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
+from .verdict cimport Verdict
 
 cdef enum:
     # Limits of one read, so that 64 trains of 64 datagrams are not read at once. 512 messages: 256 cost 5 % more, 1024
@@ -108,6 +109,9 @@ cdef class NativeBackend(Sender):
 
     def join(self, sock not None):
         self.gro = sets(sock, UDP_GRO, 1)
+
+    def judge(self, condition):
+        return Verdict(condition)
 
     def split(self, sock not None):
         if self.gro and stop_joining(sock):
@@ -441,15 +445,16 @@ cdef class NativeBackend(Sender):
         cdef Admission admission = self.admission
         cdef list left = []
         cdef long long size = 0, truncated = 0
-        cdef Py_ssize_t kept
+        cdef Py_ssize_t kept, all = 1
         cdef Slot* slot
         cdef int number
         for number in range(got):
             slot = &arena.slots[number]
+            kept = 1
             if self.holes is not None:
-                kept = admitted_noting(admission, slot, 1, self.holes, self._info_reader is not None)
-            else:
-                kept = 1 if admission is None else admitted(admission, slot, 1)
+                kept = admitted_noting(admission, slot, &all, self.holes, self._info_reader is not None)
+            elif admission is not None and (fitting(admission, slot) == 0 or admitted(admission, slot, 1) == 0):
+                kept = 0
             if kept == 0:
                 left.append(buffers[number])
                 continue

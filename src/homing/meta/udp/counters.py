@@ -42,6 +42,8 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "dropped_errors": 0,
         "pool_errors": 0,
         "pauses": reader.pauses if reader is not None else 0,
+        "tapped": 0,
+        "tap_missed": 0,
         **_protection(endpoint),
     }
 
@@ -62,6 +64,7 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
     """Returns the counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     return {
+        "filtered": endpoint.admission.filtered,
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,

@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ...datagram import DatagramBatch, MessageUDP, MessageUDPLoss, PacketInfo
+from ...datagram import DatagramBatch, Endpoint, MessageUDP, MessageUDPLoss, PacketInfo
 from ...datagram.batch import keep
 from ...gen.foreign import safe_key, safe_repr
 from .fresh_entry import FreshEntry
@@ -38,7 +38,7 @@ class FreshCounters:
 class Freshness:
     """Decides on each datagram of one reader twice: when it was read, and when its turn in the mailbox has come."""
 
-    __slots__ = ("_id", "_lock", "_loop", "_virtual", "_waiting", "_warn", "counters", "grown", "shape")
+    __slots__ = ("_endpoint", "_id", "_lock", "_loop", "_virtual", "_waiting", "_warn", "counters", "grown", "shape")
 
     def __init__(
         self,
@@ -47,9 +47,11 @@ class Freshness:
         shape: Shape,
         counters: FreshCounters,
         warn: Callable[..., None],
+        endpoint: Endpoint,
     ) -> None:
         self._id = id
         self._loop = loop
+        self._endpoint = endpoint
         self._warn = warn
         # Weak: an entry that nobody will handle any more, as its receiver has ended, takes no newer datagram.
         self._waiting: WeakValueDictionary[Any, FreshEntry] = WeakValueDictionary()
@@ -76,6 +78,7 @@ class Freshness:
         arrived = self._came(message.info, moment)
         if self._is_old(arrived, moment[1]):
             self._count(1, withdrawn=0)
+            self._tell(message, "expired", waited=False)
             message.release()
             return "expired"
         key = None if self.shape.conflate is None else self._key(self.shape.conflate, message)
@@ -113,6 +116,7 @@ class Freshness:
             return False
         self.counters.conflated += 1
         self.grown += max(0, len(message.data) - len(before.data))
+        self._tell(before, "conflated")
         before.release()
         return True
 
@@ -129,6 +133,8 @@ class Freshness:
 
     def _withdraw(self, message: MessageUDP) -> MessageUDPLoss | None:
         self._count(1, withdrawn=1)
+        if _runs_here(self._loop):
+            self._tell(message, "expired")
         message.release()
         return self._marker(1) if self.shape.loss_markers else None
 
@@ -142,6 +148,12 @@ class Freshness:
         gone = keep(batch, is_fresh, self._marker if self.shape.loss_markers else None)
         self._count(gone, withdrawn=gone)
 
+    def _tell(self, message: MessageUDP, cause: str, *, waited: bool = True) -> None:
+        """Lets a tap record that a datagram was dropped."""
+        ear = self._endpoint.ear
+        if ear is not None:
+            ear.dropped(message, cause, waited=waited)
+
     def _count(self, expired: int, *, withdrawn: int) -> None:
         with self._lock:
             self.counters.expired += expired
@@ -150,3 +162,11 @@ class Freshness:
     def _marker(self, count: int) -> MessageUDPLoss:
         until = time_ns()
         return MessageUDPLoss(count, "expired", until, until, self._id)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Returns False on another thread than the loop's."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

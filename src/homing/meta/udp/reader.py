@@ -20,6 +20,7 @@ from .buffer_lease import BufferLeases, Lease
 from .freshness import FreshCounters, Freshness
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
+from .recorded import tell_dropped
 from .shape import Shape
 from .shaper import Shaper, Woven
 
@@ -154,7 +155,7 @@ class Reader(Incoming):
             return
         fresh = None
         if shape.needs_freshness:
-            fresh = Freshness(self.id, self._process.loop, shape, self.fresh, self._process.warn)
+            fresh = Freshness(self.id, self._process.loop, shape, self.fresh, self._process.warn, self._endpoint)
         shaper = Shaper(self.id, self._endpoint)
         if self._shaper is None:
             self._shaper = shaper
@@ -347,6 +348,8 @@ class Reader(Incoming):
         if shaper is not None and not batches:
             messages = self._received = shaper.absorb(messages, holes, self._inlet)
         count = surplus = len(messages)
+        ear = self._endpoint.ear
+        before = [] if ear is None else self._inlet.waiting()
         if not newest and not batches:
             drop = None if shaper is None else shaper.drop_oldest
             went, surplus = self._inlet.make_room(count, octets_of(messages), drop)
@@ -355,6 +358,8 @@ class Reader(Incoming):
             self._drop(messages, went, surplus, newest)
         except MemoryError:
             self._drop(messages, went, surplus, newest)
+        if ear is not None:
+            tell_dropped(ear, before, self._inlet.waiting(), messages[:surplus], newest)
         if shaper is not None:
             cause = "receiver_full" if newest else "receiver_oldest"
             self._received = shaper.weave_rest(messages, holes, surplus, cause, self._inlet)

@@ -15,7 +15,7 @@ cdef class Sender(Forwarder):
     cdef public Endpoint endpoint
     cdef public object leases, last_leases, on_icmp_error
     cdef public Py_ssize_t pauses
-    cdef object _process, _log, _kind, _takes, _take, _others, _reporter
+    cdef object _process, _log, _kind, _takes, _take, _plain_take, _noted, _others, _reporter
     cdef list _other_sockets
     cdef Scheduler _scheduler
     cdef double _sent_in
@@ -27,6 +27,9 @@ cdef class Sender(Forwarder):
 
     @cython.locals(process=Activity, own=Activity, scheduler=Scheduler, queue=SendQueue)
     cpdef bint send_now(self, sender, target, message) except -1
+
+    @cython.locals(done=Py_ssize_t, most=Py_ssize_t, part=list)
+    cpdef Py_ssize_t send_at_once(self, list messages) except -1
 
     cdef _send_limited(self, SendQueue queue, message)
     cpdef send(self, list messages)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions
+from ...datagram import Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
+from ...datagram.policy.conditions import Condition
+from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
+from ...datagram.sockets.bpf import Program
+from ...datagram.sockets.options import steering_of
+from ...datagram.sockets.shared import seat
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
 from ...gen.options import check_choice, check_name, check_type, set_integer, set_seconds
@@ -50,11 +56,19 @@ class UDPServerOptions(SocketOptions):
     worker_options: options of the workers, as in `act.PoolOptions`: `gen.ProcessOptions(thread=True)` for workers that
         block. None: the defaults of the pool.
     route: which worker gets a datagram, as in `act.PoolOptions`: "source" sends all datagrams of one peer to one
-        worker.
+        worker. A part of the data, such as `meta.where[0:8]`, sends all datagrams with the same bytes there to one
+        worker, and with `reuse_port` and `homing run --processes` to one process (`reuse_port_steering`).
     peers: a process for each peer, instead of `process` or `worker`: see `meta.PeerOptions`. They end with the
         server.
     sessions: each peer is a session with one owner among the nodes of a cluster, wherever its datagrams come in: see
         `meta.Sessions`. Needs `peers`, without a `key`. Without a cluster, this node owns all.
+    admit: a condition on each datagram, made of `meta.where`: `(meta.where.length >= 12) & (meta.where[2] >> 7 == 0)`.
+        Other datagrams become no message. None: all are admitted.
+    admit_in: who evaluates it. "kernel": the kernel, which runs it as a classic BPF program before it wakes this
+        process; `kernel_drops` also counts what it refuses, and it joins no datagrams (`gro`). Where it cannot (not
+        Linux, a Unix socket, `bpf` is given too), or with "process", this process does, for each datagram of a joined
+        train as well: in C on the native backend; `filtered` counts. The portable backend sees at most `buffer_size`
+        bytes of a datagram.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 bytes on IPv4 and 65527 on IPv6). A waiting datagram costs its own length, not this. Not used
         with a `buffer_pool`, except for batches.
@@ -94,8 +108,10 @@ class UDPServerOptions(SocketOptions):
         for a worker that is full, with `route="source"` or a key function: a slow worker does not delay the others.
     max_age: seconds since the kernel has received a datagram after which nobody gets it: it is dropped (`expired`),
         wherever it has waited: in the kernel, in the mailbox, or at a worker. Linux: sets `receive_timestamp`, so that
-        `message.info` has the time. Elsewhere, and on a Unix socket, the age counts from the reading. A router of your
-        own passes on datagrams without a further look at their age. None: none is too old.
+        `message.info` has the time; the kernel begins to note it some milliseconds after the first socket of the
+        machine has asked for it, and until then the age counts from the reading, as it does on other systems and on
+        Unix sockets. A router of your own passes on datagrams without a further look at their age. None: none is too
+        old.
     conflate: a function that takes a datagram and returns its key, for data of which only the latest matters. Of the
         datagrams with one key that wait in the mailbox, at a worker or at a peer's process, only the newest is kept, at
         the place of the first (`conflated`). None instead of a key: that datagram is not conflated. If the function
@@ -124,6 +140,9 @@ class UDPServerOptions(SocketOptions):
         error (`error_queue`): a registered name, a PID or an alias. Not for datagrams sent by `call`, which raises.
         While the process does not exist, or `high_water` messages wait there, reports are counted (`dropped_errors`)
         instead. None: failures are only counted, and logged at a bounded rate.
+    tap: a `meta.Tap` that records the datagrams in a file for Wireshark: those that come, those that are sent, and
+        those that are dropped. It can be changed while the server runs (`meta.Reconfigure`, `homing tap`). A failing
+        disk ends the tap, not the server. None: nothing is recorded.
     linger: seconds for which the socket outlives its owner, if that crashes, is killed, or is ended to be restarted.
         Meanwhile datagrams wait in the kernel, and datagrams sent to the alias are sent. A process that creates a
         server for the same address (not port 0) and starts it on that node within that time adopts the socket, its
@@ -148,6 +167,8 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: Buffers | None = None
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
+    admit: Condition | None = None
+    admit_in: Literal["kernel", "process"] = "kernel"
     rate_limit: RateLimit | None = None
     reply_limit: RateLimit | None = None
     reply_guard: ReplyGuard | None = None
@@ -164,6 +185,7 @@ class UDPServerOptions(SocketOptions):
     send_queue: int = 1024
     send_overflow: Overflow = "drop_newest"
     on_error: Target | None = None
+    tap: Tap | None = None
     linger: float = 0.0
 
     def __post_init__(self) -> None:
@@ -188,7 +210,27 @@ class UDPServerOptions(SocketOptions):
             _check_pool(self.buffer_pool)
         check_protection(self)
         check_shape(self)
+        check_type("tap", self.tap, (Tap, type(None)), "a meta.Tap or None")
+        if self.tap is not None and self.path is not None:
+            raise BadOption(
+                "tap", self.tap, "a capture holds packets of IP, and a Unix socket has none; leave this out"
+            )
         set_seconds(self, "linger", zero=True)
+
+    @property
+    def kernel_program(self) -> Program | None:
+        """The program that the kernel runs for each datagram: `bpf`, or else the condition, if it can."""
+        if self.bpf is not None or self.admit is None or self.admit_in != "kernel" or sys.platform != "linux":
+            return self.bpf
+        return self.admit.program
+
+    @property
+    def kernel_steering(self) -> str | Program | None:
+        """The choice among the sockets of the port: without an option for it, the route, if it is a part of the
+        data."""
+        if self.reuse_port_steering is None and self.reuse_port and isinstance(self.route, Field):
+            return seat.steering_by(self.route)
+        return steering_of(self)
 
     def _check_sessions(self) -> None:
         sessions = self.sessions

@@ -37,6 +37,10 @@ def _check_markers(options: UDPServerOptions) -> None:
             raise BadOption("loss_markers", True, f"a marker has one place in one mailbox; leave {name}= out")
     if options.bpf is not None:
         raise BadOption("loss_markers", True, "the kernel counts what bpf= refuses as losses; leave one of them out")
+    if options.kernel_program is not None:
+        raise BadOption("loss_markers", True, 'the kernel counts what admit= refuses as losses: admit_in="process"')
+    if options.tap is not None:
+        raise BadOption("loss_markers", True, "a tap takes datagrams before they are limited; leave one of them out")
 
 
 def shape_of(options: UDPServerOptions) -> Shape | None:

@@ -17,7 +17,7 @@ from ...gen import PID, Alias, ProcessID, ProcessState, Target
 from ...gen.behavior import takes_batches
 from ...gen.copying import refuse_copy
 from ..mailbox.envelope import SplitMessage
-from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest
+from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest, sender_of
 from .delivery import split_address
 from .pace import Pace
 
@@ -276,6 +276,16 @@ class Inlet:
             pass  # the dropped messages must be counted; the next message put into this mailbox schedules its owner
         return went, max(0, min(count, excess - went))
 
+    def waiting(self) -> list[Any]:
+        """Returns the messages of this source that wait in the receiver's main lane. Costs as much as they are many."""
+        target = self._find()
+        entries = () if target is None or target.main is None else target.main
+        return [
+            entry[1] if type(entry) is tuple else getattr(entry, "message", entry)
+            for entry in entries
+            if sender_of(entry) is self.sender
+        ]
+
     def _mark_sender(self) -> None:
         """Copies the sender's address for "drop_oldest", so that `make_room` can tell the messages of this source from
         others of its owner by the identity of the object."""
@@ -289,6 +299,17 @@ class Inlet:
         target = self._find()
         if target is None:
             return 0
+        taken = 0
+        if target.forwards and not (target.scheduled or target.paused or filled(target.main)):
+            forwarder = target.forwarder
+            if forwarder is not None and forwarder.takes_now:
+                taken = forwarder.take_now(messages)
+        if taken:
+            self._owner.messages_out += taken
+            if taken == len(messages):
+                return taken
+            octets = octets * (len(messages) - taken) // len(messages)
+            messages = messages[taken:]
         sender = self.sender
         address = split_address(target, self._to)
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
@@ -317,7 +338,7 @@ class Inlet:
         if not target.scheduled:
             scheduler = target.scheduler
             scheduler.schedule(target)
-        return count
+        return taken + count
 
     def put_entries(self, entries: list[Any], count: int, octets: int) -> Activity | None:
         """Puts messages, and envelopes that derive from `SplitMessage`, into the receiver's mailbox; `count` of them

@@ -14,10 +14,10 @@ export const nodes = { many: false };
 export const toRow = (row) => toProcess((!nodes.many && row.name) || row.pid || row.alias);
 
 /** Returns the columns of a table, with one for the node if there are several. */
-export function withNode([first, ...columns]) {
+export function withNode([first, ...columns], label = "Node") {
   const node = {
     name: "node",
-    label: "Node",
+    label,
     cell: (row) => h("span", { class: "dim cut", title: row.node }, row.node),
   };
   return nodes.many ? [first, node, ...columns] : [first, ...columns];
@@ -155,6 +155,7 @@ export const CAUSES = {
   "in conflated": "Replaced by a newer one with the same key (conflate).",
   "in misrouted": "The function of route has failed: dead letters.",
   "in end": "Waited for room when the socket was closed.",
+  "in filtered": "Refused by the condition of admit.",
   "in denied": "Excluded by allow or deny.",
   "in rate_limit": "Above rate_limit.",
   "in late": "An answer that came after its request had ended.",

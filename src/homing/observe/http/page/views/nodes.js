@@ -123,7 +123,7 @@ export function create(app) {
               label: "Nodes",
               rows: found.nodes,
               key: (row) => `${row.node}/${row.name}`,
-              columns: withNode(COLUMNS),
+              columns: withNode(COLUMNS, "Seen by"),
               empty: found.cluster ? "No node matches." : "This node is in no cluster.",
             }),
             leftOut(found, "nodes"),
