@@ -51,6 +51,8 @@ BESIDE: dict[tuple[type, str], dict[str, Any]] = {
     (meta.UDPClientOptions, "guess_alarm"): {"key": len},
     (meta.UDPServerOptions, "low_water"): {"high_water": MOST},
     (meta.PeerOptions, "burst"): {"rate": 1},
+    (meta.CoDel, "target"): {"interval": MOST_SECONDS},
+    (meta.CoDel, "interval"): {"target": LEAST_SECONDS},
 }
 """What a field needs beside it."""
 

@@ -11,6 +11,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "dropped_oldest": ("in", "receiver_oldest"),
     "dropped_no_receiver": ("in", "no_receiver"),
     "expired": ("in", "expired"),
+    "dropped_codel": ("in", "codel"),
     "conflated": ("in", "conflated"),
     "dropped_misrouted": ("in", "misrouted"),
     "dropped_at_end": ("in", "end"),
@@ -43,9 +44,9 @@ class Ledger:
     waiting: read from the kernel, and waiting for room in the mailbox.
     dropped: dropped, by cause, also causes that have dropped none: "kernel" (`kernel_drops`; missing if the system does
         not report it), "receiver_full" (`dropped_newest`), "receiver_oldest" (`dropped_oldest`), "no_receiver"
-        (`dropped_no_receiver`), "expired", "conflated", "misrouted" (`dropped_misrouted`), "end" (`dropped_at_end`),
-        "filtered", "denied", "rate_limit" (`limited`); and of a client "late", "duplicate" and "stray"
-        (`dropped_stray`).
+        (`dropped_no_receiver`), "expired", "codel" (`dropped_codel`), "conflated", "misrouted" (`dropped_misrouted`),
+        "end" (`dropped_at_end`), "filtered", "denied", "rate_limit" (`limited`); and of a client "late", "duplicate"
+        and "stray" (`dropped_stray`).
     """
 
     received: int

@@ -13,8 +13,8 @@ class Statistics:
     """A snapshot of the counters. Every datagram is in exactly one of them at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired + conflated +
-    dropped_misrouted + dropped_at_end + filtered + denied + limited`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired + dropped_codel +
+    conflated + dropped_misrouted + dropped_at_end + filtered + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
     send_errors`
 
@@ -32,6 +32,7 @@ class Statistics:
         receiver ends inside the runtime's own step, or memory runs out; if it grows, report it.
     expired: older than `max_age` when they were read, or when their turn in the mailbox had come. If it grows: the
         receiver is too slow.
+    dropped_codel: dropped by `codel`, as all had waited too long for a time. If it grows: the receiver is too slow.
     conflated: replaced, while they waited, by newer ones with the same key (`conflate`).
     conflate_errors: times that the function `conflate` raised, or returned a value that cannot be a key; the datagram
         was delivered. If it grows: look at the log, and at that function.
@@ -83,6 +84,7 @@ class Statistics:
     dropped_newest: int
     dropped_oldest: int
     expired: int
+    dropped_codel: int
     conflated: int
     conflate_errors: int
     dropped_misrouted: int

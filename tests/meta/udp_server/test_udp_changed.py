@@ -38,6 +38,7 @@ CHANGES: dict[str, Any] = {
     "high_water_seconds": 0.5,
     "max_age": 60.0,
     "conflate": id,
+    "codel": meta.CoDel(target=10.0, interval=60.0),
     "loss_markers": True,
     "overflow": "drop_newest",
     "receive_batch": 3,

@@ -31,6 +31,7 @@ COUNTERS = {
     "dropped_newest",
     "dropped_oldest",
     "expired",
+    "dropped_codel",
     "conflated",
     "conflate_errors",
     "dropped_misrouted",

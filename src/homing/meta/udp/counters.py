@@ -23,6 +23,7 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
         "expired": reader.fresh.expired if reader is not None else 0,
+        "dropped_codel": reader.fresh.controlled if reader is not None else 0,
         "conflated": reader.fresh.conflated if reader is not None else 0,
         "conflate_errors": reader.fresh.key_errors if reader is not None else 0,
         "dropped_misrouted": 0,

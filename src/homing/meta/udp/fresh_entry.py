@@ -59,7 +59,7 @@ class FreshEntry(SplitMessage):
         return self
 
     def handle(self, activity: Activity) -> Pending:
-        message: Any = self._freshness.taken(self)
+        message: Any = self._freshness.taken(self, getattr(activity, "main", True))  # a thread's has none
         if message is None:
             return None
         behavior: Any = activity.behavior

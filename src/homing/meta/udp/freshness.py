@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from ...datagram import DatagramBatch, Endpoint, MessageUDP, MessageUDPLoss, PacketInfo
 from ...datagram.batch import keep
 from ...gen.foreign import safe_key, safe_repr
+from .codel import Control
 from .fresh_entry import FreshEntry
 
 if TYPE_CHECKING:
@@ -25,20 +26,33 @@ class FreshCounters:
     """Counters of a reader.
 
     expired: datagrams older than `max_age`. conflated: those replaced by newer ones with the same key.
+    controlled: those dropped by `codel`.
     key_errors: times that the key function failed; the datagrams were delivered.
     withdrawn: those among all that were dropped here which were counted as delivered before.
     """
 
-    __slots__ = ("conflated", "expired", "key_errors", "withdrawn")
+    __slots__ = ("conflated", "controlled", "expired", "key_errors", "withdrawn")
 
     def __init__(self) -> None:
-        self.expired = self.withdrawn = self.conflated = self.key_errors = 0
+        self.expired = self.withdrawn = self.conflated = self.controlled = self.key_errors = 0
 
 
 class Freshness:
     """Decides on each datagram of one reader twice: when it was read, and when its turn in the mailbox has come."""
 
-    __slots__ = ("_endpoint", "_id", "_lock", "_loop", "_virtual", "_waiting", "_warn", "counters", "grown", "shape")
+    __slots__ = (
+        "_control",
+        "_endpoint",
+        "_id",
+        "_lock",
+        "_loop",
+        "_virtual",
+        "_waiting",
+        "_warn",
+        "counters",
+        "grown",
+        "shape",
+    )
 
     def __init__(
         self,
@@ -52,6 +66,7 @@ class Freshness:
         self._id = id
         self._loop = loop
         self._endpoint = endpoint
+        self._control = None if shape.codel is None else Control(shape.codel)
         self._warn = warn
         # Weak: an entry that nobody will handle any more, as its receiver has ended, takes no newer datagram.
         self._waiting: WeakValueDictionary[Any, FreshEntry] = WeakValueDictionary()
@@ -124,19 +139,33 @@ class Freshness:
         most = self.shape.max_age
         return most is not None and now - arrived > most
 
-    def taken(self, entry: FreshEntry) -> MessageUDP | MessageUDPLoss | None:
-        """Returns the message for the handler whose turn has come: the datagram, a marker in its place, or None."""
+    def taken(self, entry: FreshEntry, behind: object) -> MessageUDP | MessageUDPLoss | None:
+        """Returns the message for the handler whose turn has come: the datagram, a marker in its place, or None.
+
+        behind: the lane in which others wait behind it, or nothing.
+        """
         message = entry.take()
-        if self._is_old(entry.arrived, self._loop.time()):
-            return self._withdraw(message)
+        now = self._loop.time()
+        if self._is_old(entry.arrived, now):
+            return self._withdraw(message, "expired")
+        if self._control is not None:
+            with self._lock:
+                drops = self._control.drops(now - entry.arrived, now, not behind)
+            if drops:
+                return self._withdraw(message, "codel")
         return message
 
-    def _withdraw(self, message: MessageUDP) -> MessageUDPLoss | None:
-        self._count(1, withdrawn=1)
+    def _withdraw(self, message: MessageUDP, cause: str) -> MessageUDPLoss | None:
+        if cause == "expired":
+            self._count(1, withdrawn=1)
+        else:
+            with self._lock:
+                self.counters.controlled += 1
+                self.counters.withdrawn += 1
         if _runs_here(self._loop):
-            self._tell(message, "expired")
+            self._tell(message, cause)
         message.release()
-        return self._marker(1) if self.shape.loss_markers else None
+        return self._marker(1, cause) if self.shape.loss_markers else None
 
     def sift(self, batch: DatagramBatch) -> None:
         """Removes the datagrams that have expired from a batch whose turn has come."""
@@ -159,9 +188,9 @@ class Freshness:
             self.counters.expired += expired
             self.counters.withdrawn += withdrawn
 
-    def _marker(self, count: int) -> MessageUDPLoss:
+    def _marker(self, count: int, cause: str = "expired") -> MessageUDPLoss:
         until = time_ns()
-        return MessageUDPLoss(count, "expired", until, until, self._id)
+        return MessageUDPLoss(count, cause, until, until, self._id)
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:

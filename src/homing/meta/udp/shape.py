@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from ...datagram import MessageUDP
+from .codel import CoDel
 
 
 class Shape(NamedTuple):
@@ -14,8 +15,9 @@ class Shape(NamedTuple):
     loss_markers: bool
     max_age: float | None
     conflate: Callable[[MessageUDP], Hashable] | None
+    codel: CoDel | None
 
     @property
     def needs_freshness(self) -> bool:
         """True if datagrams are looked at once more in their turn."""
-        return self.max_age is not None or self.conflate is not None
+        return self.max_age is not None or self.conflate is not None or self.codel is not None

@@ -22,6 +22,7 @@ from ...gen.options import check_choice, check_name, check_type, set_integer, se
 from ..peers.options import PeerOptions
 from ..sessions.options import Sessions
 from ..udp.buffer_pool import Buffers, writable_bytes
+from ..udp.codel import CoDel
 from ..udp.options import Overflow, check_queues
 from .peers import check_peers
 from .protection import check_protection
@@ -118,11 +119,15 @@ class UDPServerOptions(SocketOptions):
         raises, the datagram is delivered (`conflate_errors`). It runs on the loop for each datagram, so it must be
         quick. Datagrams in the kernel are not conflated: they wait there only while reading pauses. Not for receivers
         of batches. None: all are kept.
+    codel: drops datagrams whose turn has come, so that those behind them wait less, if all have waited too long for a
+        time: a `meta.CoDel` (`dropped_codel`). Bursts pass. The age counts as for `max_age`; the workers of a pool
+        count together. Not for receivers of batches. None: no.
     loss_markers: where datagrams are missing in the order of arrival, the receiver gets a `meta.MessageUDPLoss`: for
-        datagrams dropped by the kernel (Linux), by `overflow`, `rate_limit` and `max_age`. A receiver of batches finds
-        those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two datagrams at
-        most one for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other messages. Not
-        with `worker` or `peers`, nor with `bpf`, whose refusals the kernel counts with its losses.
+        datagrams dropped by the kernel (Linux), by `overflow`, `rate_limit`, `max_age` and `codel`. A receiver of
+        batches finds those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two
+        datagrams at most one for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other
+        messages. Not with `worker` or `peers`; nor with `bpf`, or with `admit` in the kernel, whose refusals the kernel
+        counts with its losses; nor with a `tap`.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
@@ -179,6 +184,7 @@ class UDPServerOptions(SocketOptions):
     overflow: Overflow | None = None
     max_age: float | None = None
     conflate: Callable[[MessageUDP], Hashable] | None = None
+    codel: CoDel | None = None
     loss_markers: bool = False
     receive_batch: int = 64
     gro: bool = True

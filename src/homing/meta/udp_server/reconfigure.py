@@ -44,7 +44,7 @@ READING = (
     "overflow",
     "receive_batch",
     "peers",
-    *("high_water_seconds", "max_age", "conflate", "loss_markers"),
+    *("high_water_seconds", "max_age", "conflate", "codel", "loss_markers"),
 )
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 RECORDING = ("tap",)

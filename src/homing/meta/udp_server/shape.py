@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...datagram.policy.limits import check_callable
 from ...gen import BadOption
 from ...gen.options import check_type, set_seconds
+from ..udp.codel import CoDel
 from ..udp.shape import Shape
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ def check_shape(options: UDPServerOptions) -> None:
         set_seconds(options, "high_water_seconds")
     if options.max_age is not None:
         set_seconds(options, "max_age")
-        if sys.platform == "linux" and options.path is None:
-            object.__setattr__(options, "receive_timestamp", True)
+    check_type("codel", options.codel, (CoDel, type(None)), "a meta.CoDel or None")
+    ages = options.max_age is not None or options.codel is not None
+    if ages and sys.platform == "linux" and options.path is None:
+        object.__setattr__(options, "receive_timestamp", True)
     if options.conflate is not None:
         words = "a function that takes a meta.MessageUDP and returns its key, or None"
         check_callable("conflate", options.conflate, words)
@@ -50,7 +53,7 @@ def shape_of(options: UDPServerOptions) -> Shape | None:
 
 
 def _shape(options: UDPServerOptions) -> Shape:
-    return Shape(options.loss_markers, options.max_age, options.conflate)
+    return Shape(options.loss_markers, options.max_age, options.conflate, options.codel)
 
 
 def refuse_elsewhere(options: UDPServerOptions) -> None:

@@ -292,6 +292,7 @@ class ServerState:
             high_water_seconds=self.options.high_water_seconds,
             max_age=self.options.max_age,
             conflate="" if self.options.conflate is None else safe_repr(self.options.conflate),
+            codel="" if self.options.codel is None else safe_repr(self.options.codel),
             loss_markers=self.options.loss_markers,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),

@@ -152,6 +152,7 @@ export const CAUSES = {
   "in receiver_oldest": "The receiver's mailbox was full: older datagrams were dropped for newer ones.",
   "in no_receiver": "The receiver had just ended.",
   "in expired": "Older than max_age.",
+  "in codel": "All had waited too long for a time (codel).",
   "in conflated": "Replaced by a newer one with the same key (conflate).",
   "in misrouted": "The function of route has failed: dead letters.",
   "in end": "Waited for room when the socket was closed.",
