@@ -21,8 +21,9 @@ from .batch import Columns, DatagramBatch
 from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
+from .policy.budget import Budget
 from .policy.guard import Guard
-from .policy.limits import RateLimit, ReplyGuard
+from .policy.limits import Amplification, RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
@@ -250,10 +251,18 @@ class Endpoint:
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 
-    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
+    def limit_replies(
+        self, limit: RateLimit | None, guard: ReplyGuard | None, amplification: Amplification | None = None
+    ) -> None:
         """Limits from now on what each destination gets."""
-        self.send_queue.limit_replies(limit, guard)
+        self.send_queue.limit_replies(limit, guard, amplification)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
+        self.backend.budget = None if amplification is None else self.budget
+
+    @property
+    def budget(self) -> Budget:
+        """The amplification budget of each peer."""
+        return self.send_queue.reply_limit.budget
 
     def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
         """Receives one datagram, if it is the only one: see `Backend.receive_lone`. Raises like `receive`."""

@@ -48,6 +48,9 @@ COUNTERS = {
     "limited_dry_run",
     "reply_limited",
     "reply_limited_dry_run",
+    "amplification_limited",
+    "amplification_limited_bytes",
+    "amplification_limited_dry_run",
     "send_delayed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}

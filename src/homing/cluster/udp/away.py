@@ -118,6 +118,10 @@ class Away:
             flow.close()
             self.process.resume()
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns False: it has no peers."""
+        return False
+
     def lost(self, report: MessageUDPError) -> None:
         """Does nothing: `on_error` gets the report."""
 
