@@ -4,6 +4,7 @@ by whatever way an answer leaves, and a proven one gets everything."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -253,6 +254,19 @@ async def test_a_dry_run_sends_everything_and_counts(node: homing.Node, peer: UD
     assert len([await peer.receive() for _ in range(10)]) == 10
     counted = server.statistics()
     assert (counted.amplification_limited, counted.amplification_limited_dry_run, counted.packets_out) == (0, 10, 10)
+
+
+async def test_a_peer_that_is_proven_stays_so_while_it_has_its_place(node: homing.Node, peer: UDPPeer) -> None:
+    """The validity of other proofs is over at once."""
+    times = itertools.count()
+    strict = meta.Amplification(exempt=(), validity=1, clock=lambda: next(times))
+    server = await start(node, peers=meta.PeerOptions(worker=AnsweringPeer), amplification=strict)
+    assert await peer.ask(b"prove", server.local_address) == b"ok"
+    for _ in range(3):
+        assert await peer.ask(b"x", server.local_address) == LONG
+    with UDPPeer() as other:
+        other.send(b"x", server.local_address)
+        await eventually(lambda: server.statistics().amplification_limited == 1)
 
 
 async def test_what_is_denied_or_above_its_rate_allows_no_answer(
