@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homing import gen
-from homing.datagram import Amplification, MessageUDP
+from homing.datagram import Amplification, MessageUDP, ReplyGuard
 from homing.datagram.policy.address_table import AddressTable, rest_of
 from homing.datagram.policy.budget import Budget
 from homing.datagram.policy.networks import number_of
@@ -114,6 +115,19 @@ def test_by_default_this_machine_is_exempt() -> None:
     limit.pass_on(MessageUDP(None, ("::1", 7, 0, 0), bytes(100)))
     with pytest.raises(gen.AmplificationLimited, match="validated"):
         limit.pass_on(MessageUDP(None, PEER, bytes(100)))
+
+
+def test_of_a_guard_and_a_budget_the_budget_counts_the_bytes_and_the_guard_the_answers() -> None:
+    limited = Limited(dry_run=False)
+    guard = ReplyGuard(burst=3, clock=limited.clock)
+    limited.limit.apply(None, guard, limited.options)
+    limited.hear()
+    limited.limit.guard.heard(PEER, 1)
+    limited.budget.validate(PEER)
+    assert [limited.limit.guard.admits(MessageUDP(None, PEER, bytes(9000))) for _ in range(4)] == [True] * 3 + [False]
+    limited.limit.apply(None, guard, replace(limited.options, dry_run=True))
+    limited.clock.now += 60
+    assert not limited.limit.guard.admits(MessageUDP(None, PEER, bytes(9000)))
 
 
 def test_a_dry_run_counts_and_drops_nothing() -> None:

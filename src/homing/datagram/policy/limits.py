@@ -77,7 +77,8 @@ class ReplyGuard:
     rate: answers per second that one peer gets in the long run.
     burst: answers that it gets at once, after a pause.
     amplification: bytes that one peer gets for each byte that came from it. Whole packets are counted: the payload and
-        28 bytes of headers. QUIC allows 3 before it has validated an address (RFC 9000, section 8.1).
+        28 bytes of headers. QUIC allows 3 before it has validated an address (RFC 9000, section 8.1). If the server has
+        the option `amplification`, that applies instead, unless it is a dry run.
     capacity: most peers that are stored, some 250 bytes each. If more are active, the peer silent longest is forgotten.
     clock: returns the time in seconds; for tests. None: the event loop's clock.
     """

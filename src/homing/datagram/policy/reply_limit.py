@@ -40,6 +40,7 @@ class ReplyLimit:
         self.limiter.apply(limit)
         self.guard.apply(guard)
         self.budget.apply(amplification)
+        self.guard.counts_bytes = amplification is None or amplification.dry_run
         self._shorten = None if limit is None else limit.shorten
 
     @property
