@@ -10,7 +10,7 @@ from operator import index
 from typing import Any
 
 from ...gen.copying import refuse_copy
-from ..address import Address
+from ..address import Address, is_within
 from ..message import MessageUDP
 from .address_table import AddressTable, rest_of
 from .limits import Amplification, clock_of
@@ -208,7 +208,10 @@ class Budget:
 
 
 def _rest_in(address: Any) -> int:
-    return rest_of(index(address[1]), index(address[3]) if len(address) > 3 else 0)
+    port, scope = address[1], address[3] if len(address) > 3 else 0
+    if not is_within(port, 65535) or not is_within(scope, 2**32 - 1):
+        raise ValueError("the port or the scope is out of range")
+    return rest_of(index(port), index(scope))
 
 
 def _size_of(data: Any) -> int:
