@@ -31,16 +31,21 @@ $(BIN)/python:
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer with venv and pip is needed (Debian, Ubuntu: apt install python3-venv)'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Installs into $(VENV), with the extra $(EXTRA): first without the extensions, which are then compiled here, where one sees
-# how far that is; pip would keep it to itself.
+# Installs into $(VENV), with the extra $(EXTRA). Meanwhile the extensions are compiled here, where one sees how far that is;
+# pip would keep it to itself.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 REQUIRES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
-.PHONY: venv
+.PHONY: venv installed extensions
 venv: | $(BIN)/python
-	@echo 'Setting up $(VENV), once: packages are fetched, then the extensions are translated to C and compiled.'
+	@echo 'Setting up $(VENV), once: packages are fetched, and the extensions are translated to C and compiled.'
 	@echo 'That takes up to two minutes.'
 	@$(BIN)/python -c '$(REQUIRES)' > $(VENV)/requires.txt && $(PIP) -r $(VENV)/requires.txt
+	@$(MAKE) --no-print-directory -j2 installed extensions EXTRA=$(EXTRA)
+
+installed:
 	@HOMING_EXTENSIONS=0 $(PIP) --no-build-isolation --editable '.[$(EXTRA)]'
+
+extensions:
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 
 $(VENV)/.demo: pyproject.toml setup.py | $(BIN)/python

@@ -33,6 +33,7 @@ EXTENSIONS = {
     "homing.datagram.backend.peers": "src/homing/datagram/backend/peers.pyx",
     "homing.datagram.backend.arena": "src/homing/datagram/backend/arena.pyx",
     "homing.datagram.backend.outbox": "src/homing/datagram/backend/outbox.pyx",
+    "homing.datagram.backend.verdict": "src/homing/datagram/backend/verdict.pyx",
     "homing.datagram.backend.admitted": "src/homing/datagram/backend/admitted.pyx",
     "homing.datagram.backend.base": "src/homing/datagram/backend/base.py",
     "homing.datagram.backend.native_sender": "src/homing/datagram/backend/native_sender.pyx",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import homing
@@ -62,6 +64,29 @@ class EchoAsync(_Handler):
             self.ended()
 
 
+class EchoElsewhere(_Stepping, act.Actor):
+    """Answers what a socket of another node receives."""
+
+    def init(self, program: Program, steps: Steps) -> None:
+        self.prepare(program, steps)
+
+    def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        self.reply(message, message.data)
+        self.left -= 1
+        if not self.left:
+            self.ended()
+
+
+class Edge(act.Actor):
+    """Has a socket, for a receiver on another node."""
+
+    async def init(self, to: gen.PID) -> None:
+        server = await meta.listen_udp(
+            self, host=HOST, port=0, receive_buffer=RECEIVE_BUFFER, process=to, high_water=4096, reply_guard=None
+        )
+        announce(server.local_address[1])
+
+
 class EchoService(_Stepping):
     """A service of one function."""
 
@@ -108,9 +133,31 @@ class _Caller(act.Actor):
             self.steps.ended()
 
 
+@asynccontextmanager
+async def linked() -> AsyncIterator[list[homing.Node]]:
+    """Starts two nodes of a cluster in this process."""
+    from homing.cluster.memory_engine import MemoryNetwork
+
+    network = MemoryNetwork(delay=0.0)
+    nodes = [await homing.start_node(f"{name}@localhost", NODE) for name in ("edge", "worker")]
+    for node in nodes:
+        await homing.cluster.join(node, gen.ClusterOptions(name="bench", link_window=2 << 20), engine=network.engine())
+    while not all(node.cluster.links for node in nodes):
+        await asyncio.sleep(0.01)
+    try:
+        yield nodes
+    finally:
+        for node in nodes:
+            await node.stop()
+
+
 async def serve(program: Program, steps: Steps) -> None:
     """Serves until the last step ends the process."""
     behavior = globals()[program.behavior]
+    if behavior is EchoElsewhere:
+        async with linked() as (edge, worker):
+            await edge.spawn(Edge, await worker.spawn(behavior, program, steps))
+            await asyncio.Event().wait()
     if issubclass(behavior, act.Actor):
         async with homing.start_node("bench@localhost", NODE) as node:
             await node.spawn(behavior, program, steps)

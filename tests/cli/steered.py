@@ -41,6 +41,23 @@ class Service(act.Supervisor):
         return act.SupervisorSpec(children=(act.ChildSpec(name="echo", behavior=Echo),), intensity=100)
 
 
+class BySession(Echo):
+    """The first four bytes choose the worker, and so the process. Answers with its number."""
+
+    def options(self, port: int) -> meta.UDPServerOptions:
+        return meta.UDPServerOptions(
+            host=HOST, port=port, reuse_port=True, worker=Answering, worker_args=(self.number,), route=meta.where[0:4]
+        )
+
+
+class Answering(act.Actor):
+    def init(self, number: bytes) -> None:
+        self.number = number
+
+    def handle_message(self, sender: gen.PID, message: Any) -> None:
+        self.reply(message, message.data[:4] + self.number)
+
+
 class Fragile(Echo):
     """Fails if the file is there that its environment names."""
 

@@ -20,7 +20,7 @@ import pytest
 
 from ..examples.test_examples import Program, program, terminate
 from ..faults.figures import figure
-from ..support import eventually, free_port
+from ..support import DEADLINE, eventually, free_port
 from .nodes import HERE, environment, files, run, run_to_the_end, the_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only")
@@ -302,6 +302,30 @@ async def test_sigusr2_for_one_of_the_processes_is_refused_with_the_one_to_send_
         (first, _) = await serves(running, 2)
         os.kill(first, signal.SIGUSR2)
         await running.line_with(f"send it to OS process {running.process.pid}, which upgrades all of them")
+        assert await terminate(running) == 0
+
+
+async def test_a_route_by_a_part_of_the_data_keeps_a_session_in_one_process_wherever_it_comes_from(
+    runtime: Path,
+) -> None:
+    port = free_port()
+    async with run(runtime, *arguments(3, port, target="steered:BySession")) as running:
+        await serves(running, 3)
+        found: dict[bytes, set[bytes]] = {}
+        loop = asyncio.get_running_loop()
+        for _ in range(4):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.setblocking(False)
+                client.connect((HOST, port))
+                for session in range(12):
+                    key = session.to_bytes(4, "big")
+                    await loop.sock_sendall(client, key + b"data")
+                    async with asyncio.timeout(DEADLINE):
+                        answer = await loop.sock_recv(client, 100)
+                    assert answer[:4] == key
+                    found.setdefault(key, set()).add(answer[4:])
+        assert all(len(nodes) == 1 for nodes in found.values()), found
+        assert set.union(*found.values()) == {b"1", b"2", b"3"}
         assert await terminate(running) == 0
 
 

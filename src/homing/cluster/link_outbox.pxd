@@ -31,6 +31,7 @@ cdef class Outbox:
     cdef bint _posted
     cdef bint _busy
     cdef list _later
+    cdef list _sources
     cdef readonly tuple lanes
     cdef OutLane _main
     cdef public object epoch
@@ -65,6 +66,7 @@ cdef class Outbox:
     cpdef _append(self, OutLane lane, bytes data, bint is_message)
     cpdef bint _has_room(self, target) except -1
     cpdef _post(self)
+    cpdef before_flush(self, source)
     @cython.locals(lane=OutLane)
     cpdef flush(self)
     @cython.locals(buffer=bytearray)

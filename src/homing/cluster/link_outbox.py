@@ -105,6 +105,7 @@ class Outbox:
         "_peer",
         "_posted",
         "_sorter",
+        "_sources",
         "_types",
         "acked_bytes",
         "batches",
@@ -155,6 +156,7 @@ class Outbox:
         self._posted = False
         self._busy = False
         self._later: list[tuple[Any, ...]] = []
+        self._sources: list[Callable[[], None]] = []
         self._main = OutLane(MAIN)
         self.lanes = (OutLane(SIGNALS), OutLane(SYSTEM), self._main)
         self.epoch = epoch
@@ -337,8 +339,18 @@ class Outbox:
         self._posted = True
         self._loop.call_soon(self.flush)
 
+    def before_flush(self, source: Callable[[], None]) -> None:
+        """Calls `source` once, before the next `flush`, at the latest when the loop's iteration ends: it may post
+        frames. It must not raise."""
+        self._sources.append(source)
+        if not self._posted:
+            self._post()
+
     def flush(self) -> None:
         """Sends all that the window allows."""
+        while self._sources:
+            self._posted = True  # so that nothing that they post asks for another flush
+            self._sources.pop()()
         self._posted = False
         if self.closed or self._busy:
             return
@@ -415,7 +427,8 @@ class Outbox:
         if count <= self.acked_bytes or count > self.sent_bytes:
             return False
         self.acked_bytes = count
-        self.flush()
+        if not self._posted:  # otherwise a flush comes soon, with all that is added until then
+            self.flush()
         return True
 
     def close(self) -> None:
@@ -426,6 +439,7 @@ class Outbox:
             lane.ready.clear()
             lane.clear()
         self._later.clear()
+        self._sources.clear()
         self.waiting = 0
 
 

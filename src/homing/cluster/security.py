@@ -31,7 +31,7 @@ _LONGEST_FILE = 1 << 20
 _CERTIFICATE = "the directory of a certificate (cert=, --cluster-cert), as `homing cert` makes it"
 
 _KINDS = {"secret_file": "secret", "cert": "certificate"}
-"""What is in the private file of an option."""
+"""The contents of the private file of an option."""
 
 
 @dataclass(frozen=True)

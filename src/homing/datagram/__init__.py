@@ -24,7 +24,10 @@ from .failures import MessageUDPError as MessageUDPError
 from .failures import name_of as name_of
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
+from .policy.conditions import Condition as Condition
 from .policy.cookies import Cookies as Cookies
+from .policy.expressions import Field as Field
+from .policy.expressions import where as where
 from .policy.limits import Amplification as Amplification
 from .policy.limits import Pacing as Pacing
 from .policy.limits import RateLimit as RateLimit

@@ -22,13 +22,14 @@ from .failures import MessageUDPError, name_of
 from .message import MessageUDP
 from .policy.admission import Admission
 from .policy.budget import Budget
+from .policy.conditions import Condition
 from .policy.guard import Guard
 from .policy.limits import Amplification, RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
 from .sockets.association import Association, Movable, can_move
-from .sockets.bpf import REFUSE_ALL, Program, Steering, attach_filter
+from .sockets.bpf import REFUSE_ALL, Program, attach_filter
 from .sockets.inherited import lender_of
 from .sockets.kernel import join_no_datagrams, joins_datagrams
 from .sockets.kernel_socket import KernelSocket
@@ -80,7 +81,7 @@ class Endpoint:
         multicast_interface: str | int = "",
         bind_device: str = "",
         bpf: Program | None = None,
-        steering: Steering | None = None,
+        steering: str | Program | None = None,
         error_queue: bool = False,
         connected: bool = False,
         movable: Movable | None = None,
@@ -245,9 +246,17 @@ class Endpoint:
         """True while datagrams are read from the kernel."""
         return self._polling.reading and self._polling.listening
 
-    def admit(self, allow: tuple[Network, ...], deny: tuple[Network, ...], limit: RateLimit | None) -> None:
-        """Admits from now on only datagrams of these sources, each within `limit`. Raises `BadOption`."""
+    def admit(
+        self,
+        allow: tuple[Network, ...],
+        deny: tuple[Network, ...],
+        limit: RateLimit | None,
+        condition: Condition | None = None,
+    ) -> None:
+        """Admits from now on only datagrams of these sources, each within `limit`, that meet `condition`. Raises
+        `BadOption`."""
         self.admission.set_sources(allow, deny)
+        self.admission.verdict = None if condition is None else self.backend.judge(condition)
         self.admission.limiter.apply(limit)
         self.backend.admission = self.admission if self.admission.needed else None
 

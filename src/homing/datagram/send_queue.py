@@ -120,6 +120,13 @@ class SendQueue:
             return False
         return self._backend.send_lone(message)
 
+    def send_columns(self, addresses: list[Any], places: Any, lengths: Any, data: bytes) -> int:
+        """Sends datagrams in columns at once, if nothing stands in their way: see `Backend.send_columns`. Returns how
+        many, from the first on."""
+        if self._backend is None or self._active_limit is not None or self.pending is not None or len(self._queue) > 0:
+            return 0
+        return self._backend.send_columns(addresses, places, lengths, data)
+
     def send_many(self, messages: list[MessageUDP]) -> tuple[int, Failures]:
         """Sends datagrams in order, each like `send` with the token None. Returns how many at the beginning are done
         (the others are queued), and the failed datagrams: the number of each, with the error that `send` would

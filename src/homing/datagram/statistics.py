@@ -11,7 +11,7 @@ class Statistics:
     """A snapshot of the counters. Every datagram is in exactly one of them at every moment:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
-    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + denied + limited`
+    `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + filtered + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited +
     amplification_limited + the sum of send_errors`
 
@@ -49,6 +49,8 @@ class Statistics:
     pool_errors: times that the buffer pool raised or returned something that is not a writable buffer; a fresh buffer
         was used.
     pauses: times that reading paused for the receiver.
+    filtered: datagrams that did not meet `admit`, if this process evaluates that. If the kernel does, it counts them
+        under `kernel_drops`.
     denied: datagrams from sources excluded by `allow` and `deny`. If it grows: look at the sources with `tcpdump`.
     limited: datagrams above `rate_limit`.
     limited_dry_run: also above `rate_limit`, but delivered, because it is a dry run.
@@ -83,6 +85,7 @@ class Statistics:
     dropped_errors: int
     pool_errors: int
     pauses: int
+    filtered: int
     denied: int
     limited: int
     limited_dry_run: int

@@ -12,8 +12,10 @@ upgrade     another OS process takes over the sockets of a running service
 
 from ..datagram import AddressValidated as AddressValidated
 from ..datagram import Amplification as Amplification
+from ..datagram import Condition as Condition
 from ..datagram import Cookies as Cookies
 from ..datagram import DatagramBatch as DatagramBatch
+from ..datagram import Field as Field
 from ..datagram import JoinGroup as JoinGroup
 from ..datagram import LeaveGroup as LeaveGroup
 from ..datagram import MessageUDP as MessageUDP
@@ -25,6 +27,7 @@ from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
 from ..datagram import errors as errors
+from ..datagram import where as where
 from .assembly.assembler import Assembler as Assembler
 from .assembly.chunk import Chunk as Chunk
 from .assembly.chunk import gelf_chunk as gelf_chunk

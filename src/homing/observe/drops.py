@@ -4,6 +4,7 @@ in   kernel           the kernel's receive buffer was full (`kernel_drops`). A l
 in   receiver_full    the receiver's mailbox was full (`dropped_newest`)
 in   receiver_oldest  an older datagram, dropped from the receiver's mailbox for a newer one (`dropped_oldest`)
 in   no_receiver      the receiver had just ended, or memory ran out (`dropped_no_receiver`)
+in   filtered         refused by `admit`, in this process (`filtered`); by the kernel: under kernel
 in   denied           excluded by `allow` or `deny` (`denied`)
 in   rate_limit       above `rate_limit` (`limited`)
 in   late, duplicate  of a client: the request had ended, or been answered (`late`, `duplicate`)
@@ -30,6 +31,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "dropped_newest": ("in", "receiver_full"),
     "dropped_oldest": ("in", "receiver_oldest"),
     "dropped_no_receiver": ("in", "no_receiver"),
+    "filtered": ("in", "filtered"),
     "denied": ("in", "denied"),
     "limited": ("in", "rate_limit"),
     "late": ("in", "late"),

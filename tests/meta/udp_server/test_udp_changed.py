@@ -54,6 +54,8 @@ CHANGES: dict[str, Any] = {
     "bind_device": "lo",
     "groups": (meta.MulticastGroup("239.1.2.3", interface="lo"),),
     "bpf": ALL,
+    "admit": meta.where.length < 65535,
+    "admit_in": "process",
     "reuse_port_steering": "cpu",
 }
 MORE: dict[str, dict[str, Any]] = {"reuse_port_steering": {"reuse_port": True}}

@@ -174,6 +174,14 @@ class _ToReceiver(Forwarder):
         super().__init__()
         self._away = away
         self._process = away.process
+        self.takes_now = True
+
+    def take_now(self, messages: list[MessageUDP]) -> int:
+        """Sends datagrams at once, as many as there is room for."""
+        room = self._away.flow.room()
+        done = self._put(messages if room >= len(messages) else messages[:room]) if room else 0
+        self._process.handled += done
+        return done
 
     def take_main(self, main: deque[Any]) -> int:
         """Sends the datagrams at the head of the main lane, as many as there is room for. Returns how many entries it
@@ -195,15 +203,19 @@ class _ToReceiver(Forwarder):
         return 1
 
     def _send(self, main: deque[Any], messages: list[MessageUDP]) -> int:
-        away = self._away
-        done = away.flow.put(messages)
-        if done:
-            away.last = away.process.core.loop.time()
+        done = self._put(messages)
         if done < len(messages):
             sender = messages[0].id
             for message in reversed(messages[done:]):
                 main.appendleft((sender, message))
             self._process.pause()
+        return done
+
+    def _put(self, messages: list[MessageUDP]) -> int:
+        away = self._away
+        done = away.flow.put(messages)
+        if done:
+            away.last = away.process.core.loop.time()
         if any_leased(messages):
             for message in messages[:done]:
                 message.release()

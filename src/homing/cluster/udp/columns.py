@@ -23,8 +23,14 @@ Columns: TypeAlias = tuple[list[Any], bytes, bytes, list[Any], bytes, list[int],
 NO_INFO = 0xFFFF
 """In `info_places`: the datagram has no info."""
 
+BESIDE = 16
+"""Bytes that a datagram takes beside its payload in a frame, at most, without its address and info."""
+
 MOST = 4096
 """Most datagrams of one frame: their addresses are numbered by 16 bits."""
+
+_NO_INFO, _BESIDE, _MOST = NO_INFO, BESIDE, MOST
+"""The same as C integers, where this is compiled."""
 
 _NONE = array("H")
 _SWAPPED = sys.byteorder == "big"
@@ -53,7 +59,7 @@ def pack(messages: list[MessageUDP]) -> Columns:
     last: Any = None
     last_info: Any = None
     place = several = 0
-    info_place = NO_INFO
+    info_place = _NO_INFO
     different = False
     for number, message in enumerate(messages):
         address = message.addr
@@ -91,7 +97,7 @@ def pack(messages: list[MessageUDP]) -> Columns:
 def _info_place(info: PacketInfo | None, infos: list[Any]) -> int:
     """Returns the place of an info in the list, where it is added if it is not there."""
     if info is None:
-        return NO_INFO
+        return _NO_INFO
     if not isinstance(info, PacketInfo):
         raise TypeError(f"{type(info).__name__} is no PacketInfo")
     fields = info_fields(info)
@@ -114,18 +120,37 @@ def cut_by_size(messages: list[MessageUDP], most: int) -> list[list[MessageUDP]]
     found: list[list[MessageUDP]] = []
     part: list[MessageUDP] = []
     size = 0
-    socket: Any = None
+    socket: Any = messages[0].id if messages else None
+    if len(messages) <= _MOST:
+        for message in messages:
+            size += len(message.data) + _BESIDE
+            if message.id is not socket or size > most:
+                break
+        else:
+            return [messages] if messages else found  # usually
+    size = 0
     for message in messages:
-        if part and (message.id is not socket or size > most or len(part) >= MOST):
+        if part and (message.id is not socket or size > most or len(part) >= _MOST):
             found.append(part)
             part = []
             size = 0
         socket = message.id
         part.append(message)
-        size += len(message.data) + 16
+        size += len(message.data) + _BESIDE
     if part:
         found.append(part)
     return found
+
+
+def gathered_size(messages: list[MessageUDP]) -> int:
+    """Returns the bytes of the payloads of `messages`; -1 if one of them is not `bytes`, so that it may change."""
+    size = 0
+    for message in messages:
+        data = message.data
+        if type(data) is not bytes:
+            return -1
+        size += len(data)
+    return size
 
 
 def column_of(code: str, count: int) -> Any:
@@ -196,21 +221,27 @@ def read_infos(infos: Any) -> list[Any]:
     return found
 
 
+def read(frame: Any) -> tuple[list[Any], Any, Any, bytes]:
+    """Returns the addresses of a frame, the places of its datagrams among them, None if all have the first one, the
+    lengths of their payloads, and these. Raises `BadColumns`."""
+    addresses = read_addresses(frame.addresses)
+    lengths = read_numbers("I", frame.lengths)
+    count, data = len(lengths), frame.data
+    if count > _MOST or _total(lengths) != len(data):
+        raise BadColumns("the lengths do not add up")
+    return addresses, _places(frame.places, count, len(addresses), False) if count else None, lengths, data
+
+
 def unpack(id: Alias, frame: Any) -> list[MessageUDP]:
     """Returns the datagrams of a frame, which has the columns as attributes, with `id` as theirs.
 
     Raises only `BadColumns`, whatever the frame holds.
     """
-    addresses = read_addresses(frame.addresses)
-    length_column = read_numbers("I", frame.lengths)
+    addresses, place_column, length_column, data = read(frame)
     count = len(length_column)
     messages: list[MessageUDP] = []
-    data: bytes = frame.data
-    if count > MOST or sum(length_column) != len(data):
-        raise BadColumns("the lengths do not add up")
     if count == 0:
         return messages
-    place_column = _places(frame.places, count, len(addresses), False)
     infos = read_infos(frame.infos)
     info_column = _places(frame.info_places, count, len(infos), True) if infos else None
     lengths, octets = length_column, data
@@ -225,7 +256,7 @@ def unpack(id: Alias, frame: Any) -> list[MessageUDP]:
             address = addresses[places[number]]
         if different:
             place = info_places[number]
-            info = None if place == NO_INFO else infos[place]
+            info = None if place == _NO_INFO else infos[place]
         message = received(id, address, octets[start:end], info)
         messages.append(message)
         start = end
@@ -245,7 +276,24 @@ def _places(column: bytes, count: int, most: int, gaps: bool) -> Any:
     places = read_numbers("H", column)
     if len(places) != count:
         raise BadColumns("the places do not add up")
-    for place in places:
-        if place >= most and not (gaps and place == NO_INFO):
-            raise BadColumns("a place is out of range")
+    if not _fits(places, most, gaps):
+        raise BadColumns("a place is out of range")
     return places
+
+
+def _total(numbers: Any) -> int:
+    """Returns the sum of a column of lengths."""
+    lengths, total = numbers, 0
+    for number in range(len(lengths)):
+        total += lengths[number]
+    return total
+
+
+def _fits(numbers: Any, most: int, gaps: bool) -> bool:
+    """Returns True if all places of a column are below `most`; gaps: or `NO_INFO`."""
+    places = numbers
+    for number in range(len(places)):
+        place = places[number]
+        if place >= most and not (gaps and place == _NO_INFO):
+            return False
+    return True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ...datagram.message import MessageUDP
 from ...gen import PID, Alias, HomingError, ProcessState
 from ...gen.foreign import safe_repr
-from ...meta.udp.outgoing import take_datagrams
+from ...meta.udp.outgoing import any_leased, take_datagrams
 from ...node.mailbox.envelope import Exit
 from ...node.scheduling.activity import Activity
 from ...node.scheduling.forwarder import Forwarder
@@ -207,9 +207,10 @@ class _ToEdge(Forwarder):
         if not edge.exchange.post(edge.link, Replies(edge.id.id, edge.mark_of(part[0].id), *columns)):
             return False
         edge.exchange.replied += len(part)
-        for message in part:
-            if message._lease is not None:
-                message._lease.release_after(message.data)
+        if any_leased(part):
+            for message in part:
+                if message._lease is not None:
+                    message._lease.release_after(message.data)
         return True
 
     def _fits(self, message: MessageUDP) -> bool:

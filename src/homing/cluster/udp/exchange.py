@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...datagram.message import MessageUDP
 from ...gen import PID, Alias, TerminateNormal
 from ...gen.foreign import safe_repr
+from ...meta.udp.sender import Sender
 from ...node.mailbox.lane import COMPILED
 from ...node.processes.meta_process import MetaRunner
 from ..datagram_frames import Credit, Datagrams, Flow, FlowEnd, Replies
 from ..engine import MAIN
 from .away import start_away
-from .columns import BadColumns, unpack
+from .columns import BadColumns, read, unpack
 from .edge import Edge
 from .inflow import Inflow
 from .members import Members
@@ -57,6 +59,7 @@ class Exchange:
         self._edges: dict[Any, dict[int, Edge]] = {}
         self._marks: dict[Alias, list[Alias]] = {}
         self._owed: dict[Inflow, Any] = {}
+        self._gathering: dict[Outflow, None] = {}
         self.receiver_of_sessions: Callable[[str], PID | None] = _nobody
         for kind, handler in (
             (Flow, self._flow),
@@ -112,12 +115,37 @@ class Exchange:
     def post(self, link: Any, frame: Any, *, must: bool = False) -> bool:
         """Sends a frame. Returns False if the outbox is so full that datagrams have to wait; `must`: sends it anyway.
         The policy `overflow` of the cluster does not apply: datagrams have limits of their own."""
-        outbox = link.outbox
-        if not must and outbox.waiting > outbox.high:
+        if not must and not self.has_room(link):
             return False
+        kind = type(frame)
+        if self._gathering and kind is not Credit and kind is not Replies:
+            self._send_gathered()  # no datagram of these flows comes after the frame
         if link.up:
-            outbox.post(frame, MAIN, must=True)
+            link.outbox.post(frame, MAIN, must=True)
         return True
+
+    def has_room(self, link: Any) -> bool:
+        """Returns False if the outbox is so full that datagrams have to wait."""
+        outbox = link.outbox
+        return bool(outbox.waiting <= outbox.high)
+
+    def post_datagrams(self, link: Any, frame: Datagrams) -> None:
+        """Sends datagrams of a flow, for which there is room."""
+        if link.up:
+            link.outbox.post(frame, MAIN, must=True)
+
+    def gathers(self, flow: Outflow, link: Any) -> None:
+        """Sends what a flow gathers at the end of the loop's iteration, or before another frame."""
+        self._gathering[flow] = None
+        link.outbox.before_flush(partial(self.core.attempt, flow.send_gathered))
+
+    def gathered(self, flow: Outflow) -> None:
+        """A flow has sent what it had gathered, or has lost it."""
+        self._gathering.pop(flow, None)
+
+    def _send_gathered(self) -> None:
+        for flow in tuple(self._gathering):
+            self.core.attempt(flow.send_gathered)
 
     def count(self, what: str, number: int = 1) -> None:
         """Counts datagrams that were lost."""
@@ -296,20 +324,42 @@ class Exchange:
         known = self._marks.get(target.id)
         alias = known[frame.mark] if known is not None and 0 <= frame.mark < len(known) else target.id
         try:
-            messages = unpack(alias, frame)
+            if target.scheduled or target.paused or target.main or not isinstance(target.forwarder, Sender):
+                messages = unpack(alias, frame)
+            else:
+                messages = self.core.scheduler.run_for(
+                    target, partial(self._send_answers, frame, alias), target.forwarder, True
+                )
         except BadColumns:
             link.undelivered["invalid"] += 1
             return
+        if messages:
+            self._queue_answers(link, target, messages)
+
+    def _send_answers(self, frame: Replies, alias: Alias, sender: Sender) -> list[MessageUDP]:
+        """Sends answers while nothing waits in the server's mailbox: in columns, the others as messages. Returns those
+        that are to go through the mailbox. Raises `BadColumns`."""
+        columns = read(frame)
+        done = 0 if frame.infos else sender.send_columns(*columns)
+        self.sent_for_others += done
+        if done == len(columns[2]):
+            return []
+        messages = unpack(alias, frame)[done:]
+        done = sender.send_at_once(messages)
+        self.sent_for_others += done
+        return messages[done:]
+
+    def _queue_answers(self, link: Any, target: MetaRunner, messages: list[MessageUDP]) -> None:
         if target.limit:
             room = max(0, target.limit - len(target.main or ()))
             if room < len(messages):
                 link.undelivered["full"] += len(messages) - room
                 messages = messages[:room]
         self.sent_for_others += len(messages)
-        lane = target.main_lane()
+        lane: Any = target.main_lane()
         sender = self.core.pid
         if COMPILED:
-            lane.extend_from(sender, messages)  # type: ignore[attr-defined]
+            lane.extend_from(sender, messages)
         else:
             lane.extend([(sender, message) for message in messages])
         if lane is not target.main:

@@ -16,6 +16,7 @@ from ...datagram.batch import DatagramBatch
 from ...datagram.message import MessageUDP
 from ...gen import Target
 from ...meta.udp.batch_entry import BatchEntry
+from ...meta.udp.incoming import longest_of, octets_of
 from ...node.messaging.flow import Inlet
 from .columns import BadColumns, unpack
 
@@ -92,8 +93,9 @@ class Inflow:
             if len(messages) > room:
                 self._held.appendleft(messages[room:])
                 messages = messages[:room]
-            sizes = [len(message.data) for message in messages]
-            put = inlet.put(messages, sum(sizes), max(sizes, default=0))
+            size = octets_of(messages)
+            longest = longest_of(messages) if inlet.hands_on() else size
+            put = inlet.put(messages, size, longest)
             if put < len(messages):
                 self._exchange.count("lost_receiver", len(messages) - put)
             self._done(len(messages))

@@ -3,6 +3,8 @@
 Rule 1: no more datagrams are on their way, or wait over there for room in the receiver's mailbox, than the window
 allows. `room` tells for how many more there is room, and `ready` is called when that changes from none.
 Rule 2: what is on its way when the connection ends is lost, and counted. The window is free again then.
+Rule 3: datagrams are gathered until the loop's iteration ends, or there are enough for a frame: a socket is read many
+times in an iteration, and a frame costs as much as tens of datagrams. No other frame of the exchange overtakes them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...datagram.message import MessageUDP
 from ...gen import PID, Alias, ProcessID
 from ..datagram_frames import Datagrams, Flow, FlowEnd
-from .columns import cut_by_size, pack
+from .columns import BESIDE, MOST, cut_by_size, gathered_size, pack
 
 if TYPE_CHECKING:
     from ...node.processes.meta_process import MetaRunner
@@ -32,13 +34,16 @@ class Outflow:
 
     node: the receiver's node. to: the receiver; a text is the name of sessions.
     window: most datagrams, and most_bytes: most bytes, on their way or waiting over there.
-    sent: datagrams sent since the flow was opened. lost: those on their way when a connection ended, since ever.
+    sent: datagrams in frames since the flow was opened; those gathered are on their way too.
+    lost: those on their way when a connection ended, since ever.
     waits: True if `ready` is to be called.
     """
 
     __slots__ = (
         "_bytes",
         "_exchange",
+        "_gathered",
+        "_gathered_bytes",
         "_link",
         "_low",
         "_parts",
@@ -72,7 +77,8 @@ class Outflow:
         self._ready = ready
         self._link: Any = None
         self._parts: deque[tuple[int, int]] = deque()
-        self._taken = self._bytes = 0
+        self._taken = self._bytes = self._gathered_bytes = 0
+        self._gathered: list[MessageUDP] = []
         self.node = node
         self.to = to
         self.window, self._low, self.most_bytes = limits
@@ -89,8 +95,8 @@ class Outflow:
 
     @property
     def on_the_way(self) -> int:
-        """Datagrams sent for which no credit has come back."""
-        return self.sent - self._taken
+        """Datagrams sent, or gathered, for which no credit has come back."""
+        return self.sent + len(self._gathered) - self._taken
 
     @property
     def state(self) -> str:
@@ -104,7 +110,7 @@ class Outflow:
         return "mailbox" if self._left() <= 0 else ""
 
     def _left(self) -> int:
-        return 0 if self._bytes >= self.most_bytes else self.window - self.on_the_way
+        return 0 if self._bytes + self._gathered_bytes >= self.most_bytes else self.window - self.on_the_way
 
     def room(self) -> int:
         """Returns how many datagrams can be sent now. After 0, `ready` is called once when there may be room."""
@@ -163,38 +169,78 @@ class Outflow:
 
     def put(self, messages: list[MessageUDP]) -> int:
         """Sends datagrams, at most `room()` many. Returns how many were sent or dropped as unfit; the others found the
-        outbox full, and `ready` will be called."""
-        done = 0
-        for part in cut_by_size(messages, PART):
-            if not self._put(part):
-                break
-            done += len(part)
-        return done
+        outbox full, and `ready` will be called. Pooled buffers among them can be released then."""
+        if not self._exchange.has_room(self._link):
+            self._wait_for_outbox()
+            return 0
+        size = gathered_size(messages)
+        if not 0 <= size <= PART or len(messages) > MOST:
+            return self._put_now(messages)
+        count = len(self._gathered) + len(messages)
+        if count > MOST or self._gathered_bytes + size + BESIDE * count > PART:
+            self.send_gathered()
+        if not self._gathered:
+            self._exchange.gathers(self, self._link)
+        self._gathered += messages
+        self._gathered_bytes += size
+        return len(messages)
 
-    def _put(self, part: list[MessageUDP]) -> bool:
+    def _put_now(self, messages: list[MessageUDP]) -> int:
+        """Sends datagrams that cannot be gathered: they exceed a frame, or their data may change."""
+        self.send_gathered()
+        done = 0
+        for part in self._parts_of(messages):
+            if not self._exchange.has_room(self._link):
+                self._wait_for_outbox()
+                return done
+            self._send(part)
+            done += len(part)
+        return len(messages)
+
+    def send_gathered(self) -> None:
+        """Sends the datagrams gathered so far."""
+        if not self._gathered:
+            return
+        messages = self._forget_gathered()
+        for part in self._parts_of(messages):
+            self._send(part)
+
+    def _forget_gathered(self) -> list[MessageUDP]:
+        messages, self._gathered = self._gathered, []
+        self._gathered_bytes = 0
+        self._exchange.gathered(self)
+        return messages
+
+    def _parts_of(self, messages: list[MessageUDP]) -> list[list[MessageUDP]]:
+        try:
+            return cut_by_size(messages, PART)
+        except Exception:
+            return cut_by_size([message for message in messages if self._fits(message)], PART)
+
+    def _send(self, part: list[MessageUDP]) -> None:
         try:
             columns = pack(part)
-        except (TypeError, ValueError):
+        except Exception:  # of a message that did not come from a socket: it may hold anything
             part = [message for message in part if self._fits(message)]
             if not part:
-                return True
+                return
             columns = pack(part)
         mark = self._exchange.mark_of(self._server.id, part[0].id)
-        if not self._exchange.post(self._link, Datagrams(self.number, self.sent, mark, *columns)):
-            self.waits = True
-            self._try_again()
-            return False
+        self._exchange.post_datagrams(self._link, Datagrams(self.number, self.sent, mark, *columns))
         count, size = len(part), len(columns[-1])
         self.sent += count
         self.total += count
         self._bytes += size
         self._parts.append((self.sent, size))
-        return True
+
+    def _wait_for_outbox(self) -> None:
+        self.waits = True
+        self._try_again()
 
     def _fits(self, message: MessageUDP) -> bool:
         try:
             pack([message])
-        except (TypeError, ValueError):
+        except Exception:
             self.unfit += 1
             return False
         return True
@@ -221,6 +267,7 @@ class Outflow:
         lost = self.on_the_way
         self.lost += lost
         self._link = None
+        self._forget_gathered()
         self.sent = self._taken = self._bytes = 0
         self._parts.clear()
         return lost
@@ -229,6 +276,7 @@ class Outflow:
         """Ends the flow. A second call does nothing."""
         if self.closed:
             return
+        self.send_gathered()
         self.closed = True
         self._exchange.remove_outflow(self)
         link, self._link = self._link, None

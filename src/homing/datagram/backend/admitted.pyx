@@ -8,6 +8,7 @@ from ..policy.admission cimport Admission
 from ..policy.budget cimport Budget
 from .arena cimport Arena, Slot, datagrams_from
 from .peers cimport number_of
+from .verdict cimport Verdict
 
 cdef extern from "<netinet/in.h>" nogil:
     uint16_t ntohs(uint16_t value)
@@ -19,7 +20,9 @@ cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
     cdef int slot, kept = 0
     cdef Py_ssize_t count, all, datagrams = 0
     for slot in range(got[0]):
-        all = datagrams_from(&arena.slots[slot], 0)
+        all = fitting(admission, &arena.slots[slot])
+        if all == 0:
+            continue
         count = admitted(admission, &arena.slots[slot], all)
         if count == 0:
             continue
@@ -52,3 +55,13 @@ cdef int hear(Budget budget, Slot* slot, Py_ssize_t most) except -1:
         four, high, low, rest_of(ntohs(<uint16_t> (slot.peer.words[0] >> 16)), slot.peer.words[3]), size
     )
     return 0
+
+
+cdef Py_ssize_t fitting(Admission admission, Slot* slot) except -1:
+    """Removes the datagrams that do not meet the condition from a slot. Returns how many remain."""
+    cdef Py_ssize_t all = datagrams_from(slot, 0), kept
+    if admission.verdict is None:
+        return all
+    kept = (<Verdict> admission.verdict).keep(slot)
+    admission.filtered += all - kept
+    return kept

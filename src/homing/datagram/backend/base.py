@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..batch import Columns
     from ..failures import Failures
     from ..message import MessageUDP
+    from ..policy.conditions import Condition
     from .contract import Pooled
 
     Retry = Callable[[int, int], bool]
@@ -86,8 +87,21 @@ class Backend:
         was not sent, for whatever reason: then `send_many` sends it, or says why not."""
         return False
 
+    def send_columns(self, addresses: list[Any], places: Any, lengths: Any, data: bytes) -> int:
+        """Sends datagrams whose payloads stand one behind the other in `data`, in order, as long as there is nothing
+        special about them. Returns how many: `send_many` is to send the others, or to say why not.
+
+        places: which of `addresses` each has, an array of uint16; None: all have the first. lengths: an array of
+        uint32.
+        """
+        return 0
+
     def join(self, sock: socket.socket) -> None:
         """Lets the kernel join datagrams, if it can."""
+
+    def judge(self, condition: Condition) -> Any:
+        """Returns the verdict of a condition, for `admission.verdict`: the condition itself, or one compiled."""
+        return condition
 
     def split(self, sock: socket.socket) -> bool:
         """Stops the kernel's joining. Returns False if joined datagrams may still wait there: call `drain` first."""

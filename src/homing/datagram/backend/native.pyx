@@ -16,12 +16,13 @@ from ..message cimport MessageUDP, PacketInfo
 from ..policy.admission cimport Admission
 from ..policy.budget cimport Budget
 from ..sockets.kernel import stop_joining
-from .admitted cimport admit, admitted, hear
+from .admitted cimport admit, admitted, fitting, hear
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
 from .native_sender cimport AF_INET, Sender, sets
 from .system cimport UDP_GRO
+from .verdict cimport Verdict
 
 cdef enum:
     # Limits of one read, so that 64 trains of 64 datagrams are not read at once. 512 messages: 256 cost 5 % more, 1024
@@ -108,6 +109,9 @@ cdef class NativeBackend(Sender):
 
     def join(self, sock not None):
         self.gro = sets(sock, UDP_GRO, 1)
+
+    def judge(self, condition):
+        return Verdict(condition)
 
     def split(self, sock not None):
         if self.gro and stop_joining(sock):
@@ -415,7 +419,7 @@ cdef class NativeBackend(Sender):
         cdef int number
         for number in range(got):
             slot = &arena.slots[number]
-            if admission is not None and admitted(admission, slot, 1) == 0:
+            if admission is not None and (fitting(admission, slot) == 0 or admitted(admission, slot, 1) == 0):
                 left.append(buffers[number])
                 continue
             if self.budget is not None:

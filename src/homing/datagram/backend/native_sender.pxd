@@ -1,3 +1,5 @@
+from libc.stdint cimport uint16_t, uint32_t
+
 from .base cimport Backend
 from .outbox cimport Outbox
 
@@ -20,4 +22,10 @@ cdef class Sender(Backend):
     cdef int serve(self, sock, bint gso) except -1
     cdef int let_run(self, sock, bint gso) except -1
     cdef Py_ssize_t _send_many(self, Outbox outbox, list messages, list failures) except -1
+    cdef Py_ssize_t _send_columns(
+        self, Outbox outbox, list addresses, const uint16_t[::1] place, const uint32_t[::1] length, bytes data
+    ) except -1
+    cdef (Py_ssize_t, Py_ssize_t) _run_of(
+        self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
+    ) noexcept
     cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept

@@ -5,12 +5,14 @@ import os
 import socket
 from time import monotonic
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
+from libc.stdint cimport uint16_t, uint32_t
 
 from ..address import family_of, send_refused
 from ..message cimport MessageUDP
-from .outbox cimport Outbox
+from .outbox cimport ENTRIES, RUN, RUN_BYTES, Outbox
 from .own_address import OwnAddress
 from .peers cimport PEERS, Key
 from .system cimport MSG_DONTWAIT, SOL_UDP, UDP_SEGMENT, sendto, sockaddr
@@ -106,6 +108,76 @@ cdef class Sender:
         finally:
             outbox.clear()
             self._outbox = outbox
+
+    def send_columns(self, list addresses not None, places, lengths not None, bytes data not None):
+        # What was not sent is sent by `send_many`, which finds out why. Nothing here is the user's code.
+        cdef Outbox outbox = self._outbox
+        cdef const uint16_t[::1] place = places
+        cdef const uint32_t[::1] length = lengths
+        if self.retry is not None or self._gso_limit != self._gso_most:
+            return 0
+        self._outbox = None
+        if outbox is None:
+            outbox = Outbox()
+        try:
+            return self._send_columns(outbox, addresses, place, length, data)
+        finally:
+            outbox.clear()
+            self._outbox = outbox
+
+    cdef Py_ssize_t _send_columns(
+        self, Outbox outbox, list addresses, const uint16_t[::1] place, const uint32_t[::1] length, bytes data
+    ) except -1:
+        cdef Py_ssize_t start = 0, index = 0, at = 0, end, count, size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t run = length.shape[0], bytes_of_run
+        cdef bint fits = True
+        cdef int entry, sent
+        count = run if place is None else min(run, place.shape[0])
+        while start < count:
+            while index < count and fits:
+                end, bytes_of_run = self._run_of(place, length, index, count)
+                if bytes_of_run > size - at:
+                    fits = False
+                    break
+                try:
+                    fits = outbox.add_run(
+                        self._family, addresses[0 if place is None else place[index]], PyBytes_AS_STRING(data) + at,
+                        length[index], <int> (end - index), bytes_of_run, self._own_port,
+                    )
+                except Exception:
+                    fits = False
+                if fits:
+                    index = end
+                    at += bytes_of_run
+            sent = outbox.send(self._fd) if outbox.count else 0
+            for entry in range(sent):
+                self.packets_out += outbox.entries[entry].count
+                self.bytes_out += outbox.entries[entry].total
+                start += outbox.entries[entry].count
+            if sent < ENTRIES:
+                break  # not full: these were the last ones; or the kernel has taken only a part
+            outbox.clear()
+            fits = True
+        return start
+
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
+    cdef (Py_ssize_t, Py_ssize_t) _run_of(
+        self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
+    ) noexcept:
+        """Returns the end of the run that begins with the datagram `index`, and its bytes: see `Outbox.add`."""
+        cdef Py_ssize_t end = index + 1, total = length[index], most = min(count, index + RUN)
+        cdef uint32_t segment = length[index]
+        if segment > self._gso_limit:
+            return end, total
+        while end < most and 0 < length[end] <= segment and total + length[end] <= RUN_BYTES:
+            if place is not None and place[end] != place[index]:
+                break
+            total += length[end]
+            end += 1
+            if length[end - 1] < segment:
+                break
+        return end, total
 
     cdef Py_ssize_t _send_many(self, Outbox outbox, list messages, list failures) except -1:
         cdef Py_ssize_t start = 0, index

@@ -8,6 +8,8 @@ from .system cimport iovec, mmsghdr
 cdef enum:
     ENTRIES = 64
     VECTORS = 512
+    RUN = 64  # datagrams of a run: UDP_MAX_SEGMENTS of kernels before 6.10
+    RUN_BYTES = 65000  # with headers below the 65535 of an IP packet
 
 
 ctypedef struct Entry:
@@ -18,6 +20,7 @@ ctypedef struct Entry:
     Py_ssize_t segment
     Py_ssize_t total
     bint closed
+    bint whole  # its datagrams stand one behind the other in memory: they are one vector
     int marks  # bytes of control messages that each of the datagrams is sent with
 
 
@@ -35,6 +38,10 @@ cdef class Outbox:
 
     cdef bint add(
         self, int family, MessageUDP message, Py_ssize_t index, Py_ssize_t gso_limit, object own, int own_port
+    ) except -1
+    cdef int add_run(
+        self, int family, object address, char* memory, Py_ssize_t segment, int datagrams, Py_ssize_t total,
+        int own_port
     ) except -1
     cdef int send(self, int fd) noexcept
     cdef void clear(self) noexcept

@@ -49,8 +49,6 @@ cdef enum:
     NAME = 32
     CONTROL_WORDS = 16
     CONTROL = 8 * CONTROL_WORDS  # bytes of control messages: IPv6 and a run need 112
-    RUN = 64  # UDP_MAX_SEGMENTS of kernels before 6.10
-    RUN_BYTES = 65000  # with headers below the 65535 of an IP packet
 
 
 cdef class Outbox:
@@ -149,6 +147,7 @@ cdef class Outbox:
             entry.segment = length
             entry.total = 0
             entry.marks = marked
+            entry.whole = False
             self.count += 1
         entry.count += 1
         entry.total += length
@@ -159,6 +158,40 @@ cdef class Outbox:
         self._held[filled] = <PyObject*> data
         self._filled = filled + 1
         return True
+
+    cdef int add_run(
+        self, int family, object address, char* memory, Py_ssize_t segment, int datagrams, Py_ssize_t total,
+        int own_port
+    ) except -1:
+        """Adds datagrams to one peer that stand one behind the other in memory, which must stay there until `clear`:
+        each of `segment` bytes, only the last may be shorter. Not together with `add`. Returns 1; 0 if there is no
+        room, or if the peer has the socket's own port, so that it may be the socket itself. Raises as `add` does."""
+        cdef Key peer
+        cdef msghdr* header
+        cdef Entry* entry
+        cdef char name[NAME]
+        cdef int name_length
+        if self.count == ENTRIES:
+            return 0
+        name_length = PEERS.raw(family, address, &peer, name)
+        if <int> ((peer.words[0] >> 16) & 0xFFFF) == own_port:
+            return 0
+        header = &self._headers[self.count].msg_hdr
+        memcpy(header.msg_name, name, name_length)
+        header.msg_namelen = name_length
+        header.msg_iov = &self._vectors[self.count]
+        self._vectors[self.count].iov_base = memory
+        self._vectors[self.count].iov_len = total
+        entry = &self.entries[self.count]
+        entry.peer = peer
+        entry.first = 0
+        entry.count = datagrams
+        entry.segment = segment
+        entry.total = total
+        entry.closed = entry.whole = True
+        entry.marks = 0
+        self.count += 1
+        return 1
 
     cdef void _give_up(self, int place) noexcept:
         if self._borrowed[place]:
@@ -174,7 +207,7 @@ cdef class Outbox:
         cdef uint16_t segment
         for index in range(self.count):
             header = &self._headers[index].msg_hdr
-            header.msg_iovlen = self.entries[index].count
+            header.msg_iovlen = 1 if self.entries[index].whole else self.entries[index].count
             control = self._controls + index * CONTROL
             length = self.entries[index].marks
             if self.entries[index].count > 1:

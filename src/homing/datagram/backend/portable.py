@@ -92,8 +92,8 @@ class PortableBackend(Backend):
         self._receive_into = self._receive_with_info if self._info else self._sock.recvfrom_into
         self._receive_pooled = _receive_linux if _TELLS_LENGTH and not self._info else _receive_anywhere
         if admission is not None:
-            self._receive_into = _admitted(admission, self._receive_into, self._infos)
-            self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos)
+            self._receive_into = _admitted(admission, self._receive_into, self._infos, self._size)
+            self._receive_pooled = _admitted(admission, self._receive_pooled, self._infos, None)
 
     def fit(self, sock: socket.socket, buffer_size: int, gso: bool, info: bool) -> None:
         if buffer_size != self._size:
@@ -316,9 +316,12 @@ def _nothing() -> None:
     """Does nothing: the columns are copies, with no memory to return."""
 
 
-def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo]) -> Callable[..., Any]:
+def _admitted(
+    admission: Admission, receive: Callable[..., Any], infos: list[PacketInfo], size: int | None
+) -> Callable[..., Any]:
     """Returns a function that receives like `receive`, but skips datagrams that are not admitted, and their infos.
-    After skipping many in a row it reports that none is waiting, so that the event loop continues."""
+    After skipping many in a row it reports that none is waiting, so that the event loop continues. size: the longest
+    datagram that is accepted; None: as much as the buffer, which is the last argument, has room for."""
 
     def receive_admitted(*arguments: Any) -> Any:
         for _ in range(_PASSED_OVER):
@@ -329,7 +332,8 @@ def _admitted(admission: Admission, receive: Callable[..., Any], infos: list[Pac
                     raise
                 admission.denied += 1  # Windows does not report the source
                 continue
-            if admission.admits(received[1]):
+            length = received[0] if size is None else min(size, received[0])
+            if admission.admits(received[1], memoryview(arguments[-1]).cast("B")[:length]):
                 return received
             del infos[-1:]
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

@@ -2,6 +2,7 @@
 
 limits         the options: RateLimit, ReplyGuard, Amplification, Pacing
 networks       sets of addresses
+expressions    parts of a datagram: `where`; conditions: on datagrams; compiling: these as programs for the kernel
 limiter        token buckets of many sources
 admission      decides which received datagrams become messages
 guard          limits the answers to a peer by the datagrams that came from it

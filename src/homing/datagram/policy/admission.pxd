@@ -12,7 +12,8 @@ cdef class Admission:
     cdef bint _four
     cdef uint64_t _high
     cdef uint64_t _low
-    cdef public long long denied
+    cdef public long long filtered, denied
+    cdef public object verdict
 
     cpdef look_at_clock(self)
     cpdef Py_ssize_t admit(self, bint four, uint64_t high, uint64_t low, Py_ssize_t count) except -1

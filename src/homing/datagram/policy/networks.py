@@ -85,23 +85,29 @@ class Networks:
     __reduce__ = refuse_copy
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-        four: list[IPv4Network] = []
-        six: list[IPv6Network] = []
-        for network in networks:
-            if isinstance(network, IPv4Network):
-                four.append(network)
-            elif network.prefixlen >= 96 and int(network.network_address) >> 32 == 0xFFFF:
-                number = int(network.network_address) & 0xFFFFFFFF
-                four.append(IPv4Network((number, network.prefixlen - 96)))
-            else:
-                six.append(network)
-        self._four = Ranges([_range(network) for network in collapse_addresses(four)])
-        self._six = Ranges([_range(network) for network in collapse_addresses(six)])
+        four, six = split(networks)
+        self._four = Ranges([_range(network) for network in four])
+        self._six = Ranges([_range(network) for network in six])
 
     def contains(self, four: bool, high: int, low: int) -> bool:
         """Returns True if this address is in one of the networks."""
         ranges = self._four if four else self._six
         return ranges.contains(high, low)
+
+
+def split(networks: Iterable[IPv4Network | IPv6Network]) -> tuple[list[IPv4Network], list[IPv6Network]]:
+    """Returns the networks of IPv4 and those of IPv6, as few as possible. `::ffff:a.b.c.d/96` and less is of IPv4."""
+    four: list[IPv4Network] = []
+    six: list[IPv6Network] = []
+    for network in networks:
+        if isinstance(network, IPv4Network):
+            four.append(network)
+        elif network.prefixlen >= 96 and int(network.network_address) >> 32 == 0xFFFF:
+            number = int(network.network_address) & 0xFFFFFFFF
+            four.append(IPv4Network((number, network.prefixlen - 96)))
+        else:
+            six.append(network)
+    return list(collapse_addresses(four)), list(collapse_addresses(six))
 
 
 def _range(network: IPv4Network | IPv6Network) -> tuple[int, int]:

@@ -198,7 +198,7 @@ def _share(place: Seat, host: str, port: int, activation: str | None, options: S
         (canonical_host(host), port, options.dual_stack, device, namespace, activation or ""),
         partial(bind_several, host, port, options),
         addresses=addresses(host, port, options),
-        steered=options.reuse_port_steering is not None,
+        steered=options.kernel_steering is not None,
     )
 
 

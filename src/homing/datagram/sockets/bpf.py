@@ -15,11 +15,13 @@ from typing import Any, TypeAlias
 from ...gen import BadOption
 from ...gen.foreign import safe_repr
 from ...gen.options import check_integer
+from ..policy.compiling import compile_steering
+from ..policy.expressions import Field
 
 Program: TypeAlias = tuple[tuple[int, int, int, int], ...]
 """Instructions (code, jt, jf, k), as `tcpdump -dd` prints them."""
 
-Steering: TypeAlias = str | Program
+Steering: TypeAlias = str | Program | Field
 
 _SO_ATTACH_FILTER = 26  # linux/include/uapi/asm-generic/socket.h; the socket module does not name them
 _SO_DETACH_FILTER = 27
@@ -62,10 +64,15 @@ def check_program(option: str, program: object) -> None:
 
 
 def check_steering(option: str, steering: object) -> None:
-    """Raises `BadOption` unless `steering` is "cpu" or has the form of a program."""
-    if isinstance(steering, str):
+    """Raises `BadOption` unless `steering` is "cpu", has the form of a program, or can be compiled to one."""
+    if isinstance(steering, Field):
+        try:
+            steering = compile_steering(steering, 1)
+        except BadOption as error:
+            raise BadOption(option, error.value, error.why) from None
+    elif isinstance(steering, str):
         if steering != "cpu":
-            raise BadOption(option, steering, 'give "cpu" or a classic BPF program')
+            raise BadOption(option, steering, 'give "cpu", a part of meta.where, or a classic BPF program')
         steering = _BY_CPU
     check_program(option, steering)
 
@@ -88,7 +95,7 @@ def has_filter(sock: socket.socket) -> bool:
     return size.value > 0 if not failed else ctypes.get_errno() == errno.EACCES  # an eBPF program is not shown
 
 
-def attach_steering(sock: socket.socket, steering: Steering, option: str = "reuse_port_steering") -> None:
+def attach_steering(sock: socket.socket, steering: str | Program, option: str = "reuse_port_steering") -> None:
     """Makes `steering` choose among the sockets of this socket's port. Call it after binding: an unbound socket would
     get a separate group. Raises `BadOption`."""
     _set(sock, _SO_ATTACH_REUSEPORT_CBPF, option, steering, _BY_CPU if isinstance(steering, str) else steering)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from ...gen import BadOption
-from .bpf import REFUSE_ALL, Program, Steering, attach_filter, attach_steering, detach_steering
+from .bpf import REFUSE_ALL, Program, attach_filter, attach_steering, detach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
 from .inherited import lender_of
 from .kernel import granted_buffer
@@ -24,7 +24,7 @@ from .multicast import MulticastGroup
 from .options import SocketOptions
 from .packet_info import INFOS, adjust_packet_info
 from .rollback import Undo, rollback_on_error
-from .set_options import NUMBERS, numbers_of, set_buffer
+from .set_options import NUMBERS, numbers_of, program_of, set_buffer
 
 _SO_BUF_LOCK = 72  # asm-generic/socket.h: the buffers whose sizes were set, which the kernel does not adjust
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
@@ -146,13 +146,13 @@ def _filter_by(kernel: KernelSocket, program: Program | None) -> None:
     kernel.bpf = program
 
 
-def steer_by(kernel: KernelSocket, steering: Steering | None, before: Steering | None) -> Undo:
+def steer_by(kernel: KernelSocket, steering: str | Program | None, before: str | Program | None) -> Undo:
     """Makes `steering` choose among the sockets of this port; None: the kernel's hash. Raises `BadOption`."""
     _steer(kernel, steering)
     return partial(_steer, kernel, before)
 
 
-def _steer(kernel: KernelSocket, steering: Steering | None) -> None:
+def _steer(kernel: KernelSocket, steering: str | Program | None) -> None:
     kernel.steering = steering
     if steering is None:
         detach_steering(kernel.sock)
@@ -197,14 +197,18 @@ another interface."""
 ADJUSTABLE = (
     *_BUFFERS,
     *NUMBERS,
-    *("bind_device", "multicast_interface", "groups", "bpf", "reuse_port_steering"),
+    *("bind_device", "multicast_interface", "groups", "kernel_program", "kernel_steering"),
 )
 """The options of a socket that can change while it is in use."""
 
 
+def _value(name: str, kernel: KernelSocket, options: SocketOptions) -> Any:
+    return program_of(kernel.sock, options) if name == "kernel_program" else getattr(options, name)
+
+
 def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOptions) -> Undo:
     """Changes one option of `ADJUSTABLE`. If it raises `BadOption`, nothing has changed."""
-    old, new = getattr(before, name), getattr(now, name)
+    old, new = (_value(name, kernel, options) for options in (before, now))
     if name in _BUFFERS:
         return resize(name, kernel, new)
     if name in NUMBERS:
@@ -214,7 +218,7 @@ def adjust(name: str, kernel: KernelSocket, before: SocketOptions, now: SocketOp
     changes: dict[str, Callable[[KernelSocket, Any, Any], Undo]] = {
         "bind_device": attach_device,
         "multicast_interface": multicast_by,
-        "bpf": filter_by,
-        "reuse_port_steering": steer_by,
+        "kernel_program": filter_by,
+        "kernel_steering": steer_by,
     }
     return changes[name](kernel, new, old)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from .bpf import Program, Steering, has_filter
+from .bpf import Program, has_filter
 from .inherited import lender_of
 from .interfaces import Interfaces
 from .kernel import bytes_taken, granted_buffer, kernel_drops
@@ -27,7 +27,7 @@ class KernelSocket:
         multicast_interface: str | int = "",
         bind_device: str = "",
         bpf: Program | None = None,
-        steering: Steering | None = None,
+        steering: str | Program | None = None,
     ) -> None:
         self.sock = sock
         self.family = int(sock.family)

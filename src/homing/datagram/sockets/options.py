@@ -10,10 +10,12 @@ from typing import Literal
 from ...gen import BadOption
 from ...gen.options import check_choice, check_type, set_integer
 from ..address import AF_UNIX, why_no_path
+from ..policy.expressions import Field
 from ..policy.limits import Pacing
 from .bpf import Program, Steering, check_program, check_steering
 from .icmp_errors import why_no_error_queue
 from .multicast import MulticastGroup, set_interface
+from .shared import seat
 
 LINUX_ONLY = "this works on Linux only"
 
@@ -84,11 +86,13 @@ class SocketOptions:
     reuse_port_steering: selects which of the sockets that share a port by `reuse_port` gets a datagram, by the socket's
         number in the order of binding (with `homing run --processes` on Linux: the number of the process, from 0 on;
         otherwise the last socket gets the number of one that is closed). "cpu": the number of the processor that
-        received it. Otherwise a classic BPF program that returns the number and sees only the payload, from offset 0
-        on. If no socket has that number, the kernel decides. Give all sockets of a group the same option; the option of
-        the socket bound last applies. With a program the kernel joins no datagrams; but datagrams that a sender on this
-        machine has joined (UDP_SEGMENT) go together to the socket of the first. Linux. None: by a hash of both
-        addresses.
+        received it. A part of the data, such as `meta.where[0:8]` (`meta.Field`): with `homing run --processes`, all
+        datagrams with the same bytes there go to the same process, also from another address; without several processes
+        it has no effect. Otherwise a classic BPF program that returns the number and sees only the payload, from offset
+        0 on. If no socket has that number, or a datagram is too short for the part, the kernel decides. Give all
+        sockets of a group the same option; the option of the socket bound last applies. With a program the kernel joins
+        no datagrams; but datagrams that a sender on this machine has joined (UDP_SEGMENT) go together to the socket of
+        the first. Linux. None: by a hash of both addresses.
     receive_local_address: `message.info` has the local address that a datagram was sent to, and the interface; answers
         are sent from that address. Otherwise a socket bound to all addresses answers from the address that the route
         prescribes, which may be another. Linux.
@@ -183,6 +187,16 @@ class SocketOptions:
         if self.path is None or self.path.startswith("\0"):
             raise BadOption("path_mode", self.path_mode, "it is for the file of a Unix socket; give path= as well")
 
+    @property
+    def kernel_program(self) -> Program | None:
+        """The program that the kernel runs for each datagram."""
+        return self.bpf
+
+    @property
+    def kernel_steering(self) -> str | Program | None:
+        """The choice among the sockets of the port: a program, "cpu", or None for the kernel's own."""
+        return steering_of(self)
+
     def _check_multicast(self) -> None:
         if not isinstance(self.groups, tuple) or not all(isinstance(group, MulticastGroup) for group in self.groups):
             raise BadOption("groups", self.groups, "give a tuple of meta.MulticastGroup")
@@ -199,3 +213,9 @@ def check_unix(options: SocketOptions) -> None:
         value = getattr(options, field.name)
         if field.name not in _OF_UNIX and value != field.default:
             raise BadOption(field.name, value, "a Unix socket does not have this option; leave it out")
+
+
+def steering_of(options: SocketOptions) -> str | Program | None:
+    """Returns what `reuse_port_steering` asks for, as the kernel gets it."""
+    steering = options.reuse_port_steering
+    return seat.steering_by(steering) if isinstance(steering, Field) else steering

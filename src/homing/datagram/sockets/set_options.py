@@ -14,7 +14,7 @@ from typing import Any
 
 from ...gen import BadOption
 from ..address import AF_UNIX, DUAL_STACK, family_of
-from .bpf import attach_filter, attach_steering
+from .bpf import Program, attach_filter, attach_steering
 from .icmp_errors import disable_error_queue, enable_error_queue
 from .inherited import lender_of
 from .kernel import granted_buffer, network_of
@@ -59,17 +59,24 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
             _set_number(sock, name, value)
     _set_multicast(sock, options)
     request_packet_info(sock, options)
-    if options.bpf is not None:
-        attach_filter(sock, options.bpf)
+    program = program_of(sock, options)
+    if program is not None:
+        attach_filter(sock, program)
     if options.error_queue:
         enable_error_queue(sock)
+
+
+def program_of(sock: socket.socket, options: SocketOptions) -> Program | None:
+    """Returns the program that the kernel is to run for `sock`. One that was made of a condition is for sockets of IP
+    only: elsewhere there are no headers."""
+    return options.bpf if sock.family == AF_UNIX else options.kernel_program
 
 
 def reset(sock: socket.socket, options: SocketOptions) -> None:
     """Removes harmful settings of another program that `options` do not ask for: a filter, and an error queue."""
     if not _LINUX:
         return
-    if options.bpf is None:
+    if program_of(sock, options) is None:
         attach_filter(sock, None)
     if not options.error_queue and sock.family != AF_UNIX:
         disable_error_queue(sock)
@@ -88,8 +95,9 @@ def check(sock: socket.socket, options: SocketOptions) -> None:
 
 def apply_bound(sock: socket.socket, options: SocketOptions) -> None:
     """Sets the options that need a bound socket. Raises `BadOption`."""
-    if options.reuse_port_steering is not None:
-        attach_steering(sock, options.reuse_port_steering)
+    steering = options.kernel_steering
+    if steering is not None:
+        attach_steering(sock, steering)
 
 
 def _set(sock: socket.socket, name: str, value: object, level: int, option: int, number: int) -> None:

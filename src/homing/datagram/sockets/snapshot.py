@@ -11,7 +11,7 @@ from .kernel import granted_buffer
 from .multicast import IP_MULTICAST_ALL, IPV6_MULTICAST_ALL
 from .options import SocketOptions
 from .packet_info import NUMBERS as INFOS
-from .set_options import NUMBERS, bind_device, device_of, set_buffer, set_multicast_interface
+from .set_options import NUMBERS, bind_device, device_of, program_of, set_buffer, set_multicast_interface
 
 _BUFFERS = {"receive_buffer": socket.SO_RCVBUF, "send_buffer": socket.SO_SNDBUF}
 
@@ -71,9 +71,10 @@ def _read_numbers(sock: socket.socket) -> dict[tuple[int, int], int]:
 
 def _restore_options(steps: ExitStack, sock: socket.socket, options: SocketOptions) -> None:
     """Restores the settings that the system does not report."""
-    steps.callback(attach_filter, sock, options.bpf)
-    if options.reuse_port_steering is not None:
-        steps.callback(attach_steering, sock, options.reuse_port_steering)
+    steps.callback(attach_filter, sock, program_of(sock, options))
+    steering = options.kernel_steering
+    if steering is not None:
+        steps.callback(attach_steering, sock, steering)
     elif options.reuse_port:
         steps.callback(detach_steering, sock)
     if sock.family in (socket.AF_INET, socket.AF_INET6):

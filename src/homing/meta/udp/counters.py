@@ -58,6 +58,7 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
     budget = endpoint.budget
     return {
+        "filtered": endpoint.admission.filtered,
         "denied": endpoint.admission.denied,
         "limited": received.limited,
         "limited_dry_run": received.limited_dry_run,

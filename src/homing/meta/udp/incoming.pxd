@@ -41,4 +41,4 @@ cdef Py_ssize_t SHORT
 cpdef Py_ssize_t octets_of(list messages) except -1
 
 @cython.locals(message=MessageUDP, longest=Py_ssize_t, length=Py_ssize_t)
-cdef Py_ssize_t _longest_of(list messages) except -1
+cpdef Py_ssize_t longest_of(list messages) except -1

@@ -90,7 +90,7 @@ class Incoming(Source):
 
     def _longest(self, messages: list[MessageUDP], octets: int) -> int:
         """Returns the length of the longest of `messages`, or of all together if the receiver is no pool or router."""
-        return _longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
+        return longest_of(messages) if octets > SHORT and self._inlet.hands_on() else octets
 
     def _account(self, delivered: int, dropped: int) -> None:
         if delivered:
@@ -138,7 +138,7 @@ def octets_of(messages: list[MessageUDP]) -> int:
     return octets
 
 
-def _longest_of(messages: list[MessageUDP]) -> int:
+def longest_of(messages: list[MessageUDP]) -> int:
     """Returns the length of the longest of `messages` in bytes."""
     longest = 0
     for message in messages:

@@ -28,6 +28,9 @@ cdef class Sender(Forwarder):
     @cython.locals(process=Activity, own=Activity, scheduler=Scheduler, queue=SendQueue)
     cpdef bint send_now(self, sender, target, message) except -1
 
+    @cython.locals(done=Py_ssize_t, most=Py_ssize_t, part=list)
+    cpdef Py_ssize_t send_at_once(self, list messages) except -1
+
     cdef _send_limited(self, SendQueue queue, message)
     cpdef send(self, list messages)
 

@@ -173,6 +173,31 @@ class Sender(Forwarder):
             entry.handle(self._process)
         return 1
 
+    def send_at_once(self, messages: list[MessageUDP]) -> int:
+        """Sends datagrams in order, without the mailbox, in which nothing may wait. Returns how many, from the first
+        on: fewer than all if the send queue is full and messages are to wait in the mailbox, 0 for a UDP client."""
+        if self._take is not None:
+            return 0
+        done = 0
+        while done < len(messages):
+            most = min(SEND_LIMIT, self.endpoint.send_queue.room) if self._may_pause else SEND_LIMIT
+            part = messages if done == 0 and len(messages) <= most else messages[done : done + most]
+            if not part:
+                break
+            done += len(part)
+            self._process.handled += len(part)  # first: if `send` fails, they are not sent again
+            self.send(part)
+        return done
+
+    def send_columns(self, addresses: list[Any], places: Any, lengths: Any, data: bytes) -> int:
+        """As `send_at_once`, for datagrams in columns: see `Backend.send_columns`. Those that it does not send are to
+        be sent as messages."""
+        if self._take is not None or self._other_sockets or self.leases is not None:
+            return 0
+        done = self.endpoint.send_queue.send_columns(addresses, places, lengths, data)
+        self._process.handled += done
+        return done
+
     def send_now(self, sender: Activity, target: Activity, message: Any) -> bool:
         """Sends the first datagram that a callback sends, if it is the answer to a lone datagram, or the like: nothing
         else waits, neither before nor behind it. With more of them, fewer system calls are needed."""

@@ -62,7 +62,7 @@ def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
             bpf=options.bpf,
-            steering=options.reuse_port_steering,
+            steering=options.kernel_steering,
             error_queue=options.error_queue,
             connected=options.connected,
             movable=_movable(options),

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from ...datagram import Endpoint, close_existing, duplicate, open_socket, wants_packet_info
 from ...datagram.errors import BindFailed
+from ...datagram.sockets.set_options import program_of
 from .options import UDPServerOptions
 
 
@@ -42,8 +43,8 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
             groups=options.groups,
             multicast_interface=options.multicast_interface,
             bind_device=options.bind_device,
-            bpf=options.bpf,
-            steering=options.reuse_port_steering,
+            bpf=program_of(sock, options),
+            steering=options.kernel_steering,
             **fitting(options),
         )
         if options.socket is not None:

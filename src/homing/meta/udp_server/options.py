@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sys
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
 from ...datagram import Amplification, Existing, RateLimit, ReplyGuard, SocketOptions
+from ...datagram.policy.conditions import Condition
+from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
+from ...datagram.sockets.bpf import Program
+from ...datagram.sockets.options import steering_of
+from ...datagram.sockets.shared import seat
 from ...gen import BadOption, ProcessBehavior, ProcessOptions, Target
 from ...gen.foreign import safe_repr
 from ...gen.options import check_choice, check_name, check_type, set_integer, set_seconds
@@ -48,11 +54,19 @@ class UDPServerOptions(SocketOptions):
     worker_options: options of the workers, as in `act.PoolOptions`: `gen.ProcessOptions(thread=True)` for workers that
         block. None: the defaults of the pool.
     route: which worker gets a datagram, as in `act.PoolOptions`: "source" sends all datagrams of one peer to one
-        worker.
+        worker. A part of the data, such as `meta.where[0:8]`, sends all datagrams with the same bytes there to one
+        worker, and with `reuse_port` and `homing run --processes` to one process (`reuse_port_steering`).
     peers: a process for each peer, instead of `process` or `worker`: see `meta.PeerOptions`. They end with the
         server.
     sessions: each peer is a session with one owner among the nodes of a cluster, wherever its datagrams come in: see
         `meta.Sessions`. Needs `peers`, without a `key`. Without a cluster, this node owns all.
+    admit: a condition on each datagram, made of `meta.where`: `(meta.where.length >= 12) & (meta.where[2] >> 7 == 0)`.
+        Other datagrams become no message. None: all are admitted.
+    admit_in: who evaluates it. "kernel": the kernel, which runs it as a classic BPF program before it wakes this
+        process; `kernel_drops` also counts what it refuses, and it joins no datagrams (`gro`). Where it cannot (not
+        Linux, a Unix socket, `bpf` is given too), or with "process", this process does, for each datagram of a joined
+        train as well: in C on the native backend; `filtered` counts. The portable backend sees at most `buffer_size`
+        bytes of a datagram.
     buffer_size: the longest datagram accepted, in bytes; a longer one is cut, flagged and counted. 65535 cuts none (the
         longest are 65507 bytes on IPv4 and 65527 on IPv6). A waiting datagram costs its own length, not this. Not used
         with a `buffer_pool`, except for batches.
@@ -128,6 +142,8 @@ class UDPServerOptions(SocketOptions):
     buffer_pool: Buffers | None = None
     allow: tuple[Network, ...] = ()
     deny: tuple[Network, ...] = ()
+    admit: Condition | None = None
+    admit_in: Literal["kernel", "process"] = "kernel"
     rate_limit: RateLimit | None = None
     reply_limit: RateLimit | None = None
     reply_guard: ReplyGuard | None = None
@@ -165,6 +181,21 @@ class UDPServerOptions(SocketOptions):
             _check_pool(self.buffer_pool)
         check_protection(self)
         set_seconds(self, "linger", zero=True)
+
+    @property
+    def kernel_program(self) -> Program | None:
+        """The program that the kernel runs for each datagram: `bpf`, or else the condition, if it can."""
+        if self.bpf is not None or self.admit is None or self.admit_in != "kernel" or sys.platform != "linux":
+            return self.bpf
+        return self.admit.program
+
+    @property
+    def kernel_steering(self) -> str | Program | None:
+        """The choice among the sockets of the port: without an option for it, the route, if it is a part of the
+        data."""
+        if self.reuse_port_steering is None and self.reuse_port and isinstance(self.route, Field):
+            return seat.steering_by(self.route)
+        return steering_of(self)
 
     def _check_sessions(self) -> None:
         sessions = self.sessions

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...datagram import Endpoint, RateLimit, ReplyGuard
+from ...datagram.policy.conditions import check_condition
 from ...datagram.policy.limits import amplification_of, set_amplification
 from ...datagram.policy.networks import parse_networks
 from ...datagram.sockets.kernel import overflows
+from ...datagram.sockets.set_options import program_of
 from ...gen import BadOption
-from ...gen.options import check_type
+from ...gen.foreign import safe_repr
+from ...gen.options import check_choice, check_type
 
 if TYPE_CHECKING:
     from .options import UDPServerOptions
@@ -19,6 +22,9 @@ def check_protection(options: UDPServerOptions) -> None:
     """Raises `BadOption` for the first of the protection options that cannot work."""
     parse_networks("allow", options.allow)
     parse_networks("deny", options.deny)
+    if options.admit is not None:
+        check_condition("admit", options.admit)
+    check_choice("admit_in", options.admit_in, ("kernel", "process"))
     for name in ("rate_limit", "reply_limit"):
         check_type(name, getattr(options, name), (RateLimit, type(None)), "a meta.RateLimit or None")
     check_type("reply_guard", options.reply_guard, (ReplyGuard, type(None)), "a meta.ReplyGuard or None")
@@ -29,9 +35,17 @@ def check_protection(options: UDPServerOptions) -> None:
 
 def protect(endpoint: Endpoint, options: UDPServerOptions) -> None:
     """Protects `endpoint` as `options` say from now on."""
-    endpoint.admit(options.allow, options.deny, options.rate_limit)
+    endpoint.admit(
+        options.allow, options.deny, options.rate_limit, options.admit if _in_process(endpoint, options) else None
+    )
     endpoint.limit_replies(options.reply_limit, options.reply_guard, amplification_of(options.amplification))
     endpoint.send_queue.pace(options.send_rate)
+
+
+def _in_process(endpoint: Endpoint, options: UDPServerOptions) -> bool:
+    """Returns True if this process evaluates the condition of `admit`, rather than the kernel."""
+    program = program_of(endpoint.sock, options)
+    return options.admit is not None and (program is None or program is options.bpf)
 
 
 def _amplification_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str, Any]:
@@ -51,6 +65,8 @@ def protection_facts(endpoint: Endpoint, options: UDPServerOptions) -> dict[str,
     return {
         "allow": [str(network) for network in options.allow],
         "deny": [str(network) for network in options.deny],
+        "admit": None if options.admit is None else safe_repr(options.admit),
+        "admit_in": None if options.admit is None else "process" if _in_process(endpoint, options) else "kernel",
         "rate_limit": options.rate_limit is not None,
         "rate_limit_evictions": endpoint.admission.limiter.evicted,
         "reply_limit": options.reply_limit is not None,

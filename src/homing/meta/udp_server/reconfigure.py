@@ -20,6 +20,7 @@ from ...datagram.sockets.bpf import attach_filter
 from ...datagram.sockets.change_options import ADJUSTABLE, BY_INTERFACE, FIXED, adjust, adjust_fixed
 from ...datagram.sockets.inherited import lender_of
 from ...datagram.sockets.rollback import Undo, rollback_on_error
+from ...datagram.sockets.set_options import program_of
 from ...gen import BadOption, NotAllowed, Request
 from ...gen.foreign import safe_repr, same
 from ...gen.options import check_seconds
@@ -34,14 +35,20 @@ if TYPE_CHECKING:
     from .state import ServerState
 
 ADDRESS = ("host", "port")
-PROTECTION = ("allow", "deny", "rate_limit", "reply_limit", "reply_guard", "amplification", "send_rate")
+PROTECTION = (
+    *("allow", "deny", "admit", "admit_in", "bpf", "rate_limit"),
+    *("reply_limit", "reply_guard", "amplification", "send_rate"),
+)
 READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch", "peers")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 
 DEFAULT_GRACE = 5.0
 """Seconds. A client that learns the new address needs one round trip."""
 
-CHANGEABLE = frozenset({*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE})
+CHANGEABLE = frozenset(
+    {*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE, "reuse_port_steering"}
+    - {"kernel_program", "kernel_steering"}
+)
 """The options that a `Reconfigure` may name."""
 
 
@@ -50,11 +57,11 @@ class Reconfigure(Request["Reconfigured"]):
 
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
-    changes: fields of `UDPServerOptions`: host, port, allow, deny, rate_limit, reply_limit, reply_guard, amplification,
-        send_rate, process, peers (limits only), high_water, low_water, high_water_bytes, overflow, receive_batch,
-        send_queue, send_overflow, on_error, linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery,
-        bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that
-        are not named stay; groups stay as they are joined now.
+    changes: fields of `UDPServerOptions`: host, port, allow, deny, admit, admit_in, rate_limit, reply_limit,
+        reply_guard, amplification, send_rate, process, peers (limits only), high_water, low_water, high_water_bytes,
+        overflow, receive_batch, send_queue, send_overflow, on_error, linger, receive_buffer, send_buffer, broadcast,
+        ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf,
+        reuse_port_steering. Options that are not named stay; groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
@@ -178,7 +185,7 @@ def _refit(former: FormerSocket, now: UDPServerOptions, on_error: Callable[[Undo
     on_error(partial(protect, endpoint, before))
     protect(endpoint, now)
     if former.refusing:
-        attach_filter(endpoint.sock, now.bpf)
+        attach_filter(endpoint.sock, program_of(endpoint.sock, now))
         endpoint.fit_joining()
 
 
@@ -206,7 +213,7 @@ def _adjust_now(
     again: AbstractSet[str],
 ) -> None:
     on_error(endpoint.fit_joining)
-    endpoint.fit_joining(allowed=now.bpf is None and not isinstance(now.reuse_port_steering, tuple))
+    endpoint.fit_joining(allowed=program_of(endpoint.sock, now) is None and not isinstance(now.kernel_steering, tuple))
     for name in ADJUSTABLE:
         if name in again or _differ(before, now, name):
             on_error(adjust(name, endpoint.kernel, before, now))

@@ -1,4 +1,4 @@
-# C functions that compiled modules use; interpreted, `lane.STAND_INS` stand for the first three.
+# C functions that compiled modules use; interpreted, `lane.STAND_INS` stand for them where both run.
 
 cdef extern from "pythread.h" nogil:
     unsigned long thread_ident "PyThread_get_thread_ident"()
@@ -42,3 +42,17 @@ cdef extern from * nogil:
 cdef extern from *:
     # begins a coroutine; `returned` if it has returned, otherwise what it waits for
     object begin_coroutine "homing_begin"(object coroutine, object returned)
+
+cdef extern from *:
+    """
+    #ifndef HOMING_SET_ITEM
+    #define HOMING_SET_ITEM
+    static inline void homing_set_item(PyObject *list, Py_ssize_t at, PyObject *value) {
+        PyObject *before = PyList_GET_ITEM(list, at);
+        Py_INCREF(value);
+        PyList_SET_ITEM(list, at, value);
+        Py_DECREF(before);
+    }
+    #endif
+    """
+    void set_item "homing_set_item"(list values, Py_ssize_t at, object value)  # without a check of `at`

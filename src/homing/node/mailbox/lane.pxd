@@ -1,5 +1,7 @@
 cimport cython
 
+from .c_functions cimport set_item
+
 
 cdef Py_ssize_t _FIRST, _KEPT
 cdef list _NO_ROOM
@@ -26,7 +28,7 @@ cdef class Lane:
     @cython.locals(ring=list, at=Py_ssize_t)
     cpdef take(self)
 
-    @cython.locals(at=Py_ssize_t)
+    @cython.locals(ring=list, at=Py_ssize_t, end=Py_ssize_t)
     cpdef extend_from(self, sender, list messages)
 
     cpdef extend(self, entries)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...gen.copying import refuse_copy
+
+if TYPE_CHECKING:
+    set_item: Callable[[list[Any], int, Any], None]
 
 _FIRST = 4
 """Room for entries at first."""
@@ -116,13 +119,14 @@ class Lane:
         """Adds `messages` of one sender at the end, in order."""
         while self._size - self._count < len(messages):
             self._grow(self._count + len(messages))
-        for message in messages:  # `put`, without the cost of a call for each
-            while self._count == self._size:
-                self._grow()
-            at = 2 * ((self._head + self._count) & (self._size - 1))
-            self._ring[at] = sender
-            self._ring[at + 1] = message
-            self._count += 1
+        ring, at, end = self._ring, 2 * (self._head + self._count), 2 * self._size  # from here on no foreign code runs
+        for message in messages:
+            if at >= end:
+                at -= end
+            set_item(ring, at, sender)
+            set_item(ring, at + 1, message)
+            at += 2
+        self._count += len(messages)
 
     def extend(self, entries: Iterable[Any]) -> None:
         """Adds `entries` at the end, in order."""
@@ -260,8 +264,16 @@ def take_all(lane: Any) -> Any:
 
 COMPILED = not __file__.endswith(".py")
 
-STAND_INS: dict[str, Any] = {"clock": perf_counter, "filled": bool, "thread_ident": get_ident}
+STAND_INS: dict[str, Any] = {
+    "clock": perf_counter,
+    "filled": bool,
+    "set_item": list.__setitem__,
+    "thread_ident": get_ident,
+}
 """Interpreted, the globals of a module that stand for the C functions which its .pxd file names."""
+
+if not COMPILED:
+    globals().update(STAND_INS)
 
 
 def make_lane() -> deque[Any]:

@@ -1,6 +1,7 @@
 cimport cython
 
 from ..scheduling.activity cimport Activity
+from ..scheduling.forwarder cimport Forwarder
 from ..mailbox.lane cimport Lane, filled
 from ..scheduling.scheduler cimport Scheduler
 
@@ -40,7 +41,8 @@ cdef class Inlet:
     @cython.locals(target=Activity, high=Py_ssize_t, room=Py_ssize_t, waiting=Py_ssize_t, low=Py_ssize_t)
     cpdef Py_ssize_t room(self) except -1
 
-    @cython.locals(target=Activity, lane=Lane, scheduler=Scheduler, before=Py_ssize_t, count=Py_ssize_t)
+    @cython.locals(target=Activity, forwarder=Forwarder, lane=Lane, scheduler=Scheduler, before=Py_ssize_t,
+                   count=Py_ssize_t, taken=Py_ssize_t)
     cpdef put(self, list messages, Py_ssize_t octets=*, Py_ssize_t longest=*)
 
     cdef _forget_taken(self, Py_ssize_t waiting)

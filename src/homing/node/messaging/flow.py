@@ -274,6 +274,17 @@ class Inlet:
         target = self._find()
         if target is None:
             return 0
+        taken = 0
+        if target.forwards and not (target.scheduled or target.paused or filled(target.main)):
+            forwarder = target.forwarder
+            if forwarder is not None and forwarder.takes_now:
+                taken = forwarder.take_now(messages)
+        if taken:
+            self._owner.messages_out += taken
+            if taken == len(messages):
+                return taken
+            octets = octets * (len(messages) - taken) // len(messages)
+            messages = messages[taken:]
         sender = self.sender
         address = split_address(target, self._to)
         entries = None if address is None else [SplitMessage(address, sender, message) for message in messages]
@@ -302,7 +313,7 @@ class Inlet:
         if not target.scheduled:
             scheduler = target.scheduler
             scheduler.schedule(target)
-        return count
+        return taken + count
 
     def count(self, number: int) -> None:
         """Counts `number` more messages as sent to the receiver."""

@@ -35,13 +35,14 @@ def can_share() -> bool:
 
 
 class Place:
-    """The connection to one process. process: its number, from 0 on.
+    """The connection to one process. process: its number, from 0 on, of so many (`count`).
 
     child: the end for the process, see `variables`. To be closed once the process has been started.
     """
 
-    def __init__(self, process: int) -> None:
+    def __init__(self, process: int, count: int) -> None:
         self.process = process
+        self._count = count
         self.sock, self.child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.setblocking(False)
         close_in_forks(self.sock, socket.socket.close)  # not `child`: starting a process may be a fork, too
@@ -50,7 +51,7 @@ class Place:
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables for the process, which inherits the descriptor of `child`."""
-        return {VARIABLE: str(self.child.fileno())}
+        return {VARIABLE: f"{self.child.fileno()}/{self._count}"}
 
 
 class Keeper:
@@ -74,7 +75,7 @@ class Keeper:
     def place(self, process: int) -> Place:
         """Returns a new connection, for an OS process that is about to be started. A process may have two: that of a
         successor, too."""
-        place = Place(process)
+        place = Place(process, self._count)
         self._places.add(place)
         self._loop.add_reader(place.sock.fileno(), self._read, place)
         return place

@@ -17,12 +17,14 @@ from typing import Any, TypeAlias
 
 from ....gen.options import MOST, decimal_of
 from ...address import Address
+from ...policy.compiling import Program, compile_steering
+from ...policy.expressions import Field
 from ..forks import close_in_forks
 from ..inherited import Inherited, discard, keep, same_socket
 from .messages import MOST_DESCRIPTORS, BadMessage, Key, close_all, number_untrusted, receive_untrusted, send
 
 VARIABLE = "HOMING_SHARED_SOCKETS"
-"""The environment variable with the number of the descriptor."""
+"""The environment variable with the number of the descriptor, and that of the processes: "5/2"."""
 
 ANSWER_TIMEOUT = 10.0
 """Seconds to wait for an answer. The supervising program answers at once, but another process may be binding."""
@@ -53,9 +55,10 @@ class SharedSocket(socket.socket):
 
 
 class Seat:
-    """The connection to the supervising program. Owns `sock`."""
+    """The connection to the supervising program. Owns `sock`. processes: how many share their ports; 0: unknown."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, processes: int = 0) -> None:
+        self.processes = processes
         sock.settimeout(ANSWER_TIMEOUT)
         self._sock = close_in_forks(sock, socket.socket.close)
         self._lock = threading.Lock()  # servers are also made on the threads of processes
@@ -157,17 +160,24 @@ def current() -> Seat | None:
     return _seat
 
 
+def steering_by(field: Field) -> Program | None:
+    """Returns a program that gives all datagrams with the same bytes in `field` to one of the processes that share
+    their ports; None if there is one process, or it is not known how many there are."""
+    return compile_steering(field, _seat.processes) if _seat is not None and _seat.processes > 1 else None
+
+
 def take_seat() -> Seat | None:
     """Takes the seat that the supervising program has prepared, if any, and returns it. Unsets the variable that
     announces it, so that programs started by this one do not use it."""
     global _seat
-    descriptor = decimal_of(os.environ.pop(VARIABLE, ""), MOST)
+    number, _, processes = os.environ.pop(VARIABLE, "").partition("/")
+    descriptor = decimal_of(number, MOST)
     if descriptor is not None and hasattr(socket, "AF_UNIX"):
         with suppress(OSError):  # no such descriptor, or not a socket
             sock = socket.socket(fileno=descriptor)
             if (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_SEQPACKET):
                 sock.set_inheritable(False)
-                _seat = Seat(sock)
+                _seat = Seat(sock, decimal_of(processes, MOST) or 0)
             else:
                 sock.detach()
     return _seat

@@ -151,6 +151,7 @@ export const CAUSES = {
   "in receiver_full": "The receiver's mailbox was full: newer datagrams were dropped.",
   "in receiver_oldest": "The receiver's mailbox was full: older datagrams were dropped for newer ones.",
   "in no_receiver": "The receiver had just ended.",
+  "in filtered": "Refused by the condition of admit.",
   "in denied": "Excluded by allow or deny.",
   "in rate_limit": "Above rate_limit.",
   "in late": "An answer that came after its request had ended.",
