@@ -10,7 +10,7 @@ from operator import index
 from typing import Any
 
 from ...gen.copying import refuse_copy
-from ..address import Address, is_within
+from ..address import Address
 from ..message import MessageUDP
 from .address_table import AddressTable, rest_of
 from .limits import Amplification, clock_of
@@ -208,10 +208,13 @@ class Budget:
 
 
 def _rest_in(address: Any) -> int:
+    """Returns the port and scope of an address as `rest_of` does. Raises if they are none."""
     port, scope = address[1], address[3] if len(address) > 3 else 0
-    if not is_within(port, 65535) or not is_within(scope, 2**32 - 1):
+    if type(port) is not int or type(scope) is not int:
+        port, scope = index(port), index(scope)  # a port from a batch may be numpy's
+    if not 0 <= port <= 65535 or not 0 <= scope < 1 << 32:
         raise ValueError("the port or the scope is out of range")
-    return rest_of(index(port), index(scope))
+    return rest_of(port, scope)
 
 
 def _size_of(data: Any) -> int:
