@@ -18,7 +18,9 @@ from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
 from .backend.watch import open_watch
 from .batch import Columns, DatagramBatch
+from .capture.tapping import Ear
 from .failures import MessageUDPError, name_of
+from .hearing import heard, heard_batch, heard_pooled
 from .message import MessageUDP
 from .policy.admission import Admission
 from .policy.budget import Budget
@@ -66,6 +68,7 @@ class Endpoint:
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
     receive_errors: errors on reading, by name: those that the system reported, and `MemoryError`.
+    ear: records what happens to datagrams; None: nothing is recorded. See `listen_by`.
     """
 
     def __init__(
@@ -95,7 +98,10 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self._lost = 0
         self.admission = Admission()
+        self._condition: Condition | None = None
         self._guard: Guard | None = None
+        self.ear: Ear | None = None
+        self._listens = False  # there is a guard or an ear
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
@@ -256,9 +262,25 @@ class Endpoint:
         """Admits from now on only datagrams of these sources, each within `limit`, that meet `condition`. Raises
         `BadOption`."""
         self.admission.set_sources(allow, deny)
-        self.admission.verdict = None if condition is None else self.backend.judge(condition)
+        self._condition = condition
         self.admission.limiter.apply(limit)
-        self.backend.admission = self.admission if self.admission.needed else None
+        self._admit_by_backend()
+
+    def _admit_by_backend(self) -> None:
+        """Lets the backend decide which datagrams become messages; with an ear, which is to get the others too, this
+        endpoint does so."""
+        condition, compiles = self._condition, self.ear is None
+        self.admission.verdict = self.backend.judge(condition) if condition is not None and compiles else condition
+        self.backend.admission = self.admission if self.admission.needed and self.ear is None else None
+
+    def listen_by(self, ear: Ear | None) -> None:
+        """Tells `ear` from now on of all datagrams that come and go; None: of none."""
+        self.budget.skip = self.backend.waiting if self.ear is None else 0  # the backend has recorded their bytes
+        self.ear = ear
+        self.send_queue.record(ear)
+        self._admit_by_backend()
+        self.backend.budget = self.budget if self.budget.active and ear is None else None
+        self._listens = ear is not None or self._guard is not None
 
     def limit_replies(
         self, limit: RateLimit | None, guard: ReplyGuard | None, amplification: Amplification | None = None
@@ -266,7 +288,8 @@ class Endpoint:
         """Limits from now on what each destination gets."""
         self.send_queue.limit_replies(limit, guard, amplification)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
-        self.backend.budget = None if amplification is None else self.budget
+        self._listens = self.ear is not None or self._guard is not None
+        self.backend.budget = self.budget if self.budget.active and self.ear is None else None
 
     @property
     def budget(self) -> Budget:
@@ -280,8 +303,9 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return None
-        if self._guard is not None and message is not None:
-            self._hear([message])
+        if self._listens and message is not None:
+            admitted = self._hear([message])
+            return admitted[0] if admitted else None
         return message
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = 0x7FFFFFFF) -> list[MessageUDP]:
@@ -292,18 +316,20 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
-        if self._guard is not None:
-            self._hear(messages)
-        return messages
+        return self._hear(messages) if self._listens else messages
 
-    def _hear(self, messages: list[MessageUDP]) -> None:
+    def _hear(self, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Passes datagrams to the ear and the guard. Returns those that are admitted."""
         guard = self._guard
+        if self.ear is not None:
+            messages = heard(messages, self.ear, self.admission, self.backend, self.budget)
         try:
             for message in messages:
                 if guard is not None:
                     guard.heard(message.addr, len(message.data))
         except MemoryError as error:
             self._count(error)
+        return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns the available datagrams as one batch, or None. The batch must `_end` before the next is received."""
@@ -315,6 +341,8 @@ class Endpoint:
         if columns is None:
             return None
         batch = self._batch(id, columns)
+        if self.ear is not None and batch is not None:
+            batch = heard_batch(batch, self.ear, self.admission, self.backend, self.budget)
         if self._guard is not None and batch is not None:
             try:
                 for number, size in enumerate(batch.lengths):
@@ -339,6 +367,8 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
+        if self.ear is not None:
+            received = heard_pooled(received, self.ear, self.admission, self.backend, self.budget, put)
         if self._guard is not None:
             try:
                 for _, size, address, *_ in received:

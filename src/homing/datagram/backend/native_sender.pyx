@@ -5,7 +5,6 @@ import os
 import socket
 from time import monotonic
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, errno
 from libc.stdint cimport uint16_t, uint32_t
@@ -110,7 +109,7 @@ cdef class Sender:
             self._outbox = outbox
 
     def send_columns(self, list addresses not None, places, lengths not None, bytes data not None):
-        # What was not sent is sent by `send_many`, which finds out why. Nothing here is the user's code.
+        # The datagrams that are left are sent by `send_many`, which finds out why. Nothing here is the user's code.
         cdef Outbox outbox = self._outbox
         cdef const uint16_t[::1] place = places
         cdef const uint32_t[::1] length = lengths
@@ -160,8 +159,6 @@ cdef class Sender:
             fits = True
         return start
 
-    @cython.boundscheck(False)
-    @cython.wraparound(False)
     cdef (Py_ssize_t, Py_ssize_t) _run_of(
         self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
     ) noexcept:

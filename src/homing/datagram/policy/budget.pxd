@@ -18,6 +18,7 @@ cdef class Budget:
     cdef public long long shortened
     cdef public long long validations
     cdef public long long evicted
+    cdef public Py_ssize_t skip
     cdef public object shorten
     cdef public object is_proven
     cdef object _options

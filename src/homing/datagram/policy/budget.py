@@ -29,6 +29,7 @@ class Budget:
     shortened: datagrams in the place of which the shorter one of `shorten` was sent.
     validations: times that an address was validated.
     evicted: validated addresses that were forgotten before their time. If it grows: raise `capacity`.
+    skip: how many datagrams `heard_from` passes over, because they were recorded before.
     is_proven: returns True for the address of a peer that is known to own it (`Peer.proven`). None: there are no peers.
     """
 
@@ -51,6 +52,7 @@ class Budget:
         "limited_bytes",
         "shorten",
         "shortened",
+        "skip",
         "unknown",
         "validations",
     )
@@ -69,7 +71,7 @@ class Budget:
         self.shorten: Callable[[Any], Any] | None = None
         self.is_proven: Callable[[Address], bool] | None = None
         self.limited = self.limited_bytes = self.dry_limited = self.dry_limited_bytes = 0
-        self.unknown = self.shortened = self.validations = self.evicted = 0
+        self.unknown = self.shortened = self.validations = self.evicted = self.skip = 0
 
     def apply(self, options: Amplification | None) -> None:
         """Applies `options` from now on; None: every datagram passes. The counters continue. Peers stay known, and
@@ -114,7 +116,10 @@ class Budget:
 
     def heard_from(self, address: Address, size: int) -> None:
         """Records `size` bytes of payload that came from `address`. An address that is not numeric is ignored."""
-        number = number_of(address[0])
+        if self.skip > 0:
+            self.skip -= 1
+            return
+        number = number_of(address[0]) if self.active else None
         if number is not None:
             scope = address[3] if len(address) > 3 else 0
             self.heard(number[0], number[1], number[2], rest_of(address[1], scope), size)
@@ -208,7 +213,7 @@ class Budget:
 
 
 def _rest_in(address: Any) -> int:
-    """Returns the port and scope of an address as `rest_of` does. Raises if they are none."""
+    """Returns the port and scope of an address as `rest_of` does. Raises `TypeError` or `ValueError` for others."""
     port, scope = address[1], address[3] if len(address) > 3 else 0
     if type(port) is not int or type(scope) is not int:
         port, scope = index(port), index(scope)  # a port from a batch may be numpy's
