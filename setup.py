@@ -82,6 +82,11 @@ EXTENSIONS = {
     "homing.cluster.remote_target": "src/homing/cluster/remote_target.py",
     "homing.cluster.inbound": "src/homing/cluster/inbound.py",
     "homing.cluster.fitting": "src/homing/cluster/fitting.py",
+    "homing.cluster.calling": "src/homing/cluster/calling.py",
+    "homing.cluster.frames": "src/homing/cluster/frames.py",
+    "homing.cluster.link": "src/homing/cluster/link.py",
+    "homing.cluster.zenoh_engine.inbox": "src/homing/cluster/zenoh_engine/inbox.py",
+    "homing.cluster.zenoh_engine.members": "src/homing/cluster/zenoh_engine/members.py",
 }
 """The modules that are compiled, and their sources. The last parts of the names must differ."""
 

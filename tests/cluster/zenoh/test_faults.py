@@ -68,6 +68,24 @@ async def test_case_41_a_frozen_node_is_known_in_time_and_a_third_loses_nothing(
     assert again["at"] - thawed < 10
 
 
+async def test_a_node_that_freezes_while_the_loop_sends_to_it_holds_up_neither_the_loop_nor_a_third_node(
+    programs: Programs,
+) -> None:
+    first, second, third = await programs.joined("a@localhost", "b@localhost", "c@localhost", node_timeout=QUICK)
+    for name in ("b@localhost", "c@localhost"):
+        first.tell("stream", to=name, rate=500, size=1000, window=32)  # few enough that each is sent by the loop
+    await pause(0.3)
+    second.signal(signal.SIGSTOP)
+    await first.event("down", node="b@localhost")
+    await pause(0.3)
+    first.tell("report")
+    report = await first.event("report")
+    print(f"figure: the longest put on the loop took {report['longest_put'] * 1e3:.1f} ms")
+    assert report["longest_put"] < 1  # far below the time for which b was frozen and not known to be
+    assert (await third.report())["a@localhost"]["missing"] == 0
+    assert third.since(0) == [("up", "a@localhost"), ("up", "b@localhost"), ("down", "b@localhost")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["loop", "lock"])
 async def test_case_41_a_program_that_blocks_for_five_seconds_is_slow_and_not_down(

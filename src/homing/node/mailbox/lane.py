@@ -188,18 +188,6 @@ class Lane:
                 self.clear()
         return dropped
 
-    def messages_of(self, sender: Any) -> list[Any]:
-        """See the function of that name."""
-        found = []
-        for number in range(self._count):
-            at = 2 * ((self._head + number) & (self._size - 1))
-            owner, message = self._ring[at], self._ring[at + 1]
-            if owner is None:
-                owner, message = getattr(message, "sender", None), getattr(message, "message", message)
-            if owner is sender:
-                found.append(message)
-        return found
-
     def _grow(self, least: int = 0) -> None:
         """Makes room for twice as many entries, and at least for `least`, unless a finalizer has made room during the
         allocation."""
@@ -249,17 +237,6 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
     for entry in reversed(kept):
         put_back(lane, entry)
     return number - len(kept)  # `taken` is released only now, as the entries may have finalizers
-
-
-def messages_of(lane: Any, sender: Any) -> list[Any]:
-    """Returns the messages whose sender is the very object `sender`, in order."""
-    if COMPILED:
-        return lane.messages_of(sender)  # type: ignore[no-any-return]
-    return [
-        entry[1] if type(entry) is tuple else getattr(entry, "message", entry)
-        for entry in lane
-        if sender_of(entry) is sender
-    ]
 
 
 def sender_of(entry: Any) -> Any:
