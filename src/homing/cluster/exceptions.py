@@ -39,7 +39,7 @@ _TUPLE: tuple[Any, Any] = ((tuple,), ())
 ATTRIBUTES: dict[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("behavior", "cause", "host", "name", "node", "option", "path", "state"), _TEXT),
     **dict.fromkeys(("strerror", "text", "type_name", "why"), _TEXT),
-    **dict.fromkeys(("attempts", "creation", "errno", "guesses", "limit", "port", "size"), _NUMBER),
+    **dict.fromkeys(("attempts", "creation", "errno", "guesses", "limit", "offset", "port", "size"), _NUMBER),
     **dict.fromkeys(("address", "event", "key", "other", "owner", "target", "value"), _ANY),
     **dict.fromkeys(("names", "problems", "replies"), _TUPLE),
     "seconds": ((float, int), 0.0),
@@ -75,6 +75,7 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
     cluster_errors.MessageTooLarge: ("size", "limit"),
     cluster_errors.RemoteError: ("type_name", "text"),
     cluster_errors.NameConflict: ("other",),
+    udp_errors.BadCapture: ("path", "offset", "why"),
     udp_errors.BindFailed: ("host", "port", "path"),
     udp_errors.BadAddress: ("address",),
     udp_errors.AddressRefused: ("errno", "strerror"),

@@ -42,13 +42,10 @@ class BadCapture(HomingError, ValueError):
     """
 
     def __init__(self, path: str, offset: int, why: str) -> None:
-        super().__init__(path, offset, why)
+        super().__init__(f"{path}, offset {offset}: {why}")
         self.path = path
         self.offset = offset
         self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.path}, offset {self.offset}: {self.why}"
 
 
 # --- sockets and datagrams ------------------------------------------------------------------------------------
