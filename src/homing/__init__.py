@@ -29,10 +29,26 @@ from .node import Node as Node
 from .node import new_event_loop as new_event_loop
 from .node import run as run
 from .node import start_node as start_node
+from .node.states.encoding import Codec as _Codec
+from .node.states.encoding import use_codec as _use_codec
 from .node.systemd import use_passed_sockets as _use_passed_sockets
 from .service import Service as Service
 
 _use_passed_sockets(_inherited)
+
+
+def _state_types() -> "_Codec | None":
+    """Returns the codec of kept states; None without msgspec. Called when a state first needs it."""
+    try:
+        from .cluster.state_types import StateTypes
+    except ModuleNotFoundError as error:
+        if error.name != "msgspec":
+            raise
+        return None
+    return StateTypes()
+
+
+_use_codec(_state_types)
 
 __version__: str
 if not TYPE_CHECKING:  # which would then believe that there is whatever anybody asks for

@@ -239,6 +239,18 @@ async def test_processes_of_no_application_stand_under_a_title_of_their_own(node
     assert lines[lines.index("processes of no application") + 1].startswith("└─ alone  ")
 
 
+async def test_of_several_nodes_each_has_its_own_processes_of_no_application(node: homing.Node) -> None:
+    await node.spawn(Top, name="alone")
+    found = json.loads(json.dumps(await look(Observer(node), 10)))
+    found["node"]["nodes"] = ["a@h", "b@h"]
+    found["processes"] = [{**process, "node": name} for name in ("a@h", "b@h") for process in found["processes"]]
+    found["more"] = 3
+    lines = render(found, "utf-8").splitlines()
+    for name in ("a@h", "b@h"):
+        assert lines[lines.index(f"processes of no application on {name}") + 1].startswith("└─ alone  ")
+    assert lines[-2:] == ["processes of no application", "└─ ... and 3 more"]
+
+
 async def test_an_empty_node_is_one_line(node: homing.Node) -> None:
     assert (await shown(node)).splitlines()[1:] == []
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import homing
-from homing import act, gen
+from homing import act, gen, meta
 from homing.observe import Observer, RequestRefused, process_requests, selecting
 from homing.observe.plain import LONGEST_TEXT, MOST_FACTS
 
@@ -283,6 +284,22 @@ async def test_a_process_that_tells_nothing_readable_is_shown_with_the_reason(
     found = await detail(node, str(pid))
     assert (found["facts"], found["facts_error"]) == (None, error.replace("\\", ""))
     assert found["process"]["pid"] == str(pid)
+
+
+@pytest.mark.parametrize(
+    "socket",
+    [
+        lambda: meta.create_udp_server(
+            meta.UDPServerOptions(host="127.0.0.1", peers=meta.PeerOptions(worker=act.Actor))
+        ),
+        lambda: meta.create_udp_client(meta.UDPClientOptions(host="127.0.0.1", port=9)),
+    ],
+    ids=["server", "client"],
+)
+async def test_no_fact_of_a_socket_is_left_out(node: homing.Node, probe: Probe, socket: Callable[[], Any]) -> None:
+    alias = await probe.do(lambda actor: actor.spawn_meta(socket()))
+    facts = (await detail(node, str(alias)))["facts"]
+    assert facts.keys() == (await node.inspect_meta(alias)).keys()
 
 
 async def test_what_a_process_tells_is_bounded_and_made_plain(node: homing.Node) -> None:

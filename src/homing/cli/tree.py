@@ -62,8 +62,7 @@ def render(snapshot: Snapshot, encoding: str | None, width: int | None = None) -
         (_application_title(item) + (f" on {item['node']}" if several else ""), _rows(item))
         for item in snapshot["applications"]
     ]
-    if snapshot["processes"] or snapshot["more"]:
-        sections.append(("processes of no application", _rows(snapshot)))
+    sections += _others(snapshot, several)
     table = [
         (title, [_cleaned((prefix + row.cells[0], *row.cells[1:]), encoding) for prefix, row in _walk(rows, lines)])
         for title, rows in sections
@@ -101,6 +100,20 @@ def _walk(rows: list[Row], lines: Lines) -> Iterator[tuple[str, Row]]:
         yield indent + (lines.last if last else lines.child), row
         under = indent + (lines.under_last if last else lines.under_child)
         rest += [(under, child, child is row.rows[-1]) for child in reversed(row.rows)]
+
+
+def _others(snapshot: Snapshot, several: bool) -> list[tuple[str, list[Row]]]:
+    """Returns title and rows of the processes of no application, of each node by itself."""
+    title = "processes of no application"
+    if not several:
+        return [(title, _rows(snapshot))] if snapshot["processes"] or snapshot["more"] else []
+    nodes: dict[str, list[Any]] = {}
+    for process in snapshot["processes"]:
+        nodes.setdefault(process["node"], []).append(process)
+    sections = [(f"{title} on {node}", _rows({"processes": some, "more": 0})) for node, some in nodes.items()]
+    if snapshot["more"]:
+        sections.append((title, _rows({"processes": [], "more": snapshot["more"]})))
+    return sections
 
 
 def _rows(place: Snapshot) -> list[Row]:

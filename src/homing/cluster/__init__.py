@@ -33,6 +33,7 @@ deciding       what a node has to do about a singleton; placement: does it; sing
 pools          workers of a pool on other nodes
 udp            datagrams between UDP servers and receivers of other nodes; sessions with an owner
 cluster        the membership of a node
+state_types    encodes the kept states of processes, by the rules for messages
 join           joins a cluster
 
 `import homing` imports this, but none of the packages that a cluster needs: `join` does.

@@ -3,11 +3,11 @@
 identifiers  PID, Alias, Ref, ProcessID, ClusterName, Event
 messages     messages that the runtime sends, MessagePriority, NO_REPLY
 errors       HomingError and its subclasses, exit reasons included; the UDP errors are in `datagram.errors`
-options      NodeOptions, ProcessOptions, MetaOptions, EventOptions, Fallback
+options      NodeOptions, ProcessOptions, StateOptions, MetaOptions, EventOptions, Fallback
 application  Application, and its specification, modes and states
 cluster      ClusterOptions, what a cluster tells, `message`: which types may travel; cluster_errors: its errors
 state        the states of a process and their transitions, as a table
-info         snapshots: NodeInfo, ProcessInfo, MetaInfo, HealthCheck, and NodeTree
+info         snapshots: NodeInfo, ProcessInfo, StateInfo, MetaInfo, HealthCheck, and NodeTree
 config       Configuration: values from outside of the program
 behavior     ProcessBehavior, MetaBehavior, and the MetaProcess that a meta-behavior gets
 typed        Request; the types of `call` and `spawn` for type checkers
@@ -74,6 +74,7 @@ from .info import NodeInfo as NodeInfo
 from .info import NodeTree as NodeTree
 from .info import ProcessInfo as ProcessInfo
 from .info import ProcessTree as ProcessTree
+from .info import StateInfo as StateInfo
 from .messages import NO_REPLY as NO_REPLY
 from .messages import MessageConfig as MessageConfig
 from .messages import MessageDeadLetter as MessageDeadLetter
@@ -95,6 +96,7 @@ from .options import Fallback as Fallback
 from .options import MetaOptions as MetaOptions
 from .options import NodeOptions as NodeOptions
 from .options import ProcessOptions as ProcessOptions
+from .options import StateOptions as StateOptions
 from .state import TRANSITIONS as TRANSITIONS
 from .state import ProcessState as ProcessState
 from .typed import Request as Request

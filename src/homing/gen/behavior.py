@@ -100,6 +100,27 @@ class ProcessBehavior:
         """Handles a log record, if this process is a log receiver."""
         return None
 
+    def dump_state(self) -> Any:
+        """With `ProcessOptions.state`: returns the state to keep for a successor. A plain `def`, called between two
+        callbacks; it should be quick. Nothing returned is kept by reference.
+
+        Returns bytes; plain data: None (nothing to keep), and str, int, float, bool, and lists and dicts of these, the
+        keys of dicts being str; or, with msgspec (`homing[cluster]`), whatever could be sent to another node: also
+        tuples, sets, bytes and any keys inside, and instances of classes marked by `gen.message`. If it raises, or
+        returns anything else or too much, that is counted and logged once, and the former dump stays.
+        """
+        return None
+
+    def load_state(self, state: Any) -> Result:
+        """With `ProcessOptions.state`: takes over what `dump_state` has returned in an earlier process. Called after
+        `init` and before any message; after a takeover by another OS process in a turn of its own, before the first
+        datagram.
+
+        `def` or `async def`. If it raises, that is logged, and the process starts again without the state. After a
+        takeover it is not started again: its attributes are set as they were before.
+        """
+        return None
+
     def terminate(self, reason: Exception) -> Result:
         """Runs once, as the last callback, whatever the reason. The process's meta-processes have already ended.
         Exceptions are logged."""

@@ -25,6 +25,31 @@ class MailboxInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateInfo:
+    """A snapshot of the state that is kept for the successors of a process, see `StateOptions`. The counters include
+    those of the processes before it on this node.
+
+    name: under which it is kept; None: only until its supervisor, pool or router has restarted it.
+    dumps: how often it was dumped.
+    size: bytes of the last dump; 0: there is none.
+    age: seconds for which the last dump has been behind the state; 0.0: nothing was handled since. None: no dump.
+    failures: dumps that failed; if this grows, a crash loses more and more.
+    loads: processes that have loaded a state.
+    discarded: states that were not loaded: too old, poison (two crashes with one state), or refused by `load_state`.
+    error: why the last failure or refusal happened; "": there was none.
+    """
+
+    name: str | None
+    dumps: int
+    size: int
+    age: float | None
+    failures: int
+    loads: int
+    discarded: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
     """A snapshot of a process, returned by `process_info`. Times are seconds.
 
@@ -49,6 +74,7 @@ class ProcessInfo:
     thread: True if its callbacks run on a thread of its own.
     in_flight: messages whose asynchronous callbacks have begun and not returned; see `ProcessOptions.concurrency`.
     requests: requests of `send_request` that are open; see `ProcessOptions.max_requests`.
+    kept: the state that is kept for its successor; None: `ProcessOptions.state` is not set.
     """
 
     pid: PID
@@ -81,6 +107,7 @@ class ProcessInfo:
     thread: bool
     in_flight: int
     requests: int
+    kept: StateInfo | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

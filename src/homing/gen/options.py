@@ -198,6 +198,46 @@ class NodeOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateOptions:
+    """Keeps the state of a process for its successor: see `ProcessOptions.state`. The behavior defines `dump_state` and
+    `load_state` (`gen.ProcessBehavior`).
+
+    After an abnormal end, or a stop to be restarted, the process that is started in its place loads the last dump. When
+    another OS process takes over the node (`homing run --takeover`, SIGUSR2), the process of the same name there loads
+    the last state. An end in order (`normal`, `shutdown`) forgets the state.
+
+    name: under which the state is kept. None: the registered name given at the start. A process without either keeps
+        its state over restarts by its supervisor, pool or router, but not over a takeover.
+    every: seconds between two dumps. 0: after each callback, so that only what the crashing callback did is lost. More:
+        a dump after the first turn, and then one after so many seconds in which anything was handled; a crash loses
+        the changes since.
+    max_age: seconds for which a dump may be behind the state: an older one is not loaded.
+    most: bytes of an encoded dump. A larger one is a failure: the former dump stays.
+    trial: seconds that a process must run for its end to be no fault of the state it has loaded. A process that crashes
+        within this time, with the very state with which the one before it crashed, is replaced by one without state.
+    at_crash: True: the state is also dumped when a callback has raised. Only for a behavior whose callbacks change the
+        state in their last step, so that an exception finds it unchanged or complete. With a long `every`, such a
+        behavior loses nothing and pays next to nothing.
+    """
+
+    name: str | None = None
+    every: float = 0.0
+    max_age: float = 60.0
+    most: int = 1 << 20
+    trial: float = 10.0
+    at_crash: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            check_name("name", self.name)
+        set_seconds(self, "every", zero=True)
+        set_seconds(self, "max_age")
+        set_integer(self, "most", 1)
+        set_seconds(self, "trial", zero=True)
+        check_type("at_crash", self.at_crash, bool, "True or False")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessOptions:
     """Options of a process.
 
@@ -248,6 +288,9 @@ class ProcessOptions:
     remote: False: exit signals and inspections that processes of other nodes send to this process, or to its
         meta-processes, are refused. Messages and requests still come, and so do the signals of links that this process
         made itself. Whatever this says, no process of another node can `kill` one.
+    state: keeps the state of the process over its crash, and over a takeover by another OS process. None: it is lost.
+        Not with `concurrency`, whose callbacks leave no moment at which the state is whole, and not for pools, routers
+        and supervisors.
     """
 
     mailbox_size: int = 0
@@ -266,6 +309,7 @@ class ProcessOptions:
     concurrency_key: ConcurrencyKey = None
     max_requests: int = 10_000
     remote: bool = True
+    state: StateOptions | None = None
 
     def __post_init__(self) -> None:
         set_integer(self, "mailbox_size", 0)
@@ -290,6 +334,9 @@ class ProcessOptions:
         if not known or iscoroutinefunction(key):
             raise BadOption("concurrency_key", key, 'give None, "source" or a `def key(message)`')
         set_integer(self, "max_requests", 1)
+        check_type("state", self.state, (StateOptions, type(None)), "a gen.StateOptions or None")
+        if self.state is not None and self.concurrency > 1:
+            raise BadOption("state", self.state, "give concurrency=1: side by side, callbacks leave no whole state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

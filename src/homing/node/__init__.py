@@ -5,6 +5,7 @@ handle its messages. Sub-packages, the lowest first (each imports only from thos
 
 mailbox       the four lanes of a process or meta-process, and the entries in them
 scheduling    turns: which process runs, for how long, and in which task
+states        states that survive the process: dumps, and who loads them
 processes     processes and meta-processes: how they start, run and end
 messaging     everything that sends: delivery, calls, links, events, timers
 tracing       follows single messages through mailboxes and handlers, when asked to

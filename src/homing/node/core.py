@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .processes.meta_process import MetaRunner
     from .processes.process import Process
     from .scheduling.activity import Activity
+    from .states.store import Store
     from .tracing.tracer import Tracer
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Core:
 
     pid: the node's own address, the sender of messages that no process sent. It has no mailbox.
     inlet_kind: the class of new inlets. tracer: follows messages, once something was traced. See `tracing`.
+    states: what is kept of the states of processes, once one asks for it.
     stopping: True if no process or meta-process can be started any more.
     """
 
@@ -87,6 +89,7 @@ class Core:
         self.processes: dict[PID, Process] = {}
         self.metas: dict[Any, MetaRunner] = {}
         self.log_receivers: dict[PID, Receiver] = {}
+        self.states: Store | None = None
         self.levels = Levels()
         self.log = ContextAdapter(NODE_LOGGER, context(name, self.pid, "node"), self.levels)
         self.bounded_log = BoundedLog(self.log)
@@ -101,6 +104,7 @@ class Core:
         self.timer_skips = 0
         self.threadsafe_failures = 0
         self.on_change: Callable[[], None] | None = None
+        self.unwritten: set[object] = set()  # files for which a stop waits, within its time
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_posted = False
 

@@ -110,11 +110,14 @@ class Stopping:
             for meta in tuple(core.metas.values()):
                 meta.end(TerminateShutdown())  # a meta-process that has outlived its owner
             killed = await self._kill_rest()
+            await self._until(lambda: not core.unwritten)
             while core.scheduler.works:
                 await asyncio.sleep(0)  # all exit and down messages are delivered before the node has stopped
             return not killed
         finally:
             self.state = "stopped"
+            if core.states is not None:
+                core.attempt(core.states.close)
             for callback in self.on_stopped:
                 self._core.attempt(callback)
             self._stopped.set()
@@ -137,8 +140,11 @@ class Stopping:
         return gave_up
 
     async def busy(self) -> bool:
-        """Returns True while a callback runs, a message waits to be handled or sent, or a request is open."""
+        """Returns True while a callback runs, a message waits to be handled or sent, or a request is open. A process
+        that is held, because another OS process has its state, counts as idle."""
         for activity in (*self._core.processes.values(), *self._core.metas.values()):
+            if isinstance(activity, Process) and activity.keeper is not None and activity.keeper.held:
+                continue
             if activity.runnable or activity.state in _AT_WORK or activity.task is not None or activity.paused:
                 return True
             if isinstance(activity, Process) and activity.requests:

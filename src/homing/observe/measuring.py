@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..datagram import Statistics, format_address
-from ..gen import Alias
+from ..gen import Alias, StateInfo
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.process import Process
 from .cluster_requests import cluster_sums
@@ -21,7 +21,7 @@ from .drops import drops
 from .histogram import BOUNDS, Histogram
 from .node_requests import node_record
 from .per_node import PerNode
-from .records import HistogramRecord, MetricsRecord, NameRecord, SocketSums
+from .records import HistogramRecord, MetricsRecord, NameRecord, SocketSums, StateSums
 from .sampler import Sampler
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ MOST_LOOKED_AT = 2000
 PORTION = 32
 """Sockets that are read before the loop polls."""
 
-COUNTERS = ("packets_in", "bytes_in", "delivered", "packets_out", "bytes_out", "pauses")
+COUNTERS = ("packets_in", "bytes_in", "delivered", "packets_out", "bytes_out", "pauses", "tapped", "tap_missed")
 GAUGES = ("receive_buffer", "send_buffer", "receive_waiting", "send_waiting")
 
 
@@ -153,6 +153,7 @@ async def metrics(observer: Observer, query: dict[str, Any]) -> MetricsRecord:
         "sockets": await totals.of(observer.node).add_up(observer.core.metas),
         "names": names,
         "other": other,
+        "states": _states(observer),
         "queue_age": _histogram(sampler.queue_age),
         "handling": _histogram(sampler.handling),
     }
@@ -173,6 +174,25 @@ def _names(observer: Observer) -> tuple[list[NameRecord], NameRecord | None]:
 def _name(name: str, process: Process, sampler: Sampler) -> NameRecord:
     age = sampler.age(process)
     return {"name": name, "waiting": process.waiting, "oldest": 0.0 if age is None else max(0.0, age.seconds)}
+
+
+def _states(observer: Observer) -> list[StateSums]:
+    """Returns the first `MOST_NAMES` states that are kept under a name."""
+    store, now = observer.core.states, observer.core.loop.time()
+    slots = [] if store is None else islice(store.named.items(), MOST_NAMES)
+    return [_state_sums(name, slot.info(now)) for name, slot in slots]
+
+
+def _state_sums(name: str, info: StateInfo) -> StateSums:
+    return {
+        "name": name,
+        "dumps": info.dumps,
+        "size": info.size,
+        "age": round(info.age or 0.0, 3),
+        "failures": info.failures,
+        "loads": info.loads,
+        "discarded": info.discarded,
+    }
 
 
 def _histogram(histogram: Histogram) -> HistogramRecord:

@@ -11,8 +11,8 @@ from ..gen.foreign import is_instance, safe_repr, safe_str
 LONGEST_TEXT = 256
 """Most characters of one fact. Longer facts returned by `handle_inspect` are cut."""
 
-MOST_FACTS = 64
-"""Most facts of one process or meta-process."""
+MOST_FACTS = 256
+"""Most facts of one process or meta-process. The sockets have the most of the runtime's own, some seventy."""
 
 MOST_INTEGER = 2**63
 """Integers beyond this are shown as text: readers of JSON keep 64 bits at most, and Python refuses to print thousands

@@ -40,6 +40,8 @@ __all__ = [
     "SocketRecord",
     "SocketSums",
     "Sockets",
+    "StateRecord",
+    "StateSums",
     "Tree",
     "TreeApplication",
     "TreeMeta",
@@ -95,6 +97,19 @@ class Activity(TypedDict):
     dropped_oldest: int
 
 
+class StateRecord(TypedDict):
+    """The state that is kept for the successors of a process: see `gen.StateInfo`. age: null if there is no dump."""
+
+    name: str | None
+    dumps: int
+    size: int
+    age: float | None
+    failures: int
+    loads: int
+    discarded: int
+    error: str
+
+
 class ProcessRecord(Activity):
     """A process.
 
@@ -110,6 +125,7 @@ class ProcessRecord(Activity):
     in_flight: messages whose asynchronous callbacks have begun and not returned.
     requests: open requests of `send_request`.
     meta_processes: number of its meta-processes.
+    kept: its kept state; null if `ProcessOptions.state` is not set.
     """
 
     pid: str
@@ -126,6 +142,7 @@ class ProcessRecord(Activity):
     in_flight: int
     requests: int
     meta_processes: int
+    kept: StateRecord | None
 
 
 class MetaRecord(Activity):
@@ -519,6 +536,18 @@ class NameRecord(TypedDict):
     oldest: float
 
 
+class StateSums(TypedDict):
+    """The state that is kept under a name: see `gen.StateInfo`. age: 0 if there is no dump."""
+
+    name: str
+    dumps: int
+    size: int
+    age: float
+    failures: int
+    loads: int
+    discarded: int
+
+
 class HistogramRecord(TypedDict):
     """Times in buckets.
 
@@ -538,6 +567,7 @@ class SocketSums(TypedDict):
     socket: local address; "client" for sockets of clients, and of servers whose port the system chose; "other" beyond
         the first 200.
     drops: every cause, also with a count of 0.
+    tapped, tap_missed: as in `Statistics`.
     sockets, receive_buffer, send_buffer, receive_waiting, send_waiting: sums over the sockets that are open now.
     """
 
@@ -549,6 +579,8 @@ class SocketSums(TypedDict):
     packets_out: int
     bytes_out: int
     pauses: int
+    tapped: int
+    tap_missed: int
     receive_buffer: int
     send_buffer: int
     receive_waiting: int
@@ -587,6 +619,7 @@ class MetricsRecord(TypedDict):
 
     names: the first 200 registered names. other: the sum of the rest, and the oldest message there; null if
         there is no rest.
+    states: the first 200 states that are kept under a name.
     queue_age, handling: see `sampler`.
     cluster: null if the node is in none.
     """
@@ -596,6 +629,7 @@ class MetricsRecord(TypedDict):
     sockets: list[SocketSums]
     names: list[NameRecord]
     other: NameRecord | None
+    states: list[StateSums]
     queue_age: HistogramRecord
     handling: HistogramRecord
 

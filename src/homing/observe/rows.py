@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
-from ..gen import PID
+from ..gen import PID, StateInfo
 from ..gen.foreign import class_name
 from ..node.core import Core
 from ..node.processes.meta_process import MetaRunner
 from ..node.processes.process import Process
 from .plain import reason_of
-from .records import Activity, MetaRecord, ProcessRecord
+from .records import Activity, MetaRecord, ProcessRecord, StateRecord
 from .sampler import Sampler
 
 
@@ -38,8 +38,16 @@ def process_record(process: Process, sampler: Sampler) -> ProcessRecord:
             "in_flight": process.in_flight,
             "requests": len(process.requests or ()),
             "meta_processes": len(process.metas or ()),
+            "kept": None if process.keeper is None else state_record(process.keeper.info()),
         },
     )
+
+
+def state_record(info: StateInfo) -> StateRecord:
+    """Returns the record of a kept state."""
+    found: dict[str, Any] = {name: getattr(info, name) for name in StateRecord.__annotations__}
+    found["age"] = None if info.age is None else round(info.age, 3)
+    return cast(StateRecord, found)
 
 
 def meta_record(meta: MetaRunner, sampler: Sampler) -> MetaRecord:

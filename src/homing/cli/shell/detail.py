@@ -93,12 +93,21 @@ def _state(answer: dict[str, Any], record: Row) -> Facts:
         ("held by", address(record.get("held_by") or "", record["node"])),
         ("in flight", whole(record.get("in_flight") or None)),
         ("open requests", whole(record.get("requests") or None)),
+        ("kept state", _kept(record.get("kept"))),
         ("stalls", whole(record["stalls"] or None)),
         ("traps exits", "yes" if answer["trap_exit"] else NOTHING),
         ("own thread", "yes" if record.get("thread") else NOTHING),
         ("environment", text(", ".join(answer["env"]))),
     ]
     return [(name, value) for name, value in facts if value != NOTHING]
+
+
+def _kept(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return NOTHING
+    age = "none" if state["age"] is None else f"{size(state['size'])}, {seconds(state['age'])} behind"
+    counts = [f"{state[name]} {name}" for name in ("dumps", "loads", "failures", "discarded") if state[name]]
+    return text(", ".join([age, *counts, *([state["error"]] if state["error"] else [])]))
 
 
 def _mailbox(record: Row) -> Facts:

@@ -5,7 +5,9 @@
                      <-    sockets       duplicates of all, with the names they were activated by, and how many they are
     starts                 reads and serves on
     ready            ->                   with the multicast groups that it will join, by the number of the socket
-                           stops reading, and handles the datagrams that it has read
+                           stops reading, and handles the datagrams that it has read; holds the processes
+                           whose state is kept
+                     <-    states        those that have a name, in a file; only if "hello" has asked for them
                      <-    stopped       with how many datagrams the kernel has dropped at each socket so far
     sets its options, reads
     reading          ->
@@ -22,6 +24,8 @@ Rule 4: both have the same sockets, so a setting made by one is set for both. Th
 does not list them, so the successor has sent the list before.
 Rule 5: between "ready" and "reading" nobody reads; datagrams wait in the kernel. So the predecessor waits for its own
 work only while the kernel has room for more.
+Rule 6: from "states" on, the processes whose states these are handle no message, so that nothing is done twice and
+nothing is lost. They continue if the successor fails.
 """
 
 from __future__ import annotations
@@ -34,8 +38,10 @@ from ...gen import HomingError, NotAllowed
 from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
+from ...node.states.moving import Leaving
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
 from .handed_sockets import HandedSockets
+from .states import within, write
 
 ANSWER_TIMEOUT = 10.0
 """Seconds that either side waits for a step that the other side does at once, unless its loop is blocked."""
@@ -46,6 +52,14 @@ START_TIMEOUT = 300.0
 SETTLE_TIMEOUT = 0.25
 """Seconds that the predecessor may handle the datagrams it has read before the successor may read. After that, or when
 half of a socket's buffer is full, both work at the same time: answers to one peer may then change their order."""
+
+STATE_TIMEOUT = 1.0
+"""Seconds for which the predecessor waits until the processes whose state is kept have handled the messages that wait
+there and dumped their states, and the successor until these are loaded. Meanwhile datagrams wait in the kernel."""
+
+_FULL, _FULL_WITH_STATES = 0.5, 0.9
+"""How full a receive buffer may be while the predecessor handles what it has read. With states to hand over, what it
+handles later is lost, as datagrams are for which the buffer has no room."""
 
 _POLL = 0.001
 _ACCEPT_AGAIN = 1.0
@@ -105,7 +119,7 @@ class Offer:
             if len(self._tasks) > MOST_CONNECTIONS:
                 raise NotAllowed("too many programs ask for it at once")
             async with Deadline(ANSWER_TIMEOUT):
-                await self._check(channel)
+                wants_states = await self._check(channel)
             if self._busy:
                 raise NotAllowed("another program is taking over already")
             if self._node.info().state != "running":
@@ -113,7 +127,7 @@ class Offer:
                 return
             self._busy = True
             try:
-                await self._hand_over(channel)
+                await self._hand_over(channel, wants_states)
             finally:
                 self._busy = False
         except (EOFError, TimeoutError, HomingError, OSError) as error:
@@ -133,8 +147,9 @@ class Offer:
         with suppress(EOFError):
             await channel.receive("nothing")
 
-    async def _hand_over(self, channel: Channel) -> None:
+    async def _hand_over(self, channel: Channel, wants_states: bool) -> None:
         sockets = HandedSockets(self._node)
+        leaving = Leaving(internals(self._node).core)
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await sockets.send(channel)
@@ -142,13 +157,18 @@ class Offer:
             async with Deadline(START_TIMEOUT):
                 groups = (await channel.receive("ready")).get("groups")
             sockets.leave(groups)
-            await self._settle(sockets)
+            keeps = wants_states and leaving.any
+            await self._settle(sockets, _FULL_WITH_STATES if keeps else _FULL)
+            if keeps:
+                await self._send_states(channel, leaving, sockets)
             async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
         except BaseException:
             sockets.take_back()
+            leaving.go_on()
             raise
+        leaving.end()
         self._identity = None  # the successor is replacing the file just now: `close` must not remove it any more
         self._node.log.info("OS process %d has taken over", channel.pid)
         internals(self._node).service.hand_over(channel.pid)
@@ -158,7 +178,31 @@ class Offer:
             await channel.send("done")
             await asyncio.Event().wait()  # the channel stays open as long as this program may still have the sockets
 
-    async def _check(self, channel: Channel) -> None:
+    async def _send_states(self, channel: Channel, leaving: Leaving, sockets: HandedSockets) -> None:
+        """Sends the states that are kept under a name, in one file. A file that cannot be made is logged, and the
+        successor starts clean."""
+        end = self._loop.time() + STATE_TIMEOUT
+        while sockets.waiting() and self._loop.time() < end:  # for room in the mailboxes of these processes
+            await asyncio.sleep(_POLL)
+        states, left_out = within(await leaving.dump(STATE_TIMEOUT))
+        if left_out:
+            self._node.log.error("the states of %s are too large to be handed over", ", ".join(left_out[:10]))
+        if not states:
+            return
+        try:
+            descriptor = write(states)
+        except OSError as error:
+            self._node.log.error("no state can be handed over: %s", error.strerror or error)
+            return
+        try:
+            async with Deadline(ANSWER_TIMEOUT):
+                await channel.send("states", descriptors=[descriptor])
+        finally:
+            os.close(descriptor)
+        self._node.log.info("handed the states of %d processes over", len(states))
+
+    async def _check(self, channel: Channel) -> bool:
+        """Raises `NotAllowed` unless this program can be taken over by the other. Returns True if that wants states."""
         hello = await channel.receive("hello")
         if hello.get("protocol") != PROTOCOL:
             raise NotAllowed(
@@ -171,11 +215,13 @@ class Offer:
             )
         if hello.get("node") != self._node.name:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
+        return hello.get("states") is True
 
-    async def _settle(self, sockets: HandedSockets) -> None:
-        """Returns when all datagrams that were read are handled, or the time for that is over."""
+    async def _settle(self, sockets: HandedSockets, full: float) -> None:
+        """Returns when all datagrams that were read are handled, the time for that is over, or a receive buffer is
+        `full`, from 0 to 1."""
         end = self._loop.time() + SETTLE_TIMEOUT
         while self._loop.time() < end and (await internals(self._node).stopping.busy() or sockets.waiting()):
-            if sockets.fullness() > 0.5:
+            if sockets.fullness() > full:
                 break
             await asyncio.sleep(_POLL)

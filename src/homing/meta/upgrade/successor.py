@@ -18,11 +18,13 @@ from ...gen import BadOption, NotAllowed
 from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
+from ...node.states.moving import Moved, arrive
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
 from .groups import tell_groups
 from .handed_sockets import servers_of
-from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, Offer
+from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, STATE_TIMEOUT, Offer
+from .states import BadStates, read_untrusted
 
 _END_TIMEOUT = 2.0
 """Seconds from the end of a predecessor's node until its OS process must have ended: some programs continue."""
@@ -43,6 +45,9 @@ class TakeOver:
     read.
     If the block raises, or this program ends in it, the predecessor continues as before. After the block this program
     listens at `path` for its own successor, to which it hands over in the same way: then its node stops.
+
+    The states that the predecessor keeps under a name (`gen.ProcessOptions.state`) are loaded here by the processes
+    that keep theirs under the same name, before the servers read. Until then these are processes like any others.
 
     Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers here are set
     when the predecessor has stopped reading. Sockets for which no server was created are closed, and named in the log.
@@ -65,6 +70,7 @@ class TakeOver:
         self._path = path
         self._channel: Channel | None = None
         self._sockets: list[Inherited] = []
+        self._states: list[Moved] = []
         self._handed_over = asyncio.Event()
         self._parting: asyncio.Task[None] | None = None
 
@@ -125,7 +131,7 @@ class TakeOver:
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name)
+                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, states=True)
                 more = await self._receive(channel)
                 while more:
                     more = await self._receive(channel)
@@ -175,9 +181,11 @@ class TakeOver:
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await _say(channel, "ready", groups=tell_groups(self._sockets, servers_of(self._node)))
-                message = await channel.receive("stopped")
+                message = await self._receive_states(channel)
         except (EOFError, TimeoutError) as error:
             self._warn(error)
+        states, self._states = self._states, []
+        await arrive(internals(self._node).core, states, STATE_TIMEOUT)
         self._count_from(message.get("drops"))
         for one in self._sockets:
             one.take_effect()
@@ -193,6 +201,20 @@ class TakeOver:
         except (EOFError, TimeoutError) as error:
             self._warn(error)
         self._parting = internals(self._node).core.loop.create_task(self._part(channel))
+
+    async def _receive_states(self, channel: Channel) -> dict[str, Any]:
+        """Receives "stopped", and returns it; before it the states, if there are any."""
+        while True:
+            message, descriptors = await channel.receive_descriptors("states", "stopped")
+            try:
+                if message["say"] == "stopped":
+                    return message
+                for descriptor in descriptors:
+                    self._states += read_untrusted(descriptor)
+            except (BadStates, OSError) as error:
+                self._node.log.error("the states from OS process %s cannot be read: %s", self.predecessor, error)
+            finally:
+                close_all(descriptors)
 
     def _count_from(self, drops: object) -> None:
         """Continues the predecessor's counters of kernel drops, as it has sent them in `drops`. If it has not, counts

@@ -5,6 +5,7 @@ idle           the timeout of silence of a process
 preserving     the messages of a process that was killed or has ended, kept for its successor
 meta_process   a meta-process at run time
 spawning       starts both, and undoes a start that fails
+kept           a process whose state is kept for its successor
 census         snapshots of processes, and the number of processes in each state
 ending         ends processes and waits until they have ended
 concurrent     a process whose asynchronous callbacks run side by side; shared_mailbox: from where these take messages

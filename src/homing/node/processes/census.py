@@ -71,6 +71,7 @@ def process_info(process: Process) -> ProcessInfo:
         thread=process.options.thread,
         in_flight=process.in_flight,
         requests=len(process.requests or ()),
+        kept=None if process.keeper is None else process.keeper.info(),
     )
 
 

@@ -21,3 +21,4 @@ cdef class Process(Activity):
     cdef public int open_calls
     cdef public bint ending
     cdef public object hooks
+    cdef public object keeper

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..mailbox.mailbox import Entry
     from ..mailbox.preserved import PreservedMailbox
     from ..messaging.sent_request import SentRequest
+    from ..states.keeper import Keeper
     from .meta_process import MetaRunner
 
 _SLEEP, _ZOMBIE, _TERMINATED = ProcessState.SLEEP, ProcessState.ZOMBIE, ProcessState.TERMINATED
@@ -58,6 +59,7 @@ class Process(Activity):
     set_aside: the messages that waited when it was killed, until it has ended.
     preserved_mailboxes: the messages that waited at children that have ended, until these have a successor.
     hooks: those of its behavior base.
+    keeper: keeps its state for a successor; None: see `ProcessOptions.state`.
     requests: those of `send_request` whose response was not handled yet, by their refs.
     letters: number of dead letters that it has left: see `ProcessOptions.dead_letters`.
     """
@@ -70,6 +72,7 @@ class Process(Activity):
         "env",
         "events",
         "hooks",
+        "keeper",
         "leader",
         "letters",
         "links",
@@ -103,6 +106,7 @@ class Process(Activity):
         self.options = options
         self.ahead: deque[Entry] | None = None
         self.application: str | None = None
+        self.keeper: Keeper | None = None
         self.set_aside: PreservedMailbox | None = None
         self.preserved_mailboxes: dict[PID, PreservedMailbox] | None = None
         self.name: str | None = None
@@ -120,6 +124,10 @@ class Process(Activity):
     def run_init(self, args: tuple[Any, ...]) -> Any:
         """Runs the behavior's `init`. Returns its result, which may be a coroutine to be awaited."""
         return self.behavior.init(*args)
+
+    def run_load(self, state: Any) -> Any:
+        """Runs the behavior's `load_state`, likewise."""
+        return self.behavior.load_state(state)
 
     def traps_exit(self, sender: PID) -> bool:
         return self.behavior.trap_exit and sender != self.parent
@@ -231,6 +239,8 @@ class Process(Activity):
         self._leave()
         self.state = _ZOMBIE
         hand, self.hand = self.hand, None
+        if self.keeper is not None:
+            attempt(self.keeper.ends, reason, fault, hand)
         if not is_orderly(reason):
             attempt(self._log_end, reason, fault, hand)
             if hand is not None:
@@ -332,6 +342,8 @@ class Process(Activity):
         """Notifies callers, links and monitors, and releases everything, step by step."""
         core, links, steps = self.core, self.core.links, self.core.attempt_steps
         attempt = core.attempt
+        if self.keeper is not None:
+            attempt(self.keeper.left, reason)
         yield from steps(self._leave_mailbox, reason)
         if self.links or self.monitors:
             yield from steps(links.consumer_gone, self)
@@ -372,8 +384,10 @@ class Process(Activity):
         return self.core.calls.callee_gone(self, reason)
 
     def forget_preserved(self, child: PID) -> None:
-        """Abandons the messages that waited at `child`, which gets no successor."""
+        """Abandons the messages that waited at `child`, and its state, as it gets no successor."""
         preserving.forget(self, child)
+        if self.core.states is not None:
+            self.core.states.forget_ended(child)
 
     def release(self) -> Iterator[object]:
         for child in tuple(self.preserved_mailboxes or ()):
@@ -387,6 +401,7 @@ class Process(Activity):
         be a cycle: if thousands end at once, the garbage collector would hold the event loop to find them."""
         self.handler = self.forwarder = self.last_target = None
         self.hooks = _NO_HOOKS
+        self.keeper = None
         try:
             self.behavior = object.__new__(type(self.behavior))  # keeps the class, for the log
         except TypeError:

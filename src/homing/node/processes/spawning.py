@@ -24,9 +24,11 @@ from ...gen import (
     as_reason,
 )
 from ..mailbox.envelope import is_coroutine
-from ..scheduling.stepping import in_own_task, stepped
+from ..scheduling.stepping import in_own_task, is_cancelled, stepped
+from ..states.keeper import Keeper
 from . import preserving
 from .concurrent import ConcurrentProcess
+from .kept import KeptProcess, StateRefused, check_stateful, keeps_state
 from .meta_process import MetaRunner
 from .process import Process
 from .thread_bridge import on_node_thread
@@ -61,7 +63,8 @@ def spawn(
     application: its application; with a parent, it belongs to the parent's application instead.
     Raises what `init` raises; `InitTimeout`; `NameTaken`; `BadOption`; `NodeTerminated` if the node stops.
     """
-    start = _spawn(core, parent, behavior, args, name, options, previous, application)
+    begin = _spawn if options is None or not keeps_state(options) else _spawn_again_clean
+    start = begin(core, parent, behavior, args, name, options, previous, application)
     if parent is None or parent.state is not ProcessState.INIT or _nesting(core, parent) % NESTED_STARTS:
         return start
     return in_own_task(core.loop, start)
@@ -85,7 +88,8 @@ def spawn_now(
     over: called once when the start is over, before the process handles a message: with None, or with what `spawn`
         would raise. Must not raise.
     """
-    start = _spawn(core, parent, behavior, args, None, options, previous, None, prepare, alone=True)
+    begin = _spawn_again_clean if keeps_state(options) else _spawn
+    start = begin(core, parent, behavior, args, None, options, previous, None, prepare, alone=True)
     try:
         waits_for = start.send(None)
     except StopIteration:
@@ -156,6 +160,15 @@ def _nesting(core: Core, parent: Process | None) -> int:
     return count
 
 
+async def _spawn_again_clean(*args: Any, **how: Any) -> PID:
+    """Like `_spawn`, of a process whose state is kept: if `load_state` raises, the start is undone, and begins anew
+    without the state. An object that had loaded a part of it is not used any more."""
+    try:
+        return await _spawn(*args, **how)
+    except StateRefused:
+        return await _spawn(*args, **how)
+
+
 async def _spawn(
     core: Core,
     parent: Process | None,
@@ -178,6 +191,7 @@ async def _spawn(
         raise BadOption("options", options, "give gen.ProcessOptions")
     process = _create(core, parent, behavior, options)
     process.application = application if parent is None else parent.application
+    keeps = options is not _DEFAULT_PROCESS and options.state is not None
     kept = preserving.claim(parent, previous) if previous is not None else None
     try:
         if prepare is not None:
@@ -185,6 +199,8 @@ async def _spawn(
         if name is not None:
             core.registry.register_name(name, process)
         _link_family(core, parent, process, options)
+        if keeps:
+            process.keeper = Keeper(process, options.state, name, previous)  # type: ignore[arg-type]
         pending = core.scheduler.run_for(process, process.run_init, args)
         result = pending
         if is_coroutine(pending):
@@ -194,6 +210,8 @@ async def _spawn(
             configured = process.hooks.configure(result)
             if is_coroutine(configured):
                 await (in_own_task(core.loop, configured) if alone else configured)
+        if keeps:
+            await _load_state(process, behavior, options, alone)
         if not core.scheduler.may_go_on():
             # A loop that spawns many, none of whose `init` waits, would hold the event loop. It polls before the start:
             # a process that has started must not end before its spawner knows its PID.
@@ -203,6 +221,9 @@ async def _spawn(
     except BaseException as error:
         if parent is not None:
             core.links.unlink(parent, process.id)  # the exception below notifies the parent
+        if process.keeper is not None:
+            process.keeper.undo(previous)
+            process.keeper = None
         await process.fail_init(as_reason(error))
         preserving.keep_for_next(parent, previous, process)
         if kept is not None:
@@ -221,19 +242,11 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
     else:
         parent.require_alive()
         parent_pid, leader, env = parent.id, parent.leader, parent.env
-    if options.env:
-        env = MappingProxyType({**env, **options.env})
-    kind = Process
-    if options.thread:
-        kind, behavior = ThreadedProcess, on_node_thread(behavior)
-    elif options.concurrency > 1:
-        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
-            raise BadOption(
-                "concurrency",
-                options.concurrency,
-                f"{behavior.__name__} works on the runtime itself; give it to its workers or children",
-            )
-        kind = ConcurrentProcess
+    kind: type[Process] = Process
+    if options is not _DEFAULT_PROCESS:
+        if options.env:
+            env = MappingProxyType({**env, **options.env})
+        kind, behavior = _chosen(behavior, options)
     process = kind(core, parent_pid, options.leader or leader, env, behavior.split_handle, options)
     instance = behavior.__new__(behavior)
     hooks = process.hooks = behavior._runtime_hooks.of(instance, process)
@@ -247,6 +260,23 @@ def _create(core: Core, parent: Process | None, behavior: type[ProcessBehavior],
     return process
 
 
+def _chosen(behavior: type[ProcessBehavior], options: ProcessOptions) -> tuple[type[Process], type[ProcessBehavior]]:
+    """Returns the class of a process with these options, and the class of its behavior. Raises `BadOption`."""
+    if options.state is not None:
+        check_stateful(behavior)
+    if options.thread:
+        return ThreadedProcess, on_node_thread(behavior)
+    if options.concurrency > 1:
+        if behavior._runtime_hooks.forwards or behavior._runtime_hooks.configures:
+            raise BadOption(
+                "concurrency",
+                options.concurrency,
+                f"{behavior.__name__} works on the runtime itself; give it to its workers or children",
+            )
+        return ConcurrentProcess, behavior
+    return Process if options.state is None else KeptProcess, behavior
+
+
 def _link_family(core: Core, parent: Process | None, process: Process, options: ProcessOptions) -> None:
     if parent is None:
         if options.link_parent or options.link_child:
@@ -256,6 +286,26 @@ def _link_family(core: Core, parent: Process | None, process: Process, options: 
         core.links.link(process, parent.id)
     if options.link_child:
         core.links.link(parent, process.id)
+
+
+async def _load_state(process: Process, behavior: type[ProcessBehavior], options: ProcessOptions, alone: bool) -> None:
+    """Lets a process that has had its `init` load the state that its predecessor has left, if any. Raises
+    `StateRefused` if `load_state` raises."""
+    keeper: Any = process.keeper
+    state = keeper.wanted()
+    if state is None:
+        return
+    try:
+        pending = process.core.scheduler.run_for(process, process.run_load, *state)
+        if is_coroutine(pending):
+            bounded = _bounded(process, pending, behavior, options)
+            await (in_own_task(process.core.loop, bounded) if alone else bounded)
+    except BaseException as error:
+        if is_cancelled(error) or isinstance(error, GeneratorExit) or not process.alive:
+            raise
+        keeper.refused(error)
+        raise StateRefused from None
+    keeper.loaded()
 
 
 async def _bounded(

@@ -57,14 +57,22 @@ class ThreadedProcess(Process):
         self._view: Any = None
 
     async def run_init(self, args: tuple[Any, ...]) -> Any:
+        result = await self._run_at_start(partial(self.behavior.init, *args))
+        self._view = _View(self)
+        return result
+
+    async def run_load(self, state: Any) -> Any:
+        return await self._run_at_start(partial(self.behavior.load_state, state))
+
+    async def _run_at_start(self, function: Callable[[], Any]) -> Any:
+        """Runs a callback on the thread, and returns its result."""
         over: asyncio.Future[None] = self.core.loop.create_future()
-        job = self._worker.submit((partial(self.behavior.init, *args),), partial(self._init_over, over))
+        job = self._worker.submit((function,), partial(self._init_over, over))
         try:
             await over
         except BaseException:
             job.cancel()
             raise
-        self._view = _View(self)
         try:
             return job.take()
         finally:
@@ -130,11 +138,13 @@ class ThreadedProcess(Process):
 
     def _entries(self, entry: Entry) -> Iterator[Callable[[], Any]]:
         """Yields, on the thread, the callbacks for `entry` and for the messages that follow it."""
-        view, end = self._view, perf_counter() + STRETCH_SECONDS
+        view, keeper, end = self._view, self.keeper, perf_counter() + STRETCH_SECONDS
         while True:
             self.hand = entry
             self.handled += 1
             yield partial(_handle, view, entry)
+            if keeper is not None:
+                yield keeper.rested
             if self.urgent or self.system or perf_counter() >= end:
                 return
             try:
@@ -194,8 +204,11 @@ class ThreadedProcess(Process):
             self._job.cancel()
 
     def terminate(self, reason: Exception, seconds: float | None) -> None:
-        function = partial(_terminate, self.behavior, reason, seconds)
-        self._job = twice(self._worker.submit, (function,), partial(self._terminated_by, reason), last=True)
+        functions: tuple[Callable[[], Any], ...] = (partial(_terminate, self.behavior, reason, seconds),)
+        final = None if self.keeper is None else self.keeper.final
+        if final is not None:
+            functions = (final, *functions)
+        self._job = twice(self._worker.submit, functions, partial(self._terminated_by, reason), last=True)
 
     def _terminated_by(self, reason: Exception, job: Job) -> None:
         if job is not self._job:

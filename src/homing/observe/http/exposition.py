@@ -46,6 +46,8 @@ SOCKET_COUNTERS = {
     "sent_packets": ("packets_out", "Datagrams that the kernel accepted for sending."),
     "sent_bytes": ("bytes_out", "Payload of these."),
     "pauses": ("pauses", "Times that reading paused because the receiver was slow."),
+    "tapped_packets": ("tapped", "Datagrams recorded by a tap."),
+    "tap_missed_packets": ("tap_missed", "Datagrams that a tap was to record and did not."),
 }
 SOCKET_GAUGES = {
     "receive_buffer_bytes": ("receive_buffer", "Receive buffer that the kernel granted."),
@@ -53,6 +55,17 @@ SOCKET_GAUGES = {
     "receive_waiting_packets": ("receive_waiting", "Datagrams that were read but have no room at the receiver yet."),
     "send_waiting_packets": ("send_waiting", "Datagrams that wait for room in the kernel's send buffer."),
     "open_sockets": ("sockets", "Sockets with this label that are open."),
+}
+
+STATE_COUNTERS = {
+    "dumps": ("dumps", "Dumps of the state that is kept under this name."),
+    "failed_dumps": ("failures", "Dumps that failed; the former dump stays."),
+    "loads": ("loads", "Processes that have loaded the state."),
+    "discarded": ("discarded", "States that were not loaded: too old, poison or refused."),
+}
+STATE_GAUGES = {
+    "bytes": ("size", "Size of the last dump; 0 if there is none."),
+    "age_seconds": ("age", "Time for which the last dump has been behind the state."),
 }
 
 PEER_COUNTERS = {
@@ -120,6 +133,7 @@ class Families:
         yield from self._checks()
         yield from self._sockets()
         yield from self._names()
+        yield from self._states()
         yield from self._cluster()
         for name, text in (
             ("queue_age", "Age of the oldest message that waits, per message handled; sampled."),
@@ -204,6 +218,17 @@ class Families:
                 oldest.add_metric(values, row["oldest"])
         yield waiting
         yield oldest
+
+    def _states(self) -> Iterator[Metric]:
+        """Yields nothing if no state is kept under a name. (A node of an earlier version says nothing of states.)"""
+        answers = [(one, states) for one, metrics in self._answers if (states := metrics.get("states"))]
+        for make, table in ((CounterMetricFamily, STATE_COUNTERS), (GaugeMetricFamily, STATE_GAUGES)):
+            for name, (fact, text) in table.items() if answers else ():
+                family = make(f"homing_state_{name}", text, labels=self._names_of("name"))
+                for one, states in answers:
+                    for state in states:
+                        family.add_metric(self._values(one, state["name"]), state[fact])  # type: ignore[literal-required]
+                yield family
 
     def _cluster(self) -> Iterator[Metric]:
         """Yields nothing if no node is in a cluster."""

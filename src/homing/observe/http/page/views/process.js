@@ -124,6 +124,14 @@ function about(found, row) {
         "Messages whose asynchronous callbacks have begun and not returned",
       ],
       ["Open requests", row.requests && count(row.requests)],
+      [
+        "Kept state",
+        row.kept &&
+          `${row.kept.age === null ? "no dump" : bytes(row.kept.size)}, ${count(row.kept.dumps)} dumps, ` +
+            `${count(row.kept.failures)} failures, ${count(row.kept.loads)} loads, ` +
+            `${count(row.kept.discarded)} discarded`,
+        "The last dump of the state that its successor loads",
+      ],
       ["Held by", row.held_by && processLink(row.held_by)],
       ["Thread of its own", row.thread ? "yes" : null],
       ["Traps exits", found.trap_exit === null ? null : found.trap_exit ? "yes" : "no"],
