@@ -117,6 +117,7 @@ def used(node: subprocess.Popen[str]) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
-        asyncio.run(serve(*sys.argv[2:]))
+        with asyncio.Runner(loop_factory=homing.new_event_loop) as runner:
+            runner.run(serve(*sys.argv[2:]))
     else:
         main()

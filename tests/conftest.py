@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ import homing
 from homing import gen
 from homing.node.logs import Complaints
 
-from .support import Probe, UDPPeer, eventually
+from .support import Probe, UDPPeer, eventually, examples
 
 pytest_plugins = [
     f"{__package__}.{name}"
@@ -36,13 +36,25 @@ pytest_plugins = [
 
 
 # A machine may be busy: no time decides a test.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(100, 100)
+)
 settings.load_profile("suite")
 
 if hasattr(signal, "SIGHUP"):  # nohup(1) has it ignored, also in programs that tests start
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has it ignored in what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects no garbage meanwhile: of the hundreds of thousands of objects that are made, next to none is any."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

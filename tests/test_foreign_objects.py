@@ -20,6 +20,9 @@ TEXTS = {
 """Names of what is a text of Python's own wherever it is shown, because it was checked or the system gave it."""
 
 ALLOWED = {
+    # parts of an expression, which is shown by safe_repr as a whole
+    "datagram/policy/conditions.py": {"self.left", "self.right", "part", "self.part"},
+    "datagram/policy/expressions.py": {"self", "self.left", "self.right"},
     "gen/foreign.py": {"repr(value)", "value[:limit]"},
     "datagram/message.py": {"value"},
     "meta/udp/lifecycle.py": {"state.value", "self.state.value"},

@@ -45,8 +45,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"address", "batch", "columns", "errors", "failures", "message", "statistics"},
         {"policy"},
         {"sockets"},
+        {"capture"},
         {"backend"},
-        {"polling", "send_queue"},
+        {"hearing", "polling", "send_queue"},
         {"endpoint"},
     ],
     "node": [
@@ -108,7 +109,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cluster_requests", "rows", "selecting"},
         {
             *("changes", "health", "measuring", "node_requests", "process_requests", "socket_requests", "tree"),
-            *("logs", "traces", "watching"),
+            *("taps", "logs", "traces", "watching"),
         },
         {"otel"},
         {"merging"},

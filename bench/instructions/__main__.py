@@ -6,7 +6,8 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..suite import Failed
 from . import ceilings, counting
@@ -29,6 +30,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="NAME", help=f"programs whose names begin so; may be repeated: {names}"
     )
+    parser.add_argument("--judged", action="store_true", help="only programs that have a ceiling here")
     parser.add_argument("--set-ceilings", action="store_true", help="makes the counts the ceilings")
     parser.add_argument(
         "--keep", metavar="FOLDER", help="keeps callgrind's profiles there, NAME.2, for callgrind_annotate"
@@ -55,6 +57,19 @@ def _count(name: str, ceiling: int | None, folder: str | None) -> float:
     return count
 
 
+def _chosen(arguments: argparse.Namespace, limits: dict[str, int]) -> Iterator[str]:
+    """Yields the names of the programs that are to be counted. Prints why others are left out that were chosen."""
+    for name, program in PROGRAMS.items():
+        if arguments.only and not any(name.startswith(begin) for begin in arguments.only):
+            continue
+        if arguments.judged and name not in limits:
+            continue
+        if reason := counting.left_out(program):
+            print(f"{name:<18}left out: {reason}")
+            continue
+        yield name
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Counts the chosen programs, and prints a line for each. Returns the exit status."""
     arguments = _arguments(argv)
@@ -71,22 +86,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts: dict[str, float] = {}
     remarks: list[str] = []
     bad = False
-    for name, program in PROGRAMS.items():
-        if arguments.only and not any(name.startswith(begin) for begin in arguments.only):
-            continue
-        if reason := counting.left_out(program):
-            print(f"{name:<18}left out: {reason}")
-            continue
-        try:
-            count = counts[name] = _count(name, limits.get(name), folder)
-        except (Failed, subprocess.SubprocessError) as error:
-            remarks.append(f"{name} FAILED: {error}")
-            bad = True
-            continue
-        print(_shown(name, count, limits.get(name)), flush=True)
-        over, remark = ceilings.verdict(name, count, limits.get(name))
-        bad = bad or over
-        remarks += [remark] if remark else []
+    # Side by side: a count does not depend on what else the processors do.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = {
+            name: pool.submit(_count, name, limits.get(name), folder) for name in list(_chosen(arguments, limits))
+        }
+        for name, counted in running.items():
+            try:
+                count = counts[name] = counted.result()
+            except (Failed, subprocess.SubprocessError) as error:
+                remarks.append(f"{name} FAILED: {error}")
+                bad = True
+                continue
+            print(_shown(name, count, limits.get(name)), flush=True)
+            over, remark = ceilings.verdict(name, count, limits.get(name))
+            bad = bad or over
+            remarks += [remark] if remark else []
     print("\n".join(remarks), end="\n" if remarks else "")
     if arguments.set_ceilings and not bad:
         ceilings.save(counts)

@@ -14,6 +14,7 @@ from ..node.actors import QUIET, Doer, throw
 from ..support import Probe, eventually
 
 DEPTH = 1000
+PATIENT = gen.ProcessOptions(init_timeout=60.0)  # what begins first has a thousand others to wait for
 
 
 class Leaf(act.Actor):
@@ -63,7 +64,7 @@ class Routes(act.Router):
 
 class Chain(act.Actor):
     async def init(self, depth: int, leaf: type[act.Actor]) -> None:
-        options = gen.ProcessOptions(link_parent=True)
+        options = gen.ProcessOptions(link_parent=True, init_timeout=60.0)
         self.below = (
             await self.spawn(Chain, depth - 1, leaf, options=options)
             if depth
@@ -79,7 +80,7 @@ KINDS = [Nest, Pools, Routes, Chain]
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_nests_deep_starts_works_and_ends(node: homing.Node, kind: Any) -> None:
-    pid = await node.spawn(kind, DEPTH, Leaf)
+    pid = await node.spawn(kind, DEPTH, Leaf, options=PATIENT)
     assert node.info().processes == DEPTH + 2
     assert await node.call("leaf" if kind is Nest else pid, "request", timeout=60.0) == "leaf"
     assert node.tree().more == 0
@@ -91,14 +92,14 @@ async def test_what_nests_deep_starts_works_and_ends(node: homing.Node, kind: An
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_fails_at_the_bottom_fails_at_the_top_and_leaves_nothing(node: homing.Node, kind: Any) -> None:
     with pytest.raises(LookupError, match="at the bottom"):
-        await node.spawn(kind, DEPTH, Sick)
+        await node.spawn(kind, DEPTH, Sick, options=PATIENT)
     assert node.processes() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_node_stops_with_what_nests_deep(kind: Any) -> None:
     async with homing.start_node("deep@localhost", QUIET) as node:
-        await node.spawn(kind, DEPTH, Leaf)
+        await node.spawn(kind, DEPTH, Leaf, options=PATIENT)
         assert await node.stop(60.0)
     assert node.info().processes == 0
 
@@ -124,7 +125,7 @@ async def test_a_start_that_nests_deep_can_be_cancelled(node: homing.Node, kind:
             begun.set()
             await asyncio.Event().wait()
 
-    start = asyncio.ensure_future(node.spawn(kind, DEPTH, Hangs))
+    start = asyncio.ensure_future(node.spawn(kind, DEPTH, Hangs, options=PATIENT))
     await begun.wait()
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -163,7 +164,7 @@ async def test_what_is_no_exception_is_raised_through_a_nested_start_and_does_no
 
 
 async def test_pools_behind_pools_change_their_size_however_deep(node: homing.Node) -> None:
-    pid = await node.spawn(Pools, DEPTH, Leaf)
+    pid = await node.spawn(Pools, DEPTH, Leaf, options=PATIENT)
     node.send(pid, "one more", gen.MessagePriority.HIGH)
     await eventually(lambda: node.info().processes == 2 * (DEPTH + 1) + 1)
     assert await node.call(pid, "request", timeout=60.0) == "leaf"

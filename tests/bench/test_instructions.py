@@ -146,3 +146,11 @@ def test_the_committed_ceilings_name_programs_that_there_are() -> None:
 def test_a_program_that_does_not_exist_is_refused() -> None:
     done = subprocess.run([sys.executable, "-m", "bench.instructions", "--only", "nothing"], check=False)
     assert done.returncode == 2
+
+
+def test_with_judged_only_programs_with_a_ceiling_are_counted(
+    counts: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["--judged"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [name for name, program in PROGRAMS.items() if program.judged]

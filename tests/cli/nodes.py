@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -58,6 +60,22 @@ async def run_to_the_end(runtime: Path, *arguments: str, cwd: Path = HERE) -> tu
     """`homing run`: its exit code, and both its outputs."""
     async with run(runtime, *arguments, cwd=cwd) as running:
         return await the_end(running), "".join(running.output)
+
+
+def run_each(*arguments: list[str]) -> list[tuple[int, str]]:
+    """`homing run` with each of these lists of arguments, which all end by themselves: exit codes, and both outputs."""
+    with short_directory() as runtime:
+        done = subprocess.run(
+            [sys.executable, str(HERE / "several.py"), "homing.cli.app"],
+            input=json.dumps([["run", *each] for each in arguments]),
+            env=environment(runtime),
+            cwd=HERE,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=2 * DEADLINE,
+            check=True,
+        )
+    return [(code, output) for code, output in json.loads(done.stdout)]
 
 
 async def the_end(running: Program) -> int:

@@ -40,6 +40,13 @@ class Service(act.Supervisor):
         return act.SupervisorSpec(children=(act.ChildSpec(name="echo", behavior=Echo),), intensity=100)
 
 
+class Tapped(Echo):
+    """Records in the file that its environment names."""
+
+    def options(self) -> dict[str, Any]:
+        return {"tap": meta.Tap(self.env["file"])}
+
+
 class Worker(act.Actor):
     async def handle_message(self, sender: gen.PID, message: Any) -> None:
         await asyncio.sleep(0.005)

@@ -13,7 +13,7 @@ import pytest
 
 from ..examples.test_examples import ROOT, terminate
 from ..support import DEADLINE, UDPPeer
-from .nodes import HERE, files, run, run_to_the_end, the_end, udp_port
+from .nodes import HERE, files, run, run_each, run_to_the_end, the_end, udp_port
 
 
 async def test_an_application_answers_and_ends_in_order_on_sigterm(runtime: Path, peer: UDPPeer) -> None:
@@ -189,39 +189,44 @@ async def test_what_a_killed_node_left_behind_is_replaced(runtime: Path) -> None
     assert files(runtime / "homing") == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["served"], "'served' is not a target; give module:attribute"),
-        ([":Service"], "is not a target; give module:attribute"),
-        (["served.py"], "the path of a file; give module:attribute, for example served:App"),
-        (["./served.py:Service"], "for example served:Service"),
-        (["nothing:App"], f"there is no module 'nothing'; the current directory is {HERE}"),
-        (["served.deeper:App"], "there is no module 'served.deeper'"),
-        (["missing.deeper:App"], "there is no module 'missing.deeper' (there is no 'missing')"),
-        (
-            ["served:Servise"],
-            "module 'served' has no 'Servise'; did you mean 'Service'? it has: Echo, Sharing, Workers, Top,",
-        ),
-        (["served:number"], "served:number is of type int, no gen.Application, act.Actor or the like; it has: Echo"),
-        (["served:NeedsArguments"], "cannot be created without arguments"),
-        (["json:dumps"], "json:dumps is of type function"),
-        (["json:dumps"], "nothing there can be run: define a class derived from gen.Application or act.Actor"),
-        (["served:Service", "--env", "word"], "'word' is not KEY=VALUE"),
-        (["served:Service", "--env", "=x"], "'=x' is not KEY=VALUE"),
-        (["served:Service", "--name", "shop"], "name='shop': give name@host"),
-        (["served:Service", "--log-level", "loud"], "'loud' is not one of"),
-        (["served:Service", "--stop-timeout", "-1"], "stop-timeout"),
-        (["served:Service", "--stop-timeout", "inf"], "stop_timeout=inf"),
-        ([], "no target"),
-    ],
-)
-async def test_wrong_use_is_answered_with_what_to_do_and_exit_code_2(
-    runtime: Path, arguments: list[str], text: str
-) -> None:
-    code, output = await run_to_the_end(runtime, *arguments)
+WRONG: list[tuple[list[str], str]] = [
+    (["served"], "'served' is not a target; give module:attribute"),
+    ([":Service"], "is not a target; give module:attribute"),
+    (["served.py"], "the path of a file; give module:attribute, for example served:App"),
+    (["./served.py:Service"], "for example served:Service"),
+    (["nothing:App"], f"there is no module 'nothing'; the current directory is {HERE}"),
+    (["served.deeper:App"], "there is no module 'served.deeper'"),
+    (["missing.deeper:App"], "there is no module 'missing.deeper' (there is no 'missing')"),
+    (
+        ["served:Servise"],
+        "module 'served' has no 'Servise'; did you mean 'Service'? it has: Echo, Sharing, Workers, Top,",
+    ),
+    (["served:number"], "served:number is of type int, no gen.Application, act.Actor or the like; it has: Echo"),
+    (["served:NeedsArguments"], "cannot be created without arguments"),
+    (["json:dumps"], "json:dumps is of type function"),
+    (["json:dumps"], "nothing there can be run: define a class derived from gen.Application or act.Actor"),
+    (["served:Service", "--env", "word"], "'word' is not KEY=VALUE"),
+    (["served:Service", "--env", "=x"], "'=x' is not KEY=VALUE"),
+    (["served:Service", "--name", "shop"], "name='shop': give name@host"),
+    (["served:Service", "--log-level", "loud"], "'loud' is not one of"),
+    (["served:Service", "--stop-timeout", "-1"], "stop-timeout"),
+    (["served:Service", "--stop-timeout", "inf"], "--stop-timeout=inf: give "),
+    ([], "no target"),
+]
+"""Arguments, and what is said of them."""
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[int, str]]:
+    """Exit codes and outputs, one of each of `WRONG`."""
+    return run_each(*(arguments for arguments, _ in WRONG))
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=lambda number: " ".join(WRONG[number][0]) or "nothing")
+def test_wrong_use_is_answered_with_what_to_do_and_exit_code_2(number: int, told: list[tuple[int, str]]) -> None:
+    code, output = told[number]
     assert code == 2
-    assert text in output
+    assert WRONG[number][1] in output
     assert "Traceback" not in output
 
 

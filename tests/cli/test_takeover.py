@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ..captures import captured
 from ..examples.test_examples import Program, terminate
 from ..faults.figures import figure
 from ..meta.servers import is_bound
@@ -84,6 +85,26 @@ async def test_workers_that_take_their_time_answer_what_they_have_before_the_suc
                 await eventually(lambda: load.answered > served + 50)
                 await settled(load, [port])
                 assert load.processes() == [[old.process.pid, new.process.pid]] * 4
+
+
+async def test_a_tap_is_continued_by_the_successor_in_the_same_file(runtime: Path, tmp_path: Path) -> None:
+    port, path = free_port(), tmp_path / "x.pcapng"
+    with UDPPeer() as peer:
+        async with run(runtime, *arguments("Tapped", port, file=str(path))) as old:
+            await serves(old)
+            for number in range(20):
+                assert await peer.ask(b"%d" % number, (HOST, port)) == b"%d %d" % (number, old.process.pid)
+            async with run(runtime, *arguments("Tapped", port, file=str(path)), "--takeover") as new:
+                await serves(new)
+                for number in range(20, 40):
+                    assert await peer.ask(b"%d" % number, (HOST, port)) == b"%d %d" % (number, new.process.pid)
+                assert await the_end(old) == 0
+                assert await terminate(new) == 0
+    found = captured(path)
+    assert [one.data for one in found if not one.outgoing] == [b"%d" % number for number in range(40)]
+    assert [int(one.data.split()[1]) for one in found if one.outgoing] == [old.process.pid] * 20 + [
+        new.process.pid
+    ] * 20
 
 
 async def upgrade(runtime: Path, times: int) -> None:

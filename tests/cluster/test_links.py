@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from homing import gen
-from homing.cluster.engine import MAIN
+from homing.cluster.engine import MAIN, SIGNALS
 from homing.cluster.memory_engine import MemoryNetwork
 
 from .nodes import Keeper, behavior_of, member, members, until, virtual
@@ -252,3 +252,74 @@ async def test_a_name_that_is_not_exposed_cannot_be_addressed() -> None:
         with pytest.raises(gen.NameUnknown):
             await a.node.call(gen.ProcessID("keeper", B), "question")
         assert await a.node.call(b.pid, "question") == "answer to question"
+
+
+def puts(one: Any) -> list[tuple[int, bool]]:
+    """Returns a list to which the lane of each batch that a node sends is added, and whether it is light."""
+    found: list[tuple[int, bool]] = []
+    carry = one.engine.put
+
+    def put(peer: Any, lane: int, data: bytes, light: bool = False) -> None:
+        found.append((lane, light))
+        carry(peer, lane, data, light)
+
+    one.engine.put = put
+    return found
+
+
+@virtual
+async def test_the_answers_to_all_calls_of_a_batch_go_back_in_one() -> None:
+    async with members("a", "b") as (a, b):
+        sent = puts(b)
+        answers = await asyncio.gather(*(a.node.call(b.pid, number) for number in range(20)))
+        assert answers == [f"answer to {number}" for number in range(20)]
+        assert len([lane for lane, _ in sent if lane == MAIN]) == 1
+
+
+@virtual
+async def test_calls_that_begin_at_once_go_out_in_one_batch_and_a_lone_one_without_delay() -> None:
+    async with members("a", "b") as (a, b):
+        sent = puts(a)
+        await asyncio.gather(*(a.node.call(b.pid, number) for number in range(20)))
+        assert [lane for lane, _ in sent].count(MAIN) == 1
+        tasks: list[Any] = []
+        carry = a.engine.put
+        a.engine.put = lambda *batch: (tasks.append(asyncio.current_task()), carry(*batch))
+        assert await a.node.call(b.pid, "lone") == "answer to lone"
+        assert tasks[0] is asyncio.current_task()  # not in a callback of its own, an iteration of the loop later
+
+
+@virtual
+async def test_a_batch_is_light_while_next_to_nothing_is_under_way() -> None:
+    async with members("a", "b", network=MemoryNetwork(delay=0.1)) as (a, b):
+        sent = puts(a)
+        for _ in range(5):
+            a.keeper.send(b.pid, bytes(15_000))
+            await asyncio.sleep(0.001)
+        assert sent == [(MAIN, True), (MAIN, True), (MAIN, False), (MAIN, False), (MAIN, False)]
+        await until(lambda: len(b.messages) == 5 and a.cluster.node(B).in_flight == 0)
+        sent.clear()
+        a.keeper.send(b.pid, b"x")
+        await asyncio.sleep(0.001)
+        assert (MAIN, True) in sent
+
+
+@virtual
+async def test_a_request_that_cannot_travel_leaves_those_around_it_whole() -> None:
+    async with members("a", "b", max_message=1024) as (a, b):
+        requests: list[Any] = [1, "\ud800", 2, bytes(2000), 3, object(), 4]
+        answers = await asyncio.gather(*(a.node.call(b.pid, one) for one in requests), return_exceptions=True)
+        failed = {1: gen.NotTransferable, 3: gen.MessageTooLarge, 5: gen.NotTransferable}
+        for at, answer in enumerate(answers):
+            assert type(answer) is failed[at] if at in failed else answer == f"answer to {requests[at]}"
+        assert [message for _, message in b.keeper.got] == [1, 2, 3, 4]
+        assert resets(b, A) == 0
+
+
+@virtual
+async def test_an_acknowledgement_is_light_whatever_its_node_has_under_way() -> None:
+    async with members("a", "b", network=MemoryNetwork(delay=0.01)) as (a, b):
+        sent = puts(b)
+        a.keeper.send(b.pid, "x")
+        await until(lambda: b.messages and a.cluster.node(B).in_flight == 0)
+        assert [batch for batch in sent if batch[1]] == [(SIGNALS, True)]

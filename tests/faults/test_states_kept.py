@@ -63,7 +63,7 @@ class Sender:
 
 
 @pytest.mark.backends
-async def test_case_51_statsd_loses_no_counter_over_twenty_crashes(node: homing.Node) -> None:
+async def test_case_52_statsd_loses_no_counter_over_twenty_crashes(node: homing.Node) -> None:
     port, sums = free_port(), {}
     sender = Sender(port, sums)
     await node.spawn(Service, port)
@@ -80,7 +80,7 @@ async def test_case_51_statsd_loses_no_counter_over_twenty_crashes(node: homing.
     kept = node.process_info("statsd").kept
     assert kept is not None
     assert (kept.loads, kept.discarded, kept.failures) == (20, 0, 0)
-    figure(51, "counters that statsd has lost in 20 crashes, of 3,000", 0)
+    figure(52, "counters that statsd has lost in 20 crashes, of 3,000", 0)
 
 
 @asynccontextmanager
@@ -96,7 +96,7 @@ async def generation(name: str, path: str, port: int, sums: dict[str, float]) ->
 
 @pytest.mark.backends
 @pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only")
-async def test_case_51_statsd_loses_no_counter_over_five_upgrades() -> None:
+async def test_case_52_statsd_loses_no_counter_over_five_upgrades() -> None:
     port, sums = free_port(), {}
     sender = Sender(port, sums)
     with short_directory() as directory:
@@ -105,7 +105,7 @@ async def test_case_51_statsd_loses_no_counter_over_five_upgrades() -> None:
             await upgrade(5, path, port, sums, sender)
         finally:
             sender.close()
-    figure(51, "counters that statsd has lost in 5 upgrades and 5 crashes under load", 0)
+    figure(52, "counters that statsd has lost in 5 upgrades and 5 crashes under load", 0)
 
 
 async def upgrade(times: int, path: str, port: int, sums: dict[str, float], sender: Sender, *before: Any) -> None:
@@ -161,7 +161,7 @@ class Programs:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sockets are handed over on Linux only")
-async def test_case_51_statsd_as_a_program_loses_no_counter_over_twenty_crashes_and_five_upgrades(
+async def test_case_52_statsd_as_a_program_loses_no_counter_over_twenty_crashes_and_five_upgrades(
     runtime: Path,
 ) -> None:
     port, sums = free_port(), {}
@@ -183,4 +183,4 @@ async def test_case_51_statsd_as_a_program_loses_no_counter_over_twenty_crashes_
     sender.close()
     assert sums == sender.sent
     sent = sum(sender.sent.values())
-    figure(51, f"counters that the program has lost in 20 crashes and 5 upgrades, of {sent:,.0f}", 0)
+    figure(52, f"counters that the program has lost in 20 crashes and 5 upgrades, of {sent:,.0f}", 0)

@@ -34,6 +34,7 @@ NEEDED: dict[type, dict[str, Any]] = {
     gen.Spawnable: {"behavior": act.Actor},
     gen.On: {"tag": "worker", "name": "worker"},
     meta.RateLimit: {"rate": 1},
+    meta.Tap: {"path": "x.pcapng"},
     meta.Pacing: {"bytes_per_second": 1},
     **{kind: {"address": "239.1.2.3"} for kind in (meta.MulticastGroup, meta.JoinGroup, meta.LeaveGroup)},
     meta.UDPClientOptions: {"host": "127.0.0.1", "port": 9},

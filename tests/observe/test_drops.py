@@ -16,6 +16,7 @@ from homing.observe.drops import CAUSES, drops, sums
 NO_DROPS = {
     *("packets_in", "bytes_in", "receive_waiting", "delivered", "truncated", "cut_trains", "receive_errors"),
     *("packets_out", "bytes_out", "send_waiting", "send_pauses", "icmp_errors", "dropped_errors", "pool_errors"),
+    *("tapped", "tap_missed"),
     *("pauses", "limited_dry_run", "reply_limited_dry_run", "send_delayed"),
     *("requests", "shared", "open", "answered", "timeouts", "refused", "failed", "cancelled", "rejected"),
     *("retransmits", "replies", "heard", "stray", "guesses", "alarms", "reconnects"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import homing
 from homing import act, gen, meta
 from homing.observe import Observer, measuring
 
+from ..captures import untap
+from ..meta.servers import open_echo
 from ..node.actors import Gate
 from ..support import UDPPeer, eventually, free_port
 
@@ -65,3 +68,12 @@ async def test_each_message_is_at_one_name(node: homing.Node, monkeypatch: pytes
     assert {row["name"]: row["waiting"] for row in found["names"]} == {"a": 1, "b": 1}
     assert found["other"]["waiting"] == 2
     gate.set()
+
+
+async def test_datagrams_that_a_tap_records_are_counted(node: homing.Node, peer: UDPPeer, tmp_path: Path) -> None:
+    port = free_port()
+    server = await open_echo(node, port=port, tap=meta.Tap(tmp_path / "x.pcapng"))
+    await peer.ask(b"1", ("127.0.0.1", port))
+    await untap(node, server, server.alias)
+    (sums,) = (await metrics(node))["sockets"]
+    assert (sums["tapped"], sums["tap_missed"]) == (2, 0)

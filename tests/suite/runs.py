@@ -33,8 +33,8 @@ RUNS = {
     # without the extensions there is no native backend, Homing's loop has asyncio's selector, and uvloop has met the
     # watching of sockets in the compiled run
     "interpreted": Run("interpreted", ("portable",), ("homing",)),
-    # the portable backend has no memory of its own that could be spoilt
-    "sanitized": Run("sanitized", ("native",)),
+    # the portable backend has no memory of its own that could be spoilt, and uvloop none of ours
+    "sanitized": Run("sanitized", ("native",), ("homing",)),
     "programs": Run("compiled"),
     "slow": Run("compiled"),
 }

@@ -41,7 +41,7 @@ def test_portable(): pass
             ["portable"],
         ),
         ("interpreted", ["portable"], ["portable"], [], ["portable"]),
-        ("sanitized", ["native-homing", "native-uvloop"], ["native"], ["native-homing", "native-uvloop"], []),
+        ("sanitized", ["native"], ["native"], ["native"], []),
     ],
 )
 def test_a_test_runs_where_its_marks_say_and_this_run_can(

@@ -325,7 +325,7 @@ class Actor(ProcessBehavior):
         """
         calls = self._process.core.calls
         waiter = calls.start_request(self._process, to, request, timeout, priority)
-        return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
+        return waiter.take() if waiter.done else await calls.wait(waiter)
 
     send_request = send_request
     cancel_request = responses.cancel_request

@@ -17,6 +17,7 @@ shell         looks into a running node, and changes it: tables, `homing inspect
 tree          prints the processes of a node (`homing tree`); traces: prints traces (`homing trace`)
 demo          `homing demo`; load: sends packets to the demo
 bench         `homing bench`; bench_load: sends packets; bench_homing, bench_bare: the processes under test
+replay        `homing replay`
 logs          log lines on the terminal
 """
 

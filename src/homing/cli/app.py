@@ -17,6 +17,7 @@ from .commands.new import new
 from .commands.nodes import nodes
 from .commands.reload import reload
 from .commands.run import run
+from .commands.tap import replay, tap
 from .commands.top import top
 from .commands.trace import trace
 from .commands.tree import tree
@@ -41,11 +42,11 @@ def homing(
     """An actor runtime whose first-class citizen is the UDP socket."""
 
 
-for command in (new, run, demo, bench):
+for command in (new, run, demo, bench, replay):
     app.command()(command)
 app.add_typer(config, name="config")
 app.add_typer(cert, name="cert")
 for command in (tree, top, ps, sockets, nodes, inspect, logs, trace, applications, supervisors, pools, routers, events):
     app.command(rich_help_panel="Look into a node")(command)
-for command in (log_level, change.send, change.exit, change.kill, change.reconfigure, change.drain, reload):
+for command in (log_level, change.send, change.exit, change.kill, change.reconfigure, tap, change.drain, reload):
     app.command(rich_help_panel="Change a node (homing run --allow)")(command)

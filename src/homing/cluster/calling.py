@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
-
 from ..gen import CallTimeout, MessageTooLarge, NotTransferable, Ref
 from ..gen.foreign import class_name
 from ..node.messaging.sent_request import SentRequest
 from .engine import MAIN
-from .wire import Answer, Fail
+from .wire import ANSWER, ENCODER, Fail
 
 if TYPE_CHECKING:
     from ..node.core import Core
     from ..node.scheduling.activity import Activity
     from .link import Link
+
+_ANSWER = bytes((0x94, ANSWER))
+"""Begins the frame of an answer: an array of four, of which the first is its tag."""
 
 
 class RemoteCaller(SentRequest):
@@ -25,7 +26,7 @@ class RemoteCaller(SentRequest):
     link: the way back.
     """
 
-    __slots__ = ("_core", "link")
+    __slots__ = ("_calls", "_core", "link")
 
     blocks = True
 
@@ -33,11 +34,12 @@ class RemoteCaller(SentRequest):
         caller: Any = None
         super().__init__(caller, callee, target, ref, None, seconds, core.calls.deadlines)
         self._core = core
+        self._calls = core.calls
         self.link = link
 
     def begin(self) -> None:
         """Opens it: an answer goes to it from here on."""
-        self._core.calls.adopt(self)
+        self._calls.adopt(self)
         self.link.callers[self] = None
         self.open()
 
@@ -54,7 +56,7 @@ class RemoteCaller(SentRequest):
         """Ends it without an answer."""
         if not self.done:
             self.close()
-            self._core.calls.drop(self.ref)
+            self._calls.drop(self.ref)
             self.link.callers.pop(self, None)
 
 
@@ -62,14 +64,13 @@ def respond(core: Core, link: Link, ref: Ref, answer: Any, error: Exception | No
     """Sends an answer to `ref` over `link`. An answer that cannot travel is logged, and the caller gets the error."""
     if not link.up:
         return
-    address = link.reference(ref)
+    address, outbox = link.reference(ref), link.outbox
     if error is None:
         try:
-            kind, body = link.outbox.encode(answer)
-            link.outbox.post(Answer(address, kind, Raw(body)), MAIN, must=True)
+            outbox.enclose(_ANSWER + ENCODER.encode(address), answer, b"", MAIN, True)
             return
         except (NotTransferable, MessageTooLarge) as failure:
             error = failure
             text = "an answer of type %s to a process of node %s could not be sent: %s"
             core.log_failure(core.log, text, class_name(answer), link.peer.name, failure, fault=failure)
-    link.outbox.post(Fail(address, link.types.error_out(error)), MAIN, must=True)
+    outbox.post(Fail(address, link.types.error_out(error)), MAIN, must=True)

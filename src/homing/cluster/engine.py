@@ -46,9 +46,12 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Withdraws `own`, which others see as `peer_down`, and releases everything within seconds."""
 
-    def put(self, peer: Peer, lane: int, data: bytes | bytearray) -> None:
+    def put(self, peer: Peer, lane: int, data: bytes | bytearray, light: bool = False) -> None:
         """Sends a batch, from a thread of that peer. Never waits. A batch that cannot be sent is lost: the receiver
-        finds out by the numbers in the batches. The engine keeps `data`: the caller does not touch it again."""
+        finds out by the numbers in the batches. The engine keeps `data`: the caller does not touch it again.
+
+        light: so little is under way to the peer, with this batch, that it cannot wait for room: it may be sent from
+        the calling thread."""
 
     def suspect(self, peer: Peer, why: str) -> None:
         """The link says that `peer` is up for the engine, but nothing comes through: connects anew where it can."""

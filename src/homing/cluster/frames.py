@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, HomingError, MailboxFull, NameUnknown, NodeBusy, NotAllowed, Ref
+from ..gen.copying import refuse_copy
 from ..node.mailbox.envelope import Inspection, Request
 from ..node.mailbox.overflow import request_overflows
 from . import wire
@@ -20,12 +21,22 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+_new = tuple.__new__
+
+
 class Frames:
     """Handles the frames of calls, signals and heartbeats."""
+
+    __slots__ = ("_calls", "_cluster", "_core", "_creation", "_node", "_scheduler")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._core = cluster.core
+        self._calls = cluster.core.calls
+        self._scheduler = cluster.core.scheduler
+        self._node, self._creation = cluster.own
         cluster.on_frame(wire.Hello, self._hello)
         cluster.on_frame(wire.Call, self._call)
         cluster.on_frame(wire.Inspect, self._inspect)
@@ -40,18 +51,19 @@ class Frames:
             link.renew(frame)
 
     def _call(self, link: Link, frame: wire.Call) -> None:
-        message = link.inbound.read(frame.kind, frame.body)
-        ref = link.ref(frame.ref)
+        inbound = link.inbound
+        message = inbound.read(frame.kind, frame.body)
+        ref = self._ref(link, frame.ref)
         if message is NOTHING:
             self._refuse(
                 link, frame.ref, NotAllowed("the request is of a type that the node of the callee does not know")
             )
             return
-        target = link.inbound.find(frame.to)
+        target = inbound.find(frame.to)
         if target is None:
             self._refuse(link, frame.ref, self._missing(frame.to))
             return
-        request = Request(link.sender(frame.sender), ref, message, link.inbound.address(frame.to, target))  # type: ignore[arg-type]
+        request = Request(inbound.sender(frame.sender), ref, message, inbound.address(frame.to, target))  # type: ignore[arg-type]
         self._open(link, target, ref, frame.left, request, frame.priority, target.limit)
 
     def _inspect(self, link: Link, frame: wire.Inspect) -> None:
@@ -72,7 +84,7 @@ class Frames:
         self._open(link, target, ref, frame.left, request, 2, 0)
 
     def _open(self, link: Link, target: Any, ref: Any, left: int, request: Any, priority: int, limit: int) -> None:
-        calls = self._core.calls
+        calls, inbound = self._calls, link.inbound
         known = calls.open(ref)
         if known is None:
             RemoteCaller(self._core, link, target, target.id, ref, max(left, 1) / 1000).begin()
@@ -85,8 +97,9 @@ class Frames:
             if not target.put(request, min(max(priority, 0), 2), limit):
                 request_overflows(target, target.id, request, priority)
             elif not target.scheduled:
-                self._core.scheduler.schedule(target)
-            link.inbound.messages += 1
+                scheduler = self._scheduler
+                scheduler.schedule(target)
+            inbound.messages += 1
         except HomingError as error:
             calls.fail(ref, error)
             if isinstance(error, MailboxFull):
@@ -104,12 +117,22 @@ class Frames:
         return registry.missing(PID(registry.node, to, registry.creation))
 
     def _answer(self, link: Link, frame: wire.Answer) -> None:
-        answer = link.inbound.read(frame.kind, frame.body)
-        ref = link.ref(frame.ref)
+        inbound, calls = link.inbound, self._calls
+        answer = inbound.read(frame.kind, frame.body)
+        ref = self._ref(link, frame.ref)
         if answer is NOTHING:
-            self._core.calls.fail(ref, NotAllowed("the answer is of a type that this node does not know"))
+            calls.fail(ref, NotAllowed("the answer is of a type that this node does not know"))
         else:
-            self._core.calls.answer(ref, answer)
+            calls.answer(ref, answer)
+
+    def _ref(self, link: Link, reference: wire.Address) -> Ref:
+        """Returns the reference in a frame of a peer, as `Link.ref` does."""
+        if isinstance(reference, tuple):
+            return link.ref(reference)
+        if reference < 0:
+            return _new(Ref, (self._node, -reference, self._creation))
+        peer = link.peer
+        return _new(Ref, (peer.name, reference, peer.creation))
 
     def _fail(self, link: Link, frame: wire.Fail) -> None:
         self._core.calls.fail(link.ref(frame.ref), link.types.error_in(frame.error))

@@ -17,6 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ..gen import PID, Alias, LinkClosed, NodeDown, Ref, RemoteNodeInfo, Superseded
+from ..node.scheduling.source import Source
 from . import wire
 from .engine import MAIN, SIGNALS, Peer
 from .inbound import Inbound
@@ -41,7 +42,7 @@ ACK_DELAY = 0.02
 """Seconds that an acknowledgement may wait for a batch that goes the same way."""
 
 
-class Link:
+class Link(Source):
     """The connection to one peer.
 
     hello: the peer's last one. up: True if messages can be sent. pending: open calls to the peer's processes. callers:
@@ -65,6 +66,7 @@ class Link:
             cluster.engine,
             peer,
             cluster.core.loop,
+            cluster.core.scheduler,
             cluster.types,
             epoch=epoch,
             window=options.link_window,
@@ -74,7 +76,7 @@ class Link:
         )
         self.inbound = Inbound(cluster.core, self, cluster.handlers, options.exposed)
         self.undelivered = self.inbound.undelivered
-        self._inbox: deque[tuple[int, bytes, int]] = deque()
+        self._inbox: deque[tuple[int, bytes]] = deque()
         self._reading = False
         self._silent = 0
         self._stuck = 0
@@ -143,21 +145,32 @@ class Link:
     def batch(self, lane: int, data: bytes) -> None:
         """Takes a batch of the peer, whatever it is."""
         self._silent = 0
-        self._inbox.append((lane, data, 0))
+        self._inbox.append((lane, data))
         if not self._reading:
             self._read()
 
     def _read(self) -> None:
-        """Handles the batches that have come, for at most a slice; then the loop polls."""
-        self._reading = False
-        inbox = self._inbox
-        while inbox and self.state is not CLOSED:
-            lane, data, _ = inbox.popleft()
-            self._take(lane, data)
-            if inbox and not self.cluster.core.scheduler.may_go_on():
-                self._reading = True
-                self.cluster.core.loop.call_soon(self._read)
-                return
+        """Handles the batches that have come, for at most a slice; then the loop polls. The receivers have their turns
+        at once, and what they send goes out in one batch: neither needs another iteration of the loop."""
+        self._reading = True
+        core, outbox, later = self.cluster.core, self.outbox, False
+        try:
+            while self._inbox and not later:
+                outbox.hold()
+                try:
+                    core.scheduler.run_with(self)
+                finally:
+                    outbox.flush()
+                later = bool(self._inbox) and not core.scheduler.may_go_on()
+        finally:
+            self._reading = later
+        if later:
+            core.loop.call_soon(self._read)
+
+    def put_messages(self) -> None:
+        """Handles one batch: see `Source`."""
+        if self._inbox:
+            self._take(*self._inbox.popleft())
 
     def _take(self, lane: int, data: bytes) -> None:
         found = self.inbound.read_header(data) if 0 <= lane <= MAIN else None

@@ -1,5 +1,6 @@
 cimport cython
 
+from ..node.scheduling.scheduler cimport Scheduler
 from .fitting cimport Outgoing
 
 
@@ -26,6 +27,8 @@ cdef class Outbox:
     cdef object _engine
     cdef object _peer
     cdef object _loop
+    cdef object _ready
+    cdef Scheduler _scheduler
     cdef object _types
     cdef Outgoing _sorter
     cdef bint _posted
@@ -60,21 +63,27 @@ cdef class Outbox:
 
     @cython.locals(lane=OutLane, kind=Py_ssize_t, buffer=bytearray, before=Py_ssize_t, start=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t, first=bint, earlier=bytes)
     cpdef bint send(self, target, sender, bytes head, message) except -1
+    @cython.locals(lane=OutLane, kind=Py_ssize_t, buffer=bytearray, start=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t)
+    cpdef bint enclose(self, bytes before, message, bytes after, int number, bint must=*, target=*) except -1
     cpdef tuple encode(self, message)
-    @cython.locals(lane=OutLane, queued=Py_ssize_t)
+    @cython.locals(lane=OutLane)
     cpdef bint post(self, frame, int number=*, bint must=*, target=*) except -1
     cpdef _append(self, OutLane lane, bytes data, bint is_message)
+    cpdef bint _admits(self, OutLane lane, bint must, target) except -1
     cpdef bint _has_room(self, target) except -1
     cpdef _post(self)
+    cpdef hold(self)
     cpdef before_flush(self, source)
-    @cython.locals(lane=OutLane)
     cpdef flush(self)
+    @cython.locals(lane=OutLane)
+    cpdef _push_all(self)
     @cython.locals(buffer=bytearray)
     cpdef _cut(self, OutLane lane)
     @cython.locals(size=Py_ssize_t, free=bint, buffer=bytearray)
     cpdef _push(self, OutLane lane)
     @cython.locals(lane=OutLane, buffer=bytearray)
     cpdef probe(self)
+    @cython.locals(light=bint)
     cpdef _put(self, OutLane lane, bytearray buffer, Py_ssize_t frames)
 
 
@@ -82,3 +91,4 @@ cdef bytes _number(Py_ssize_t kind)
 cdef list _NUMBERS
 cdef object _encode, _encode_into
 cdef bytes _COUNT, _HEAD
+cdef Py_ssize_t _LIGHT

@@ -27,6 +27,7 @@ from .wire import BATCH, HEADER
 if TYPE_CHECKING:
     import asyncio
 
+    from ..node.scheduling.scheduler import Scheduler
     from .engine import Engine
     from .types import Types
 
@@ -34,6 +35,11 @@ _encode, _encode_into = Encoder().encode, Encoder().encode_into
 _HEAD = b"\0" * HEADER.size
 _COUNT = b"\xc6\0\0\0\0\xdd\0\0\0\0"
 """Bytes, as many as the next four say: an array of as many items as the last four say."""
+
+_LIGHT = 32 << 10
+"""Bytes under way, of all lanes that the window counts, up to which a batch is `light`: see `Engine.put`. zenoh has at
+least one buffer of 64 KiB for each lane of each peer: it takes that much even if its own threads do not run, and the
+socket of a peer that is frozen takes many times as much."""
 
 _RESERVE = 4
 """Answers may exceed the limit, by this factor: no sender waits to learn that they were refused."""
@@ -104,6 +110,8 @@ class Outbox:
         "_main",
         "_peer",
         "_posted",
+        "_ready",
+        "_scheduler",
         "_sorter",
         "_sources",
         "_types",
@@ -140,6 +148,7 @@ class Outbox:
         engine: Engine,
         peer: Peer,
         loop: asyncio.AbstractEventLoop,
+        scheduler: Scheduler,
         types: Types,
         *,
         epoch: int,
@@ -151,6 +160,9 @@ class Outbox:
         self._engine = engine
         self._peer = peer
         self._loop = loop
+        self._scheduler = scheduler
+        ready = getattr(loop, "_ready", None)  # asyncio's callbacks that are due
+        self._ready: deque[Any] | None = ready if type(ready) is deque else None
         self._types = types
         self._sorter = types.sorter
         self._posted = False
@@ -258,6 +270,57 @@ class Outbox:
             self._post()
         return True
 
+    def enclose(
+        self, before: bytes, message: Any, after: bytes, number: int, must: bool = False, target: object = None
+    ) -> bool:
+        """Queues the frame of `before`, the number of the type of `message`, its body, and `after`; as `post` does,
+        without an object for the frame. Raises `NodeBusy`, `NotTransferable`, `MessageTooLarge`."""
+        lane = self.lanes[number]
+        if self.waiting + len(lane.buffer) > self.limit and not self._admits(lane, must, target):
+            return False
+        if self._busy:
+            kind, encoded = self.encode(message)
+            self._later.append((number, before + _number(kind) + encoded + after, False))
+            return True
+        kind, body = self._sorter.number_of(message), message
+        if kind < 0:
+            kind, body = self._sorter.other(message)
+        if self.closed:
+            return True
+        lane.end_run()
+        buffer = lane.buffer
+        at = len(buffer)
+        buffer += before
+        buffer += _number(kind)
+        start = len(buffer)
+        self._busy = True
+        try:
+            _encode_into(body, buffer, -1)
+        except Exception as error:
+            del buffer[at:]
+            self._busy = False
+            self._catch_up()
+            raise self._types.refused(message, error) from None
+        self._busy = False
+        size = len(buffer) - start
+        if size > self.max_message:
+            del buffer[at:]
+            self._catch_up()
+            raise MessageTooLarge(size, self.max_message)
+        buffer += after
+        lane.frames += 1
+        if self._later:
+            self._catch_up()
+        if len(lane.buffer) >= BATCH:
+            self._cut(lane)
+            self._push(lane)
+        elif not self._posted:
+            if not must and self._ready is not None and self._scheduler.runs_alone(self._ready):
+                self.flush()  # a lone call, whose caller is about to wait: it has no other frame to wait for
+            else:
+                self._post()
+        return True
+
     def encode(self, message: Any) -> tuple[int, bytes]:
         """Returns the number and the bytes of `message`. Raises `NotTransferable`, `MessageTooLarge`."""
         kind, outgoing = self._sorter.outgoing(message)
@@ -281,13 +344,8 @@ class Outbox:
         """Encodes and queues a frame. must: also if there is no room. Returns False if it was dropped. Raises
         `NodeBusy`."""
         lane = self.lanes[number]
-        if number != SIGNALS:
-            queued = self.waiting + len(lane.buffer)
-            if queued > self.limit and (
-                queued > _RESERVE * self.limit if must else not self._has_room(target or self._peer.name)
-            ):
-                self.dropped += must
-                return False
+        if number != SIGNALS and self.waiting + len(lane.buffer) > self.limit and not self._admits(lane, must, target):
+            return False
         data = _encode(frame)
         if self._busy:
             self._later.append((number, data, False))
@@ -309,6 +367,15 @@ class Outbox:
             self._push(lane)
         elif not self._posted:
             self._post()
+
+    def _admits(self, lane: OutLane, must: bool, target: object) -> bool:
+        """Returns True if a frame is queued although the limit is reached. Raises `NodeBusy`."""
+        if not must:
+            return self._has_room(target or self._peer.name)
+        if self.waiting + len(lane.buffer) <= _RESERVE * self.limit:
+            return True
+        self.dropped += 1
+        return False
 
     def _has_room(self, target: object) -> bool:
         """Returns True if there is room after all, False if the message is to be dropped. Raises `NodeBusy`."""
@@ -339,6 +406,10 @@ class Outbox:
         self._posted = True
         self._loop.call_soon(self.flush)
 
+    def hold(self) -> None:
+        """Sends nothing that is short until `flush`, which the caller calls in this iteration of the loop."""
+        self._posted = True
+
     def before_flush(self, source: Callable[[], None]) -> None:
         """Calls `source` once, before the next `flush`, at the latest when the loop's iteration ends: it may post
         frames. It must not raise."""
@@ -352,6 +423,9 @@ class Outbox:
             self._posted = True  # so that nothing that they post asks for another flush
             self._sources.pop()()
         self._posted = False
+        self._push_all()
+
+    def _push_all(self) -> None:
         if self.closed or self._busy:
             return
         for lane in self.lanes:
@@ -398,7 +472,9 @@ class Outbox:
         self.told_bytes = self.received_bytes
         self.batches += 1
         self.total_bytes += len(buffer)
-        self._engine.put(self._peer, lane.number, buffer)
+        # In the lane SIGNALS an acknowledgement is: it is sent only for what the peer has just sent.
+        light = self.sent_bytes - self.acked_bytes <= _LIGHT if lane.number != SIGNALS else frames == 0
+        self._engine.put(self._peer, lane.number, buffer, light)
 
     def acknowledge(self) -> None:
         """Sends a batch without frames, which acknowledges what has come, unless that was sent."""
@@ -427,8 +503,10 @@ class Outbox:
         if count <= self.acked_bytes or count > self.sent_bytes:
             return False
         self.acked_bytes = count
-        if not self._posted:  # otherwise a flush comes soon, with all that is added until then
+        if not self._posted:
             self.flush()
+        elif self.waiting:  # otherwise a flush comes soon, with all that is added until then
+            self._push_all()
         return True
 
     def close(self) -> None:

@@ -220,7 +220,7 @@ class MemoryEngine:
         self.network.remove(self)
         self.own = self.receiver = None
 
-    def put(self, peer: Peer, lane: int, data: bytes | bytearray) -> None:
+    def put(self, peer: Peer, lane: int, data: bytes | bytearray, light: bool = False) -> None:
         """Sends a batch."""
         self.network._carry(self, peer, lane, bytes(data))
 

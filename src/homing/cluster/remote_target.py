@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..gen import PID, Alias, MessagePriority, NodeBusy, NodeUnknown, ProcessID, ProcessState, Ref
 from ..node.mailbox.envelope import Exit, Inspection, Request, SplitMessage, Tick
 from ..node.messaging.sending import ELSEWHERE
+from ..node.messaging.sent_request import SentRequest
 from ..node.scheduling.activity import Activity
 from . import wire
 from .engine import MAIN, SIGNALS, SYSTEM
@@ -23,6 +24,11 @@ _SLEEP, _TERMINATED = ProcessState.SLEEP, ProcessState.TERMINATED
 
 _NORMAL = MessagePriority.NORMAL
 
+_CALL = bytes((0x98, wire.CALL))
+"""Begins the frame of a call: an array of eight, of which the first is its tag."""
+
+_PRIORITIES = tuple(wire.ENCODER.encode(priority) for priority in range(3))
+
 _SENDERS = 64
 """Encoded heads kept by a target, one for each sender."""
 
@@ -33,13 +39,14 @@ class RemoteTarget(Activity):
     Its calls that are open are those of the link, so that all of them end with it.
     """
 
-    __slots__ = ("_head", "_heads", "_outbox", "_sender", "address", "link")
+    __slots__ = ("_calls", "_head", "_heads", "_outbox", "_sender", "address", "link")
 
     def __init__(self, core: Core, link: Link, to: PID | Alias | ProcessID) -> None:
         super().__init__(core, to, core.pid, ELSEWHERE, False)  # type: ignore[arg-type] # a name is an address here
         self.link = link
         self.address: int | str = to.name if isinstance(to, ProcessID) else to.id
         self._outbox = link.outbox
+        self._calls = core.calls
         self._sender: Any = None
         self._head = b""
         self._heads: dict[Any, bytes] = {}
@@ -108,18 +115,12 @@ class RemoteTarget(Activity):
             self._outbox.messages += 1
 
     def _call(self, request: Request, priority: int) -> None:
-        kind, body = self._outbox.encode(request.request)
-        link = self.link
-        frame = wire.Call(
-            link.reference(request.ref),
-            self.address,
-            link.address_of(request.sender),
-            self._left(request.ref),
-            kind,
-            wire.Raw(body),
-            int(priority),
-        )
-        self._ask(frame, MAIN if priority == 0 else SYSTEM)
+        sender, ref = request.sender, request.ref
+        head = self._head if sender is self._sender else self._head_of(sender)
+        before = _CALL + wire.ENCODER.encode(self.link.reference(ref)) + head + wire.ENCODER.encode(self._left(ref))
+        lane = MAIN if priority == 0 else SYSTEM
+        if not self._outbox.enclose(before, request.request, _PRIORITIES[priority], lane, False, self.id):
+            raise NodeBusy(self.id, self.link.peer.name, self._outbox.limit)  # it was dropped
 
     def _inspect(self, request: Inspection) -> None:
         link = self.link
@@ -134,8 +135,10 @@ class RemoteTarget(Activity):
 
     def _left(self, ref: Ref) -> int:
         """Returns the milliseconds for which the caller still waits."""
-        waiter = self.core.calls.open(ref)
+        waiter = self._calls.open(ref)
         if waiter is None:
             return 5000
-        left = getattr(waiter, "due", 0.0) - self.core.loop.time() if hasattr(waiter, "due") else 0.0
-        return max(1, int(1000 * (left if left > 0 else waiter.seconds)))
+        left = waiter.seconds
+        if isinstance(waiter, SentRequest) and waiter.due > 0:
+            left = waiter.due - self.core.loop.time()
+        return max(1, int(1000 * left))

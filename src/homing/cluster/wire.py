@@ -88,7 +88,11 @@ class Run(Struct, array_like=True, tag=2, frozen=True, gc=False):
     bodies: memoryview
 
 
-class Call(Struct, array_like=True, tag=4, frozen=True, gc=False):
+CALL, ANSWER = 4, 5
+"""The tags of the frames below, which are also written without an object of their class."""
+
+
+class Call(Struct, array_like=True, tag=CALL, frozen=True, gc=False):
     """A request. left: milliseconds for which its caller waits."""
 
     ref: Address
@@ -100,7 +104,7 @@ class Call(Struct, array_like=True, tag=4, frozen=True, gc=False):
     priority: int = 0
 
 
-class Answer(Struct, array_like=True, tag=5, frozen=True, gc=False):
+class Answer(Struct, array_like=True, tag=ANSWER, frozen=True, gc=False):
     """The answer to a request."""
 
     ref: Address
@@ -254,7 +258,9 @@ DECODE_FRAME = Decoder(FRAMES).decode
 DECODE_RAWS = Decoder(list[Raw]).decode
 
 __all__ = [
+    "ANSWER",
     "BATCH",
+    "CALL",
     "DECODE_FRAME",
     "DECODE_FRAMES",
     "DECODE_RAWS",

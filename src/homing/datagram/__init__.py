@@ -2,15 +2,17 @@
 
 address     addresses that can be bound, and valid destinations of datagrams
 message     a datagram and its packet info; batch: all datagrams of one wake-up; columns: one field of all of them
-endpoint    one socket on one event loop; polling: calls when there is data to read; send_queue: sends or queues
+endpoint    one socket on one event loop; polling: calls when there is data to read; send_queue: sends or queues;
+            hearing: records what is received
 errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
 statistics  the counters, each with advice for the case that it grows
 sockets     making sockets, binding and connecting them, setting and changing their options, taking them over
 backend     the system calls that read and send
+capture     records datagrams in files, and reads such files
 policy      limits: which datagrams are received and sent, how many, and how fast
 
-A module imports only the modules below its own place in this order: endpoint, then polling and send_queue, backend,
-sockets, policy, then the rest.
+A module imports only the modules below its own place in this order: endpoint, then polling, hearing and send_queue,
+backend, capture, sockets, policy, then the rest.
 """
 
 from .address import Address as Address
@@ -18,6 +20,7 @@ from .address import format_address as format_address
 from .backend.contract import VARIABLE as VARIABLE
 from .backend.contract import why_portable as why_portable
 from .batch import DatagramBatch as DatagramBatch
+from .capture.options import Tap as Tap
 from .endpoint import Endpoint as Endpoint
 from .failures import MessageUDPError as MessageUDPError
 from .failures import name_of as name_of

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, TypeAlias, overload
 
 from .address import Address
@@ -193,6 +195,33 @@ class DatagramBatch:
             pass  # an array refers to this memory and keeps it; the backend makes another arena
         del views
         self._done()
+
+
+def end_batch(batch: DatagramBatch) -> None:
+    """Ends a batch that nobody gets."""
+    batch._end()
+
+
+def part_of(batch: DatagramBatch, numbers: list[int]) -> DatagramBatch:
+    """Returns a batch of the datagrams with these numbers, and ends `batch`."""
+    messages = [batch[number] for number in numbers]
+    sizes = [len(message.data) for message in messages]
+    host, hosts, ports = len(batch.hosts) // len(batch), batch.hosts, batch.ports
+    columns: Columns = (
+        b"".join([message.data for message in messages]),
+        _nothing,
+        sum(sizes),
+        array("i", accumulate(sizes[:-1], initial=0)).tobytes(),
+        array("i", sizes).tobytes(),
+        b"".join([bytes(hosts[host * number : host * (number + 1)]) for number in numbers]),
+        b"".join([bytes(ports[number : number + 1]) for number in numbers]),
+        list(range(len(messages))),
+        [message.addr for message in messages],
+        [message.info for message in messages if message.info is not None],
+        [index for index, message in enumerate(messages) if message.truncated],
+    )
+    batch._end()
+    return DatagramBatch(batch.id, columns)
 
 
 def _nothing() -> None:

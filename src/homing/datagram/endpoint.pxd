@@ -15,10 +15,12 @@ cdef class Endpoint:
     cdef readonly object _errors, _watch
     cdef Guard _guard
     cdef object _icmp_errors, _on_icmp_error, _pending, _polling
-    cdef bint _gro
+    cdef readonly object ear
+    cdef object _condition
+    cdef bint _gro, _listens
     cdef Py_ssize_t _lost
 
     cpdef receive_lone(self, id, Py_ssize_t reads)
     @cython.locals(guard=Guard, message=MessageUDP)
-    cdef _hear(self, list messages)
+    cdef list _hear(self, list messages)
     cpdef list receive(self, Py_ssize_t limit, Py_ssize_t reads, id, Py_ssize_t octets=*)

@@ -18,7 +18,9 @@ from .backend.error_queue import ErrorQueue
 from .backend.pending import PendingErrors
 from .backend.watch import open_watch
 from .batch import Columns, DatagramBatch
+from .capture.tapping import Ear
 from .failures import MessageUDPError, name_of
+from .hearing import heard, heard_batch, heard_pooled
 from .message import MessageUDP
 from .policy.admission import Admission
 from .policy.conditions import Condition
@@ -65,6 +67,7 @@ class Endpoint:
     handed_over: set once the other program that reads from the same socket has stopped; until then the endpoint must
         not be opened. None: no other program reads.
     receive_errors: errors on reading, by name: those that the system reported, and `MemoryError`.
+    ear: records what happens to datagrams; None: nothing is recorded. See `listen_by`.
     """
 
     def __init__(
@@ -94,7 +97,10 @@ class Endpoint:
         self.receive_errors: dict[str, int] = {}
         self._lost = 0
         self.admission = Admission()
+        self._condition: Condition | None = None
         self._guard: Guard | None = None
+        self.ear: Ear | None = None
+        self._listens = False  # there is a guard or an ear
         lender = lender_of(sock)
         self.handed_over = None if lender is None else lender.handed_over
         self._gro = gro
@@ -255,14 +261,29 @@ class Endpoint:
         """Admits from now on only datagrams of these sources, each within `limit`, that meet `condition`. Raises
         `BadOption`."""
         self.admission.set_sources(allow, deny)
-        self.admission.verdict = None if condition is None else self.backend.judge(condition)
+        self._condition = condition
         self.admission.limiter.apply(limit)
-        self.backend.admission = self.admission if self.admission.needed else None
+        self._admit_by_backend()
+
+    def _admit_by_backend(self) -> None:
+        """Lets the backend decide which datagrams become messages; with an ear, which is to get the others too, this
+        endpoint does so."""
+        condition, compiles = self._condition, self.ear is None
+        self.admission.verdict = self.backend.judge(condition) if condition is not None and compiles else condition
+        self.backend.admission = self.admission if self.admission.needed and self.ear is None else None
+
+    def listen_by(self, ear: Ear | None) -> None:
+        """Tells `ear` from now on of all datagrams that come and go; None: of none."""
+        self.ear = ear
+        self.send_queue.record(ear)
+        self._admit_by_backend()
+        self._listens = ear is not None or self._guard is not None
 
     def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
         """Limits from now on what each destination gets."""
         self.send_queue.limit_replies(limit, guard)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
+        self._listens = self.ear is not None or self._guard is not None
 
     def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
         """Receives one datagram, if it is the only one: see `Backend.receive_lone`. Raises like `receive`."""
@@ -271,8 +292,9 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return None
-        if self._guard is not None and message is not None:
-            self._hear([message])
+        if self._listens and message is not None:
+            admitted = self._hear([message])
+            return admitted[0] if admitted else None
         return message
 
     def receive(self, limit: int, reads: int, id: Any, octets: int = 0x7FFFFFFF) -> list[MessageUDP]:
@@ -283,18 +305,20 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
-        if self._guard is not None:
-            self._hear(messages)
-        return messages
+        return self._hear(messages) if self._listens else messages
 
-    def _hear(self, messages: list[MessageUDP]) -> None:
+    def _hear(self, messages: list[MessageUDP]) -> list[MessageUDP]:
+        """Passes datagrams to the ear and the guard. Returns those that are admitted."""
         guard = self._guard
+        if self.ear is not None:
+            messages = heard(messages, self.ear, self.admission, self.backend)
         try:
             for message in messages:
                 if guard is not None:
                     guard.heard(message.addr, len(message.data))
         except MemoryError as error:
             self._count(error)
+        return messages
 
     def receive_batch(self, reads: int, id: Any) -> DatagramBatch | None:
         """Returns the available datagrams as one batch, or None. The batch must `_end` before the next is received."""
@@ -306,6 +330,8 @@ class Endpoint:
         if columns is None:
             return None
         batch = self._batch(id, columns)
+        if self.ear is not None and batch is not None:
+            batch = heard_batch(batch, self.ear, self.admission, self.backend)
         if self._guard is not None and batch is not None:
             try:
                 for number, size in enumerate(batch.lengths):
@@ -330,6 +356,8 @@ class Endpoint:
         except (OSError, MemoryError) as error:
             self._receive_failed(error)
             return []
+        if self.ear is not None:
+            received = heard_pooled(received, self.ear, self.admission, self.backend, put)
         if self._guard is not None:
             try:
                 for _, size, address, *_ in received:

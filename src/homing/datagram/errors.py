@@ -14,6 +14,7 @@ from ..gen.foreign import safe_repr
 __all__ = [
     "AddressRefused",
     "BadAddress",
+    "BadCapture",
     "BatchEnded",
     "BindFailed",
     "BroadcastRefused",
@@ -29,6 +30,25 @@ __all__ = [
     "SendQueueFull",
     "SpoofingSuspected",
 ]
+
+# --- captures ---------------------------------------------------------------------------------------------------
+
+
+class BadCapture(HomingError, ValueError):
+    """A file is no capture, or ends in the middle of a packet, or contradicts itself. The text names file and offset.
+
+    path: the file. offset: of the part that cannot be read, in bytes. why: what is wrong there.
+    """
+
+    def __init__(self, path: str, offset: int, why: str) -> None:
+        super().__init__(path, offset, why)
+        self.path = path
+        self.offset = offset
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.path}, offset {self.offset}: {self.why}"
+
 
 # --- sockets and datagrams ------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from .policy.reply_limit cimport ReplyLimit
 
 cdef class SendQueue:
     cdef int _family
-    cdef object _unpaced, _sender, _writable, _pacing
+    cdef object _unpaced, _sender, _writable, _pacing, _plain, _ear
     cdef ReplyLimit _active_limit
     cdef readonly object _pacer
     cdef object _queue

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from .address import check_destination
 from .backend.ancillary import write_control
 from .backend.base import Backend
+from .capture.tapping import Ear, Recording
 from .errors import ReplyLimited, SendQueueFull
 from .failures import Failures, name_of
 from .message import MessageUDP
@@ -61,6 +62,8 @@ class SendQueue:
         pending: Settles | None = None,
     ) -> None:
         self._family = family
+        self._plain = sender
+        self._ear: Ear | None = None
         self._unpaced = sender, writable
         self._sender, self._writable = sender, writable
         self._backend = sender if isinstance(sender, Backend) else None  # None: something stands before the backend
@@ -154,8 +157,10 @@ class SendQueue:
     def _send_limited(self, limit: ReplyLimit, messages: list[MessageUDP]) -> tuple[int, Failures]:
         refused: Failures = []
         passed, numbers = limit.divide(messages, refused)
-        for _, error in refused:
+        for index, error in refused:
             self.count_error(error)
+            if self._ear is not None:
+                self._ear.not_sent(messages[index], error)
         done, failures = self._send_in_order(passed)
         refused += [(numbers[index], error) for index, error in failures]
         return numbers[done] if done < len(passed) else len(messages), refused
@@ -166,6 +171,8 @@ class SendQueue:
             return limit.pass_on(message)
         except Exception as error:
             self.count_error(error)
+            if self._ear is not None:
+                self._ear.not_sent(message, error)
             raise
 
     def count_error(self, error: Exception) -> None:
@@ -188,6 +195,19 @@ class SendQueue:
         if pacing == self._pacing:
             return
         self._pacing = pacing
+        self._set_pacer(pacing)
+
+    def record(self, ear: Ear | None) -> None:
+        """Tells `ear` from now on which datagrams are sent and which are not; None: nobody."""
+        self._ear = ear
+        sender = self._plain if ear is None else Recording(self._plain, ear)
+        self._unpaced = sender, self._unpaced[1]
+        if self._pacer is None:
+            self._set_pacer(None)
+        else:
+            self._pacer.sender = sender  # its bucket keeps its level
+
+    def _set_pacer(self, pacing: Pacing | None) -> None:
         self._writable.write(None)
         self._sender, self._writable = self._unpaced
         self._backend = self._sender if isinstance(self._sender, Backend) else None
@@ -241,11 +261,13 @@ class SendQueue:
                 raise SendQueueFull(self._limit)
             with memoryview(message.data) as view, view.cast("B") as flat:
                 size = flat.nbytes
-        except SendQueueFull:
-            self.dropped += 1
-            raise
         except Exception as error:
-            self.count_error(error)
+            if isinstance(error, SendQueueFull):
+                self.dropped += 1
+            else:
+                self.count_error(error)
+            if self._ear is not None:
+                self._ear.not_sent(message, error)
             raise
         if len(self._queue) >= self._limit:
             self._drop_first()
@@ -259,6 +281,8 @@ class SendQueue:
         """Drops the oldest queued datagram."""
         message, token, _ = self._queue.popleft()
         self.dropped_oldest += 1
+        if self._ear is not None:
+            self._ear.not_sent(message, "send_oldest")
         if self.on_sent is not None:
             self.on_sent(message, token, 0, SendQueueFull(self._limit))
 
@@ -291,6 +315,9 @@ class SendQueue:
         if self._queue:
             self._writable.write(None)
         left = [(message, token) for message, token, _ in self._queue]
+        if self._ear is not None:
+            for message, _ in left:
+                self._ear.not_sent(message, "send_queue")
         self.dropped += len(left)
         self._queue.clear()
         return left

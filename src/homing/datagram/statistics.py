@@ -57,6 +57,8 @@ class Statistics:
     reply_limited: datagrams above `reply_limit` or held back by `reply_guard`, not sent. If it grows: others may be
         forging requests in the destination's name, or the destination is a server that answers answers.
     reply_limited_dry_run: also above `reply_limit`, but sent, because it is a dry run.
+    tapped: datagrams recorded by `tap`. tap_missed: datagrams that were to be recorded and were not: the disk was too
+        slow, or the tap had ended by an error. If it grows: record a `sample`, or to a faster disk.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
     """
 
@@ -89,3 +91,5 @@ class Statistics:
     reply_limited: int
     reply_limited_dry_run: int
     send_delayed: int
+    tapped: int
+    tap_missed: int

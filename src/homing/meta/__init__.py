@@ -23,6 +23,7 @@ from ..datagram import PacketInfo as PacketInfo
 from ..datagram import RateLimit as RateLimit
 from ..datagram import ReplyGuard as ReplyGuard
 from ..datagram import SocketOptions as SocketOptions
+from ..datagram import Tap as Tap
 from ..datagram import errors as errors
 from ..datagram import where as where
 from .assembly.assembler import Assembler as Assembler

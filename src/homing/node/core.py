@@ -104,6 +104,7 @@ class Core:
         self.timer_skips = 0
         self.threadsafe_failures = 0
         self.on_change: Callable[[], None] | None = None
+        self.unwritten: set[object] = set()  # files for which a stop waits, within its time
         self._posted: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._wake_posted = False
 

@@ -172,7 +172,7 @@ class Node:
         """
         calls = self._core.calls
         waiter = calls.start_request(None, to, request, timeout, priority)
-        return waiter.take() if waiter.done else await calls.wait(waiter, timeout)
+        return waiter.take() if waiter.done else await calls.wait(waiter)
 
     def kill(self, pid: PID) -> None:
         """Ends a process at once with the reason `TerminateKill`, which cannot be trapped. Raises `ProcessUnknown`,

@@ -110,6 +110,7 @@ class Stopping:
             for meta in tuple(core.metas.values()):
                 meta.end(TerminateShutdown())  # a meta-process that has outlived its owner
             killed = await self._kill_rest()
+            await self._until(lambda: not core.unwritten)
             while core.scheduler.works:
                 await asyncio.sleep(0)  # all exit and down messages are delivered before the node has stopped
             return not killed

@@ -9,6 +9,7 @@ traces            traces of single messages, and the stream `trace`; otel: spans
 per_node          objects that all observers of a node share
 rows              the records of processes and meta-processes
 watching          the stream `watch`; changes: the requests that change the node; option_values: options from texts
+taps              the request `tap`
 inspecting        asks processes for the facts that only they know
 selecting         the first rows of a large table, in portions
 sampler           samples of counters: rates and ages; ages: of messages; histogram: of times

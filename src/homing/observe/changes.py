@@ -128,6 +128,8 @@ async def reconfigure(observer: Observer, query: Query) -> dict[str, Any]:
     for name, value in query["options"].items():
         if name not in CHANGEABLE:
             _refuse(name, value)
+        if name == "tap":
+            raise RequestRefused("bad_request", "a tap writes a file: use the request tap, which HTTP does not offer")
     before: Reconfigured = await node.call(server.id, Reconfigure())
     changes = {name: parse(before.options, name, value) for name, value in query["options"].items()}
     now: Reconfigured = await node.call(server.id, Reconfigure(**changes))

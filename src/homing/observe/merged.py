@@ -41,7 +41,8 @@ class MergedObserver:
         self.name = name
         self.allow = allow
         self.requests: dict[str, Request] = {
-            what: Request(kind.handler, {**kind.fields, "node": NODE}, kind.changes) for what, kind in REQUESTS.items()
+            what: Request(kind.handler, {**kind.fields, "node": NODE}, kind.changes, kind.local)
+            for what, kind in REQUESTS.items()
         }
         self.streams: dict[str, Stream] = {
             what: Stream(kind.handler, {**kind.fields, "node": NODE}, kind.changes) for what, kind in STREAMS.items()

@@ -21,6 +21,7 @@ from . import (
     node_requests,
     process_requests,
     socket_requests,
+    taps,
     watching,
 )
 from . import tree as tree_requests
@@ -46,16 +47,19 @@ class Request:
         `gen.HomingError` "failed".
     fields: its fields, checked before the handler is called.
     changes: True if it changes the node: refused unless the observer allows it.
+    local: True if HTTP does not offer it: it writes files.
     """
 
     handler: Handler
     fields: Mapping[str, Field] = field(default_factory=dict)
     changes: bool = False
+    local: bool = False
 
     @property
     def over_http(self) -> bool:
-        """True if HTTP offers it: all except those that read and have an object as a field, which no URL can hold."""
-        return self.changes or all(one.kind != "object" for one in self.fields.values())
+        """True if HTTP offers it: all except those that are local, and those that read and have an object as a field,
+        which no URL can hold."""
+        return not self.local and (self.changes or all(one.kind != "object" for one in self.fields.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ REQUESTS: dict[str, Request] = {
     "kill": Request(changes.kill, changes.KILL_FIELDS, changes=True),
     "drain": Request(changes.drain, changes.DRAIN_FIELDS, changes=True),
     "reconfigure": Request(changes.reconfigure, changes.RECONFIGURE_FIELDS, changes=True),
+    "tap": Request(taps.tap, taps.FIELDS, changes=True, local=True),
     "log_level": Request(log_requests.log_level, log_requests.LEVEL_FIELDS, changes=True),
 }
 """The requests that every observer answers."""

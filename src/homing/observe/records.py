@@ -567,6 +567,7 @@ class SocketSums(TypedDict):
     socket: local address; "client" for sockets of clients, and of servers whose port the system chose; "other" beyond
         the first 200.
     drops: every cause, also with a count of 0.
+    tapped, tap_missed: as in `Statistics`.
     sockets, receive_buffer, send_buffer, receive_waiting, send_waiting: sums over the sockets that are open now.
     """
 
@@ -578,6 +579,8 @@ class SocketSums(TypedDict):
     packets_out: int
     bytes_out: int
     pauses: int
+    tapped: int
+    tap_missed: int
     receive_buffer: int
     send_buffer: int
     receive_waiting: int

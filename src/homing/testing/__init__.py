@@ -3,6 +3,7 @@ in virtual time.
 
 network      FakeNetwork, the fake network of a test
 conditions   the faults of a network; event: events in the life of a datagram, and the counters
+replay       sends the datagrams of a capture
 traffic      carries each datagram; link: computes arrivals and losses between two addresses
 sockets      the sockets bound in the network; hosts: addresses
 fake_socket  a socket of the fake network, for servers; fake_watch: calls its reader; control: ancillary data;
@@ -12,6 +13,8 @@ states       carried_state: a state as the successor of a process gets it
 virtual      an event loop on which waiting takes no time
 """
 
+from ..datagram.capture.reading import Capture as Capture
+from ..datagram.capture.reading import Captured as Captured
 from .conditions import Conditions as Conditions
 from .event import Event as Event
 from .event import NetworkStatistics as NetworkStatistics
@@ -28,6 +31,7 @@ from .kit.unit import Unit as Unit
 from .kit.unit import unit as unit
 from .network import FakeNetwork as FakeNetwork
 from .peer import Peer as Peer
+from .replay import Replayed as Replayed
 from .states import carried_state as carried_state
 from .virtual import VirtualLoop as VirtualLoop
 from .virtual import run_virtual as run_virtual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
@@ -11,13 +12,14 @@ from typing import Any, Self
 from ..datagram import Address, SocketOptions
 from ..datagram.sockets.substitute import enter
 from ..gen import BadOption
-from ..gen.options import check_seconds, check_type
+from ..gen.options import check_integer, check_number, check_seconds, check_type
 from ..node.processes.thread_worker import node_thread
 from .conditions import Conditions, Span
 from .event import Event, NetworkStatistics
 from .fake_socket import FakeSocket
 from .hosts import host_of, hosts_of
 from .peer import Peer
+from .replay import ROOM, Replay, Replayed
 from .traffic import Traffic
 
 _SEED_BITS = 1024
@@ -100,6 +102,42 @@ class FakeNetwork:
         """Returns a plain UDP socket for the test, bound to an address of this network: "" is every IPv4 address, "::"
         every IPv6 address. Port 0 selects the next free port from 32768 on. Raises `BindFailed`."""
         return Peer(self._bind(host, port, SocketOptions(receive_buffer=receive_buffer)))
+
+    async def replay(
+        self,
+        path: str | os.PathLike[str],
+        to: Address | None = None,
+        *,
+        speed: float = 1.0,
+        settle: float = 1.0,
+        most: int = 100_000,
+    ) -> Replayed:
+        """Sends the datagrams of a capture (pcap or pcapng) into this network, with the pauses that they had, and
+        returns what came back. In virtual time (`run_virtual`) the pauses take none. Each is sent from the source that
+        it had, which is bound meanwhile.
+
+        Answers are not sent, but returned, to compare with. A datagram is taken for an answer if the capture says that
+        its machine had sent it, as that of a `meta.Tap` does; or if it is from an address to which an earlier datagram
+        went, or to which a socket of this network is bound.
+
+        to: where they are sent. None: to the destination that each had.
+        speed: 2: pauses are half as long.
+        settle: seconds for which late answers are awaited at the end.
+        most: datagrams of the capture, at most, sent and returned; the rest is not read.
+
+        Raises `errors.BadCapture` for a file that is no capture or ends in the middle of a packet, `OSError`, and
+        `BadOption`.
+        """
+        speed = check_number("speed", speed, 1e-9, 1e9)
+        settle = check_seconds("settle", settle, zero=True)
+        most = check_integer("most", most, 1)
+        if to is not None:
+            if type(to) is not tuple or len(to) < 2:
+                raise BadOption("to", to, "give an address such as ('10.0.0.1', 53)")
+            host_of("to", to[0])
+            check_integer("to", to[1], 1, 65535)
+        options = SocketOptions(receive_buffer=ROOM)
+        return await Replay(lambda host, port: self._bind(host, port, options), to, most).run(path, speed, settle)
 
     def _bind(self, host: str, port: int, options: SocketOptions) -> FakeSocket:
         return self._traffic.sockets.bind(self._traffic, host, port, options)

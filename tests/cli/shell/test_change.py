@@ -89,7 +89,7 @@ def test_wrong_use_is_told_with_an_exit_code(shell: Shell, arguments: tuple[str,
 def test_a_node_that_allows_only_reading_says_how_to_allow_more_and_one_that_is_drained_stops(fresh: Shell) -> None:
     with fresh.node():
         changes = ["send keeper x", "kill keeper", "exit keeper", "drain", "reload", "log-level debug"]
-        for command in (*map(str.split, changes), ["reconfigure", "echo", "ttl=1"]):
+        for command in (*map(str.split, changes), ["reconfigure", "echo", "ttl=1"], ["tap", "echo"]):
             code, _, err = fresh.run(*command)
             assert code == 1
             assert "start it with --allow" in err

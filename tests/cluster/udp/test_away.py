@@ -228,3 +228,63 @@ async def test_servers_that_have_ended_leave_nothing_at_the_node_of_their_receiv
             await asyncio.sleep(60)
             worker.reply(worker.got[-1], b"late, the ordinary way")
             assert (await client.receive())[0] == b"late, the ordinary way"
+
+
+@in_memory
+async def test_datagrams_of_many_reads_travel_together() -> None:
+    with FakeNetwork(seed=1) as network:
+        async with members("edge", "back") as (edge, back):
+            worker = await start(back, BatchWorker, name="worker")
+            server = await open_server(edge, process=at(back, "worker"), receive_buffer=1 << 20)
+            client = network.socket(receive_buffer=1 << 20)
+            for number in range(600):
+                client.send(b"%d" % number, server.local_address)
+            assert await answers(client, 600) == [b"re:%d" % number for number in range(600)]
+            assert max(worker.sizes) > 64  # the reads of one wake-up
+
+
+@in_memory
+async def test_answers_keep_their_order_and_the_pace_of_the_edge() -> None:
+    with FakeNetwork(seed=1) as network:
+        async with members("edge", "back") as (edge, back):
+            await start(back, Worker, name="worker")
+            pace = meta.Pacing(bytes_per_second=3000.0, burst=1)
+            server = await open_server(edge, process=at(back, "worker"), send_rate=pace)
+            client = network.socket()
+            for number in range(50):
+                client.send(b"%d" % number, server.local_address)
+            assert await answers(client, 50) == [b"re:%d" % number for number in range(50)]
+            assert server.statistics().send_delayed > 0
+
+
+@in_memory
+async def test_answers_for_which_the_edges_send_queue_has_no_room_wait_in_its_mailbox() -> None:
+    with FakeNetwork(seed=1) as network:
+        async with members("edge", "back") as (edge, back):
+            await start(back, Worker, name="worker")
+            pace = meta.Pacing(bytes_per_second=3000.0, burst=1)
+            options = {"send_rate": pace, "send_queue": 30, "send_overflow": "pause", "reply_guard": None}
+            server = await open_server(edge, process=at(back, "worker"), **options)
+            client = network.socket()
+            for number in range(50):
+                client.send(b"%d" % number, server.local_address)
+            await until(lambda: server.statistics().send_pauses)
+            assert await answers(client, 50) == [b"re:%d" % number for number in range(50)]
+
+
+@in_memory
+async def test_what_was_gathered_when_the_connection_ends_is_counted_as_lost() -> None:
+    with FakeNetwork(seed=1) as network:
+        async with members("edge", "back") as (edge, back):
+            worker = await start(back, Worker, name="worker")
+            server = await open_server(edge, process=at(back, "worker"))
+            client = network.socket()
+            client.send(b"hello", server.local_address)
+            await client.receive()
+            edge.engine.network.kill(back.node.name)
+            for _ in range(20):
+                client.send(b"lost", server.local_address)
+            await until(lambda: server.statistics().packets_in == 21)
+            facts = (await facts_of(edge, server))["elsewhere"]
+            assert (facts["waiting"] + facts["lost"], facts["on_the_way"]) == (20, 0)
+            assert len(worker.got) == 1

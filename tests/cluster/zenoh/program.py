@@ -60,6 +60,7 @@ class Program:
         self.peers: dict[str, Peer] = {}
         self.streams: dict[str, Stream] = {}
         self.acknowledged: dict[str, int] = {}
+        self.longest_put = 0.0
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended = asyncio.Event()
 
@@ -96,12 +97,16 @@ class Program:
             peer = self.peers.get(to)
             if peer is not None and number - self.acknowledged.get(to, number if number < window else 0) < window:
                 number += 1
-                self.engine.put(peer, MAIN, DATA + number.to_bytes(8, "big") + filling)
+                light = (number - self.acknowledged.get(to, 0)) * size <= 32 << 10
+                began = time.monotonic()
+                self.engine.put(peer, MAIN, DATA + number.to_bytes(8, "big") + filling, light)
+                self.longest_put = max(self.longest_put, time.monotonic() - began)
             await asyncio.sleep(1 / rate)
 
     def report(self) -> None:
         tell(
             "report",
+            longest_put=self.longest_put,
             streams={
                 name: {"count": one.count, "missing": one.missing, "gap": one.gap} for name, one in self.streams.items()
             },

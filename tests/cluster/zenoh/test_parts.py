@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from homing.cluster.endpoints import TCP, Endpoint
 from homing.cluster.engine import MAIN, SIGNALS, SYSTEM, Peer
 from homing.cluster.security import Security
 from homing.cluster.zenoh_engine import members
+from homing.cluster.zenoh_engine import sender as senders
 from homing.cluster.zenoh_engine.inbox import MOST_OF_ONE, Arrival, Inbox
 from homing.cluster.zenoh_engine.keys import Keys, Token
 from homing.cluster.zenoh_engine.members import Members
@@ -97,12 +100,84 @@ def test_a_sender_that_is_stopped_before_it_is_ready_ends(line: Line) -> None:
     assert not line.ready.is_set()
 
 
+def test_a_light_batch_is_sent_by_the_caller_if_nothing_waits(line: Line) -> None:
+    line.may_send.set()
+    line.matched.set()
+    assert line.ready.wait(DEADLINE)
+    line.sender.put(MAIN, b"light", light=True)
+    assert line.taken == [b"light"]
+
+
+def test_a_light_batch_does_not_overtake_one_that_the_thread_has_in_hand(line: Line) -> None:
+    line.matched.set()
+    assert line.ready.wait(DEADLINE)
+    line.sender.put(MAIN, b"heavy")  # the outlet makes the thread wait
+    line.sender.put(MAIN, b"light", light=True)
+    assert line.taken == []
+    line.may_send.set()
+    line.sender.finish()
+    line.sender.join(DEADLINE)
+    assert line.taken == [b"heavy", b"light"]
+
+
+def test_batches_stay_in_order_while_the_loop_and_the_thread_send_by_turns(line: Line) -> None:
+    line.may_send.set()
+    line.matched.set()
+    assert line.ready.wait(DEADLINE)
+    sent = [number.to_bytes(2, "big") for number in range(2000)]
+    for number, data in enumerate(sent):
+        line.sender.put(MAIN, data, light=number % 7 != 0)
+    line.sender.finish()
+    line.sender.join(DEADLINE)
+    assert line.taken == sent
+
+
+def test_after_a_slow_put_on_the_loop_the_thread_sends_all(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(senders, "_SLOW", -1.0)
+    line.may_send.set()
+    line.matched.set()
+    assert line.ready.wait(DEADLINE)
+    line.sender.put(MAIN, b"slow", light=True)
+    assert line.taken == [b"slow"]
+    line.may_send.clear()
+    line.sender.put(MAIN, b"next", light=True)  # on the loop it would wait here
+    assert line.taken == [b"slow"]
+
+
+def test_a_light_batch_that_fails_ends_the_sender_as_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    class Closed:
+        def put(self, data: bytes | bytearray) -> None:
+            raise ValueError("closed")
+
+        def is_matched(self) -> bool:
+            return True
+
+    ready = threading.Event()
+    broken = Sender("b@h", lambda: [Closed(), Closed(), Closed()], ready.set)
+    broken.start()
+    assert ready.wait(DEADLINE)
+    broken.put(MAIN, b"x", light=True)
+    broken.join(DEADLINE)
+    assert "has ended: closed" in caplog.text
+
+
 # --- the inbox --------------------------------------------------------------------------------------------
 
 
-async def test_a_burst_wakes_the_loop_once_and_comes_in_order() -> None:
-    got: list[Arrival] = []
-    inbox = Inbox(asyncio.get_running_loop(), got.append)
+@pytest.fixture
+def got() -> list[Arrival]:
+    return []
+
+
+@pytest.fixture
+async def inbox(got: list[Arrival]) -> AsyncIterator[Inbox]:
+    """An inbox that delivers into `got`."""
+    made = Inbox(asyncio.get_running_loop(), got.append)
+    yield made
+    made.close()
+
+
+async def test_a_burst_wakes_the_loop_once_and_comes_in_order(inbox: Inbox, got: list[Arrival]) -> None:
     burst = [Arrival(A, MAIN, bytes([number])) for number in range(50)]
     thread = threading.Thread(target=inbox.read, args=([*burst, None],))
     thread.start()
@@ -113,9 +188,7 @@ async def test_a_burst_wakes_the_loop_once_and_comes_in_order() -> None:
     assert got == burst
 
 
-async def test_a_long_burst_leaves_the_loop_to_others_in_between() -> None:
-    got: list[Arrival] = []
-    inbox = Inbox(asyncio.get_running_loop(), got.append)
+async def test_a_long_burst_leaves_the_loop_to_others_in_between(inbox: Inbox, got: list[Arrival]) -> None:
     inbox.read([Arrival(A, MAIN, b"x")] * 1000)
     steps = 0
     while len(got) < 1000:
@@ -124,9 +197,7 @@ async def test_a_long_burst_leaves_the_loop_to_others_in_between() -> None:
     assert steps > 10
 
 
-async def test_a_node_that_breaks_the_rules_fills_its_own_room_only() -> None:
-    got: list[Arrival] = []
-    inbox = Inbox(asyncio.get_running_loop(), got.append)
+async def test_a_node_that_breaks_the_rules_fills_its_own_room_only(inbox: Inbox, got: list[Arrival]) -> None:
     inbox.read([Arrival(A, MAIN, bytes(1 << 20))] * 20)
     inbox.read([Arrival(B, MAIN, b"of another node"), Arrival(A, MAIN, b"")])
     await eventually(lambda: Arrival(B, MAIN, b"of another node") in got, "the other node's batch")
@@ -136,15 +207,45 @@ async def test_a_node_that_breaks_the_rules_fills_its_own_room_only() -> None:
     await eventually(lambda: len(got) == 10, "that there is room again")
 
 
-async def test_a_closed_inbox_delivers_nothing() -> None:
-    got: list[Arrival] = []
-    inbox = Inbox(asyncio.get_running_loop(), got.append)
+async def test_a_closed_inbox_delivers_nothing(inbox: Inbox, got: list[Arrival]) -> None:
     inbox.read([Arrival(A, MAIN, b"before")])
     inbox.close()
     inbox.read([Arrival(A, MAIN, b"after")])
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert got == []
+
+
+def test_an_inbox_wakes_a_loop_of_asyncio_too() -> None:
+    got: list[Arrival] = []
+
+    async def receive() -> None:
+        inbox = Inbox(asyncio.get_running_loop(), got.append)
+        thread = threading.Thread(target=inbox.read, args=([Arrival(A, MAIN, b"x")],))
+        thread.start()
+        await eventually(lambda: got, "the batch")
+        thread.join()
+        inbox.close()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(receive())
+    assert got == [Arrival(A, MAIN, b"x")]
+
+
+async def test_batches_that_take_long_leave_the_loop_to_others_in_between() -> None:
+    order: list[str] = []
+
+    def handle(arrival: Arrival) -> None:
+        order.append("batch")
+        time.sleep(0.003)
+
+    inbox = Inbox(asyncio.get_running_loop(), handle)
+    inbox.read([Arrival(A, MAIN, b"x")] * 3)
+    while order.count("batch") < 3:
+        await asyncio.sleep(0)
+        order.append("other")
+    inbox.close()
+    assert ("batch", "batch") not in pairwise(order)
 
 
 # --- members ----------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ TAKEN = {
     ("datagram/sockets/inherited.py", "__init__"),  # `detach` follows
     ("datagram/sockets/inherited.py", "lend"),  # the descriptor inside of what is closed in forks
     ("datagram/backend/watch.py", "__init__"),  # the watch closes it in forks
+    ("datagram/capture/file.py", "_open_now"),  # the `CaptureFile` closes it in forks
     ("meta/upgrade/channel.py", "connect"),  # by its `Channel`
     ("datagram/sockets/inherited.py", "borrowed"),  # `detach` follows
     ("meta/upgrade/handed_sockets.py", "_entries"),  # by their `Inherited`

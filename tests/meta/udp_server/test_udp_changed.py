@@ -62,7 +62,7 @@ MORE: dict[str, dict[str, Any]] = {"reuse_port_steering": {"reuse_port": True}}
 
 
 def test_every_option_that_can_be_changed_is_changed_here() -> None:
-    assert CHANGES.keys() | {"host", "port", "peers"} == CHANGEABLE  # peers: see tests/meta/peers
+    assert CHANGES.keys() | {"host", "port", "peers", "tap"} == CHANGEABLE  # see tests/meta/peers, test_udp_tap
 
 
 def told(server: meta.UDPServer) -> list[int]:

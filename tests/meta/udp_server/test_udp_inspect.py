@@ -43,12 +43,15 @@ COUNTERS = {
     "dropped_errors",
     "pool_errors",
     "pauses",
+    "filtered",
     "denied",
     "limited",
     "limited_dry_run",
     "reply_limited",
     "reply_limited_dry_run",
     "send_delayed",
+    "tapped",
+    "tap_missed",
 }
 FACTS = {"listener", "process", "backend", "gro", "gso", "reading", "waiting_for", "receive_buffer", "send_buffer"}
 FACTS |= {"spin_seconds"}

@@ -74,14 +74,17 @@ def test_it_polls_after_an_event_for_so_long_at_most() -> None:
     async def main() -> tuple[float, float]:
         with datagrams() as sock:
             assert await ping_pong(sock, 20, 0.001) == 20
-        before = spun()
-        await asyncio.sleep(0.1)
-        return before, spun() - before
+        while_busy, at_rest = spun(), []
+        for _ in range(4):  # a machine that is busy may hold it for longer while it polls, but not each time
+            before = spun()
+            await asyncio.sleep(0.05)
+            at_rest.append(spun() - before)
+        return while_busy, min(at_rest)
 
     with runner(0.005) as spinning:
         while_busy, at_rest = spinning.run(main())
     assert while_busy > 0.0
-    assert at_rest < 0.05
+    assert at_rest < 0.025
 
 
 @needs_selector

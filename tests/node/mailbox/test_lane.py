@@ -59,11 +59,20 @@ def test_it_does_what_a_deque_does(kind: Any, steps: list[tuple[str, Any]]) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(messages=st.lists(st.integers(), max_size=40), envelopes=st.lists(st.builds(object), max_size=5))
+@given(
+    messages=st.lists(st.integers(), max_size=40),
+    envelopes=st.lists(st.builds(object), max_size=5),
+    before=st.integers(0, 20),
+)
 def test_messages_of_one_sender_go_in_together_and_come_out_without_tuples(
-    kind: Any, messages: list[int], envelopes: list[object]
+    kind: Any, messages: list[int], envelopes: list[object], before: int
 ) -> None:
     lane = kind()
+    for number in range(before):  # so that the ring begins anywhere
+        lane.extend([number, number])
+        lane.popleft()
+    for _ in range(before):
+        lane.popleft()
     lane.extend(envelopes)
     lane.extend_from(SENDER, messages)
     assert list(lane) == [*envelopes, *((SENDER, message) for message in messages)]
@@ -81,6 +90,9 @@ def test_it_keeps_nothing_that_was_taken_and_grows_small_again(kind: Any) -> Non
     taken = [lane.popleft() for _ in range(5000)]
     assert taken == [(SENDER, message)] * 5000
     del taken
+    lane.extend_from(SENDER, [message] * 5000)
+    while lane:
+        lane.popleft()
     assert sys.getrefcount(message) == before
 
 

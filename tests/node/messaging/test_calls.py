@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -333,3 +335,23 @@ async def test_a_call_is_counted_with_the_messages(node: homing.Node) -> None:
     await node.call(caller, lambda actor: actor.call(callee, "x"))
     assert node.process_info(caller).messages_out == 1
     assert node.process_info(callee).messages_in == 1
+
+
+async def test_calls_time_out_in_the_order_of_their_deadlines(node: homing.Node) -> None:
+    pid = await node.spawn(Server)
+    over: list[float] = []
+
+    async def call(seconds: float) -> None:
+        with pytest.raises(gen.CallTimeout):
+            await node.call(pid, "later", timeout=seconds)
+        over.append(seconds)
+
+    await asyncio.gather(*map(call, (0.03, 0.01, 0.02)))
+    assert over == [0.01, 0.02, 0.03]
+
+
+async def test_a_call_that_was_waited_for_keeps_nothing_alive(node: homing.Node) -> None:
+    pid = await node.spawn(AsyncServer)
+    answer = weakref.ref(await node.call(pid, Gate))
+    gc.collect()
+    assert answer() is None

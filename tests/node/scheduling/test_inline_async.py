@@ -312,10 +312,13 @@ async def test_what_is_awaited_may_be_anything_that_a_task_may_await(node: homin
     assert "42" in await node.call(doer, wait)
 
 
-@pytest.mark.serial
 async def test_only_the_time_in_which_it_runs_is_charged(node: homing.Node, doer: gen.PID) -> None:
-    await node.call(doer, lambda actor: asyncio.sleep(0.05))
-    assert 0 < node.process_info(doer).running_time < 0.04
+    charged = []
+    for _ in range(5):  # a machine that is busy may hold it while it runs, but not each time
+        before = node.process_info(doer).running_time
+        await node.call(doer, lambda actor: asyncio.sleep(0.05))
+        charged.append(node.process_info(doer).running_time - before)
+    assert 0 < min(charged) < 0.04
 
 
 # --- what a callback leaves behind --------------------------------------------------------------------------

@@ -188,22 +188,26 @@ async def test_the_page_is_checked_for_changes_each_time(serve: Serve) -> None:
 # --- the description --------------------------------------------------------------------------------------
 
 
+NOT_OVER_HTTP = {"cluster", "tap"}
+
+
 async def test_all_requests_and_streams_are_described(serve: Serve) -> None:
     server = serve()
     paths = (await ask(server, "/openapi.json")).json["paths"]
     observer = server._endpoints._observer
-    expected = {f"/api/v1/{what}" for what in observer.requests if what != "cluster"} | {
+    expected = {f"/api/v1/{what}" for what in observer.requests if what not in NOT_OVER_HTTP} | {
         f"/api/v1/stream/{what}" for what in observer.streams
     }
     assert expected <= set(paths)
 
 
-async def test_a_request_that_no_url_can_hold_is_not_offered(serve: Serve) -> None:
+@pytest.mark.parametrize("what", sorted(NOT_OVER_HTTP))
+async def test_a_request_that_no_url_can_hold_or_that_writes_files_is_not_offered(serve: Serve, what: str) -> None:
     server = serve()
-    assert "/api/v1/cluster" not in (await ask(server, "/openapi.json")).json["paths"]
-    answer = await ask(server, "/api/v1/cluster")
+    assert f"/api/v1/{what}" not in (await ask(server, "/openapi.json")).json["paths"]
+    answer = await ask(server, f"/api/v1/{what}")
     assert answer.status == 404
-    assert "there is no request 'cluster'" in answer.json["error"]["message"]
+    assert f"there is no request {what!r}" in answer.json["error"]["message"]
 
 
 async def test_what_is_not_of_the_observer_is_described_too(serve: Serve) -> None:

@@ -173,9 +173,9 @@ async def test_a_connection_between_requests_is_closed_without_an_answer(
     monkeypatch.setattr(connections_server, "KEEP_ALIVE_SECONDS", 0.5)
     reader, writer = await opened(serve())
     loop = asyncio.get_running_loop()
+    began = loop.time()
     writer.write(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"}\n")
-    began = loop.time()
     async with asyncio.timeout(DEADLINE):
         assert await reader.read() == b""
     assert loop.time() - began > 0.4

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...gen import PID, MailboxFull
 from ...gen.foreign import forget_frames, safe_repr
 from ...node.logs import RateLimited
-from ...node.mailbox.envelope import Exit, Request, SplitMessage, is_taken_back
+from ...node.mailbox.envelope import Exit, Request, SplitMessage, content, is_taken_back
 from ...node.mailbox.overflow import may_go
 from ...node.mailbox.preserved import send_dead_letter
 from ...node.messaging.distribution import hand, without_address
@@ -30,12 +31,17 @@ _MEMORY = 10.0
 
 
 class Drops:
-    """Counts the messages that a pool has dropped."""
+    """Counts the messages that a pool has dropped.
 
-    __slots__ = ("newest", "oldest")
+    told: called with each of them, its cause ("receiver_full" or "receiver_oldest") and the PID of the worker; None:
+        nobody is.
+    """
+
+    __slots__ = ("newest", "oldest", "told")
 
     def __init__(self) -> None:
         self.newest = self.oldest = 0
+        self.told: Callable[[Any, str, PID | None], None] | None = None
 
     @property
     def all(self) -> int:
@@ -134,12 +140,12 @@ class Forwarder(BulkForwarder):
         oldest = self._take_oldest(slot) if self.overflow == "drop_oldest" else None
         if oldest is None:
             self.drops.newest += 1
-            self._drop(entry, slot)
+            self._drop(entry, slot, "receiver_full")
         else:
             self._hand_over(entry, slot)
             if not is_taken_back(oldest):
                 self.drops.oldest += 1
-                self._drop(oldest, slot)
+                self._drop(oldest, slot, "receiver_oldest")
         return True
 
     def _full_slot(self, stuck: int) -> Slot:
@@ -188,8 +194,10 @@ class Forwarder(BulkForwarder):
         self._waits_for.discard(pid)
         self._process.resume()
 
-    def _drop(self, entry: Any, slot: Slot) -> None:
+    def _drop(self, entry: Any, slot: Slot, cause: str) -> None:
         slot.dropped += 1
+        if self.drops.told is not None:
+            self.drops.told(content(entry), cause, slot.pid)
         if isinstance(entry, Request):
             self._process.core.calls.fail(entry.ref, MailboxFull(self._process.id, self.options.worker_mailbox_size))
         elif isinstance(entry, SplitMessage):

@@ -6,24 +6,22 @@ Its forwarder sends what waits there, as far as the flow has room.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...act.actor import Actor, ActorHooks
 from ...act.pool.forwarder import Drops
 from ...datagram import MessageUDPError
-from ...datagram.message import MessageUDP
 from ...gen import PID, Alias, TerminateKill, TerminateShutdown
 from ...gen.foreign import same
 from ...gen.hooks import ProcessHooks
 from ...meta.udp.options import flow_limits
-from ...meta.udp.outgoing import any_leased, take_datagrams
 from ...meta.udp_server.elsewhere import is_elsewhere
 from ...node.mailbox.envelope import Exit, exit_signal
 from ...node.processes.spawning import spawn
-from ...node.scheduling.forwarder import Forwarder
+from .forwarding import ToReceiver
 from .outflow import Outflow
 
 if TYPE_CHECKING:
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from ...node.processes.meta_process import MetaRunner
     from ...node.processes.process import Process
     from .exchange import Exchange
-
-_TAKEN = 512
-"""Most datagrams taken in one go."""
 
 QUIET = 0.2
 """Seconds after the last datagram was sent to another node, in which its answer is expected: a stop waits for it."""
@@ -57,7 +52,7 @@ class UDPAway(Actor):
     def init(self, server: Alias, make: Callable[[Any], Away]) -> None:
         self.link(server)
         self._away = make(self._process)
-        self._process.forwarder = _ToReceiver(self._away)
+        self._process.forwarder = ToReceiver(self._away)
 
     @property
     def away(self) -> Away:
@@ -86,7 +81,7 @@ class Away:
         self.drops = Drops()
         self.closing: Exit | None = None
         self.pauses = 0
-        self.last = -QUIET
+        self._last = -inf
         self.flow = self._open(options)
 
     def _open(self, options: UDPServerOptions) -> Outflow:
@@ -116,6 +111,7 @@ class Away:
         if not same(flow.to, options.process) or window != flow.limits:
             self.flow = self._open(options)
             flow.close()
+            self._last = max(self._last, flow.last)
             self.process.resume()
 
     def lost(self, report: MessageUDPError) -> None:
@@ -146,7 +142,7 @@ class Away:
         if self.flow.state in ("node", "receiver"):
             return True
         waits = bool(self.process.main) or self.flow.on_the_way > 0
-        return not waits and self._exchange.core.loop.time() - self.last >= QUIET
+        return not waits and self._exchange.core.loop.time() - max(self._last, self.flow.last) >= QUIET
 
     def retire(self) -> None:
         """Ends the process once all that waits was sent."""
@@ -161,61 +157,6 @@ class Away:
         """Ends the flow."""
         self.flow.close()
         self._exchange.forget_server(self._server.id)
-
-
-class _ToReceiver(Forwarder):
-    """Takes the main lane of the process."""
-
-    def __init__(self, away: Away) -> None:
-        super().__init__()
-        self._away = away
-        self._process = away.process
-        self.takes_now = True
-
-    def take_now(self, messages: list[MessageUDP]) -> int:
-        """Sends datagrams at once, as many as there is room for."""
-        room = self._away.flow.room()
-        done = self._put(messages if room >= len(messages) else messages[:room]) if room else 0
-        self._process.handled += done
-        return done
-
-    def take_main(self, main: deque[Any]) -> int:
-        """Sends the datagrams at the head of the main lane, as many as there is room for. Returns how many entries it
-        took."""
-        away = self._away
-        room = away.flow.room()
-        if room == 0:
-            away.pauses += 1
-            self._process.pause()
-            return 0
-        messages = take_datagrams(main, min(room, _TAKEN))
-        if messages:
-            return self._send(main, messages)
-        entry = main.popleft()
-        if type(entry) is tuple:
-            self._process.behavior.handle_message(*entry)
-        else:
-            entry.handle(self._process)
-        return 1
-
-    def _send(self, main: deque[Any], messages: list[MessageUDP]) -> int:
-        done = self._put(messages)
-        if done < len(messages):
-            sender = messages[0].id
-            for message in reversed(messages[done:]):
-                main.appendleft((sender, message))
-            self._process.pause()
-        return done
-
-    def _put(self, messages: list[MessageUDP]) -> int:
-        away = self._away
-        done = away.flow.put(messages)
-        if done:
-            away.last = away.process.core.loop.time()
-        if any_leased(messages):
-            for message in messages[:done]:
-                message.release()
-        return done
 
 
 async def start_away(

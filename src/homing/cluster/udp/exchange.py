@@ -115,29 +115,25 @@ class Exchange:
     def post(self, link: Any, frame: Any, *, must: bool = False) -> bool:
         """Sends a frame. Returns False if the outbox is so full that datagrams have to wait; `must`: sends it anyway.
         The policy `overflow` of the cluster does not apply: datagrams have limits of their own."""
-        if not must and not self.has_room(link):
+        outbox = link.outbox
+        if not must and outbox.waiting > outbox.high:
             return False
         kind = type(frame)
         if self._gathering and kind is not Credit and kind is not Replies:
             self._send_gathered()  # no datagram of these flows comes after the frame
         if link.up:
-            link.outbox.post(frame, MAIN, must=True)
+            outbox.post(frame, MAIN, must=True)
         return True
-
-    def has_room(self, link: Any) -> bool:
-        """Returns False if the outbox is so full that datagrams have to wait."""
-        outbox = link.outbox
-        return bool(outbox.waiting <= outbox.high)
 
     def post_datagrams(self, link: Any, frame: Datagrams) -> None:
         """Sends datagrams of a flow, for which there is room."""
         if link.up:
             link.outbox.post(frame, MAIN, must=True)
 
-    def gathers(self, flow: Outflow, link: Any) -> None:
+    def gathers(self, flow: Outflow, outbox: Any) -> None:
         """Sends what a flow gathers at the end of the loop's iteration, or before another frame."""
         self._gathering[flow] = None
-        link.outbox.before_flush(partial(self.core.attempt, flow.send_gathered))
+        outbox.before_flush(partial(self.core.attempt, flow.send_gathered))
 
     def gathered(self, flow: Outflow) -> None:
         """A flow has sent what it had gathered, or has lost it."""

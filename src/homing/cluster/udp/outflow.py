@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ...datagram.message import MessageUDP
 from ...gen import PID, Alias, ProcessID
+from ...gen.copying import refuse_copy
 from ..datagram_frames import Datagrams, Flow, FlowEnd
 from .columns import BESIDE, MOST, cut_by_size, gathered_size, pack
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 PART = 48 << 10
 """Bytes of one frame, about: several fit into a batch of 64 KiB with other messages."""
+
+_PART, _BESIDE, _MOST = PART, BESIDE, MOST
+"""The same as C integers, where this is compiled."""
 
 _AGAIN = 0.005
 """Seconds after which a full outbox is tried again: at 100 MB/s, half a MiB has left by then."""
@@ -36,6 +41,7 @@ class Outflow:
     window: most datagrams, and most_bytes: most bytes, on their way or waiting over there.
     sent: datagrams in frames since the flow was opened; those gathered are on their way too.
     lost: those on their way when a connection ended, since ever.
+    last: when the last frame was sent, by the loop's clock.
     waits: True if `ready` is to be called.
     """
 
@@ -46,11 +52,13 @@ class Outflow:
         "_gathered_bytes",
         "_link",
         "_low",
+        "_outbox",
         "_parts",
         "_ready",
         "_server",
         "_taken",
         "closed",
+        "last",
         "lost",
         "most_bytes",
         "node",
@@ -62,6 +70,8 @@ class Outflow:
         "waits",
         "window",
     )
+
+    __reduce__ = refuse_copy
 
     def __init__(
         self,
@@ -76,6 +86,7 @@ class Outflow:
         self._server = server
         self._ready = ready
         self._link: Any = None
+        self._outbox: Any = None
         self._parts: deque[tuple[int, int]] = deque()
         self._taken = self._bytes = self._gathered_bytes = 0
         self._gathered: list[MessageUDP] = []
@@ -84,6 +95,7 @@ class Outflow:
         self.window, self._low, self.most_bytes = limits
         self.number = self.sent = self.total = self.lost = self.unfit = 0
         self.waits = self.closed = False
+        self.last = -inf
         exchange.add_outflow(self)
 
     @property
@@ -96,6 +108,9 @@ class Outflow:
     @property
     def on_the_way(self) -> int:
         """Datagrams sent, or gathered, for which no credit has come back."""
+        return self._under_way()
+
+    def _under_way(self) -> int:
         return self.sent + len(self._gathered) - self._taken
 
     @property
@@ -110,7 +125,7 @@ class Outflow:
         return "mailbox" if self._left() <= 0 else ""
 
     def _left(self) -> int:
-        return 0 if self._bytes + self._gathered_bytes >= self.most_bytes else self.window - self.on_the_way
+        return 0 if self._bytes + self._gathered_bytes >= self.most_bytes else self.window - self._under_way()
 
     def room(self) -> int:
         """Returns how many datagrams can be sent now. After 0, `ready` is called once when there may be room."""
@@ -119,7 +134,7 @@ class Outflow:
             return 0
         left = self._left()
         self.waits = left <= 0
-        return max(0, left)
+        return left if left > 0 else 0
 
     def _address(self, link: Any) -> int | str | None:
         """Returns the receiver as a frame has it, None if it belongs to another start of the node."""
@@ -151,7 +166,7 @@ class Outflow:
             self._try_again()
             return False
         self._exchange.opened(self, self.number, number)
-        self.number, self._link = number, link
+        self.number, self._link, self._outbox = number, link, link.outbox
         self.sent = self._taken = self._bytes = 0
         self._parts.clear()
         return True
@@ -170,27 +185,31 @@ class Outflow:
     def put(self, messages: list[MessageUDP]) -> int:
         """Sends datagrams, at most `room()` many. Returns how many were sent or dropped as unfit; the others found the
         outbox full, and `ready` will be called. Pooled buffers among them can be released then."""
-        if not self._exchange.has_room(self._link):
+        if not self._has_room():
             self._wait_for_outbox()
             return 0
         size = gathered_size(messages)
-        if not 0 <= size <= PART or len(messages) > MOST:
+        if not 0 <= size <= _PART or len(messages) > _MOST:
             return self._put_now(messages)
         count = len(self._gathered) + len(messages)
-        if count > MOST or self._gathered_bytes + size + BESIDE * count > PART:
+        if count > _MOST or self._gathered_bytes + size + _BESIDE * count > _PART:
             self.send_gathered()
         if not self._gathered:
-            self._exchange.gathers(self, self._link)
+            self._exchange.gathers(self, self._outbox)
         self._gathered += messages
         self._gathered_bytes += size
         return len(messages)
+
+    def _has_room(self) -> bool:
+        """Returns False if the outbox is so full that datagrams have to wait."""
+        return bool(self._outbox.waiting <= self._outbox.high)
 
     def _put_now(self, messages: list[MessageUDP]) -> int:
         """Sends datagrams that cannot be gathered: they exceed a frame, or their data may change."""
         self.send_gathered()
         done = 0
         for part in self._parts_of(messages):
-            if not self._exchange.has_room(self._link):
+            if not self._has_room():
                 self._wait_for_outbox()
                 return done
             self._send(part)
@@ -213,9 +232,9 @@ class Outflow:
 
     def _parts_of(self, messages: list[MessageUDP]) -> list[list[MessageUDP]]:
         try:
-            return cut_by_size(messages, PART)
+            return cut_by_size(messages, _PART)
         except Exception:
-            return cut_by_size([message for message in messages if self._fits(message)], PART)
+            return cut_by_size([message for message in messages if self._fits(message)], _PART)
 
     def _send(self, part: list[MessageUDP]) -> None:
         try:
@@ -232,6 +251,7 @@ class Outflow:
         self.total += count
         self._bytes += size
         self._parts.append((self.sent, size))
+        self.last = self._exchange.core.loop.time()
 
     def _wait_for_outbox(self) -> None:
         self.waits = True

@@ -6,6 +6,7 @@ opening     makes and opens connections; what zenoh says if it cannot listen
 members     the nodes that are up, by their tokens
 sender      the thread that sends to one node
 inbox       what comes, from zenoh's threads to the event loop
+waking      wakes the event loop from other threads
 settings    the configuration of a session: closed but for what the cluster needs
 keys        key expressions, to and fro
 joining     waits for others while joining, and says why nobody is seen

@@ -32,6 +32,10 @@ _PRIORITIES = (zenoh.Priority.REAL_TIME, zenoh.Priority.INTERACTIVE_HIGH, zenoh.
 _BATCHES, _TOKENS = 4096, 1024
 """Room of the channels. One that is full holds up zenoh's thread; the readers only move what they get."""
 
+_BURST = 16
+"""Batches taken from the channel before the loop is woken: while it handles them, this thread would have to wait for
+the interpreter's lock, up to 5 ms for each."""
+
 _MOST_KEYS = 1024
 """Keys whose sender is remembered."""
 
@@ -124,13 +128,19 @@ class Connection:
         reader.start()
 
     def _arrivals(self) -> Iterator[Arrival | None]:
-        for sample in self._batches:
-            peer = self._sender_of(str(sample.key_expr))
-            lane = _LANES.get(int(sample.priority))
-            if peer is None or lane is None or sample.kind != zenoh.SampleKind.PUT:
-                yield None
-            else:
-                yield Arrival(peer, lane, sample.payload.to_bytes())
+        """Yields the batches that come, and None behind those that were there at once."""
+        batches: Any = self._batches
+        while True:
+            sample, room = batches.recv(), _BURST
+            while sample is not None:
+                peer = self._sender_of(str(sample.key_expr))
+                lane = _LANES.get(int(sample.priority))
+                data = sample.payload.to_bytes()
+                if peer is not None and lane is not None and data:  # a deletion has no data
+                    yield Arrival(peer, lane, data)
+                room -= 1
+                sample = batches.try_recv() if room else None  # which keeps the interpreter's lock
+            yield None
 
     def _sender_of(self, key: str) -> Peer | None:
         try:

@@ -1,6 +1,7 @@
 """`ZenohEngine`: joins, keeps the connection, connects anew where zenoh does not, and ends.
 
-Rule 1: nothing of zenoh is called on the loop, as any of it may block: it has threads.
+Rule 1: nothing of zenoh is called on the loop, as any of it may block: it has threads. The exception is a `put` that
+finds room: see `sender`.
 Rule 2: notices come on the loop only, and none after `close`.
 """
 
@@ -22,7 +23,7 @@ from ..engine import Peer, Receiver
 from ..security import Security, prepare
 from . import joining
 from .connection import Connection, ConnectionFailed
-from .inbox import Arrival, Inbox
+from .inbox import Inbox
 from .keys import Keys, Token
 from .members import Members
 from .opening import Opener
@@ -94,8 +95,8 @@ class ZenohEngine:
             self._warn_of_settings(self._security)
             self._seeds = Seeds(self._security.join, secure=self._security.uses_certificates)
             self._advice = joining.Advice(self._security, self._options.name)
-            self._inbox = Inbox(self._loop, self._deliver)
             self._members = Members(receiver, self._outlets, self._post, self._address_of)
+            self._inbox = Inbox(self._loop, self._members.arrived)
             await self._seeds.look_up()
             self._opener = Opener(own, self._options, self._security, self._keys)
             await self._listen(self._opener)
@@ -123,7 +124,7 @@ class ZenohEngine:
             sender.stop()
         await self._abandon()
 
-    def put(self, peer: Peer, lane: int, data: bytes | bytearray) -> None:
+    def put(self, peer: Peer, lane: int, data: bytes | bytearray, light: bool = False) -> None:
         """See `engine.Engine.put`. Raises `NodeForked` in a fork, and nothing else."""
         self._check()
         sender = None if self._members is None else self._members.sender_to(peer)
@@ -132,7 +133,7 @@ class ZenohEngine:
         if len(data) > LARGEST_BATCH:  # zenoh would drop it at the other end, as silently
             _LOG.error("a batch of %d bytes for %r is not sent: at most %d", len(data), peer.name, LARGEST_BATCH)
             return
-        sender.put(lane, data)
+        sender.put(lane, data, light)
 
     def suspect(self, peer: Peer, why: str) -> None:
         """Opens a new session, soon: zenoh has no way to close one connection. All nodes are down for a moment."""
@@ -265,10 +266,6 @@ class ZenohEngine:
             self._members.all_down("a later start of this node has taken its place")
         with suppress(TimeoutError):
             await in_thread("homing-close", connection.close, _CLOSE_TIMEOUT)
-
-    def _deliver(self, arrival: Arrival) -> None:
-        if self._members is not None and not self._closed:
-            self._members.arrived(arrival)
 
     def _outlets(self, peer: Peer) -> list[Outlet]:
         connection = self._connection

@@ -6,10 +6,11 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from time import monotonic
 from typing import NamedTuple
 
 from ..engine import Peer
+from .waking import open_waker
 
 MOST_OF_ONE, MOST_OF_ALL = 8 << 20, 128 << 20
 """Bytes that wait for the loop, of one node and of all. A node has at most 2 MiB under way, and its signals: only one
@@ -18,8 +19,10 @@ that breaks the rules gets there. More is dropped; the numbers in the batches sh
 _BESIDE = 256
 """Bytes that a batch takes beside its data, so that empty ones are not endless."""
 
-_AT_ONCE = 64
-"""Batches handed over in one turn of the loop: others have their turn in between, a few milliseconds later."""
+_AT_ONCE, _SECONDS = 64, 0.002
+"""Batches handed over in one turn of the loop, and the time after which no other is begun: the loop then polls its
+sockets and timers. The time is the default of `NodeOptions.slice_seconds`. By number alone, 64 full batches of a flood
+held the loop for 20 to 60 ms."""
 
 
 class Arrival(NamedTuple):
@@ -36,6 +39,7 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[Arrival], None]) -> None:
         """deliver: called on the loop for each arrival."""
         self._loop = loop
+        self._waker = open_waker(loop, self._drain)
         self._deliver = deliver
         self._arrivals: deque[Arrival] = deque()
         self._posted = False
@@ -47,21 +51,25 @@ class Inbox:
         """Batches dropped because too much waited."""
 
     def read(self, arrivals: Iterable[Arrival | None]) -> None:
-        """Takes arrivals until there are no more, in the calling thread. None: one that is not to be delivered."""
-        for arrival in arrivals:
-            if arrival is not None and self._admits(arrival):
-                self._arrivals.append(arrival)
-                if not self._posted:
-                    self._posted = True
-                    self._wake()
+        """Takes arrivals until there are no more, in the calling thread. None: wakes the loop for those before it."""
+        try:
+            for arrival in arrivals:
+                if arrival is None:
+                    self._tell()
+                elif self._admits(arrival):
+                    self._arrivals.append(arrival)
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._arrivals and not self._posted:
+            self._posted = True
+            self._waker.wake()
 
     def close(self) -> None:
         """Delivers nothing more. On the loop."""
         self._closed = True
-
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is there to deliver to
-            self._loop.call_soon_threadsafe(self._drain)
+        self._waker.close()
 
     def _admits(self, arrival: Arrival) -> bool:
         size = len(arrival.data) + _BESIDE
@@ -76,11 +84,14 @@ class Inbox:
 
     def _drain(self) -> None:
         self._posted = False  # before the look, so that nothing that comes now stays unseen
+        end = monotonic() + _SECONDS
         for _ in range(min(len(self._arrivals), _AT_ONCE)):
             arrival = self._arrivals.popleft()
             self._release(arrival)
             if not self._closed:
                 self._deliver(arrival)
+            if monotonic() >= end:
+                break
         if self._arrivals and not self._posted:
             self._posted = True
             self._loop.call_soon(self._drain)

@@ -1,4 +1,10 @@
-"""The thread that sends to one node: while zenoh waits for room to that node, nobody else waits."""
+"""The thread that sends to one node: while zenoh waits for room to that node, nobody else waits.
+
+A batch that certainly finds room needs no thread: it is sent at once, on the loop, which spares the caller of a process
+on another node two switches of threads. Rule: only if nothing is in the thread, so that no batch overtakes another; and
+only if the caller says that next to nothing is under way (`light`), so that zenoh's queue to the node is empty or
+nearly so, even while the node is frozen. Should a `put` take long nevertheless, the thread has them all for a while.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +19,9 @@ from typing import Protocol
 LANES = 3
 _MOST_WAITING = 8 << 20
 """Bytes that wait in a sender. A link has at most 2 MiB under way, and its signals; more is lost, and so found out."""
+
+_SLOW, _CALM = 0.01, 10.0
+"""Seconds of a `put` on the loop that are too many, and for how long the thread then sends all."""
 
 _LOG = logging.getLogger("homing.cluster")
 
@@ -38,6 +47,10 @@ class Sender:
         self._lanes: tuple[deque[bytes | bytearray], ...] = tuple(deque() for _ in range(LANES))
         self._tickets: SimpleQueue[bool] = SimpleQueue()  # one for each batch; False: end
         self._waiting = 0
+        self._outlets: Sequence[Outlet] | None = None
+        self._queued = 0  # batches that the thread was given, counted by the loop
+        self._done = 0  # batches that it has sent, counted by the thread
+        self._threaded_until = 0.0
         self._stopped = False
         self.lost = 0
         """Batches that found no room here."""
@@ -46,14 +59,32 @@ class Sender:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, lane: int, data: bytes | bytearray) -> None:
-        """Queues a batch. Never waits; without room, it is lost."""
+    def put(self, lane: int, data: bytes | bytearray, light: bool = False) -> None:
+        """Sends a batch, or queues it for the thread. Never waits; without room, it is lost. light: see
+        `engine.Engine.put`."""
+        if light and self._queued == self._done and self._send_now(lane, data):
+            return
         if self._waiting > _MOST_WAITING:
             self.lost += 1
             return
         self._waiting += len(data)  # not exact between two threads, as a limit need not be
+        self._queued += 1
         self._lanes[lane].append(data)
         self._tickets.put(True)
+
+    def _send_now(self, lane: int, data: bytes | bytearray) -> bool:
+        """Sends a batch from the calling thread. Returns False if that is to be left to the sender's."""
+        outlets, began = self._outlets, time.monotonic()
+        if outlets is None or self._stopped or began < self._threaded_until:
+            return False
+        try:
+            outlets[lane].put(data)
+        except Exception:
+            self._outlets = None
+            return False  # the thread will meet the same error, and report it
+        if time.monotonic() - began > _SLOW:
+            self._threaded_until = began + _CALM
+        return True
 
     def finish(self) -> None:
         """Sends what waits, then ends. Returns at once."""
@@ -72,12 +103,14 @@ class Sender:
         try:
             outlets = self._declare()
             if self._wait_until_matched(outlets):
+                self._outlets = outlets
                 self._ready()
                 self._send_all(outlets)
         except Exception as error:
             if not self._stopped:
                 _LOG.warning("the thread %s has ended: %s", self._thread.name, error)
         finally:
+            self._outlets = None
             for lane in self._lanes:
                 lane.clear()
 
@@ -98,6 +131,7 @@ class Sender:
                     self._waiting -= len(data)
                     outlet.put(data)
                     break
+            self._done += 1
 
 
 def join_all(senders: Iterable[Sender], timeout: float) -> None:

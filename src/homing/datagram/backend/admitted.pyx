@@ -40,8 +40,9 @@ cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) exce
 cdef Py_ssize_t fitting(Admission admission, Slot* slot) except -1:
     """Removes the datagrams that do not meet the condition from a slot. Returns how many remain."""
     cdef Py_ssize_t all = datagrams_from(slot, 0), kept
-    if admission.verdict is None:
+    cdef Verdict verdict = admission.verdict
+    if verdict is None:
         return all
-    kept = (<Verdict> admission.verdict).keep(slot)
+    kept = verdict.keep(slot)
     admission.filtered += all - kept
     return kept

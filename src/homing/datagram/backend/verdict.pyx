@@ -1,4 +1,3 @@
-# cython: boundscheck=False, wraparound=False
 """Runs the program of a condition (`policy.compiling`) on the datagrams of a slot, as the kernel does on those of a
 socket.
 

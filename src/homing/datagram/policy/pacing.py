@@ -41,14 +41,14 @@ class Writable(Protocol):
 class Pacer:
     """Sends through `sender`, no faster than `pacing` allows. Implements `Sender` and `Writable`.
 
-    writable: the watch of the socket.
+    sender: sends; writable: the watch of the socket.
 
     The bucket is one number: the time from which the next datagram may be sent.
     """
 
     def __init__(self, sender: Sender, writable: Writable, pacing: Pacing, family: int) -> None:
         burst = _BURST_SECONDS * pacing.bytes_per_second if pacing.burst is None else pacing.burst
-        self._sender = sender
+        self.sender = sender
         self.writable = writable
         self._timer: asyncio.TimerHandle | None = None
         self._seconds = 1 / pacing.bytes_per_second
@@ -67,7 +67,7 @@ class Pacer:
         now = self._clock()
         if self._free > now:
             raise BlockingIOError
-        size = self._sender.send(message)
+        size = self.sender.send(message)
         self._spend(now, size + self._headers)
         return size
 
@@ -76,7 +76,7 @@ class Pacer:
         done."""
         now = self._clock()
         costs = self._affordable(messages, now)
-        done = self._sender.send_many(messages[: len(costs)], failures) if costs else 0
+        done = self.sender.send_many(messages[: len(costs)], failures) if costs else 0
         failed = {index for index, _ in failures}
         self._spend(now, sum(cost for index, cost in enumerate(costs[:done]) if index not in failed))
         return done

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ...gen import TerminateNormal, is_orderly
+from collections.abc import Callable
+from typing import Any
+
+from ...gen import PID, TerminateNormal, is_orderly
 from .messages import PeerEvicted, PeerIdle, PeerLost
 
 DROPS = ("refused", "full", "no_key", "limited", "overflow", "ended", "not_started", "no_memory")
@@ -33,6 +36,8 @@ class Counters:
     up: peers whose process has started. down: peers that have ended, by way: see `DOWNS`.
     restarts: processes restarted after a crash. notify_lost: messages that did not reach `notify`.
     oldest: always 0, for the server's statistics.
+    told: called with each datagram dropped, its cause and the PID of its peer's process, if it has one; None: nobody
+        is. The cause is "peers_" and the way.
     """
 
     def __init__(self) -> None:
@@ -40,6 +45,13 @@ class Counters:
         self.dropped = dict.fromkeys(DROPS, 0)
         self.down = dict.fromkeys(DOWNS, 0)
         self.oldest = 0
+        self.told: Callable[[Any, str, PID | None], None] | None = None
+
+    def drop(self, way: str, message: Any, pid: PID | None = None) -> None:
+        """Counts a dropped datagram. pid: of the process that it was for."""
+        self.dropped[way] += 1
+        if self.told is not None:
+            self.told(message, f"peers_{way}", pid)
 
     @property
     def newest(self) -> int:

@@ -79,7 +79,7 @@ class PeerForwarder(Forwarder):
             except MemoryError:
                 raise
             except Exception as error:
-                self._refuse("no_key", "key", error)
+                self._refuse("no_key", "key", error, message)
                 return
         peer = self._find(identity)
         if peer is None:
@@ -91,12 +91,12 @@ class PeerForwarder(Forwarder):
             peer.last = now
             life.table.use(peer)
         if options.rate is not None and not peer.admit(now, options.rate, options.bucket):
-            self._dropped["limited"] += 1
+            self._counters.drop("limited", message, peer._process.id)
             return
         self._put(peer, entry, message)
 
-    def _refuse(self, way: str, function: str, error: Exception) -> None:
-        self._dropped[way] += 1
+    def _refuse(self, way: str, function: str, error: Exception, message: MessageUDP) -> None:
+        self._counters.drop(way, message)
         self._life.warn(function, "PeerOptions.%s failed, the datagram is dropped: %s", function, safe_repr(error))
 
     def _welcome(self, message: MessageUDP, identity: Hashable, key: Hashable, now: float) -> Peer | None:
@@ -113,19 +113,19 @@ class PeerForwarder(Forwarder):
             except MemoryError:
                 raise
             except Exception as error:
-                self._refuse("refused", "accept", error)
+                self._refuse("refused", "accept", error, message)
                 return None
             if not accepted:
-                self._dropped["refused"] += 1
+                self._counters.drop("refused", message)
                 return None
         self._starts += 1
         if not life.make_place():
-            self._dropped["full"] += 1
+            self._counters.drop("full", message)
             return None
         peer = Peer(life, identity, key, message, now)
         if life.add(peer):
             return peer
-        self._dropped["not_started"] += 1
+        self._counters.drop("not_started", message)
         return None
 
     def _put(self, peer: Peer, entry: Any, message: MessageUDP) -> None:
@@ -137,7 +137,7 @@ class PeerForwarder(Forwarder):
         if waiting:
             longest = max(longest, peer.longest)
             if waiting >= options.queue or (waiting + 1) * longest > options.queue_bytes:
-                self._dropped["overflow"] += 1
+                self._counters.drop("overflow", message, process.id)
                 return
         peer.longest = longest
         if process.limit != options.queue:
@@ -146,7 +146,7 @@ class PeerForwarder(Forwarder):
             self._counters.forwarded += 1
             peer.forwarded += 1
         else:
-            self._dropped["overflow" if process.alive else "ended"] += 1
+            self._counters.drop("overflow" if process.alive else "ended", message, process.id)
 
     def _put_late(self, process: Any, entry: Any) -> bool:
         """Keeps a datagram for the successor of a process that is ending. Whether there will be one is not known yet.

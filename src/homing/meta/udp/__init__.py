@@ -7,5 +7,6 @@ sender          from the meta-process's mailbox to the socket; outgoing: takes d
 error_reports   reports datagrams that were not sent to `on_error`
 counters        the counters of one socket, and of several together
 inspection      the answer to `inspect_meta`; warnings at the start
+tap             records the datagrams of a server; recorded: those that a full mailbox has cost
 buffer_pool     BufferPool; buffer_lease: lends its buffers to datagrams and returns them
 """

@@ -37,6 +37,8 @@ def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
         "dropped_errors": 0,
         "pool_errors": 0,
         "pauses": reader.pauses if reader is not None else 0,
+        "tapped": 0,
+        "tap_missed": 0,
         **_protection(endpoint),
     }
 

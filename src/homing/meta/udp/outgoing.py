@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...datagram import Address, MessageUDP
 from ...datagram.address import is_same
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 if not COMPILED:
     globals().update(STAND_INS)
+
+Note: TypeAlias = Callable[[MessageUDP, Any], None]
+"""Called with a datagram and the process that sends it."""
 
 
 def is_datagram(thing: Any) -> bool:
@@ -37,6 +40,19 @@ def take_datagrams(main: deque[Any], limit: int) -> list[MessageUDP]:
             main.appendleft(message if sender is None else (sender, message))
             break
         messages.append(message)
+    return messages
+
+
+def take_noted(note: Note, main: deque[Any], limit: int) -> list[MessageUDP]:
+    """As `take_datagrams`. Calls `note` with each datagram and its sender."""
+    messages: list[MessageUDP] = []
+    while main and len(messages) < limit:
+        entry = main.popleft()
+        if type(entry) is not tuple or not is_datagram(entry[1]):
+            main.appendleft(entry)
+            break
+        note(entry[1], entry[0])
+        messages.append(entry[1])
     return messages
 
 

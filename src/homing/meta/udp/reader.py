@@ -18,6 +18,7 @@ from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
+from .recorded import tell_dropped
 
 if TYPE_CHECKING:
     clock: Callable[[], float]
@@ -296,7 +297,8 @@ class Reader(Incoming):
             messages = self._receive_pooled(self._leases, self._reads)
         self._received, self._octets = messages, 0  # first: from here on the messages are delivered, whatever fails
         count = surplus = len(messages)
-        went = 0
+        went, ear = 0, self._endpoint.ear
+        before = [] if ear is None else self._inlet.waiting()
         if not newest and not batches:
             went, surplus = self._inlet.make_room(count, octets_of(messages))
         # A receiver of batches has none of this server waiting, or nothing would be read: others filled its mailbox.
@@ -304,6 +306,8 @@ class Reader(Incoming):
             self._drop(messages, went, surplus, newest)
         except MemoryError:
             self._drop(messages, went, surplus, newest)
+        if ear is not None:
+            tell_dropped(ear, before, self._inlet.waiting(), messages[:surplus], newest)
         return count
 
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:

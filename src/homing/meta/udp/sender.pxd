@@ -15,7 +15,7 @@ cdef class Sender(Forwarder):
     cdef public Endpoint endpoint
     cdef public object leases, last_leases, on_icmp_error
     cdef public Py_ssize_t pauses
-    cdef object _process, _log, _kind, _takes, _take, _others, _reporter
+    cdef object _process, _log, _kind, _takes, _take, _plain_take, _noted, _others, _reporter
     cdef list _other_sockets
     cdef Scheduler _scheduler
     cdef double _sent_in

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from ...datagram import JoinGroup, LeaveGroup, MessageUDP, MessageUDPError, name_of
@@ -24,7 +25,7 @@ from ...node.scheduling.forwarder import Forwarder
 from .buffer_lease import BufferLeases
 from .error_reports import Reporter
 from .options import UDPOptions
-from .outgoing import any_leased, is_datagram, take_datagrams
+from .outgoing import Note, any_leased, is_datagram, take_datagrams, take_noted
 
 if TYPE_CHECKING:
     from ...node.scheduling.activity import Activity
@@ -82,7 +83,8 @@ class Sender(Forwarder):
         self._log = RateLimited(process.log, process.core.bounded_log)
         self._kind = kind
         self._takes = takes
-        self._take = take
+        self._take = self._plain_take = take
+        self._noted: Note | None = None
         self._others = others
         self._other_sockets: list[Any] = [] if others is None else others.sockets
         self._scheduler = process.core.scheduler
@@ -104,6 +106,14 @@ class Sender(Forwarder):
             process.bound(options.send_queue)
         self.endpoint.send_queue.pace(options.send_rate)
         self.adjust(options)
+
+    def note_senders(self, note: Note | None) -> None:
+        """Calls `note` from now on with each datagram that is sent, and the process that sends it; None: nobody. A
+        sender that was made with `take` does not."""
+        if self._plain_take is None:
+            self._noted = note
+            self._take = None if note is None else partial(take_noted, note)
+            self.sends_now = note is None and self.leases is None
 
     def adjust(self, options: UDPOptions) -> None:
         """Bounds the send queues, and reports failures, as `options` say from now on."""
@@ -249,8 +259,10 @@ class Sender(Forwarder):
             error: Exception = NotAllowed(f"a {self._kind} takes {self._takes}, not {class_name(request)}")
             self._process.send_response_error(sender, ref, error)
             return NO_REPLY
+        if self._noted is not None:
+            self._noted(request, sender)
         try:
-            size = self._leaves_by(request).send(request, ref)
+            size = self.leaves_by(request).send(request, ref)
         except Exception as failure:
             self._process.send_response_error(sender, ref, self.failed(request, failure, ref))
             return NO_REPLY
@@ -273,7 +285,7 @@ class Sender(Forwarder):
 
     # --- to the socket ------------------------------------------------------------------------------------
 
-    def _leaves_by(self, message: MessageUDP) -> Endpoint:
+    def leaves_by(self, message: MessageUDP) -> Endpoint:
         """Returns the socket by which a datagram leaves."""
         if self._others is None or not self._other_sockets:
             return self.endpoint
@@ -285,7 +297,7 @@ class Sender(Forwarder):
             self._send_by(self.endpoint, messages)
             return
         for endpoint in self._endpoints():
-            self._send_by(endpoint, [message for message in messages if self._leaves_by(message) is endpoint])
+            self._send_by(endpoint, [message for message in messages if self.leaves_by(message) is endpoint])
 
     def _send_by(self, endpoint: Endpoint, messages: list[MessageUDP]) -> None:
         queue = endpoint.send_queue
@@ -330,7 +342,7 @@ class Sender(Forwarder):
     def _report(self, message: MessageUDP, error: Exception) -> None:
         if self._reporter is not None:
             too_long = is_a(error, OSError) and error.errno == errno.EMSGSIZE
-            mtu = self._leaves_by(message).mtu(message.addr[0]) if too_long else None
+            mtu = self.leaves_by(message).mtu(message.addr[0]) if too_long else None
             self._reporter.failed(message, error, mtu)
 
     def _finished(self, message: MessageUDP) -> None:

@@ -221,6 +221,8 @@ class UDPClient(MetaBehavior):
             self._exchange.close()
         elif self._connection is not None:
             self._connection.close()
+        if self._destination is not None:
+            self._destination.tap.close()
 
     # --- messages -----------------------------------------------------------------------------------------
 

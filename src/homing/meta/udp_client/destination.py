@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...datagram import MessageUDPError, Peers, format_address, sorted_peers
 from ...datagram.errors import BindFailed, ConnectFailed
 from ...node.processes.meta_process import MetaRunner
+from ..udp.tap import SocketTap
 from .connection import connect
 from .options import UDPClientOptions
 
@@ -46,6 +47,7 @@ class Destination:
 
     exchanges: all exchanges. others: the peer's addresses that were not tried yet.
     named: the peer was given by name.
+    tap: records the datagrams of all sockets, if the options ask for it.
     """
 
     def __init__(self, process: MetaRunner, options: UDPClientOptions, others: Peers, *, named: bool) -> None:
@@ -58,6 +60,7 @@ class Destination:
         self._not_before = self._loop.time() + LOOK_UP_SECONDS
         self._answered = self._timeouts = 0
         self._task: asyncio.Task[None] | None = None
+        self.tap = SocketTap("UDP client", lambda: str(process.parent if options.process is None else options.process))
 
     @property
     def has_answered(self) -> bool:

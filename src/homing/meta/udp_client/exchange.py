@@ -95,6 +95,7 @@ class Exchange:
         self._follow_address()
         endpoint.send_queue.on_sent = self._sent_later
         endpoint.report_errors(self.report)
+        self._destination.tap.apply(options.tap, process, self.sender, [endpoint])
         if self._leads:
             process.forwarder = self.sender
 
@@ -281,6 +282,7 @@ class Exchange:
             self.reader.drain()
         self.requests.move(connection.endpoint, connection.peer)
         sender.close(before.endpoint)
+        self._destination.tap.detach(before.endpoint)
 
     def _reconnected(self) -> int:
         association = self._endpoint.association
@@ -293,6 +295,8 @@ class Exchange:
         of_socket = self._of_socket()
         counted: dict[str, Any] = {field.name: getattr(of_socket, field.name) for field in fields(Statistics)}
         counted |= self.requests.counters()
+        if self._leads:
+            counted |= self._destination.tap.counters()
         guesses = self._guesses
         return UDPClientStatistics(
             **counted,
@@ -314,5 +318,6 @@ class Exchange:
             local=format_address(self._endpoint.local_address),
             peer=format_address(self._peer),
             connected=self._options.connected,
+            **self._destination.tap.facts(),
         )
         return facts

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from ...datagram import Address, MessageUDP, SocketOptions
+from ...datagram import Address, MessageUDP, SocketOptions, Tap
 from ...gen import BadOption, Target
 from ...gen.options import check_choice, check_type, set_integer, set_number, set_seconds
 from ..udp.options import Overflow, check_queues
@@ -95,7 +95,7 @@ class UDPClientOptions(SocketOptions):
     buffer_size, high_water, low_water, high_water_bytes, receive_batch, gro: as for a UDP server. While a request is
         open, reading does not pause for the mailbox of `process`: datagrams that answer no request are then dropped
         (`dropped_newest`).
-    send_queue, send_overflow, on_error: as for a UDP server.
+    send_queue, send_overflow, on_error, tap: as for a UDP server; a tap is not changed while the client runs.
     """
 
     host: str
@@ -130,6 +130,7 @@ class UDPClientOptions(SocketOptions):
     send_queue: int = 1024
     send_overflow: Overflow = "drop_newest"
     on_error: Target | None = None
+    tap: Tap | None = None
 
     def __post_init__(self) -> None:
         SocketOptions.__post_init__(self)
@@ -145,6 +146,7 @@ class UDPClientOptions(SocketOptions):
         if self.dual_stack:
             raise BadOption("dual_stack", True, "this is for servers; a client has the address family of its peer")
         check_queues(self)
+        check_type("tap", self.tap, (Tap, type(None)), "a meta.Tap or None")
         check_choice("stray", self.stray, get_args(Stray))
         set_integer(self, "ports", 1, 1024)
         if self.ports > 1 and (self.local_port or self.groups):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions
+from ...datagram import Existing, RateLimit, ReplyGuard, SocketOptions, Tap
 from ...datagram.policy.conditions import Condition
 from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
@@ -115,6 +115,9 @@ class UDPServerOptions(SocketOptions):
         error (`error_queue`): a registered name, a PID or an alias. Not for datagrams sent by `call`, which raises.
         While the process does not exist, or `high_water` messages wait there, reports are counted (`dropped_errors`)
         instead. None: failures are only counted, and logged at a bounded rate.
+    tap: a `meta.Tap` that records the datagrams in a file for Wireshark: those that come, those that are sent, and
+        those that are dropped. It can be changed while the server runs (`meta.Reconfigure`, `homing tap`). A failing
+        disk ends the tap, not the server. None: nothing is recorded.
     linger: seconds for which the socket outlives its owner, if that crashes, is killed, or is ended to be restarted.
         Meanwhile datagrams wait in the kernel, and datagrams sent to the alias are sent. A process that creates a
         server for the same address (not port 0) and starts it on that node within that time adopts the socket, its
@@ -153,6 +156,7 @@ class UDPServerOptions(SocketOptions):
     send_queue: int = 1024
     send_overflow: Overflow = "drop_newest"
     on_error: Target | None = None
+    tap: Tap | None = None
     linger: float = 0.0
 
     def __post_init__(self) -> None:
@@ -176,6 +180,11 @@ class UDPServerOptions(SocketOptions):
         if self.buffer_pool is not None:
             _check_pool(self.buffer_pool)
         check_protection(self)
+        check_type("tap", self.tap, (Tap, type(None)), "a meta.Tap or None")
+        if self.tap is not None and self.path is not None:
+            raise BadOption(
+                "tap", self.tap, "a capture holds packets of IP, and a Unix socket has none; leave this out"
+            )
         set_seconds(self, "linger", zero=True)
 
     @property

@@ -38,12 +38,13 @@ ADDRESS = ("host", "port")
 PROTECTION = ("allow", "deny", "admit", "admit_in", "bpf", "rate_limit", "reply_limit", "reply_guard", "send_rate")
 READING = ("process", "high_water", "low_water", "high_water_bytes", "overflow", "receive_batch", "peers")
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
+RECORDING = ("tap",)
 
 DEFAULT_GRACE = 5.0
 """Seconds. A client that learns the new address needs one round trip."""
 
 CHANGEABLE = frozenset(
-    {*ADDRESS, *PROTECTION, *READING, *SENDING, *ADJUSTABLE, "reuse_port_steering"}
+    {*ADDRESS, *PROTECTION, *READING, *SENDING, *RECORDING, *ADJUSTABLE, "reuse_port_steering"}
     - {"kernel_program", "kernel_steering"}
 )
 """The options that a `Reconfigure` may name."""
@@ -57,9 +58,9 @@ class Reconfigure(Request["Reconfigured"]):
     changes: fields of `UDPServerOptions`: host, port, allow, deny, admit, admit_in, rate_limit, reply_limit,
         reply_guard, send_rate,
         process, peers (limits only), high_water, low_water, high_water_bytes, overflow, receive_batch, send_queue,
-        send_overflow, on_error, linger, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device,
-        groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named
-        stay; groups stay as they are joined now.
+        send_overflow, on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery,
+        bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that
+        are not named stay; groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round

@@ -19,6 +19,7 @@ from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portabl
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
 from ..udp.sender import Sender
+from ..udp.tap import SocketTap
 from .elsewhere import Receivers
 from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
@@ -39,6 +40,7 @@ class ServerState:
     reader: reads `endpoint`; None until the server and its workers are started.
     workers: the server's own pool, or the table of its peers, if any.
     process: runs the server; not set until the server is started.
+    tap: records datagrams, if the options ask for it.
     suspended: nothing is read from the kernel; datagrams that were read before are still delivered.
     """
 
@@ -54,6 +56,7 @@ class ServerState:
         self._former_drops = (0, 0)  # newest, oldest: dropped by former workers that have ended
         self._retired: list[Drops | Counters] = []  # those of former workers that may still drop
         self.suspended = False
+        self.tap = SocketTap(KIND, lambda: str(self._receiver()))
         self._leases: BufferLeases | None = None
         self._gone: asyncio.Future[None] | None = None
 
@@ -88,6 +91,7 @@ class ServerState:
         if not self.endpoint.shared:
             self._warn_of_buffers()
         warn_of_missing_ipv6(process.log, KIND, self.endpoint, options)
+        self.tap.apply(options.tap, process, self.sender, self.endpoints)
         return self.sender
 
     def _icmp_error(self, report: MessageUDPError) -> None:
@@ -105,6 +109,7 @@ class ServerState:
 
     def prepare_reading(self) -> None:
         """Prepares the readers to deliver to the workers, the process of the options, or the owner."""
+        self._record_drops()
         protect(self.endpoint, self.options)
         if self.reader is None:
             self.reader = self._reader_of(self.endpoint, self.process.id)
@@ -180,12 +185,14 @@ class ServerState:
         if self.reader is not None:
             self.reader.close()
         self._close_endpoint(self.endpoint)
+        self.tap.close()
 
     def _close_endpoint(self, endpoint: Endpoint) -> None:
         if self.sender is None:
             endpoint.close()
         else:
             self.sender.close(endpoint)
+        self.tap.detach(endpoint)
 
     # --- other options ------------------------------------------------------------------------------------
 
@@ -197,12 +204,19 @@ class ServerState:
         elif to is not None:
             self._move(to, grace)
         self.options = options
-        if self.sender is not None:
-            self.sender.adjust(options)
         if self.workers is not None:
             self.workers.adjust(options)
+        if self.sender is not None:
+            self.sender.adjust(options)
+            self.tap.apply(options.tap, self.process, self.sender, self.endpoints)
+            self._record_drops()
         for reader in self.readers:
             reader.adjust(self._receiver(), self._limits())
+
+    def _record_drops(self) -> None:
+        """Lets the workers or peers tell the tap which datagrams they drop, if it records."""
+        if self.workers is not None:
+            self.workers.drops.told = self.tap.dropped if self.tap.recording else None
 
     def _move(self, endpoint: Endpoint, grace: float) -> None:
         """Makes `endpoint` the present socket; the one before is read for `grace` seconds more."""
@@ -233,6 +247,7 @@ class ServerState:
         counted = count(self.endpoint, self.reader)
         if self.sender is not None:
             counted.update(self.sender.counters())
+        counted.update(self.tap.counters())
         return self._with_drops_of_workers(self.former.total(Statistics(**counted)))
 
     def _with_drops_of_workers(self, total: Statistics) -> Statistics:
@@ -272,6 +287,7 @@ class ServerState:
             linger=self.options.linger,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),
+            **self.tap.facts(),
         )
         if isinstance(self.workers, Peers):
             facts["peers"] = self.workers.facts()

@@ -44,3 +44,7 @@ cdef class Calls:
 
     @cython.locals(waiter=Waiter)
     cpdef answer(self, ref, answer)
+
+    cpdef open(self, ref)
+    cpdef adopt(self, Waiter waiter)
+    cpdef drop(self, ref)

@@ -65,7 +65,7 @@ class Calls:
         waiter = Waiter(caller, callee, to, ref, Inspection(sender, ref, items), 2, False)
         waiter.seconds = timeout
         self.start_waiting(waiter)
-        return waiter.take() if waiter.done else await self.wait(waiter, timeout)
+        return waiter.take() if waiter.done else await self.wait(waiter)
 
     def start_request(
         self, caller: Process | None, to: Target, request: Any, timeout: float, priority: MessagePriority
@@ -162,12 +162,13 @@ class Calls:
         if waiter.done:
             self._stop_waiting(waiter)
 
-    async def wait(self, waiter: Waiter, seconds: float) -> Any:
-        """Returns the answer to a request that was started. Waits for it for at most `seconds`."""
+    async def wait(self, waiter: Waiter) -> Any:
+        """Returns the answer to a request that was started. Waits for it for at most its `seconds`."""
         try:
-            await waiter.wait(self._core.loop, seconds)
+            await waiter.wait(self._core.loop, self.deadlines)
         finally:
             self._stop_waiting(waiter)
+            waiter.forget()
         return waiter.take()
 
     def _stop_waiting(self, waiter: Waiter) -> None:

@@ -25,13 +25,14 @@ cdef class Deadlines:
     cdef object _core
     cdef dict _open
     cdef list _heap
+    cdef Py_ssize_t _last
     cdef Py_ssize_t _closed
     cdef double _due
     cdef bint _graced
     cdef object _timer
 
-    @cython.locals(request=SentRequest)
-    cpdef add(self, SentRequest request)
+    @cython.locals(heap=list, due=double, earlier=double)
+    cpdef double add(self, Waiter request) except? -1
 
-    @cython.locals(request=SentRequest)
+    @cython.locals(entry=tuple)
     cpdef closed(self)

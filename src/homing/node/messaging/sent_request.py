@@ -1,4 +1,4 @@
-"""Requests that do not stop their sender: one open request of `send_request`, and the deadlines of all of them.
+"""Requests that do not stop their sender: one open request of `send_request`; and the deadlines of all open calls.
 
 The semantics are those of OTP's `gen_server:send_request/4` with a request-id collection, which keeps a label for each
 request. The response is one entry of the sender's main lane.
@@ -16,7 +16,8 @@ from ...gen import CallTimeout, ProcessState, Ref, Target
 from ...gen.copying import refuse_copy
 from ...gen.retrying import Again
 from ..mailbox.envelope import Response
-from .waiter import GRACE_SECONDS, LATE_SECONDS, Waiter
+from ..scheduling.slices import WAKES
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..core import Core
@@ -27,6 +28,13 @@ _KEPT = 64
 """Closed requests that may stay among the deadlines, beside as many as are open: to remove each at once would take a
 search for each."""
 
+
+LATE_SECONDS = 0.05
+"""If a call's timer fires later than this, in seconds, the program was suspended (SIGSTOP, a machine that slept) or the
+loop was held. Ordinary callbacks take less."""
+
+GRACE_SECONDS = 0.05
+"""Seconds for which the call then waits in addition: the answer may be in a socket or a mailbox, not yet read."""
 
 _ZOMBIE, _TERMINATED = ProcessState.ZOMBIE, ProcessState.TERMINATED
 
@@ -63,16 +71,13 @@ class SentRequest(Waiter):
         self.label = label
         self._deadlines = deadlines
 
-    def __lt__(self, other: SentRequest) -> bool:
-        return self.due < other.due or (self.due == other.due and self.number < other.number)
-
     def __hash__(self) -> int:
         return self.number
 
     def open(self) -> None:
         """From here on it ends by an answer, by the end of the callee, or by its timeout."""
         self._wait_at(self.callee)
-        self._deadlines.add(self)
+        self.due = self._deadlines.add(self)
 
     def finish(self, answer: Any, error: Exception | None) -> None:
         """Puts the first answer or error that comes into the mailbox of its sender, even if that is full. If there is
@@ -104,10 +109,11 @@ class SentRequest(Waiter):
 
 
 class Deadlines:
-    """The deadlines of the open requests of one node, in a heap with one timer of the loop: the timer is set again when
-    it fires, or for an earlier deadline. A closed request leaves the heap later, with many others."""
+    """The deadlines of the open requests of one node, and of the calls whose callers wait, in a heap with one timer of
+    the loop: the timer is set again when it fires, or for an earlier deadline. A timer for each call costs several
+    times as much. A closed request leaves the heap later, with many others."""
 
-    __slots__ = ("_clock", "_closed", "_core", "_due", "_graced", "_heap", "_open", "_timer")
+    __slots__ = ("_clock", "_closed", "_core", "_due", "_graced", "_heap", "_last", "_open", "_timer")
 
     __reduce__ = refuse_copy
 
@@ -115,7 +121,8 @@ class Deadlines:
         self._core = core
         self._clock = core.loop.time
         self._open = open_calls
-        self._heap: list[SentRequest] = []
+        self._heap: list[tuple[float, int, Waiter]] = []  # when it is due, its place, and itself
+        self._last = 0  # counts the entries, so that the requests themselves are never compared
         self._closed = 0
         self._due = inf  # when the timer fires
         self._graced = False
@@ -124,18 +131,27 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, request: SentRequest) -> None:
-        """Makes `request` fail in its `seconds` from now."""
-        request.due = self._clock() + request.seconds
-        heappush(self._heap, request)
-        if request.due < self._due:
-            self._set_timer(request.due)
+    def add(self, request: Waiter) -> float:
+        """Makes `request` fail in its `seconds` from now. Returns when that is."""
+        heap = self._heap
+        when = self._clock() + request.seconds
+        due: float = when
+        self._last += 1
+        entry = (when, self._last, request)
+        earlier = heap[(len(heap) - 1) >> 1][0] if heap else due
+        if earlier <= due:
+            heap.append(entry)  # the usual case: it is due behind the one that would be above it in the heap
+        else:
+            heappush(heap, entry)
+        if due < self._due:
+            self._set_timer(when)
+        return due
 
     def closed(self) -> None:
-        """Notes that a request was closed."""
+        """Notes that a request of the heap was closed: it is `done`."""
         self._closed += 1
         if self._closed > _KEPT and 2 * self._closed > len(self._heap):
-            kept = [request for request in self._heap if not request.done]
+            kept = [entry for entry in self._heap if not entry[2].done]
             heapify(kept)
             self._heap[:] = kept
             self._closed = 0
@@ -156,7 +172,7 @@ class Deadlines:
     def _fire(self) -> None:
         now = self._clock()
         if now - self._due > LATE_SECONDS and not self._graced:
-            self._graced = True  # once: see `Waiter.wait`
+            self._graced = True  # once: see `GRACE_SECONDS`
             self._set_timer(now + GRACE_SECONDS)
             return
         self._graced = False
@@ -170,8 +186,9 @@ class Deadlines:
     def _expire(self, now: float) -> Iterator[object]:
         """Fails the requests whose time is over, step by step, and sets the timer for the next."""
         heap = self._heap
-        while heap and (heap[0].done or heap[0].due <= now):
-            request = heap[0]
+        while heap and (heap[0][2].done or heap[0][0] <= now):
+            request = heap[0][2]
+            woken = None
             if request.done:
                 self._closed -= 1
                 heappop(heap)
@@ -179,6 +196,7 @@ class Deadlines:
                 error = CallTimeout(request.target, request.seconds)
                 self._open.pop(request.ref, None)
                 request.finish(None, error)
-            yield None
-        if heap and heap[0].due < self._due:
-            self._set_timer(heap[0].due)
+                woken = WAKES if request.blocks else None
+            yield woken
+        if heap and heap[0][0] < self._due:
+            self._set_timer(heap[0][0])

@@ -12,7 +12,6 @@ cdef class Waiter(InlineRequest):
     cdef public object seconds
     cdef object _entry
     cdef object _future
-    cdef object _timer
     cdef int _priority
     cdef bint _limited
 
@@ -21,3 +20,4 @@ cdef class Waiter(InlineRequest):
     cpdef finish(self, answer, error)
     cpdef stop(self)
     cpdef take(self)
+    cpdef forget(self)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from ...gen import CallTimeout, ProcessState, Ref, Target
+from ...gen import ProcessState, Ref, Target
 from ..mailbox.mailbox import Entry
 from ..mailbox.overflow import request_overflows
 from ..scheduling.scheduler import InlineRequest
@@ -16,15 +15,9 @@ if TYPE_CHECKING:
 
     from ..processes.process import Process
     from ..scheduling.activity import Activity
+    from .sent_request import Deadlines
 
 _RUNNING, _WAIT = ProcessState.RUNNING, ProcessState.WAIT_RESPONSE
-
-LATE_SECONDS = 0.05
-"""If a call's timer fires later than this, in seconds, the program was suspended (SIGSTOP, a machine that slept) or the
-loop was held. Ordinary callbacks take less."""
-
-GRACE_SECONDS = 0.05
-"""Seconds for which the call then waits in addition: the answer may be in a socket or a mailbox, not yet read."""
 
 
 class Waiter(InlineRequest):
@@ -41,7 +34,6 @@ class Waiter(InlineRequest):
         "_future",
         "_limited",
         "_priority",
-        "_timer",
         "answer",
         "caller",
         "error",
@@ -74,7 +66,6 @@ class Waiter(InlineRequest):
         self._priority = priority
         self._limited = limited
         self._future: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle
 
     def start(self) -> None:
         """Marks the caller as waiting."""
@@ -132,26 +123,31 @@ class Waiter(InlineRequest):
             let_go(callee)
 
     def take(self) -> Any:
-        """Returns the answer, or raises the error."""
-        if self.error is not None:
-            raise self.error
-        return self.answer
-
-    async def wait(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        """Waits until the call is done, at most `seconds`; a moment longer if the program could not run meanwhile."""
-        future = loop.create_future()
-        self._timer = loop.call_later(seconds, self._expire, loop, loop.time() + seconds, seconds)
+        """Returns the answer, or raises the error. Once: it keeps neither, as it may stay among the deadlines."""
+        answer, error = self.answer, self.error
+        self.answer = self.error = None
+        if error is None:
+            return answer
         try:
-            if not self.done:  # checked now, as the two lines above may run a finalizer that ends the callee
+            raise error
+        finally:
+            del error  # else its traceback would hold it, by this frame
+
+    async def wait(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+        """Waits until the call is done, at most its `seconds`; a moment longer if the program could not run
+        meanwhile."""
+        future = loop.create_future()
+        deadlines.add(self)
+        try:
+            if not self.done:  # checked now, as the lines above may run a finalizer that ends the callee
                 self._future = future
                 await future
         finally:
-            self._timer.cancel()
+            self.done = True  # also if the caller was cancelled: then nobody waits any more
+            self._future = None
+            deadlines.closed()
 
-    def _expire(self, loop: asyncio.AbstractEventLoop, due: float, seconds: float) -> None:
-        if self.done:
-            return
-        if loop.time() - due > LATE_SECONDS:
-            self._timer = loop.call_later(GRACE_SECONDS, self._expire, loop, math.inf, seconds)
-        else:
-            self.finish(None, CallTimeout(self.target, seconds))
+    def forget(self) -> None:
+        """Drops what a call that was waited for, and has ended, would keep alive among the deadlines."""
+        nobody: Any = None
+        self.caller = self.callee = self.target = nobody

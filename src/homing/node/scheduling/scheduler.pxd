@@ -27,6 +27,8 @@ cdef class Scheduler(Slices):
     @cython.locals(now=double, end=double)
     cpdef double run_inline(self, InlineRequest request) except? -1
 
+    cpdef bint runs_alone(self, due) except -1
+
     @cython.locals(callee=Activity)
     cpdef _deliver(self, InlineRequest request)
 

@@ -5,6 +5,7 @@ A call runs its callee at once, within the caller's own turn: see `Scheduler.run
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,11 @@ class Scheduler(Slices):
             finally:
                 self._run_now()
         return clock() - now
+
+    def runs_alone(self, due: deque[Any]) -> bool:
+        """Returns True if what runs now is no slice, and nothing but that runs before the loop polls. due: the loop's
+        callbacks that are due."""
+        return not self._end and not self.ready and len(due) == (self._inline_end > 0)  # for which `_polled` is due
 
     def _deliver(self, request: InlineRequest) -> None:
         request.put()

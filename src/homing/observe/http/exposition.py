@@ -46,6 +46,8 @@ SOCKET_COUNTERS = {
     "sent_packets": ("packets_out", "Datagrams that the kernel accepted for sending."),
     "sent_bytes": ("bytes_out", "Payload of these."),
     "pauses": ("pauses", "Times that reading paused because the receiver was slow."),
+    "tapped_packets": ("tapped", "Datagrams recorded by a tap."),
+    "tap_missed_packets": ("tap_missed", "Datagrams that a tap was to record and did not."),
 }
 SOCKET_GAUGES = {
     "receive_buffer_bytes": ("receive_buffer", "Receive buffer that the kernel granted."),

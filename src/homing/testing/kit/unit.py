@@ -134,13 +134,13 @@ class Unit(Generic[B]):
 
         def start() -> Any:
             waiter = subject.core.calls.start_request(self._process(sender), self._to(to), request, timeout, _NORMAL)
-            if not waiter.done:
-                waiting = subject.core.loop.create_task(subject.core.calls.wait(waiter, timeout))
-                waiting.add_done_callback(_taken)
-            return waiter
+            if waiter.done:
+                return waiter.take
+            waiting = subject.core.loop.create_task(subject.core.calls.wait(waiter))
+            waiting.add_done_callback(_taken)
+            return lambda: waiting.result() if waiting.done() else NO_REPLY
 
-        waiter = subject.run(start)
-        return waiter.take() if waiter.done else NO_REPLY
+        return subject.run(start)()
 
     def inspect(self, *items: str) -> Any:
         """Returns the result of `handle_inspect`, or raises its exception."""

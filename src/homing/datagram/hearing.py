@@ -1,0 +1,96 @@
+"""Records what an endpoint receives. While a tap records, the endpoint decides in the place of the backend which
+datagrams become messages, so that those that do not are recorded too.
+
+The backend has counted such a datagram as one that became a message; here the counters are put right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .address import Address
+from .backend.base import Backend
+from .backend.contract import Pooled
+from .batch import DatagramBatch, end_batch, part_of
+from .capture.tapping import Ear
+from .message import MessageUDP
+from .policy.admission import Admission
+
+
+def heard(messages: list[MessageUDP], ear: Ear, admission: Admission, backend: Backend) -> list[MessageUDP]:
+    """Records datagrams. Returns those that are admitted."""
+    to = ear.receiver()
+    if not admission.needed:
+        for message in messages:
+            ear.came(message, to)
+        return messages
+    admitted = []
+    for message in messages:
+        cause = _refusal(admission, message.addr, message.data)
+        if not cause:
+            ear.came(message, to)
+            admitted.append(message)
+        else:
+            _uncount(backend, len(message.data), message.truncated)
+            ear.refused(message.addr, message.data, message.info, cause)
+    return admitted
+
+
+def heard_pooled(
+    received: list[Pooled], ear: Ear, admission: Admission, backend: Backend, put: Callable[[Any], None]
+) -> list[Pooled]:
+    """Records datagrams in pooled buffers. Returns those that are admitted, and the buffers of the others to the
+    pool."""
+    admitted = []
+    for one in received:
+        buffer, length, address, truncated, info = one
+        with memoryview(buffer) as view, view.cast("B") as flat:
+            data = bytes(flat[:length])
+        cause = _refusal(admission, address, data) if admission.needed else ""
+        if not cause:
+            ear.came_pooled(data, address, truncated, info)
+            admitted.append(one)
+        else:
+            _uncount(backend, length, truncated)
+            ear.refused(address, data, info, cause)
+            put(buffer)
+    return admitted
+
+
+def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: Backend) -> DatagramBatch | None:
+    """Records a batch. Returns it, or one of the datagrams that are admitted; None if there are none."""
+    if not admission.needed:
+        ear.came_together(batch)
+        return batch
+    admitted = []
+    for number in range(len(batch)):
+        message = batch[number]
+        cause = _refusal(admission, message.addr, message.data)
+        if not cause:
+            admitted.append(number)
+        else:
+            _uncount(backend, len(message.data), message.truncated)
+            ear.refused(message.addr, message.data, message.info, cause)
+    if not admitted:
+        end_batch(batch)
+        return None
+    rest = batch if len(admitted) == len(batch) else part_of(batch, admitted)
+    ear.came_together(rest)
+    return rest
+
+
+def _refusal(admission: Admission, address: Address, data: bytes) -> str:
+    """Returns why a datagram does not become a message, as `observe` names it, and counts it; "" if it does."""
+    filtered, denied = admission.filtered, admission.denied
+    if admission.admits(address, memoryview(data)):
+        return ""
+    if admission.filtered > filtered:
+        return "filtered"
+    return "denied" if admission.denied > denied else "rate_limit"
+
+
+def _uncount(backend: Backend, length: int, truncated: bool) -> None:
+    backend.packets_in -= 1
+    backend.bytes_in -= length
+    backend.truncated -= truncated
