@@ -82,6 +82,7 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
     udp_errors.AddressRefused: ("errno", "strerror"),
     udp_errors.SendQueueFull: ("limit",),
     udp_errors.ReplyLimited: ("address",),
+    udp_errors.AmplificationLimited: ("address",),
     udp_errors.ConnectFailed: ("host", "port"),
     udp_errors.RequestTimeout: ("attempts", "replies"),
     udp_errors.PeerUnreachable: ("address",),
