@@ -54,7 +54,8 @@ KINDS: dict[type[act.Actor], type[act.Actor]] = {
 def methods(kind: type[act.Actor]) -> list[str]:
     """The public methods of a base that are no callbacks."""
     known = set(dir(act.Actor)) if kind is not act.Actor else set()
-    callbacks = {name for name in dir(kind) if name.startswith(("handle_", "route_"))} | {"init", "terminate"}
+    callbacks = {name for name in dir(kind) if name.startswith(("handle_", "route_"))}
+    callbacks |= {"init", "terminate", "dump_state", "load_state"}
     return sorted(
         name for name in set(dir(kind)) - known - callbacks - READ if not name.startswith("_") and name != "options"
     )

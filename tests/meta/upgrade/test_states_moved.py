@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import homing
-from homing import gen, meta
+from homing import act, gen, meta
 from homing.meta.upgrade import predecessor as handing_over
 from homing.meta.upgrade.channel import PROTOCOL, Channel, Refused
 from homing.meta.upgrade.states import BadStates, read_untrusted, within, write
@@ -71,6 +71,23 @@ async def test_what_waits_at_the_predecessor_is_handled_before_its_state_goes(no
             for _ in range(5000):
                 node.send(NAME, count)
         assert await state(new) == {"n": 5000}
+
+
+async def test_what_others_still_pass_on_to_it_is_counted_before_its_state_goes(node: homing.Node, path: str) -> None:
+    class Forwarder(act.Actor):
+        async def handle_message(self, sender: gen.PID, message: Any) -> None:
+            await asyncio.sleep(0)
+            self.send(NAME, message)
+
+    await node.spawn(Service, OPTIONS)
+    forwarder = await node.spawn(Forwarder)
+    await offered(node, path)
+    async with running(node) as new:
+        async with meta.TakeOver(new, path):
+            await new.spawn(Service, OPTIONS)
+            for _ in range(200):
+                node.send(forwarder, count)
+        assert await state(new) == {"n": 200}
 
 
 async def test_what_comes_to_the_predecessor_later_is_not_handled(node: homing.Node, path: str) -> None:

@@ -267,6 +267,19 @@ async def test_a_dump_that_is_too_far_behind_is_not_loaded(node: homing.Node, ca
     assert "starts clean" in caplog.text
 
 
+async def test_a_restart_that_comes_too_late_starts_clean(node: homing.Node) -> None:
+    class Late(act.Supervisor):
+        def init(self) -> act.SupervisorSpec:
+            options = gen.ProcessOptions(state=gen.StateOptions(max_age=0.01))
+            child = act.ChildSpec(name=NAME, behavior=Counter, options=options)
+            return act.SupervisorSpec(children=(child,), backoff=act.Backoff(first=0.1, most=0.1, jitter=0.0))
+
+    await node.spawn(Late)
+    node.send(NAME, count)
+    await crash(node)
+    assert await state(node) == {}
+
+
 async def test_a_dump_of_an_idle_process_does_not_age(node: homing.Node) -> None:
     await started(node, gen.StateOptions(max_age=0.05))
     node.send(NAME, count)

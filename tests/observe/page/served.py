@@ -37,6 +37,12 @@ class Echo(act.Actor):
 
 
 class Slow(act.Actor):
+    def dump_state(self) -> str:
+        return "state"
+
+    def load_state(self, state: str) -> None:
+        """It has none."""
+
     async def handle_message(self, sender: gen.PID, message: Any) -> None:
         if message == "work":
             await asyncio.sleep(3600)
@@ -50,7 +56,12 @@ class Workers(act.Pool):
 class Top(act.Supervisor):
     def init(self) -> act.SupervisorSpec:
         behaviors = {"echo": Echo, "slow": Slow, "workers": Workers, HOSTILE: act.Actor}
-        children = tuple(act.ChildSpec(name=name, behavior=behavior) for name, behavior in behaviors.items())
+        kept = gen.ProcessOptions(state=gen.StateOptions())
+        options = {"slow": kept}
+        children = tuple(
+            act.ChildSpec(name=name, behavior=behavior, options=options.get(name, gen.ProcessOptions()))
+            for name, behavior in behaviors.items()
+        )
         return act.SupervisorSpec(children=children, intensity=100)
 
 

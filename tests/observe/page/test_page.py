@@ -231,6 +231,12 @@ def test_a_node_that_allows_reading_only_offers_no_changes(served: Node, open_pa
         assert page.get_by_role("button", name=name).count() == 0
 
 
+def test_a_process_shows_its_kept_state(served: Node, open_page: Open) -> None:
+    page = open_page(f"{served.url}#/process/slow")
+    expect(page.get_by_text("Kept state")).to_be_visible()
+    expect(page.get_by_text("0 failures, 0 loads, 0 discarded")).to_be_visible()
+
+
 def test_changes_ask_first_and_tell_why_they_are_refused(open_page: Open, allowed: Node) -> None:
     page = signed_in(open_page, allowed, "400")
     page.goto(f"{allowed.url}#/process/slow")

@@ -30,6 +30,7 @@ class Backend:
     lost: datagrams that were read but lost, because memory ran out.
     cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
+    budget: records the bytes that came from each peer. None: nothing is recorded.
     retry: called when a datagram could not be sent, with the errno and the number of retries so far. Returns True to
         send it again. None: never.
     """
@@ -37,6 +38,7 @@ class Backend:
     name = ""
     gro = gso = False
     admission = None  # type: Any
+    budget = None  # type: Any
 
     __reduce__ = refuse_copy
 

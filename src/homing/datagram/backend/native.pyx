@@ -14,8 +14,9 @@ from libc.string cimport memcpy
 from ...gen import BadOption
 from ..message cimport MessageUDP, PacketInfo
 from ..policy.admission cimport Admission
+from ..policy.budget cimport Budget
 from ..sockets.kernel import stop_joining
-from .admitted cimport admit, admitted, fitting
+from .admitted cimport admit, admitted, fitting, hear
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
@@ -59,6 +60,7 @@ cdef class NativeBackend(Sender):
     cdef list _behind  # arenas that `drain` has read after `_arena`, as (arena, slots filled)
     cdef bint _handing_out  # one of the methods that receive is at work on `_arena`
     cdef public Admission admission  # None: every datagram becomes a message
+    cdef public Budget budget  # None: nothing is recorded
     cdef InfoReader _info_reader  # None: no packet info is requested
     cdef readonly bint gro
 
@@ -284,6 +286,9 @@ cdef class NativeBackend(Sender):
         if got == 0 or self._fd < 0:
             give_back(arena)
             return 0
+        if self.budget is not None:
+            for slot in range(got):
+                hear(self.budget, &arena.slots[slot], self._size)
         self._arena = arena
         self._filled = got
         self._slot = 0
@@ -417,6 +422,8 @@ cdef class NativeBackend(Sender):
             if admission is not None and (fitting(admission, slot) == 0 or admitted(admission, slot, 1) == 0):
                 left.append(buffers[number])
                 continue
+            if self.budget is not None:
+                hear(self.budget, slot, slot.length)
             received.append((
                 buffers[number], slot.length, PEERS.address(&slot.peer, slot.place), slot.truncated,
                 None if self._info_reader is None else self._info_reader.info(slot),

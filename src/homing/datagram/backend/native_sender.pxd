@@ -26,6 +26,6 @@ cdef class Sender(Backend):
         self, Outbox outbox, list addresses, const uint16_t[::1] place, const uint32_t[::1] length, bytes data
     ) except -1
     cdef (Py_ssize_t, Py_ssize_t) _run_of(
-        self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
+        self, const uint16_t* place, const uint32_t* length, Py_ssize_t index, Py_ssize_t count
     ) noexcept
     cdef void _run_refused(self, Py_ssize_t segment, int number) noexcept

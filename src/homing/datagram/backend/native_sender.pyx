@@ -109,7 +109,7 @@ cdef class Sender:
             self._outbox = outbox
 
     def send_columns(self, list addresses not None, places, lengths not None, bytes data not None):
-        # The datagrams that are left are sent by `send_many`, which finds out why. Nothing here is the user's code.
+        # `send_many` sends the others, and finds out why they are special. Nothing here is the user's code.
         cdef Outbox outbox = self._outbox
         cdef const uint16_t[::1] place = places
         cdef const uint32_t[::1] length = lengths
@@ -128,13 +128,16 @@ cdef class Sender:
         self, Outbox outbox, list addresses, const uint16_t[::1] place, const uint32_t[::1] length, bytes data
     ) except -1:
         cdef Py_ssize_t start = 0, index = 0, at = 0, end, count, size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t run = length.shape[0], bytes_of_run
+        cdef Py_ssize_t bytes_of_run
         cdef bint fits = True
         cdef int entry, sent
-        count = run if place is None else min(run, place.shape[0])
+        cdef const uint16_t* places = NULL
+        count = length.shape[0] if place is None else min(length.shape[0], place.shape[0])
+        if place is not None and count:
+            places = &place[0]
         while start < count:
             while index < count and fits:
-                end, bytes_of_run = self._run_of(place, length, index, count)
+                end, bytes_of_run = self._run_of(places, &length[0], index, count)
                 if bytes_of_run > size - at:
                     fits = False
                     break
@@ -160,7 +163,7 @@ cdef class Sender:
         return start
 
     cdef (Py_ssize_t, Py_ssize_t) _run_of(
-        self, const uint16_t[::1] place, const uint32_t[::1] length, Py_ssize_t index, Py_ssize_t count
+        self, const uint16_t* place, const uint32_t* length, Py_ssize_t index, Py_ssize_t count
     ) noexcept:
         """Returns the end of the run that begins with the datagram `index`, and its bytes: see `Outbox.add`."""
         cdef Py_ssize_t end = index + 1, total = length[index], most = min(count, index + RUN)
@@ -168,7 +171,7 @@ cdef class Sender:
         if segment > self._gso_limit:
             return end, total
         while end < most and 0 < length[end] <= segment and total + length[end] <= RUN_BYTES:
-            if place is not None and place[end] != place[index]:
+            if place != NULL and place[end] != place[index]:
                 break
             total += length[end]
             end += 1

@@ -25,6 +25,7 @@ from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
 from .peers import Peers
 from .protection import protect, protection_facts
+from .validating import add_server, remove_server, validate
 from .workers import Workers
 
 KIND = "UDP server"
@@ -82,6 +83,7 @@ class ServerState:
         self.process = process
         self.options = options
         self._gone = None
+        add_server(self)
         warn_of_portable_backend(process.log)
         if self.sender is None:
             self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
@@ -111,6 +113,8 @@ class ServerState:
         """Prepares the readers to deliver to the workers, the process of the options, or the owner."""
         self._record_drops()
         protect(self.endpoint, self.options)
+        for endpoint in self.endpoints:
+            endpoint.budget.is_proven = None if self.workers is None else self.workers.is_proven
         if self.reader is None:
             self.reader = self._reader_of(self.endpoint, self.process.id)
         else:
@@ -172,6 +176,10 @@ class ServerState:
             for reader in self.readers:
                 reader.redirect(self.process.parent)
 
+    def validate(self, address: Any) -> None:
+        """Lifts the limit `amplification` for an address that was proven, at all sockets. Raises `BadAddress`."""
+        validate(self, address)
+
     def drained(self) -> bool:
         """Returns True if no datagram waits to be delivered or sent."""
         if self.elsewhere is not None and not self.elsewhere.drained():
@@ -181,6 +189,8 @@ class ServerState:
 
     def close(self) -> None:
         """Closes all sockets."""
+        if self.sender is not None:
+            remove_server(self)
         self.former.close()
         if self.reader is not None:
             self.reader.close()

@@ -182,9 +182,7 @@ class Offer:
         """Sends the states that are kept under a name, in one file. A file that cannot be made is logged, and the
         successor starts clean."""
         end = self._loop.time() + STATE_TIMEOUT
-        while (
-            sockets.waiting() and self._loop.time() < end
-        ):  # for room in the mailboxes in which they are to be counted
+        while sockets.waiting() and self._loop.time() < end:  # for room in the mailboxes of these processes
             await asyncio.sleep(_POLL)
         states, left_out = within(await leaving.dump(STATE_TIMEOUT))
         if left_out:

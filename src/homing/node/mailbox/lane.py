@@ -11,6 +11,7 @@ from __future__ import annotations
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import setitem
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -120,11 +121,11 @@ class Lane:
         while self._size - self._count < len(messages):
             self._grow(self._count + len(messages))
         ring, at, end = self._ring, 2 * (self._head + self._count), 2 * self._size  # from here on no foreign code runs
-        for message in messages:
+        for number in range(len(messages)):  # interpreted, an iterator of the list would be an allocation
             if at >= end:
                 at -= end
             set_item(ring, at, sender)
-            set_item(ring, at + 1, message)
+            set_item(ring, at + 1, messages[number])
             at += 2
         self._count += len(messages)
 
@@ -188,18 +189,6 @@ class Lane:
                 self.clear()
         return dropped
 
-    def messages_of(self, sender: Any) -> list[Any]:
-        """See the function of that name."""
-        found = []
-        for number in range(self._count):
-            at = 2 * ((self._head + number) & (self._size - 1))
-            owner, message = self._ring[at], self._ring[at + 1]
-            if owner is None:
-                owner, message = getattr(message, "sender", None), getattr(message, "message", message)
-            if owner is sender:
-                found.append(message)
-        return found
-
     def _grow(self, least: int = 0) -> None:
         """Makes room for twice as many entries, and at least for `least`, unless a finalizer has made room during the
         allocation."""
@@ -251,17 +240,6 @@ def drop_oldest(lane: Any, sender: Any, count: int, depth: int) -> int:
     return number - len(kept)  # `taken` is released only now, as the entries may have finalizers
 
 
-def messages_of(lane: Any, sender: Any) -> list[Any]:
-    """Returns the messages whose sender is the very object `sender`, in order."""
-    if COMPILED:
-        return lane.messages_of(sender)  # type: ignore[no-any-return]
-    return [
-        entry[1] if type(entry) is tuple else getattr(entry, "message", entry)
-        for entry in lane
-        if sender_of(entry) is sender
-    ]
-
-
 def sender_of(entry: Any) -> Any:
     """Returns the sender of an entry; for an envelope, only if it has one."""
     return entry[0] if type(entry) is tuple else getattr(entry, "sender", None)
@@ -290,7 +268,7 @@ COMPILED = not __file__.endswith(".py")
 STAND_INS: dict[str, Any] = {
     "clock": perf_counter,
     "filled": bool,
-    "set_item": list.__setitem__,
+    "set_item": setitem,
     "thread_ident": get_ident,
 }
 """Interpreted, the globals of a module that stand for the C functions which its .pxd file names."""

@@ -17,7 +17,7 @@ from ...gen import PID, Alias, ProcessID, ProcessState, Target
 from ...gen.behavior import takes_batches
 from ...gen.copying import refuse_copy
 from ..mailbox.envelope import SplitMessage
-from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest, messages_of
+from ..mailbox.lane import COMPILED, STAND_INS, drop_oldest, sender_of
 from .delivery import split_address
 
 if TYPE_CHECKING:
@@ -264,7 +264,12 @@ class Inlet:
     def waiting(self) -> list[Any]:
         """Returns the messages of this source that wait in the receiver's main lane. Costs as much as they are many."""
         target = self._find()
-        return [] if target is None or target.main is None else messages_of(target.main, self.sender)
+        entries = () if target is None or target.main is None else target.main
+        return [
+            entry[1] if type(entry) is tuple else getattr(entry, "message", entry)
+            for entry in entries
+            if sender_of(entry) is self.sender
+        ]
 
     def _mark_sender(self) -> None:
         """Copies the sender's address for "drop_oldest", so that `make_room` can tell the messages of this source from

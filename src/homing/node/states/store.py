@@ -96,8 +96,7 @@ class Store:
 
 def store_of(core: Core) -> Store:
     """Returns the slots of a node."""
-    if core.states is None:
-        made = Store(core)
-        if core.states is None:  # a finalizer may have asked meanwhile
-            core.states = made
+    store = core.states or Store(core)
+    if core.states is None:  # read again, as making the store may have run a finalizer that has made one
+        core.states = store
     return core.states
