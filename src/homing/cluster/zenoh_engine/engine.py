@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import count
@@ -74,6 +75,7 @@ class ZenohEngine:
         self._inbox: Inbox | None = None
         self._members: Members | None = None
         self._advice: joining.Advice | None = None
+        self._told: deque[tuple[Connection, Token, bool, bool]] = deque()
         self._pending: list[tuple[Token, bool, bool]] | None = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._reopening = False
@@ -224,12 +226,25 @@ class ZenohEngine:
     # --- tokens and batches -------------------------------------------------------------------------------
 
     def _on_token(self, connection: Connection, token: Token, alive: bool, leaves: bool) -> None:
-        if connection is not self._connection or self._closed:
-            return
-        if self._pending is not None:
-            self._pending.append((token, alive, leaves))
-        elif not token.claims:
-            self._token(token, alive, leaves)
+        self._told.append((connection, token, alive, leaves))
+        if len(self._told) == 1:
+            self._read_told()
+
+    def _read_told(self) -> None:
+        """Handles tokens in their order. One that is gone waits for what its node has sent before."""
+        while self._told:
+            connection, token, alive, leaves = self._told[0]
+            current = connection is self._connection and not self._closed
+            if current and not alive and self._inbox is not None and self._inbox.waits(token.peer):
+                asyncio.get_running_loop().call_soon(self._read_told)
+                return
+            self._told.popleft()
+            if not current:
+                continue
+            if self._pending is not None:
+                self._pending.append((token, alive, leaves))
+            elif not token.claims:
+                self._token(token, alive, leaves)
 
     def _token(self, token: Token, alive: bool, leaves: bool) -> None:
         members, own, connection = self._members, self._own, self._connection
