@@ -41,7 +41,7 @@ ATTRIBUTES: dict[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("strerror", "text", "type_name", "why"), _TEXT),
     **dict.fromkeys(("attempts", "creation", "errno", "guesses", "limit", "offset", "port", "size"), _NUMBER),
     **dict.fromkeys(("address", "event", "key", "other", "owner", "target", "value"), _ANY),
-    **dict.fromkeys(("names", "problems", "replies"), _TUPLE),
+    **dict.fromkeys(("addresses", "names", "problems", "replies"), _TUPLE),
     "seconds": ((float, int), 0.0),
     "reason": ((Exception, type(None)), None),
 }
@@ -68,6 +68,7 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
     errors.ApplicationRunning: ("name", "state"),
     errors.ApplicationDepends: ("name", "names"),
     errors.ApplicationTerminated: ("name", "reason"),
+    cluster_errors.ListenFailed: ("addresses",),
     cluster_errors.NodeDown: ("node", "cause"),
     cluster_errors.NodeBusy: ("node", "limit"),
     cluster_errors.NodeTaken: ("name", "creation", "address"),
@@ -92,7 +93,10 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
 }
 """The attributes that each class sets, beside those of its base classes."""
 
-_SHOW_THE_SECOND = (udp_errors.BindFailed, udp_errors.ConnectFailed, udp_errors.PeerUnreachable)
+_SHOW_THE_SECOND = (
+    *(udp_errors.BindFailed, udp_errors.ConnectFailed, udp_errors.PeerUnreachable),
+    cluster_errors.ListenFailed,
+)
 """Their text is their second argument."""
 
 

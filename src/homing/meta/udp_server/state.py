@@ -209,6 +209,7 @@ class ServerState:
     def change(self, options: UDPServerOptions, to: Endpoint | FormerSocket | None, grace: float) -> None:
         """Applies these options, and moves to the socket `to`: a new one that was bound for them, or a former one.
         None: stays at the present socket. Cannot fail."""
+        before = self.options
         if isinstance(to, FormerSocket):
             self.return_to(to, grace)
         elif to is not None:
@@ -218,10 +219,18 @@ class ServerState:
             self.workers.adjust(options)
         if self.sender is not None:
             self.sender.adjust(options)
-            self.tap.apply(options.tap, self.process, self.sender, self.endpoints)
-            self._record_drops()
+            self._adjust_tap(options.tap is not before.tap)
         for reader in self.readers:
             reader.adjust(self._receiver(), self._limits())
+
+    def _adjust_tap(self, changed: bool) -> None:
+        """Applies the option `tap`, if a change has named it. One that has ended by itself is not begun again by other
+        changes."""
+        if changed and self.sender is not None:
+            self.tap.apply(self.options.tap, self.process, self.sender, self.endpoints)
+        for endpoint in self.endpoints:
+            self.tap.attach(endpoint)
+        self._record_drops()
 
     def _record_drops(self) -> None:
         """Lets the workers or peers tell the tap which datagrams they drop, if it records."""
