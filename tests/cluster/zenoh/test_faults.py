@@ -83,7 +83,7 @@ async def test_a_node_that_freezes_while_the_loop_sends_to_it_holds_up_neither_t
     print(f"figure: the longest put on the loop took {report['longest_put'] * 1e3:.1f} ms")
     assert report["longest_put"] < 1  # far below the time for which b was frozen and not known to be
     assert (await third.report())["a@localhost"]["missing"] == 0
-    assert third.since(0) == [("up", "a@localhost"), ("up", "b@localhost"), ("down", "b@localhost")]
+    assert [name for what, name in third.since(0) if what == "down"] == ["b@localhost"]
 
 
 @pytest.mark.slow
