@@ -76,12 +76,12 @@ lint: $(VENV)/.dev
 
 # A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
 # which need not be complete. In the first, tests run side by side, twice as many as there are processors, since they wait
-# for half of their time; what minds the load of others runs in the second.
+# for much of their time; what minds the load of others runs in the second.
 # What tests whole programs (the command, the builds, the benchmarks, examples and guides, the suite itself) has a run of
 # its own. Costs among thousands are those of the compiled code, without sanitizers.
 PROGRAMS := tests/bench tests/cli tests/cluster/zenoh tests/docs tests/examples tests/install tests/observe/page tests/suite
 THOUSANDS := tests/node/test_mass_ends.py tests/node/test_scale.py tests/act/test_depth.py tests/meta/peers/test_peer_flood.py
-SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2))) --maxprocesses 12 --dist worksteal
+SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 2))) --maxprocesses 12 --dist worksteal
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
 

@@ -26,6 +26,8 @@ EXTENSIONS = {
     "homing.datagram.policy.networks": "src/homing/datagram/policy/networks.py",
     "homing.datagram.policy.limiter": "src/homing/datagram/policy/limiter.py",
     "homing.datagram.policy.guard": "src/homing/datagram/policy/guard.py",
+    "homing.datagram.policy.address_table": "src/homing/datagram/policy/address_table.py",
+    "homing.datagram.policy.budget": "src/homing/datagram/policy/budget.py",
     "homing.datagram.policy.reply_limit": "src/homing/datagram/policy/reply_limit.py",
     "homing.datagram.policy.admission": "src/homing/datagram/policy/admission.py",
     "homing.datagram.backend.peers": "src/homing/datagram/backend/peers.pyx",

@@ -42,7 +42,7 @@ it is imported itself: a callback is declared with the batch that users annotate
 
 FLOORS: dict[str, list[set[str]]] = {
     "datagram": [
-        {"address", "batch", "columns", "errors", "failures", "ledger", "loss", "message", "statistics"},
+        {"address", "batch", "columns", "errors", "failures", "ledger", "loss", "message", "statistics", "validation"},
         {"policy"},
         {"sockets"},
         {"capture"},

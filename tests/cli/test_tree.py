@@ -16,6 +16,7 @@ from homing import act, gen
 from homing.cli.tree import duration, render
 from homing.observe import Observer, open_control
 from homing.observe.control import ControlError, client
+from homing.observe.plain import MOST_FACTS
 from homing.observe.tree import look
 
 from ..node.actors import Meta, hang
@@ -188,7 +189,7 @@ async def test_what_a_program_tells_of_itself_is_cut_and_made_plain(node: homing
     facts = snapshot["processes"][0]["metas"][0]["facts"]
     assert (facts["text"], facts["nan"], facts["errors"]) == ("x" * 256, None, {"EPERM": 1})
     assert re.fullmatch(r"<object .{5,40}>", facts["object"])
-    assert (len(facts), len(facts["5"])) == (64, 64)
+    assert (len(facts), len(facts["5"])) == (MOST_FACTS, MOST_FACTS)
 
 
 @pytest.mark.parametrize("answer", [None, "text", [1, 2]])

@@ -126,6 +126,13 @@ def test_a_name_that_is_no_such_exception_is_looked_up_nowhere(name: str) -> Non
     assert type(out) is gen.RemoteError
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_an_error_of_homing_without_arguments_and_attributes_can_be_shown(name: str) -> None:
+    out = TYPES.error_in([name, [], {}])
+    assert type(out) is OWN[name]
+    str(out), repr(out)
+
+
 SCALARS = st.none() | st.booleans() | st.integers(-5, 2**63) | st.floats() | st.text(max_size=5) | st.binary(max_size=5)
 PARTS = SCALARS | st.lists(SCALARS | st.lists(SCALARS, max_size=1), max_size=3) | st.just({"a": 1})
 

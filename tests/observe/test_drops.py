@@ -18,6 +18,7 @@ NO_DROPS = {"conflate_errors"} | {
     *("packets_out", "bytes_out", "send_waiting", "send_pauses", "icmp_errors", "dropped_errors", "pool_errors"),
     *("tapped", "tap_missed"),
     *("pauses", "limited_dry_run", "reply_limited_dry_run", "send_delayed"),
+    *("amplification_limited_bytes", "amplification_limited_dry_run"),
     *("requests", "shared", "open", "answered", "timeouts", "refused", "failed", "cancelled", "rejected"),
     *("retransmits", "replies", "heard", "stray", "guesses", "alarms", "reconnects"),
 }

@@ -39,9 +39,9 @@ _TUPLE: tuple[Any, Any] = ((tuple,), ())
 ATTRIBUTES: dict[str, tuple[tuple[type, ...], Any]] = {
     **dict.fromkeys(("behavior", "cause", "host", "name", "node", "option", "path", "state"), _TEXT),
     **dict.fromkeys(("strerror", "text", "type_name", "why"), _TEXT),
-    **dict.fromkeys(("attempts", "creation", "errno", "guesses", "limit", "port", "size"), _NUMBER),
+    **dict.fromkeys(("attempts", "creation", "errno", "guesses", "limit", "offset", "port", "size"), _NUMBER),
     **dict.fromkeys(("address", "event", "key", "other", "owner", "target", "value"), _ANY),
-    **dict.fromkeys(("names", "problems", "replies"), _TUPLE),
+    **dict.fromkeys(("addresses", "names", "problems", "replies"), _TUPLE),
     "seconds": ((float, int), 0.0),
     "reason": ((Exception, type(None)), None),
 }
@@ -68,6 +68,7 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
     errors.ApplicationRunning: ("name", "state"),
     errors.ApplicationDepends: ("name", "names"),
     errors.ApplicationTerminated: ("name", "reason"),
+    cluster_errors.ListenFailed: ("addresses",),
     cluster_errors.NodeDown: ("node", "cause"),
     cluster_errors.NodeBusy: ("node", "limit"),
     cluster_errors.NodeTaken: ("name", "creation", "address"),
@@ -75,11 +76,13 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
     cluster_errors.MessageTooLarge: ("size", "limit"),
     cluster_errors.RemoteError: ("type_name", "text"),
     cluster_errors.NameConflict: ("other",),
+    udp_errors.BadCapture: ("path", "offset", "why"),
     udp_errors.BindFailed: ("host", "port", "path"),
     udp_errors.BadAddress: ("address",),
     udp_errors.AddressRefused: ("errno", "strerror"),
     udp_errors.SendQueueFull: ("limit",),
     udp_errors.ReplyLimited: ("address",),
+    udp_errors.AmplificationLimited: ("address",),
     udp_errors.ConnectFailed: ("host", "port"),
     udp_errors.RequestTimeout: ("attempts", "replies"),
     udp_errors.PeerUnreachable: ("address",),
@@ -90,7 +93,10 @@ FIELDS: dict[type[Exception], tuple[str, ...]] = {
 }
 """The attributes that each class sets, beside those of its base classes."""
 
-_SHOW_THE_SECOND = (udp_errors.BindFailed, udp_errors.ConnectFailed, udp_errors.PeerUnreachable)
+_SHOW_THE_SECOND = (
+    *(udp_errors.BindFailed, udp_errors.ConnectFailed, udp_errors.PeerUnreachable),
+    cluster_errors.ListenFailed,
+)
 """Their text is their second argument."""
 
 

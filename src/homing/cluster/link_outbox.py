@@ -36,10 +36,10 @@ _HEAD = b"\0" * HEADER.size
 _COUNT = b"\xc6\0\0\0\0\xdd\0\0\0\0"
 """Bytes, as many as the next four say: an array of as many items as the last four say."""
 
-_LIGHT = 32 << 10
-"""Bytes under way, of all lanes that the window counts, up to which a batch is `light`: see `Engine.put`. zenoh has at
-least one buffer of 64 KiB for each lane of each peer: it takes that much even if its own threads do not run, and the
-socket of a peer that is frozen takes many times as much."""
+_LIGHT = 512 << 10
+"""Bytes under way, of all lanes that the window counts, up to which a batch is `light`: see `Engine.put`. The zenoh
+engine has buffers for twice as many in each lane to each peer: they are taken even if neither zenoh's own threads run
+nor the peer reads."""
 
 _RESERVE = 4
 """Answers may exceed the limit, by this factor: no sender waits to learn that they were refused."""

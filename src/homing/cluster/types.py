@@ -14,6 +14,7 @@ import msgspec
 from msgspec.msgpack import Decoder, Encoder, Ext
 
 from ..datagram.message import MessageUDP
+from ..datagram.validation import AddressValidated
 from ..gen import cluster, messages
 from ..gen.cluster_errors import NotTransferable
 from ..gen.errors import BadOption
@@ -48,6 +49,7 @@ BY_FIELDS: tuple[type, ...] = (
     messages.MessageConfig,
     messages.MessageDeadLetter,
     cluster.MessageNodeDown,
+    AddressValidated,
 )
 """Homing's messages with exceptions or any data in their fields."""
 

@@ -6,6 +6,7 @@ loss        the message that stands where datagrams are missing
 endpoint    one socket on one event loop; polling: calls when there is data to read; send_queue: sends or queues;
             hearing: records what is received
 errors      the exceptions of UDP; failures: reports of datagrams that were not sent, or did not arrive
+validation  addresses that have been proven
 statistics  the counters, each with advice for the case that it grows; ledger: the received ones as one table
 sockets     making sockets, binding and connecting them, setting and changing their options, taking them over
 backend     the system calls that read and send
@@ -30,8 +31,10 @@ from .loss import MessageUDPLoss as MessageUDPLoss
 from .message import MessageUDP as MessageUDP
 from .message import PacketInfo as PacketInfo
 from .policy.conditions import Condition as Condition
+from .policy.cookies import Cookies as Cookies
 from .policy.expressions import Field as Field
 from .policy.expressions import where as where
+from .policy.limits import Amplification as Amplification
 from .policy.limits import Pacing as Pacing
 from .policy.limits import RateLimit as RateLimit
 from .policy.limits import ReplyGuard as ReplyGuard
@@ -51,3 +54,4 @@ from .sockets.multicast import MulticastGroup as MulticastGroup
 from .sockets.options import SocketOptions as SocketOptions
 from .sockets.packet_info import wants_packet_info as wants_packet_info
 from .statistics import Statistics as Statistics
+from .validation import AddressValidated as AddressValidated

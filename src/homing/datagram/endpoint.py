@@ -24,9 +24,10 @@ from .failures import MessageUDPError, name_of
 from .hearing import heard, heard_batch, heard_pooled
 from .message import MessageUDP
 from .policy.admission import Admission
+from .policy.budget import Budget
 from .policy.conditions import Condition
 from .policy.guard import Guard
-from .policy.limits import RateLimit, ReplyGuard
+from .policy.limits import Amplification, RateLimit, ReplyGuard
 from .policy.networks import Network
 from .polling import Polling
 from .send_queue import SendQueue
@@ -279,9 +280,11 @@ class Endpoint:
 
     def listen_by(self, ear: Ear | None) -> None:
         """Tells `ear` from now on of all datagrams that come and go; None: of none."""
+        self.budget.skip = self.backend.waiting if self.ear is None else 0  # the backend has recorded their bytes
         self.ear = ear
         self.send_queue.record(ear)
         self._admit_by_backend()
+        self.backend.budget = self.budget if self.budget.active and ear is None else None
         self._listens = ear is not None or self._guard is not None
 
     def note_holes(self, wanted: bool) -> Holes | None:
@@ -294,11 +297,19 @@ class Endpoint:
             self.backend.holes = noted
         return self.backend.holes
 
-    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None) -> None:
+    def limit_replies(
+        self, limit: RateLimit | None, guard: ReplyGuard | None, amplification: Amplification | None = None
+    ) -> None:
         """Limits from now on what each destination gets."""
-        self.send_queue.limit_replies(limit, guard)
+        self.send_queue.limit_replies(limit, guard, amplification)
         self._guard = self.send_queue.reply_limit.guard if guard is not None else None
         self._listens = self.ear is not None or self._guard is not None
+        self.backend.budget = self.budget if self.budget.active and self.ear is None else None
+
+    @property
+    def budget(self) -> Budget:
+        """The amplification budget of each peer."""
+        return self.send_queue.reply_limit.budget
 
     def receive_lone(self, id: Any, reads: int) -> MessageUDP | None:
         """Receives one datagram, if it is the only one: see `Backend.receive_lone`. Raises like `receive`."""
@@ -326,7 +337,7 @@ class Endpoint:
         """Passes datagrams to the ear and the guard. Returns those that are admitted."""
         guard = self._guard
         if self.ear is not None:
-            messages = heard(messages, self.ear, self.admission, self.backend)
+            messages = heard(messages, self.ear, self.admission, self.backend, self.budget)
         try:
             for message in messages:
                 if guard is not None:
@@ -346,7 +357,7 @@ class Endpoint:
             return None
         batch = self._batch(id, columns)
         if self.ear is not None and batch is not None:
-            batch = heard_batch(batch, self.ear, self.admission, self.backend)
+            batch = heard_batch(batch, self.ear, self.admission, self.backend, self.budget)
         if self._guard is not None and batch is not None:
             try:
                 for number, size in enumerate(batch.lengths):
@@ -372,7 +383,7 @@ class Endpoint:
             self._receive_failed(error)
             return []
         if self.ear is not None:
-            received = heard_pooled(received, self.ear, self.admission, self.backend, put)
+            received = heard_pooled(received, self.ear, self.admission, self.backend, self.budget, put)
         if self._guard is not None:
             try:
                 for _, size, address, *_ in received:

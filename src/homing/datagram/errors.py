@@ -13,6 +13,7 @@ from ..gen.foreign import safe_repr
 
 __all__ = [
     "AddressRefused",
+    "AmplificationLimited",
     "BadAddress",
     "BadCapture",
     "BatchEnded",
@@ -41,13 +42,10 @@ class BadCapture(HomingError, ValueError):
     """
 
     def __init__(self, path: str, offset: int, why: str) -> None:
-        super().__init__(path, offset, why)
+        super().__init__(f"{path}, offset {offset}: {why}")
         self.path = path
         self.offset = offset
         self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.path}, offset {self.offset}: {self.why}"
 
 
 # --- sockets and datagrams ------------------------------------------------------------------------------------
@@ -108,6 +106,19 @@ class ReplyLimited(HomingError):
         super().__init__(
             f"{safe_repr(address)} has got all that reply_limit or reply_guard allow; "
             "this datagram was dropped and counted"
+        )
+        self.address = address
+
+
+class AmplificationLimited(ReplyLimited):
+    """A datagram was dropped and counted: its destination has not proven its address, and has already got as many bytes
+    as `amplification` allows for those that came from there. `MessageUDP.validated` lifts the limit."""
+
+    def __init__(self, address: object) -> None:
+        HomingError.__init__(
+            self,
+            f"{safe_repr(address)} has not proven its address and has got all that amplification allows; "
+            "this datagram was dropped and counted: call validated() once the address is proven",
         )
         self.address = address
 

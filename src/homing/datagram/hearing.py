@@ -1,5 +1,6 @@
 """Records what an endpoint receives. While a tap records, the endpoint decides in the place of the backend which
-datagrams become messages, so that those that do not are recorded too.
+datagrams become messages, so that those that do not are recorded too, and counts the bytes of the others for the
+amplification budget.
 
 The backend has counted such a datagram as one that became a message; here the counters are put right.
 """
@@ -16,20 +17,25 @@ from .batch import DatagramBatch, end_batch, part_of
 from .capture.tapping import Ear
 from .message import MessageUDP
 from .policy.admission import Admission
+from .policy.budget import Budget
 
 
-def heard(messages: list[MessageUDP], ear: Ear, admission: Admission, backend: Backend) -> list[MessageUDP]:
+def heard(
+    messages: list[MessageUDP], ear: Ear, admission: Admission, backend: Backend, budget: Budget
+) -> list[MessageUDP]:
     """Records datagrams. Returns those that are admitted."""
     to = ear.receiver()
     if not admission.needed:
         for message in messages:
             ear.came(message, to)
+            budget.heard_from(message.addr, len(message.data))
         return messages
     admitted = []
     for message in messages:
         cause = _refusal(admission, message.addr, message.data)
         if not cause:
             ear.came(message, to)
+            budget.heard_from(message.addr, len(message.data))
             admitted.append(message)
         else:
             _uncount(backend, len(message.data), message.truncated)
@@ -38,7 +44,12 @@ def heard(messages: list[MessageUDP], ear: Ear, admission: Admission, backend: B
 
 
 def heard_pooled(
-    received: list[Pooled], ear: Ear, admission: Admission, backend: Backend, put: Callable[[Any], None]
+    received: list[Pooled],
+    ear: Ear,
+    admission: Admission,
+    backend: Backend,
+    budget: Budget,
+    put: Callable[[Any], None],
 ) -> list[Pooled]:
     """Records datagrams in pooled buffers. Returns those that are admitted, and the buffers of the others to the
     pool."""
@@ -50,6 +61,7 @@ def heard_pooled(
         cause = _refusal(admission, address, data) if admission.needed else ""
         if not cause:
             ear.came_pooled(data, address, truncated, info)
+            budget.heard_from(address, length)
             admitted.append(one)
         else:
             _uncount(backend, length, truncated)
@@ -58,10 +70,13 @@ def heard_pooled(
     return admitted
 
 
-def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: Backend) -> DatagramBatch | None:
+def heard_batch(
+    batch: DatagramBatch, ear: Ear, admission: Admission, backend: Backend, budget: Budget
+) -> DatagramBatch | None:
     """Records a batch. Returns it, or one of the datagrams that are admitted; None if there are none."""
     if not admission.needed:
         ear.came_together(batch)
+        _hear_all(batch, budget)
         return batch
     admitted = []
     for number in range(len(batch)):
@@ -77,7 +92,14 @@ def heard_batch(batch: DatagramBatch, ear: Ear, admission: Admission, backend: B
         return None
     rest = batch if len(admitted) == len(batch) else part_of(batch, admitted)
     ear.came_together(rest)
+    _hear_all(rest, budget)
     return rest
+
+
+def _hear_all(batch: DatagramBatch, budget: Budget) -> None:
+    if budget.active:
+        for number, size in enumerate(batch.lengths):
+            budget.heard_from(batch.address(number), size)
 
 
 def _refusal(admission: Admission, address: Address, data: bytes) -> str:

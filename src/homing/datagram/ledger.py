@@ -24,6 +24,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "dropped_send_queue": ("out", "send_queue"),
     "dropped_send_oldest": ("out", "send_oldest"),
     "reply_limited": ("out", "reply_limit"),
+    "amplification_limited": ("out", "amplification"),
 }
 """Direction and cause of each counter of `Statistics`, and of a client's, that counts drops only. `send_errors` has a
 cause for each of its names."""

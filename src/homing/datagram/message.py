@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..gen import BadOption, NotAllowed
 from ..gen.foreign import safe_repr
 from ..gen.options import check_integer
+from .validation import lift
 
 if TYPE_CHECKING:
     from .address import Address
@@ -215,6 +216,20 @@ class MessageUDP:
         answer._lease = self._lease
         answer.info = info
         return answer
+
+    def validated(self) -> None:
+        """Notes that the source of this datagram has proven its address, for example by a secret that was sent there
+        (`meta.Cookies`): the server's limit `amplification` does not apply to that address (host and port) for
+        `Amplification.validity` seconds. Each call begins them anew.
+
+        Holds for all that is sent to the server from then on. Works on every thread, in a pool's workers and for the
+        messages of a batch; on another node of a cluster it sends a `meta.AddressValidated` to the server. Does nothing
+        if the server has no such limit, has ended, or cannot be reached, nor for a datagram that no server received.
+        Raises `NotAllowed` if this datagram is an answer.
+        """
+        if self._is_answer:
+            raise NotAllowed(f"{safe_repr(self)} is an answer; call validated() of the datagram that was received")
+        lift(self.id, self.addr)
 
     def release(self) -> None:
         """Returns a pooled buffer to its pool now; afterwards using `data` raises `ValueError`. Does nothing without a

@@ -20,7 +20,7 @@ from .capture.tapping import Ear, Recording
 from .errors import ReplyLimited, SendQueueFull
 from .failures import Failures, name_of
 from .message import MessageUDP
-from .policy.limits import Pacing, RateLimit, ReplyGuard
+from .policy.limits import Amplification, Pacing, RateLimit, ReplyGuard
 from .policy.pacing import Pacer, Sender, Writable
 from .policy.reply_limit import ReplyLimit
 
@@ -184,9 +184,11 @@ class SendQueue:
 
     # --- limits -------------------------------------------------------------------------------------------
 
-    def limit_replies(self, limit: RateLimit | None, guard: ReplyGuard | None = None) -> None:
-        """Limits from now on what each destination gets to `limit` and `guard`; None: no limit."""
-        self.reply_limit.apply(limit, guard)
+    def limit_replies(
+        self, limit: RateLimit | None, guard: ReplyGuard | None = None, amplification: Amplification | None = None
+    ) -> None:
+        """Limits from now on what each destination gets to these limits; None: no limit."""
+        self.reply_limit.apply(limit, guard, amplification)
         self._active_limit = self.reply_limit if self.reply_limit.active else None
 
     def pace(self, pacing: Pacing | None) -> None:

@@ -15,8 +15,8 @@ class Statistics:
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
     `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired + dropped_codel +
     conflated + dropped_misrouted + dropped_at_end + filtered + denied + limited`
-    `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited + the sum of
-    send_errors`
+    `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited +
+    amplification_limited + the sum of send_errors`
 
     `ledger` is the table of the received ones.
 
@@ -71,6 +71,9 @@ class Statistics:
     reply_limited: datagrams above `reply_limit` or held back by `reply_guard`, not sent. If it grows: others may be
         forging requests in the destination's name, or the destination is a server that answers answers.
     reply_limited_dry_run: also above `reply_limit`, but sent, because it is a dry run.
+    amplification_limited, amplification_limited_bytes: datagrams above the budget of `amplification`, not sent, and the
+        bytes of their payloads. If it grows: others may be forging requests, or clients do not prove their addresses.
+    amplification_limited_dry_run: also above that budget, but sent, because it is a dry run.
     tapped: datagrams recorded by `tap`. tap_missed: datagrams that were to be recorded and were not: the disk was too
         slow, or the tap had ended by an error. If it grows: record a `sample`, or to a faster disk.
     send_delayed: datagrams that had to wait for `send_rate`. If `send_waiting` grows too: too much is sent.
@@ -110,6 +113,9 @@ class Statistics:
     limited_dry_run: int
     reply_limited: int
     reply_limited_dry_run: int
+    amplification_limited: int
+    amplification_limited_bytes: int
+    amplification_limited_dry_run: int
     send_delayed: int
     tapped: int
     tap_missed: int

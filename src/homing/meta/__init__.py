@@ -10,7 +10,10 @@ short       listen_udp, connect_udp: create and start one of these with one call
 upgrade     another OS process takes over the sockets of a running service
 """
 
+from ..datagram import AddressValidated as AddressValidated
+from ..datagram import Amplification as Amplification
 from ..datagram import Condition as Condition
+from ..datagram import Cookies as Cookies
 from ..datagram import DatagramBatch as DatagramBatch
 from ..datagram import Field as Field
 from ..datagram import JoinGroup as JoinGroup

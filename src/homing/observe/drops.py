@@ -17,6 +17,7 @@ in   stray            of a client: it belonged to no request (`dropped_stray`)
 out  send_queue       too many waited for the kernel's send buffer (`dropped_send_queue`)
 out  send_oldest      an older datagram, dropped for a newer one (`dropped_send_oldest`)
 out  reply_limit      above `reply_limit`, or held back by `reply_guard` (`reply_limited`)
+out  amplification    above the budget of `amplification` (`amplification_limited`)
 out  EMSGSIZE, ...    the kernel refused it: errno's name, or the class of the error (`send_errors`)
 
 Truncated datagrams are delivered, and trains that a program cut (`cut_trains`) hold an unknown number of datagrams:

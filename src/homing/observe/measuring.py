@@ -43,7 +43,10 @@ MOST_LOOKED_AT = 2000
 PORTION = 32
 """Sockets that are read before the loop polls."""
 
-COUNTERS = ("packets_in", "bytes_in", "delivered", "packets_out", "bytes_out", "pauses", "tapped", "tap_missed")
+COUNTERS = (
+    *("packets_in", "bytes_in", "delivered", "packets_out", "bytes_out", "pauses"),
+    *("amplification_limited_bytes", "tapped", "tap_missed"),
+)
 GAUGES = ("receive_buffer", "send_buffer", "receive_waiting", "send_waiting")
 
 

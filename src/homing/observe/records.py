@@ -562,7 +562,8 @@ class HistogramRecord(TypedDict):
 
 
 class SocketSums(TypedDict):
-    """Counters of all sockets with one label, also of those that are closed. The names are those of `SocketRecord`.
+    """Counters of all sockets with one label, also of those that are closed. The names are those of `SocketRecord`, and
+    of its facts.
 
     socket: local address; "client" for sockets of clients, and of servers whose port the system chose; "other" beyond
         the first 200.
@@ -579,6 +580,7 @@ class SocketSums(TypedDict):
     packets_out: int
     bytes_out: int
     pauses: int
+    amplification_limited_bytes: int
     tapped: int
     tap_missed: int
     receive_buffer: int

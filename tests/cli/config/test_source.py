@@ -77,6 +77,17 @@ def test_options_of_a_server_become_what_the_server_takes(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("3", 3.0), ('{ factor = 2, exempt = ["10.0.0.0/8"] }', meta.Amplification(factor=2, exempt=("10.0.0.0/8",)))],
+)
+def test_an_option_that_is_a_number_or_a_table_may_be_given_as_either(tmp_path: Path, text: str, expected: Any) -> None:
+    by_file = loaded(tmp_path, f"[servers.dns]\namplification = {text}\n")
+    by_environment = loaded(tmp_path, "[servers.dns]\nport = 53\n", HOMING_SERVERS__DNS__AMPLIFICATION=text)
+    assert by_file.configuration.server("dns") == {"amplification": expected}
+    assert by_environment.configuration.server("dns") == {"port": 53, "amplification": expected}
+
+
 def test_the_programs_own_values_become_a_struct_with_dataclasses_in_it(tmp_path: Path) -> None:
     text = '[app]\nratio = 1\ntags = { a = 1 }\n[app.limits]\nnames = ["x"]\n[app.database]\nurl = "u"\n'
     configuration = loaded(tmp_path, text).configuration
@@ -171,6 +182,8 @@ def test_names_of_servers_are_compared_as_variables_can_write_them() -> None:
         ('[servers.a]\nallow = ["x"]', "app.toml, line 2: servers.a.allow: 'x': 'x' does not appear to be"),
         ("[servers.a]\nrate_limit = { burst = 1 }", "app.toml, line 2: servers.a.rate_limit: rate is missing"),
         ("[servers.a]\nrate_limit = { rate = -1 }", "app.toml, line 2: servers.a.rate_limit.rate: -1.0: give a number"),
+        ("[servers.a]\namplification = 'x'", "app.toml, line 2: servers.a.amplification: 'x': Expected float"),
+        ("[servers.a]\namplification = { factor = 0 }", "app.toml, line 2: servers.a.amplification.factor: 0.0: give"),
         ("[servers.a]\nworker = 1", "app.toml, line 2: servers.a.worker: there is no such key"),
         (
             '[servers.a]\nroute = "x"',

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from homing import gen, meta
+from homing.meta.udp_server import validating
 from homing.testing import FakeNetwork
 
 from ..nodes import member, members, until
@@ -228,6 +229,37 @@ async def test_servers_that_have_ended_leave_nothing_at_the_node_of_their_receiv
             await asyncio.sleep(60)
             worker.reply(worker.got[-1], b"late, the ordinary way")
             assert (await client.receive())[0] == b"late, the ordinary way"
+
+
+class Proving(Worker):
+    """Answers at length, and says of who sends "prove" that its address is proven, before the answer."""
+
+    async def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
+        if message.data == b"prove":
+            message.validated()
+        elif message.data == b"prove it otherwise":
+            self.send(message.id, meta.AddressValidated(message.addr))
+        self.send(message.id, message.reply(bytes(1000)))
+
+
+@in_memory
+async def test_a_worker_of_another_node_says_that_an_address_is_proven() -> None:
+    """The server is hidden from the worker, as that of another OS process is."""
+    with FakeNetwork(seed=1) as network, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validating, "_servers", {})
+        async with members("edge", "back") as (edge, back):
+            await start(back, Proving, name="worker")
+            strict = meta.Amplification(exempt=())
+            server = await open_server(edge, process=at(back, "worker"), amplification=strict)
+            client, other = network.socket(), network.socket()
+            client.send(b"hello", server.local_address)
+            await until(lambda: server.statistics().amplification_limited == 1)
+            for proof, one in ((b"prove", client), (b"prove it otherwise", other)):
+                one.send(proof, server.local_address)
+                one.send(b"hello", server.local_address)
+                assert await answers(one, 2) == [bytes(1000)] * 2
+            network.socket().send(b"hello", server.local_address)
+            await until(lambda: server.statistics().amplification_limited == 2)
 
 
 @in_memory

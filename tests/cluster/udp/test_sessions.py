@@ -9,6 +9,7 @@ import pytest
 
 from homing import gen, meta
 from homing.cluster.rendezvous import node_number
+from homing.meta.udp_server import validating
 from homing.testing import FakeNetwork
 
 from ..nodes import Member, member, members, until
@@ -314,3 +315,41 @@ async def test_a_session_has_one_owner_again_some_time_after_two_nodes_did_not_s
             for session in SESSIONS:
                 found = {(await ask(client, server, session))[0] for server in servers}
                 assert len(found) == 1, session
+
+
+class Proving(Counter):
+    """Is proven by its first datagram, and sends long answers."""
+
+    def handle_message(self, sender: Any, message: Any) -> None:
+        if message.data[2:] == b"prove":
+            self.peer.proven()
+        self.peer.send(self.pid.node.partition("@")[0].encode().ljust(1000))
+
+
+@in_memory
+async def test_a_proven_peer_gets_everything_also_by_a_server_of_another_node_and_stays_proven() -> None:
+    """The servers are hidden from other nodes, as those of another OS process are."""
+    with FakeNetwork(seed=1) as network, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validating, "_servers", {})
+        async with members("edge", "back") as (edge, back):
+            wanted: dict[str, Any] = {
+                "peers": meta.PeerOptions(worker=Proving, unproven_share=1),
+                "sessions": meta.Sessions(key=KEY, name="game"),
+                "amplification": meta.Amplification(exempt=(), validity=15),
+            }
+            servers = [await open_server(one, **wanted) for one in (edge, back)]
+            await know(edge, back)
+            clients = {key: network.socket() for key in SESSIONS}
+            seen = set()
+            for key, client in clients.items():
+                client.send(key + b"prove", servers[0].local_address)
+                seen.add((await client.receive())[0].strip())
+            await asyncio.sleep(20)
+            for key, client in clients.items():
+                client.send(key, servers[0].local_address)
+                assert len((await client.receive())[0]) == 1000
+            assert seen == {b"edge", b"back"}
+            client, count = network.socket(), servers[0].statistics().packets_out
+            client.send(b"xx", servers[0].local_address)
+            await until(lambda: servers[0].statistics().amplification_limited == 1)
+            assert servers[0].statistics().packets_out == count

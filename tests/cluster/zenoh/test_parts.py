@@ -216,6 +216,13 @@ async def test_a_closed_inbox_delivers_nothing(inbox: Inbox, got: list[Arrival])
     assert got == []
 
 
+async def test_an_inbox_says_whose_batches_wait(inbox: Inbox, got: list[Arrival]) -> None:
+    inbox.read([Arrival(A, MAIN, b"x")] * 2)
+    assert (inbox.waits(A), inbox.waits(B)) == (True, False)
+    await eventually(lambda: len(got) == 2, "the batches")
+    assert not inbox.waits(A)
+
+
 def test_an_inbox_wakes_a_loop_of_asyncio_too() -> None:
     got: list[Arrival] = []
 

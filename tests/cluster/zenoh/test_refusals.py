@@ -216,7 +216,7 @@ async def test_nodes_with_certificates_also_meet_at_a_unix_socket(
 
 
 async def test_a_password_over_a_public_address_needs_the_option(nodes: Nodes) -> None:
-    with pytest.raises(gen.BadOption, match="other machines are reached there"):
+    with pytest.raises(gen.BadOption, match="other machines reach this address"):
         await nodes.open("a@h", listen=("tcp/0.0.0.0:0",))
     first, one = await nodes.open("a@h", listen=("tcp/0.0.0.0:0",), insecure=True)
     port = first.addresses[0].rpartition(":")[2]

@@ -8,9 +8,11 @@ from math import inf, nan
 
 import pytest
 
+from homing.datagram import MessageUDP
 from homing.datagram.policy.admission import Admission
+from homing.datagram.policy.budget import Budget
 from homing.datagram.policy.limiter import Limiter
-from homing.datagram.policy.limits import RateLimit
+from homing.datagram.policy.limits import Amplification, RateLimit
 
 from ...garbage import littered
 from ...support import examples
@@ -41,6 +43,28 @@ def test_finalizers_may_ask_for_admission_while_the_limit_changes(seed: int) -> 
             kept.append([limit])
             limiter.apply(limit if draw.random() < 0.8 else None)
             ask()
+
+
+@pytest.mark.parametrize("seed", range(examples(4, 100)))
+def test_finalizers_may_send_and_validate_while_a_budget_changes(seed: int) -> None:
+    budget, draw, kept = Budget(), random.Random(seed), []
+
+    def use() -> None:
+        for _ in range(20):
+            address = (f"10.0.0.{draw.randrange(256)}", draw.randrange(1, 9))
+            budget.heard_from(address, 10)
+            if draw.random() < 0.2:
+                budget.validate(address)
+            message = MessageUDP(None, address, bytes(draw.randrange(99)))
+            if not budget.takes(message):
+                budget.refuses(message)
+
+    with littered(use, seed):
+        for _ in range(60):
+            options = Amplification(capacity=draw.choice((1, 8, 100, 5000)), exempt=(), dry_run=draw.random() < 0.5)
+            kept.append([options])
+            budget.apply(options if draw.random() < 0.8 else None)
+            use()
 
 
 @pytest.mark.parametrize("moment", [nan, inf, -inf, 1e308, -1e308])

@@ -18,11 +18,12 @@ from .players import facts_of, open_peers
 
 pytestmark = [
     pytest.mark.backends("native"),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(sys.platform != "linux", reason="sends from all of 127.0.0.0/8"),
 ]
 
 SOURCES = 100_000
-LUMP = 200
+LUMP = 400
 MOST = 1000
 
 

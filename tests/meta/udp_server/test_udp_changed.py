@@ -30,6 +30,7 @@ CHANGES: dict[str, Any] = {
     "rate_limit": meta.RateLimit(rate=1_000_000),
     "reply_limit": meta.RateLimit(rate=1_000_000),
     "reply_guard": meta.ReplyGuard(),
+    "amplification": 3.0,
     "send_rate": meta.Pacing(bytes_per_second=1_000_000_000),
     "process": "somebody",
     "high_water": 7,

@@ -35,6 +35,8 @@ EDGES: list[dict[str, Any]] = [
     {"rate_limit": meta.RateLimit(rate=1e12, burst=MOST, exempt=(), slip=1 << 20)},
     {"rate_limit": meta.RateLimit(rate=1e-9, burst=MOST, exempt=())},
     {"reply_limit": meta.RateLimit(rate=1e12, exempt=(), capacity=1)},
+    {"amplification": 1e6},
+    {"amplification": meta.Amplification(factor=1e6, capacity=1, exempt=(), validity=MOST_SECONDS)},
     {"reply_guard": meta.ReplyGuard(rate=1e12, burst=MOST, amplification=1e6)},
 ]
 

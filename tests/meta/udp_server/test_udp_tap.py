@@ -325,6 +325,21 @@ async def test_a_full_file_ends_the_tap_and_the_server_goes_on(node: homing.Node
     assert await peer.ask(b"still there?", server.local_address) == b"still there?"
 
 
+async def test_a_tap_that_has_ended_begins_again_only_if_it_is_asked_to(
+    node: homing.Node, peer: UDPPeer, path: Path
+) -> None:
+    server = await open_echo(node, tap=meta.Tap(path, most=4096))
+    for _ in range(20):
+        await peer.ask(bytes(500), server.local_address)
+    first = await ended(server)
+    await node.call(server.alias, meta.Reconfigure(deny=("192.0.2.1",)))
+    await peer.ask(b"x", server.local_address)
+    assert await ended(server) == first
+    await node.call(server.alias, meta.Reconfigure(tap=meta.Tap(path.with_name("y.pcapng"))))
+    await peer.ask(b"y", server.local_address)
+    assert (await untap(node, server, server.alias))["recorded"] == 2
+
+
 async def test_full_files_are_rotated_and_the_oldest_deleted(node: homing.Node, peer: UDPPeer, path: Path) -> None:
     server = await open_echo(node, tap=meta.Tap(path, most=8192, rotate=2))
     for number in range(100):

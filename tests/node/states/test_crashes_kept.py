@@ -150,6 +150,25 @@ async def test_a_worker_of_a_pool_keeps_its_state_without_a_name(node: homing.No
     assert await eventually_called(node, pool) == {"n": 4}
 
 
+async def test_the_process_of_a_route_keeps_its_state_without_a_name(node: homing.Node) -> None:
+    class Routes(act.Router):
+        def init(self) -> act.RouterOptions:
+            options = gen.ProcessOptions(state=gen.StateOptions())
+            return act.RouterOptions(routes=(act.RouteSpec(name="only", behavior=Counter, options=options),))
+
+        def route_message(self, sender: Any, message: Any) -> str:
+            return "only"
+
+        def route_call(self, sender: Any, ref: Any, request: Any) -> str:
+            return "only"
+
+    router = await node.spawn(Routes)
+    for _ in range(4):
+        node.send(router, count)
+    node.send(router, fail)
+    assert await eventually_called(node, router) == {"n": 4}
+
+
 async def eventually_called(node: homing.Node, to: gen.PID) -> Any:
     for _ in range(100):
         try:

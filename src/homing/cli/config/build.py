@@ -132,7 +132,7 @@ def textual(kind: Any) -> Any:
 
 def build(value: Any, kind: Any, path: Path, problems: Problems) -> Any:
     """Returns `value` as a `kind`. Adds what is wrong to `problems`; then the result has no meaning."""
-    kind = _without_none(kind)
+    value, kind = _part_for(value, _without_none(kind))
     members = members_of(kind)
     if isinstance(value, EnvironmentText) and (members is not None or not _takes_text(kind)):
         value = parsed(value, kind)
@@ -296,6 +296,18 @@ def _without_none(kind: Any) -> Any:
     if get_origin(kind) in (Union, types.UnionType) and len(parts) == 1:
         return parts[0]
     return kind
+
+
+def _part_for(value: Any, kind: Any) -> tuple[Any, Any]:
+    """Returns a value, and the part of `float | Table` that it can become: a table that class, any other the rest."""
+    parts = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
+    tables = [part for part in parts if members_of(part) is not None]
+    rest = tuple(part for part in parts if part not in tables and part is not type(None))
+    if len(tables) != 1 or not all(part in (str, int, float, bool) for part in rest):
+        return value, kind
+    if isinstance(value, EnvironmentText):
+        value = parsed(value, kind)
+    return value, tables[0] if isinstance(value, Mapping) or not rest else Union[rest]  # noqa: UP007 - of a tuple
 
 
 _NOT_TEXT = (

@@ -114,6 +114,10 @@ class Away:
             self._last = max(self._last, flow.last)
             self.process.resume()
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns False: it has no peers."""
+        return False
+
     def lost(self, report: MessageUDPError) -> None:
         """Does nothing: `on_error` gets the report."""
 

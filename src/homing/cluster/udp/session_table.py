@@ -343,6 +343,10 @@ class SessionTable:
         self.peers.adjust(options)
         self.process.resume()
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns True for the address of a peer of this node that was proven."""
+        return self.peers.is_proven(address)
+
     def lost(self, report: MessageUDPError) -> None:
         """Ends the peers of this node at the address of an ICMP error."""
         self.peers.lost(report)

@@ -32,9 +32,9 @@ _PRIORITIES = (zenoh.Priority.REAL_TIME, zenoh.Priority.INTERACTIVE_HIGH, zenoh.
 _BATCHES, _TOKENS = 4096, 1024
 """Room of the channels. One that is full holds up zenoh's thread; the readers only move what they get."""
 
-_BURST = 16
-"""Batches taken from the channel before the loop is woken: while it handles them, this thread would have to wait for
-the interpreter's lock, up to 5 ms for each."""
+_BURST = 64
+"""Most batches taken from the channel before the loop is woken: while it handles them, this thread would have to wait
+for the interpreter's lock, up to 5 ms for each. More than a window of full ones."""
 
 _MOST_KEYS = 1024
 """Keys whose sender is remembered."""

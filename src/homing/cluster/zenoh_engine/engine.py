@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import count
@@ -39,6 +40,10 @@ _ANNOUNCE_TIMEOUT, _WITHDRAW_TIMEOUT, _FLUSH_TIMEOUT, _CLOSE_TIMEOUT = 5.0, 1.0,
 
 _RACE = 0.1
 """Seconds after which the token of a node of the same name that joined at the same moment has come."""
+
+_LAST = 0.02
+"""Seconds for which the end of a node that leaves is held back: its last batches come by another thread, which may have
+to wait for the interpreter's lock, up to 5 ms at a time."""
 
 _TRIES = 5
 """Times that a free port is looked for, if another program takes it in between."""
@@ -74,6 +79,7 @@ class ZenohEngine:
         self._inbox: Inbox | None = None
         self._members: Members | None = None
         self._advice: joining.Advice | None = None
+        self._told: deque[tuple[float, Connection, Token, bool, bool]] = deque()
         self._pending: list[tuple[Token, bool, bool]] | None = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._reopening = False
@@ -224,12 +230,30 @@ class ZenohEngine:
     # --- tokens and batches -------------------------------------------------------------------------------
 
     def _on_token(self, connection: Connection, token: Token, alive: bool, leaves: bool) -> None:
-        if connection is not self._connection or self._closed:
-            return
-        if self._pending is not None:
-            self._pending.append((token, alive, leaves))
-        elif not token.claims:
-            self._token(token, alive, leaves)
+        due = asyncio.get_running_loop().time() + (_LAST if leaves and not alive else 0.0)
+        self._told.append((due, connection, token, alive, leaves))
+        if len(self._told) == 1:
+            self._read_told()
+
+    def _read_told(self) -> None:
+        """Handles tokens in their order. The end of one waits for what its node has sent before."""
+        loop = asyncio.get_running_loop()
+        while self._told:
+            due, connection, token, alive, leaves = self._told[0]
+            current = connection is self._connection and not self._closed
+            if current and loop.time() < due:
+                loop.call_at(due, self._read_told)
+                return
+            if current and not alive and self._inbox is not None and self._inbox.waits(token.peer):
+                loop.call_soon(self._read_told)
+                return
+            self._told.popleft()
+            if not current:
+                continue
+            if self._pending is not None:
+                self._pending.append((token, alive, leaves))
+            elif not token.claims:
+                self._token(token, alive, leaves)
 
     def _token(self, token: Token, alive: bool, leaves: bool) -> None:
         members, own, connection = self._members, self._own, self._connection

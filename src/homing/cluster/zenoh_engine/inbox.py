@@ -66,6 +66,11 @@ class Inbox:
             self._posted = True
             self._waker.wake()
 
+    def waits(self, peer: Peer) -> bool:
+        """Returns True if batches of `peer` are not delivered yet."""
+        with self._lock:
+            return peer in self._waiting
+
     def close(self) -> None:
         """Delivers nothing more. On the loop."""
         self._closed = True

@@ -2,8 +2,8 @@
 
 A batch that certainly finds room needs no thread: it is sent at once, on the loop, which spares the caller of a process
 on another node two switches of threads. Rule: only if nothing is in the thread, so that no batch overtakes another; and
-only if the caller says that next to nothing is under way (`light`), so that zenoh's queue to the node is empty or
-nearly so, even while the node is frozen. Should a `put` take long nevertheless, the thread has them all for a while.
+only if the caller says that so little is under way (`light`) that zenoh's own buffers for the node have room for all of
+it, even while the node is frozen. Should a `put` take long nevertheless, the thread has them all for a while.
 """
 
 from __future__ import annotations

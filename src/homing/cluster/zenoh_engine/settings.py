@@ -19,6 +19,10 @@ LARGEST_BATCH = 2 << 20
 _KEY_ROOM = 8192
 """Bytes beside the batch in a message of zenoh: its key, of at most 6,200 bytes, and headers."""
 
+_BUFFERS = 16
+"""Buffers of 64 KiB of a connection for each of the lanes SYSTEM and MAIN, made when they are needed; zenoh allows no
+more. A batch is put into them on the event loop while less than half of them can be in use: see `sender`."""
+
 _PATIENCE = 100_000
 """Microseconds that a message for a peer whose queue is full waits before it is dropped. Measured: zenoh's own 1,000
 dropped 44 of 13,482 batches to a healthy peer on an overloaded machine; 100,000 none."""
@@ -73,6 +77,8 @@ def settings(
         "transport/link/rx/max_message_size": LARGEST_BATCH + _KEY_ROOM,
         "transport/link/tx/lease": round(lease * 1000),
         "transport/link/tx/keep_alive": 4,
+        "transport/link/tx/queue/size/interactive_high": _BUFFERS,
+        "transport/link/tx/queue/size/data": _BUFFERS,
         "transport/link/tx/queue/congestion_control/drop": {
             "wait_before_drop": _PATIENCE,
             "max_wait_before_drop_fragments": _PATIENCE,

@@ -1,11 +1,17 @@
-"""Selects the datagrams read by the native backend that become messages: asks `policy.admission` once per slot."""
+"""Selects the datagrams read by the native backend that become messages: asks `policy.admission` once per slot. Records
+their bytes for `policy.budget`, also once per slot."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
+from ..policy.address_table cimport rest_of
 from ..policy.admission cimport Admission
+from ..policy.budget cimport Budget
 from .arena cimport Arena, Slot, datagrams_from
 from .peers cimport number_of
 from .verdict cimport Verdict
+
+cdef extern from "<netinet/in.h>" nogil:
+    uint16_t ntohs(uint16_t value)
 
 
 cdef Py_ssize_t admit(Admission admission, Arena arena, int* got) except -1:
@@ -55,6 +61,20 @@ cdef Py_ssize_t admitted(Admission admission, Slot* slot, Py_ssize_t count) exce
     cdef uint64_t high, low
     cdef bint four = number_of(&slot.peer, &high, &low)
     return max(0, min(count, admission.admit(four, high, low, count)))
+
+
+cdef int hear(Budget budget, Slot* slot, Py_ssize_t most) except -1:
+    """Records the bytes of a slot, of each datagram at most `most`: of a longer one the rest is cut off."""
+    cdef uint64_t high, low
+    cdef bint four = number_of(&slot.peer, &high, &low)
+    cdef Py_ssize_t size = slot.length, last
+    if slot.segment > most or slot.length > most:
+        last = slot.length % slot.segment if slot.length > slot.segment else slot.length
+        size = (slot.length - last) // slot.segment * min(slot.segment, most) + min(last, most)
+    budget.heard(
+        four, high, low, rest_of(ntohs(<uint16_t> (slot.peer.words[0] >> 16)), slot.peer.words[3]), size
+    )
+    return 0
 
 
 cdef Py_ssize_t fitting(Admission admission, Slot* slot) except -1:

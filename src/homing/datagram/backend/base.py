@@ -33,6 +33,7 @@ class Backend:
     cut_trains: trains that a program on the socket had cut, see `Statistics`.
     admission: decides which datagrams become messages. None: all.
     holes: notes where datagrams are missing. None: nobody asks.
+    budget: records the bytes that came from each peer. None: nothing is recorded.
     retry: called when a datagram could not be sent, with the errno and the number of retries so far. Returns True to
         send it again. None: never.
     """
@@ -40,6 +41,7 @@ class Backend:
     name = ""
     gro = gso = False
     admission = None  # type: Any
+    budget = None  # type: Any
 
     __reduce__ = refuse_copy
 

@@ -14,8 +14,9 @@ from libc.string cimport memcpy
 from ...gen import BadOption
 from ..message cimport MessageUDP, PacketInfo
 from ..policy.admission cimport Admission
+from ..policy.budget cimport Budget
 from ..sockets.kernel import stop_joining
-from .admitted cimport admit, admit_noting, admitted, admitted_noting, fitting
+from .admitted cimport admit, admit_noting, admitted, admitted_noting, fitting, hear
 from .arena cimport SLOTS, Arena, InfoReader, Slot, datagrams_from, give_back, take
 from .outbox cimport Outbox
 from .peers cimport PEERS, Key, same
@@ -60,6 +61,7 @@ cdef class NativeBackend(Sender):
     cdef bint _short  # the last read into a pool's buffers has found the socket empty
     cdef bint _handing_out  # one of the methods that receive is at work on `_arena`
     cdef public Admission admission  # None: every datagram becomes a message
+    cdef public Budget budget  # None: nothing is recorded
     cdef InfoReader _info_reader  # None: no packet info is requested
     cdef readonly bint gro
 
@@ -298,6 +300,9 @@ cdef class NativeBackend(Sender):
         if got == 0 or self._fd < 0:
             give_back(arena)
             return 0
+        if self.budget is not None:
+            for slot in range(got):
+                hear(self.budget, &arena.slots[slot], self._size)
         self._arena = arena
         self._filled = got
         self._slot = 0
@@ -458,6 +463,8 @@ cdef class NativeBackend(Sender):
             if kept == 0:
                 left.append(buffers[number])
                 continue
+            if self.budget is not None:
+                hear(self.budget, slot, slot.length)
             received.append((
                 buffers[number], slot.length, PEERS.address(&slot.peer, slot.place), slot.truncated,
                 None if self._info_reader is None else self._info_reader.info(slot),

@@ -31,6 +31,7 @@ from ..batch import Columns
 from ..failures import Failures
 from ..message import MessageUDP, PacketInfo
 from ..policy.admission import Admission
+from ..policy.budget import Budget
 from ..sockets.kernel import join_no_datagrams
 from .ancillary import ROOM, Control, read_control, read_drops, write_control
 from .base import Backend
@@ -70,6 +71,7 @@ class PortableBackend(Backend):
         self._receive_into: Callable[[bytearray], tuple[int, Address]]
         self._receive_pooled: Callable[[socket.socket, Any], tuple[int, Address, bool, Control]]
         self.admission = None
+        self.budget: Budget | None = None
         self._to_peer = not _TAKES_ADDRESS and _is_connected(sock)
         self._sendto = self._send_to_peer if self._to_peer else sock.sendto
         self._error: OSError | None = None  # raised after the datagrams that came before it
@@ -159,6 +161,9 @@ class PortableBackend(Backend):
         if self._normalize is not None:
             for message in messages:
                 message.addr = self._normalize(message.addr)
+        if self.budget is not None:
+            for message in messages:
+                self.budget.heard_from(message.addr, len(message.data))
         return messages
 
     def _receive_with_info(self, arena: bytearray) -> tuple[int, Address]:
@@ -258,6 +263,8 @@ class PortableBackend(Backend):
             batch.append((buffer, length, address, truncated, read_control(control) if self._info else None))
             self.bytes_in += length
             self.truncated += truncated
+            if self.budget is not None:
+                self.budget.heard_from(address, length)
         self.packets_in += len(batch)
         return batch
 

@@ -22,7 +22,7 @@ from .writer import Interface, Record, Writer
 
 _UNKNOWN: Address = ("0.0.0.0", 0)  # noqa: S104 - nothing is bound: the address is not known
 
-_CAUSES = {"SendQueueFull": "send_queue", "ReplyLimited": "reply_limit"}
+_CAUSES = {"SendQueueFull": "send_queue", "ReplyLimited": "reply_limit", "AmplificationLimited": "amplification"}
 """The causes of drops that have other names in the statistics than the classes of their errors."""
 
 _MOST_SENDERS = 4096

@@ -12,6 +12,7 @@ cdef class _Peer:
 
 cdef class Guard:
     cdef public long long refused
+    cdef public bint counts_bytes
     cdef object _options, _clock
     cdef dict _peers
     cdef double _rate, _burst, _amplification

@@ -21,14 +21,26 @@ class Guard:
     """The peers of one socket, by address and port.
 
     refused: number of answers that were not sent.
+    counts_bytes: False if the bytes for a peer are limited by a budget instead, see `budget`.
     """
 
-    __slots__ = ("_amplification", "_burst", "_capacity", "_clock", "_options", "_peers", "_rate", "refused")
+    __slots__ = (
+        "_amplification",
+        "_burst",
+        "_capacity",
+        "_clock",
+        "_options",
+        "_peers",
+        "_rate",
+        "counts_bytes",
+        "refused",
+    )
 
     __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         self.refused = 0
+        self.counts_bytes = True
         self._options: ReplyGuard | None = None
         self._peers: dict[Any, _Peer] = {}
         self._clock: Callable[[], float] = _no_time
@@ -78,6 +90,8 @@ class Guard:
         except (TypeError, ValueError):
             return True  # an invalid address or invalid data: the backend raises the error
         now = self._clock() * self._rate
+        if not self.counts_bytes:
+            size = 0.0
         if peer is None or size > peer.bytes or max(peer.full_at, now) + 1 > now + self._burst + _ROUNDING:
             self.refused += 1
             return False

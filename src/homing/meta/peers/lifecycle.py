@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from ...gen import (
 from ...gen.foreign import forget_frames, is_a, safe_repr
 from ...node.logs import RateLimited
 from ...node.mailbox.envelope import Exit, exit_signal
+from ...node.processes import preserving
 from ...node.processes.process import Process
 from ...node.processes.spawning import spawn_now
 from ...node.scheduling.slices import WAKES
@@ -186,15 +187,16 @@ class Lifecycle:
             return
         self.counters.restarts += 1
         if not self._keeps:
-            self._lose(previous)
+            self._lose(previous, preserving.forget)
         self._start(peer, previous)
 
-    def _lose(self, pid: PID) -> None:
-        """Drops, and counts, the datagrams that wait for a successor of `pid`."""
+    def _lose(self, pid: PID, forget: Callable[[Process, PID], None] = Process.forget_preserved) -> None:
+        """Drops, and counts, the datagrams that wait for a successor of `pid`. forget: also forgets the kept state,
+        unless it is `preserving.forget`, for a process that has a successor."""
         kept = (self.process.preserved_mailboxes or {}).get(pid)
         if kept is not None:
             self.counters.dropped["ended"] += kept.count(MessageUDP)
-            self.process.forget_preserved(pid)
+            forget(self.process, pid)
 
     def _down(self, peer: Peer, reason: Exception) -> None:
         """Takes the place of a peer whose process has ended for good."""

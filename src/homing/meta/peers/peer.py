@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...act.supervisor.restart_limits import RestartWindow
 from ...datagram import Address, MessageUDP, PacketInfo
 from ...datagram.address import AF_UNIX, DUAL_STACK, canonical, check_destination
+from ...datagram.validation import lift
 from ...gen import PID, Alias, BadOption, NotAllowed, TerminateNormal
 from ...gen.foreign import is_instance
 from ...node.messaging.sending import send
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from ...node.processes.process import Process
     from .lifecycle import Lifecycle
+
+_RENEW = 10.0
+"""Seconds after which a server of another node gets the next note that a peer is proven: a thirtieth of the default of
+`Amplification.validity`."""
 
 _ROUNDING = 1e-6  # tolerance in datagrams: times are floating-point numbers
 
@@ -33,6 +38,7 @@ class Peer:
         "_full",
         "_life",
         "_process",
+        "_renew_at",
         "_template",
         "forwarded",
         "identity",
@@ -53,7 +59,7 @@ class Peer:
     def __init__(self, life: Lifecycle, identity: Hashable, key: Hashable, message: MessageUDP, now: float) -> None:
         self._life = life
         self._template = MessageUDP(message.id, message.addr, b"", info=message.info)
-        self._full = 0.0
+        self._full = self._renew_at = 0.0
         self.identity = identity  # its key in the table
         self.key = key
         self.since = self.last = now
@@ -98,15 +104,31 @@ class Peer:
         Raises the errors of `Actor.send`: `MetaTerminated` if the server has ended.
         """
         template = self._template
+        if self.is_proven and template.id.node != self._life.core.name:
+            self._renew()
         send(self, template.id, template.reply(data, info))
+
+    def _renew(self) -> None:
+        """Tells a server of another node, from time to time, that the address is proven: it has no table of its own in
+        which it could look that up."""
+        now = self._life.now()
+        if now >= self._renew_at:
+            self._renew_at = now + _RENEW
+            lift(self.server, self.address)
 
     def proven(self) -> None:
         """Marks the peer as the owner of its address. It is not evicted any more, and not counted in
-        `PeerOptions.unproven_share`. Counts as a use for `PeerOptions.idle`. A second call does nothing."""
+        `PeerOptions.unproven_share`; the server's limit `amplification` does not apply to its address while the peer
+        has its place. Counts as a use for `PeerOptions.idle`. A second call does nothing.
+
+        If its datagrams come by a server of another node, that one applies the limit again after
+        `Amplification.validity`, unless `send` is used, which renews the proof every 10 s."""
         self._life.core.require_thread()
         if not self.is_proven and self.reason is None:
             self._life.table.prove(self)
             self._life.used(self)  # so that the proven ones stay in the order of their last use
+            if self.server.node != self._life.core.name:
+                self._renew()
 
     def move(self, address: Address) -> None:
         """Sends to `address` from now on.
@@ -126,6 +148,7 @@ class Peer:
         template = MessageUDP(self._template.id, address, b"", info=None)
         self._life.table.move(self, address)
         self._template = template
+        self._renew_at = 0.0
 
     def close(self) -> None:
         """Ends the process of the peer, with `gen.TerminateNormal`, after the callback that it is in. Waiting datagrams

@@ -64,6 +64,7 @@ def _sum(one: Any, other: Any) -> Any:
 def _protection(endpoint: Endpoint) -> dict[str, int]:
     """Returns the counters of datagrams that were denied, limited or delayed: fields of `Statistics`."""
     received, replies = endpoint.admission.limiter, endpoint.send_queue.reply_limit.limiter
+    budget = endpoint.budget
     return {
         "filtered": endpoint.admission.filtered,
         "denied": endpoint.admission.denied,
@@ -71,5 +72,8 @@ def _protection(endpoint: Endpoint) -> dict[str, int]:
         "limited_dry_run": received.limited_dry_run,
         "reply_limited": endpoint.send_queue.reply_limit.refused,
         "reply_limited_dry_run": replies.limited_dry_run,
+        "amplification_limited": budget.limited,
+        "amplification_limited_bytes": budget.limited_bytes,
+        "amplification_limited_dry_run": budget.dry_limited,
         "send_delayed": endpoint.send_queue.delayed,
     }

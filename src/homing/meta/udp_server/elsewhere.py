@@ -34,6 +34,9 @@ class Receivers(Protocol):
     def adjust(self, options: UDPServerOptions) -> None:
         """Applies `options` from now on."""
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns True for the address of a peer of this node that was proven."""
+
     def lost(self, report: MessageUDPError) -> None:
         """An ICMP error has come back for a datagram."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
+from ...datagram import Amplification, Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
 from ...datagram.policy.conditions import Condition
 from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
@@ -29,7 +29,7 @@ from .protection import check_protection
 from .shape import check_shape
 from .workers import pool_options
 
-_OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit")
+_OF_IP = ("host", "port", "allow", "deny", "rate_limit", "reply_limit", "amplification")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,9 @@ class UDPServerOptions(SocketOptions):
     reply_guard: for a server that answers everything: a `meta.ReplyGuard`, so that it neither answers another server
         forever nor floods a host whose address was forged. Answers held back are counted: `reply_limited`. None: no
         guard.
+    amplification: to an address that has not been proven, the server never sends more than this many times the bytes
+        that came from there, such as 3.0; or a `meta.Amplification`. More is dropped: `amplification_limited`.
+        `message.validated()` lifts the limit for an address. None: no limit.
     high_water: reading pauses while this many messages wait in the receiver's main lane (or as many as its
         `mailbox_size` allows, if that is less). 1024: 5 ms of work at 200,000 messages per second.
     low_water: reading resumes when this many are left. None: a quarter of `high_water`, so that the receiver has work
@@ -177,6 +180,7 @@ class UDPServerOptions(SocketOptions):
     rate_limit: RateLimit | None = None
     reply_limit: RateLimit | None = None
     reply_guard: ReplyGuard | None = None
+    amplification: float | Amplification | None = None
     high_water: int = 1024
     low_water: int | None = None
     high_water_seconds: float | None = 0.025

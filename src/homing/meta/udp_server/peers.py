@@ -79,6 +79,10 @@ class Peers:
         """The peers, and their processes."""
         return self._life
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns True for the address of a peer that was proven."""
+        return any(peer.is_proven for peer in self._life.table.at(address))
+
     def fit(self, options: UDPServerOptions) -> bool:
         """Returns True if `options` ask for these peers, maybe with other limits, which are then applied."""
         before, now = self._life.options, options.peers

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
-from ...datagram import Address, MessageUDP, Statistics, format_address
+from ...datagram import Address, AddressValidated, MessageUDP, Statistics, format_address
+from ...datagram.errors import BadAddress
 from ...gen import NO_REPLY, PID, Alias, BadOption, HomingError, MetaBehavior, NotAllowed, Ref, Target
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
@@ -261,6 +262,9 @@ class UDPServer(MetaBehavior):
     def handle_message(self, sender: PID, message: Any) -> None:
         """Handles messages that are no datagrams, and datagrams with a higher priority: all other datagrams are taken
         from the mailbox in bulk."""
+        if is_a(message, AddressValidated):
+            self._validate(message)
+            return
         if not is_a(message, Reconfigure):
             self._sender.handle_message(message)
             return
@@ -291,6 +295,13 @@ class UDPServer(MetaBehavior):
         except Exception as error:
             self._log_leftovers(error)
             raise
+
+    def _validate(self, message: AddressValidated) -> None:
+        try:
+            self._state.validate(message.addr)
+        except BadAddress as error:
+            text = "UDP server %s: an address was not validated: %s"
+            self.process.warn("validate", text, format_address(self.local_address), error)
 
     def _log_leftovers(self, error: Exception) -> None:
         """Logs which parts of a change that failed could not be undone, if any."""

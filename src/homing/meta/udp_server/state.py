@@ -26,6 +26,7 @@ from .options import UDPServerOptions
 from .peers import Peers
 from .protection import protect, protection_facts
 from .shape import shape_of
+from .validating import add_server, remove_server, validate
 from .workers import Workers
 
 KIND = "UDP server"
@@ -83,6 +84,7 @@ class ServerState:
         self.process = process
         self.options = options
         self._gone = None
+        add_server(self)
         warn_of_portable_backend(process.log)
         if self.sender is None:
             self.sender = Sender(process, self.endpoint, kind=KIND, takes="MessageUDP", others=self.former)
@@ -112,6 +114,8 @@ class ServerState:
         """Prepares the readers to deliver to the workers, the process of the options, or the owner."""
         self._record_drops()
         protect(self.endpoint, self.options)
+        for endpoint in self.endpoints:
+            endpoint.budget.is_proven = None if self.workers is None else self.workers.is_proven
         if self.reader is None:
             self.reader = self._reader_of(self.endpoint, self.process.id)
         else:
@@ -174,6 +178,10 @@ class ServerState:
             for reader in self.readers:
                 reader.redirect(self.process.parent)
 
+    def validate(self, address: Any) -> None:
+        """Lifts the limit `amplification` for an address that was proven, at all sockets. Raises `BadAddress`."""
+        validate(self, address)
+
     def drained(self) -> bool:
         """Returns True if no datagram waits to be delivered or sent."""
         if self.elsewhere is not None and not self.elsewhere.drained():
@@ -183,6 +191,8 @@ class ServerState:
 
     def close(self) -> None:
         """Closes all sockets."""
+        if self.sender is not None:
+            remove_server(self)
         self.former.close()
         if self.reader is not None:
             self.reader.close()
@@ -201,6 +211,7 @@ class ServerState:
     def change(self, options: UDPServerOptions, to: Endpoint | FormerSocket | None, grace: float) -> None:
         """Applies these options, and moves to the socket `to`: a new one that was bound for them, or a former one.
         None: stays at the present socket. Cannot fail."""
+        before = self.options
         if isinstance(to, FormerSocket):
             self.return_to(to, grace)
         elif to is not None:
@@ -210,10 +221,18 @@ class ServerState:
             self.workers.adjust(options)
         if self.sender is not None:
             self.sender.adjust(options)
-            self.tap.apply(options.tap, self.process, self.sender, self.endpoints)
-            self._record_drops()
+            self._adjust_tap(options.tap is not before.tap)
         for reader in self.readers:
             reader.adjust(self._receiver(), self._limits())
+
+    def _adjust_tap(self, changed: bool) -> None:
+        """Applies the option `tap`, if a change has named it. One that has ended by itself is not begun again by other
+        changes."""
+        if changed and self.sender is not None:
+            self.tap.apply(self.options.tap, self.process, self.sender, self.endpoints)
+        for endpoint in self.endpoints:
+            self.tap.attach(endpoint)
+        self._record_drops()
 
     def _record_drops(self) -> None:
         """Lets the workers or peers tell the tap which datagrams they drop, if it records."""

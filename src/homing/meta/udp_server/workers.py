@@ -93,6 +93,10 @@ class Workers:
         """The pool's PID, to which datagrams are sent."""
         return self._pool.id
 
+    def is_proven(self, address: Any) -> bool:
+        """Returns False: workers have no peers."""
+        return False
+
     def fit(self, options: UDPServerOptions) -> bool:
         """Returns True if `options` ask for these workers."""
         return self._pool.alive and same(self._options, pool_options(options))

@@ -19,13 +19,13 @@ class _Own(Invoke):
         return super().handle(activity)
 
 
-class Tick(_Own):
+class Due(_Own):
     """Dumps the state because it is time."""
 
     __slots__ = ()
 
 
-class Hold(Tick):
+class Hold(Due):
     """Dumps the state behind all messages that wait, and holds the process after it."""
 
     __slots__ = ()

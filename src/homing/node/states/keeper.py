@@ -14,10 +14,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...gen import NotAllowed, StateInfo, StateOptions, is_orderly, is_succeeded
-from ...gen.foreign import forget_frames, safe_repr
+from ...gen.foreign import class_name, forget_frames, safe_repr
 from ..mailbox.envelope import Exit, is_coroutine
 from . import encoding
-from .entries import Tick
+from .entries import Due
 from .slot import Slot
 from .store import Store, store_of
 
@@ -98,7 +98,7 @@ class Keeper:
 
     def _fire(self) -> None:
         self._timer = None
-        self._process.put_runtime(Tick(self._tick), 1)
+        self._process.put_runtime(Due(self._tick), 1)
 
     def _tick(self) -> None:
         """In the process's own turn, after which `rested` finds that it is time."""
@@ -129,7 +129,7 @@ class Keeper:
         try:
             self.slot.dumped(self._encoded(behavior.dump_state()), at_crash=at_crash)
         except BaseException as error:
-            kind, why = type(error).__name__, f"dump_state: {safe_repr(error)}"
+            kind, why = class_name(error), f"dump_state: {safe_repr(error)}"
             self.slot.failed(why)
             self.slot.changed(self._now())
             self._warn(kind, "the state of %s could not be dumped, and the former dump stays: %s", why)
@@ -199,7 +199,7 @@ class Keeper:
             return
         self._crashed = fault is not None and not is_orderly(reason)
         whole = fault is None and (
-            hand is None or isinstance(hand, Tick) or (isinstance(hand, Exit) and hand.reason is reason)
+            hand is None or isinstance(hand, Due) or (isinstance(hand, Exit) and hand.reason is reason)
         )
         handled = self._process.handled - self.uncounted - isinstance(hand, Exit)
         changed = self.options.at_crash if not whole else handled != self._seen

@@ -132,6 +132,7 @@ class TracedCalls:
         step = None if handling is None else handling.step("call", to)
         entry = self._entry(handling, step, callee, to, sender, ref, request)
         waiter = TracedWaiter(caller, callee, to, ref, entry, priority, True)
+        waiter.seconds = timeout
         waiter.follow(self._tracer, handling, step, entry)
         try:
             calls.start_waiting(waiter)

@@ -46,6 +46,7 @@ SOCKET_COUNTERS = {
     "sent_packets": ("packets_out", "Datagrams that the kernel accepted for sending."),
     "sent_bytes": ("bytes_out", "Payload of these."),
     "pauses": ("pauses", "Times that reading paused because the receiver was slow."),
+    "amplification_limited_bytes": ("amplification_limited_bytes", "Payload that was not sent: above `amplification`."),
     "tapped_packets": ("tapped", "Datagrams recorded by a tap."),
     "tap_missed_packets": ("tap_missed", "Datagrams that a tap was to record and did not."),
 }

@@ -165,6 +165,7 @@ export const CAUSES = {
   "out send_queue": "Too many waited for the kernel's send buffer.",
   "out send_oldest": "Older datagrams were dropped from the send queue for newer ones.",
   "out reply_limit": "Above reply_limit, or held back by reply_guard.",
+  "out amplification": "Above amplification: the address was not proven.",
 };
 
 /** What a cause means: of the runtime, otherwise the kernel's error. */
