@@ -60,7 +60,7 @@ def heard_pooled(
             data = bytes(flat[:length])
         cause = _refusal(admission, address, data) if admission.needed else ""
         if not cause:
-            ear.came_pooled(data, address, truncated, info)
+            ear.came_pooled(buffer, data, address, truncated, info)
             budget.heard_from(address, length)
             admitted.append(one)
         else:

@@ -18,7 +18,7 @@ from homing import act, gen, meta
 from homing.testing import FakeNetwork, run_virtual
 
 from ...datagram.traffic import Sender, linux_only
-from ...support import DEADLINE, Probe, UDPPeer, eventually, examples, free_port
+from ...support import DEADLINE, Probe, UDPPeer, eventually, examples
 from ..servers import Gate, Gated, balanced, open_server
 
 pytestmark = pytest.mark.backends
@@ -115,12 +115,13 @@ async def test_a_datagram_that_grows_old_in_the_mailbox_is_not_handed_over(
 
 
 @linux_only
+@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.usefixtures("kernel_times")
 async def test_a_datagram_that_grows_old_in_the_kernel_is_not_handed_over(
-    node: homing.Node, probe: Probe, peer: UDPPeer
+    pooled: bool, node: homing.Node, probe: Probe, peer: UDPPeer
 ) -> None:
-    port = free_port()
-    server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", port=port, max_age=AGE))
+    pool = meta.BufferPool(100) if pooled else None
+    server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", max_age=AGE, buffer_pool=pool))
     for _ in range(20):
         peer.send(b"old", server.local_address)
     await time_passes(AGE)
@@ -368,6 +369,86 @@ async def test_of_those_with_one_key_the_newest_comes_at_the_place_of_the_first(
     assert (ledger.delivered, ledger.dropped["conflated"]) == (6, 3)
     facts = await node.inspect_meta(held.alias, "conflated", "conflate")
     assert facts == {"conflated": 3, "conflate": repr(first_byte)}
+
+
+async def test_datagrams_that_wait_are_conflated_also_after_other_options_were_changed(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer)
+    await held.send(b"a1", b"b1")
+    await probe.do(lambda actor: actor.call(held.alias, meta.Reconfigure(high_water=500)))
+    await held.send(b"a2")
+    await probe.do(lambda actor: actor.call(held.alias, meta.Reconfigure(max_age=1000, codel=meta.CoDel())))
+    await held.send(b"b2", b"a3")
+    await probe.do(lambda actor: actor.call(held.alias, meta.Reconfigure(max_age=None, codel=None)))
+    await held.send(b"b3")
+    assert await held.payloads(2) == [b"a3", b"b3"]
+    assert balanced(held.server).dropped["conflated"] == 4
+
+
+async def test_a_datagram_for_a_new_receiver_takes_no_place_at_the_former_one(
+    node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(node, probe, peer)
+    await held.send(b"a1")
+    other = await Probe.start(node)
+    await probe.do(lambda actor: actor.call(held.alias, meta.Reconfigure(process=other.pid)))
+    await held.send(b"a2")
+    assert (await other.get()).data == b"a2"
+    assert await held.payloads(1) == [b"a1"]
+
+
+class Giving(act.Actor):
+    """Gives its server to another process while it handles the first datagram, which takes as long as its gate says."""
+
+    async def init(self, gate: Gate, heir: gen.PID) -> None:
+        self.gate, self.heir = gate, heir
+        self.server = meta.create_udp_server(meta.UDPServerOptions(host="127.0.0.1", conflate=first_byte))
+        self.udp = await self.spawn_meta(self.server)
+
+    async def handle_message(self, sender: gen.PID, message: Any) -> None:
+        await self.gate.enter(message)
+        if message.data == b"first":
+            self.give_meta(self.udp, self.heir)
+            await self.gate.enter(message)
+
+    def handle_call(self, sender: gen.PID, ref: gen.Ref, request: Any) -> Any:
+        return self.server
+
+
+async def test_a_datagram_for_a_new_owner_takes_no_place_at_the_former_one(node: homing.Node, peer: UDPPeer) -> None:
+    gate, heir = Gate(), await Probe.start(node)
+    server = await node.call(await node.spawn(Giving, gate, heir.pid), 0)
+    for number, data in enumerate([b"first", b"a1"]):
+        peer.send(data, server.local_address)
+        await eventually(lambda: gate.reached and balanced(server).received == number + 1)  # noqa: B023
+    gate.let()
+    await eventually(lambda: len(gate.reached) == 2)
+    peer.send(b"a2", server.local_address)
+    assert (await heir.get()).data == b"a2"
+    gate.let(10)
+    await gate.passed_by(3)
+    assert gate.payloads() == [b"first", b"first", b"a1"]
+
+
+@linux_only
+@pytest.mark.parametrize("high_water", [1, 1000])
+async def test_a_loss_between_datagrams_that_take_the_place_of_others_is_told(
+    high_water: int, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    held = await Conflated.start(
+        node, probe, peer, loss_markers=True, receive_buffer=8192, overflow="drop_newest", high_water=high_water
+    )
+    await held.send(b"a0")
+    await held.send(*[b"a%d" % number for number in range(1, 100)])
+    held.gate.let(1000)
+    lost = balanced(held.server).dropped["kernel"]
+    assert lost > 0
+
+    def told() -> int:
+        return sum(one.count for one in held.gate.passed if isinstance(one, meta.MessageUDPLoss))
+
+    await eventually(lambda: told() == lost)
 
 
 async def test_a_datagram_whose_turn_has_come_is_not_replaced(node: homing.Node, probe: Probe, peer: UDPPeer) -> None:

@@ -194,6 +194,57 @@ async def test_markers_go_to_the_new_owner_and_can_be_switched_on_and_off(
     assert not any(isinstance(message, meta.MessageUDPLoss) for message in await burst(0))
 
 
+@pytest.mark.parametrize("options", [{"max_age": 1000}, {"codel": meta.CoDel()}, {"conflate": lambda message: None}])
+async def test_who_asked_for_no_markers_gets_none_for_the_oldest_that_are_dropped(
+    options: dict[str, Any], node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    gate = Gate()
+    await node.spawn(Gated, gate, name="gated")
+    server, _ = await open_server(
+        probe, process="gated", overflow="drop_oldest", high_water=10, receive_buffer=1 << 20, **options
+    )
+    for number in range(100):
+        peer.send(b"%d" % number, server.local_address)
+        if number % 20 == 0:
+            await eventually(lambda: balanced(server).received == number + 1)  # noqa: B023
+    await eventually(lambda: balanced(server).received == 100)
+    gate.let(1000)
+    await eventually(lambda: gate.passed and gate.passed[-1].data == b"99")
+    assert not [message for message in gate.passed if isinstance(message, meta.MessageUDPLoss)]
+    assert len(gate.passed) == balanced(server).delivered == 100 - balanced(server).dropped["receiver_oldest"]
+
+
+@pytest.mark.parametrize("process", [gen.ProcessOptions(), gen.ProcessOptions(concurrency=2, concurrency_key="source")])
+@pytest.mark.parametrize("switched_off", [True, False])
+async def test_a_marker_that_waits_is_no_datagram_of_the_ledger_whatever_drops_the_oldest(
+    switched_off: bool, process: gen.ProcessOptions, node: homing.Node, probe: Probe, peer: UDPPeer
+) -> None:
+    gate = Gate()
+    await node.spawn(Gated, gate, name="gated", options=process)
+    server, alias = await open_server(
+        probe, process="gated", overflow="drop_oldest", high_water=5, receive_buffer=1 << 20, loss_markers=True
+    )
+
+    async def send(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            peer.send(b"%d" % number, server.local_address)
+            await eventually(lambda: balanced(server).received == number + 1)  # noqa: B023
+
+    await send(0, 20)
+    if switched_off:
+        await probe.do(lambda actor: actor.call(alias, meta.Reconfigure(loss_markers=False)))
+    await send(20, 20)
+    gate.let(1000)
+
+    def delivered() -> int:
+        return sum(isinstance(message, meta.MessageUDP) for message in gate.passed)
+
+    await eventually(lambda: gate.passed and getattr(gate.passed[-1], "data", None) == b"39")
+    assert delivered() == balanced(server).delivered == 40 - balanced(server).dropped["receiver_oldest"]
+    if not switched_off:
+        assert sum(one.count for one in gate.passed if isinstance(one, meta.MessageUDPLoss)) == 40 - delivered()
+
+
 @pytest.mark.parametrize(
     "options", [{"worker": Keeper}, {"peers": meta.PeerOptions(worker=Keeper)}, {"bpf": ((6, 0, 0, 0),)}]
 )

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,24 @@ async def test_pooled_buffers_are_recorded_and_come_back(node: homing.Node, peer
     assert comments(path) == {"in": 1, "out": 1, "dropped in: denied": 1}
     assert {one.data for one in captured(path)} == {b"good", b"bad"}
     await eventually(lambda: pool.lent == 0)
+
+
+@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest"])
+async def test_pooled_datagrams_that_a_full_mailbox_costs_are_recorded_with_the_cause(
+    overflow: Any, node: homing.Node, probe: Probe, peer: UDPPeer, path: Path
+) -> None:
+    gate = Gate()
+    receiver = await node.spawn(Gated, gate)
+    options = {"process": receiver, "overflow": overflow, "high_water": 8, "buffer_pool": meta.BufferPool(2048)}
+    server, alias = await open_server(probe, **options, tap=meta.Tap(path))
+    for number in range(100):
+        peer.send(b"%d" % number, server.local_address)
+    await all_accounted(server, 100)
+    await untap(node, server, alias)
+    dropped = {f"dropped in: {cause}": count for cause, count in server.statistics().ledger.dropped.items() if count}
+    assert sum(dropped.values()) > 50
+    first = Counter(one.comment.partition(",")[0] for one in captured(path))
+    assert {comment: count for comment, count in first.items() if comment != "in"} == dropped
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="most of these options are Linux only")

@@ -129,6 +129,12 @@ class Tapping:
             self._flushing = True
             self._loop.call_soon(self.flush)
 
+    def rename(self, before: object, message: object) -> None:
+        """Lets `dropped` name `message` for the datagram that was added with `before`, if it was."""
+        place = self._places.pop(id(before), None)
+        if place is not None:
+            self._places[id(message)] = message, place[1]
+
     def dropped(self, message: object, comment: str) -> bool:
         """Changes the comment of a datagram that has just come. Returns False if its record has left."""
         place = self._places.get(id(message))
@@ -188,10 +194,14 @@ class Ear:
         if self.tapping.takes():
             self._record_in(message, message.addr, message.data, message.info, f"in, for {to}", message.truncated)
 
-    def came_pooled(self, data: bytes, address: Address, truncated: bool, info: Any) -> None:
-        """A datagram has come into a pooled buffer."""
+    def came_pooled(self, buffer: object, data: bytes, address: Address, truncated: bool, info: Any) -> None:
+        """A datagram has come into a pooled buffer; `became` follows."""
         if self.tapping.takes():
-            self._record_in(None, address, data, info, f"in, for {self._receiver()}", truncated)
+            self._record_in(buffer, address, data, info, f"in, for {self._receiver()}", truncated)
+
+    def became(self, buffer: object, message: MessageUDP) -> None:
+        """A datagram that has come into a pooled buffer is a message now."""
+        self.tapping.rename(buffer, message)
 
     def came_together(self, batch: DatagramBatch) -> None:
         """Datagrams have come as a batch."""

@@ -13,13 +13,13 @@ from weakref import WeakValueDictionary
 
 from ...datagram import DatagramBatch, Endpoint, MessageUDP, MessageUDPLoss, PacketInfo
 from ...datagram.batch import keep
-from ...gen.foreign import safe_key, safe_repr
+from ...gen.foreign import safe_key, safe_repr, same
 from .codel import Control
 from .fresh_entry import FreshEntry
+from .shape import NOTHING, Shape
 
 if TYPE_CHECKING:
     from ...gen import Alias
-    from .shape import Shape
 
 
 class FreshCounters:
@@ -66,15 +66,28 @@ class Freshness:
         self._id = id
         self._loop = loop
         self._endpoint = endpoint
-        self._control = None if shape.codel is None else Control(shape.codel)
+        self._control: Control | None = None
         self._warn = warn
         # Weak: an entry that nobody will handle any more, as its receiver has ended, takes no newer datagram.
         self._waiting: WeakValueDictionary[Any, FreshEntry] = WeakValueDictionary()
         self.grown = 0  # bytes by which datagrams that wait have become longer
         self._virtual = getattr(loop, "time_is_virtual", False)  # then the packets' times are those of the loop
-        self.shape = shape
+        self.shape = NOTHING
         self.counters = counters
         self._lock = Lock()  # workers on threads of their own count too
+        self.adjust(shape)
+
+    def adjust(self, shape: Shape) -> None:
+        """Does as `shape` asks from now on, also with what waits."""
+        before, self.shape = self.shape, shape
+        if shape.codel != before.codel:
+            self._control = None if shape.codel is None else Control(shape.codel)
+        if not same(shape.conflate, before.conflate):
+            self.forget()
+
+    def forget(self) -> None:
+        """Lets no newer datagram take the place of one that waits now: it would go to another receiver."""
+        self._waiting = WeakValueDictionary()
 
     def moment(self) -> tuple[int, float]:
         """Returns this moment, in nanoseconds since 1970 and by the clock of the event loop."""
@@ -148,9 +161,10 @@ class Freshness:
         now = self._loop.time()
         if self._is_old(entry.arrived, now):
             return self._withdraw(message, "expired")
-        if self._control is not None:
+        control = self._control
+        if control is not None:
             with self._lock:
-                drops = self._control.drops(now - entry.arrived, now, not behind)
+                drops = control.drops(now - entry.arrived, now, not behind)
             if drops:
                 return self._withdraw(message, "codel")
         return message

@@ -15,16 +15,31 @@ if TYPE_CHECKING:
 
 
 class LossEntry(SplitMessage):
-    """A marker that grows until somebody looks at its message: the receiver, maybe on another thread, or a pool."""
+    """A marker that grows until somebody looks at its message: the receiver, maybe on another thread, or a pool.
 
-    __slots__ = ("_loss", "_unclaimed", "sealed")
+    origin: the sender, as it was given. `sender` is a copy: a search for the datagrams of this source compares the
+        identity of that object, and so finds no markers.
+    """
+
+    __slots__ = ("_loss", "_sender", "_unclaimed", "origin", "sealed")
 
     def __init__(self, loss: MessageUDPLoss) -> None:
         self._loss = loss
         self._unclaimed = [None]
         self.sealed = False
         self.to: Any = None
-        self.sender: Any = None
+        self.origin: Any = None
+        self._sender: Any = None
+
+    @property
+    def sender(self) -> Any:
+        """The address that the marker comes from."""
+        return self._sender
+
+    @sender.setter
+    def sender(self, sender: PID | Alias) -> None:
+        self.origin = sender
+        self._sender = type(sender)(*sender)
 
     @property
     def cause(self) -> str:
@@ -42,6 +57,9 @@ class LossEntry(SplitMessage):
                 sleep(0)  # it grows at this moment
         return self._loss
 
+    def handed_on(self) -> Any:
+        return (self._sender, self.message)
+
     def grow(self, loss: MessageUDPLoss) -> bool:
         """Adds another loss of the same cause at the same place. Returns False if the message was looked at."""
         try:
@@ -56,7 +74,7 @@ class LossEntry(SplitMessage):
 
     def handle(self, activity: Activity) -> Pending:
         behavior: Any = activity.behavior
-        sender: PID | Alias = self.sender
+        sender: PID | Alias = self._sender
         if self.to is None:
             result = (activity.handler or behavior.handle_message)(sender, self.message)
         elif isinstance(self.to, str):

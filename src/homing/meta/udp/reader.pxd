@@ -19,6 +19,7 @@ cdef class Reader(Incoming):
     cdef object _overflow
     cdef object _gone
     cdef object _shaper
+    cdef object _freshness
     cdef readonly object fresh
     cdef public object id
     cdef readonly double wake_seconds

@@ -21,7 +21,7 @@ from .freshness import FreshCounters, Freshness
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
 from .recorded import tell_dropped
-from .shape import Shape
+from .shape import NOTHING, Shape
 from .shaper import Shaper, Woven
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Reader(Incoming):
     __slots__ = (
         "_backend",
         "_endpoint",
+        "_freshness",
         "_full_rounds",
         "_gone",
         "_leases",
@@ -123,6 +124,7 @@ class Reader(Incoming):
         self.batch_out = False
         self.pauses = 0
         self._shaper: Shaper | None = None
+        self._freshness: Freshness | None = None
         self.fresh = FreshCounters()
         self.serve(to, limits, leases, gone)
 
@@ -130,6 +132,8 @@ class Reader(Incoming):
         self, to: Target, limits: FlowLimits, leases: BufferLeases | None, gone: Callable[[OSError], None]
     ) -> None:
         """Reads for `to`, also after `close`, with the buffers of `leases`, if any."""
+        if self._freshness is not None:
+            self._freshness.forget()
         high, low, overflow, self._reads, most_bytes, shape, seconds = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow, most_bytes)
         self._inlet.keep_pace(seconds)
@@ -148,14 +152,20 @@ class Reader(Incoming):
         self.redirect(to)
 
     def _shape_by(self, shape: Shape | None) -> None:
-        """Treats datagrams as `shape` asks from now on."""
+        """Treats datagrams as `shape` asks from now on, also those that wait."""
+        fresh = self._freshness
+        if fresh is not None:
+            fresh.adjust(NOTHING if shape is None else shape)
         if shape is None:
             self._shaper = None
             self._endpoint.note_holes(False)
             return
-        fresh = None
-        if shape.needs_freshness:
-            fresh = Freshness(self.id, self._process.loop, shape, self.fresh, self._process.warn, self._endpoint)
+        if not shape.needs_freshness:
+            fresh = None
+        elif fresh is None:
+            warn = self._process.warn
+            fresh = Freshness(self.id, self._process.loop, shape, self.fresh, warn, self._endpoint)
+            self._freshness = fresh
         shaper = Shaper(self.id, self._endpoint)
         if self._shaper is None:
             self._shaper = shaper
@@ -351,7 +361,7 @@ class Reader(Incoming):
         ear = self._endpoint.ear
         before = [] if ear is None else self._inlet.waiting()
         if not newest and not batches:
-            drop = None if shaper is None else shaper.drop_oldest
+            drop = None if shaper is None else shaper.drop
             went, surplus = self._inlet.make_room(count, octets_of(messages), drop)
         # A receiver of batches has none of this server waiting, or nothing would be read: others filled its mailbox.
         try:
@@ -368,11 +378,14 @@ class Reader(Incoming):
     def _receive_pooled(self, leases: BufferLeases, limit: int) -> list[MessageUDP]:
         messages: list[MessageUDP] = []
         lease: Lease | None = None
+        ear = self._endpoint.ear
         received = self._endpoint.receive_pooled(limit, leases.get, leases.put)
         try:
             for buffer, length, addr, cut, info in received:
                 lease = Lease(buffer, length, leases.put)
                 messages.append(MessageUDP(self.id, addr, lease.view, cut, lease, info))
+                if ear is not None:
+                    ear.became(buffer, messages[-1])
         except MemoryError:
             lease = None
             rest = received[len(messages) :]
@@ -463,6 +476,8 @@ class Reader(Incoming):
 
     def redirect(self, to: Target) -> None:
         """Reads for `to` from now on. Datagrams and batches at the former receiver stay there."""
+        if self._freshness is not None and to != self._inlet.receiver:
+            self._freshness.forget()
         self._inlet.redirect(to)
         self.resume()
 

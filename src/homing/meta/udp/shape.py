@@ -21,3 +21,7 @@ class Shape(NamedTuple):
     def needs_freshness(self) -> bool:
         """True if datagrams are looked at once more in their turn."""
         return self.max_age is not None or self.conflate is not None or self.codel is not None
+
+
+NOTHING = Shape(loss_markers=False, max_age=None, conflate=None, codel=None)
+"""Nothing is asked for."""

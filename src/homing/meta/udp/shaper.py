@@ -116,9 +116,7 @@ class Shaper:
             self._note_holes(holes)
             self.flush(inlet)
         elif type(received) is list:
-            woven = self.weave(received, holes, size)
-            self.charge(inlet)
-            return woven
+            return self._woven(received, holes, size, inlet)
         else:
             self._mark_batch(received, holes)
         return received
@@ -135,9 +133,10 @@ class Shaper:
         for index, message in enumerate(messages):
             if index:
                 self._extend(entries, run, holes, index)
+            length = len(message.data)  # first: the buffer of one that is too old goes back to its pool
             entry = message if fresh is None else fresh.entry(message, moment)
             if isinstance(entry, str):
-                left -= len(message.data)
+                left -= length
                 if entry == "expired":
                     self._expire(entries, run)
             else:
@@ -198,7 +197,15 @@ class Shaper:
             self.flush(inlet)
             return rest
         behind = [hole._replace(place=hole.place - surplus) for hole in holes if hole.place > surplus]
-        return self.weave(rest, behind, sum(len(message.data) for message in rest))
+        return self._woven(rest, behind, sum(len(message.data) for message in rest), inlet)
+
+    def _woven(self, messages: list[MessageUDP], holes: list[Hole], size: int, inlet: Inlet) -> Any:
+        """As `weave`. If no datagram is left, puts the markers at once."""
+        woven = self.weave(messages, holes, size)
+        self.charge(inlet)
+        if isinstance(woven, Woven) and woven.count == 0:
+            self.put(woven, inlet)
+        return woven
 
     def _leading(self, holes: list[Hole]) -> list[LossEntry]:
         """Returns the markers for the holes before the next datagram, as far as those of the run do not grow."""
@@ -269,6 +276,11 @@ class Shaper:
 
     # --- dropping the oldest ------------------------------------------------------------------------------
 
+    @property
+    def drop(self) -> Callable[[deque[Any], Any, int, int, int], int] | None:
+        """`drop_oldest`, if markers are asked for."""
+        return self.drop_oldest if self._marks else None
+
     def drop_oldest(self, lane: deque[Any], sender: Any, count: int, depth: int, parked: int) -> int:
         """As `lane.drop_oldest`, and leaves one marker for each cause in the place of the datagrams and of the markers
         among them. parked: datagrams that were dropped before. Returns the number of datagrams."""
@@ -280,7 +292,7 @@ class Shaper:
             run.append(LossEntry(MessageUDPLoss(parked, "receiver_oldest", now, now, self.id)))
         while lane and looked < depth and dropped < count:
             entry = lane.popleft()
-            if type(entry) is LossEntry and entry.sender is sender:
+            if type(entry) is LossEntry and entry.origin is sender:
                 self._join(run, entry)
                 continue
             looked += 1
@@ -291,7 +303,7 @@ class Shaper:
                 others.append(entry)
         while lane:
             entry = lane.popleft()
-            if type(entry) is not LossEntry or entry.sender is not sender:
+            if type(entry) is not LossEntry or entry.origin is not sender:
                 put_back(lane, entry)
                 break
             self._join(run, entry)

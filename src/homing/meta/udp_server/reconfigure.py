@@ -68,10 +68,11 @@ class Reconfigure(Request["Reconfigured"]):
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
     changes: fields of `UDPServerOptions`: host, port, allow, deny, admit, admit_in, rate_limit, reply_limit,
-        reply_guard, amplification, send_rate, process, peers (limits only), high_water, low_water, high_water_bytes,
-        overflow, receive_batch, send_queue, send_overflow, on_error, linger, tap, receive_buffer, send_buffer,
-        broadcast, ttl, tos, mtu_discovery, bind_device, groups, multicast_interface, multicast_ttl, multicast_loop,
-        bpf, reuse_port_steering. Options that are not named stay; groups stay as they are joined now.
+        reply_guard, amplification, send_rate, process, peers (limits only), high_water, low_water, high_water_seconds,
+        high_water_bytes, overflow, max_age, conflate, codel, loss_markers, receive_batch, send_queue, send_overflow,
+        on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups,
+        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named stay;
+        groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
