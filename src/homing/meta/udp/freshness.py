@@ -29,12 +29,15 @@ class FreshCounters:
     controlled: those dropped by `codel`.
     key_errors: times that the key function failed; the datagrams were delivered.
     withdrawn: those among all that were dropped here which were counted as delivered before.
+    unfair: datagrams dropped by `fair`. fair_errors: times that its function failed. left: datagrams that waited for
+        their turn when the socket was closed.
     """
 
-    __slots__ = ("conflated", "controlled", "expired", "key_errors", "withdrawn")
+    __slots__ = ("conflated", "controlled", "expired", "fair_errors", "key_errors", "left", "unfair", "withdrawn")
 
     def __init__(self) -> None:
         self.expired = self.withdrawn = self.conflated = self.controlled = self.key_errors = 0
+        self.unfair = self.fair_errors = self.left = 0
 
 
 class Freshness:
