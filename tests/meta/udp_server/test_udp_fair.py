@@ -13,6 +13,7 @@ import homing
 from homing import act, gen, meta
 from homing.testing import FakeNetwork, run_virtual
 
+from ...faults.figures import figure
 from ...support import Probe, UDPPeer, eventually, free_port
 from ..servers import Gate, Gated, balanced, is_bound, open_server
 from .test_udp_linger import crash, owned
@@ -139,6 +140,7 @@ def test_case_53_under_a_flood_a_source_of_a_hundred_a_second_loses_none_and_wai
     else:
         assert len(waited) == 100
         assert max(waited) < 0.005 * (1 + 16 + 3)
+        figure(53, "times the receiver's time for one that the quiet source waited at most", round(max(waited) / 0.005))
         assert losers == {FLOODER: ledger.dropped["unfair"]}
         assert ledger.dropped["unfair"] > 4000
         assert ledger.received == 5100
