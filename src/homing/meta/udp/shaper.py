@@ -119,7 +119,7 @@ class Shaper:
         elif type(received) is list:
             woven = self.weave(received, holes, size)
             self.charge(inlet)
-            return woven
+            return self._with_datagrams(woven, inlet)
         else:
             self._mark_batch(received, holes)
         return received
@@ -199,7 +199,14 @@ class Shaper:
             self.flush(inlet)
             return rest
         behind = [hole._replace(place=hole.place - surplus) for hole in holes if hole.place > surplus]
-        return self.weave(rest, behind, sum(len(message.data) for message in rest))
+        return self._with_datagrams(self.weave(rest, behind, sum(len(message.data) for message in rest)), inlet)
+
+    def _with_datagrams(self, woven: Any, inlet: Inlet) -> Any:
+        """Returns `woven`. If no datagram is among it, all have expired: puts the markers at once, as nobody would."""
+        if isinstance(woven, Woven) and not woven.count:
+            self.put(woven, inlet)
+            return []
+        return woven
 
     def _leading(self, holes: list[Hole]) -> list[LossEntry]:
         """Returns the markers for the holes before the next datagram, as far as those of the run do not grow."""
