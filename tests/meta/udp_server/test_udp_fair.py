@@ -393,6 +393,70 @@ async def test_a_former_socket_is_closed_when_all_that_waits_there_was_handed_ov
     assert balanced(server).delivered == 50
 
 
+def last_digit(message: meta.MessageUDP) -> int:
+    return int(bytes(message.data)) % 10
+
+
+BESIDE: list[dict[str, Any]] = [
+    {"max_age": 0.05},
+    {"conflate": last_digit},
+    {"codel": meta.CoDel(target=0.005, interval=0.02)},
+    {"rate_limit": meta.RateLimit(rate=500, burst=50, exempt=())},
+    {"deny": (QUIET,)},
+    {"admit": meta.where[0] != 0x31, "admit_in": "process"},
+    {"overflow": "drop_oldest"},
+    {"receive_buffer": 5000},
+]
+
+
+@pytest.mark.parametrize("markers", [False, True])
+@pytest.mark.parametrize("beside", BESIDE, ids=lambda beside: next(iter(beside)))
+def test_beside_each_other_option_the_ledger_is_exact_and_each_source_keeps_its_order(
+    beside: dict[str, Any], markers: bool
+) -> None:
+    got: list[Any] = []
+
+    class Receiver(act.Actor):
+        async def handle_message(self, sender: gen.PID, message: Any) -> None:
+            got.append(message)
+            await asyncio.sleep(0.003)
+
+    async def main() -> meta.Ledger:
+        with FakeNetwork(seed=1) as network:
+            async with homing.start_node("test@localhost", gen.NodeOptions(handle_signals=False)) as node:
+                await node.spawn(Receiver, name="receiver")
+                probe = await Probe.start(node)
+                fair = meta.Fair(queue=20, ahead=4)
+                server, _ = await open_server(
+                    probe, process="receiver", fair=fair, loss_markers=markers, **{"receive_buffer": 1 << 20, **beside}
+                )
+                sources = [network.socket(host) for host in (FLOODER, QUIET, "127.0.0.4")]
+                for number in range(600):
+                    for index, source in enumerate(sources):
+                        if number % (1 + 9 * index) == 0:
+                            source.send(b"%d" % number, server.local_address)
+                    if number % 7 == 0:
+                        await asyncio.sleep(0.005)
+                    balanced(server)
+                await asyncio.sleep(5)
+                return balanced(server)
+
+    ledger = run_virtual(main)
+    assert ledger.waiting == 0
+    found = by_source(got)
+    assert ledger.delivered == sum(len(numbers) for numbers in found.values()) > 30
+    for numbers in found.values():
+        assert "conflate" in beside or numbers == sorted(numbers)
+        assert len(numbers) == len(set(numbers))
+    told = [message for message in got if isinstance(message, meta.MessageUDPLoss)]
+    marked = {cause: sum(loss.count for loss in told if loss.cause == cause) for cause in ledger.dropped}
+    untold = {"denied", "filtered", "conflated"}
+    if markers:
+        assert marked == {cause: 0 if cause in untold else count for cause, count in ledger.dropped.items()}
+    else:
+        assert told == []
+
+
 # --- refusals -------------------------------------------------------------------------------------------------
 
 
