@@ -45,19 +45,24 @@ async def untap(node: Any, server: meta.UDPServer, alias: gen.Alias) -> dict[str
     return await ended(server)
 
 
+def wireshark(*command: str | Path) -> str:
+    """Runs one of Wireshark's programs, without what is preloaded into this one, such as a sanitizer."""
+    clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    arguments = [os.fspath(one) for one in command]
+    return subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=60, env=clean).stdout
+
+
 def tshark(path: Path, *fields: str) -> list[list[str]]:
     """Returns these fields of each packet, by Wireshark, which checks all checksums."""
     command = ["tshark", "-n", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-r", os.fspath(path)]
     command += ["-T", "json", *[part for field in fields for part in ("-e", field)]]
-    done = subprocess.run(command, check=True, capture_output=True, timeout=60)
-    layers = [packet["_source"]["layers"] for packet in json.loads(done.stdout)]
+    layers = [packet["_source"]["layers"] for packet in json.loads(wireshark(*command))]
     return [[layer.get(field, [""])[0] for field in fields] for layer in layers]
 
 
 def capinfos(path: Path) -> dict[str, str]:
     """Returns what Wireshark says of a file, by name."""
-    done = subprocess.run(["capinfos", "-M", os.fspath(path)], check=True, capture_output=True, text=True, timeout=60)
-    pairs = [line.partition(": ") for line in done.stdout.splitlines()]
+    pairs = [line.partition(": ") for line in wireshark("capinfos", "-M", path).splitlines()]
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

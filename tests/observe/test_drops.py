@@ -13,7 +13,7 @@ from homing.datagram import Statistics
 from homing.meta import UDPClientStatistics
 from homing.observe.drops import CAUSES, drops, sums
 
-NO_DROPS = {"conflate_errors"} | {
+NO_DROPS = {"conflate_errors", "fair_errors"} | {
     *("packets_in", "bytes_in", "receive_waiting", "delivered", "truncated", "cut_trains", "receive_errors"),
     *("packets_out", "bytes_out", "send_waiting", "send_pauses", "icmp_errors", "dropped_errors", "pool_errors"),
     *("tapped", "tap_missed"),

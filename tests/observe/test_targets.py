@@ -9,6 +9,7 @@ from homing import act, gen
 from homing.observe import Observer, RequestRefused
 from homing.observe.targets import find, node_in
 
+from ..meta.servers import open_server
 from ..node.actors import Meta
 from ..support import Probe
 
@@ -27,6 +28,18 @@ async def test_a_meta_process_is_found_by_address_and_number(node: homing.Node, 
     alias = await probe.do(lambda actor: actor.spawn_meta(Meta()))
     assert find(node, str(alias)).id == alias
     assert find(node, str(alias.id)).id == alias
+
+
+async def test_a_udp_socket_is_found_by_its_address(node: homing.Node, probe: Probe) -> None:
+    four, alias = await open_server(probe)
+    six, other = await open_server(probe, host="::1")
+    await probe.do(lambda actor: actor.spawn_meta(Meta()))
+    assert find(node, f"127.0.0.1:{four.local_address[1]}").id == alias
+    assert find(node, f"[::1]:{six.local_address[1]}").id == other
+    assert find(node, f":{four.local_address[1]}").id == alias
+    for text in ("127.0.0.1:1", ":1", f"127.0.0.2:{four.local_address[1]}", ":"):
+        with pytest.raises(RequestRefused, match="no process has the name"):
+            find(node, text)
 
 
 async def test_a_registered_name_comes_before_a_number(node: homing.Node) -> None:

@@ -12,6 +12,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     "dropped_no_receiver": ("in", "no_receiver"),
     "expired": ("in", "expired"),
     "dropped_codel": ("in", "codel"),
+    "dropped_unfair": ("in", "unfair"),
     "conflated": ("in", "conflated"),
     "dropped_misrouted": ("in", "misrouted"),
     "dropped_at_end": ("in", "end"),
@@ -42,12 +43,12 @@ class Ledger:
     received: datagrams that were taken from the kernel, or dropped by it. Those that wait in the kernel are not among
         them: the system reports their size, not their number (`kernel_waiting`, an item of an inspection).
     delivered: put into a receiver's mailbox and not dropped from there, or, of a client, passed to a request.
-    waiting: read from the kernel, and waiting for room in the mailbox.
+    waiting: read from the kernel, and waiting for room in the mailbox, or for their turn (`fair`).
     dropped: dropped, by cause, also causes that have dropped none: "kernel" (`kernel_drops`; missing if the system does
         not report it), "receiver_full" (`dropped_newest`), "receiver_oldest" (`dropped_oldest`), "no_receiver"
-        (`dropped_no_receiver`), "expired", "codel" (`dropped_codel`), "conflated", "misrouted" (`dropped_misrouted`),
-        "end" (`dropped_at_end`), "filtered", "denied", "rate_limit" (`limited`); and of a client "late", "duplicate"
-        and "stray" (`dropped_stray`).
+        (`dropped_no_receiver`), "expired", "codel" (`dropped_codel`), "unfair" (`dropped_unfair`),
+        "conflated", "misrouted" (`dropped_misrouted`), "end" (`dropped_at_end`), "filtered", "denied", "rate_limit"
+        (`limited`); and of a client "late", "duplicate" and "stray" (`dropped_stray`).
     """
 
     received: int

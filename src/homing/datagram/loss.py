@@ -15,7 +15,7 @@ class MessageUDPLoss:
 
     count: number of the missing datagrams. Trains that the kernel has joined (`gro`) and dropped count as one each.
     cause: why they are missing, as in `Ledger.dropped`: "kernel", "receiver_full", "receiver_oldest", "no_receiver",
-        "rate_limit", "expired" or "codel".
+        "rate_limit", "expired", "codel" or "unfair".
     since, until: the time within which they were lost, in nanoseconds since 1970. For the kernel's losses, with
         `receive_timestamp`: when the kernel received the datagrams before and after them; without it, and at the end of
         a burst: since the socket was last seen empty, until it was read.

@@ -14,7 +14,7 @@ class Statistics:
 
     `sent to us == packets_in + receive_waiting + kernel_drops + waiting in the kernel`
     `packets_in == delivered + dropped_newest + dropped_oldest + dropped_no_receiver + expired + dropped_codel +
-    conflated + dropped_misrouted + dropped_at_end + filtered + denied + limited`
+    dropped_unfair + conflated + dropped_misrouted + dropped_at_end + filtered + denied + limited`
     `sent by us == packets_out + send_waiting + dropped_send_queue + dropped_send_oldest + reply_limited +
     amplification_limited + the sum of send_errors`
 
@@ -23,7 +23,7 @@ class Statistics:
     packets_in: datagrams taken from the kernel.
     bytes_in: payload bytes of the datagrams that became messages, as delivered.
     receive_waiting: datagrams that the kernel delivered joined with others (`gro`) and for which the receiver has had
-        no room yet.
+        no room yet, and datagrams that wait for their turn (`fair`).
     delivered: put into a receiver's mailbox, and not dropped from there.
     dropped_newest, dropped_oldest: dropped because the receiver's mailbox was full, as `overflow` says. If it grows:
         the receiver is too slow. With `peers`, `dropped_newest` counts all datagrams that the table has dropped, and an
@@ -33,12 +33,17 @@ class Statistics:
     expired: older than `max_age` when they were read, or when their turn in the mailbox had come. If it grows: the
         receiver is too slow.
     dropped_codel: dropped by `codel`, as all had waited too long for a time. If it grows: the receiver is too slow.
+    dropped_unfair: dropped by `fair`, as too many of its source waited. If it grows: an inspection says whose
+        (`unfair_sources`).
+    fair_errors: times that the function of `fair` raised, or returned a value that cannot be a key; the datagram waited
+        in the queue of its address. If it grows: look at the log, and at that function.
     conflated: replaced, while they waited, by newer ones with the same key (`conflate`).
     conflate_errors: times that the function `conflate` raised, or returned a value that cannot be a key; the datagram
         was delivered. If it grows: look at the log, and at that function.
     dropped_misrouted: for which the function of `route` raised or returned no key: they are dead letters. If it grows:
         look at the log, and at that function.
-    dropped_at_end: taken from the kernel joined with others, and still waiting for room when the socket was closed.
+    dropped_at_end: taken from the kernel joined with others, and still waiting for room when the socket was closed; or
+        waiting then for their turn (`fair`).
     truncated: datagrams longer than the buffer. If it grows: raise `buffer_size`.
     cut_trains: trains of joined datagrams (`gro`) that a program attached to the socket had cut down to the first
         datagram or a part of it, which is delivered with `truncated` set. The others are lost; Linux does not report
@@ -88,6 +93,8 @@ class Statistics:
     dropped_oldest: int
     expired: int
     dropped_codel: int
+    dropped_unfair: int
+    fair_errors: int
     conflated: int
     conflate_errors: int
     dropped_misrouted: int

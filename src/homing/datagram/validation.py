@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..gen.foreign import safe_repr
-from .address import DUAL_STACK, check_destination
+from .address import DUAL_STACK, canonical_untrusted, check_destination
 
 
 class AddressValidated:
@@ -29,10 +29,12 @@ class AddressValidated:
         self.addr = addr
 
     def __eq__(self, other: object) -> bool:
-        return self.addr == other.addr if isinstance(other, AddressValidated) else NotImplemented
+        if not isinstance(other, AddressValidated):
+            return NotImplemented
+        return canonical_untrusted(self.addr) == canonical_untrusted(other.addr)
 
     def __hash__(self) -> int:
-        return hash(self.addr)
+        return hash(canonical_untrusted(self.addr))
 
     def __repr__(self) -> str:
         return f"AddressValidated({safe_repr(self.addr)})"

@@ -52,6 +52,7 @@ from .short import listen_udp as listen_udp
 from .udp.buffer_pool import BufferPool as BufferPool
 from .udp.buffer_pool import Buffers as Buffers
 from .udp.codel import CoDel as CoDel
+from .udp.fair import Fair as Fair
 from .udp_client.client import UDPClient as UDPClient
 from .udp_client.client import create_udp_client as create_udp_client
 from .udp_client.options import HEARD as HEARD

@@ -6,6 +6,7 @@ in   receiver_oldest  an older datagram, dropped from the receiver's mailbox for
 in   no_receiver      the receiver had just ended, or memory ran out (`dropped_no_receiver`)
 in   expired          older than `max_age` (`expired`)
 in   codel            dropped by `codel`, as all had waited too long for a time (`dropped_codel`)
+in   unfair           too many of its source waited (`dropped_unfair`)
 in   conflated        replaced by a newer one with the same key while it waited (`conflated`)
 in   misrouted        the function of `route` has failed (`dropped_misrouted`)
 in   end              waited for room when the socket was closed (`dropped_at_end`)

@@ -18,6 +18,7 @@ from .refusals import RequestRefused
 Found: TypeAlias = Process | MetaRunner
 
 _ADDRESS = re.compile(r"(?:Alias)?<(?P<node>[^<>]*)\.(?P<id>\d{1,19})>")
+_SOCKET = re.compile(r"(?:\[[^\]]+\]|[^:\s]*):\d{1,5}")
 _NAME = re.compile(r"<(?P<node>[^<>]*)\.'(?P<name>.*)'>", re.DOTALL)
 
 
@@ -28,8 +29,9 @@ def node_in(text: str) -> str | None:
 
 
 def find(node: Node, text: str) -> Found:
-    """Returns the process or meta-process that `text` names: a registered name, the text of a PID or an alias, or just
-    its number. A registered name comes first. Zombies are found, ended processes are not.
+    """Returns the process or meta-process that `text` names: a registered name, the text of a PID or an alias, just
+    its number, or the address of a UDP socket (`127.0.0.1:2345`, `[::1]:2345`, `:2345`). A registered name comes first.
+    Zombies are found, ended processes are not.
 
     Raises `RequestRefused`: "unknown_target".
     """
@@ -45,7 +47,17 @@ def find(node: Node, text: str) -> Found:
         if where != core.name:
             raise _unknown(f"{shown(text)} belongs to node {where}, not to {core.name}")
         return _numbered(core, int(address["id"])) if address is not None else find_name(core, other["name"])  # type: ignore[index]
-    return find_name(core, text)
+    return (_at(core, text) if _SOCKET.fullmatch(text) else None) or find_name(core, text)
+
+
+def _at(core: Core, text: str) -> MetaRunner | None:
+    """Returns the first UDP server or client with this address, or if that has no host, with this port."""
+    for meta in tuple(core.metas.values()):
+        facts = meta.hooks.facts() if meta.hooks.counters is not None else None
+        own = facts.get("listener", facts.get("local", "")) if facts is not None else ""
+        if own == text or (text[0] == ":" and own.endswith(text)):
+            return meta
+    return None
 
 
 def find_name(core: Core, name: str) -> Process:

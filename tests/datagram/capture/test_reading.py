@@ -6,7 +6,6 @@ import io
 import os
 import random
 import struct
-import subprocess
 import time
 import tracemalloc
 from pathlib import Path
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from homing.datagram.errors import BadCapture
 from homing.testing import Capture, Captured
 
-from ...captures import block, has_tshark, packet4, packet6, pcap, pcapng
+from ...captures import block, has_tshark, packet4, packet6, pcap, pcapng, wireshark
 from ...faults.figures import figure
 
 SECONDS = float(os.environ.get("HOMING_FUZZ_SECONDS", "0.5"))
@@ -279,5 +278,5 @@ def test_any_damage_to_a_file_is_survived() -> None:
 def test_files_that_wireshark_has_written_are_read(kind: str, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     ours.write_bytes(pcapng([ethernet(ONE), ethernet(packet6(b"x"), 0x86DD)], 1))
-    subprocess.run(["editcap", "-F", kind, ours, theirs], check=True, capture_output=True)
+    wireshark("editcap", "-F", kind, ours, theirs)
     assert [one[:4] for one in Capture(theirs)] == [one[:4] for one in Capture(ours)]

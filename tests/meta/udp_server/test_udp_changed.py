@@ -40,6 +40,7 @@ CHANGES: dict[str, Any] = {
     "max_age": 60.0,
     "conflate": id,
     "codel": meta.CoDel(target=10.0, interval=60.0),
+    "fair": meta.Fair(),
     "loss_markers": True,
     "overflow": "drop_newest",
     "receive_batch": 3,

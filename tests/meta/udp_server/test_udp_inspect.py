@@ -32,6 +32,8 @@ COUNTERS = {
     "dropped_oldest",
     "expired",
     "dropped_codel",
+    "dropped_unfair",
+    "fair_errors",
     "conflated",
     "conflate_errors",
     "dropped_misrouted",

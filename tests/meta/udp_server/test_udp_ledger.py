@@ -46,6 +46,7 @@ WAYS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "pause": ({"high_water": 10, "receive_buffer": 8000}, {"kernel"}),
     "newest": ({"high_water": 10, "overflow": "drop_newest"}, {"receiver_full"}),
     "oldest": ({"high_water": 10, "overflow": "drop_oldest"}, {"receiver_oldest"}),
+    "fair": ({"fair": meta.Fair(queue=10)}, {"unfair"}),
     "denied": ({"deny": ("127.0.0.0/8",)}, {"denied"}),
     "limited": ({"rate_limit": meta.RateLimit(rate=1e-9, burst=20, exempt=())}, {"rate_limit"}),
     "pooled": ({"high_water": 10, "overflow": "drop_newest", "buffer_pool": meta.BufferPool(100)}, {"receiver_full"}),

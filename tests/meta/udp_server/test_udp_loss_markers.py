@@ -12,6 +12,7 @@ import pytest
 
 import homing
 from homing import act, gen, meta
+from homing.testing import FakeNetwork, run_virtual
 
 from ...datagram.traffic import linux_only
 from ...support import Probe, UDPPeer, eventually, examples, free_port
@@ -321,3 +322,31 @@ async def run_at_random(seed: str, node: homing.Node, probe: Probe) -> None:
 @pytest.mark.parametrize("seed", range(examples(12, 200)))
 async def test_every_hole_is_found_where_it_is_and_of_its_size(seed: int, node: homing.Node, probe: Probe) -> None:
     await run_at_random(str(seed), node, probe)
+
+
+def test_a_read_of_which_no_datagram_is_fresh_is_marked() -> None:
+    got: list[Any] = []
+
+    class Stalled(act.Actor):
+        async def handle_message(self, sender: gen.PID, message: Any) -> None:
+            got.append(message)
+            await asyncio.sleep(0.2)
+
+    async def main() -> meta.Ledger:
+        with FakeNetwork(seed=1) as network:
+            async with homing.start_node("test@localhost", gen.NodeOptions(handle_signals=False)) as node:
+                await node.spawn(Stalled, name="stalled")
+                probe = await Probe.start(node)
+                server, _ = await open_server(
+                    probe, process="stalled", max_age=0.05, loss_markers=True, high_water=1, low_water=0
+                )
+                peer = network.socket()
+                for number in range(20):
+                    peer.send(b"%d" % number, server.local_address)
+                await asyncio.sleep(10)
+                return balanced(server)
+
+    ledger = run_virtual(main)
+    numbers, causes, following = told(got)
+    assert causes == {"expired": ledger.dropped["expired"]}
+    assert (len(numbers), following) == (ledger.delivered, 20)

@@ -130,6 +130,27 @@ async def test_a_filter_and_an_error_queue_that_the_successor_does_not_ask_for_a
         assert (await heir.get()).data == b"hello"
 
 
+async def test_what_waits_for_its_turn_at_the_predecessor_is_its_own_to_deliver(
+    node: homing.Node, probe: Probe, peer: UDPPeer, path: str
+) -> None:
+    gate = Gate()
+    slow = await node.spawn(Gated, gate)
+    server, _ = await open_server(probe, port=free_port(), process=slow, fair=meta.Fair(ahead=2))
+    for number in range(30):
+        peer.send(b"%d" % number, server.local_address)
+    await eventually(lambda: server.statistics().ledger.received == 30)
+    await offered(node, path)
+    async with running(node) as new:
+        heir = await Probe.start(new)
+        async with meta.TakeOver(new, path):
+            await open_server(heir, port=server.local_address[1])
+            gate.let(30)
+            await gate.passed_by(30)
+        await stopped(node)
+        assert gate.payloads() == [b"%d" % number for number in range(30)]
+        assert heir.queue.empty()
+
+
 async def test_what_the_predecessor_has_read_is_its_own_to_deliver(
     node: homing.Node, probe: Probe, peer: UDPPeer, path: str
 ) -> None:

@@ -16,7 +16,9 @@ NODE_OPTION = Annotated[str, typer.Option("--node", metavar="NODE", help=_HELP, 
 TARGET = Annotated[
     str,
     typer.Argument(
-        metavar="TARGET", help="A registered name, a PID or alias, or its number.", autocompletion=complete_target
+        metavar="TARGET",
+        help="A registered name, a PID or alias, its number, or the address of a UDP socket.",
+        autocompletion=complete_target,
     ),
 ]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print the data.")]

@@ -5,6 +5,7 @@ from typing import Any
 from ..batch import Columns
 from ..message import MessageUDP
 from ..policy.admission import Admission
+from ..policy.budget import Budget
 from ..policy.conditions import Condition
 from .contract import Pooled
 from .native_sender import Sender
@@ -14,6 +15,7 @@ def probe() -> str: ...
 class NativeBackend(Sender):
     name: str
     admission: Admission | None
+    budget: Budget | None
     gro: bool
     def __init__(self, sock: socket.socket, buffer_size: int, gro: bool, gso: bool, info: bool) -> None: ...
     def join(self, sock: socket.socket) -> None: ...

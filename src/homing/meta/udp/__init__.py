@@ -7,6 +7,7 @@ shape           options for datagrams between reading and delivery
 shaper          carries them out: markers of losses between the datagrams, freshness
 loss_entry      a marker in a mailbox; fresh_entry: a datagram there that is looked at once more in its turn
 freshness       decides which datagrams are fresh; codel: whether one is dropped for those behind it
+fair            whose turn it is among sources; fair_queues: deficit round robin; fairness: the queues of one reader
 sender          from the meta-process's mailbox to the socket; outgoing: takes datagrams out of that mailbox
 error_reports   reports datagrams that were not sent to `on_error`
 counters        the counters of one socket, and of several together

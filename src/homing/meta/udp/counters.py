@@ -14,20 +14,24 @@ S = TypeVar("S", bound=Statistics)
 def count(endpoint: Endpoint, reader: Reader | None) -> dict[str, Any]:
     """Returns the fields of `Statistics`; fields that do not belong to a single socket are 0."""
     backend = endpoint.backend
+    waiting = reader.waiting if reader is not None else 0
+    left = backend.left + (reader.fresh.left if reader is not None else 0)
     return {
-        "packets_in": backend.packets_in + endpoint.admission.refused + backend.left,
+        "packets_in": backend.packets_in + endpoint.admission.refused + backend.left - waiting,
         "bytes_in": backend.bytes_in,
-        "receive_waiting": backend.waiting,
+        "receive_waiting": backend.waiting + waiting,
         "delivered": reader.delivered - reader.fresh.withdrawn if reader is not None else 0,
         "dropped_no_receiver": (reader.dropped if reader is not None else 0) + endpoint.lost,
         "dropped_newest": reader.dropped_newest if reader is not None else 0,
         "dropped_oldest": reader.dropped_oldest if reader is not None else 0,
         "expired": reader.fresh.expired if reader is not None else 0,
         "dropped_codel": reader.fresh.controlled if reader is not None else 0,
+        "dropped_unfair": reader.fresh.unfair if reader is not None else 0,
+        "fair_errors": reader.fresh.fair_errors if reader is not None else 0,
         "conflated": reader.fresh.conflated if reader is not None else 0,
         "conflate_errors": reader.fresh.key_errors if reader is not None else 0,
         "dropped_misrouted": 0,
-        "dropped_at_end": backend.left,
+        "dropped_at_end": left,
         "truncated": backend.truncated,
         "cut_trains": backend.cut_trains,
         "kernel_drops": endpoint.kernel.drops,

@@ -16,7 +16,7 @@ from ...datagram.batch import keep
 from ...gen.foreign import safe_key, safe_repr, same
 from .codel import Control
 from .fresh_entry import FreshEntry
-from .shape import NOTHING, Shape
+from .shape import PLAIN, Shape
 
 if TYPE_CHECKING:
     from ...gen import Alias
@@ -29,12 +29,15 @@ class FreshCounters:
     controlled: those dropped by `codel`.
     key_errors: times that the key function failed; the datagrams were delivered.
     withdrawn: those among all that were dropped here which were counted as delivered before.
+    unfair: datagrams dropped by `fair`. fair_errors: times that its function failed. left: datagrams that waited for
+        their turn when the socket was closed.
     """
 
-    __slots__ = ("conflated", "controlled", "expired", "key_errors", "withdrawn")
+    __slots__ = ("conflated", "controlled", "expired", "fair_errors", "key_errors", "left", "unfair", "withdrawn")
 
     def __init__(self) -> None:
         self.expired = self.withdrawn = self.conflated = self.controlled = self.key_errors = 0
+        self.unfair = self.fair_errors = self.left = 0
 
 
 class Freshness:
@@ -72,7 +75,7 @@ class Freshness:
         self._waiting: WeakValueDictionary[Any, FreshEntry] = WeakValueDictionary()
         self.grown = 0  # bytes by which datagrams that wait have become longer
         self._virtual = getattr(loop, "time_is_virtual", False)  # then the packets' times are those of the loop
-        self.shape = NOTHING
+        self.shape = PLAIN
         self.counters = counters
         self._lock = Lock()  # workers on threads of their own count too
         self.adjust(shape)

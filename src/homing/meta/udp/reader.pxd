@@ -20,6 +20,7 @@ cdef class Reader(Incoming):
     cdef object _gone
     cdef object _shaper
     cdef object _freshness
+    cdef object _fair
     cdef readonly object fresh
     cdef public object id
     cdef readonly double wake_seconds
@@ -53,6 +54,8 @@ cdef class Reader(Incoming):
 
     @cython.locals(room=Py_ssize_t, limit=Py_ssize_t, before=cython.longlong, inlet=Inlet)
     cdef Py_ssize_t _receive(self) except -1
+
+    cdef Py_ssize_t _receive_fairly(self, fair) except -1
 
     cdef Py_ssize_t _shaped(self, received) except -1
 

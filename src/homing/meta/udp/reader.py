@@ -17,11 +17,12 @@ from ...node.messaging.flow import Inlet
 from ...node.processes.meta_process import MetaRunner
 from .batch_entry import BatchEntry
 from .buffer_lease import BufferLeases, Lease
+from .fairness import Fairness
 from .freshness import FreshCounters, Freshness
 from .incoming import Incoming, Matcher, octets_of
 from .options import FlowLimits
 from .recorded import tell_dropped
-from .shape import NOTHING, Shape
+from .shape import PLAIN, Shape
 from .shaper import Shaper, Woven
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Reader(Incoming):
     __slots__ = (
         "_backend",
         "_endpoint",
+        "_fair",
         "_freshness",
         "_full_rounds",
         "_gone",
@@ -125,6 +127,7 @@ class Reader(Incoming):
         self.pauses = 0
         self._shaper: Shaper | None = None
         self._freshness: Freshness | None = None
+        self._fair: Fairness | None = None
         self.fresh = FreshCounters()
         self.serve(to, limits, leases, gone)
 
@@ -137,7 +140,7 @@ class Reader(Incoming):
         high, low, overflow, self._reads, most_bytes, shape, seconds = limits
         self._inlet = self._process.inlet(to, high, low, self.resume, overflow, most_bytes)
         self._inlet.keep_pace(seconds)
-        self._shape_by(shape)
+        self._shape_by(shape, most_bytes)
         self._overflow = overflow
         self._leases = leases
         self._gone = gone
@@ -148,14 +151,24 @@ class Reader(Incoming):
         high, low, self._overflow, self._reads, most_bytes, shape, seconds = limits
         self._inlet.adjust(high, low, self._overflow, most_bytes)
         self._inlet.keep_pace(seconds)
-        self._shape_by(shape)
+        self._shape_by(shape, most_bytes)
         self.redirect(to)
 
-    def _shape_by(self, shape: Shape | None) -> None:
-        """Treats datagrams as `shape` asks from now on, also those that wait."""
+    def _shape_by(self, shape: Shape | None, most_bytes: int) -> None:
+        """Treats datagrams as `shape` asks from now on, also those that wait. Those that wait for their turn come
+        first."""
         fresh = self._freshness
         if fresh is not None:
-            fresh.adjust(NOTHING if shape is None else shape)
+            fresh.adjust(PLAIN if shape is None else shape)
+        if self._fair is not None:
+            self._fair.adjust(shape, most_bytes)
+            if self._fair.retired is not None and not self._fair.waiting:
+                self._fair = None
+        if self._fair is None and shape is not None and shape.fair is not None:
+            self._fair = Fairness(shape.fair, self._endpoint, self.fresh, self._process.warn)
+            self._fair.adjust(shape, most_bytes)
+        if shape is None and self._fair is not None:
+            shape = PLAIN
         if shape is None:
             self._shaper = None
             self._endpoint.note_holes(False)
@@ -192,8 +205,10 @@ class Reader(Incoming):
             self._failed(error)
 
     def _settle(self, shaper: Shaper) -> None:
-        """Reads again soon if that may show more losses: those behind the last datagram make no socket readable."""
-        if shaper.unsettled and self._endpoint.listening:
+        """Reads again soon if that may show more losses: those behind the last datagram make no socket readable; nor
+        do those that wait for their turn."""
+        has_turn = self._fair is not None and self._fair.waiting > 0 and not self._inlet.waiting_for
+        if has_turn or (shaper.unsettled and self._endpoint.listening):
             self._endpoint.look_again()
 
     def _expects_one(self) -> bool:
@@ -311,6 +326,8 @@ class Reader(Incoming):
     def _receive(self) -> int:
         if not self.open:
             return 0
+        if self._fair is not None:
+            return self._receive_fairly(self._fair)
         inlet = self._inlet
         room = inlet.room()
         if self.batch_out or (room == 0 and (self._overflow == "pause" or inlet.waiting_for)):
@@ -338,6 +355,33 @@ class Reader(Incoming):
         shaper: Any = self._shaper
         self._received = shaper.shape(received, self._octets, self._inlet)
         return 0 if received is None else len(received)
+
+    def _receive_fairly(self, fair: Fairness) -> int:
+        """Reads, also while the mailbox is full, and takes the datagrams whose turn it is. Returns how many were read
+        or taken."""
+        inlet, shaper, read = self._inlet, self._shaper, 0
+        room = inlet.room()
+        if inlet.waiting_for == "receiver":
+            self.pauses += 1
+            self._endpoint.pause()
+            return 0
+        if fair.retired is None:
+            messages = self._endpoint.receive(RECEIVE_LIMIT, self._reads, self.id)
+            read = len(messages)
+            self.dropped += fair.add(messages)
+            if shaper is not None:
+                shaper.note_holes(shaper.take(read))
+        elif not fair.waiting:
+            self._fair = None
+            self._shape_by(*fair.retired)
+            self._endpoint.look_again()
+            return 0
+        taken, holes = fair.take(min(room, RECEIVE_LIMIT), inlet.octets_left)
+        self._received, self._octets = taken, -1  # first: from here on they are delivered or counted, whatever fails
+        if shaper is not None:
+            self._received = shaper.weave_rest(taken, holes, 0, "unfair", inlet)
+            shaper.charge(inlet)
+        return max(read, len(taken))
 
     def _reads_within(self, inlet: Inlet) -> int:
         """Returns how many reads exceed the room in bytes by one datagram at most."""
@@ -467,7 +511,22 @@ class Reader(Incoming):
     @property
     def deliverable(self) -> bool:
         """True while datagrams that were read still wait here and can be delivered."""
-        return self.open and self._backend.waiting > 0 and self.waiting_for() != "receiver"
+        waiting = self._backend.waiting + self.waiting
+        return self.open and waiting > 0 and self.waiting_for() != "receiver"
+
+    @property
+    def waiting(self) -> int:
+        """The number of datagrams that wait here for their turn (`fair`)."""
+        return 0 if self._fair is None else self._fair.waiting
+
+    def fair_facts(self) -> dict[str, Any]:
+        """Returns the facts of an inspection about `fair`."""
+        return {"fair_sources": 0, "unfair_sources": {}} if self._fair is None else self._fair.facts()
+
+    def discard(self) -> None:
+        """Drops the datagrams that wait here for their turn, as the socket is closed."""
+        if self._fair is not None:
+            self.fresh.left += self._fair.clear()
 
     def limit(self, reads: int) -> None:
         """Makes at most `reads` reads in one go from now on. 0: none, but datagrams read before are still delivered."""

@@ -7,15 +7,18 @@ from typing import NamedTuple
 
 from ...datagram import MessageUDP
 from .codel import CoDel
+from .fair import Fair
 
 
 class Shape(NamedTuple):
-    """See `UDPServerOptions`."""
+    """See `UDPServerOptions`. oldest: what `fair` drops is the oldest of its source, not the newest."""
 
     loss_markers: bool
     max_age: float | None
     conflate: Callable[[MessageUDP], Hashable] | None
     codel: CoDel | None
+    fair: Fair | None
+    oldest: bool
 
     @property
     def needs_freshness(self) -> bool:
@@ -23,5 +26,5 @@ class Shape(NamedTuple):
         return self.max_age is not None or self.conflate is not None or self.codel is not None
 
 
-NOTHING = Shape(loss_markers=False, max_age=None, conflate=None, codel=None)
+PLAIN = Shape(False, None, None, None, None, False)
 """Nothing is asked for."""

@@ -95,7 +95,8 @@ class Shaper:
             now = time_ns()
             self.note(count, cause, now, now)
 
-    def _note_holes(self, holes: list[Hole]) -> None:
+    def note_holes(self, holes: list[Hole]) -> None:
+        """Notes losses behind all datagrams that were delivered."""
         for hole in holes:
             self.note(hole.missing, hole.cause, hole.since, hole.until)
 
@@ -113,10 +114,12 @@ class Shaper:
         Markers behind which no datagram comes now are put at once."""
         holes = self.take(0 if received is None else len(received))
         if not received:
-            self._note_holes(holes)
+            self.note_holes(holes)
             self.flush(inlet)
         elif type(received) is list:
-            return self._woven(received, holes, size, inlet)
+            woven = self.weave(received, holes, size)
+            self.charge(inlet)
+            return self._with_datagrams(woven, inlet)
         else:
             self._mark_batch(received, holes)
         return received
@@ -190,26 +193,27 @@ class Shaper:
 
     def weave_rest(self, messages: list[MessageUDP], holes: list[Hole], surplus: int, cause: str, inlet: Inlet) -> Any:
         """Returns the rest of `messages`, of which the first `surplus` were dropped for `cause`, woven."""
-        self._note_holes([hole for hole in holes if hole.place <= surplus])
+        self.note_holes([hole for hole in holes if hole.place <= surplus])
         self.note_now(surplus, cause)
         rest = messages[surplus:]
         if not rest:
             self.flush(inlet)
             return rest
         behind = [hole._replace(place=hole.place - surplus) for hole in holes if hole.place > surplus]
-        return self._woven(rest, behind, sum(len(message.data) for message in rest), inlet)
-
-    def _woven(self, messages: list[MessageUDP], holes: list[Hole], size: int, inlet: Inlet) -> Any:
-        """As `weave`. If no datagram is left, puts the markers at once."""
-        woven = self.weave(messages, holes, size)
+        woven = self.weave(rest, behind, sum(len(message.data) for message in rest))
         self.charge(inlet)
-        if isinstance(woven, Woven) and woven.count == 0:
+        return self._with_datagrams(woven, inlet)
+
+    def _with_datagrams(self, woven: Any, inlet: Inlet) -> Any:
+        """Returns `woven`. If no datagram is left in it, puts the markers at once."""
+        if isinstance(woven, Woven) and not woven.count:
             self.put(woven, inlet)
+            return []
         return woven
 
     def _leading(self, holes: list[Hole]) -> list[LossEntry]:
         """Returns the markers for the holes before the next datagram, as far as those of the run do not grow."""
-        self._note_holes([hole for hole in holes if hole.place == 0])
+        self.note_holes([hole for hole in holes if hole.place == 0])
         pending, self._pending = self._pending, []
         self._run = []
         return [LossEntry(loss) for loss in pending]
@@ -222,7 +226,7 @@ class Shaper:
         before = [(0, entry.message) for entry in self._leading(holes)]
         count = len(batch)
         mark(batch, (*before, *((hole.place, self._loss(hole)) for hole in holes if 0 < hole.place < count)))
-        self._note_holes([hole for hole in holes if hole.place == count])
+        self.note_holes([hole for hole in holes if hole.place == count])
 
     # --- delivering ---------------------------------------------------------------------------------------
 

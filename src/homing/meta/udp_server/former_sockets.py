@@ -57,7 +57,8 @@ class FormerSocket:
     def _look(self) -> None:
         """Checks whether all was read: from one check to the next the socket was watched and nothing came."""
         seen = self.endpoint.backend.packets_in + self.endpoint.admission.refused
-        done = self.endpoint.listening and not self.endpoint.backend.waiting and seen == self._seen
+        waiting = self.endpoint.backend.waiting + self.reader.waiting
+        done = self.endpoint.listening and not waiting and seen == self._seen
         if (done and not self.endpoint.send_queue.waiting) or self._loop.time() > self._end:
             self._drained(self)
             return
@@ -73,9 +74,10 @@ class FormerSocket:
         self._timer.cancel()
 
     def close(self) -> None:
-        """Stops checking and reading."""
+        """Stops checking and reading, for good."""
         self._timer.cancel()
         self.reader.close()
+        self.reader.discard()
 
 
 class FormerSockets:

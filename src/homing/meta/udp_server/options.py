@@ -23,6 +23,7 @@ from ..peers.options import PeerOptions
 from ..sessions.options import Sessions
 from ..udp.buffer_pool import Buffers, writable_bytes
 from ..udp.codel import CoDel
+from ..udp.fair import Fair
 from ..udp.options import Overflow, check_queues
 from .peers import check_peers
 from .protection import check_protection
@@ -125,6 +126,13 @@ class UDPServerOptions(SocketOptions):
     codel: drops datagrams whose turn has come, so that those behind them wait less, if all have waited too long for a
         time: a `meta.CoDel` (`dropped_codel`). Bursts pass. The age counts as for `max_age`; the workers of a pool
         count together. Not for receivers of batches. None: no.
+    fair: serves the datagrams that wait in turn by source, so that a flood costs the flooder: a `meta.Fair`. The server
+        reads on while the receiver is busy, keeps a queue for each source, and gives the receiver a few at a time. Of a
+        source whose queue is full the newest datagram is dropped, or with `overflow="drop_oldest"` its oldest
+        (`dropped_unfair`); so is one of a source that has most bytes, or about, if all that wait are above
+        `high_water_bytes` (each counts 64 bytes more than its length). The datagrams that wait there are handed over
+        after `linger` and to a new receiver, and before a takeover. Not with `peers`, a `buffer_pool`,
+        `overflow="pause"`, receivers of batches, or those of other nodes. None: in the order of arrival.
     loss_markers: where datagrams are missing in the order of arrival, the receiver gets a `meta.MessageUDPLoss`: for
         datagrams dropped by the kernel (Linux), by `overflow`, `rate_limit`, `max_age` and `codel`. A receiver of
         batches finds those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two
@@ -189,6 +197,7 @@ class UDPServerOptions(SocketOptions):
     max_age: float | None = None
     conflate: Callable[[MessageUDP], Hashable] | None = None
     codel: CoDel | None = None
+    fair: Fair | None = None
     loss_markers: bool = False
     receive_batch: int = 64
     gro: bool = True

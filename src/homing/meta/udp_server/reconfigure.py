@@ -47,7 +47,7 @@ READING = (
     "overflow",
     "receive_batch",
     "peers",
-    *("high_water_seconds", "max_age", "conflate", "codel", "loss_markers"),
+    *("high_water_seconds", "max_age", "conflate", "codel", "fair", "loss_markers"),
 )
 SENDING = ("send_queue", "send_overflow", "on_error", "linger")
 RECORDING = ("tap",)
@@ -69,10 +69,10 @@ class Reconfigure(Request["Reconfigured"]):
 
     changes: fields of `UDPServerOptions`: host, port, allow, deny, admit, admit_in, rate_limit, reply_limit,
         reply_guard, amplification, send_rate, process, peers (limits only), high_water, low_water, high_water_seconds,
-        high_water_bytes, overflow, max_age, conflate, codel, loss_markers, receive_batch, send_queue, send_overflow,
-        on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery, bind_device, groups,
-        multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that are not named stay;
-        groups stay as they are joined now.
+        high_water_bytes, overflow, max_age, conflate, codel, loss_markers, receive_batch, fair, send_queue,
+        send_overflow, on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery,
+        bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that
+        are not named stay; groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
@@ -127,6 +127,7 @@ def reconfigure(state: ServerState, request: Reconfigure) -> Reconfigured:
     now = _planned(endpoint, before, request.changes)
     if now.process is not before.process:
         _check_receiver(state, now)
+    state.check_receiver(now)
     moves = _differ(before, now, *ADDRESS)
     back = state.former.at(addresses(now.host, now.port, now)) if moves else None
     moved = open_endpoint(now) if moves and back is None else None

@@ -1,4 +1,4 @@
-"""The options for datagrams between their reading and their delivery: markers of losses, freshness."""
+"""The options for datagrams between their reading and their delivery: markers of losses, freshness, fairness."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from ...datagram.policy.limits import check_callable
 from ...gen import BadOption
+from ...gen.behavior import takes_batches
 from ...gen.options import check_type, set_seconds
 from ..udp.codel import CoDel
+from ..udp.fair import Fair
 from ..udp.shape import Shape
 
 if TYPE_CHECKING:
+    from ...gen import MetaBehavior, ProcessBehavior
     from .options import UDPServerOptions
 
 
@@ -33,6 +36,30 @@ def check_shape(options: UDPServerOptions) -> None:
         words = "a function that takes a meta.MessageUDP and returns its key, or None"
         check_callable("conflate", options.conflate, words)
 
+    check_type("fair", options.fair, (Fair, type(None)), "a meta.Fair or None")
+    if options.fair is not None:
+        _check_fair(options)
+
+
+def _check_fair(options: UDPServerOptions) -> None:
+    if options.peers is not None:
+        raise BadOption("fair", options.fair, "with peers= each peer has limits of its own; leave one of them out")
+    if options.buffer_pool is not None:
+        raise BadOption("fair", options.fair, "datagrams that wait would keep the buffers; leave buffer_pool= out")
+    if options.overflow == "pause":
+        raise BadOption("overflow", "pause", 'fair= never pauses for a mailbox; give "drop_newest" or "drop_oldest"')
+    if isinstance(options.worker, type) and takes_batches(options.worker):
+        raise BadOption("fair", options.fair, _BATCHES)
+
+
+_BATCHES = "its receiver defines handle_datagrams, and a batch holds datagrams of all sources; leave one of them out"
+
+
+def check_receiver(options: UDPServerOptions, receiver: ProcessBehavior | MetaBehavior | None) -> None:
+    """Raises `BadOption` if one of these options cannot work with the process that receives now."""
+    if options.fair is not None and receiver is not None and takes_batches(type(receiver)):
+        raise BadOption("fair", options.fair, _BATCHES)
+
 
 def _check_markers(options: UDPServerOptions) -> None:
     for name in ("worker", "peers"):
@@ -49,11 +76,12 @@ def _check_markers(options: UDPServerOptions) -> None:
 def shape_of(options: UDPServerOptions) -> Shape | None:
     """Returns the part of `options` for the reader; None: nothing is asked for."""
     shape = _shape(options)
-    return shape if shape.loss_markers or shape.needs_freshness else None
+    return shape if shape.loss_markers or shape.needs_freshness or shape.fair else None
 
 
 def _shape(options: UDPServerOptions) -> Shape:
-    return Shape(options.loss_markers, options.max_age, options.conflate, options.codel)
+    oldest = options.fair is not None and options.overflow == "drop_oldest"
+    return Shape(options.loss_markers, options.max_age, options.conflate, options.codel, options.fair, oldest)
 
 
 def refuse_elsewhere(options: UDPServerOptions) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from ...act.pool.forwarder import Drops
 from ...datagram import Endpoint, MessageUDPError, Statistics, format_address
-from ...gen import Alias, Target
+from ...gen import Alias, ProcessID, Target
 from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from ..peers.counters import Counters
 from ..udp.buffer_lease import BufferLeases
 from ..udp.counters import count
+from ..udp.fair import Fair
 from ..udp.inspection import socket_facts, warn_of_missing_ipv6, warn_of_portable_backend, warn_of_small_buffers
 from ..udp.options import FlowLimits, flow_limits
 from ..udp.reader import Reader
@@ -25,7 +26,7 @@ from .former_sockets import FormerSocket, FormerSockets
 from .options import UDPServerOptions
 from .peers import Peers
 from .protection import protect, protection_facts
-from .shape import shape_of
+from .shape import check_receiver, shape_of
 from .validating import add_server, remove_server, validate
 from .workers import Workers
 
@@ -113,6 +114,7 @@ class ServerState:
     def prepare_reading(self) -> None:
         """Prepares the readers to deliver to the workers, the process of the options, or the owner."""
         self._record_drops()
+        self.check_receiver(self.options)
         protect(self.endpoint, self.options)
         for endpoint in self.endpoints:
             endpoint.budget.is_proven = None if self.workers is None else self.workers.is_proven
@@ -133,9 +135,17 @@ class ServerState:
             return self.workers.address
         return self.process.parent if self.options.process is None else self.options.process
 
+    def check_receiver(self, options: UDPServerOptions) -> None:
+        """Raises `BadOption` if the receiver cannot work with `options`."""
+        if self.workers is None and options.fair is not None:
+            to = self.process.parent if options.process is None else options.process
+            found = self.process.routes.get(to.name if isinstance(to, ProcessID) else to)
+            check_receiver(options, None if found is None else found.behavior)
+
     def _limits(self) -> FlowLimits:
         options = self.options
-        return flow_limits(options, options.overflow or "pause", shape_of(options), options.high_water_seconds)
+        limits = flow_limits(options, options.overflow or "pause", shape_of(options), options.high_water_seconds)
+        return limits if options.fair is None else _few(limits, options.fair)
 
     async def read(self) -> None:
         """Reads until it is cancelled. Raises `OSError` if the socket itself is lost."""
@@ -196,6 +206,7 @@ class ServerState:
         self.former.close()
         if self.reader is not None:
             self.reader.close()
+            self.reader.discard()
         self._close_endpoint(self.endpoint)
         self.tap.close()
 
@@ -312,6 +323,8 @@ class ServerState:
             max_age=self.options.max_age,
             conflate="" if self.options.conflate is None else safe_repr(self.options.conflate),
             codel="" if self.options.codel is None else safe_repr(self.options.codel),
+            fair="" if self.options.fair is None else safe_repr(self.options.fair),
+            **({"fair_sources": 0, "unfair_sources": {}} if self.reader is None else self.reader.fair_facts()),
             loss_markers=self.options.loss_markers,
             adoptions=self.process.adoptions,
             **protection_facts(self.endpoint, self.options),
@@ -322,3 +335,9 @@ class ServerState:
         elif self.elsewhere is not None:
             facts.update(self.elsewhere.facts())
         return facts
+
+
+def _few(limits: FlowLimits, fair: Fair) -> FlowLimits:
+    """Returns the limits of the receiver's mailbox for a server whose datagrams wait for their turn before that."""
+    high = min(limits.high_water, fair.ahead)
+    return limits._replace(high_water=high, low_water=min(limits.low_water, high // 2), overflow="pause")

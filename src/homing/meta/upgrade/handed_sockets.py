@@ -103,7 +103,8 @@ class HandedSockets:
 
     def waiting(self) -> bool:
         """Returns True while datagrams that were read still wait to be delivered."""
-        return any(endpoint.backend.waiting for endpoint in self._handed())
+        readers = [reader for state in self._handed_servers() for reader in state.readers]
+        return any(endpoint.backend.waiting for endpoint in self._handed()) or any(one.waiting for one in readers)
 
     def fullness(self) -> float:
         """Returns how full the fullest receive buffer is, from 0 to 1."""

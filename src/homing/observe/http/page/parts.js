@@ -153,6 +153,7 @@ export const CAUSES = {
   "in no_receiver": "The receiver had just ended.",
   "in expired": "Older than max_age.",
   "in codel": "All had waited too long for a time (codel).",
+  "in unfair": "Too many of its source waited (fair).",
   "in conflated": "Replaced by a newer one with the same key (conflate).",
   "in misrouted": "The function of route has failed: dead letters.",
   "in end": "Waited for room when the socket was closed.",
