@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from ..datagram import format_address
 from ..gen import PID, Alias, HomingError
 from ..gen.foreign import class_name
 from ..node import Node
@@ -18,7 +19,6 @@ from .refusals import RequestRefused
 Found: TypeAlias = Process | MetaRunner
 
 _ADDRESS = re.compile(r"(?:Alias)?<(?P<node>[^<>]*)\.(?P<id>\d{1,19})>")
-_SOCKET = re.compile(r"(?:\[[^\]]+\]|[^:\s]*):\d{1,5}")
 _NAME = re.compile(r"<(?P<node>[^<>]*)\.'(?P<name>.*)'>", re.DOTALL)
 
 
@@ -30,10 +30,10 @@ def node_in(text: str) -> str | None:
 
 def find(node: Node, text: str) -> Found:
     """Returns the process or meta-process that `text` names: a registered name, the text of a PID or an alias, just
-    its number, or the address of a UDP socket (`127.0.0.1:2345`, `[::1]:2345`, `:2345`). A registered name comes first.
+    its number, or the address of a UDP server (`127.0.0.1:2345`, `[::1]:2345`, `:2345`). A registered name comes first.
     Zombies are found, ended processes are not.
 
-    Raises `RequestRefused`: "unknown_target".
+    Raises `RequestRefused`: "unknown_target"; "bad_request" for the address of several sockets.
     """
     core = internals(node).core
     named = core.registry.names.get(text)
@@ -47,17 +47,27 @@ def find(node: Node, text: str) -> Found:
         if where != core.name:
             raise _unknown(f"{shown(text)} belongs to node {where}, not to {core.name}")
         return _numbered(core, int(address["id"])) if address is not None else find_name(core, other["name"])  # type: ignore[index]
-    return (_at(core, text) if _SOCKET.fullmatch(text) else None) or find_name(core, text)
+    return _at(core, text) if ":" in text else find_name(core, text)
 
 
-def _at(core: Core, text: str) -> MetaRunner | None:
-    """Returns the first UDP server or client with this address, or if that has no host, with this port."""
-    for meta in tuple(core.metas.values()):
-        facts = meta.hooks.facts() if meta.hooks.counters is not None else None
-        own = facts.get("listener", facts.get("local", "")) if facts is not None else ""
-        if own == text or (text[0] == ":" and own.endswith(text)):
-            return meta
-    return None
+def _at(core: Core, text: str) -> MetaRunner:
+    """Returns the UDP server whose socket has this address. Raises `RequestRefused`: also "bad_request"."""
+    found = [meta for meta in tuple(core.metas.values()) if _listens(meta.hooks.socket_address, text)]
+    if len(found) > 1:
+        aliases = ", ".join(str(meta.id) for meta in found)
+        raise RequestRefused(
+            "bad_request", f"{len(found)} UDP servers have the address {shown(text)}: give one of {aliases}"
+        )
+    if not found:
+        raise _unknown(f"no process has the name, and no UDP server the address {shown(text)}")
+    return found[0]
+
+
+def _listens(address: Any, text: str) -> bool:
+    """Returns True if `text` is the address of this socket, or its port, as in `:2345`."""
+    if type(address) is not tuple:
+        return bool(address) and format_address(address) == text
+    return text in (format_address(address), f":{address[1]}")
 
 
 def find_name(core: Core, name: str) -> Process:

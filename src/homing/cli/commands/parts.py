@@ -17,7 +17,7 @@ TARGET = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A registered name, a PID or alias, its number, or the address of a UDP socket.",
+        help="A registered name, a PID or alias, its number, or the address of a UDP server.",
         autocompletion=complete_target,
     ),
 ]

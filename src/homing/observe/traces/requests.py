@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...datagram import format_address
-from ...gen import PID, Alias
 from ..fields import Field
-from ..plain import shown
-from ..refusals import RequestRefused
 from ..targets import find
 from .stream import MOST_RATE, MOST_SECONDS, MOST_TRACES, trace
 
@@ -33,36 +29,9 @@ FIELDS: Mapping[str, Field] = {
 async def traces(observer: Observer, query: dict[str, Any]) -> AsyncGenerator[Any, None]:
     """Yields `records.TraceRecord`s, and a `SummaryRecord` at the end."""
     target = query.pop("target")
-    address = None if target is None else _address(observer, target)
+    address = None if target is None else find(observer.node, target).id
     async with trace(observer.node, address, **query) as stream:
         stream.name = target
         async for record in stream:
             yield record
         yield stream.summary()
-
-
-def _address(observer: Observer, target: str) -> PID | Alias:
-    """Returns the address of a target. Raises `RequestRefused`."""
-    try:
-        return find(observer.node, target).id
-    except RequestRefused:
-        if ":" not in target:
-            raise
-    found = [meta for meta in tuple(observer.core.metas.values()) if _listens(meta.hooks.socket_address, target)]
-    if len(found) == 1:
-        return found[0].id
-    if not found:
-        raise RequestRefused(
-            "unknown_target", f"no process has the name, and no UDP server the address {shown(target)}"
-        )
-    aliases = ", ".join(str(meta.id) for meta in found)
-    raise RequestRefused(
-        "bad_request", f"{len(found)} UDP servers have the address {shown(target)}: give one of {aliases}"
-    )
-
-
-def _listens(address: Any, target: str) -> bool:
-    """Returns True if `target` is the address of this socket, or its port, as in `:2345`."""
-    if type(address) is not tuple:
-        return bool(address) and format_address(address) == target
-    return target in (format_address(address), f":{address[1]}")
