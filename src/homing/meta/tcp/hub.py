@@ -196,9 +196,7 @@ class Hub:
     # --- times ----------------------------------------------------------------------------------------------
 
     def _look_later(self) -> None:
-        options = self.options
-        times = [options.idle_timeout, options.first_byte_timeout, options.frame_timeout, options.send_timeout]
-        shortest = min(time for time in [*times, options.half_close_timeout] if time is not None)
+        shortest = min(time for time in self.options.times if time is not None)
         seconds = min(max(shortest / 8, _SHORTEST_LOOK), _LONGEST_LOOK)
         self._look_timer = self._serving().loop.call_later(seconds, self._look)
 
