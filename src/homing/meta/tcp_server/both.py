@@ -73,7 +73,7 @@ class Beside:
         return None if self._process is None else self._process.hooks.receiver
 
     def follow_owner(self, tcp: MetaRunner) -> None:
-        """Gives it to the new owner of `tcp`."""
+        """Passes it on to the new owner of `tcp`."""
         process = self._process
         if process is not None and process.alive:
             process.transfer(process.owner, tcp.owner)

@@ -13,6 +13,7 @@ from ...gen import BadOption, ProcessBehavior, ProcessOptions
 from ...gen.options import check_type, set_integer
 from ..peers.options import PeerOptions
 from ..tcp.limits import TCPOptions
+from ..tcp.tls import check_tls
 from ..udp_server.options import UDPServerOptions
 from .both_options import udp_options
 from .peers import check_peers
@@ -73,6 +74,9 @@ class TCPServerOptions(TCPOptions):
         come: `connect_limited`. None: no limit.
     rate_limit: how many frames of each source are taken, as a `meta.RateLimit`. Its connections are read no faster, so
         that its peers have to wait: `limited` counts the frames that did. None: no limit.
+    tls: a `meta.TLS`, or an `ssl.SSLContext` of a server: connections are encrypted. None: they are not.
+    handshake_timeout: seconds that a TLS handshake may take (`handshake_errors`).
+    most_handshakes: the most TLS handshakes at a time; more connections wait in the kernel.
     first_byte_timeout: seconds until the first byte of a connection; then it is cut (`cut_first_byte`). None: no limit.
     frame_timeout: seconds from the first byte of a frame until it is complete (`cut_frame_timeout`): against peers that
         send a byte now and then. None: no limit.
@@ -113,6 +117,7 @@ class TCPServerOptions(TCPOptions):
     deny: tuple[Network, ...] = ()
     connect_limit: RateLimit | None = None
     rate_limit: RateLimit | None = None
+    most_handshakes: int = 256
 
     def __post_init__(self) -> None:
         TCPOptions.__post_init__(self)
@@ -122,6 +127,8 @@ class TCPServerOptions(TCPOptions):
         check_type("reuse_port", self.reuse_port, bool, "True or False")
         set_integer(self, "backlog", 1, 65535)
         self._check_socket()
+        check_tls(self.tls, server=True)
+        set_integer(self, "most_handshakes", 1)
         check_peers(self)
         pool_options(self)
         set_integer(self, "most_connections", 1, 1_000_000)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
 from ...datagram import Address, format_address
-from ...gen import PID, Alias, BadOption, DeliveryError, MetaBehavior, NotAllowed, Ref, Target
+from ...gen import NO_REPLY, PID, Alias, BadOption, DeliveryError, HomingError, MetaBehavior, NotAllowed, Ref, Target
 from ...gen.behavior import Result
+from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.closing import add_hub, remove_hub
@@ -18,6 +19,7 @@ from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
 from ..tcp.outflow import Outflow
 from ..tcp.table import Table
+from ..tcp.tls import Certificates
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
@@ -29,6 +31,7 @@ from .facts import facts_of
 from .options import TCPServerOptions
 from .peers import Peers
 from .phase import TRANSITIONS, Phase
+from .reload import ReloadCertificate
 from .workers import pool_options
 
 KIND = "TCP server"
@@ -83,10 +86,11 @@ class TCPServer(MetaBehavior):
         self._workers: Workers | None = None
         self._peers: Peers | None = None
         self._gone: asyncio.Future[None] | None = None
+        certificates = None if options.tls is None else Certificates(options.tls)
         sock, udp = open_both(options)
         self._beside = None if udp is None else Beside(udp)
+        self._acceptor = Acceptor(sock, self._hub, options, certificates)
         self._address: Address = sock.getsockname()
-        self._acceptor = Acceptor(sock, self._hub, options)
         self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
 
     def __repr__(self) -> str:
@@ -229,8 +233,23 @@ class TCPServer(MetaBehavior):
         self._outflow.handle_message(message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends a frame, and answers with the number of its bytes, or with the error."""
+        """Sends a frame, and answers with the number of its bytes, or with the error. Reads the certificate again."""
+        if is_a(request, ReloadCertificate):
+            return self._reload(sender, ref, request)
         return self._outflow.handle_call(sender, ref, request)
+
+    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
+        certificates, process = self._acceptor.certificates, self.process
+        try:
+            if sender not in (process.parent, process.core.pid):
+                raise NotAllowed(f"only its owner, {process.parent}, can change the certificate of {process.id}")
+            if certificates is None:
+                raise NotAllowed(f"{process.id} has no TLS")
+            certificates.reload(request.context)
+        except HomingError as error:
+            process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return certificates.reloads
 
     # --- facts --------------------------------------------------------------------------------------------
 
