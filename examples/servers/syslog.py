@@ -64,7 +64,7 @@ class Parser(act.Actor):
 
 
 class Collector(act.Actor):
-    """Writes all lines that wait as one block, on another thread. While the disk is slow, they wait, and no more come."""
+    """Writes all lines that wait as one block, on another thread. While the disk is slow, they and all others wait."""
 
     async def init(self, port: int, directory: str, host: str) -> None:
         os.makedirs(directory, exist_ok=True)
