@@ -31,7 +31,6 @@ SEEDS = {
         b"\x1e\x0f12345678\0\2{}",
         b"\x1e\x0f12345678\0\1" + gzip.compress(b'{"host":"h","short_message":""}'),
     ),
-    "syslog": (b"<34>1 2003-10-11T22:14:15Z host su - ID47 - failed", b"<13>Oct 11 22:14:15 host su: failed"),
 }
 """Well-formed datagrams, for each example that takes datagrams apart."""
 
@@ -50,10 +49,6 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         behavior.counters, behavior.gauges, behavior.timers, behavior.malformed = {}, {}, {}, 0
         behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
 
-    def syslog(payload: bytes) -> None:
-        mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
-        mute.handle_message(mute.__new__(mute), None, meta.MessageUDP(None, ADDRESS, payload))
-
     def resolver(payload: bytes) -> None:
         try:
             example.addresses(payload)
@@ -70,7 +65,7 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         return resolver
     if hasattr(example, "Statsd"):
         return statsd
-    return syslog if hasattr(example, "Parser") else gelf
+    return gelf
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:

@@ -115,27 +115,6 @@ async def test_service_answers_and_ends_in_order_on_sigterm(peer: UDPPeer) -> No
         assert await terminate(running) == 0
 
 
-@pytest.mark.skipif(shutil.which("logger") is None, reason="logger is not installed")
-async def test_syslog_reads_what_logger_sends_in_both_formats() -> None:
-    async with program("examples/syslog.py", "0") as running:
-        port = str(await running.port())
-        for style, severity in (("--rfc3164", "err"), ("--rfc5424", "warning")):
-            arguments = ("-n", "127.0.0.1", "-P", port, "-d", style, "-p", f"user.{severity}", f"message {severity}")
-            client = await asyncio.create_subprocess_exec("logger", *arguments)
-            assert await client.wait() == 0
-            line = await running.line_with(f"message {severity}")
-            assert line.startswith(severity)
-        assert await terminate(running) == 0
-
-
-async def test_syslog_counts_what_is_no_syslog_message_and_escapes_it(peer: UDPPeer) -> None:
-    async with program("examples/syslog.py", "0") as running:
-        port = await running.port()
-        peer.send(b"\x1b[2J no priority", ("127.0.0.1", port))
-        line = await running.line_with("malformed")
-        assert "\x1b" not in line
-
-
 async def test_statsd_publishes_what_came_in_an_interval(peer: UDPPeer) -> None:
     async with program("examples/statsd.py", "0") as running:
         port = await running.port()
