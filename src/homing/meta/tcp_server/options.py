@@ -14,6 +14,8 @@ from ...gen.options import check_type, set_integer
 from ..peers.options import PeerOptions
 from ..tcp.limits import TCPOptions
 from ..tcp.tls import check_tls
+from ..udp_server.options import UDPServerOptions
+from .both_options import udp_options
 from .peers import check_peers
 from .workers import pool_options
 
@@ -33,6 +35,11 @@ class TCPServerOptions(TCPOptions):
         the server owns and closes it; if the creation fails, the caller still owns it.
     dual_stack: with host "::", accepts IPv4 connections as well.
     reuse_port: several sockets may listen on this port, and the system divides the connections among them.
+    both: True: serves UDP on the same port as well. Datagrams arrive as `MessageUDP` at the same receiver, `self.reply`
+        answers either, and both end together. Settings of UDP alone are given instead of True, as a
+        `meta.UDPServerOptions` without address and receiver: `both=meta.UDPServerOptions(reply_guard=...)`. `allow`,
+        `deny`, `rate_limit`, `peers` and the water marks are those of this server, unless others are given there.
+        For port 0 the system chooses one that is free for both. `server.udp` is the UDP server.
     backlog: connections that wait in the kernel until they are accepted; the system may allow fewer
         (`net.core.somaxconn`).
     process: receiver of the frames: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
@@ -94,6 +101,7 @@ class TCPServerOptions(TCPOptions):
     socket: socket.socket | None = None
     dual_stack: bool = False
     reuse_port: bool = False
+    both: bool | UDPServerOptions = False
     backlog: int = 1024
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -132,6 +140,7 @@ class TCPServerOptions(TCPOptions):
         parse_networks("deny", self.deny)
         check_type("connect_limit", self.connect_limit, (RateLimit, type(None)), "a meta.RateLimit or None")
         check_type("rate_limit", self.rate_limit, (RateLimit, type(None)), "a meta.RateLimit or None")
+        udp_options(self)
 
     def _check_socket(self) -> None:
         given = self.socket

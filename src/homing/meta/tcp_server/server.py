@@ -23,10 +23,11 @@ from ..tcp.tls import Certificates
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
+from ..udp_server.server import UDPServer
 from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
+from .both import Beside, open_both
 from .facts import facts_of
-from .listening import open_listener
 from .options import TCPServerOptions
 from .peers import Peers
 from .phase import TRANSITIONS, Phase
@@ -86,7 +87,8 @@ class TCPServer(MetaBehavior):
         self._peers: Peers | None = None
         self._gone: asyncio.Future[None] | None = None
         certificates = None if options.tls is None else Certificates(options.tls)
-        sock = open_listener(options)
+        sock, udp = open_both(options)
+        self._beside = None if udp is None else Beside(udp)
         self._acceptor = Acceptor(sock, self._hub, options, certificates)
         self._address: Address = sock.getsockname()
         self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
@@ -116,6 +118,11 @@ class TCPServer(MetaBehavior):
         """The address the socket is bound to, with the port that the system chose if 0 was asked for."""
         return self._address
 
+    @property
+    def udp(self) -> UDPServer | None:
+        """The UDP server on the same port, with the option `both`; else None."""
+        return None if self._beside is None else self._beside.udp
+
     # --- life ---------------------------------------------------------------------------------------------
 
     def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
@@ -127,10 +134,18 @@ class TCPServer(MetaBehavior):
         self._life.enter(Phase.STARTING)
         self._outflow = process.forwarder = Outflow(process, self._hub, KIND)
         wanted = pool_options(self._options)
+        if self._beside is not None:
+            return self._start_beside(self._beside)
         if wanted is not None:
             return self._start_workers(wanted)
         self._run()
         return None
+
+    async def _start_beside(self, beside: Beside) -> None:
+        """Starts the UDP server first, whose workers serve both."""
+        await beside.start(self.process)
+        if self._life.state is Phase.STARTING:
+            self._run()
 
     async def _start_workers(self, wanted: PoolOptions) -> None:
         """Starts the workers first; meanwhile connections wait in the kernel."""
@@ -155,6 +170,8 @@ class TCPServer(MetaBehavior):
     def _receiver(self) -> Target:
         if self._workers is not None:
             return self._workers.address
+        if self._options.worker is not None and self._beside is not None:
+            return self._beside.receiver or self.process.parent
         return self.process.parent if self._options.process is None else self._options.process
 
     async def start(self) -> None:
@@ -166,7 +183,9 @@ class TCPServer(MetaBehavior):
 
     def _transferred(self) -> None:
         """Redirects frames that go to the owner to the new owner."""
-        if self._workers is None and self._options.process is None and self._hub.inflow is not None:
+        if self._beside is not None:
+            self._beside.follow_owner(self.process)
+        if self._options.worker is None and self._options.process is None and self._hub.inflow is not None:
             self._hub.inflow.redirect(self.process.parent)
 
     def drain(self) -> None:
@@ -185,6 +204,8 @@ class TCPServer(MetaBehavior):
         self._unstarted.over()
         self._life.enter(Phase.CLOSED)
         self._acceptor.close()
+        if self._beside is not None:
+            self._beside.end(reason)
         if self._peers is not None:
             self._hub.on_gone = None
         ends = self._hub.close(reason)
