@@ -59,6 +59,7 @@ class Hub:
         self.on_opened: Callable[[Connection], None] | None = None
         self.on_gone: Callable[[Connection], None] | None = None
         self.on_look: Callable[[float], None] | None = None
+        self.answers = True  # False: what comes is not answered, so that a peer that has ended its side awaits nothing
         self.draining = False
         self.closed = False
         self._last_number = 0

@@ -78,6 +78,7 @@ class TCPClient(MetaBehavior):
         self._options = options
         self._life = Lifecycle(TRANSITIONS, Phase.MADE)
         self._hub = Hub(options, Table(1, None, 32, 128))
+        self._hub.answers = False
         self._connection: Connection | None = None
         self._failures = 0
         self._gone: asyncio.Future[None] | None = None
