@@ -66,7 +66,9 @@ TOLD_APART = {"nameserver.py", "forwarder.py"}
 
 @pytest.mark.parametrize("where", [where for where, source in PROGRAMS.items() if answers(source)])
 def test_a_program_that_answers_has_a_guard(where: str) -> None:
-    assert where in TOLD_APART or guarded(PROGRAMS[where]), f"{where} answers whatever comes: give its server reply_guard=meta.ReplyGuard()"
+    assert where in TOLD_APART or guarded(PROGRAMS[where]), (
+        f"{where} answers whatever comes: give its server reply_guard=meta.ReplyGuard()"
+    )
 
 
 @pytest.mark.parametrize("where", sorted(TOLD_APART))
