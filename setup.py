@@ -19,6 +19,7 @@ from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import BaseError, CCompilerError
 
 EXTENSIONS = {
@@ -211,6 +212,21 @@ class BuildAllOrNothing(build_ext):
             self.extensions = []
 
 
+SERVERS = "examples/servers"
+"""The servers of `homing demo NAME`. A wheel has them in its package `homing.cli.servers`."""
+
+
+class BuildWithServers(build_py):
+    """Also copies the servers. Not for an editable install, which takes them from where they are."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib, "homing", "cli", "servers")
+            for path in sorted(Path(SERVERS).glob("*.py")):
+                self.copy_file(str(path), str(folder / path.name), preserve_mode=False)
+
+
 def extensions() -> list[Extension]:
     """What is to be built here: the shared object, or nothing."""
     last_parts = Counter(name.rpartition(".")[2] for name in [*EXTENSIONS, OBJECT])
@@ -262,7 +278,7 @@ def readme() -> str:
 
 setup(
     ext_modules=extensions(),
-    cmdclass={"build_ext": BuildAllOrNothing},
+    cmdclass={"build_ext": BuildAllOrNothing, "build_py": BuildWithServers},
     long_description=readme(),
     long_description_content_type="text/markdown",
 )

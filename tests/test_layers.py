@@ -92,6 +92,9 @@ FLOORS: dict[str, list[set[str]]] = {
         {"udp_server"},
         {"udp_client"},
         {"dtls"},
+        {"tcp"},
+        {"tcp_server"},
+        {"tcp_client"},
         {"short", "upgrade"},
     ],
     "cluster": [

@@ -92,6 +92,26 @@ def test_what_an_sdist_installs_has_all_files_of_a_new_project(sdist: Path, tmp_
     assert ".dockerignore.in" in contents(tmp_path)
 
 
+def test_what_an_sdist_installs_has_the_servers_of_the_demo_and_runs_them(sdist: Path, tmp_path: Path) -> None:
+    """As a wheel has them, outside of any source tree."""
+    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
+    environment = {**os.environ, "HOMING_EXTENSIONS": "0"}
+    subprocess.run(command, cwd=sdist, env=environment, capture_output=True, check=True)
+    (tmp_path / "elsewhere").mkdir()
+
+    def demo(*arguments: str) -> str:
+        command = [sys.executable, "-m", "homing", "demo", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(
+            command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    names = [line.split()[0] for line in demo("--list").splitlines()]
+    assert names == sorted(path.stem for path in (ROOT / "examples" / "servers").glob("[!_]*.py"))
+    assert "stun listens on UDP" in demo("stun", "--port", "0", "--seconds", "0.1")
+
+
 def run_tests(sdist: Path, *arguments: str) -> None:
     # the sdist stays what it is for the other tests
     environment = {**os.environ, "PYTHONPATH": str(sdist / "src"), "PYTHONDONTWRITEBYTECODE": "1"}

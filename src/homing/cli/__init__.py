@@ -16,6 +16,7 @@ http          `homing run --http`; spans: `homing run --otel`
 shell         looks into a running node, and changes it: tables, `homing inspect`, `homing top`
 tree          prints the processes of a node (`homing tree`); traces: prints traces (`homing trace`)
 demo          `homing demo`; load: sends packets to the demo
+servers       the servers of `homing demo NAME`; server_demo: runs one
 bench         `homing bench`; bench_load: sends packets; bench_homing, bench_bare: the processes under test
 replay        `homing replay`
 logs          log lines on the terminal

@@ -91,7 +91,7 @@ def _application(item: Snapshot) -> str:
 def status(snapshot: Snapshot) -> str:
     """Returns the applications and UDP servers in one line, for `systemctl status`."""
     running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
-    listeners = [facts["listener"] for facts in _listening(snapshot)]
+    listeners = [facts["listener"] for facts in listening(snapshot)]
     more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
     return ", ".join([*running, *(f"UDP {listener}" for listener in listeners[:MOST_SERVERS]), *more])
 
@@ -104,7 +104,7 @@ def _rows(snapshot: Snapshot) -> list[Snapshot]:
     return rows + list(snapshot["processes"])
 
 
-def _listening(snapshot: Snapshot) -> list[Snapshot]:
+def listening(snapshot: Snapshot) -> list[Snapshot]:
     """Returns the facts of the UDP servers."""
     metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
     return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
@@ -113,7 +113,7 @@ def _listening(snapshot: Snapshot) -> list[Snapshot]:
 def _servers(snapshot: Snapshot, columns: int) -> list[str]:
     """Returns the table of the UDP servers; a list, if the table is too wide."""
     names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
-    servers = [_server(facts, names) for facts in _listening(snapshot)]
+    servers = [_server(facts, names) for facts in listening(snapshot)]
     if not servers:
         return ["  no UDP server listens yet"]
     table = [SERVER_HEADER, *servers[:MOST_SERVERS]]
@@ -152,7 +152,7 @@ def _buffer(facts: Snapshot, name: str) -> str:
 def _advice(snapshot: Snapshot) -> Iterator[str]:
     """Yields the commands that let the system grant the buffers that were asked for."""
     for name, sysctl in _SYSCTLS.items() if sys.platform == "linux" else ():
-        asked = [number(facts.get(f"{name}_asked") or 0) for facts in _listening(snapshot) if _is_clamped(facts, name)]
+        asked = [number(facts.get(f"{name}_asked") or 0) for facts in listening(snapshot) if _is_clamped(facts, name)]
         if asked:
             yield from ("", f"  The system limits the {name.replace('_', ' ')}. To get what was asked for:")
             yield f"    sudo sysctl -w {sysctl}={max(asked)}"

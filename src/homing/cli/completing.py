@@ -41,3 +41,10 @@ def complete_target(context: typer.Context, incomplete: str) -> list[str]:
         return []
     names = [row["name"] for row in rows if row["name"]]
     return [name for name in names if name.startswith(incomplete) and name.isprintable()]
+
+
+def complete_server(incomplete: str) -> list[str]:
+    """Returns the names of the servers of `homing demo` that begin with `incomplete`."""
+    from .servers import names
+
+    return [name for name in names() if name.startswith(incomplete)]

@@ -20,7 +20,7 @@ from homing.cluster.zenoh_engine import sender as senders
 from homing.cluster.zenoh_engine.inbox import MOST_OF_ONE, Arrival, Inbox
 from homing.cluster.zenoh_engine.keys import Keys, Token
 from homing.cluster.zenoh_engine.members import Members
-from homing.cluster.zenoh_engine.sender import Sender
+from homing.cluster.zenoh_engine.sender import END, Sender
 from homing.cluster.zenoh_engine.settings import access, lease_of, new_session_id, settings
 from homing.cluster.zenoh_engine.threads import in_thread
 
@@ -84,8 +84,10 @@ def test_urgent_batches_overtake_others_that_wait(line: Line) -> None:
     line.may_send.set()
     line.sender.finish()
     line.sender.join(DEADLINE)
-    assert line.taken[-3:] in ([b"2", b"s", b"m"], [b"s", b"m", b"first"])
-    assert sorted(line.taken) == sorted([b"first", b"m", b"s", b"1", b"2"])
+    assert line.taken[-3:] == [END] * 3
+    sent = line.taken[:-3]
+    assert sent[-3:] in ([b"2", b"s", b"m"], [b"s", b"m", b"first"])
+    assert sorted(sent) == sorted([b"first", b"m", b"s", b"1", b"2"])
 
 
 def test_a_sender_without_room_loses_batches_and_never_waits(line: Line) -> None:
@@ -117,7 +119,7 @@ def test_a_light_batch_does_not_overtake_one_that_the_thread_has_in_hand(line: L
     line.may_send.set()
     line.sender.finish()
     line.sender.join(DEADLINE)
-    assert line.taken == [b"heavy", b"light"]
+    assert line.taken == [b"heavy", b"light", *[END] * 3]
 
 
 def test_batches_stay_in_order_while_the_loop_and_the_thread_send_by_turns(line: Line) -> None:
@@ -129,7 +131,15 @@ def test_batches_stay_in_order_while_the_loop_and_the_thread_send_by_turns(line:
         line.sender.put(MAIN, data, light=number % 7 != 0)
     line.sender.finish()
     line.sender.join(DEADLINE)
-    assert line.taken == sent
+    assert line.taken == sent + [END] * 3
+
+
+def test_a_sender_that_is_stopped_ends_no_lane(line: Line) -> None:
+    line.may_send.set()
+    line.matched.set()
+    assert line.ready.wait(DEADLINE)
+    line.end()
+    assert END not in line.taken
 
 
 def test_after_a_slow_put_on_the_loop_the_thread_sends_all(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,11 @@ from ..engine import Peer, Receiver
 from ..security import Security, prepare
 from . import joining
 from .connection import Connection, ConnectionFailed
-from .inbox import Inbox
+from .inbox import Arrival, Inbox
 from .keys import Keys, Token
 from .members import Members
 from .opening import Opener
-from .sender import Outlet, join_all
+from .sender import END, Outlet, join_all
 from .settings import LARGEST_BATCH, grown_buffer, lease_of
 from .threads import in_thread, start_thread
 
@@ -41,9 +41,9 @@ _ANNOUNCE_TIMEOUT, _WITHDRAW_TIMEOUT, _FLUSH_TIMEOUT, _CLOSE_TIMEOUT = 5.0, 1.0,
 _RACE = 0.1
 """Seconds after which the token of a node of the same name that joined at the same moment has come."""
 
-_LAST = 0.02
-"""Seconds for which the end of a node that leaves is held back: its last batches come by another thread, which may have
-to wait for the interpreter's lock, up to 5 ms at a time."""
+_LAST = 0.5
+"""Most seconds for which the end of a node that leaves is held back until it has ended its lanes: its last batches come
+by another way than its token, and have been seen 20 ms behind it on a busy machine."""
 
 _TRIES = 5
 """Times that a free port is looked for, if another program takes it in between."""
@@ -102,7 +102,7 @@ class ZenohEngine:
             self._seeds = Seeds(self._security.join, secure=self._security.uses_certificates)
             self._advice = joining.Advice(self._security, self._options.name)
             self._members = Members(receiver, self._outlets, self._post, self._address_of)
-            self._inbox = Inbox(self._loop, self._members.arrived)
+            self._inbox = Inbox(self._loop, self._arrived)
             await self._seeds.look_up()
             self._opener = Opener(own, self._options, self._security, self._keys)
             await self._listen(self._opener)
@@ -241,7 +241,7 @@ class ZenohEngine:
         while self._told:
             due, connection, token, alive, leaves = self._told[0]
             current = connection is self._connection and not self._closed
-            if current and loop.time() < due:
+            if current and loop.time() < due and self._members is not None and self._members.still_sends(token):
                 loop.call_at(due, self._read_told)
                 return
             if current and not alive and self._inbox is not None and self._inbox.waits(token.peer):
@@ -254,6 +254,12 @@ class ZenohEngine:
                 self._pending.append((token, alive, leaves))
             elif not token.claims:
                 self._token(token, alive, leaves)
+
+    def _arrived(self, arrival: Arrival) -> None:
+        if self._members is not None:
+            self._members.arrived(arrival)
+            if arrival.data == END:
+                self._read_told()
 
     def _token(self, token: Token, alive: bool, leaves: bool) -> None:
         members, own, connection = self._members, self._own, self._connection

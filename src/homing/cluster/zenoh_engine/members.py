@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from ..engine import Peer, Receiver
 from .inbox import Arrival
 from .keys import Token
-from .sender import Outlet, Sender
+from .sender import END, LANES, Outlet, Sender
 
 MOST_NODES = 256
 """Nodes beside this one: as many sessions as zenoh is allowed to have."""
@@ -28,13 +28,14 @@ _LOG = logging.getLogger("homing.cluster")
 class Member:
     """One start of another node, in one session of it."""
 
-    __slots__ = ("early", "peer", "sender", "session", "up")
+    __slots__ = ("early", "ended", "peer", "sender", "session", "up")
 
     def __init__(self, token: Token, early: deque[Arrival]) -> None:
         self.peer = token.peer
         self.session = token.session
         self.early = early
         self.up = False
+        self.ended: set[int] = set()  # lanes in which nothing more comes
         self.sender: Sender | None = None
 
 
@@ -106,6 +107,11 @@ class Members:
         if member is not None and member.peer == token.peer and member.session == token.session:
             self._down(member, reason)
 
+    def still_sends(self, token: Token) -> bool:
+        """Returns True if that node is up, and has not ended its lanes yet."""
+        member = self._members.get(token.peer.name)
+        return member is not None and member.peer == token.peer and member.up and len(member.ended) < LANES
+
     def all_down(self, reason: str) -> None:
         """No node can be reached any more."""
         for member in tuple(self._members.values()):
@@ -137,7 +143,10 @@ class Members:
     def arrived(self, arrival: Arrival) -> None:
         """A batch has come. It is kept for a while if its node is not up yet: its token travels beside it."""
         member = self._members.get(arrival.peer.name)
-        if member is None:
+        if arrival.data == END:
+            if member is not None and member.peer == arrival.peer:
+                member.ended.add(arrival.lane)
+        elif member is None:
             self._keep_early(arrival)
         elif member.peer != arrival.peer:
             if member.peer.creation < arrival.peer.creation:

@@ -17,6 +17,10 @@ from queue import SimpleQueue
 from typing import Protocol
 
 LANES = 3
+
+END = b""
+"""The last batch of each lane, of a node that leaves: its token may overtake what it has sent, in zenoh."""
+
 _MOST_WAITING = 8 << 20
 """Bytes that wait in a sender. A link has at most 2 MiB under way, and its signals; more is lost, and so found out."""
 
@@ -106,6 +110,8 @@ class Sender:
                 self._outlets = outlets
                 self._ready()
                 self._send_all(outlets)
+                self._outlets = None
+                self._send_end(outlets)
         except Exception as error:
             if not self._stopped:
                 _LOG.warning("the thread %s has ended: %s", self._thread.name, error)
@@ -132,6 +138,11 @@ class Sender:
                     outlet.put(data)
                     break
             self._done += 1
+
+    def _send_end(self, outlets: Sequence[Outlet]) -> None:
+        if not self._stopped:
+            for outlet in outlets:
+                outlet.put(END)
 
 
 def join_all(senders: Iterable[Sender], timeout: float) -> None:

@@ -1,0 +1,117 @@
+"""An authoritative DNS server: EDNS, cookies, an amplification budget, limited answers, and workers for the sources.
+
+homing demo nameserver, or: python examples/servers/nameserver.py [PORT]
+dig -p 5300 @127.0.0.1 www.example
+"""
+
+import sys
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+from dns import edns, flags, message, name, rcode, rdataclass, rdatatype, zone
+
+import homing
+from homing import act, gen, meta
+
+PORT = 5300
+TRY = ("dig -p {port} @127.0.0.1 www.example", "kdig -p {port} @127.0.0.1 +cookie many.example")
+ORIGIN = name.from_text("example.")
+RECORDS = """
+@        60 SOA   www admin 1 3600 600 86400 60
+@       300 NS    www
+@       300 MX    10 www
+www     300 A     192.0.2.1
+www     300 AAAA  2001:db8::1
+text    300 TXT   "a client gets this long answer by UDP once it has returned the cookie that proves its address"
+alias   300 CNAME www
+*.wild  300 A     192.0.2.2
+$GENERATE 1-100 many 300 A 198.51.100.$
+"""
+ZONE = zone.from_text(RECORDS, ORIGIN, relativize=False)
+NAMES = {name.Name(owner.labels[n:]) for owner in ZONE for n in range(len(owner) - 1)}
+LONGEST = 1232  # bytes of a datagram that all networks pass whole (DNS Flag Day 2020)
+ADMIT = (meta.where.length >= 12) & (meta.where.length <= 512) & (meta.where[2] < 0x80)  # questions, none too long
+
+
+def parse_untrusted(data: bytes) -> message.Message:
+    """Returns a query, with the errors that it contains. May raise only ValueError, whatever the bytes."""
+    if len(data) < 12 or data[2] & 0x80:
+        raise ValueError("not a query")
+    return message.from_wire(data, continue_on_error=True)
+
+
+@lru_cache(4096)  # of 2 KB at most, with the questions
+def answer_untrusted(data: bytes, code: rcode.Rcode | None = None) -> tuple[bytes, rcode.Rcode, Any]:
+    """Returns the answer, its code, and the client's cookie. The last 16 bytes are left for the server's cookie."""
+    query = parse_untrusted(data)
+    response = message.make_response(query)
+    cookie = next((option for option in query.options if isinstance(option, edns.CookieOption)), None)
+    if query.edns >= 0:
+        own: list[edns.Option] = [edns.CookieOption(cookie.client, bytes(16))] if cookie else []
+        response.use_edns(0, query.ednsflags & flags.DO, LONGEST, options=own)
+    if query.opcode() or query.errors or len(query.question) != 1:
+        code = rcode.NOTIMP if query.opcode() else rcode.FORMERR
+    elif code is None:
+        code = rcode.BADVERS if query.edns > 0 else look_up(response)
+    response.set_rcode(code)
+    return response.to_wire(max_size=min(LONGEST, max(512, query.payload)), prefer_truncation=True), code, cookie
+
+
+def look_up(response: message.Message) -> rcode.Rcode:
+    """Adds the records that are asked for, or a CNAME, which the client follows."""
+    question, owner = response.question[0], response.question[0].name
+    if question.rdclass != rdataclass.IN or rdatatype.is_metatype(question.rdtype) or not owner.is_subdomain(ORIGIN):
+        return rcode.REFUSED
+    response.flags |= flags.AA
+    encloser = next(above for n in range(len(owner)) if (above := name.Name(owner.labels[n:])) in NAMES)
+    source = owner if owner == encloser else name.Name((b"*", *encloser.labels))
+    if found := ZONE.get_rrset(source, question.rdtype) or ZONE.get_rrset(source, rdatatype.CNAME):
+        found.name = owner
+        response.answer.append(found)
+    else:
+        response.authority.append(ZONE.find_rrset(ORIGIN, rdatatype.SOA))
+    return rcode.NOERROR if owner == encloser or source in ZONE.nodes else rcode.NXDOMAIN
+
+
+class Responder(act.Actor):
+    def init(self, cookies: meta.Cookies, counts: Counter[str]) -> None:
+        self.cookies, self.counts = cookies, counts
+
+    def handle_message(self, sender: Any, message: meta.MessageUDP) -> None:
+        question = b"\0\0" + message.data[2:]
+        answer, code, cookie = answer_untrusted(question)
+        if cookie:
+            if self.cookies.check(cookie.server, message.addr, cookie.client):
+                message.validated()
+            elif cookie.server or len(answer) > 3 * len(question):  # more than the budget of an unproven address
+                answer, code, _ = answer_untrusted(question, rcode.BADCOOKIE)
+            answer = answer[:-16] + self.cookies.make(message.addr, cookie.client)
+        self.counts[code.name] += 1
+        self.reply(message, message.data[:2] + answer[2:])
+
+
+class Listener(act.Actor):
+    async def init(self, port: int, exempt: tuple[str, ...]) -> None:
+        self.counts = Counter[str]()
+        pool: dict[str, Any] = {"worker": Responder, "worker_args": (meta.Cookies(), self.counts), "route": "source"}
+        # Instead of an answer above a limit: the header with the bit TC, and the client asks again by TCP.
+        cut: dict[str, Any] = {"shorten": lambda answer: answer[:2] + bytes([answer[2] | 2, answer[3]]) + bytes(8)}
+        limit = meta.RateLimit(rate=50, prefix4=24, slip=2, exempt=exempt, **cut)
+        budget = meta.Amplification(exempt=(), **cut)
+        self.server = await meta.listen_udp(
+            self, host="127.0.0.1", port=port, admit=ADMIT, amplification=budget, reply_limit=limit, workers=4, **pool
+        )
+        print("listening on port", self.server.local_address[1], flush=True)
+
+    def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
+        return dict(self.counts)
+
+
+class Server(act.Supervisor):
+    def init(self, port: int, exempt: tuple[str, ...] = ("127.0.0.0/8", "::1")) -> act.SupervisorSpec:
+        return act.SupervisorSpec(children=(act.ChildSpec(name="nameserver", behavior=Listener, args=(port, exempt)),))
+
+
+if __name__ == "__main__":
+    homing.run(Server, int(sys.argv[1]) if len(sys.argv) > 1 else PORT)
