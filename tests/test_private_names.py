@@ -25,8 +25,12 @@ LIBRARY = {
 """Names of the standard library's."""
 
 
+PYOPENSSL = {"_context", "_reverse_mapping"}
+"""Names of pyOpenSSL's that `meta.dtls.psk` needs, which looks whether they are there."""
+
+
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY | INTERNAL
+    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY | INTERNAL | PYOPENSSL
 
 
 def own_names(tree: ast.Module) -> set[str]:
