@@ -25,7 +25,6 @@ ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
     "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
     "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
-    "proxy": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "gelf": (
         b'{"version":"1.1","host":"h","short_message":"text","level":3}',
         zlib.compress(b'{"version":"1.1","host":"h","short_message":"text"}'),
@@ -56,10 +55,6 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         except ValueError:
             pass  # which it says of what is malformed
 
-    def proxy(payload: bytes) -> None:
-        example.answers(payload, meta.MessageUDP(None, ADDRESS, payload))
-        example.Cache().put(payload, 0.0)
-
     def gelf(payload: bytes) -> None:
         behavior = example.Collector.__new__(example.Collector)
         behavior.assembler, behavior.malformed = meta.Assembler(parse=meta.gelf_chunk, decompress="auto"), 0
@@ -68,8 +63,6 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
 
     if hasattr(example, "addresses"):
         return resolver
-    if hasattr(example, "Cache"):
-        return proxy
     if hasattr(example, "Statsd"):
         return statsd
     return gelf

@@ -54,9 +54,11 @@ class BadCapture(HomingError, ValueError):
 class BindFailed(HomingError, OSError):
     """A socket could not be bound to `host` and `port`, or to `path`. `errno` is the system's."""
 
-    def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, error: OSError, hint: str = "", *, path: str | None = None, protocol: str = "UDP"
+    ) -> None:
         what = error.strerror or str(error)
-        where = f"UDP {host or '*'}:{port}" if path is None else f"Unix socket {path!r}"
+        where = f"{protocol} {host or '*'}:{port}" if path is None else f"Unix socket {path!r}"
         super().__init__(error.errno, f"cannot bind {where}: {what}" + (f" ({hint})" if hint else ""))
         self.host = host
         self.port = port
@@ -146,11 +148,11 @@ class BatchEnded(HomingError, ValueError):
 
 
 class ConnectFailed(HomingError, OSError):
-    """A UDP client could not be connected to `host` and `port`. `errno` is the system's."""
+    """A client could not be connected to `host` and `port`. `errno` is the system's."""
 
-    def __init__(self, host: str, port: int, error: OSError, hint: str = "") -> None:
+    def __init__(self, host: str, port: int, error: OSError, hint: str = "", *, protocol: str = "UDP") -> None:
         what = error.strerror or str(error)
-        text = f"cannot connect UDP to {host}:{port}: {what}" + (f" ({hint})" if hint else "")
+        text = f"cannot connect {protocol} to {host}:{port}: {what}" + (f" ({hint})" if hint else "")
         super().__init__(error.errno, text)
         self.host = host
         self.port = port

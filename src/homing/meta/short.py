@@ -1,4 +1,4 @@
-"""The short forms: one call that makes the options, binds the socket and starts its server or client."""
+"""The short forms: one call that makes the options, opens the socket and starts its server or client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..gen import Alias, BadOption, MetaBehavior
+from .tcp_client.client import TCPClient, create_tcp_client
+from .tcp_client.options import TCPClientOptions
+from .tcp_server.options import TCPServerOptions
+from .tcp_server.server import TCPServer, create_tcp_server
 from .udp_client.client import UDPClient, create_udp_client
 from .udp_client.options import UDPClientOptions
 from .udp_server.options import UDPServerOptions
@@ -15,7 +19,7 @@ from .udp_server.server import UDPServer, create_udp_server
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Made = TypeVar("Made", UDPServer, UDPClient)
+Made = TypeVar("Made", UDPServer, UDPClient, TCPServer, TCPClient)
 
 
 class Owner(Protocol):
@@ -91,6 +95,38 @@ def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClien
     """
     _check_owner("connect_udp", owner)
     return _named("connect_udp", _start(owner, create_udp_client(make_options(UDPClientOptions, options))))
+
+
+@_with_options(TCPServerOptions)
+def listen_tcp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, TCPServer]:
+    """Binds a TCP socket and starts the server: `await meta.listen_tcp(self, port=2345, frame=meta.Delimiter())`. The
+    server belongs to `owner`.
+
+    options: those of `TCPServerOptions`, by keyword.
+
+    Returns the started `TCPServer`, with its `alias`, `local_address` and `statistics()`. Long form, also for
+    `gen.MetaOptions`: `await self.spawn_meta(meta.create_tcp_server(meta.TCPServerOptions(...)))`.
+    Raises `BadOption`; `BindFailed`, with host, port and advice; and the errors of `spawn_meta`. After an error the
+    socket is closed.
+    """
+    _check_owner("listen_tcp", owner)
+    options.setdefault("name", _name_of(owner))
+    return _named("listen_tcp", _start(owner, create_tcp_server(make_options(TCPServerOptions, options))))
+
+
+@_with_options(TCPClientOptions)
+def connect_tcp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, TCPClient]:
+    """Connects to a peer and starts the client: `await meta.connect_tcp(self, host="192.0.2.1", port=53,
+    frame=meta.LengthPrefix(2))`. The client belongs to `owner`.
+
+    options: those of `TCPClientOptions`, by keyword.
+
+    Returns the started `TCPClient`, with its `alias`, `local_address`, `peer_address` and `statistics()`. Long form:
+    `await self.spawn_meta(meta.create_tcp_client(meta.TCPClientOptions(...)))`.
+    Raises `BadOption`, `ConnectFailed`, and the errors of `spawn_meta`. After an error the socket is closed.
+    """
+    _check_owner("connect_tcp", owner)
+    return _named("connect_tcp", _start(owner, create_tcp_client(make_options(TCPClientOptions, options))))
 
 
 def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:
