@@ -46,6 +46,17 @@ class TCPServerHooks(MetaHooks):
     behavior: TCPServer
     forwards: ClassVar[bool] = True
 
+    @property
+    def connections(self) -> TCPStatistics | None:
+        return self.behavior.statistics() if "process" in self.behavior.__dict__ else None
+
+    @property
+    def receiver(self) -> Target | None:
+        return self.behavior._inflow_receiver()
+
+    def facts(self) -> dict[str, Any] | None:
+        return self.behavior._facts()
+
     def transferred(self) -> None:
         self.behavior._transferred()
 
@@ -265,7 +276,13 @@ class TCPServer(MetaBehavior):
         """Returns the counters of `statistics()`, and: listener, process, accepting, beginning (connections whose
         handshake runs), waiting_for ("mailbox", "receiver" or ""), most_connections, most_per_source, unsent (bytes
         that wait to be sent)."""
-        return chosen(facts_of(self._hub, self._acceptor, self._options, self.local_address), items)
+        return chosen(self._facts(), items)
+
+    def _facts(self) -> dict[str, Any]:
+        return facts_of(self._hub, self._acceptor, self._options, self.local_address)
+
+    def _inflow_receiver(self) -> Target | None:
+        return None if self._hub.inflow is None else self._hub.inflow.receiver
 
 
 def acceptor_of(server: TCPServer) -> Acceptor:
