@@ -71,6 +71,13 @@ class Hub:
         self.process = process
         self.inflow = inflow
 
+    def apply(self, options: TCPOptions) -> None:
+        """Applies the limits of `options` from now on, also to the connections that are open."""
+        self.options = options
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_later()
+
     def limit(self, rate_limit: RateLimit | None) -> None:
         """Limits the frames of each source from now on."""
         self.limiter.apply(rate_limit)

@@ -38,8 +38,6 @@ class Acceptor:
         self._limiter = Limiter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unbegun: set[socket.socket] = set()  # of tasks that have not begun
-        self._most_tasks = options.most_handshakes
-        self._handshake_timeout = options.handshake_timeout
         self.certificates = certificates
         self._process: MetaRunner | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -48,6 +46,8 @@ class Acceptor:
 
     def apply(self, options: TCPServerOptions) -> None:
         """Applies the limits of `options` from now on."""
+        self._most_tasks = options.most_handshakes
+        self._handshake_timeout = options.handshake_timeout
         self._admission.set_sources(options.allow, options.deny)
         self._limiter.apply(options.connect_limit)
 
