@@ -81,6 +81,11 @@ class Acceptor:
         self._listen(False)
 
     @property
+    def sock(self) -> socket.socket:
+        """The listening socket."""
+        return self._sock
+
+    @property
     def accepting(self) -> bool:
         """True while it accepts."""
         return self._open
