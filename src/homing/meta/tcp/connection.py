@@ -40,13 +40,14 @@ class Connection(asyncio.BufferedProtocol):
     number: which it is, of all of its hub. addr: the peer's address. source: what counts it among its source's.
     queued: it waits in its inflow for its turn. lost: its transport has ended. end: the reason.
     last: when a byte came or went, by the loop's clock. begun: when the unfinished frame began; 0.0: there is none.
-    info: facts about it, once it was made.
+    info: facts about it, once it was made. encode: returns the bytes of a frame; may raise anything.
     blocked: since when more waits to be sent than `send_buffer`; 0.0: it does not.
     """
 
     def __init__(self, hub: Hub, number: int, addr: Any, source: Any, decoder: Decoder, inflow: Inflow | None) -> None:
         self._hub = hub
         self._decoder = decoder
+        self.encode = decoder.encode
         self.inflow = inflow
         self.number = number
         self.addr = addr
@@ -170,7 +171,8 @@ class Connection(asyncio.BufferedProtocol):
             frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
             self.asked += len(frames)
             most -= len(frames)
-            messages += [MessageTCP(hub.id, self.addr, frame, self.number, self.info) for frame in frames]
+            alias, addr, number, info = hub.id, self.addr, self.number, self.info
+            messages += [MessageTCP(alias, addr, frame, number, info) for frame in frames]
             error = self._decoder.error
             if error is not None and not self._decoder.more:
                 self._cut_for(error)
@@ -237,18 +239,27 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- to the peer ----------------------------------------------------------------------------------------
 
-    def encode(self, data: Any) -> bytes:
-        """Returns the bytes of a frame. May raise anything."""
-        return self._decoder.encode(data)
+    def put_now(self, message: MessageTCP) -> bool:
+        """Queues a frame, if frames for this connection are queued already. Returns False if it has done nothing."""
+        if not self._out:
+            return False
+        try:
+            data = self.encode(message.data)
+        except Exception:
+            return False  # the caller tries it again, and reports what is wrong
+        self._out.append(data)
+        self.answered += message.is_answer
+        return True
 
     def put(self, data: bytes, answers: bool) -> bool:
         """Queues the bytes of a frame until `flush`. answers: it is the answer to a frame. Returns False if the
         connection has ended."""
-        if self.end is not None or self.transport is None or self.transport.is_closing():
-            return False
-        if not self._out:
+        out = self._out
+        if not out:
+            if self.end is not None or self.transport is None or self.transport.is_closing():
+                return False
             self._hub.touched.append(self)
-        self._out.append(data)
+        out.append(data)
         self.answered += answers
         return True
 

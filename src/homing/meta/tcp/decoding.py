@@ -132,12 +132,14 @@ class DelimiterDecoder(Decoder):
         self._searched -= by
 
     def encode(self, data: Any) -> bytes:
-        plain = bytes_of(data)
-        if self._mark in plain or (plain + self._mark).find(self._mark) != len(plain):
+        plain = data if type(data) is bytes else bytes_of(data)
+        frame = plain + self._mark
+        length = len(plain)
+        if frame.find(self._mark) != length:
             raise BadFrame(f"the data contains the mark {safe_repr(self._mark)}, so it would be more than one frame")
-        if len(plain) > self._most:
-            raise FrameTooLong(self._most, len(plain))
-        return plain + self._mark
+        if length > self._most:
+            raise FrameTooLong(self._most, length)
+        return frame
 
 
 class RawDecoder(Decoder):

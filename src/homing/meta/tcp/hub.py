@@ -175,7 +175,7 @@ class Hub:
 
     def queue(self, message: MessageTCP) -> int:
         """Queues a frame until `flush`. Returns its length. Raises `ConnectionEnded`, or what the encoder raises."""
-        connection = self.find(message)
+        connection = self.table.get(message.connection) if message.connection else self.find(message)
         if connection is None or connection.end is not None or connection.lost:
             self.counters.dropped_closed += 1
             raise ConnectionEnded(message.addr)
