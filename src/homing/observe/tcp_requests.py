@@ -25,8 +25,8 @@ REFUSALS = ("denied", "connect_limited", "refused_full", "refused_per_source", "
 """The counters of connections that were refused."""
 
 ENDS = (
-    *("closed_by_peer", "closed_here", "reset", "drained", "server_ended", "cut_idle", "cut_first_byte"),
-    *("cut_frame_timeout", "cut_too_long", "cut_bad_frame", "cut_slow_reader", "cut_unresponsive"),
+    *("closed_by_peer", "closed_here", "reset", "drained", "handed_over", "server_ended", "cut_idle"),
+    *("cut_first_byte", "cut_frame_timeout", "cut_too_long", "cut_bad_frame", "cut_slow_reader", "cut_unresponsive"),
 )
 """The counters of connections that have ended."""
 

@@ -62,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._announced = self._told = False
         self._reading = True
         self._held: list[Any] = []  # a frame that is above the rate of its source
-        self._waits_for_rate = self._drains = self._abandoned = False
+        self._waits_for_rate = self._drains = self._abandoned = self._paused = False
         self._out: list[bytes] = []
         self._unsent = 0  # bytes that waited at the last look
         self._moved = self.since  # when they became fewer
@@ -228,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
             if not waits and (self.answered >= self.asked or not self._hub.answers):
                 self.close_half()
             return
-        wanted = not waits and not self.blocked and not self._drains
+        wanted = not waits and not self.blocked and not self._drains and not self._paused
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -337,6 +337,19 @@ class Connection(asyncio.BufferedProtocol):
             self._told = True
             self._hub.counters.dropped += self.waiting
             self._hub.gone(self)
+
+    @property
+    def idle(self) -> bool:
+        """True if all that came was answered, and nothing of it waits: another program could continue with it."""
+        if self.transport is None or self.end is not None or self.lost or self._finished or self._is_secured():
+            return False
+        waits = self.pending or self.queued or bool(self._held) or bool(self._out) or self._decoder.unfinished
+        return not waits and self.answered >= self.asked and not self.unsent
+
+    def pause(self, paused: bool) -> None:
+        """Reads no more, or again, while another program may take it over."""
+        self._paused = paused
+        self.settle()
 
     def stalled(self, now: float, seconds: float) -> bool:
         """Returns True if the peer has not taken its answers for `seconds`. Called from time to time."""

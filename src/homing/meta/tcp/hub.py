@@ -258,6 +258,10 @@ class Hub:
             connection.drain()
             self.close_if_done(connection)
 
+    def idle_connections(self) -> list[Connection]:
+        """Returns the connections with which another program could continue."""
+        return [connection for connection in self.table.all() if connection.idle]
+
     def close_if_done(self, connection: Connection) -> None:
         """Closes a connection that has its answers, while the node stops."""
         if connection.answered >= connection.asked and not connection.pending and not connection.unsent:

@@ -14,6 +14,7 @@ from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.closing import add_hub, remove_hub
+from ..tcp.connection import Connection
 from ..tcp.counters import TCPStatistics
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
@@ -305,6 +306,11 @@ class TCPServer(MetaBehavior):
 
     def _inflow_receiver(self) -> Target | None:
         return None if self._hub.inflow is None else self._hub.inflow.receiver
+
+
+def idle_connections_of(server: TCPServer) -> list[Connection]:
+    """Returns the connections that may be handed over now, if the server is to hand any over."""
+    return server._hub.idle_connections() if server._options.hand_over_idle else []
 
 
 def places_of(options: TCPServerOptions) -> int:
