@@ -169,8 +169,10 @@ class Connection(asyncio.BufferedProtocol):
                 most -= 1
         if most > 0 and (self._decoder.more or self._held):
             frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
-            self.asked += len(frames)
-            most -= len(frames)
+            if frames:
+                self.begun = 0.0  # a part of the next frame begins its time anew
+                self.asked += len(frames)
+                most -= len(frames)
             alias, addr, number, info = hub.id, self.addr, self.number, self.info
             messages += [MessageTCP(alias, addr, frame, number, info) for frame in frames]
             error = self._decoder.error

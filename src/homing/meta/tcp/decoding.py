@@ -168,6 +168,11 @@ class ForeignDecoder(Decoder):
         super().__init__()
         self._framing = framing
         self._drawn: Iterator[Any] | None = None
+        self._fed = 0  # bytes since the last frame
+
+    @property
+    def unfinished(self) -> int:
+        return self._fed
 
     def _take(self, frames: list[Any], most: int) -> bool:
         try:
@@ -176,6 +181,7 @@ class ForeignDecoder(Decoder):
                 if drawn is None:
                     return False
                 for frame in drawn:
+                    self._fed = 0
                     frames.append(frame)
                     most -= 1
                     if most == 0:
@@ -193,6 +199,7 @@ class ForeignDecoder(Decoder):
             return None
         data = bytes(self._data)
         self._data.clear()
+        self._fed += len(data)
         drawn: Iterator[Any] = iter(self._framing.feed(data))
         self._drawn = drawn
         return drawn
