@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+QUERIES = (
+    b"\0\7\1\0\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1",
+    bytes.fromhex(
+        "0007010000010000000000010474657874076578616d706c65000010000100002904d000000000000c000a00080001020304050607"
+    ),  # dig
+)
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
+    "nameserver": QUERIES,
+    "forwarder": (
+        *QUERIES,
+        b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",
+    ),
     "stun": (
         b"\0\1\0\0\x21\x12\xa4\x42" + bytes(range(12)),  # turnutils_stunclient
         b"\0\1\0\x08" + bytes(range(16)) + b"\0\3\0\4\0\0\0\0",  # stun, a client of RFC 3489
