@@ -9,4 +9,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\0\1\0\x08\x21\x12\xa4\x42" + bytes(12) + b"\x80\x28\0\4\xb2\xaa\xf9\xf6",
         b"hello",
     ),
+    "tftp": (
+        b"\0\1name.txt\0octet\0tsize\x000\0blksize\x00512\0timeout\x006\0",  # curl
+        b"\0\2remote.txt\0octet\0",  # tftp
+    ),
 }
