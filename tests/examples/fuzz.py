@@ -25,14 +25,12 @@ ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
     "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
     "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
-    "proxy": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "gelf": (
         b'{"version":"1.1","host":"h","short_message":"text","level":3}',
         zlib.compress(b'{"version":"1.1","host":"h","short_message":"text"}'),
         b"\x1e\x0f12345678\0\2{}",
         b"\x1e\x0f12345678\0\1" + gzip.compress(b'{"host":"h","short_message":""}'),
     ),
-    "syslog": (b"<34>1 2003-10-11T22:14:15Z host su - ID47 - failed", b"<13>Oct 11 22:14:15 host su: failed"),
 }
 """Well-formed datagrams, for each example that takes datagrams apart."""
 
@@ -51,19 +49,11 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         behavior.counters, behavior.gauges, behavior.timers, behavior.malformed = {}, {}, {}, 0
         behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
 
-    def syslog(payload: bytes) -> None:
-        mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
-        mute.handle_message(mute.__new__(mute), None, meta.MessageUDP(None, ADDRESS, payload))
-
     def resolver(payload: bytes) -> None:
         try:
             example.addresses(payload)
         except ValueError:
             pass  # which it says of what is malformed
-
-    def proxy(payload: bytes) -> None:
-        example.answers(payload, meta.MessageUDP(None, ADDRESS, payload))
-        example.Cache().put(payload, 0.0)
 
     def gelf(payload: bytes) -> None:
         behavior = example.Collector.__new__(example.Collector)
@@ -73,11 +63,9 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
 
     if hasattr(example, "addresses"):
         return resolver
-    if hasattr(example, "Cache"):
-        return proxy
     if hasattr(example, "Statsd"):
         return statsd
-    return syslog if hasattr(example, "Parser") else gelf
+    return gelf
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:

@@ -44,7 +44,6 @@ def pieces(*texts: bytes) -> st.SearchStrategy[bytes]:
 STATSD = pieces(
     b"name", b":", b"1", b"|c", b"|g", b"|ms", b"|", b"\n", b"nan", b"-inf", b"1e999", b"1_0", b"\xff", b"@0.1"
 )
-SYSLOG = pieces(b"<34>", b"<191>", b"<192>", b"<", b">", b"1 ", b"\xd9\xa3", b"\x1b[2J", b"\n", b"\0", b"text")
 
 
 async def statsd(node: homing.Node, payloads: list[bytes]) -> dict[str, Any]:
@@ -77,26 +76,6 @@ async def test_case_37_statsd_keeps_no_more_names_than_it_may(node: homing.Node)
     assert (len(metrics["gauges"]), len(metrics["counters"]), metrics["malformed"]) == (10_000, 10_000, 21)
     assert metrics["gauges"]["5"] == 7
     figure(37, "names that statsd kept of 10,010 invented", len(metrics["gauges"]))
-
-
-@settings(max_examples=60)
-@given(payloads=st.lists(st.one_of(SYSLOG, st.binary(max_size=100)), max_size=30))
-def test_case_37_syslog_tells_exactly_one_thing_of_each_datagram(payloads: list[bytes]) -> None:
-    async def main(node: homing.Node) -> list[Any]:
-        example = load("syslog")
-        counter = await Probe.start(node, name="counter")
-        parser = await node.spawn(example.Parser)
-        for message in datagrams(payloads):
-            node.send(parser, message)
-        found = [await counter.get() for _ in payloads]
-        assert node.info().crashes == 0
-        return [found, example.SEVERITIES]
-
-    found, severities = run(main)
-    for (severity, host, text), payload in zip(found, payloads, strict=True):
-        assert severity == "malformed" or (severity in severities and payload.strip().startswith(b"<"))
-        assert (host, repr(text).isprintable()) == (ADDRESS[0], True)
-    figure(37, "random datagrams that crashed syslog", 0)
 
 
 @settings(max_examples=30)

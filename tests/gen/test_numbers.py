@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 import homing
 from homing import act, gen, meta, testing
 from homing.gen.options import LEAST_SECONDS, MOST, MOST_SECONDS, decimal_of
+from homing.meta.tcp.limits import MOST_BYTES, TCPOptions
 
 PACKAGE = Path(homing.__file__).parent
+TCP: list[type] = [TCPOptions, meta.TCPServerOptions, meta.TCPClientOptions]
 NEEDED: dict[type, dict[str, Any]] = {
     act.PoolOptions: {"worker": act.Actor},
     meta.PeerOptions: {"worker": act.Actor},
@@ -38,7 +40,13 @@ NEEDED: dict[type, dict[str, Any]] = {
     meta.Pacing: {"bytes_per_second": 1},
     **{kind: {"address": "239.1.2.3"} for kind in (meta.MulticastGroup, meta.JoinGroup, meta.LeaveGroup)},
     meta.UDPClientOptions: {"host": "127.0.0.1", "port": 9},
+    meta.DTLSServerOptions: {"psk": {"sensor": b"key"}},
+    meta.DTLSClientOptions: {"host": "127.0.0.1", "port": 9, "verify": "none"},
     meta.UDPRequest: {"data": b"", "within": 1},
+    meta.LengthPrefix: {"size": 8},
+    TCPOptions: {"frame": meta.Raw()},
+    meta.TCPServerOptions: {"frame": meta.Raw()},
+    meta.TCPClientOptions: {"frame": meta.Raw(), "host": "127.0.0.1", "port": 9},
 }
 """What else an option needs to be made."""
 
@@ -48,9 +56,16 @@ BESIDE: dict[tuple[type, str], dict[str, Any]] = {
     (meta.SocketOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "workers"): {"worker": act.Actor},
+    (meta.DTLSServerOptions, "workers"): {"worker": act.Actor},
+    (meta.DTLSClientOptions, "guess_alarm"): {"key": len},
+    (meta.DTLSServerOptions, "low_water"): {"high_water": MOST},
     (meta.UDPClientOptions, "guess_alarm"): {"key": len},
     (meta.UDPServerOptions, "low_water"): {"high_water": MOST},
     (meta.PeerOptions, "burst"): {"rate": 1},
+    **{(kind, "low_water"): {"high_water": MOST} for kind in TCP},
+    **{(kind, "send_buffer"): {"send_most": MOST_BYTES} for kind in TCP},
+    **{(kind, "send_most"): {"send_buffer": 1} for kind in TCP},
+    (meta.TCPServerOptions, "workers"): {"worker": act.Actor},
     (meta.CoDel, "target"): {"interval": MOST_SECONDS},
     (meta.CoDel, "interval"): {"target": LEAST_SECONDS},
 }
@@ -58,7 +73,10 @@ BESIDE: dict[tuple[type, str], dict[str, Any]] = {
 
 TOLD = {
     "Statistics",
+    "TCPStatistics",
     "UDPClientStatistics",
+    "DTLSStatistics",
+    "DTLSClientStatistics",
     "NetworkStatistics",
     "Reconfigured",
     "Plan",
@@ -165,7 +183,8 @@ class Derived(int):
 CLASSES = [Whole, Derived, *((importlib.import_module("numpy").int64,) if find_spec("numpy") else ())]
 
 
-TAKEN = [param for param in FIELDS if param.id != "UDPClientOptions.path_mode"]  # no client has a path
+NO_PATH = {f"{kind}.path_mode" for kind in ("UDPClientOptions", "DTLSClientOptions", "DTLSServerOptions")}
+TAKEN = [param for param in FIELDS if param.id not in NO_PATH]
 
 
 @pytest.mark.parametrize(("kind", "name"), TAKEN)

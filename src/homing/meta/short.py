@@ -1,4 +1,4 @@
-"""The short forms: one call that makes the options, binds the socket and starts its server or client."""
+"""The short forms: one call that makes the options, opens the socket and starts its server or client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Callable, Coroutine
 from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..gen import Alias, BadOption, MetaBehavior
+from ..gen import Alias, BadOption, MetaBehavior, TerminateShutdown
+from .dtls.client import DTLSClient, create_dtls_client
+from .dtls.options import DTLSClientOptions, DTLSServerOptions
+from .dtls.server import DTLSServer, create_dtls_server
+from .tcp_client.client import TCPClient, create_tcp_client
+from .tcp_client.options import TCPClientOptions
+from .tcp_server.options import TCPServerOptions
+from .tcp_server.server import TCPServer, create_tcp_server
 from .udp_client.client import UDPClient, create_udp_client
 from .udp_client.options import UDPClientOptions
 from .udp_server.options import UDPServerOptions
@@ -15,7 +22,7 @@ from .udp_server.server import UDPServer, create_udp_server
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Made = TypeVar("Made", UDPServer, UDPClient)
+Made = TypeVar("Made", UDPServer, UDPClient, DTLSServer, DTLSClient, TCPServer, TCPClient)
 
 
 class Owner(Protocol):
@@ -91,6 +98,80 @@ def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClien
     """
     _check_owner("connect_udp", owner)
     return _named("connect_udp", _start(owner, create_udp_client(make_options(UDPClientOptions, options))))
+
+
+@_with_options(DTLSServerOptions)
+def listen_dtls(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, DTLSServer]:
+    """Binds a UDP socket and starts the DTLS server, which belongs to `owner`:
+    `await meta.listen_dtls(self, port=5684, certificate="server.pem", key="server.key")`.
+
+    options: those of `DTLSServerOptions`, by keyword.
+
+    Returns the started `DTLSServer`. Long form: `await self.spawn_meta(meta.create_dtls_server(...))`.
+    Raises `BadOption`; `BindFailed`; `NotAllowed` if pyOpenSSL is not installed; and the errors of `spawn_meta`. After
+    an error the socket is closed.
+    """
+    _check_owner("listen_dtls", owner)
+    options.setdefault("name", _name_of(owner))
+    return _named("listen_dtls", _start(owner, create_dtls_server(make_options(DTLSServerOptions, options))))
+
+
+@_with_options(DTLSClientOptions)
+def connect_dtls(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, DTLSClient]:
+    """Makes a DTLS client of one peer, starts it, and waits until its handshake is complete:
+    `await meta.connect_dtls(self, host="coap.example.org", port=5684)`. The client belongs to `owner`.
+
+    options: those of `DTLSClientOptions`, by keyword.
+
+    Returns the started `DTLSClient`. Long form, which does not wait for the handshake:
+    `await self.spawn_meta(meta.create_dtls_client(...))`, and `await client.ready()`.
+    Raises `errors.HandshakeFailed`, with the cause; `BadOption`, `ConnectFailed`, `BindFailed`; `NotAllowed` if
+    pyOpenSSL is not installed; and the errors of `spawn_meta`. After an error the socket is closed.
+    """
+    _check_owner("connect_dtls", owner)
+    return _named("connect_dtls", _connect_dtls(owner, create_dtls_client(make_options(DTLSClientOptions, options))))
+
+
+async def _connect_dtls(owner: Owner, made: DTLSClient) -> DTLSClient:
+    await _start(owner, made)
+    try:
+        await made.ready()
+    except BaseException as error:
+        made.process.end(error if isinstance(error, Exception) else TerminateShutdown())
+        raise
+    return made
+
+
+@_with_options(TCPServerOptions)
+def listen_tcp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, TCPServer]:
+    """Binds a TCP socket and starts the server: `await meta.listen_tcp(self, port=2345, frame=meta.Delimiter())`. The
+    server belongs to `owner`.
+
+    options: those of `TCPServerOptions`, by keyword.
+
+    Returns the started `TCPServer`, with its `alias`, `local_address` and `statistics()`. Long form, also for
+    `gen.MetaOptions`: `await self.spawn_meta(meta.create_tcp_server(meta.TCPServerOptions(...)))`.
+    Raises `BadOption`; `BindFailed`, with host, port and advice; and the errors of `spawn_meta`. After an error the
+    socket is closed.
+    """
+    _check_owner("listen_tcp", owner)
+    options.setdefault("name", _name_of(owner))
+    return _named("listen_tcp", _start(owner, create_tcp_server(make_options(TCPServerOptions, options))))
+
+
+@_with_options(TCPClientOptions)
+def connect_tcp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, TCPClient]:
+    """Connects to a peer and starts the client: `await meta.connect_tcp(self, host="192.0.2.1", port=53,
+    frame=meta.LengthPrefix(2))`. The client belongs to `owner`.
+
+    options: those of `TCPClientOptions`, by keyword.
+
+    Returns the started `TCPClient`, with its `alias`, `local_address`, `peer_address` and `statistics()`. Long form:
+    `await self.spawn_meta(meta.create_tcp_client(meta.TCPClientOptions(...)))`.
+    Raises `BadOption`, `ConnectFailed`, and the errors of `spawn_meta`. After an error the socket is closed.
+    """
+    _check_owner("connect_tcp", owner)
+    return _named("connect_tcp", _start(owner, create_tcp_client(make_options(TCPClientOptions, options))))
 
 
 def _named(call: str, pending: Coroutine[Any, Any, R]) -> Coroutine[Any, Any, R]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Amplification, Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
+from ...datagram import Amplification, Endpoint, Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
 from ...datagram.policy.conditions import Condition
 from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
@@ -138,7 +138,7 @@ class UDPServerOptions(SocketOptions):
         batches finds those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two
         datagrams at most one for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other
         messages. Not with `worker` or `peers`; nor with `bpf`, or with `admit` in the kernel, whose refusals the kernel
-        counts with its losses; nor with a `tap`.
+        counts with its losses; nor with a `tap` beside `allow`, `deny`, `admit` or `rate_limit`.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card
@@ -250,6 +250,10 @@ class UDPServerOptions(SocketOptions):
         if self.reuse_port_steering is None and self.reuse_port and isinstance(self.route, Field):
             return seat.steering_by(self.route)
         return steering_of(self)
+
+    def make_endpoint(self, sock: Any, **settings: Any) -> Endpoint:
+        """Returns the endpoint of a bound socket. Internal."""
+        return Endpoint(sock, **settings)
 
     def _check_sessions(self) -> None:
         sessions = self.sessions

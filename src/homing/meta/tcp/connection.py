@@ -1,0 +1,359 @@
+"""One connection: a protocol of asyncio between its transport and the hub of the server.
+
+Rule 1: it is read only while nothing of it waits for the receiver, and the peer takes its answers.
+Rule 2: its messages come in order: `MessageTCPConnect`, its frames, `MessageTCPDisconnect`, each delivered by `take`.
+Rule 3: `end` is the reason of its end, and set once. The transport's end (`connection_lost`) comes once, and after it
+        no byte is read or sent.
+Rule 4: it keeps its place in the table until its `MessageTCPDisconnect` has been delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import TYPE_CHECKING, Any
+
+from .decoding import Decoder
+from .frames import FrameTooLong
+from .info import ConnectionInfo, info_of
+from .messages import MessageTCP, MessageTCPConnect, MessageTCPDisconnect
+from .reasons import (
+    ClosedByPeer,
+    ConnectionEnd,
+    ConnectionReset,
+    CutBadFrame,
+    CutFrameTooLong,
+    PeerUnresponsive,
+    SlowReader,
+)
+
+if TYPE_CHECKING:
+    from .hub import Hub
+    from .inflow import Inflow
+
+_UNRESPONSIVE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection of a server, or that of a client.
+
+    number: which it is, of all of its hub. addr: the peer's address. source: what counts it among its source's.
+    queued: it waits in its inflow for its turn. lost: its transport has ended. end: the reason.
+    last: when a byte came or went, by the loop's clock. begun: when the unfinished frame began; 0.0: there is none.
+    info: facts about it, once it was made.
+    blocked: since when more waits to be sent than `send_buffer`; 0.0: it does not.
+    """
+
+    def __init__(self, hub: Hub, number: int, addr: Any, source: Any, decoder: Decoder, inflow: Inflow | None) -> None:
+        self._hub = hub
+        self._decoder = decoder
+        self.inflow = inflow
+        self.number = number
+        self.addr = addr
+        self.source = source
+        self.transport: asyncio.Transport | None = None
+        self.info: ConnectionInfo | None = None
+        self.since = self.last = hub.now()
+        self.begun = self.blocked = 0.0
+        self.queued = self.lost = self.heard = False
+        self.end: ConnectionEnd | None = None
+        self._finished = False  # the peer will send no more
+        self._announced = self._told = False
+        self._reading = True
+        self._held: list[Any] = []  # a frame that is above the rate of its source
+        self._waits_for_rate = self._drains = self._abandoned = False
+        self._out: list[bytes] = []
+        self._unsent = 0  # bytes that waited at the last look
+        self._moved = self.since  # when they became fewer
+        self.asked = self.answered = 0
+
+    # --- called by the transport ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.info = info_of(transport)
+        self.since = self.last = self._hub.now()
+        if self.end is not None:
+            transport.abort()
+            return
+        options = self._hub.options
+        transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
+        self._hub.opened(self)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._hub.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.end is not None:
+            return
+        hub = self._hub
+        hub.counters.received_bytes += nbytes
+        self.last = hub.now()
+        self.heard = True
+        self._decoder.feed(hub.view[:nbytes])
+        self.deliver()
+
+    def eof_received(self) -> bool:
+        """Keeps the connection open for the answers to what has come."""
+        self._finished = True
+        self.last = self._hub.now()
+        self.deliver()
+        return not self._is_secured()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self.lost:
+            return
+        self.lost = True
+        reason = self._reason_of(exc)
+        if self.end is None:
+            self.end = reason
+        self._hub.lost(self)
+        if self._abandoned:
+            self.abandon(reason)
+        else:
+            self.deliver()
+
+    def pause_writing(self) -> None:
+        self.blocked = self._hub.now()
+        self.settle()
+
+    def resume_writing(self) -> None:
+        self.blocked = 0.0
+        self.settle()
+
+    def _is_secured(self) -> bool:
+        return self.info is not None and self.info.tls is not None
+
+    def _reason_of(self, exc: BaseException | None) -> ConnectionEnd:
+        if exc is None:
+            return ClosedByPeer(self._decoder.unfinished)
+        if isinstance(exc, OSError) and exc.errno in _UNRESPONSIVE:
+            return PeerUnresponsive()
+        return ConnectionReset(exc)
+
+    # --- to the receiver ------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> bool:
+        """True while it has a message for the receiver that may be delivered now."""
+        if self._told or self._waits_for_rate:
+            return False
+        return not self._announced or bool(self._held) or self._decoder.more or self.lost
+
+    @property
+    def waiting(self) -> int:
+        """The number of frames that were taken from the stream and wait for their rate."""
+        return len(self._held)
+
+    def deliver(self) -> None:
+        """Delivers what it has, now or as soon as there is room."""
+        if self.inflow is not None and self.pending:
+            self.inflow.add(self)
+        else:
+            self.settle()
+
+    def use(self, inflow: Inflow) -> None:
+        """Delivers by `inflow` from now on."""
+        self.inflow = inflow
+        self.deliver()
+
+    def take(self, most: int) -> list[Any]:
+        """Returns its next messages, at most `most`."""
+        hub = self._hub
+        messages: list[Any] = []
+        if not self._announced:
+            self._announced = True
+            if hub.options.announce:
+                messages.append(MessageTCPConnect(hub.id, self.addr, self.number, self.info))
+                most -= 1
+        if most > 0 and (self._decoder.more or self._held):
+            frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
+            self.asked += len(frames)
+            most -= len(frames)
+            messages += [MessageTCP(hub.id, self.addr, frame, self.number, self.info) for frame in frames]
+            error = self._decoder.error
+            if error is not None and not self._decoder.more:
+                self._cut_for(error)
+        if self.lost and most > 0 and not self._told and not self._decoder.more and not self._held:
+            self._told = True
+            messages += hub.gone(self)
+        return messages
+
+    def disconnected(self) -> MessageTCPDisconnect:
+        """Returns the message of its end."""
+        return MessageTCPDisconnect(self._hub.id, self.addr, self.number, self.end or ClosedByPeer(), self.info)
+
+    def _take_frames(self, most: int) -> list[Any]:
+        held, self._held = self._held, []
+        frames = self._decoder.take(most - len(held))
+        self._hub.counters.received += len(frames)
+        return held + frames
+
+    def _within_rate(self, most: int) -> list[Any]:
+        """Returns the next frames for which the source has a token; the next one is held, and tried again later."""
+        frames: list[Any] = []
+        while len(frames) < most:
+            was_held = bool(self._held)
+            frame = self._take_frames(1)
+            if not frame:
+                break
+            if not self._hub.within_rate(self):
+                self._held, self._waits_for_rate = frame, True
+                self._hub.counters.limited += not was_held
+                self._hub.try_later(self)
+                break
+            frames += frame
+        return frames
+
+    def try_again(self) -> None:
+        """Tries the frame that was above the rate of its source."""
+        self._waits_for_rate = False
+        self.deliver()
+
+    def _cut_for(self, error: Exception) -> None:
+        self.cut(CutFrameTooLong(error) if isinstance(error, FrameTooLong) else CutBadFrame(error))
+
+    def settle(self) -> None:
+        """Reads, or does not, as rule 1 says; and closes a connection whose peer has ended and has its answers."""
+        transport = self.transport
+        if transport is None or self.lost or self.end is not None or transport.is_closing():
+            return
+        waits = self.queued or self.pending or bool(self._held)
+        if not waits:
+            began = self.begun or self._hub.now()
+            self.begun = began if self._decoder.unfinished else 0.0
+        if self._finished:
+            if not waits and (self.answered >= self.asked or not self._hub.answers):
+                self.close_half()
+            return
+        wanted = not waits and not self.blocked and not self._drains
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                transport.resume_reading()
+            else:
+                self._hub.counters.pauses += 1
+                transport.pause_reading()
+
+    # --- to the peer ----------------------------------------------------------------------------------------
+
+    def encode(self, data: Any) -> bytes:
+        """Returns the bytes of a frame. May raise anything."""
+        return self._decoder.encode(data)
+
+    def put(self, data: bytes, answers: bool) -> bool:
+        """Queues the bytes of a frame until `flush`. answers: it is the answer to a frame. Returns False if the
+        connection has ended."""
+        if self.end is not None or self.transport is None or self.transport.is_closing():
+            return False
+        if not self._out:
+            self._hub.touched.append(self)
+        self._out.append(data)
+        self.answered += answers
+        return True
+
+    def flush(self) -> None:
+        """Hands the queued bytes to the transport."""
+        out, self._out = self._out, []
+        transport = self.transport
+        if not out or transport is None or transport.is_closing():
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        counters = self._hub.counters
+        counters.sent += len(out)
+        counters.sent_bytes += len(data)
+        self.last = self._hub.now()
+        transport.write(data)
+        if self.blocked and transport.get_write_buffer_size() > self._hub.options.send_most:
+            self.cut(SlowReader())
+        elif self._drains:
+            self._hub.close_if_done(self)
+        elif self._finished:
+            self.settle()
+
+    @property
+    def unsent(self) -> int:
+        """The number of bytes that wait to be sent."""
+        return 0 if self.transport is None or self.lost else self.transport.get_write_buffer_size()
+
+    # --- its end --------------------------------------------------------------------------------------------
+
+    def close(self, reason: ConnectionEnd) -> None:
+        """Closes it after what was sent before; nothing more is read. Cut off if that takes too long."""
+        self.flush()
+        if self.end is None and not self.lost:
+            self.end = reason
+            if self.transport is not None:
+                self.transport.close()
+
+    def close_half(self) -> None:
+        """Closes this side too, as the peer has closed its own."""
+        self.close(ClosedByPeer(self._decoder.unfinished))
+
+    def cut(self, reason: ConnectionEnd) -> None:
+        """Breaks it off: what waits to be sent is dropped."""
+        if self.end is None:
+            self.end = reason
+        self._out.clear()
+        if self.transport is not None and not self.lost:
+            self.transport.abort()
+
+    def drain(self) -> None:
+        """Reads no more."""
+        if self.transport is not None and self._reading and self.end is None and not self.transport.is_closing():
+            self._reading = False
+            self.transport.pause_reading()
+        self._drains = True
+
+    def finish(self, reason: ConnectionEnd) -> None:
+        """Ends it as the server does: nothing more is delivered."""
+        if self.end is None:
+            self.end = reason
+        self._told = True
+        transport = self.transport
+        if transport is not None and not self.lost:
+            self.lost = True
+            if transport.get_write_buffer_size() or self._is_secured():
+                transport.abort()
+            else:
+                transport.close()
+
+    def abandon(self, reason: ConnectionEnd) -> None:
+        """Closes it: its receiver has ended, so what came and was not delivered is dropped."""
+        self._abandoned = True
+        self.close(reason)
+        if self.lost and not self._told:
+            self._told = True
+            self._hub.counters.dropped += self.waiting
+            self._hub.gone(self)
+
+    def stalled(self, now: float, seconds: float) -> bool:
+        """Returns True if the peer has not taken its answers for `seconds`. Called from time to time."""
+        unsent = self.unsent
+        if unsent < self._unsent or not unsent or not self._unsent:
+            self._moved = now
+        self._unsent = unsent
+        return bool(unsent) and (now - self._moved >= seconds or (self.blocked > 0 and now - self.blocked >= seconds))
+
+    def excuse(self, now: float) -> None:
+        """Begins its times anew: it was not read, so no byte of its peer could come."""
+        self.last = now
+        if not self.heard:
+            self.since = now
+        if self.begun:
+            self.begun = now
+
+    @property
+    def finished(self) -> bool:
+        """True if the peer will send no more."""
+        return self._finished
+
+    @property
+    def announced(self) -> bool:
+        """True once its `MessageTCPConnect` was taken."""
+        return self._announced
+
+    @property
+    def reads(self) -> bool:
+        """True while it is read: only then its peer can be overdue."""
+        return self._reading and not self.queued

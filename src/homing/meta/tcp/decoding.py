@@ -1,0 +1,219 @@
+"""Decoders: one for each connection. They hold the bytes that came until their frames are taken, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ...gen.foreign import class_name, is_instance, safe_repr
+from .frames import BadFrame, Delimiter, Frame, FrameError, FrameTooLong, LengthPrefix, Raw
+
+_COMPACT = 65536
+"""Bytes taken from the front of a buffer after which it is moved: to move it for each frame would cost too much."""
+
+
+class Decoder:
+    """Base of the decoders.
+
+    more: False once all complete frames were taken. error: the reason why no more frames follow; None: none so far.
+    """
+
+    def __init__(self) -> None:
+        self.more = False
+        self.error: FrameError | None = None
+        self._data = bytearray()
+        self._at = 0  # where the first byte that was not taken is
+
+    @property
+    def unfinished(self) -> int:
+        """The number of bytes that belong to no frame yet, once `more` is False."""
+        return len(self._data) - self._at
+
+    def feed(self, data: memoryview) -> None:
+        """Takes the next bytes of the stream."""
+        self._data += data
+        self.more = self.error is None
+
+    def take(self, most: int) -> list[Any]:
+        """Returns the next complete frames, at most `most`. Never raises: see `error`."""
+        frames: list[Any] = []
+        try:
+            self.more = self._take(frames, most)
+        except FrameError as error:
+            self.error = error
+            self.more = False
+        if self._at == len(self._data) or self._at >= _COMPACT:
+            del self._data[: self._at]
+            self._moved(self._at)
+            self._at = 0
+        return frames
+
+    def _moved(self, by: int) -> None:
+        """Called when the buffer was moved to the front by `by` bytes."""
+
+    def _take(self, frames: list[Any], most: int) -> bool:
+        """Appends up to `most` frames. Returns False if there are no more."""
+        raise NotImplementedError
+
+    def encode(self, data: Any) -> bytes:
+        """Returns the bytes of a frame. Raises `FrameError`, or what a framing of the program raises."""
+        raise NotImplementedError
+
+
+class LengthDecoder(Decoder):
+    """Frames with their length before them."""
+
+    def __init__(self, frame: LengthPrefix) -> None:
+        super().__init__()
+        self._size = frame.size
+        self._order = frame.order
+        self._most = frame.most or 0
+        self._extra = frame.size if frame.inclusive else 0
+
+    def _take(self, frames: list[Any], most: int) -> bool:
+        data, at, size, end = self._data, self._at, self._size, len(self._data)
+        try:
+            while most > 0:
+                start = at + size
+                if start > end:
+                    return False
+                length = int.from_bytes(data[at:start], self._order) - self._extra
+                if length < 0:
+                    raise BadFrame(f"a length of {length + self._extra} bytes does not count its own {size}")
+                if length > self._most:
+                    raise FrameTooLong(self._most, length)
+                if start + length > end:
+                    return False
+                at = start + length
+                frames.append(bytes(data[start:at]))
+                most -= 1
+            return True
+        finally:
+            self._at = at
+
+    def encode(self, data: Any) -> bytes:
+        plain = bytes_of(data)
+        length = len(plain)
+        if length > self._most:
+            raise FrameTooLong(self._most, length)
+        return (length + self._extra).to_bytes(self._size, self._order) + plain
+
+
+class DelimiterDecoder(Decoder):
+    """Frames with a mark behind them."""
+
+    def __init__(self, frame: Delimiter) -> None:
+        super().__init__()
+        self._mark = frame.mark
+        self._most = frame.most
+        self._searched = 0  # no mark begins before this place
+
+    def _take(self, frames: list[Any], most: int) -> bool:
+        data, at, mark, width = self._data, self._at, self._mark, len(self._mark)
+        begin = max(at, self._searched)
+        try:
+            while most > 0:
+                found = data.find(mark, begin)
+                if found < 0:
+                    begin = max(at, len(data) - width + 1)
+                    if begin - at > self._most:
+                        raise FrameTooLong(self._most)
+                    return False
+                if found - at > self._most:
+                    raise FrameTooLong(self._most, found - at)
+                frames.append(bytes(data[at:found]))
+                at = begin = found + width
+                most -= 1
+            return True
+        finally:
+            self._at, self._searched = at, begin
+
+    def _moved(self, by: int) -> None:
+        self._searched -= by
+
+    def encode(self, data: Any) -> bytes:
+        plain = bytes_of(data)
+        if self._mark in plain or (plain + self._mark).find(self._mark) != len(plain):
+            raise BadFrame(f"the data contains the mark {safe_repr(self._mark)}, so it would be more than one frame")
+        if len(plain) > self._most:
+            raise FrameTooLong(self._most, len(plain))
+        return plain + self._mark
+
+
+class RawDecoder(Decoder):
+    """Bytes as they come."""
+
+    def __init__(self, frame: Raw) -> None:
+        super().__init__()
+        self._most = frame.most
+
+    def _take(self, frames: list[Any], most: int) -> bool:
+        while most > 0 and self._at < len(self._data):
+            end = min(self._at + self._most, len(self._data))
+            frames.append(bytes(self._data[self._at : end]))
+            self._at = end
+            most -= 1
+        return self._at < len(self._data)
+
+    def encode(self, data: Any) -> bytes:
+        return bytes_of(data)
+
+
+class ForeignDecoder(Decoder):
+    """Frames of a `Framing` of the program, which may do anything."""
+
+    def __init__(self, framing: Any) -> None:
+        super().__init__()
+        self._framing = framing
+        self._drawn: Iterator[Any] | None = None
+
+    def _take(self, frames: list[Any], most: int) -> bool:
+        try:
+            while most > 0:
+                drawn = self._drawn or self._next()
+                if drawn is None:
+                    return False
+                for frame in drawn:
+                    frames.append(frame)
+                    most -= 1
+                    if most == 0:
+                        return True
+                self._drawn = None
+            return True
+        except FrameError:
+            raise
+        except Exception as error:
+            raise BadFrame(f"the decoder raised {safe_repr(error)}") from error
+
+    def _next(self) -> Iterator[Any] | None:
+        """Passes all bytes that wait to the framing. Returns an iterator over its frames; None: no bytes wait."""
+        if not self._data:
+            return None
+        data = bytes(self._data)
+        self._data.clear()
+        drawn: Iterator[Any] = iter(self._framing.feed(data))
+        self._drawn = drawn
+        return drawn
+
+    def encode(self, data: Any) -> bytes:
+        return bytes_of(self._framing.encode(data), "encode() returned")
+
+
+def bytes_of(data: Any, words: str = "the data is") -> bytes:
+    """Returns the content of a bytes-like object. Raises `BadFrame` for anything else: `bytes(5)` would be zeros."""
+    if type(data) is bytes:
+        return data
+    if not is_instance(data, (bytes, bytearray, memoryview)):
+        raise BadFrame(f"{words} {class_name(data)}, not bytes")
+    return bytes(data)
+
+
+def decoder_of(frame: Frame) -> Decoder:
+    """Returns the decoder for one more connection. Raises what a factory of the program raises."""
+    if isinstance(frame, LengthPrefix):
+        return LengthDecoder(frame)
+    if isinstance(frame, Delimiter):
+        return DelimiterDecoder(frame)
+    if isinstance(frame, Raw):
+        return RawDecoder(frame)
+    return ForeignDecoder(frame())

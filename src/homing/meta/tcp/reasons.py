@@ -1,0 +1,147 @@
+"""The reasons for which a connection ended: `MessageTCPDisconnect.reason`, each with its counter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...gen import TerminateShutdown
+
+
+class ConnectionEnd(TerminateShutdown):
+    """Base of the reasons for which a connection ended. counter: the field of `TCPStatistics` that counts it."""
+
+    text = "ended"
+    counter: ClassVar[str] = "closed_here"
+
+
+class ClosedByPeer(ConnectionEnd):
+    """The peer has closed the connection, after its last frame or within one (`unfinished`).
+
+    unfinished: bytes of a frame that did not become complete.
+    """
+
+    counter = "closed_by_peer"
+
+    def __init__(self, unfinished: int = 0) -> None:
+        within = f" within a frame, after {unfinished} bytes" if unfinished else ""
+        super().__init__(f"closed by the peer{within}")
+        self.unfinished = unfinished
+
+
+class ClosedHere(ConnectionEnd):
+    """This side has closed the connection: `message.close()`, or the process of the peer has ended."""
+
+    text = "closed by this side"
+    counter = "closed_here"
+
+
+class ConnectionReset(ConnectionEnd):
+    """The peer, or the system, has broken the connection off.
+
+    error: the system's error.
+    """
+
+    counter = "reset"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"reset: {error}")
+        self.error = error
+
+
+class PeerUnresponsive(ConnectionEnd):
+    """The peer's machine does not answer any more (`user_timeout`, `keepalive`): the connection was half open."""
+
+    text = "the peer's machine does not answer"
+    counter = "cut_unresponsive"
+
+
+class NoFirstByte(ConnectionEnd):
+    """Nothing came for `first_byte_timeout` seconds after the connection was made."""
+
+    text = "no first byte in time"
+    counter = "cut_first_byte"
+
+
+class ConnectionIdle(ConnectionEnd):
+    """Nothing came, and nothing was sent, for `idle_timeout` seconds."""
+
+    text = "idle"
+    counter = "cut_idle"
+
+
+class FrameTimeout(ConnectionEnd):
+    """A frame that had begun was not complete after `frame_timeout` seconds."""
+
+    text = "a frame was not complete in time"
+    counter = "cut_frame_timeout"
+
+
+class CutFrameTooLong(ConnectionEnd):
+    """A frame was longer than allowed.
+
+    error: the `FrameTooLong`.
+    """
+
+    counter = "cut_too_long"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class CutBadFrame(ConnectionEnd):
+    """The bytes were not a frame, or the program's decoder raised.
+
+    error: the `BadFrame`.
+    """
+
+    counter = "cut_bad_frame"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class SlowReader(ConnectionEnd):
+    """The peer did not read: what waits to be sent was above `send_buffer`, or not taken at all, for `send_timeout`
+    seconds; or it was above `send_most`."""
+
+    text = "the peer does not read what is sent"
+    counter = "cut_slow_reader"
+
+
+class Drained(ConnectionEnd):
+    """The node stops: the connection was idle, or its time to finish was over."""
+
+    text = "the node stops"
+    counter = "drained"
+
+
+class ServerEnded(ConnectionEnd):
+    """The server, or client, of the connection has ended.
+
+    cause: the reason of its end.
+    """
+
+    counter = "server_ended"
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(f"the server has ended: {cause}")
+        self.cause = cause
+
+
+REASONS: tuple[type[ConnectionEnd], ...] = (
+    ClosedByPeer,
+    ClosedHere,
+    ConnectionReset,
+    PeerUnresponsive,
+    NoFirstByte,
+    ConnectionIdle,
+    FrameTimeout,
+    CutFrameTooLong,
+    CutBadFrame,
+    SlowReader,
+    Drained,
+    ServerEnded,
+)
+"""All reasons."""

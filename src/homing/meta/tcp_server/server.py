@@ -1,0 +1,284 @@
+"""The TCP server: a meta-process that turns the frames of connections into messages, and messages into frames."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from ...act.pool.options import PoolOptions
+from ...datagram import Address, format_address
+from ...gen import NO_REPLY, PID, Alias, BadOption, DeliveryError, HomingError, MetaBehavior, NotAllowed, Ref, Target
+from ...gen.behavior import Result
+from ...gen.foreign import is_a
+from ...gen.hooks import MetaHooks
+from ...node.processes.meta_process import MetaRunner
+from ..tcp.closing import add_hub, remove_hub
+from ..tcp.counters import TCPStatistics
+from ..tcp.hub import Hub
+from ..tcp.inflow import Inflow
+from ..tcp.outflow import Outflow
+from ..tcp.table import Table
+from ..tcp.tls import Certificates
+from ..udp.inspection import chosen
+from ..udp.lifecycle import Lifecycle
+from ..udp.unstarted import Unstarted
+from ..udp_server.server import UDPServer
+from ..udp_server.workers import Workers, start_workers
+from .accepting import Acceptor
+from .both import Beside, open_both
+from .facts import facts_of
+from .listening import handed_over
+from .options import TCPServerOptions
+from .peers import Peers
+from .phase import TRANSITIONS, Phase
+from .reload import ReloadCertificate
+from .workers import pool_options
+
+KIND = "TCP server"
+
+
+class TCPServerHooks(MetaHooks):
+    """Hooks of a TCP server."""
+
+    __slots__ = ()
+
+    behavior: TCPServer
+    forwards: ClassVar[bool] = True
+
+    def transferred(self) -> None:
+        self.behavior._transferred()
+
+    @property
+    def options(self) -> TCPServerOptions:
+        return self.behavior._options
+
+    def stood_in(self) -> None:
+        self.behavior._unstarted.over()
+
+    def stood_in_ended(self, reason: Exception) -> None:
+        self.behavior.terminate(reason)
+
+
+class TCPServer(MetaBehavior):
+    """A listening TCP socket and its connections. Each frame arrives as a `MessageTCP` at the parent, or at `process`;
+    a `MessageTCP` sent to the alias, such as `message.reply(data)`, leaves on its connection. Frames for one connection
+    leave in the order in which they were sent. `await self.call(alias, message)` returns the number of bytes that were
+    handed to the system, or raises `meta.ConnectionEnded`, or the error of the frame.
+
+    A peer cannot end the server: its connection is closed, counted, and reported by a `MessageTCPDisconnect`.
+    The server ends by an exit signal, with its parent, or with the node. Reading pauses while the receiver's mailbox is
+    full or there is no receiver: nothing is dropped, the peers have to wait.
+    """
+
+    process: MetaRunner
+
+    _runtime_hooks: ClassVar[type[MetaHooks]] = TCPServerHooks
+    _outflow: Outflow
+
+    def __init__(self, options: TCPServerOptions) -> None:
+        if not isinstance(options, TCPServerOptions):
+            raise BadOption("options", options, "give meta.TCPServerOptions")
+        self._options = options
+        self._life = Lifecycle(TRANSITIONS, Phase.BOUND)
+        most = options.most_connections if options.peers is None else min(options.most_connections, options.peers.most)
+        table = Table(most, options.most_per_source, options.prefix4, options.prefix6)
+        self._hub = Hub(options, table)
+        self._workers: Workers | None = None
+        self._peers: Peers | None = None
+        self._gone: asyncio.Future[None] | None = None
+        certificates = None if options.tls is None else Certificates(options.tls)
+        sock, udp = open_both(options)
+        self._beside = None if udp is None else Beside(udp)
+        self._acceptor = Acceptor(sock, self._hub, options, certificates)
+        self._address: Address = sock.getsockname()
+        self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
+
+    def __repr__(self) -> str:
+        return f"<TCPServer {format_address(self.local_address)}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the socket, unless the server was started by `spawn_meta`: then it belongs to its parent."""
+        if self._life.state is Phase.BOUND:
+            self.terminate(NotAllowed("it was not started"))
+
+    @property
+    def alias(self) -> Alias:
+        """The server's alias, to which frames are sent. Raises `NotAllowed` before the server has been started."""
+        if "process" not in self.__dict__:
+            raise NotAllowed("the server has no alias before it is started: await self.spawn_meta(...)")
+        return self.process.id
+
+    @property
+    def local_address(self) -> Address:
+        """The address the socket is bound to, with the port that the system chose if 0 was asked for."""
+        return self._address
+
+    @property
+    def udp(self) -> UDPServer | None:
+        """The UDP server on the same port, with the option `both`; else None."""
+        return None if self._beside is None else self._beside.udp
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
+        self.process = process
+        self._unstarted.over()
+        if self._life.state is Phase.CLOSED:
+            where = format_address(self.local_address)
+            raise NotAllowed(f"TCP server {where} was terminated; create another one")
+        self._life.enter(Phase.STARTING)
+        self._outflow = process.forwarder = Outflow(process, self._hub, KIND)
+        wanted = pool_options(self._options)
+        if self._beside is not None:
+            return self._start_beside(self._beside)
+        if wanted is not None:
+            return self._start_workers(wanted)
+        self._run()
+        return None
+
+    async def _start_beside(self, beside: Beside) -> None:
+        """Starts the UDP server first, whose workers serve both."""
+        await beside.start(self.process)
+        if self._life.state is Phase.STARTING:
+            self._run()
+
+    async def _start_workers(self, wanted: PoolOptions) -> None:
+        """Starts the workers first; meanwhile connections wait in the kernel."""
+        workers = await start_workers(self.process, wanted, lambda: self._workers)
+        if self._life.state is not Phase.STARTING:
+            workers.retire()
+            return
+        self._workers = workers
+        self._run()
+
+    def _run(self) -> None:
+        process, options = self.process, self._options
+        if options.peers is None:
+            self._hub.serve(process, Inflow(process, self._receiver(), options, self._hub.counters))
+        else:
+            self._peers = Peers(process, self._hub, options, options.peers)
+            self._hub.serve(process, None)
+        self._hub.limit(options.rate_limit)
+        add_hub(process, self._hub)
+        self._life.enter(Phase.RUNNING)
+
+    def _receiver(self) -> Target:
+        if self._workers is not None:
+            return self._workers.address
+        if self._options.worker is not None and self._beside is not None:
+            return self._beside.receiver or self.process.parent
+        return self.process.parent if self._options.process is None else self._options.process
+
+    async def start(self) -> None:
+        """Accepts connections until the server is ended."""
+        self._gone = self.process.loop.create_future()
+        served_elsewhere = handed_over(self._acceptor.sock)
+        if served_elsewhere is not None:
+            await served_elsewhere.wait()
+        self._acceptor.start(self.process)
+        self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.local_address))
+        await self._gone
+
+    def _transferred(self) -> None:
+        """Redirects frames that go to the owner to the new owner."""
+        if self._beside is not None:
+            self._beside.follow_owner(self.process)
+        if self._options.worker is None and self._options.process is None and self._hub.inflow is not None:
+            self._hub.inflow.redirect(self.process.parent)
+
+    def drain(self) -> None:
+        """Accepts and reads no more. Connections that wait for an answer stay until they have it."""
+        self._acceptor.pause()
+        self._hub.drain()
+
+    def drained(self) -> bool:
+        """Returns True if no frame waits to be delivered or sent."""
+        return self._hub.drained
+
+    def terminate(self, reason: Exception) -> None:
+        """Closes the listening socket and all connections. A second call does nothing."""
+        if self._life.state is Phase.CLOSED:
+            return
+        self._unstarted.over()
+        self._life.enter(Phase.CLOSED)
+        self._acceptor.close()
+        if self._beside is not None:
+            self._beside.end(reason)
+        if self._peers is not None:
+            self._hub.on_gone = None
+        ends = self._hub.close(reason)
+        if self._hub.process is not None:
+            remove_hub(self.process)
+            if self._peers is None:
+                self._tell(ends)
+            else:
+                self._peers.close(ends)
+
+    def _tell(self, ends: list[Any]) -> None:
+        """Tells the receiver, if it lives on, that the connections have ended."""
+        to = self._receiver()
+        for message in ends:
+            try:
+                self.process.send(to, message)
+            except DeliveryError:
+                return
+
+    # --- messages -----------------------------------------------------------------------------------------
+
+    def handle_message(self, sender: PID, message: Any) -> None:
+        """Handles messages that are no frames, and frames with a higher priority: all other frames are taken from the
+        mailbox in bulk."""
+        self._outflow.handle_message(message)
+
+    def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
+        """Sends a frame, and answers with the number of its bytes, or with the error. Reads the certificate again."""
+        if is_a(request, ReloadCertificate):
+            return self._reload(sender, ref, request)
+        return self._outflow.handle_call(sender, ref, request)
+
+    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
+        certificates, process = self._acceptor.certificates, self.process
+        try:
+            if sender not in (process.parent, process.core.pid):
+                raise NotAllowed(f"only its owner, {process.parent}, can change the certificate of {process.id}")
+            if certificates is None:
+                raise NotAllowed(f"{process.id} has no TLS")
+            certificates.reload(request.context)
+        except HomingError as error:
+            process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return certificates.reloads
+
+    # --- facts --------------------------------------------------------------------------------------------
+
+    def statistics(self) -> TCPStatistics:
+        """Returns a snapshot of the counters, also after the end."""
+        return self._hub.statistics()
+
+    def handle_inspect(self, sender: PID, *items: str) -> dict[str, Any]:
+        """Returns the counters of `statistics()`, and: listener, process, accepting, beginning (connections whose
+        handshake runs), waiting_for ("mailbox", "receiver" or ""), most_connections, most_per_source, unsent (bytes
+        that wait to be sent)."""
+        return chosen(facts_of(self._hub, self._acceptor, self._options, self.local_address), items)
+
+
+def acceptor_of(server: TCPServer) -> Acceptor:
+    """Returns what accepts for a server, for `meta.upgrade`, which hands sockets over."""
+    return server._acceptor
+
+
+def create_tcp_server(options: TCPServerOptions) -> TCPServer:
+    """Binds a TCP socket, listens, and returns the server. `spawn_meta` starts it.
+
+    Connections that come before the start wait in the kernel. Until the start the caller owns the server, and ends it
+    by `terminate(reason)` or uses it as a context manager; if `spawn_meta` fails, it terminates the server. If the
+    server is not started within a second, a warning is logged.
+    Raises `BindFailed` with host, port and advice.
+    """
+    return TCPServer(options)

@@ -1,0 +1,1 @@
+"""TCP servers and clients."""

@@ -1,0 +1,122 @@
+"""A process for each connection of a TCP server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from homing import gen, meta
+
+from ...support import Probe, eventually
+from .players import Stream, open_tcp
+
+
+class Player(meta.PeerActor):
+    """Answers each frame of its connection with its number and the frame, and does what some frames say."""
+
+    def init(self, told: list[Any] | None = None) -> None:
+        self.told = [] if told is None else told
+        self.count = 0
+        self.told.append("init")
+
+    def handle_message(self, sender: Any, message: Any) -> None:
+        self.told.append(message)
+        if not isinstance(message, meta.MessageTCP):
+            return
+        match message.data:
+            case b"crash":
+                raise RuntimeError("as asked")
+            case b"end":
+                raise gen.TerminateNormal
+        self.count += 1
+        self.peer.send(b"%d %b" % (self.count, message.data))
+        if message.data == b"close":
+            self.peer.close()
+
+
+async def open_players(probe: Probe, told: list[Any] | None = None, **options: Any) -> meta.TCPServer:
+    return await open_tcp(probe, peers=meta.PeerOptions(worker=Player, worker_args=(told,), **options))
+
+
+async def test_each_connection_has_a_process_of_its_own(probe: Probe) -> None:
+    told: list[Any] = []
+    server = await open_players(probe, told, notify=probe.pid)
+    async with await Stream.to(server.local_address) as one, await Stream.to(server.local_address) as other:
+        assert [await one.ask(b"a"), await one.ask(b"b"), await other.ask(b"c")] == [b"1 a", b"2 b", b"1 c"]
+        ups = [await probe.get(), await probe.get()]
+        assert {up.peer.address for up in ups} == {one.address, other.address}
+        assert len({up.peer.pid for up in ups}) == 2
+    downs = [await probe.get(), await probe.get()]
+    assert all(isinstance(down, meta.MessagePeerDown) for down in downs)
+    assert {type(down.reason) for down in downs} == {meta.ClosedByPeer}
+    assert sum(isinstance(message, meta.MessageTCPDisconnect) for message in told) == 2
+    await eventually(lambda: probe.node.info().processes == 1)
+
+
+async def test_a_process_that_ends_closes_its_connection(probe: Probe) -> None:
+    server = await open_players(probe)
+    async with await Stream.to(server.local_address) as peer:
+        assert await peer.ask(b"a") == b"1 a"
+        peer.send(b"end\nmore\n")
+        assert await peer.rest() == b""
+    await eventually(lambda: server.statistics().open == 0)
+    assert server.statistics().closed_here == 1
+
+
+async def test_a_process_closes_its_connection_after_what_it_has_sent(probe: Probe) -> None:
+    server = await open_players(probe)
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"a\nclose\n")
+        assert await peer.rest() == b"1 a\n2 close\n"
+    await eventually(lambda: probe.node.info().processes == 1)
+
+
+async def test_a_process_that_crashes_is_restarted_for_the_same_connection(probe: Probe) -> None:
+    told: list[Any] = []
+    server = await open_players(probe, told)
+    async with await Stream.to(server.local_address) as peer:
+        assert await peer.ask(b"a") == b"1 a"
+        peer.send(b"crash\n")
+        await eventually(lambda: told.count("init") == 2)
+        assert await peer.ask(b"b") == b"1 b"
+        assert server.statistics().open == 1
+
+
+async def test_a_process_that_is_not_restarted_closes_its_connection(probe: Probe) -> None:
+    server = await open_players(probe, restart="never", notify=probe.pid)
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"crash\n")
+        assert await peer.rest() == b""
+    assert isinstance(await probe.get(), meta.MessagePeerUp)
+    assert isinstance((await probe.get()).reason, RuntimeError)
+
+
+async def test_a_start_that_fails_closes_the_connection(probe: Probe) -> None:
+    class Bad(meta.PeerActor):
+        async def init(self) -> None:
+            raise RuntimeError("cannot start")
+
+    server = await open_tcp(probe, peers=meta.PeerOptions(worker=Bad))
+    async with await Stream.to(server.local_address) as peer:
+        assert await peer.rest() == b""
+    await eventually(lambda: server.statistics().open == 0)
+
+
+async def test_all_processes_end_with_the_server(probe: Probe) -> None:
+    told: list[Any] = []
+    server = await open_players(probe, told)
+    async with await Stream.to(server.local_address) as peer, await Stream.to(server.local_address) as other:
+        assert [await peer.ask(b"a"), await other.ask(b"b")] == [b"1 a", b"1 b"]
+        await probe.do(lambda actor: actor.send_exit_meta(server.alias, gen.TerminateShutdown()))
+        assert await peer.rest() == b""
+    await eventually(lambda: probe.node.info().processes == 1)
+    ends = [message.reason for message in told if isinstance(message, meta.MessageTCPDisconnect)]
+    assert [type(reason) for reason in ends] == [meta.ServerEnded, meta.ServerEnded]
+
+
+@pytest.mark.parametrize("options", [{"rate": 5.0}, {"key": len}, {"accept": bool}], ids=str)
+def test_options_of_datagrams_are_refused(options: dict[str, Any]) -> None:
+    peers = meta.PeerOptions(worker=Player, **options)
+    with pytest.raises(gen.BadOption, match="peers"):
+        meta.TCPServerOptions(frame=meta.Raw(), peers=peers)
