@@ -21,6 +21,14 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"\0\1\0\x08\x21\x12\xa4\x42" + bytes(12) + b"\x80\x28\0\4\xb2\xaa\xf9\xf6",
         b"hello",
     ),
+    "ntp": (
+        b"\x23\0\6\x20" + bytes(36) + bytes.fromhex("8f3ad1c25e7b9a01"),  # chronyd
+        b"\xdb\0\x0a\xfa" + bytes(44),  # version 3
+    ),
+    "tftp": (
+        b"\0\1name.txt\0octet\0tsize\x000\0blksize\x00512\0timeout\x006\0",  # curl
+        b"\0\2remote.txt\0octet\0",  # tftp
+    ),
     "radius": (
         bytes.fromhex(
             "013e004ba192fd2c9037fffee07a1f782167262a0107616c696365021231cd2c2785df53e4188328f1b6460e1b04067f"
