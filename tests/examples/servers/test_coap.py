@@ -53,6 +53,20 @@ async def test_the_client_of_libcoap_reads_writes_in_blocks_and_observes(tmp_pat
         assert await terminate(running) == 0
 
 
+async def test_the_client_of_libcoap_is_served_by_dtls_if_it_has_the_key() -> None:
+    async with serve("coap") as running:
+        plain, secure = [await running.port() for _ in range(2)]
+        command = ("coap-client-openssl", "-u", "device", "-k")
+        assert LARGE in await ask(*command, "secret", f"coaps://127.0.0.1:{secure}/large")
+        assert "line" not in await ask(*command, "another", "-B", "1", f"coaps://127.0.0.1:{secure}/large", code=None)
+        times = re.findall(
+            r"\d\d:\d\d:\d\d", await ask(*command, "secret", "-s", "2", f"coaps://127.0.0.1:{secure}/time")
+        )
+        assert len(set(times)) >= 2
+        assert plain != secure
+        assert await terminate(running) == 0
+
+
 async def test_aiocoap_reads_writes_in_blocks_and_observes(
     node: homing.Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
