@@ -18,12 +18,13 @@ from ...gen import BadOption
 from ...node import Node
 from ...node.node import internals
 from ..tcp_server.accepting import Acceptor
-from ..tcp_server.server import TCPServer, acceptor_of
+from ..tcp_server.server import acceptor_of
 from ..udp_server.server import UDPServer, state_of
 from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, Channel
 from .descriptors import check_room
 from .groups import read_groups_untrusted
+from .handed_connections import tcp_servers
 
 _MOST_DROPS = 1000
 """Most sockets for which the successor receives the number of datagrams that the kernel has dropped: a message holds no
@@ -69,8 +70,7 @@ class HandedSockets:
 
     def _acceptors(self) -> list[Acceptor]:
         """Returns what accepts the connections of the TCP servers that listen."""
-        metas = internals(self._node).core.metas.values()
-        found = [acceptor_of(meta.behavior) for meta in metas if isinstance(meta.behavior, TCPServer)]
+        found = map(acceptor_of, tcp_servers(self._node))
         return [one for one in found if one.sock.fileno() >= 0]
 
     def _handed(self) -> list[Endpoint]:

@@ -8,6 +8,7 @@
                            stops reading, and handles the datagrams that it has read; holds the processes
                            whose state is kept
                      <-    states        those that have a name, in a file; only if "hello" has asked for them
+                     <-    connections   idle TCP connections, if "hello" has asked for them; they are read no more
                      <-    budgets       the amplification budgets of the servers; in the same way
                      <-    stopped       with how many datagrams the kernel has dropped at each socket so far
     sets its options, reads
@@ -45,6 +46,7 @@ from ...node.node import internals
 from ...node.states.moving import Leaving
 from . import budgets
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
+from .handed_connections import HandedConnections
 from .handed_sockets import HandedSockets
 from .states import within, write
 
@@ -155,6 +157,7 @@ class Offer:
     async def _hand_over(self, channel: Channel, hello: dict[str, Any]) -> None:
         sockets = HandedSockets(self._node)
         leaving = Leaving(internals(self._node).core)
+        connections: HandedConnections | None = None
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await sockets.send(channel)
@@ -166,6 +169,10 @@ class Offer:
             await self._settle(sockets, _FULL_WITH_STATES if keeps else _FULL)
             if keeps:
                 await self._send_states(channel, leaving, sockets)
+            if hello.get("connections") is True:
+                connections = HandedConnections(self._node, sockets.all)
+                async with Deadline(ANSWER_TIMEOUT):
+                    await connections.send(channel)
             if hello.get("budgets") is True:
                 await self._send_budgets(channel, sockets)
             async with Deadline(ANSWER_TIMEOUT):
@@ -173,9 +180,13 @@ class Offer:
                 await channel.receive("reading")
         except BaseException:
             sockets.take_back()
+            if connections is not None:
+                connections.take_back()
             leaving.go_on()
             raise
         leaving.end()
+        if connections is not None:
+            connections.end()
         self._identity = None  # the successor is replacing the file just now: `close` must not remove it any more
         self._node.log.info("OS process %d has taken over", channel.pid)
         internals(self._node).service.hand_over(channel.pid)

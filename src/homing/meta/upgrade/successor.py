@@ -23,6 +23,7 @@ from . import budgets
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
 from .groups import tell_groups
+from .handed_connections import ReceivedConnections
 from .handed_sockets import budgets_of, servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, STATE_TIMEOUT, Offer
 from .states import BadStates, read_untrusted
@@ -52,11 +53,12 @@ class TakeOver:
     Servers with `amplification` continue the budgets of the predecessor's, and the addresses that are validated there
     stay validated.
 
-    Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers here are set
-    when the predecessor has stopped reading. Sockets for which no server was created are closed, and named in the log.
-    Port 0 gets a new port. If the predecessor does not answer at the end, or has ended, the servers here read anyway.
-    If the predecessor is already stopping, or ends before it has handed over, entering waits for its end, so that its
-    addresses can be bound.
+    Idle TCP connections pass too, if their server has `hand_over_idle`; others are answered and closed by the
+    predecessor. Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers
+    here are set when the predecessor has stopped reading. Sockets for which no server was created are closed, and
+    named in the log. Port 0 gets a new port. If the predecessor does not answer at the end, or has ended, the servers
+    here read anyway. If the predecessor is already stopping, or ends before it has handed over, entering waits for
+    its end, so that its addresses can be bound.
 
     Entering raises `NotAllowed` if the predecessor refuses: it is taken over already, or of another user, node name or
     protocol; if it does not answer or does not end; or if there are not enough file descriptors; `BadOption` if `path`
@@ -74,6 +76,7 @@ class TakeOver:
         self._channel: Channel | None = None
         self._sockets: list[Inherited] = []
         self._states: list[Moved] = []
+        self._connections = ReceivedConnections()
         self._budgets: list[budgets.Moved] = []
         self._handed_over = asyncio.Event()
         self._parting: asyncio.Task[None] | None = None
@@ -135,7 +138,8 @@ class TakeOver:
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, states=True, budgets=True)
+                hello = {"states": True, "budgets": True, "connections": True}
+                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, **hello)
                 more = await self._receive(channel)
                 while more:
                     more = await self._receive(channel)
@@ -198,6 +202,9 @@ class TakeOver:
         for one in self._sockets:
             one.handed_over = None
         await asyncio.sleep(0)  # the servers begin to read in this turn of the loop
+        closed = self._connections.adopt(self._node, self._sockets)
+        if closed:
+            self._node.log.warning("%d connections are closed: no server was created for their sockets", closed)
         self._close_unused()
         try:
             async with Deadline(ANSWER_TIMEOUT):
@@ -208,12 +215,15 @@ class TakeOver:
         self._parting = internals(self._node).core.loop.create_task(self._part(channel))
 
     async def _receive_files(self, channel: Channel) -> dict[str, Any]:
-        """Receives "stopped", and returns it; before it the states and the budgets, if there are any."""
+        """Receives "stopped", and returns it; before it states, budgets and connections, if there are any."""
         while True:
-            message, descriptors = await channel.receive_descriptors("states", "budgets", "stopped")
+            message, descriptors = await channel.receive_descriptors("states", "budgets", "connections", "stopped")
             try:
                 if message["say"] == "stopped":
                     return message
+                if message["say"] == "connections":
+                    self._connections.add(descriptors, message.get("listeners"))
+                    descriptors = []
                 for descriptor in descriptors:
                     if message["say"] == "states":
                         self._states += read_untrusted(descriptor)
@@ -280,6 +290,7 @@ class TakeOver:
             self._parting.cancel()
         if self._channel is not None:
             self._channel.close()
+        self._connections.close()
         self._discard(self._sockets)
 
 
