@@ -9,6 +9,7 @@
                            whose state is kept
                      <-    states        those that have a name, in a file; only if "hello" has asked for them
                      <-    connections   idle TCP connections, if "hello" has asked for them; they are read no more
+                     <-    budgets       the amplification budgets of the servers; in the same way
                      <-    stopped       with how many datagrams the kernel has dropped at each socket so far
     sets its options, reads
     reading          ->
@@ -33,7 +34,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ...gen import HomingError, NotAllowed
@@ -41,6 +44,7 @@ from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
 from ...node.states.moving import Leaving
+from . import budgets
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
 from .handed_connections import HandedConnections
 from .handed_sockets import HandedSockets
@@ -169,6 +173,8 @@ class Offer:
                 connections = HandedConnections(self._node, sockets.all)
                 async with Deadline(ANSWER_TIMEOUT):
                     await connections.send(channel)
+            if hello.get("budgets") is True:
+                await self._send_budgets(channel, sockets)
             async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
@@ -199,23 +205,31 @@ class Offer:
         states, left_out = within(await leaving.dump(STATE_TIMEOUT))
         if left_out:
             self._node.log.error("the states of %s are too large to be handed over", ", ".join(left_out[:10]))
-        if not states:
-            return
+        if states and await self._send_file(channel, "states", partial(write, states)):
+            self._node.log.info("handed the states of %d processes over", len(states))
+
+    async def _send_budgets(self, channel: Channel, sockets: HandedSockets) -> None:
+        """Sends the amplification budgets, in one file. If it cannot be made, the successor begins with empty ones."""
+        moved = budgets.rows_of(sockets.budgets())
+        if moved:
+            await self._send_file(channel, "budgets", partial(budgets.write, moved))
+
+    async def _send_file(self, channel: Channel, say: str, make: Callable[[], int]) -> bool:
+        """Sends the file that `make` returns, and closes it. Logs that it cannot be made, and returns False."""
         try:
-            descriptor = write(states)
+            descriptor = make()
         except OSError as error:
-            self._node.log.error("no state can be handed over: %s", error.strerror or error)
-            return
+            self._node.log.error("no %s can be handed over: %s", say, error.strerror or error)
+            return False
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await channel.send("states", descriptors=[descriptor])
+                await channel.send(say, descriptors=[descriptor])
         finally:
             os.close(descriptor)
-        self._node.log.info("handed the states of %d processes over", len(states))
+        return True
 
     async def _check(self, channel: Channel) -> dict[str, Any]:
-        """Raises `NotAllowed` unless this program can be taken over by the other. Returns the first message of that:
-        what it wants beside sockets."""
+        """Returns the other program's "hello". Raises `NotAllowed` unless this program can be taken over by it."""
         hello = await channel.receive("hello")
         if hello.get("protocol") != PROTOCOL:
             raise NotAllowed(

@@ -19,11 +19,12 @@ from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
 from ...node.states.moving import Moved, arrive
+from . import budgets
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
 from .groups import tell_groups
 from .handed_connections import ReceivedConnections
-from .handed_sockets import servers_of
+from .handed_sockets import budgets_of, servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, STATE_TIMEOUT, Offer
 from .states import BadStates, read_untrusted
 
@@ -49,6 +50,8 @@ class TakeOver:
 
     The states that the predecessor keeps under a name (`gen.ProcessOptions.state`) are loaded here by the processes
     that keep theirs under the same name, before the servers read. Until then these are processes like any others.
+    Servers with `amplification` continue the budgets of the predecessor's, and the addresses that are validated there
+    stay validated.
 
     Idle TCP connections pass too, if their server has `hand_over_idle`; others are answered and closed by the
     predecessor. Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers
@@ -74,6 +77,7 @@ class TakeOver:
         self._sockets: list[Inherited] = []
         self._states: list[Moved] = []
         self._connections = ReceivedConnections()
+        self._budgets: list[budgets.Moved] = []
         self._handed_over = asyncio.Event()
         self._parting: asyncio.Task[None] | None = None
 
@@ -134,7 +138,8 @@ class TakeOver:
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, states=True, connections=True)
+                hello = {"states": True, "budgets": True, "connections": True}
+                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, **hello)
                 more = await self._receive(channel)
                 while more:
                     more = await self._receive(channel)
@@ -184,12 +189,13 @@ class TakeOver:
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await _say(channel, "ready", groups=tell_groups(self._sockets, servers_of(self._node)))
-                message = await self._receive_states(channel)
+                message = await self._receive_files(channel)
         except (EOFError, TimeoutError) as error:
             self._warn(error)
         states, self._states = self._states, []
         await arrive(internals(self._node).core, states, STATE_TIMEOUT)
         self._count_from(message.get("drops"))
+        self._continue_budgets()
         for one in self._sockets:
             one.take_effect()
         self._handed_over.set()
@@ -208,10 +214,10 @@ class TakeOver:
             self._warn(error)
         self._parting = internals(self._node).core.loop.create_task(self._part(channel))
 
-    async def _receive_states(self, channel: Channel) -> dict[str, Any]:
-        """Receives "stopped", and returns it; before it states and connections, if there are any."""
+    async def _receive_files(self, channel: Channel) -> dict[str, Any]:
+        """Receives "stopped", and returns it; before it states, budgets and connections, if there are any."""
         while True:
-            message, descriptors = await channel.receive_descriptors("states", "connections", "stopped")
+            message, descriptors = await channel.receive_descriptors("states", "budgets", "connections", "stopped")
             try:
                 if message["say"] == "stopped":
                     return message
@@ -219,11 +225,25 @@ class TakeOver:
                     self._connections.add(descriptors, message.get("listeners"))
                     descriptors = []
                 for descriptor in descriptors:
-                    self._states += read_untrusted(descriptor)
-            except (BadStates, OSError) as error:
-                self._node.log.error("the states from OS process %s cannot be read: %s", self.predecessor, error)
+                    if message["say"] == "states":
+                        self._states += read_untrusted(descriptor)
+                    else:
+                        self._budgets += budgets.read_untrusted(descriptor)
+            except (BadStates, budgets.BadBudgets, OSError) as error:
+                self._node.log.error(
+                    "the %s from OS process %s cannot be read: %s", message["say"], self.predecessor, error
+                )
             finally:
                 close_all(descriptors)
+
+    def _continue_budgets(self) -> None:
+        """Adds the predecessor's budgets to those of the servers here."""
+        known, self._budgets = self._budgets, []
+        endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
+        own = budgets_of(self._sockets, endpoints)
+        for number, heard, proven in known:
+            if number in own:
+                own[number].add_rows(heard, proven)
 
     def _count_from(self, drops: object) -> None:
         """Continues the predecessor's counters of kernel drops, as it has sent them in `drops`. If it has not, counts
