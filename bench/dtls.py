@@ -57,7 +57,7 @@ def measure(job: str, size: int, contestant: str, settings: Settings) -> Sample:
         done = made["handshakes" if job == "handshakes" else "answers"]
     cpu = after["cpu_seconds"] - before["cpu_seconds"]
     if done <= 0 or cpu <= 0:
-        raise Failed(f"{contestant!r} has done nothing: {made}")
+        raise Failed(f"{contestant!r} handled no packet: {made}")
     return {"value": done / cpu, "per_second": done / seconds, "busy": min(1.0, cpu / seconds)}
 
 

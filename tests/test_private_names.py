@@ -106,8 +106,8 @@ WORDS = {
     if path.suffix in (".py", ".pyx", ".pxd")
     for word in re.findall(r"\b_\w+", path.read_text())
 }
-OTHERS = {"_initrequest", "_scheduled", "_transport"}
-"""Private names of asyncio and pytest that tests use."""
+OTHERS = {"_initrequest", "_scheduled", "_transport", "_value2member_map_"}
+"""Private names of asyncio, enum and pytest that tests use."""
 
 
 def test_a_private_name_that_a_test_uses_is_there() -> None:

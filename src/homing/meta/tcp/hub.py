@@ -59,6 +59,7 @@ class Hub:
         self.on_opened: Callable[[Connection], None] | None = None
         self.on_gone: Callable[[Connection], None] | None = None
         self.on_look: Callable[[float], None] | None = None
+        self.answers = True  # False: what comes is not answered, so that a peer that has ended its side awaits nothing
         self.draining = False
         self.closed = False
         self._last_number = 0
@@ -69,6 +70,13 @@ class Hub:
         """Serves for `process`, which has just been started."""
         self.process = process
         self.inflow = inflow
+
+    def apply(self, options: TCPOptions) -> None:
+        """Applies the limits of `options` from now on, also to the connections that are open."""
+        self.options = options
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_later()
 
     def limit(self, rate_limit: RateLimit | None) -> None:
         """Limits the frames of each source from now on."""
@@ -167,7 +175,7 @@ class Hub:
 
     def queue(self, message: MessageTCP) -> int:
         """Queues a frame until `flush`. Returns its length. Raises `ConnectionEnded`, or what the encoder raises."""
-        connection = self.find(message)
+        connection = self.table.get(message.connection) if message.connection else self.find(message)
         if connection is None or connection.end is not None or connection.lost:
             self.counters.dropped_closed += 1
             raise ConnectionEnded(message.addr)
@@ -196,9 +204,7 @@ class Hub:
     # --- times ----------------------------------------------------------------------------------------------
 
     def _look_later(self) -> None:
-        options = self.options
-        times = [options.idle_timeout, options.first_byte_timeout, options.frame_timeout, options.send_timeout]
-        shortest = min(time for time in [*times, options.half_close_timeout] if time is not None)
+        shortest = min(time for time in self.options.times if time is not None)
         seconds = min(max(shortest / 8, _SHORTEST_LOOK), _LONGEST_LOOK)
         self._look_timer = self._serving().loop.call_later(seconds, self._look)
 
@@ -251,6 +257,10 @@ class Hub:
         for connection in self.table.all():
             connection.drain()
             self.close_if_done(connection)
+
+    def idle_connections(self) -> list[Connection]:
+        """Returns the connections with which another program could continue."""
+        return [connection for connection in self.table.all() if connection.idle]
 
     def close_if_done(self, connection: Connection) -> None:
         """Closes a connection that has its answers, while the node stops."""

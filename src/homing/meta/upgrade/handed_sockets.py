@@ -8,6 +8,7 @@ import socket
 from contextlib import suppress
 
 from ...datagram import Endpoint
+from ...datagram.policy.budget import Budget
 from ...datagram.sockets import inherited
 from ...datagram.sockets.inherited import Inherited
 from ...datagram.sockets.kernel import fullness
@@ -16,11 +17,14 @@ from ...datagram.sockets.snapshot import Snapshot
 from ...gen import BadOption
 from ...node import Node
 from ...node.node import internals
+from ..tcp_server.accepting import Acceptor
+from ..tcp_server.server import acceptor_of
 from ..udp_server.server import UDPServer, state_of
 from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, Channel
 from .descriptors import check_room
 from .groups import read_groups_untrusted
+from .handed_connections import tcp_servers
 
 _MOST_DROPS = 1000
 """Most sockets for which the successor receives the number of datagrams that the kernel has dropped: a message holds no
@@ -33,16 +37,24 @@ def servers_of(node: Node) -> list[ServerState]:
     return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
 
 
+def budgets_of(sockets: list[Inherited], endpoints: list[Endpoint]) -> dict[int, Budget]:
+    """Returns the active amplification budgets of `endpoints`, by the number of their socket in `sockets`."""
+    numbers = {one.lent: number for number, one in enumerate(sockets) if one.lent is not None}
+    found = [one for one in endpoints if one.sock in numbers and one.budget.active]
+    return {numbers[one.sock]: one.budget for one in found}
+
+
 class HandedSockets:
-    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
-    are kept open meanwhile, so that a restarted server finds its socket again: its address is still in use.
+    """The sockets to hand over: those of all UDP and TCP servers of a node, and those that the program was started
+    with. They are kept open meanwhile, so that a restarted server finds its socket again: its address is still in use.
 
     Raises `NotAllowed` if there are not enough file descriptors.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        own = [endpoint.sock for endpoint in self._open() if inherited.lender_of(endpoint.sock) is None]
+        sockets = [endpoint.sock for endpoint in self._open()] + [one.sock for one in self._acceptors()]
+        own = [sock for sock in sockets if inherited.lender_of(sock) is None]
         kept = inherited.kept()
         check_room(len(kept) + len(own), len(own), "handing over")
         self.all = [*kept, *_entries(own)]
@@ -55,6 +67,11 @@ class HandedSockets:
         """Returns the open sockets of the servers, but not those of a fake network, which only this program has."""
         endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
         return [one for one in endpoints if not one.closed and isinstance(one.sock, socket.socket)]
+
+    def _acceptors(self) -> list[Acceptor]:
+        """Returns what accepts the connections of the TCP servers that listen."""
+        found = map(acceptor_of, tcp_servers(self._node))
+        return [one for one in found if one.sock.fileno() >= 0]
 
     def _handed(self) -> list[Endpoint]:
         """Returns the endpoints whose sockets are handed over."""
@@ -82,6 +99,8 @@ class HandedSockets:
         self._groups = groups
         options = {endpoint.sock: state.options for state in servers_of(self._node) for endpoint in state.endpoints}
         for one in self.all:
+            if not one.usable:
+                continue  # a socket that listens: the successor changes nothing that would have to be restored
             with one.borrowed() as sock:
                 self._snapshots[one] = Snapshot(sock, None if one.lent is None else options.get(one.lent))
         handed_over = asyncio.Event()
@@ -89,6 +108,8 @@ class HandedSockets:
             one.handed_over = handed_over
         for state in self._handed_servers():
             state.suspend()
+        for acceptor in self._acceptors():
+            acceptor.pause()
 
     def freeze(self) -> dict[str, int] | None:
         """Stops counting the datagrams that the kernel drops. Returns how many it has dropped so far at each socket
@@ -100,6 +121,10 @@ class HandedSockets:
         drops = [one.counted if one.lent is None else totals.get(one.lent, one.counted) for one in self.all]
         found = {str(number): dropped for number, dropped in enumerate(drops) if dropped}
         return found if len(found) <= _MOST_DROPS else None
+
+    def budgets(self) -> dict[int, Budget]:
+        """Returns the amplification budgets of the servers, by the number of the socket."""
+        return budgets_of(self.all, self._handed())
 
     def waiting(self) -> bool:
         """Returns True while datagrams that were read still wait to be delivered."""
@@ -126,6 +151,8 @@ class HandedSockets:
         if self._node.info().state == "running":
             for state in self._handed_servers():
                 state.resume()
+            for acceptor in self._acceptors():
+                acceptor.resume()
         self.forget()
 
     def _restore(self, one: Inherited) -> None:
