@@ -296,6 +296,23 @@ async def test_messages_go_to_workers_to_peers_and_to_receivers_of_batches(node:
     assert await ask(probe, await connect(probe, batches, psk=key), b"x") == b"sensor-7x"
 
 
+async def test_the_process_of_a_peer_is_proven_and_ends_with_the_session(node: homing.Node, probe: Probe) -> None:
+    peers = meta.PeerOptions(worker=OfPeer, notify=probe.pid, most=2, unproven_share=0.5)
+    server, _ = await open_echo(node, psk=PSK, peers=peers)
+    owner, key = await Probe.start(node), ("sensor-7", PSK["sensor-7"])
+    clients = [await connect(owner, server, psk=key) for _ in range(2)]
+    for client in clients:
+        assert await ask(owner, client, b"x") == b"x of sensor-7"
+        up = await probe.get()
+        assert isinstance(up, meta.MessagePeerUp)
+        assert up.peer.is_proven
+    await node.call(clients[0].alias, meta.CloseSession())
+    down = await probe.get()
+    assert isinstance(down, meta.MessagePeerDown)
+    assert isinstance(down.reason, meta.SessionClosed)
+    assert await ask(owner, clients[0], b"y") == b"y of sensor-7"
+
+
 async def test_what_the_packet_tells_is_there_beside_the_identity(node: homing.Node, probe: Probe) -> None:
     server, pid = await open_echo(node, psk=PSK, receive_local_address=True, receive_ttl=True)
     await ask(probe, await connect(probe, server, psk=("sensor-7", PSK["sensor-7"])), b"x")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ...datagram import Endpoint
+from ...datagram import Address, Endpoint
 from ...gen import PID, BadOption, DeliveryError, MailboxFull, ProcessID, Ref
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..udp.inspection import chosen
+from ..udp_server.peers import Peers
 from ..udp_server.reconfigure import Reconfigure, Reconfigured
 from ..udp_server.server import UDPServer, UDPServerHooks
 from .counters import DTLSCounters, DTLSStatistics, dtls_facts, statistics_of
-from .messages import CloseSession
+from .identity import Identity
+from .messages import CloseSession, MessageSessionUp
 from .options import SECURE, DTLSServerOptions
 
 _LEAST_NOTIFIED = 1024
@@ -71,6 +73,7 @@ class DTLSServer(UDPServer):
 
         def report(kind: type, fields: tuple[Any, ...]) -> None:
             options: Any = self._state.options
+            self._report_to_peers(kind, *fields)
             if options.notify is None:
                 return
             core, to = process.core, options.notify
@@ -86,6 +89,16 @@ class DTLSServer(UDPServer):
                 process.warn("notify", "a message of sessions could not be sent to notify: %s", error)
 
         return report
+
+    def _report_to_peers(self, kind: type, address: Address, identity: Identity | None, *reason: Exception) -> None:
+        """Lets the peers' processes know: an address with a session is proven, and its process ends with the
+        session."""
+        peers = self._state.workers
+        if isinstance(peers, Peers):
+            if kind is MessageSessionUp:
+                peers.life.all_proven = True
+            elif peers.process.alive:
+                peers.life.left(address, *reason)
 
     def handle_message(self, sender: PID, message: Any) -> None:
         """Handles messages that are no datagrams, and datagrams with a higher priority."""
