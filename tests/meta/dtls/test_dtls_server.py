@@ -361,6 +361,11 @@ async def test_a_new_certificate_is_used_for_new_sessions_and_the_old_ones_go_on
     assert "renewed.example" in str(error)
     after = await connect(probe, server, server_name="renewed.example")
     assert await ask(probe, after, b"new") == b"new"
+    write(own())
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 1
+    assert await ask(probe, await connect(probe, server), b"again") == b"again"
+    write(issued("renewed.example"))
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 2
     (tmp_path / "key").write_bytes(b"no key")
     refused = await error_of(node.call(server.alias, meta.Reconfigure(**files)))
     assert isinstance(refused, gen.BadOption)

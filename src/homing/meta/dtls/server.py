@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ...datagram import Address, Endpoint
-from ...gen import PID, BadOption, DeliveryError, MailboxFull, ProcessID, Ref
+from ...gen import NO_REPLY, PID, BadOption, DeliveryError, HomingError, MailboxFull, ProcessID, Ref
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
+from ..tcp_server.reload import ReloadCertificate
 from ..udp.inspection import chosen
 from ..udp_server.peers import Peers
 from ..udp_server.reconfigure import Reconfigure, Reconfigured
@@ -19,6 +20,9 @@ from .counters import DTLSCounters, DTLSStatistics, dtls_facts, statistics_of
 from .identity import Identity
 from .messages import CloseSession, MessageSessionUp
 from .options import SECURE, DTLSServerOptions
+
+_FILES = ("certificate", "key", "client_ca")
+"""The options that a `ReloadCertificate` reads again."""
 
 _LEAST_NOTIFIED = 1024
 """Messages that may wait at `notify` however small the table is."""
@@ -48,6 +52,7 @@ class DTLSServer(UDPServer):
     """
 
     _runtime_hooks: ClassVar[type[MetaHooks]] = DTLSServerHooks
+    _reloads = 0
 
     def __init__(self, options: DTLSServerOptions) -> None:
         if not isinstance(options, DTLSServerOptions):
@@ -109,11 +114,25 @@ class DTLSServer(UDPServer):
             UDPServer.handle_message(self, sender, message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """As of a UDP server. A `CloseSession` is answered with True."""
+        """As of a UDP server. A `CloseSession` is answered with True; a `ReloadCertificate` reads the files again."""
         if is_a(request, CloseSession):
             self.handle_message(sender, request)
             return True
+        if is_a(request, ReloadCertificate):
+            return self._reload(sender, ref, request)
         return UDPServer.handle_call(self, sender, ref, request)
+
+    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
+        try:
+            if request.context is not None:
+                raise BadOption("context", request.context, "a DTLS server has none: change its files")
+            options = self._state.options
+            self._reconfigure(sender, Reconfigure(**{name: getattr(options, name) for name in _FILES}))
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        self._reloads += 1
+        return self._reloads
 
     def _reconfigure(self, sender: PID, request: Reconfigure) -> Reconfigured:
         before: Any = self._state.endpoint
