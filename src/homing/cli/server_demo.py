@@ -90,9 +90,12 @@ async def show(node: Node, module: ModuleType, seconds: float, *args: Any) -> bo
 
 
 async def _addresses(observer: Observer, port: int) -> list[str]:
-    """Returns the addresses of the UDP servers; the one with `port` is the first."""
-    found = [str(facts["listener"]) for facts in listening(cast(Snapshot, await look(observer)))]
-    return sorted(found, key=lambda address: _port(address) != port)
+    """Returns the addresses of the UDP and TCP servers, each with its protocol; those with `port` are the first."""
+    found = [
+        f"{'TCP' if 'accepting' in facts else 'UDP'} {facts['listener']}"
+        for facts in listening(cast(Snapshot, await look(observer)))
+    ]
+    return sorted(found, key=lambda address: (_port(address) != port, address.startswith("TCP")))
 
 
 def _port(address: str) -> int:
@@ -110,7 +113,7 @@ async def _opened(observer: Observer) -> bool:
 
 def _banner(node: Node, module: ModuleType, control: bool, addresses: list[str]) -> Iterator[str]:
     name = node.name.partition("@")[0]
-    yield f"\n{name} listens on {', '.join(f'UDP {address}' for address in addresses) or 'no UDP port'}.\n"
+    yield f"\n{name} listens on {', '.join(addresses) or 'no port'}.\n"
     yield "Try it from another terminal:"
     port = _port(addresses[0]) if addresses else module.PORT
     yield from (f"  {command.replace('{port}', str(port))}" for command in module.TRY)
