@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+QUERIES = (
+    b"\0\7\1\0\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1",
+    bytes.fromhex(
+        "0007010000010000000000010474657874076578616d706c65000010000100002904d000000000000c000a00080001020304050607"
+    ),  # dig
+)
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
+    "nameserver": QUERIES,
+    "forwarder": (
+        *QUERIES,
+        b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",
+    ),
     "stun": (
         b"\0\1\0\0\x21\x12\xa4\x42" + bytes(range(12)),  # turnutils_stunclient
         b"\0\1\0\x08" + bytes(range(16)) + b"\0\3\0\4\0\0\0\0",  # stun, a client of RFC 3489
         b"\0\1\0\x08\x21\x12\xa4\x42" + bytes(12) + b"\x80\x28\0\4\xb2\xaa\xf9\xf6",
         b"hello",
+    ),
+    "ntp": (
+        b"\x23\0\6\x20" + bytes(36) + bytes.fromhex("8f3ad1c25e7b9a01"),  # chronyd
+        b"\xdb\0\x0a\xfa" + bytes(44),  # version 3
+    ),
+    "tftp": (
+        b"\0\1name.txt\0octet\0tsize\x000\0blksize\x00512\0timeout\x006\0",  # curl
+        b"\0\2remote.txt\0octet\0",  # tftp
     ),
     "radius": (
         bytes.fromhex(
