@@ -1,6 +1,6 @@
 """Random datagrams for the parsers of the examples. As a program it has them led by what they reach:
 
-python -m tests.examples.fuzz statsd CORPUS -max_total_time=60      # needs atheris, and its options
+python -m tests.examples.fuzz gelf CORPUS -max_total_time=60      # needs atheris, and its options
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from homing import meta
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
-    "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
     "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "proxy": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "gelf": (
@@ -45,11 +44,6 @@ def load(name: str) -> SimpleNamespace:
 
 def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
     """What an example does with the payload of a datagram, without a node and without a memory."""
-
-    def statsd(payload: bytes) -> None:
-        behavior = example.Statsd.__new__(example.Statsd)
-        behavior.counters, behavior.gauges, behavior.timers, behavior.malformed = {}, {}, {}, 0
-        behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
 
     def syslog(payload: bytes) -> None:
         mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
@@ -75,8 +69,6 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         return resolver
     if hasattr(example, "Cache"):
         return proxy
-    if hasattr(example, "Statsd"):
-        return statsd
     return syslog if hasattr(example, "Parser") else gelf
 
 
