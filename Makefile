@@ -10,7 +10,7 @@ COMPILED := setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz lint bench figures instructions docs clean build-sanitized
+.PHONY: help demo cluster test test-compiled test-programs test-interpreted test-slow test-sanitized fuzz fuzz-servers lint bench figures instructions docs clean build-sanitized
 
 help:
 	@echo 'make demo              run the demo: UDP servers on ports 2345 and 2346 (ARGS="--port 4000 --load")'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test-slow         run the long tests, and others with many more examples'
 	@echo 'make test-sanitized    test the datagram path with the sanitizers of addresses and undefined behavior'
 	@echo 'make fuzz              fuzz the datagram path, sanitized, fifteen minutes (SECONDS=60: each of the three drivers)'
+	@echo 'make fuzz-servers      fuzz the parsers of the example servers, a minute each (SECONDS=10), with atheris'
 	@echo 'make docs              build the documentation into build/site, and check its links'
 	@echo 'make bench             run the benchmarks, seventeen minutes (ARGS="--only udp", ARGS="--quick")'
 	@echo 'make figures           run them, and renew the figures in README.md and docs/benchmarks.md; on a quiet machine'
@@ -73,6 +74,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/mypy --explicit-package-bases $(wildcard examples/servers/*.py)
 
 # A run by name proves which code it tests, and counts what it executes: tests/suite. It has two parts, and with ARGS one,
 # which need not be complete. In the first, tests run side by side, twice as many as there are processors, since they wait
@@ -111,6 +113,8 @@ test-interpreted: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	HOMING_THOROUGH=1 $(BIN)/pytest --run=slow -m 'slow or thorough' $(if $(ARGS),--partial $(ARGS))
 	$(if $(ARGS),,@if command -v gcc >/dev/null; then $(MAKE) --no-print-directory fuzz; else echo 'no gcc: not fuzzed'; fi)
+	$(if $(ARGS),,@if $(BIN)/python -c 'import atheris' 2>/dev/null; then $(MAKE) --no-print-directory fuzz-servers; \
+	else echo 'no atheris: the parsers of the example servers are not fuzzed'; fi)
 
 # A copy of the package, so that the one in use stays what it is. Python's own allocator would hide its objects from the
 # sanitizer, and what the interpreter still holds at its end is no leak of ours.
@@ -131,6 +135,11 @@ test-sanitized: build-sanitized
 fuzz: build-sanitized
 	export $(SANITIZERS) HOMING_FUZZ_SECONDS=$(SECONDS) HOMING_FUZZ_SEED=$$(shuf -i 1-1000000 -n 1) && \
 	$(BIN)/pytest -q -n 2 --run=sanitized --partial $(FUZZ)
+
+# Each `parse_untrusted` of examples/servers, led by the code that its datagrams reach. As many at a time as there are processors.
+fuzz-servers: SECONDS = 60
+fuzz-servers: $(VENV)/.dev
+	$(BIN)/python -m tests.examples.servers.fuzz --seconds $(SECONDS)
 
 build-sanitized: $(VENV)/.dev
 	rm -rf $(SANITIZED)

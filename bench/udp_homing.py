@@ -93,7 +93,11 @@ class Owner(act.Actor):
         self.ended.set()
 
 
-def _handler(contestant: str, job: str) -> type[Handler]:
+def _handler(contestant: str, job: str) -> type[act.Actor]:
+    if job == "dns":
+        from .udp_dns import Answer
+
+        return Answer
     if "batch" in contestant:
         from .udp_homing_batch import SumBatch
 

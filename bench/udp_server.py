@@ -44,11 +44,15 @@ def _bound() -> socket.socket:
 
 
 def _answer(job: str) -> Callable[[bytes], bytes] | None:
-    if job != "work":
-        return None
-    from .work import work
+    if job == "work":
+        from .work import work
 
-    return work
+        return work
+    if job == "dns":
+        from .udp_dns import answer
+
+        return answer
+    return None
 
 
 def blocking(job: str) -> None:
@@ -84,9 +88,11 @@ class EchoProtocol(asyncio.DatagramProtocol):
 
 
 class WorkProtocol(EchoProtocol):
-    def __init__(self) -> None:
-        from .work import work
+    job = "work"
 
+    def __init__(self) -> None:
+        work = _answer(self.job)
+        assert work is not None
         self.work = work
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
@@ -94,7 +100,11 @@ class WorkProtocol(EchoProtocol):
         self.transport.sendto(self.work(data), addr)
 
 
-_PROTOCOLS = {"count": CountProtocol, "echo": EchoProtocol, "work": WorkProtocol}
+class DNSProtocol(WorkProtocol):
+    job = "dns"
+
+
+_PROTOCOLS = {"count": CountProtocol, "echo": EchoProtocol, "work": WorkProtocol, "dns": DNSProtocol}
 
 
 async def bare(job: str, read_size: int | None) -> None:

@@ -56,7 +56,7 @@ def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     sinks = {*floods, *shared, "udp-paced-100k", "udp-paced-300k", "udp-backlog"}
     echoes = {"udp-echo", "udp-latency", "udp-openloop", "udp-spin-1k", "udp-spin-20k", "udp-spin-300k", "udp-work"}
     joined = {f"cluster-{name}" for name in ("send", "bytes", "call", "calls", "kill", "freeze", "join", "udp")}
-    assert set(BY_NAME) == {*ACTORS, "request", "forward", *sinks, *echoes, "udp-call", *joined}
+    assert set(BY_NAME) == {*ACTORS, "request", "forward", *sinks, *echoes, "udp-call", "dns", "dns-5k", *joined}
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
 
@@ -107,6 +107,11 @@ def test_other_floods_are_counted(name: str, contestant: str) -> None:
 @pytest.mark.parametrize("contestant", BY_NAME["udp-echo"].contestants)
 def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
     assert measure("udp-echo", contestant)["p50"] > 0
+
+
+@pytest.mark.parametrize("contestant", BY_NAME["dns"].contestants)
+def test_questions_of_dnsperf_are_answered_rightly_by_every_contestant(contestant: str) -> None:
+    assert measure("dns", contestant)["us"] > 0
 
 
 @pytest.mark.parametrize("contestant", ["homing", "C recvmmsg", "homing, with a timer", "uvloop, with a timer"])

@@ -24,14 +24,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
     "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
-    "proxy": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "gelf": (
         b'{"version":"1.1","host":"h","short_message":"text","level":3}',
         zlib.compress(b'{"version":"1.1","host":"h","short_message":"text"}'),
         b"\x1e\x0f12345678\0\2{}",
         b"\x1e\x0f12345678\0\1" + gzip.compress(b'{"host":"h","short_message":""}'),
     ),
-    "syslog": (b"<34>1 2003-10-11T22:14:15Z host su - ID47 - failed", b"<13>Oct 11 22:14:15 host su: failed"),
 }
 """Well-formed datagrams, for each example that takes datagrams apart."""
 
@@ -45,19 +43,11 @@ def load(name: str) -> SimpleNamespace:
 def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
     """What an example does with the payload of a datagram, without a node and without a memory."""
 
-    def syslog(payload: bytes) -> None:
-        mute = type("Mute", (example.Parser,), {"send": lambda self, to, message: None})
-        mute.handle_message(mute.__new__(mute), None, meta.MessageUDP(None, ADDRESS, payload))
-
     def resolver(payload: bytes) -> None:
         try:
             example.addresses(payload)
         except ValueError:
             pass  # which it says of what is malformed
-
-    def proxy(payload: bytes) -> None:
-        example.answers(payload, meta.MessageUDP(None, ADDRESS, payload))
-        example.Cache().put(payload, 0.0)
 
     def gelf(payload: bytes) -> None:
         behavior = example.Collector.__new__(example.Collector)
@@ -65,11 +55,7 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         with contextlib.redirect_stdout(io.StringIO()):
             behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
 
-    if hasattr(example, "addresses"):
-        return resolver
-    if hasattr(example, "Cache"):
-        return proxy
-    return syslog if hasattr(example, "Parser") else gelf
+    return resolver if hasattr(example, "addresses") else gelf
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:

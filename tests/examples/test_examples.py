@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import signal
-import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -115,27 +113,6 @@ async def test_service_answers_and_ends_in_order_on_sigterm(peer: UDPPeer) -> No
         assert await terminate(running) == 0
 
 
-@pytest.mark.skipif(shutil.which("logger") is None, reason="logger is not installed")
-async def test_syslog_reads_what_logger_sends_in_both_formats() -> None:
-    async with program("examples/syslog.py", "0") as running:
-        port = str(await running.port())
-        for style, severity in (("--rfc3164", "err"), ("--rfc5424", "warning")):
-            arguments = ("-n", "127.0.0.1", "-P", port, "-d", style, "-p", f"user.{severity}", f"message {severity}")
-            client = await asyncio.create_subprocess_exec("logger", *arguments)
-            assert await client.wait() == 0
-            line = await running.line_with(f"message {severity}")
-            assert line.startswith(severity)
-        assert await terminate(running) == 0
-
-
-async def test_syslog_counts_what_is_no_syslog_message_and_escapes_it(peer: UDPPeer) -> None:
-    async with program("examples/syslog.py", "0") as running:
-        port = await running.port()
-        peer.send(b"\x1b[2J no priority", ("127.0.0.1", port))
-        line = await running.line_with("malformed")
-        assert "\x1b" not in line
-
-
 async def test_announce_sends_each_line_to_all_who_joined_and_ends_with_its_input(peer: UDPPeer) -> None:
     async with program("examples/announce.py", "0") as running:
         port = await running.port()
@@ -235,64 +212,4 @@ async def test_iperf_server_reports_to_the_real_client_what_has_come() -> None:
         assert output.count("Server Report") == 2, output
         assert output.count("0/") >= 2, "datagrams were lost on the way"
         assert "did not receive ack" not in output
-        assert await terminate(running) == 0
-
-
-_PKTINFO = 8
-"""linux/in.h: IP_PKTINFO, which Python's socket module does not name."""
-
-
-class Players:
-    """Thousands of players on one socket, each at an address of its own in 127.0.0.0/8."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
-        self.socket.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
-        self.socket.bind(("", 0))
-        self.socket.setblocking(False)
-        self.server = ("127.0.0.1", port)
-
-    def send(self, player: int, data: bytes) -> None:
-        info = struct.pack("@iI4s", 0, socket.htonl(0x7F010000 + player), b"\0" * 4)
-        self.socket.sendmsg([data], [(socket.IPPROTO_IP, _PKTINFO, info)], 0, self.server)
-
-    def receive(self, answers: dict[int, bytes]) -> None:
-        """Keeps the last answer to each player that has come."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                data, ancillary, _, _ = self.socket.recvmsg(65536, 64)
-                _, _, address = struct.unpack_from("@iI4s", ancillary[0][2])
-                answers[int.from_bytes(address) - 0x7F010000] = data
-
-    async def ask(self, questions: dict[int, bytes]) -> dict[int, bytes]:
-        """Sends each player's question until it is answered. Returns the answers."""
-        answers: dict[int, bytes] = {}
-        async with asyncio.timeout(3 * DEADLINE):
-            while missing := [player for player in questions if player not in answers]:
-                for start in range(0, len(missing), 50):
-                    for player in missing[start : start + 50]:
-                        self.send(player, questions[player])
-                    await asyncio.sleep(0.002)
-                    self.receive(answers)
-                await asyncio.sleep(0.05)
-                self.receive(answers)
-        return answers
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="sends from all of 127.0.0.0/8")
-async def test_game_serves_five_thousand_players_each_proven_and_seeing_others() -> None:
-    number = 5000
-    async with program("examples/game.py", "0") as running:
-        players = Players(await running.port())
-        with players.socket:
-            tokens = await players.ask(dict.fromkeys(range(number), b"join".ljust(16)))
-            assert len(set(tokens.values())) == number
-            welcomes = await players.ask(tokens)
-            assert set(welcomes.values()) == {b"welcome"}
-            places = {player: b"%d %d" % (player % 100 * 10, player // 100 * 20) for player in range(number)}
-            seen = await players.ask(places)
-            assert all(b"," in others for others in seen.values())
-            for player in range(number):
-                players.send(player, b"leave")
         assert await terminate(running) == 0

@@ -41,29 +41,6 @@ def pieces(*texts: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(part, max_size=8).map(b"".join)
 
 
-SYSLOG = pieces(b"<34>", b"<191>", b"<192>", b"<", b">", b"1 ", b"\xd9\xa3", b"\x1b[2J", b"\n", b"\0", b"text")
-
-
-@settings(max_examples=60)
-@given(payloads=st.lists(st.one_of(SYSLOG, st.binary(max_size=100)), max_size=30))
-def test_case_37_syslog_tells_exactly_one_thing_of_each_datagram(payloads: list[bytes]) -> None:
-    async def main(node: homing.Node) -> list[Any]:
-        example = load("syslog")
-        counter = await Probe.start(node, name="counter")
-        parser = await node.spawn(example.Parser)
-        for message in datagrams(payloads):
-            node.send(parser, message)
-        found = [await counter.get() for _ in payloads]
-        assert node.info().crashes == 0
-        return [found, example.SEVERITIES]
-
-    found, severities = run(main)
-    for (severity, host, text), payload in zip(found, payloads, strict=True):
-        assert severity == "malformed" or (severity in severities and payload.strip().startswith(b"<"))
-        assert (host, repr(text).isprintable()) == (ADDRESS[0], True)
-    figure(37, "random datagrams that crashed syslog", 0)
-
-
 @settings(max_examples=30)
 @given(payloads=st.lists(st.one_of(pieces(b"OK: ", b" words\n", b" "), st.binary(max_size=100)), max_size=30))
 @pytest.mark.parametrize(("name", "behavior"), [("echo", "Echo"), ("service", "Counter")])

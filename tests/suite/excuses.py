@@ -46,6 +46,7 @@ _EXCUSES: list[tuple[str, Callable[..., bool]]] = [
     (r"asks a firewall to refuse", lambda: _lacks("iptables") or _has_no_networks()),
     (r"this user may not make network namespaces", lambda: not can_be_left()),
     (r"HOMING_NEED_NETWORKS is not set: .*", lambda: "HOMING_NEED_NETWORKS" not in os.environ),
+    (r"HOMING_NEED_CLIENTS is not set: .*", lambda: "HOMING_NEED_CLIENTS" not in os.environ),
     (r"only root .*|binds to an interface: CAP_NET_RAW|asks for more than the system's limit, as root", _is_not_root),
     (r"sends from port 0 through a raw socket: .*", _is_not_root),
     (r"makes a filter of system calls by their numbers: .*", lambda: platform.machine() != "x86_64"),

@@ -53,6 +53,17 @@ async def test_a_server_answers_a_peer(network: FakeNetwork, node: homing.Node) 
     assert await peer.receive() == (b"hello", SERVER)
 
 
+async def test_a_condition_is_evaluated_although_there_is_no_kernel(
+    network: FakeNetwork, node: homing.Node, probe: Probe
+) -> None:
+    server = await open_server(probe, admit=meta.where[0] != b"x"[0])
+    peer = network.socket(*CLIENT)
+    for payload in (b"x1", b"2", b"x3", b"4"):
+        peer.send(payload, SERVER)
+    assert await numbers(probe, 2) == [2, 4]
+    assert server.statistics().filtered == 2
+
+
 async def test_a_node_that_was_started_before_the_block_binds_in_it_too(node: homing.Node) -> None:
     with FakeNetwork(seed=1) as network:
         await node.spawn(Echo)

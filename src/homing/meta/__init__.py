@@ -62,6 +62,7 @@ from .tcp.frames import FrameTooLong as FrameTooLong
 from .tcp.frames import Framing as Framing
 from .tcp.frames import LengthPrefix as LengthPrefix
 from .tcp.frames import Raw as Raw
+from .tcp.info import ConnectionInfo as ConnectionInfo
 from .tcp.messages import MessageTCP as MessageTCP
 from .tcp.messages import MessageTCPConnect as MessageTCPConnect
 from .tcp.messages import MessageTCPDisconnect as MessageTCPDisconnect
@@ -78,10 +79,12 @@ from .tcp.reasons import NoFirstByte as NoFirstByte
 from .tcp.reasons import PeerUnresponsive as PeerUnresponsive
 from .tcp.reasons import ServerEnded as ServerEnded
 from .tcp.reasons import SlowReader as SlowReader
+from .tcp.tls import TLS as TLS
 from .tcp_client.client import TCPClient as TCPClient
 from .tcp_client.client import create_tcp_client as create_tcp_client
 from .tcp_client.options import TCPClientOptions as TCPClientOptions
 from .tcp_server.options import TCPServerOptions as TCPServerOptions
+from .tcp_server.reload import ReloadCertificate as ReloadCertificate
 from .tcp_server.server import TCPServer as TCPServer
 from .tcp_server.server import create_tcp_server as create_tcp_server
 from .udp.buffer_pool import BufferPool as BufferPool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from types import TracebackType
 from typing import Any, Self
 
@@ -77,7 +78,7 @@ class Stream:
             try:
                 while part := await self.reader.read(65536):
                     found += part
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 pass
         return found
 
@@ -91,7 +92,7 @@ class Stream:
         self.writer.close()
         try:
             await self.writer.wait_closed()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             pass
 
 

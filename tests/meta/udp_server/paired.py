@@ -33,6 +33,8 @@ SMALL = 8192
 LARGE = 1 << 20
 """A receive buffer in which all datagrams of a run find room."""
 MOST_LETS = 100_000
+QUEUE = 20
+"""Most datagrams of one source that wait, if `fair` is one of the two."""
 
 
 def key_of(message: meta.MessageUDP) -> tuple[int, int] | None:
@@ -48,13 +50,15 @@ ON: dict[str, dict[str, Any]] = {
     "conflate": {"conflate": key_of},
     "codel": {"codel": meta.CoDel(target=0.001, interval=0.005)},
     "high_water_seconds": {"high_water_seconds": 0.001},
+    "fair": {},
     "amplification": {"amplification": meta.Amplification(factor=3.0, exempt=())},
     "admit in the process": {"admit": ADMITTED, "admit_in": "process"},
     "admit in the kernel": {"admit": ADMITTED, "admit_in": "kernel"},
     "tap": {},
     "state": {},
 }
-"""What is given to the server for each of them. The tap's file and the process with a state are made by the run."""
+"""What is given to the server for each of them. The tap's file, the queues of `fair` and the process with a state are
+made by the run."""
 OFF: dict[str, Any] = {"loss_markers": False}
 """The value with which an option does nothing, if that is not None."""
 
@@ -129,7 +133,7 @@ class Run:
         self.crashes = 0
         self.trains = sys.platform == "linux" and choose.random() < 0.5
         self.answers = choose.choice([40, 200]) if {"amplification", "tap"} & set(pair) else 0
-        self.pool = meta.BufferPool(1000) if choose.random() < 0.2 else None
+        self.pool = meta.BufferPool(1000) if "fair" not in pair and choose.random() < 0.2 else None
         # A train that the kernel drops before it has divided it counts as one datagram there.
         self.small = choose.random() < 0.5
         self._gro = not (self.trains and self.small)
@@ -162,6 +166,10 @@ class Run:
 
     def options_of(self, name: str) -> dict[str, Any]:
         """The server's options for one of the two."""
+        if name == "fair":
+            by = self.choose.choice([meta.where[0:1], meta.where[0:2], "source"])
+            queue, ahead = self.choose.choice([1, 5, QUEUE]), self.choose.choice([1, 4, 16])
+            return {"fair": meta.Fair(by=by, queue=queue, ahead=ahead)}
         return {"tap": meta.Tap(self.path)} if name == "tap" else ON[name]
 
     def note(self, message: Any) -> None:
@@ -198,7 +206,7 @@ class Run:
             await node.spawn(Receiver, self, name="receiver", options=gen.ProcessOptions(mailbox_size=size))
         given: dict[str, Any] = {
             "process": "receiver",
-            "overflow": choose.choice(["pause", "drop_newest", "drop_oldest"]),
+            "overflow": choose.choice([*([] if "fair" in self.pair else ["pause"]), "drop_newest", "drop_oldest"]),
             "high_water": choose.choice([1, 5, 30, 1000]),
             "high_water_seconds": None,
             "receive_buffer": SMALL if self.small else LARGE,
@@ -223,7 +231,8 @@ class Run:
             await self.choose.choice(ways)()
             if rests and step % (steps // 2) == steps // 3:
                 await self.rest()
-            balanced(self.server)
+            ledger = balanced(self.server)
+            assert not self.always("fair") or self.trains or ledger.waiting <= QUEUE * 3 * len(KEYS)
         for name in self.pair:
             await self.turn_on(name, True)
 

@@ -21,13 +21,14 @@ from .paired import ON, REFUSED, SEPARATE, Run
 
 pytestmark = pytest.mark.backends
 
-MARKED = {"kernel", "receiver_full", "receiver_oldest", "no_receiver", "expired", "codel"}
+MARKED = {"kernel", "receiver_full", "receiver_oldest", "no_receiver", "expired", "codel", "unfair"}
 """The causes of drops that have markers."""
+MOST_SHOWN = 10
+"""Sources in `unfair_sources`."""
 AFTER_WAITING = "after it had waited"
 """In the comment of a second record of a datagram."""
 REFUSED_PAIRS = {
     ("loss_markers", "admit in the kernel"),
-    ("loss_markers", "tap"),
     ("admit in the process", "admit in the kernel"),
 }
 """The pairs that are refused, and those that are two values of one option."""
@@ -59,6 +60,9 @@ async def test_two_options_of_a_server_do_what_they_promise_together(
         if "state" in pair:
             await eventually(lambda: run.crashes == 0 and run.is_alive())
             assert await node.call("receiver", "handled") == ledger.delivered
+        if run.always("fair"):
+            losers = (await node.inspect_meta(run.alias, "unfair_sources"))["unfair_sources"]
+            assert sum(losers.values()) == ledger.dropped["unfair"] or len(losers) == MOST_SHOWN
         if "high_water_seconds" in pair:
             now = (await node.inspect_meta(run.alias, "high_water_now"))["high_water_now"]
             assert now <= run.high_water
@@ -72,7 +76,7 @@ def check_datagrams(run: Run, ledger: meta.Ledger) -> None:
     assert all(one.intact for one in got)
     numbers = [one.number for one in got]
     assert len(set(numbers)) == len(numbers)
-    if "conflate" not in run.pair:
+    if not {"conflate", "fair"} & set(run.pair):
         assert numbers == sorted(numbers)
     for lane in {(one.source, one.key) for one in got}:
         of_one = [one.number for one in got if (one.source, one.key) == lane]
@@ -81,7 +85,13 @@ def check_datagrams(run: Run, ledger: meta.Ledger) -> None:
     possible = {"kernel", "receiver_full", "receiver_oldest", "no_receiver"}
     if "state" not in run.pair:
         possible.remove("no_receiver")
-    own = {"max_age": "expired", "conflate": "conflated", "codel": "codel", "admit in the process": "filtered"}
+    own = {
+        "max_age": "expired",
+        "conflate": "conflated",
+        "codel": "codel",
+        "admit in the process": "filtered",
+        "fair": "unfair",
+    }
     assert causes <= possible | {own[name] for name in run.pair if name in own}
 
 
@@ -99,7 +109,7 @@ async def check_markers(run: Run) -> None:
         await eventually(lambda: told() == wanted)
     except AssertionError:
         raise AssertionError(f"{told()} were told, {wanted} dropped") from None
-    if "conflate" in run.pair:
+    if {"conflate", "fair"} & set(run.pair):
         return
     following = marked = 0
     for one in run.got:
@@ -186,6 +196,24 @@ async def check_tap(run: Run, ledger: meta.Ledger) -> None:
 def cause_of(comment: str) -> str:
     """The cause in the comment of a datagram that was dropped."""
     return comment.partition(",")[0].removeprefix("dropped in: ")
+
+
+async def test_markers_beside_a_tap_are_refused_if_sources_are_limited(
+    node: homing.Node, probe: Probe, tmp_path: Path
+) -> None:
+    tap = meta.Tap(tmp_path / "x.pcapng")
+    limits: list[dict[str, Any]] = [
+        {"allow": ("127.0.0.0/8",)},
+        {"deny": ("127.0.0.9",)},
+        {"admit": meta.where.length > 1, "admit_in": "process"},
+        {"rate_limit": meta.RateLimit(rate=1)},
+    ]
+    for limit in limits:
+        with pytest.raises(gen.BadOption, match=f"loss_markers.*{next(iter(limit))}="):
+            meta.UDPServerOptions(loss_markers=True, tap=tap, **limit)
+        _, alias = await open_server(probe, loss_markers=True, **limit)
+        with pytest.raises(gen.BadOption, match="loss_markers"):
+            await node.call(alias, meta.Reconfigure(tap=tap))
 
 
 @linux_only

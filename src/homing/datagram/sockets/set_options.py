@@ -68,8 +68,9 @@ def apply(sock: socket.socket, options: SocketOptions) -> None:
 
 def program_of(sock: socket.socket, options: SocketOptions) -> Program | None:
     """Returns the program that the kernel is to run for `sock`. One that was made of a condition is for sockets of IP
-    only: elsewhere there are no headers."""
-    return options.bpf if sock.family == AF_UNIX else options.kernel_program
+    only: elsewhere there are no headers. A socket of `homing.testing.FakeNetwork` has no kernel."""
+    kernel = isinstance(sock, socket.socket) and sock.family != AF_UNIX
+    return options.kernel_program if kernel else options.bpf
 
 
 def reset(sock: socket.socket, options: SocketOptions) -> None:

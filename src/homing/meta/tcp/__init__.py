@@ -4,6 +4,7 @@ frames      the kinds of frames, and the contract of a framing of your own; deco
 messages    MessageTCP, MessageTCPConnect, MessageTCPDisconnect; reasons: why connections end; errors: at a caller
 limits      the options that servers and clients have in common
 counters    TCPStatistics
+tls         the options of TLS, and certificates that are read again; info: facts about a connection
 table       which connections are there, and how many each source has
 connection  one connection, as a protocol of asyncio
 inflow      the way of frames into a mailbox; outflow: the way from a mailbox to the connections

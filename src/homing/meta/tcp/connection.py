@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .decoding import Decoder
 from .frames import FrameTooLong
+from .info import ConnectionInfo, info_of
 from .messages import MessageTCP, MessageTCPConnect, MessageTCPDisconnect
 from .reasons import (
     ClosedByPeer,
@@ -39,6 +40,7 @@ class Connection(asyncio.BufferedProtocol):
     number: which it is, of all of its hub. addr: the peer's address. source: what counts it among its source's.
     queued: it waits in its inflow for its turn. lost: its transport has ended. end: the reason.
     last: when a byte came or went, by the loop's clock. begun: when the unfinished frame began; 0.0: there is none.
+    info: facts about it, once it was made.
     blocked: since when more waits to be sent than `send_buffer`; 0.0: it does not.
     """
 
@@ -50,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         self.addr = addr
         self.source = source
         self.transport: asyncio.Transport | None = None
+        self.info: ConnectionInfo | None = None
         self.since = self.last = hub.now()
         self.begun = self.blocked = 0.0
         self.queued = self.lost = self.heard = False
@@ -68,6 +71,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.info = info_of(transport)
+        self.since = self.last = self._hub.now()
         if self.end is not None:
             transport.abort()
             return
@@ -117,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         self.settle()
 
     def _is_secured(self) -> bool:
-        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+        return self.info is not None and self.info.tls is not None
 
     def _reason_of(self, exc: BaseException | None) -> ConnectionEnd:
         if exc is None:
@@ -159,13 +164,13 @@ class Connection(asyncio.BufferedProtocol):
         if not self._announced:
             self._announced = True
             if hub.options.announce:
-                messages.append(MessageTCPConnect(hub.id, self.addr, self.number))
+                messages.append(MessageTCPConnect(hub.id, self.addr, self.number, self.info))
                 most -= 1
         if most > 0 and (self._decoder.more or self._held):
             frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
             self.asked += len(frames)
             most -= len(frames)
-            messages += [MessageTCP(hub.id, self.addr, frame, self.number) for frame in frames]
+            messages += [MessageTCP(hub.id, self.addr, frame, self.number, self.info) for frame in frames]
             error = self._decoder.error
             if error is not None and not self._decoder.more:
                 self._cut_for(error)
@@ -176,7 +181,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def disconnected(self) -> MessageTCPDisconnect:
         """Returns the message of its end."""
-        return MessageTCPDisconnect(self._hub.id, self.addr, self.number, self.end or ClosedByPeer())
+        return MessageTCPDisconnect(self._hub.id, self.addr, self.number, self.end or ClosedByPeer(), self.info)
 
     def _take_frames(self, most: int) -> list[Any]:
         held, self._held = self._held, []

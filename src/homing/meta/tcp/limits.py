@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
 from ...gen import Target
 from ...gen.options import check_name, check_target, check_type, set_integer, set_seconds
 from .frames import Frame, check_frame
+from .tls import TLS
 
 MOST_BYTES = 2**30
 """The largest buffer that may be asked for, 1 GiB."""
@@ -17,6 +19,8 @@ class TCPOptions:
     """Options that servers and clients have. See `TCPServerOptions`."""
 
     frame: Frame
+    tls: TLS | ssl.SSLContext | None = None
+    handshake_timeout: float = 10.0
     name: str = ""
     process: Target | None = None
     announce: bool = True
@@ -51,6 +55,7 @@ class TCPOptions:
                 set_seconds(self, name)
         set_seconds(self, "half_close_timeout", zero=True)
         set_seconds(self, "send_timeout")
+        set_seconds(self, "handshake_timeout")
         set_integer(self, "send_buffer", 1, MOST_BYTES)
         set_integer(self, "send_most", self.send_buffer, MOST_BYTES)
 

@@ -31,14 +31,16 @@ class _OfConnection:
     id: alias of the server or client, to which answers are sent.
     addr: the peer, as the socket module writes it: (host, port), for IPv6 (host, port, flowinfo, scope_id).
     connection: number of the connection, which no other connection of the server gets.
+    info: `ConnectionInfo`: what is known of the connection.
     """
 
-    __slots__ = ("addr", "connection", "id")
+    __slots__ = ("addr", "connection", "id", "info")
     _short_repr = True  # see `gen.messages.has_short_repr`
 
     id: Any
     addr: Any
     connection: int
+    info: Any
 
     def reply(self, data: Any) -> MessageTCP:
         """Returns `data` as a message for this connection. Send it to `id`: frames leave in the order in which they
@@ -59,6 +61,7 @@ class MessageTCP(_OfConnection):
     addr: the peer, as the socket module writes it. To send: finds the connection, if there is no `connection`.
     data: the content of the frame: `bytes`, or whatever a `Framing` of your own makes.
     connection: number of the connection, which no other connection of the server gets. 0: the one of `addr`.
+    info: a `ConnectionInfo`: the address on this machine, and with TLS the peer's certificate. Not used for sending.
 
     Raises `BadOption` without `data`.
     """
@@ -66,17 +69,20 @@ class MessageTCP(_OfConnection):
     __slots__ = ("data", "is_answer")
     __match_args__ = ("id", "addr", "data")
 
-    def __init__(self, id: Any = None, addr: Any = None, data: Any = ..., connection: int = 0) -> None:
+    def __init__(
+        self, id: Any = None, addr: Any = None, data: Any = ..., connection: int = 0, info: Any = None
+    ) -> None:
         if data is ...:
             raise BadOption("data", None, "give the content of the frame, as in MessageTCP(addr=address, data=b'...')")
         self.id = id
         self.addr = addr
         self.data: Any = data
         self.connection = connection
+        self.info = info
         self.is_answer = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MessageTCP, (self.id, self.addr, self.data, self.connection)
+        return MessageTCP, (self.id, self.addr, self.data, self.connection, self.info)
 
     def __repr__(self) -> str:
         try:
@@ -101,19 +107,20 @@ class MessageTCP(_OfConnection):
 class MessageTCPConnect(_OfConnection):
     """A connection was made: comes before its first frame, if `announce` is on.
 
-    id, addr, connection: as in `MessageTCP`. `reply(data)` makes a first frame for the peer, such as a greeting.
+    id, addr, connection, info: as in `MessageTCP`. `reply(data)` makes a first frame for the peer, such as a greeting.
     """
 
     __slots__ = ()
     __match_args__ = ("id", "addr")
 
-    def __init__(self, id: Any, addr: Any, connection: int) -> None:
+    def __init__(self, id: Any, addr: Any, connection: int, info: Any = None) -> None:
         self.id = id
         self.addr = addr
         self.connection = connection
+        self.info = info
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MessageTCPConnect, (self.id, self.addr, self.connection)
+        return MessageTCPConnect, (self.id, self.addr, self.connection, self.info)
 
     def __repr__(self) -> str:
         return f"MessageTCPConnect({self.id}, {self.addr})"
@@ -122,21 +129,22 @@ class MessageTCPConnect(_OfConnection):
 class MessageTCPDisconnect(_OfConnection):
     """A connection has ended: comes after its last frame, once for each `MessageTCPConnect`.
 
-    id, addr, connection: as in `MessageTCP`.
+    id, addr, connection, info: as in `MessageTCP`.
     reason: a `ConnectionEnd`, such as `ClosedByPeer`, `ConnectionIdle`, `SlowReader`.
     """
 
     __slots__ = ("reason",)
     __match_args__ = ("id", "addr", "reason")
 
-    def __init__(self, id: Any, addr: Any, connection: int, reason: ConnectionEnd) -> None:
+    def __init__(self, id: Any, addr: Any, connection: int, reason: ConnectionEnd, info: Any = None) -> None:
         self.id = id
         self.addr = addr
         self.connection = connection
         self.reason = reason
+        self.info = info
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return MessageTCPDisconnect, (self.id, self.addr, self.connection, self.reason)
+        return MessageTCPDisconnect, (self.id, self.addr, self.connection, self.reason, self.info)
 
     def __repr__(self) -> str:
         return f"MessageTCPDisconnect({self.id}, {self.addr}, {self.reason})"

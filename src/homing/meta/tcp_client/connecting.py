@@ -6,10 +6,12 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 from typing import Any
 
 from ...datagram.errors import ConnectFailed
 from ..tcp.hub import Hub
+from ..tcp.tls import TLS, make_context
 from ..tcp_server.listening import set_times
 from .options import TCPClientOptions
 
@@ -28,7 +30,7 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
             sock = await _open(loop, options)
             try:
                 connection = hub.new_connection(sock.getpeername())
-                await loop.create_connection(lambda: connection, sock=sock)
+                await loop.create_connection(lambda: connection, sock=sock, **_secured(options))
             except BaseException:
                 sock.close()
                 raise
@@ -38,8 +40,18 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
         raise ConnectFailed(host, port, late, f"not within {seconds}", protocol="TCP") from None
     except OSError as error:
         number = error.errno or 0  # asyncio's own texts name the address once more
-        told = OSError(number, os.strerror(number)) if number > 0 else error
-        raise ConnectFailed(host, port, told, _HINTS.get(number, ""), protocol="TCP") from None
+        told = OSError(number, os.strerror(number)) if number > 0 and not isinstance(error, ssl.SSLError) else error
+        raise ConnectFailed(host, port, told, "" if told is error else _HINTS.get(number, ""), protocol="TCP") from None
+
+
+def _secured(options: TCPClientOptions) -> dict[str, Any]:
+    """Returns the arguments of `create_connection` for TLS. Raises `BadOption` if a file cannot be read."""
+    tls = options.tls
+    if tls is None:
+        return {}
+    context = make_context(tls, server=False) if isinstance(tls, TLS) else tls
+    name = (tls.server_name if isinstance(tls, TLS) else "") or options.host
+    return {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": options.handshake_timeout}
 
 
 async def _open(loop: asyncio.AbstractEventLoop, options: TCPClientOptions) -> socket.socket:

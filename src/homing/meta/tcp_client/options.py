@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ...gen import BadOption
 from ...gen.options import check_type, set_integer, set_seconds
 from ..tcp.limits import TCPOptions
+from ..tcp.tls import check_tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class TCPClientOptions(TCPOptions):
     request_timeout: seconds after which a request by `call` fails with `gen.CallTimeout`, and the connection is closed:
         a late answer would be taken for that to the next request. The timeout of the call itself should be longer.
     max_requests: the most requests that wait for their answers; more raise `gen.TooManyRequests`.
+    tls: a `meta.TLS`, or an `ssl.SSLContext` of a client: the connection is encrypted, and the server's certificate
+        checked.
     first_byte_timeout, idle_timeout: None by default: a client waits for its peer.
     process: receiver of the frames that answer no request. None: the parent.
     """
@@ -42,6 +45,7 @@ class TCPClientOptions(TCPOptions):
         set_integer(self, "port", 1, 65535)
         check_type("local_host", self.local_host, str, 'a str; "": the system chooses')
         set_integer(self, "local_port", 0, 65535)
+        check_tls(self.tls, server=False)
         set_seconds(self, "connect_timeout")
         set_seconds(self, "request_timeout")
         set_integer(self, "max_requests", 1)

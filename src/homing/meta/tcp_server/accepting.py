@@ -11,10 +11,12 @@ from ...datagram.address import canonical
 from ...datagram.policy.admission import Admission
 from ...datagram.policy.limiter import Limiter
 from ...datagram.policy.networks import number_of
+from ...gen import BadOption
 from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.connection import Connection
 from ..tcp.hub import Hub
+from ..tcp.tls import Certificates
 from .options import TCPServerOptions
 
 _MOST = 64
@@ -27,15 +29,21 @@ _PAUSE = 1.0
 class Acceptor:
     """Accepts the connections of one listening socket."""
 
-    def __init__(self, sock: socket.socket, hub: Hub, options: TCPServerOptions) -> None:
+    def __init__(
+        self, sock: socket.socket, hub: Hub, options: TCPServerOptions, certificates: Certificates | None
+    ) -> None:
         self._sock = sock
         self._hub = hub
         self._admission = Admission()
         self._limiter = Limiter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unbegun: set[socket.socket] = set()  # of tasks that have not begun
+        self._most_tasks = options.most_handshakes
+        self._handshake_timeout = options.handshake_timeout
+        self.certificates = certificates
         self._process: MetaRunner | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._listens = False
+        self._listens = self._open = False
         self.apply(options)
 
     def apply(self, options: TCPServerOptions) -> None:
@@ -51,23 +59,31 @@ class Acceptor:
     def resume(self) -> None:
         """Accepts again after a pause."""
         self._timer = None
-        if self._process is not None and not self._listens:
-            self._listens = True
-            self._process.loop.add_reader(self._sock, self._acceptable, self._process)
+        self._open = True
+        self._listen(True)
+
+    def _listen(self, wanted: bool) -> None:
+        process = self._process
+        if process is None or wanted == self._listens:
+            return
+        self._listens = wanted
+        if wanted:
+            process.loop.add_reader(self._sock, self._acceptable, process)
+        else:
+            process.loop.remove_reader(self._sock)
 
     def pause(self) -> None:
         """Accepts no more; connections wait in the kernel."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._listens and self._process is not None:
-            self._listens = False
-            self._process.loop.remove_reader(self._sock)
+        self._open = False
+        self._listen(False)
 
     @property
     def accepting(self) -> bool:
         """True while it accepts."""
-        return self._listens
+        return self._open
 
     @property
     def beginning(self) -> int:
@@ -77,6 +93,9 @@ class Acceptor:
     def _acceptable(self, process: MetaRunner) -> None:
         """Called by the loop: connections wait."""
         for _ in range(_MOST):
+            if len(self._tasks) >= self._most_tasks:
+                self._listen(False)
+                return
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -109,6 +128,7 @@ class Acceptor:
             sock.close()
             return
         task = process.loop.create_task(self._begin(process, connection, sock))
+        self._unbegun.add(sock)
         self._tasks.add(task)
         task.add_done_callback(partial(self._begun, connection, sock))
 
@@ -127,17 +147,34 @@ class Acceptor:
         return "refused_per_source" if table.full_for(table.source_of(address)) else ""
 
     async def _begin(self, process: MetaRunner, connection: Connection, sock: socket.socket) -> None:
+        self._unbegun.discard(sock)
+        secured: dict[str, Any] = {}
+        if self.certificates is not None:
+            self._look_at_certificates(process, self.certificates)
+            secured = {"ssl": self.certificates.context, "ssl_handshake_timeout": self._handshake_timeout}
         try:
-            await process.loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError:
-            pass  # the peer has ended the connection already
+            await process.loop.connect_accepted_socket(lambda: connection, sock, **secured)
+        except OSError as error:  # the peer has ended the connection already, or its handshake has failed
+            if secured:
+                self._hub.counters.handshake_errors += 1
+                process.warn("handshake", "the TLS handshake of %s has failed: %s", connection.addr, error)
+
+    def _look_at_certificates(self, process: MetaRunner, certificates: Certificates) -> None:
+        try:
+            certificates.look(process.loop.time())
+        except BadOption as error:
+            process.warn("certificate", "the changed certificate is not used: %s", error)
 
     def _begun(self, connection: Connection, sock: socket.socket, task: asyncio.Task[None]) -> None:
         """Called when the task has ended, also if it was cancelled before it had begun."""
         self._tasks.discard(task)
         if connection.transport is None:
             self._hub.discard(connection)
+        if sock in self._unbegun:
+            self._unbegun.discard(sock)
             sock.close()
+        if self._open:
+            self._listen(True)
 
     def close(self) -> None:
         """Closes the listening socket. Connections that have not begun are closed."""

@@ -13,6 +13,9 @@ from ...gen import BadOption, ProcessBehavior, ProcessOptions
 from ...gen.options import check_type, set_integer
 from ..peers.options import PeerOptions
 from ..tcp.limits import TCPOptions
+from ..tcp.tls import check_tls
+from ..udp_server.options import UDPServerOptions
+from .both_options import udp_options
 from .peers import check_peers
 from .workers import pool_options
 
@@ -32,6 +35,11 @@ class TCPServerOptions(TCPOptions):
         the server owns and closes it; if the creation fails, the caller still owns it.
     dual_stack: with host "::", accepts IPv4 connections as well.
     reuse_port: several sockets may listen on this port, and the system divides the connections among them.
+    both: True: serves UDP on the same port as well. Datagrams arrive as `MessageUDP` at the same receiver, `self.reply`
+        answers either, and both end together. Settings of UDP alone are given instead of True, as a
+        `meta.UDPServerOptions` without address and receiver: `both=meta.UDPServerOptions(reply_guard=...)`. `allow`,
+        `deny`, `rate_limit`, `peers` and the water marks are those of this server, unless others are given there.
+        For port 0 the system chooses one that is free for both. `server.udp` is the UDP server.
     backlog: connections that wait in the kernel until they are accepted; the system may allow fewer
         (`net.core.somaxconn`).
     process: receiver of the frames: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
@@ -66,6 +74,9 @@ class TCPServerOptions(TCPOptions):
         come: `connect_limited`. None: no limit.
     rate_limit: how many frames of each source are taken, as a `meta.RateLimit`. Its connections are read no faster, so
         that its peers have to wait: `limited` counts the frames that did. None: no limit.
+    tls: a `meta.TLS`, or an `ssl.SSLContext` of a server: connections are encrypted. None: they are not.
+    handshake_timeout: seconds that a TLS handshake may take (`handshake_errors`).
+    most_handshakes: the most TLS handshakes at a time; more connections wait in the kernel.
     first_byte_timeout: seconds until the first byte of a connection; then it is cut (`cut_first_byte`). None: no limit.
     frame_timeout: seconds from the first byte of a frame until it is complete (`cut_frame_timeout`): against peers that
         send a byte now and then. None: no limit.
@@ -90,6 +101,7 @@ class TCPServerOptions(TCPOptions):
     socket: socket.socket | None = None
     dual_stack: bool = False
     reuse_port: bool = False
+    both: bool | UDPServerOptions = False
     backlog: int = 1024
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -105,6 +117,7 @@ class TCPServerOptions(TCPOptions):
     deny: tuple[Network, ...] = ()
     connect_limit: RateLimit | None = None
     rate_limit: RateLimit | None = None
+    most_handshakes: int = 256
 
     def __post_init__(self) -> None:
         TCPOptions.__post_init__(self)
@@ -114,6 +127,8 @@ class TCPServerOptions(TCPOptions):
         check_type("reuse_port", self.reuse_port, bool, "True or False")
         set_integer(self, "backlog", 1, 65535)
         self._check_socket()
+        check_tls(self.tls, server=True)
+        set_integer(self, "most_handshakes", 1)
         check_peers(self)
         pool_options(self)
         set_integer(self, "most_connections", 1, 1_000_000)
@@ -125,6 +140,7 @@ class TCPServerOptions(TCPOptions):
         parse_networks("deny", self.deny)
         check_type("connect_limit", self.connect_limit, (RateLimit, type(None)), "a meta.RateLimit or None")
         check_type("rate_limit", self.rate_limit, (RateLimit, type(None)), "a meta.RateLimit or None")
+        udp_options(self)
 
     def _check_socket(self) -> None:
         given = self.socket

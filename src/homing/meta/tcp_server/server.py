@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 
 from ...act.pool.options import PoolOptions
 from ...datagram import Address, format_address
-from ...gen import PID, Alias, BadOption, DeliveryError, MetaBehavior, NotAllowed, Ref, Target
+from ...gen import NO_REPLY, PID, Alias, BadOption, DeliveryError, HomingError, MetaBehavior, NotAllowed, Ref, Target
 from ...gen.behavior import Result
+from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.closing import add_hub, remove_hub
@@ -18,16 +19,19 @@ from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
 from ..tcp.outflow import Outflow
 from ..tcp.table import Table
+from ..tcp.tls import Certificates
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
+from ..udp_server.server import UDPServer
 from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
+from .both import Beside, open_both
 from .facts import facts_of
-from .listening import open_listener
 from .options import TCPServerOptions
 from .peers import Peers
 from .phase import TRANSITIONS, Phase
+from .reload import ReloadCertificate
 from .workers import pool_options
 
 KIND = "TCP server"
@@ -82,9 +86,11 @@ class TCPServer(MetaBehavior):
         self._workers: Workers | None = None
         self._peers: Peers | None = None
         self._gone: asyncio.Future[None] | None = None
-        sock = open_listener(options)
+        certificates = None if options.tls is None else Certificates(options.tls)
+        sock, udp = open_both(options)
+        self._beside = None if udp is None else Beside(udp)
+        self._acceptor = Acceptor(sock, self._hub, options, certificates)
         self._address: Address = sock.getsockname()
-        self._acceptor = Acceptor(sock, self._hub, options)
         self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
 
     def __repr__(self) -> str:
@@ -112,6 +118,11 @@ class TCPServer(MetaBehavior):
         """The address the socket is bound to, with the port that the system chose if 0 was asked for."""
         return self._address
 
+    @property
+    def udp(self) -> UDPServer | None:
+        """The UDP server on the same port, with the option `both`; else None."""
+        return None if self._beside is None else self._beside.udp
+
     # --- life ---------------------------------------------------------------------------------------------
 
     def init(self, process: MetaRunner) -> Result:  # type: ignore[override]
@@ -123,10 +134,18 @@ class TCPServer(MetaBehavior):
         self._life.enter(Phase.STARTING)
         self._outflow = process.forwarder = Outflow(process, self._hub, KIND)
         wanted = pool_options(self._options)
+        if self._beside is not None:
+            return self._start_beside(self._beside)
         if wanted is not None:
             return self._start_workers(wanted)
         self._run()
         return None
+
+    async def _start_beside(self, beside: Beside) -> None:
+        """Starts the UDP server first, whose workers serve both."""
+        await beside.start(self.process)
+        if self._life.state is Phase.STARTING:
+            self._run()
 
     async def _start_workers(self, wanted: PoolOptions) -> None:
         """Starts the workers first; meanwhile connections wait in the kernel."""
@@ -151,6 +170,8 @@ class TCPServer(MetaBehavior):
     def _receiver(self) -> Target:
         if self._workers is not None:
             return self._workers.address
+        if self._options.worker is not None and self._beside is not None:
+            return self._beside.receiver or self.process.parent
         return self.process.parent if self._options.process is None else self._options.process
 
     async def start(self) -> None:
@@ -162,7 +183,9 @@ class TCPServer(MetaBehavior):
 
     def _transferred(self) -> None:
         """Redirects frames that go to the owner to the new owner."""
-        if self._workers is None and self._options.process is None and self._hub.inflow is not None:
+        if self._beside is not None:
+            self._beside.follow_owner(self.process)
+        if self._options.worker is None and self._options.process is None and self._hub.inflow is not None:
             self._hub.inflow.redirect(self.process.parent)
 
     def drain(self) -> None:
@@ -181,6 +204,8 @@ class TCPServer(MetaBehavior):
         self._unstarted.over()
         self._life.enter(Phase.CLOSED)
         self._acceptor.close()
+        if self._beside is not None:
+            self._beside.end(reason)
         if self._peers is not None:
             self._hub.on_gone = None
         ends = self._hub.close(reason)
@@ -208,8 +233,23 @@ class TCPServer(MetaBehavior):
         self._outflow.handle_message(message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """Sends a frame, and answers with the number of its bytes, or with the error."""
+        """Sends a frame, and answers with the number of its bytes, or with the error. Reads the certificate again."""
+        if is_a(request, ReloadCertificate):
+            return self._reload(sender, ref, request)
         return self._outflow.handle_call(sender, ref, request)
+
+    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
+        certificates, process = self._acceptor.certificates, self.process
+        try:
+            if sender not in (process.parent, process.core.pid):
+                raise NotAllowed(f"only its owner, {process.parent}, can change the certificate of {process.id}")
+            if certificates is None:
+                raise NotAllowed(f"{process.id} has no TLS")
+            certificates.reload(request.context)
+        except HomingError as error:
+            process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        return certificates.reloads
 
     # --- facts --------------------------------------------------------------------------------------------
 

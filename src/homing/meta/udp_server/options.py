@@ -138,7 +138,7 @@ class UDPServerOptions(SocketOptions):
         batches finds those within a batch in `batch.losses`. Markers come also while the mailbox is full: between two
         datagrams at most one for each cause. A receiver that forwards, as an `act.Pool`, treats them as it does other
         messages. Not with `worker` or `peers`; nor with `bpf`, or with `admit` in the kernel, whose refusals the kernel
-        counts with its losses; nor with a `tap`.
+        counts with its losses; nor with a `tap` beside `allow`, `deny`, `admit` or `rate_limit`.
     receive_batch: datagrams read in one go, 1 to 4096 (the native backend reads 64 at most). 64: larger values gain
         nothing measurable and delay other callbacks on the loop.
     gro: let the kernel deliver datagrams that arrived joined (from a sender that uses UDP_SEGMENT, or a network card

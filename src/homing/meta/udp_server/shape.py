@@ -69,8 +69,11 @@ def _check_markers(options: UDPServerOptions) -> None:
         raise BadOption("loss_markers", True, "the kernel counts what bpf= refuses as losses; leave one of them out")
     if options.kernel_program is not None:
         raise BadOption("loss_markers", True, 'the kernel counts what admit= refuses as losses: admit_in="process"')
-    if options.tap is not None:
-        raise BadOption("loss_markers", True, "a tap takes datagrams before they are limited; leave one of them out")
+    limits = [name for name in ("allow", "deny") if getattr(options, name)]
+    limits += [name for name in ("admit", "rate_limit") if getattr(options, name) is not None]
+    if options.tap is not None and limits:
+        names = "=, ".join(limits)
+        raise BadOption("loss_markers", True, f"a tap takes datagrams before {names}= refuses any; leave tap= out")
 
 
 def shape_of(options: UDPServerOptions) -> Shape | None:

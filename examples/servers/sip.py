@@ -1,0 +1,119 @@
+"""A SIP registrar and redirect server (RFC 3261), by UDP and TCP: says where a user's phone is. Anybody may register.
+homing demo sip, or: python examples/servers/sip.py [PORT]
+sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:5060
+"""
+
+import re
+import sys
+import time
+from collections import Counter, OrderedDict
+from typing import Any
+
+import homing
+from homing import act, gen, meta
+
+PORT = 5060
+TRY = ("sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:{port}", "sipsak -vv -s sip:127.0.0.1:{port}")
+SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
+START = re.compile(r"([A-Z]{1,32}) (sips?:\S{1,256}) SIP/2\.0")
+USER = re.compile(r"sips?:([^@;:?<>\s]{0,64})")
+CONTACT = re.compile(r"(<)?(sips?:(?(1)[^<>\s]|[^<>,;\s]){1,256})>?([^,]*)")  # without < >, parameters are the header's
+EXPIRES = re.compile(r"(?i);\s*expires\s*=\s*([0-9]{1,9})(?![0-9])")
+LENGTH = re.compile(rb"(?i)\r\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,5})[ \t]*\r\n")
+LONGEST, MOST_EXPIRES, MOST_CONTACTS, MOST = 8192, 3600, 5, 10_000  # bytes, s; users and answers, in all some 15 MB
+
+
+def parse_untrusted(data: bytes) -> tuple[str, str, dict[str, list[str]]]:
+    """Returns method, URI and headers of a request. May raise only `ValueError`, whatever the bytes."""
+    head, end, body = data[:LONGEST].partition(b"\r\n\r\n")
+    first, *lines = re.sub(r"\r\n[ \t]+|\t", " ", head.decode()).split("\r\n")  # long lines are folded
+    start, headers = START.fullmatch(first), dict[str, list[str]]()
+    for name, _, value in (line.partition(":") for line in lines):
+        name = name.strip().lower()
+        headers.setdefault(SHORT.get(name, name), []).append(value.strip())
+    found = [headers.get(name, [""])[0] for name in ("via", "from", "to", "call-id", "cseq")]
+    if not (start and end and all(found) and "".join(lines).isprintable()):  # an answer repeats parts of it
+        raise ValueError("not a whole request")
+    if found[-1].split()[1:] != [start[1]] or len(body) < int(headers.get("content-length", ["0"])[0]):
+        raise ValueError("CSeq names another method, or the body is shorter than Content-Length")
+    return start[1], start[2], headers
+
+
+def response(headers: dict[str, list[str]], host: str, port: int, status: str, *more: str) -> bytes:
+    """Returns the answer to a request. It tells the client its address (RFC 3581)."""
+    hop, comma, hops = headers["via"][0].partition(",")
+    hop = re.sub(r";\s*rport(?=\s*(;|$))", f";rport={port}", hop, count=1) + f";received={host}"
+    tag = "" if ";tag=" in headers["to"][0] else f";tag={hash(hop) & 0xFFFFFFFF:08x}"
+    lines = [f"SIP/2.0 {status}", f"Via: {hop}{comma}{hops}", *(f"Via: {others}" for others in headers["via"][1:])]
+    lines += [f"From: {headers['from'][0]}", f"To: {headers['to'][0]}{tag}", f"Call-ID: {headers['call-id'][0]}"]
+    return "\r\n".join([*lines, f"CSeq: {headers['cseq'][0]}", *more, "Content-Length: 0", "\r\n"]).encode()
+
+
+class Frames:  # the requests in the stream of a TCP connection; empty lines between them keep it open
+    rest, encode = b"", staticmethod(bytes)
+
+    def feed(self, data: bytes) -> Any:
+        self.rest = (self.rest + data).lstrip(b"\r\n")
+        while (end := self.rest.find(b"\r\n\r\n") + 4) > 3:
+            end += int((LENGTH.search(self.rest, 0, end) or "00")[1])
+            if len(self.rest) < end:
+                break
+            yield self.rest[:end]
+            self.rest = self.rest[end:].lstrip(b"\r\n")
+        if len(self.rest) > LONGEST:
+            raise meta.FrameTooLong(LONGEST)
+
+
+class Sip(act.Actor):
+    async def init(self, port: int, host: str) -> None:
+        self.counts, self.answers, self.users = Counter[str](), OrderedDict[Any, bytes](), OrderedDict[str, Any]()
+        guard = meta.ReplyGuard(rate=1000, burst=1000)  # a proxy asks for all of its users
+        server = await meta.listen_udp(self, host=host, port=port, reply_guard=guard)
+        await meta.listen_tcp(self, host=host, port=server.local_address[1], frame=Frames, announce=False)
+        print("listening on port", server.local_address[1], flush=True)
+
+    def handle_message(self, sender: Any, message: Any) -> None:
+        try:
+            method, uri, headers = parse_untrusted(message.data)
+        except ValueError:
+            self.counts["malformed"] += 1
+            return
+        if method != "ACK":
+            key = (message.addr[0], *(headers[name][0] for name in ("via", "call-id", "cseq")))
+            self.counts["requests" if key not in self.answers else "duplicates"] += 1
+            if key not in self.answers:
+                self.answers[key] = response(headers, *message.addr[:2], *self.answer(method, uri, headers))
+            self.reply(message, self.answers[key])
+            for table in (self.answers, self.users):
+                if len(table) > MOST:
+                    table.popitem(last=False)
+
+    def answer(self, method: str, uri: str, headers: dict[str, list[str]]) -> list[str]:
+        now = time.monotonic()
+        name = (USER.search(headers["to"][0] if method == "REGISTER" else uri) or ("", ""))[1]
+        if "require" in headers:
+            return ["420 Bad Extension", f"Unsupported: {headers['require'][0]}"]
+        if method == "INVITE":
+            live = [contact for contact, end in self.users.get(name, {}).items() if end > now]
+            status = "302 Moved Temporarily" if live else "480 Temporarily Unavailable"
+            return [status if name in self.users else "404 Not Found", *(f"Contact: <{contact}>" for contact in live)]
+        if method != "REGISTER":
+            return ["200 OK" if method == "OPTIONS" else "405 Method Not Allowed", "Allow: REGISTER, OPTIONS, INVITE"]
+        known = self.users.pop(name, {}) if headers.get("contact") != ["*"] else {}
+        for _, contact, options in CONTACT.findall(",".join(headers.get("contact", []))):
+            seconds = EXPIRES.search(f"{options};expires={headers.get('expires', [''])[0]}") or ("", MOST_EXPIRES)
+            known[contact] = now + min(int(seconds[1]), MOST_EXPIRES)
+        self.users[name] = known = dict([entry for entry in known.items() if entry[1] > now][-MOST_CONTACTS:])
+        return ["200 OK", *(f"Contact: <{contact}>;expires={end - now:.0f}" for contact, end in known.items())]
+
+    def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
+        return dict(self.counts)
+
+
+class Server(act.Supervisor):
+    def init(self, port: int, host: str = "127.0.0.1") -> act.SupervisorSpec:
+        return act.SupervisorSpec(children=(act.ChildSpec(name="sip", behavior=Sip, args=(port, host)),))
+
+
+if __name__ == "__main__":
+    homing.run(Server, int(sys.argv[1]) if len(sys.argv) > 1 else PORT)

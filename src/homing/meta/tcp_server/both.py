@@ -1,0 +1,87 @@
+"""UDP beside TCP: the UDP server on the port of a TCP server (`both`)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import replace
+from functools import partial
+
+from ...datagram.errors import BindFailed
+from ...gen import Target, TerminateKill
+from ...node.processes.meta_process import MetaRunner
+from ..udp_server.server import UDPServer
+from .both_options import udp_options
+from .listening import open_listener
+from .options import TCPServerOptions
+
+_TRIES = 16
+"""Ports that are tried, for port 0, until one is free for both. One or two are usual."""
+
+
+def open_both(options: TCPServerOptions) -> tuple[socket.socket, UDPBeside | None]:
+    """Returns a listening socket, and the UDP server on the same port, if one is asked for. For port 0 the system
+    chooses one that is free for both. Raises `BindFailed`, which names the protocol; no socket is left open then."""
+    beside = udp_options(options)
+    if beside is None:
+        return open_listener(options), None
+    for attempt in range(_TRIES):
+        listener = open_listener(options)
+        try:
+            return listener, UDPBeside(replace(beside, port=listener.getsockname()[1]))
+        except BindFailed as error:
+            listener.close()
+            if options.port or error.errno != errno.EADDRINUSE or attempt == _TRIES - 1:
+                raise
+        except BaseException:
+            listener.close()
+            raise
+    raise AssertionError  # the last attempt has returned or raised
+
+
+class UDPBeside(UDPServer):
+    """A UDP server beside a TCP server. reason: the one of its end."""
+
+    reason: Exception | None = None
+
+    def terminate(self, reason: Exception) -> None:
+        """Closes the socket, and notes the reason. A second call does nothing."""
+        if self.reason is None:
+            self.reason = reason
+        super().terminate(reason)
+
+
+class Beside:
+    """The UDP server beside a TCP server. Each of them ends with the other."""
+
+    def __init__(self, udp: UDPBeside) -> None:
+        self.udp = udp
+        self._process: MetaRunner | None = None
+
+    async def start(self, tcp: MetaRunner) -> None:
+        """Starts it, for the owner of `tcp`. Raises what its start raises."""
+        await tcp.spawn_meta(self.udp)
+        process = self._process = self.udp.process
+        process.when_ended(partial(self._ended, tcp))
+
+    def _ended(self, tcp: MetaRunner) -> None:
+        tcp.end(TerminateKill() if self.udp.reason is None else self.udp.reason)
+
+    @property
+    def receiver(self) -> Target | None:
+        """The receiver of the datagrams, which is the pool if there is one."""
+        return None if self._process is None else self._process.hooks.receiver
+
+    def follow_owner(self, tcp: MetaRunner) -> None:
+        """Passes it on to the new owner of `tcp`."""
+        process = self._process
+        if process is not None and process.alive:
+            process.transfer(process.owner, tcp.owner)
+
+    def end(self, reason: Exception) -> None:
+        """Ends it, unless it waits for another owner (`linger`)."""
+        process = self._process
+        if process is None:
+            self.udp.terminate(reason)
+        elif process.alive and not process.lingering:
+            process.end(reason)

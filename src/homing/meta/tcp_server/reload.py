@@ -1,0 +1,22 @@
+"""The request to read the certificate of a TCP server again."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from ...gen import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadCertificate(Request[int]):
+    """A request to a TCP server with `tls`: `await self.call(server.alias, meta.ReloadCertificate())`. New connections
+    get the certificate that the files contain now; those that are open keep theirs.
+
+    context: for a server that was given an `ssl.SSLContext`: the one to use from now on.
+
+    Returns how often the certificate was changed since the start. Raises `BadOption`, and the former certificate stays
+    in force, if a file cannot be used; `NotAllowed` if the sender is not the owner of the server, or it has no TLS.
+    """
+
+    context: ssl.SSLContext | None = None
