@@ -25,8 +25,12 @@ LIBRARY = {
 """Names of the standard library's."""
 
 
+PYOPENSSL = {"_context", "_reverse_mapping"}
+"""Names of pyOpenSSL's that `meta.dtls.psk` needs, which looks whether they are there."""
+
+
 def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY | INTERNAL
+    return name.startswith("_") and not name.startswith("__") and name not in LIBRARY | INTERNAL | PYOPENSSL
 
 
 def own_names(tree: ast.Module) -> set[str]:
@@ -102,8 +106,8 @@ WORDS = {
     if path.suffix in (".py", ".pyx", ".pxd")
     for word in re.findall(r"\b_\w+", path.read_text())
 }
-OTHERS = {"_initrequest", "_scheduled", "_transport"}
-"""Private names of asyncio and pytest that tests use."""
+OTHERS = {"_initrequest", "_scheduled", "_transport", "_value2member_map_"}
+"""Private names of asyncio, enum and pytest that tests use."""
 
 
 def test_a_private_name_that_a_test_uses_is_there() -> None:

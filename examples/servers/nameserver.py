@@ -1,4 +1,4 @@
-"""An authoritative DNS server: EDNS, cookies, an amplification budget, limited answers, and workers for the sources.
+"""An authoritative DNS server by UDP and TCP: cookies, an amplification budget, limited answers, workers by source.
 
 homing demo nameserver, or: python examples/servers/nameserver.py [PORT]
 dig -p 5300 @127.0.0.1 www.example
@@ -14,8 +14,7 @@ from dns import edns, flags, message, name, rcode, rdataclass, rdatatype, zone
 import homing
 from homing import act, gen, meta
 
-PORT = 5300
-TRY = ("dig -p {port} @127.0.0.1 www.example", "kdig -p {port} @127.0.0.1 +cookie many.example")
+PORT, TRY = 5300, ("dig -p {port} @127.0.0.1 TXT text.example", "dig -p {port} @127.0.0.1 many.example +noall +stats")
 ORIGIN = name.from_text("example.")
 RECORDS = """
 @        60 SOA   www admin 1 3600 600 86400 60
@@ -31,18 +30,17 @@ $GENERATE 1-100 many 300 A 198.51.100.$
 ZONE = zone.from_text(RECORDS, ORIGIN, relativize=False)
 NAMES = {name.Name(owner.labels[n:]) for owner in ZONE for n in range(len(owner) - 1)}
 LONGEST = 1232  # bytes of a datagram that all networks pass whole (DNS Flag Day 2020)
-ADMIT = (meta.where.length >= 12) & (meta.where.length <= 512) & (meta.where[2] < 0x80)  # questions, none too long
 
 
 def parse_untrusted(data: bytes) -> message.Message:
     """Returns a query, with the errors that it contains. May raise only ValueError, whatever the bytes."""
-    if len(data) < 12 or data[2] & 0x80:
-        raise ValueError("not a query")
+    if not 12 <= len(data) <= 512 or data[2] & 0x80:
+        raise ValueError("no query, or so long that it takes room from others")
     return message.from_wire(data, continue_on_error=True)
 
 
 @lru_cache(4096)  # of 2 KB at most, with the questions
-def answer_untrusted(data: bytes, code: rcode.Rcode | None = None) -> tuple[bytes, rcode.Rcode, Any]:
+def answer_untrusted(data: bytes, tcp: bool = False, code: rcode.Rcode | None = None) -> tuple[bytes, rcode.Rcode, Any]:
     """Returns the answer, its code, and the client's cookie. The last 16 bytes are left for the server's cookie."""
     query = parse_untrusted(data)
     response = message.make_response(query)
@@ -55,7 +53,8 @@ def answer_untrusted(data: bytes, code: rcode.Rcode | None = None) -> tuple[byte
     elif code is None:
         code = rcode.BADVERS if query.edns > 0 else look_up(response)
     response.set_rcode(code)
-    return response.to_wire(max_size=min(LONGEST, max(512, query.payload)), prefer_truncation=True), code, cookie
+    size = 65535 if tcp else min(LONGEST, max(512, query.payload))
+    return response.to_wire(max_size=size, prefer_truncation=True), code, cookie
 
 
 def look_up(response: message.Message) -> rcode.Rcode:
@@ -78,14 +77,18 @@ class Responder(act.Actor):
     def init(self, cookies: meta.Cookies, counts: Counter[str]) -> None:
         self.cookies, self.counts = cookies, counts
 
-    def handle_message(self, sender: Any, message: meta.MessageUDP) -> None:
-        question = b"\0\0" + message.data[2:]
-        answer, code, cookie = answer_untrusted(question)
+    def handle_message(self, sender: Any, message: Any) -> None:
+        question, tcp = b"\0\0" + message.data[2:], isinstance(message, meta.MessageTCP)
+        try:
+            answer, code, cookie = answer_untrusted(question, tcp)
+        except ValueError:
+            self.counts["malformed"] += 1
+            return
         if cookie:
-            if self.cookies.check(cookie.server, message.addr, cookie.client):
+            if not tcp and self.cookies.check(cookie.server, message.addr, cookie.client):
                 message.validated()
-            elif cookie.server or len(answer) > 3 * len(question):  # more than the budget of an unproven address
-                answer, code, _ = answer_untrusted(question, rcode.BADCOOKIE)
+            elif not tcp and (cookie.server or len(answer) > 3 * len(question)):
+                answer, code, _ = answer_untrusted(question, tcp, rcode.BADCOOKIE)
             answer = answer[:-16] + self.cookies.make(message.addr, cookie.client)
         self.counts[code.name] += 1
         self.reply(message, message.data[:2] + answer[2:])
@@ -95,14 +98,13 @@ class Listener(act.Actor):
     async def init(self, port: int, exempt: tuple[str, ...]) -> None:
         self.counts = Counter[str]()
         pool: dict[str, Any] = {"worker": Responder, "worker_args": (meta.Cookies(), self.counts), "route": "source"}
-        # Instead of an answer above a limit: the header with the bit TC, and the client asks again by TCP.
         cut: dict[str, Any] = {"shorten": lambda answer: answer[:2] + bytes([answer[2] | 2, answer[3]]) + bytes(8)}
         limit = meta.RateLimit(rate=50, prefix4=24, slip=2, exempt=exempt, **cut)
-        budget = meta.Amplification(exempt=(), **cut)
-        self.server = await meta.listen_udp(
-            self, host="127.0.0.1", port=port, admit=ADMIT, amplification=budget, reply_limit=limit, workers=4, **pool
+        udp = meta.UDPServerOptions(reply_limit=limit, amplification=meta.Amplification(exempt=(), **cut))
+        server = await meta.listen_tcp(
+            self, host="127.0.0.1", port=port, frame=meta.LengthPrefix(2), both=udp, announce=False, **pool
         )
-        print("listening on port", self.server.local_address[1], flush=True)
+        print("listening on port", server.local_address[1], flush=True)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
         return dict(self.counts)

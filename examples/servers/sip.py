@@ -1,4 +1,5 @@
 """A SIP registrar and redirect server (RFC 3261), by UDP and TCP: says where a user's phone is. Anybody may register.
+
 homing demo sip, or: python examples/servers/sip.py [PORT]
 sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:5060
 """
@@ -67,9 +68,8 @@ class Frames:  # the requests in the stream of a TCP connection; empty lines bet
 class Sip(act.Actor):
     async def init(self, port: int, host: str) -> None:
         self.counts, self.answers, self.users = Counter[str](), OrderedDict[Any, bytes](), OrderedDict[str, Any]()
-        guard = meta.ReplyGuard(rate=1000, burst=1000)  # a proxy asks for all of its users
-        server = await meta.listen_udp(self, host=host, port=port, reply_guard=guard)
-        await meta.listen_tcp(self, host=host, port=server.local_address[1], frame=Frames, announce=False)
+        udp = meta.UDPServerOptions(reply_guard=meta.ReplyGuard(rate=1000, burst=1000))  # a proxy asks for many
+        server = await meta.listen_tcp(self, host=host, port=port, frame=Frames, announce=False, both=udp)
         print("listening on port", server.local_address[1], flush=True)
 
     def handle_message(self, sender: Any, message: Any) -> None:

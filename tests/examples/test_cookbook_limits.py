@@ -274,13 +274,24 @@ async def test_a_request_without_end_is_not_kept(served: tuple[ModuleType, int, 
 
 
 async def test_a_connection_that_is_silent_is_closed(
-    served: tuple[ModuleType, int, bytes], monkeypatch: pytest.MonkeyPatch
+    node: homing.Node, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module, port, _ = served
-    monkeypatch.setattr(module, "IDLE" if hasattr(module, "IDLE") else "SECONDS", 0.02)
-    async with connection(port) as (reader, writer):
-        writer.write(b"GET")
-        assert await closed(reader)
+    collector, notes = load("prometheus"), load("tcp_beside_udp")
+    monkeypatch.setattr(collector, "SECONDS", 0.02)
+    monkeypatch.setattr(notes, "IDLE", 0.02)
+    await node.spawn(collector.Collector, 0, 0)
+    await node.spawn(notes.Notes, 0)
+    printed: list[str] = []
+
+    def ports() -> list[int]:
+        printed.append(capfd.readouterr().out)
+        lines = "".join(printed).splitlines()
+        return [int(line.split()[-1]) for line in lines[1:]] if len(lines) == 3 else []
+
+    for port in await eventually(ports, "the ports"):
+        async with connection(port) as (reader, writer):
+            writer.write(b"GET")
+            assert await closed(reader)
 
 
 async def test_the_notes_are_so_many_and_no_more(

@@ -40,6 +40,8 @@ NEEDED: dict[type, dict[str, Any]] = {
     meta.Pacing: {"bytes_per_second": 1},
     **{kind: {"address": "239.1.2.3"} for kind in (meta.MulticastGroup, meta.JoinGroup, meta.LeaveGroup)},
     meta.UDPClientOptions: {"host": "127.0.0.1", "port": 9},
+    meta.DTLSServerOptions: {"psk": {"sensor": b"key"}},
+    meta.DTLSClientOptions: {"host": "127.0.0.1", "port": 9, "verify": "none"},
     meta.UDPRequest: {"data": b"", "within": 1},
     meta.LengthPrefix: {"size": 8},
     TCPOptions: {"frame": meta.Raw()},
@@ -54,6 +56,9 @@ BESIDE: dict[tuple[type, str], dict[str, Any]] = {
     (meta.SocketOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "path_mode"): {"path": "/run/none"},
     (meta.UDPServerOptions, "workers"): {"worker": act.Actor},
+    (meta.DTLSServerOptions, "workers"): {"worker": act.Actor},
+    (meta.DTLSClientOptions, "guess_alarm"): {"key": len},
+    (meta.DTLSServerOptions, "low_water"): {"high_water": MOST},
     (meta.UDPClientOptions, "guess_alarm"): {"key": len},
     (meta.UDPServerOptions, "low_water"): {"high_water": MOST},
     (meta.PeerOptions, "burst"): {"rate": 1},
@@ -70,6 +75,8 @@ TOLD = {
     "Statistics",
     "TCPStatistics",
     "UDPClientStatistics",
+    "DTLSStatistics",
+    "DTLSClientStatistics",
     "NetworkStatistics",
     "Reconfigured",
     "Plan",
@@ -176,7 +183,8 @@ class Derived(int):
 CLASSES = [Whole, Derived, *((importlib.import_module("numpy").int64,) if find_spec("numpy") else ())]
 
 
-TAKEN = [param for param in FIELDS if param.id != "UDPClientOptions.path_mode"]  # no client has a path
+NO_PATH = {f"{kind}.path_mode" for kind in ("UDPClientOptions", "DTLSClientOptions", "DTLSServerOptions")}
+TAKEN = [param for param in FIELDS if param.id not in NO_PATH]
 
 
 @pytest.mark.parametrize(("kind", "name"), TAKEN)

@@ -12,7 +12,7 @@ from ..gen.cluster_errors import NotTransferable
 from ..gen.identifiers import Alias
 from .fitting import Unreadable
 
-_INFO = ("local", "interface", "group", "tos", "ttl", "timestamp")
+_INFO = ("local", "interface", "group", "tos", "ttl", "timestamp", "identity")
 
 
 class _Wire(msgspec.Struct, array_like=True):
@@ -21,7 +21,7 @@ class _Wire(msgspec.Struct, array_like=True):
     server: tuple[str, int, int] | None
     address: Any
     truncated: bool
-    info: tuple[str | None, int, str | None, int | None, int | None, int | None] | None
+    info: tuple[str | None, int, str | None, int | None, int | None, int | None, str | None] | None
     data: bytes
 
 
@@ -49,7 +49,9 @@ def datagram_out(message: Any) -> Any:
         data = message.data if type(message.data) is bytes else memoryview(message.data).tobytes()
     except (TypeError, ValueError) as error:
         raise NotTransferable(message, f"its data are no bytes ({error})") from None
-    told = None if info is None else tuple(getattr(info, name) for name in _INFO)
+    told: Any = None if info is None else [getattr(info, name) for name in _INFO]
+    if told is not None and told[-1] is not None:
+        told[-1] = str(told[-1])  # a `meta.Identity` is a subclass
     return _Wire(message.id, address, bool(message.truncated), told, data)
 
 

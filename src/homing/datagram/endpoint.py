@@ -60,6 +60,7 @@ class Endpoint:
     error_queue: the socket has an error queue (`SocketOptions.error_queue`), which is read from `open` on.
     connected: the socket is connected; without an error queue ICMP errors are read from its pending error.
     movable: how the system may give the socket another address and port of this machine, if it can.
+    queue: class of the send queue.
 
     sock: the socket; kernel: its state in the kernel; local_address: the address that it is bound to.
     backend: makes the system calls, and counts datagrams and bytes.
@@ -89,6 +90,7 @@ class Endpoint:
         error_queue: bool = False,
         connected: bool = False,
         movable: Movable | None = None,
+        queue: type[SendQueue] = SendQueue,
     ) -> None:
         self.sock = sock
         self.kernel = KernelSocket(sock, groups, multicast_interface, bind_device, bpf, steering)
@@ -123,7 +125,7 @@ class Endpoint:
             self.backend.retry = self._retry
         self._watch = open_watch(sock, self._errors.woken if self._errors is not None else None)
         self._polling = Polling(self._watch, self.backend)
-        self.send_queue = SendQueue(
+        self.send_queue = queue(
             family, self.backend, self._watch, limit=send_queue, drop_oldest=drop_oldest, pending=pending
         )
         self.send, self.send_many = self.send_queue.send, self.send_queue.send_many
@@ -214,6 +216,10 @@ class Endpoint:
     def shared(self) -> bool:
         """True while another program reads from the same socket."""
         return self.handed_over is not None and not self.handed_over.is_set()
+
+    def silent(self) -> Callable[[], object] | None:
+        """Returns the function to call when a request of a client had no reply in time; None: there is none."""
+        return None if self.association is None else self.association.is_silent
 
     def join_again(self) -> None:
         """Turns the joining on or off again, if another program that has the same socket has changed it."""

@@ -21,9 +21,12 @@ __all__ = [
     "BroadcastRefused",
     "BufferReleased",
     "ConnectFailed",
+    "HandshakeFailed",
     "MatchFailed",
+    "NoSession",
     "PeerRefused",
     "PeerUnreachable",
+    "RecordTooLong",
     "ReplyLimited",
     "RequestIdsTaken",
     "RequestKeyTaken",
@@ -142,6 +145,42 @@ class BatchEnded(HomingError, ValueError):
 
     def __init__(self) -> None:
         super().__init__("this batch ended when its callback returned; to keep it, use the copy from batch.detach()")
+
+
+# --- DTLS -------------------------------------------------------------------------------------------------------
+
+
+class HandshakeFailed(HomingError):
+    """A DTLS handshake with the peer at `address` was not completed.
+
+    cause: "certificate": the peer's certificate was refused, or it has none. "refused": the peer refused this side, by
+        a fatal alert. "no_common": no version or cipher suite in common. "psk": no key for that identity. "timeout":
+        the peer did not answer in time. "closed": this side ended meanwhile. "protocol": anything else.
+    detail: more about it; of an alert, its name.
+    """
+
+    def __init__(self, address: Any, cause: str, detail: str) -> None:
+        super().__init__(f"DTLS handshake with {safe_repr(address)} failed ({cause}): {detail}")
+        self.address = address
+        self.cause = cause
+        self.detail = detail
+
+
+class NoSession(HomingError):
+    """A message was to be sent to `address` by a DTLS server that has no session with it: there was none, or it has
+    ended. A server begins none by itself. The message was dropped and counted."""
+
+    def __init__(self, address: Any) -> None:
+        super().__init__(f"there is no DTLS session with {safe_repr(address)}; the message was dropped and counted")
+        self.address = address
+
+
+class RecordTooLong(HomingError, ValueError):
+    """A message has no room in one DTLS record, which takes 1 to 16,384 bytes. `length` is the message's."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"a DTLS record takes 1 to 16384 bytes, not {length}; divide the message")
+        self.length = length
 
 
 # --- clients and their requests ---------------------------------------------------------------------------------

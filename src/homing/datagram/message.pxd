@@ -4,6 +4,7 @@ cimport cython
 cdef class PacketInfo:
     cdef object _local
     cdef object _group
+    cdef object _identity
     cdef int _interface
     cdef int _tos
     cdef int _ttl
@@ -11,7 +12,9 @@ cdef class PacketInfo:
 
 
 @cython.locals(info=PacketInfo)
-cpdef PacketInfo packet_info(object local, int interface, object group, int tos, int ttl, long long timestamp)
+cpdef PacketInfo packet_info(object local, int interface, object group, int tos, int ttl, long long timestamp, object identity=*)
+
+cpdef PacketInfo identified(PacketInfo info, object identity)
 
 @cython.locals(link=int, own=PacketInfo)
 cdef object _answering(PacketInfo received, object wish)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..gen import BadOption, NotAllowed
 from ..gen.foreign import safe_repr
-from ..gen.options import check_integer
+from ..gen.options import check_integer, check_type
 from .validation import lift
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class PacketInfo:
     ttl: time to live, in IPv6 hop limit, on arrival or for sending: 1 to 255. None: as for `tos`.
     timestamp: when the kernel received it, in nanoseconds since 1970 (CLOCK_REALTIME, as `time.time_ns()`). None: not
         requested.
+    identity: of the sender, which has proven it in a DTLS handshake: a `meta.Identity`, which is a `str`. None: it came
+        without DTLS, or the sender was not asked for any.
 
-    For sending, `group` and `timestamp` have no meaning. Raises `BadOption` for invalid values.
+    For sending, `group`, `timestamp` and `identity` have no meaning. Raises `BadOption` for invalid values.
     """
 
-    __slots__ = ("_group", "_interface", "_local", "_timestamp", "_tos", "_ttl")
+    __slots__ = ("_group", "_identity", "_interface", "_local", "_timestamp", "_tos", "_ttl")
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class PacketInfo:
         tos: int | None = None,
         ttl: int | None = None,
         timestamp: int | None = None,
+        identity: str | None = None,
     ) -> None:
+        check_type("identity", identity, (str, type(None)), "a str or None")
         for name, address in (("local", local), ("group", group)):
             if address is not None:
                 _check_address(name, address)
@@ -53,6 +57,7 @@ class PacketInfo:
         self._tos = -1 if tos is None else check_integer("tos", tos, 0, 255)
         self._ttl = -1 if ttl is None else check_integer("ttl", ttl, 1, 255)
         self._timestamp = -1 if timestamp is None else check_integer("timestamp", timestamp, 0, 2**63 - 1)
+        self._identity = identity
 
     @property
     def local(self) -> str | None:
@@ -95,8 +100,13 @@ class PacketInfo:
         """Nanoseconds since 1970 at which the kernel received it."""
         return None if self._timestamp < 0 else self._timestamp
 
+    @property
+    def identity(self) -> str | None:
+        """The identity that the sender has proven by DTLS."""
+        return self._identity
+
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self._local, self._interface, self._group, self._tos, self._ttl, self._timestamp)
+        fields = (self._local, self._interface, self._group, self._tos, self._ttl, self._timestamp, self._identity)
         return packet_info, fields
 
     def __eq__(self, other: object) -> bool:
@@ -110,11 +120,11 @@ class PacketInfo:
         return f"PacketInfo({', '.join(f'{name}={value!r}' for name, value in told if value is not None)})"
 
 
-_NAMES = ("local", "interface", "group", "tos", "ttl", "timestamp")
+_NAMES = ("local", "interface", "group", "tos", "ttl", "timestamp", "identity")
 
 
 def _fields(info: PacketInfo) -> tuple[Any, ...]:
-    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp)
+    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp, info.identity)
 
 
 def _check_address(name: str, address: Any) -> None:
@@ -128,7 +138,15 @@ def _check_address(name: str, address: Any) -> None:
         ) from None
 
 
-def packet_info(local: str | None, interface: int, group: str | None, tos: int, ttl: int, timestamp: int) -> PacketInfo:
+def packet_info(
+    local: str | None,
+    interface: int,
+    group: str | None,
+    tos: int,
+    ttl: int,
+    timestamp: int,
+    identity: str | None = None,
+) -> PacketInfo:
     """Returns a `PacketInfo` of values that the kernel has reported, without checks. -1: not reported."""
     info = PacketInfo.__new__(PacketInfo)
     info._local = local
@@ -137,7 +155,15 @@ def packet_info(local: str | None, interface: int, group: str | None, tos: int, 
     info._tos = tos
     info._ttl = ttl
     info._timestamp = timestamp
+    info._identity = identity
     return info
+
+
+def identified(info: PacketInfo | None, identity: str | None) -> PacketInfo:
+    """Returns `info` with the identity of the sender. None: nothing else is known of the datagram."""
+    if info is None:
+        return packet_info(None, 0, None, -1, -1, -1, identity)
+    return packet_info(info._local, info._interface, info._group, info._tos, info._ttl, info._timestamp, identity)
 
 
 class MessageUDP:

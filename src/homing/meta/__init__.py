@@ -6,10 +6,11 @@ peers       peers as actors: a process for each peer of a UDP server
 sessions    sessions of a service that runs on several nodes
 udp_server  the UDP server
 udp_client  the UDP client
+dtls        DTLS servers and clients, which are composed of those
 tcp         the parts that TCP server and TCP client are composed of
 tcp_server  the TCP server
 tcp_client  the TCP client
-short       listen_udp, connect_udp, listen_tcp, connect_tcp: create and start one of these with one call
+short       listen_udp, connect_udp and others: create and start one of these with one call
 upgrade     another OS process takes over the sockets of a running service
 """
 
@@ -40,6 +41,24 @@ from .assembly.chunk import gelf_chunk as gelf_chunk
 from .assembly.counters import AssemblerCounters as AssemblerCounters
 from .assembly.counters import DedupeCounters as DedupeCounters
 from .assembly.dedupe import Dedupe as Dedupe
+from .dtls.client import DTLSClient as DTLSClient
+from .dtls.client import create_dtls_client as create_dtls_client
+from .dtls.client_statistics import DTLSClientStatistics as DTLSClientStatistics
+from .dtls.counters import DTLSStatistics as DTLSStatistics
+from .dtls.identity import Identity as Identity
+from .dtls.messages import CloseSession as CloseSession
+from .dtls.messages import MessageSessionDown as MessageSessionDown
+from .dtls.messages import MessageSessionUp as MessageSessionUp
+from .dtls.messages import SessionClosed as SessionClosed
+from .dtls.messages import SessionDismissed as SessionDismissed
+from .dtls.messages import SessionEnded as SessionEnded
+from .dtls.messages import SessionFailed as SessionFailed
+from .dtls.messages import SessionIdle as SessionIdle
+from .dtls.messages import SessionReplaced as SessionReplaced
+from .dtls.options import DTLSClientOptions as DTLSClientOptions
+from .dtls.options import DTLSServerOptions as DTLSServerOptions
+from .dtls.server import DTLSServer as DTLSServer
+from .dtls.server import create_dtls_server as create_dtls_server
 from .peers.actor import PeerActor as PeerActor
 from .peers.messages import MessagePeerDown as MessagePeerDown
 from .peers.messages import MessagePeerUp as MessagePeerUp
@@ -50,8 +69,10 @@ from .peers.options import PeerOptions as PeerOptions
 from .peers.peer import Peer as Peer
 from .sessions.entries import PeerMoved as PeerMoved
 from .sessions.options import Sessions as Sessions
+from .short import connect_dtls as connect_dtls
 from .short import connect_tcp as connect_tcp
 from .short import connect_udp as connect_udp
+from .short import listen_dtls as listen_dtls
 from .short import listen_tcp as listen_tcp
 from .short import listen_udp as listen_udp
 from .tcp.counters import TCPStatistics as TCPStatistics

@@ -7,7 +7,10 @@ from collections.abc import Callable, Coroutine
 from difflib import get_close_matches
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ..gen import Alias, BadOption, MetaBehavior
+from ..gen import Alias, BadOption, MetaBehavior, TerminateShutdown
+from .dtls.client import DTLSClient, create_dtls_client
+from .dtls.options import DTLSClientOptions, DTLSServerOptions
+from .dtls.server import DTLSServer, create_dtls_server
 from .tcp_client.client import TCPClient, create_tcp_client
 from .tcp_client.options import TCPClientOptions
 from .tcp_server.options import TCPServerOptions
@@ -19,7 +22,7 @@ from .udp_server.server import UDPServer, create_udp_server
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Made = TypeVar("Made", UDPServer, UDPClient, TCPServer, TCPClient)
+Made = TypeVar("Made", UDPServer, UDPClient, DTLSServer, DTLSClient, TCPServer, TCPClient)
 
 
 class Owner(Protocol):
@@ -95,6 +98,48 @@ def connect_udp(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, UDPClien
     """
     _check_owner("connect_udp", owner)
     return _named("connect_udp", _start(owner, create_udp_client(make_options(UDPClientOptions, options))))
+
+
+@_with_options(DTLSServerOptions)
+def listen_dtls(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, DTLSServer]:
+    """Binds a UDP socket and starts the DTLS server, which belongs to `owner`:
+    `await meta.listen_dtls(self, port=5684, certificate="server.pem", key="server.key")`.
+
+    options: those of `DTLSServerOptions`, by keyword.
+
+    Returns the started `DTLSServer`. Long form: `await self.spawn_meta(meta.create_dtls_server(...))`.
+    Raises `BadOption`; `BindFailed`; `NotAllowed` if pyOpenSSL is not installed; and the errors of `spawn_meta`. After
+    an error the socket is closed.
+    """
+    _check_owner("listen_dtls", owner)
+    options.setdefault("name", _name_of(owner))
+    return _named("listen_dtls", _start(owner, create_dtls_server(make_options(DTLSServerOptions, options))))
+
+
+@_with_options(DTLSClientOptions)
+def connect_dtls(owner: Owner, /, **options: Any) -> Coroutine[Any, Any, DTLSClient]:
+    """Makes a DTLS client of one peer, starts it, and waits until its handshake is complete:
+    `await meta.connect_dtls(self, host="coap.example.org", port=5684)`. The client belongs to `owner`.
+
+    options: those of `DTLSClientOptions`, by keyword.
+
+    Returns the started `DTLSClient`. Long form, which does not wait for the handshake:
+    `await self.spawn_meta(meta.create_dtls_client(...))`, and `await client.ready()`.
+    Raises `errors.HandshakeFailed`, with the cause; `BadOption`, `ConnectFailed`, `BindFailed`; `NotAllowed` if
+    pyOpenSSL is not installed; and the errors of `spawn_meta`. After an error the socket is closed.
+    """
+    _check_owner("connect_dtls", owner)
+    return _named("connect_dtls", _connect_dtls(owner, create_dtls_client(make_options(DTLSClientOptions, options))))
+
+
+async def _connect_dtls(owner: Owner, made: DTLSClient) -> DTLSClient:
+    await _start(owner, made)
+    try:
+        await made.ready()
+    except BaseException as error:
+        made.process.end(error if isinstance(error, Exception) else TerminateShutdown())
+        raise
+    return made
 
 
 @_with_options(TCPServerOptions)

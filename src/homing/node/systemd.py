@@ -140,7 +140,7 @@ class Service:
         unused = [str(one) for one in _passed.kept() if one.lent is None]
         if unused:
             self._core.log.warning(
-                "no server uses these sockets, which were passed to the program: %s; give a UDP server "
+                "no server uses these sockets, which were passed to the program: %s; give a server "
                 "activation=<name>, or remove them from the .socket unit",
                 ", ".join(unused),
             )

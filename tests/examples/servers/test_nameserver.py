@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from pathlib import Path
@@ -65,9 +66,12 @@ async def test_dig_gets_a_long_answer_with_a_cookie_and_none_with_a_wrong_one() 
         assert "status: BADCOOKIE" in await dig(port, "www.example", f"+cookie={wrong}", "+nobadcookie")
 
 
-async def test_dig_is_told_that_an_answer_does_not_fit_into_its_datagram() -> None:
+async def test_dig_is_told_that_an_answer_does_not_fit_into_its_datagram_and_gets_it_by_tcp() -> None:
     async with serve("nameserver") as running:
         port = await running.port()
+        output = await dig(port, "many.example")
+        assert "Truncated, retrying in TCP mode" in output
+        assert "flags: qr aa rd; QUERY: 1, ANSWER: 100" in output
         for size in ("+noedns", "+bufsize=4096", "+bufsize=100"):
             assert "flags: qr aa tc rd; QUERY: 1, ANSWER: 0" in await dig(port, "many.example", size, "+ignore")
 
@@ -81,6 +85,14 @@ async def test_kdig_returns_the_cookie() -> None:
         assert "returned the cookie that proves its address" in output
 
 
+async def test_kdig_gets_several_answers_by_one_connection() -> None:
+    async with serve("nameserver") as running:
+        port = str(await running.port())
+        output = await ask("kdig", "-p", port, "@127.0.0.1", "+tcp", "+keepopen", "www.example", "no.example", "test")
+        assert re.findall(r"status: (\w+)", output) == ["NOERROR", "NXDOMAIN", "REFUSED"]
+        assert "192.0.2.1" in output
+
+
 async def test_delv_takes_the_unsigned_answer() -> None:
     async with serve("nameserver") as running:
         port = str(await running.port())
@@ -88,12 +100,13 @@ async def test_delv_takes_the_unsigned_answer() -> None:
         assert "NXDOMAIN" in await ask("delv", "-p", port, "@127.0.0.1", "-i", "no.example", code=None)
 
 
-async def test_dnsperf_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["udp", "tcp"])
+async def test_dnsperf_loses_nothing(mode: str, tmp_path: Path) -> None:
     questions = tmp_path / "questions"
     questions.write_text("www.example A\nno.example A\nalias.example A\nx.wild.example A\nexample MX\n")
     async with serve("nameserver") as running:
         port = str(await running.port())
-        load = ("-c", "8", "-q", "40", "-n", "400", "-t", f"{DEADLINE:.0f}")
+        load = ("-m", mode, "-c", "8", "-q", "40", "-n", "400", "-t", f"{DEADLINE:.0f}")
         output = await ask("dnsperf", "-s", "127.0.0.1", "-p", port, "-d", str(questions), *load)
         assert re.search(r"Queries completed:\s+2000 \(100.00%\)", output), output
         assert "NOERROR 1600 (80.00%), NXDOMAIN 400 (20.00%)" in output
@@ -143,6 +156,32 @@ async def test_random_datagrams_are_counted_and_a_good_question_is_answered(
     assert reply.answer[0].to_text() == "www.example. 300 IN A 192.0.2.1"
     counts = await node.inspect("nameserver")
     assert counts["FORMERR"] > 0
+    assert counts["malformed"] >= 5
+    assert node.info().crashes == 0
+
+
+async def test_questions_by_tcp_are_answered_in_order_however_they_are_divided_and_what_is_none_is_counted(
+    node: homing.Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port, chance = await start(node, "nameserver", capsys), random.Random(7)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    names = ["www.example.", "text.example.", "many.example."]
+    frames = [b"", b"\0", b"\0\7\x80" + bytes(40), bytes(600), *(query(name) for name in names)]
+    stream = b"".join(len(frame).to_bytes(2, "big") + frame for frame in frames)
+    while stream:
+        size = chance.randrange(1, 40)
+        writer.write(stream[:size])
+        stream = stream[size:]
+        await writer.drain()
+    for name in names:
+        async with asyncio.timeout(DEADLINE):
+            size = int.from_bytes(await reader.readexactly(2), "big")
+            reply = dns.message.from_wire(await reader.readexactly(size))
+        assert reply.question[0].name.to_text() == name
+        assert not reply.flags & dns.flags.TC
+    writer.close()
+    await writer.wait_closed()
+    assert await node.inspect("nameserver") == {"malformed": 4, "NOERROR": 3}
     assert node.info().crashes == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from homing import gen, meta
+from homing import act, gen, meta
 
 from ...support import Probe, eventually
 from .players import HOST, LINES, connect_tcp, open_echo, open_tcp
@@ -92,3 +92,68 @@ async def test_too_many_requests_are_refused(probe: Probe) -> None:
     with pytest.raises(gen.TooManyRequests):
         await probe.node.call(client.alias, b"two")
     pending.cancel()
+
+
+def number_of(data: bytes) -> bytes:
+    """The word before the space, with which requests and answers begin."""
+    return data.split(b" ")[0]
+
+
+async def test_answers_with_a_key_may_come_in_any_order(probe: Probe) -> None:
+    server = await open_tcp(probe, announce=False)
+    client = await connect_tcp(probe, server, announce=False, key=number_of, request_timeout=30)
+    calls = [asyncio.ensure_future(probe.node.call(client.alias, b"%d ask" % number)) for number in range(3)]
+    requests = [await probe.get() for _ in range(3)]
+    with pytest.raises(meta.errors.RequestKeyTaken):
+        await probe.node.call(client.alias, b"1 again")
+    await probe.do(lambda actor: actor.reply(requests[0], b"7 unasked"))
+    assert (await probe.get()).data == b"7 unasked"
+    for request in reversed(requests):
+        await probe.do(lambda actor, request=request: actor.reply(request, request.data + b"ed"))
+    assert [(await call).data for call in calls] == [b"0 asked", b"1 asked", b"2 asked"]
+
+
+async def test_a_request_with_a_key_that_is_not_answered_leaves_the_connection_open(probe: Probe) -> None:
+    server = await open_tcp(probe, announce=False)
+    client = await connect_tcp(probe, server, announce=False, key=number_of, request_timeout=0.1)
+    with pytest.raises(gen.CallTimeout):
+        await probe.node.call(client.alias, b"1 ask", timeout=30)
+    await probe.do(lambda actor: actor.send(client.alias, b"2 more"))
+    assert [(await probe.get()).data for _ in range(2)] == [b"1 ask", b"2 more"]
+    assert client.statistics().open == 1
+
+
+async def test_a_receiver_that_awaits_an_answer_gets_it_though_its_mailbox_is_full(probe: Probe) -> None:
+    class Talker(act.Actor):
+        def handle_message(self, sender: Any, message: Any) -> None:
+            if isinstance(message, meta.MessageTCP):
+                for number in range(100):
+                    self.reply(message, b"news %d" % number)
+                self.reply(message, b"ask answered")
+
+    pid = await probe.node.spawn(Talker)
+    server = await open_tcp(probe, process=pid)
+    client = await connect_tcp(probe, server, announce=False, key=number_of, high_water=2)
+    answer = await probe.do(lambda actor: actor.call(client.alias, b"ask", timeout=30))
+    assert answer.data == b"ask answered"
+    assert [(await probe.get()).data for _ in range(100)] == [b"news %d" % number for number in range(100)]
+
+
+async def test_a_client_connects_again(probe: Probe) -> None:
+    server = await open_echo(probe)
+    backoff = act.Backoff(first=0.01, most=0.05)
+    client = await connect_tcp(probe, server, reconnect=backoff)
+    for _ in range(3):
+        assert isinstance(await probe.get(), meta.MessageTCPConnect)
+        assert (await probe.node.call(client.alias, b"bye")).data == b"OK: bye"
+        assert isinstance(await probe.get(), meta.MessageTCPDisconnect)
+    assert isinstance(await probe.get(), meta.MessageTCPConnect)
+    port = server.local_address[1]
+    await probe.do(lambda actor: actor.send_exit_meta(server.alias, gen.TerminateShutdown()))
+    assert isinstance(await probe.get(), meta.MessageTCPDisconnect)
+    with pytest.raises(meta.ConnectionEnded):
+        await probe.node.call(client.alias, b"hello")
+    await eventually(lambda: client.statistics().connect_errors > 1)
+    await open_echo(probe, port=port)
+    assert isinstance(await probe.get(), meta.MessageTCPConnect)
+    assert (await probe.node.call(client.alias, b"hello")).data == b"OK: hello"

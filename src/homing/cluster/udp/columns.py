@@ -3,7 +3,7 @@
 addresses  the distinct addresses of the batch, as the socket module writes them
 places     which address each datagram has: uint16, little-endian; empty: all have the first
 lengths    of the payloads: uint32, little-endian
-infos      the distinct `PacketInfo` of the batch, as their six fields; empty: no datagram has one
+infos      the distinct `PacketInfo` of the batch, as their seven fields; empty: no datagram has one
 info_places  which info each datagram has, as `places`; 0xffff: none. Empty: all have the first
 cut        the numbers of the truncated datagrams
 data       the payloads, one behind the other
@@ -108,10 +108,11 @@ def _info_place(info: PacketInfo | None, infos: list[Any]) -> int:
 
 
 def info_fields(info: PacketInfo | None) -> Any:
-    """Returns the six fields of an info, None for none."""
+    """Returns the seven fields of an info, None for none."""
     if info is None:
         return None
-    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp)
+    identity = None if info.identity is None else str(info.identity)  # a `meta.Identity` is a subclass
+    return (info.local, info.interface, info.group, info.tos, info.ttl, info.timestamp, identity)
 
 
 def cut_by_size(messages: list[MessageUDP], most: int) -> list[list[MessageUDP]]:
@@ -210,11 +211,19 @@ def read_infos(infos: Any) -> list[Any]:
     """Returns the infos of a frame. Raises `BadColumns`."""
     found = []
     for fields in infos:
-        if type(fields) is not list or len(fields) != 6:
-            raise BadColumns("an info has six fields")
-        local, interface, group, tos, ttl, timestamp = fields
+        if type(fields) is not list or len(fields) != 7:
+            raise BadColumns("an info has seven fields")
+        local, interface, group, tos, ttl, timestamp, identity = fields
         try:
-            info = PacketInfo(local=local, interface=interface, group=group, tos=tos, ttl=ttl, timestamp=timestamp)
+            info = PacketInfo(
+                local=local,
+                interface=interface,
+                group=group,
+                tos=tos,
+                ttl=ttl,
+                timestamp=timestamp,
+                identity=identity,
+            )
         except Exception:
             raise BadColumns("an info has wrong fields") from None
         found.append(info)

@@ -38,6 +38,7 @@ class Inherited:
     """A kept socket. `descriptor` is closed by `discard`.
 
     name: the name for `activation`, or "".
+    kind: its type: SOCK_DGRAM, or SOCK_STREAM if it listens. None: of no use here.
     network: network namespace of the socket, as `kernel.network_of` returns it.
     lent: the duplicate that a server uses, or was the last to use.
     claimable: `claim` may find it by its address. False: only its own seat lends it (see `shared`).
@@ -55,7 +56,7 @@ class Inherited:
         try:
             told = sock.getsockname()
             self.network = network_of(sock)
-            self.usable = sock.type == socket.SOCK_DGRAM and sock.family in _USABLE  # systemd passes others, too
+            self.kind = _kind_of(sock)
         finally:
             sock.detach()
         self.descriptor = descriptor
@@ -72,6 +73,11 @@ class Inherited:
     def __str__(self) -> str:
         where = format_address(self.address)
         return f"{self.name} ({where})" if self.name else where
+
+    @property
+    def usable(self) -> bool:
+        """True if it is for datagrams, and of a known family."""
+        return self.kind == socket.SOCK_DGRAM
 
     @property
     def free(self) -> bool:
@@ -113,6 +119,14 @@ class Inherited:
     def close_in_fork(self) -> None:
         """Closes the duplicate in a forked child."""
         os.close(self.descriptor)
+
+
+def _kind_of(sock: socket.socket) -> int | None:
+    """Returns the type of a socket that a server can use; None for others, which systemd passes too."""
+    if sock.type == socket.SOCK_DGRAM and sock.family in _USABLE:
+        return socket.SOCK_DGRAM
+    listens = sock.type == socket.SOCK_STREAM and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return socket.SOCK_STREAM if listens and sock.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 _kept: list[Inherited] = []
@@ -207,35 +221,44 @@ Wanted: TypeAlias = Callable[[], tuple[list[Address | str], int]]
 """Returns the addresses that suit a server, and its network as `kernel.network_of` returns it."""
 
 
-def claim(activation: str | None, wanted: Wanted) -> socket.socket | None:
+def claim(activation: str | None, wanted: Wanted, kind: int = socket.SOCK_DGRAM) -> socket.socket | None:
     """Returns a duplicate of the inherited socket for a server; None: the server binds a new socket.
+
+    kind: SOCK_DGRAM, or SOCK_STREAM for a socket that listens.
 
     Raises `BadOption` if the program was activated, but no socket of that name can be used.
     """
     with _lock:
         if activation is not None and any(inherited.name for inherited in _kept):
-            return _by_name(activation).lend()
-        found = _by_address(wanted)
+            return _by_name(activation, kind).lend()
+        found = _by_address(wanted, kind)
         return None if found is None else found.lend()
 
 
-def _by_name(name: str) -> Inherited:
+_WORDS: dict[int, tuple[str, str]] = {
+    socket.SOCK_DGRAM: ("for datagrams", "ListenDatagram="),
+    socket.SOCK_STREAM: ("for TCP", "ListenStream="),
+}
+
+
+def _by_name(name: str, kind: int) -> Inherited:
     here = [inherited for inherited in _kept if inherited.name == name]
     for inherited in here:
-        if inherited.usable and inherited.free:
+        if inherited.kind == kind and inherited.free:
             return inherited
     if not here:
         names = ", ".join(dict.fromkeys(repr(known.name) for known in _kept if known.name))
         why = f"the program was started with other sockets: {names}; see FileDescriptorName= in the .socket unit"
-    elif not any(inherited.usable for inherited in here):
-        why = f"the socket of this name is not for datagrams: {here[0].address!r}; use ListenDatagram= in the unit"
+    elif not any(inherited.kind == kind for inherited in here):
+        purpose, setting = _WORDS[kind]
+        why = f"the socket of this name is not {purpose}: {here[0].address!r}; use {setting} in the unit"
     else:
         why = f"all sockets of this name ({len(here)}) are in use by other servers"
     raise BadOption("activation", name, why)
 
 
-def _by_address(wanted: Wanted) -> Inherited | None:
-    free = [inherited for inherited in _kept if inherited.usable and inherited.free and inherited.claimable]
+def _by_address(wanted: Wanted, kind: int) -> Inherited | None:
+    free = [inherited for inherited in _kept if inherited.kind == kind and inherited.free and inherited.claimable]
     addresses, network = wanted() if free else ([], 0)
     for address in addresses:
         for inherited in free:

@@ -21,6 +21,7 @@ class TCPStatistics:
     accept_errors: times that the system could not accept a connection, for example for lack of descriptors: then the
         server waits for a second.
     handshake_errors: connections whose TLS handshake failed or took too long.
+    connect_errors: times that a client could not connect again.
     received: frames received.
     received_bytes: bytes received, also of frames that are not complete.
     delivered: frames put into the receiver's mailbox.
@@ -47,6 +48,7 @@ class TCPStatistics:
     refused_per_source: int = 0
     accept_errors: int = 0
     handshake_errors: int = 0
+    connect_errors: int = 0
     received: int = 0
     received_bytes: int = 0
     delivered: int = 0
@@ -87,6 +89,7 @@ class Counters:
     refused_per_source: int
     accept_errors: int
     handshake_errors: int
+    connect_errors: int
     received: int
     received_bytes: int
     delivered: int

@@ -59,6 +59,7 @@ class Hub:
         self.on_opened: Callable[[Connection], None] | None = None
         self.on_gone: Callable[[Connection], None] | None = None
         self.on_look: Callable[[float], None] | None = None
+        self.answers = True  # False: what comes is not answered, so that a peer that has ended its side awaits nothing
         self.draining = False
         self.closed = False
         self._last_number = 0
@@ -196,9 +197,7 @@ class Hub:
     # --- times ----------------------------------------------------------------------------------------------
 
     def _look_later(self) -> None:
-        options = self.options
-        times = [options.idle_timeout, options.first_byte_timeout, options.frame_timeout, options.send_timeout]
-        shortest = min(time for time in [*times, options.half_close_timeout] if time is not None)
+        shortest = min(time for time in self.options.times if time is not None)
         seconds = min(max(shortest / 8, _SHORTEST_LOOK), _LONGEST_LOOK)
         self._look_timer = self._serving().loop.call_later(seconds, self._look)
 

@@ -82,13 +82,17 @@ class Inflow(Source):
             messages = connection.take(min(room, SHARE))
             if messages:
                 self._put(messages)
-            if connection.pending and not connection.queued:
-                connection.queued = True
-                queue.append(connection)
-            connection.settle()
+            self.requeue(connection)
+
+    def requeue(self, connection: Connection) -> None:
+        """Lets a connection that had its turn wait for the next one, if it has more; otherwise it is read again."""
+        if connection.pending and not connection.queued:
+            connection.queued = True
+            self._queue.append(connection)
+        connection.settle()
 
     def _put(self, messages: list[Any]) -> None:
-        octets, longest = _sizes(messages)
+        octets, longest = sizes(messages)
         taken = self._inlet.put(messages, octets, longest)
         self._counters.delivered += _frames(messages[:taken])
         if taken < len(messages):
@@ -106,7 +110,7 @@ def _frames(messages: list[Any]) -> int:
     return sum(type(message) is MessageTCP for message in messages)
 
 
-def _sizes(messages: list[Any]) -> tuple[int, int]:
+def sizes(messages: list[Any]) -> tuple[int, int]:
     """Returns the total length of the frames among `messages`, and the longest; data other than bytes counts as 64."""
     octets = longest = 0
     for message in messages:

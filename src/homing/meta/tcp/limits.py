@@ -60,6 +60,12 @@ class TCPOptions:
         set_integer(self, "send_most", self.send_buffer, MOST_BYTES)
 
     @property
+    def times(self) -> tuple[float | None, ...]:
+        """All timeouts that the program itself watches."""
+        own = (self.idle_timeout, self.first_byte_timeout, self.frame_timeout)
+        return (*own, self.send_timeout, self.half_close_timeout)
+
+    @property
     def low(self) -> int:
         """The number of waiting messages at which reading resumes."""
         return self.high_water // 4 if self.low_water is None else self.low_water

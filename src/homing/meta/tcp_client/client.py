@@ -7,7 +7,9 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from ...act.supervisor.restart_limits import Backoff
 from ...datagram import Address, format_address
+from ...datagram.errors import ConnectFailed
 from ...gen import NO_REPLY, PID, Alias, BadOption, DeliveryError, MetaBehavior, NotAllowed, Ref, Target
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
@@ -57,11 +59,11 @@ class TCPClientHooks(MetaHooks):
 class TCPClient(MetaBehavior):
     """One TCP connection to a peer. Bytes sent to the alias, or a `MessageTCP`, are sent as one frame.
     `await self.call(alias, data)` sends a frame and returns the next `MessageTCP` that comes: answers come in the order
-    of the requests. A frame that answers no request goes to the parent, or to `process`.
+    of the requests, or by `key`. A frame that answers no request goes to the parent, or to `process`.
 
     A call raises `gen.CallTimeout`, `gen.TooManyRequests`, `meta.ConnectionEnded`, the error of the frame, and
-    `gen.MetaTerminated` if the client ends. The client ends with its connection: the `MessageTCPDisconnect` comes
-    first. It also ends by an exit signal, with its parent, or with the node.
+    `gen.MetaTerminated` if the client ends. The client ends with its connection, unless it has `reconnect`: the
+    `MessageTCPDisconnect` comes first. It also ends by an exit signal, with its parent, or with the node.
     """
 
     process: MetaRunner
@@ -76,7 +78,9 @@ class TCPClient(MetaBehavior):
         self._options = options
         self._life = Lifecycle(TRANSITIONS, Phase.MADE)
         self._hub = Hub(options, Table(1, None, 32, 128))
+        self._hub.answers = False
         self._connection: Connection | None = None
+        self._failures = 0
         self._gone: asyncio.Future[None] | None = None
         self._local: Address | None = None
         self._unstarted = Unstarted(self, f"TCP client of {options.host}")
@@ -125,7 +129,7 @@ class TCPClient(MetaBehavior):
             raise NotAllowed(f"TCP client of {self._options.host} was terminated; create another one")
         self._life.enter(Phase.CONNECTING)
         options, hub = self._options, self._hub
-        self._requests = Requests(process, options.max_requests, options.request_timeout)
+        self._requests = Requests(process, options.max_requests, options.request_timeout, options.key)
         self._outflow = process.forwarder = Outflow(process, hub, KIND)
         hub.serve(process, Replies(process, self._receiver(), options, hub.counters, self._requests))
         hub.on_opened, hub.on_gone, hub.on_look = self._opened, self._ended, self._look
@@ -143,28 +147,43 @@ class TCPClient(MetaBehavior):
         self._local = local_address_of(connection.transport)
 
     def _look(self, now: float) -> None:
-        """Called from time to time: ends a connection whose answer does not come."""
-        if self._requests.overdue(now):
-            self._requests.fail()
-            if self._connection is not None:
-                self._hub.close_one(self._connection.number)
+        """Called from time to time: fails requests whose answers do not come."""
+        if self._requests.time_out(now) and self._connection is not None:
+            self._hub.close_one(self._connection.number)
 
     def _ended(self, connection: Connection) -> None:
         """Called when the connection has ended, and all of its frames were delivered."""
         if self._life.state is not Phase.CLOSED:
             self._requests.fail(ConnectionEnded(connection.addr))
-            self.process.loop.call_soon(self._end)
+            self.process.loop.call_soon(self._wake)
 
-    def _end(self) -> None:
+    def _wake(self) -> None:
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(None)
 
     async def start(self) -> None:
-        """Serves the connection until it ends."""
-        self._gone = self.process.loop.create_future()
-        if not len(self._hub.table):
-            return
-        await self._gone
+        """Serves the connection until it ends, and with `reconnect` the next ones."""
+        while True:
+            self._gone = self.process.loop.create_future()
+            if len(self._hub.table):
+                await self._gone
+            if self._options.reconnect is None:
+                return
+            await self._connect_again(self._options.reconnect)
+
+    async def _connect_again(self, backoff: Backoff) -> None:
+        connection = self._connection
+        lived = 0.0 if connection is None else self.process.loop.time() - connection.since
+        self._failures = 0 if lived >= backoff.most else self._failures
+        while True:
+            await asyncio.sleep(backoff.delay(self._failures))
+            self._failures += 1
+            try:
+                await connect(self.process.loop, self._hub, self._options)
+                return
+            except (ConnectFailed, BadOption) as error:
+                self._hub.counters.connect_errors += 1
+                self.process.warn("connect", "%s: it is tried again", error)
 
     def _transferred(self) -> None:
         """Redirects frames that go to the owner to the new owner."""
@@ -224,12 +243,12 @@ class TCPClient(MetaBehavior):
         if not is_a(frame, MessageTCP):
             frame = self._frame(request)  # for an encoder of the program
         try:
-            self._requests.refuse_if_full()
+            key = self._requests.key_for(frame.data)
             self._hub.queue(frame)
         except Exception as error:
             self.process.send_response_error(sender, ref, error)
             return NO_REPLY
-        self._requests.add(ref)
+        self._requests.add(key, ref)
         self._hub.flush()
         return NO_REPLY
 

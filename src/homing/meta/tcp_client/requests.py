@@ -1,59 +1,95 @@
-"""Requests over one connection: the first frame that comes answers the first request, and so on."""
+"""Requests over one connection, and the frames that answer them."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from ...datagram.errors import MatchFailed, RequestKeyTaken
 from ...gen import CallTimeout, Ref, TooManyRequests
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.messages import MessageTCP
 
+Key = Callable[[Any], Hashable]
+"""`TCPClientOptions.key`."""
+
 
 class Requests:
-    """The requests that wait for their answers.
+    """The requests that wait for their answers: by key, or without keys in the order in which they were sent.
 
-    A request whose caller has given up keeps its place, as its answer still comes: it is then dropped.
+    A request whose caller has given up keeps its place until its answer comes, which is then dropped: without keys, it
+    would be taken for the answer to the next request.
+
+    answered: counts the frames that answered a request.
     """
 
-    def __init__(self, process: MetaRunner, most: int, seconds: float) -> None:
+    def __init__(self, process: MetaRunner, most: int, seconds: float, key: Key | None) -> None:
         self._process = process
         self._most = most
         self._seconds = seconds
-        self._open: deque[tuple[Ref, float]] = deque()
+        self._key = key
+        self._open: dict[Hashable, tuple[Ref, float]] = {}
+        self._next = 0
         self.answered = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def refuse_if_full(self) -> None:
-        """Raises `TooManyRequests` if there is no place for one more."""
+    def key_for(self, data: Any) -> Hashable:
+        """Returns the key of a request that is about to be sent. Raises `TooManyRequests`, `RequestKeyTaken`, and
+        `MatchFailed` if the function `key` raises."""
         if len(self._open) >= self._most:
             raise TooManyRequests(self._most)
+        if self._key is None:
+            self._next += 1
+            return self._next
+        try:
+            key = self._key(data)
+            taken = key in self._open
+        except Exception as error:
+            raise MatchFailed("key", error) from error
+        if taken:
+            raise RequestKeyTaken(key)
+        return key
 
-    def add(self, ref: Ref) -> None:
+    def add(self, key: Hashable, ref: Ref) -> None:
         """Notes a request that was sent."""
-        self._open.append((ref, self._process.loop.time() + self._seconds))
+        self._open[key] = (ref, self._process.loop.time() + self._seconds)
 
     def take(self, messages: list[Any]) -> list[Any]:
-        """Answers requests with the frames among `messages`, in order. Returns the other messages."""
-        rest: list[Any] = []
-        for message in messages:
-            if type(message) is MessageTCP and self._open:
-                ref, _ = self._open.popleft()
-                self.answered += 1
-                self._process.send_response(self._process.parent, ref, message)
-            else:
-                rest.append(message)
-        return rest
+        """Answers requests with the frames among `messages`. Returns the other messages."""
+        return [message for message in messages if not self._answers(message)]
 
-    def overdue(self, now: float) -> bool:
-        """Returns True if the first request has waited too long."""
-        return bool(self._open) and now >= self._open[0][1]
+    def _answers(self, message: Any) -> bool:
+        """Answers the request that a message belongs to. Returns False if it belongs to none."""
+        if type(message) is not MessageTCP or not self._open:
+            return False
+        if self._key is None:
+            key: Hashable = next(iter(self._open))
+        else:
+            try:
+                key = self._key(message.data)
+                if key not in self._open:
+                    return False
+            except Exception:  # a frame of which the function can make nothing
+                return False
+        ref, _ = self._open.pop(key)
+        self.answered += 1
+        self._process.send_response(self._process.parent, ref, message)
+        return True
 
-    def fail(self, error: Exception | None = None) -> None:
-        """Fails all requests: with `error`, or because they took too long."""
-        requests, self._open = self._open, deque()
-        for ref, _ in requests:
-            reason = CallTimeout(self._process.id, self._seconds) if error is None else error
-            self._process.send_response_error(self._process.parent, ref, reason)
+    def time_out(self, now: float) -> bool:
+        """Fails the requests that have waited too long. Returns True if the connection cannot be used any more, as a
+        late answer would be taken for that to another request."""
+        late = [key for key, (_, until) in self._open.items() if now >= until]
+        for key in late:
+            ref, _ = self._open.pop(key)
+            error = CallTimeout(self._process.id, self._seconds)
+            self._process.send_response_error(self._process.parent, ref, error)
+        return bool(late) and self._key is None
+
+    def fail(self, error: Exception) -> None:
+        """Fails all requests: the connection has ended."""
+        requests, self._open = self._open, {}
+        for ref, _ in requests.values():
+            self._process.send_response_error(self._process.parent, ref, error)

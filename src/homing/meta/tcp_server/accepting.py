@@ -81,6 +81,11 @@ class Acceptor:
         self._listen(False)
 
     @property
+    def sock(self) -> socket.socket:
+        """The listening socket."""
+        return self._sock
+
+    @property
     def accepting(self) -> bool:
         """True while it accepts."""
         return self._open
@@ -142,9 +147,9 @@ class Acceptor:
             if not self._limiter.admit(*number, 1):
                 return "connect_limited"
         table = self._hub.table
-        if table.full:
-            return "refused_full"
-        return "refused_per_source" if table.full_for(table.source_of(address)) else ""
+        if table.full_for(table.source_of(address)):
+            return "refused_per_source"
+        return "refused_full" if table.full else ""
 
     async def _begin(self, process: MetaRunner, connection: Connection, sock: socket.socket) -> None:
         self._unbegun.discard(sock)

@@ -13,7 +13,18 @@ from .workers import source_of
 if TYPE_CHECKING:
     from .options import TCPServerOptions
 
-_OF_BOTH = ("host", "port", "dual_stack", "reuse_port", "process", "worker", "workers", "worker_args", "worker_options")
+_OF_BOTH = (
+    "host",
+    "port",
+    "activation",
+    "dual_stack",
+    "reuse_port",
+    "process",
+    "worker",
+    "workers",
+    "worker_args",
+    "worker_options",
+)
 """Options that hold for both: they are given once."""
 
 _UNLESS_GIVEN = ("name", "allow", "deny", "rate_limit", "high_water", "low_water", "high_water_bytes", "peers")
@@ -36,7 +47,7 @@ def udp_options(options: TCPServerOptions) -> UDPServerOptions | None:
         if getattr(options, name) is not None:
             raise BadOption(name, getattr(options, name), "with both=, give host and port: UDP needs a socket too")
     given = UDPServerOptions() if both is True else both
-    for name in (*_OF_BOTH, "socket", "path", "activation", "sessions", "route"):
+    for name in (*_OF_BOTH, "socket", "path", "sessions", "route"):
         if not same(getattr(given, name), _DEFAULTS[name]):
             raise BadOption(f"both.{name}", getattr(given, name), "give it to the TCP server: it holds for both")
     merged: dict[str, Any] = {name: getattr(options, name) for name in _OF_BOTH}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import math
 import socket
+from functools import partial
 
+from ...datagram import Address
 from ...datagram.address import resolve_bind
 from ...datagram.errors import BindFailed
+from ...datagram.sockets.inherited import claim, lender_of
+from ...datagram.sockets.kernel import network_of
 from ..tcp.limits import TCPOptions
 from .options import TCPServerOptions
 
@@ -25,6 +30,9 @@ def open_listener(options: TCPServerOptions) -> socket.socket:
     left open then, and one that was given stays with the caller."""
     if options.socket is not None:
         return _adopt(options.socket, options)
+    inherited = claim(options.activation, lambda: _wanted(options), socket.SOCK_STREAM)
+    if inherited is not None:
+        return _take(inherited, options)
     failure: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     try:
         for family, address in resolve_bind(options.host, options.port, options.dual_stack):
@@ -38,6 +46,35 @@ def open_listener(options: TCPServerOptions) -> socket.socket:
         failure = error
     hint = _HINTS.get(failure.errno or 0, "")
     raise BindFailed(options.host, options.port, failure, hint, protocol="TCP") from None
+
+
+def _wanted(options: TCPServerOptions) -> tuple[list[Address | str], int]:
+    """Returns the addresses that suit the server, and its network namespace."""
+    if not options.port:
+        return [], 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        network = network_of(sock)
+    return [address for _, address in resolve_bind(options.host, options.port, options.dual_stack)], network
+
+
+def _take(sock: socket.socket, options: TCPServerOptions) -> socket.socket:
+    """Returns a socket that systemd or a predecessor has passed to this program."""
+    try:
+        lender = lender_of(sock)
+        if lender is not None and lender.shared:  # another program serves: its settings stay until it has stopped
+            lender.held_back.append(partial(_begin, sock, options))
+            sock.setblocking(False)
+            return sock
+        return _begin(sock, options)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def handed_over(sock: socket.socket) -> asyncio.Event | None:
+    """Returns an event to wait for before connections are accepted, if another program accepts them now."""
+    lender = lender_of(sock)
+    return lender.handed_over if lender is not None and lender.shared else None
 
 
 def _listen(family: int, address: tuple[object, ...], options: TCPServerOptions) -> socket.socket:

@@ -10,7 +10,7 @@ from ...act.pool.routing import Route
 from ...datagram import RateLimit
 from ...datagram.policy.networks import Network, parse_networks
 from ...gen import BadOption, ProcessBehavior, ProcessOptions
-from ...gen.options import check_type, set_integer
+from ...gen.options import check_name, check_type, set_integer
 from ..peers.options import PeerOptions
 from ..tcp.limits import TCPOptions
 from ..tcp.tls import check_tls
@@ -19,7 +19,7 @@ from .both_options import udp_options
 from .peers import check_peers
 from .workers import pool_options
 
-_OF_BINDING = {"host": "", "port": 0, "dual_stack": False, "reuse_port": False}
+_OF_BINDING = {"host": "", "port": 0, "activation": None, "dual_stack": False, "reuse_port": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class TCPServerOptions(TCPOptions):
     port: 0: the system chooses; read it from `local_address`.
     socket: a TCP socket that is already bound (a `socket.socket`), instead of `host` and `port`. From its creation on
         the server owns and closes it; if the creation fails, the caller still owns it.
+    activation: name (`FileDescriptorName=`) of a socket of a systemd unit (`ListenStream=`). If systemd has started the
+        program with sockets, the server uses the one of this name; otherwise it binds `host` and `port`.
     dual_stack: with host "::", accepts IPv4 connections as well.
     reuse_port: several sockets may listen on this port, and the system divides the connections among them.
     both: True: serves UDP on the same port as well. Datagrams arrive as `MessageUDP` at the same receiver, `self.reply`
@@ -98,6 +100,7 @@ class TCPServerOptions(TCPOptions):
 
     host: str = ""
     port: int = 0
+    activation: str | None = None
     socket: socket.socket | None = None
     dual_stack: bool = False
     reuse_port: bool = False
@@ -123,6 +126,8 @@ class TCPServerOptions(TCPOptions):
         TCPOptions.__post_init__(self)
         check_type("host", self.host, str, 'a str; "" is every IPv4 interface')
         set_integer(self, "port", 0, 65535)
+        if self.activation is not None:
+            check_name("activation", self.activation)
         check_type("dual_stack", self.dual_stack, bool, "True or False")
         check_type("reuse_port", self.reuse_port, bool, "True or False")
         set_integer(self, "backlog", 1, 65535)

@@ -28,6 +28,7 @@ from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
 from .both import Beside, open_both
 from .facts import facts_of
+from .listening import handed_over
 from .options import TCPServerOptions
 from .peers import Peers
 from .phase import TRANSITIONS, Phase
@@ -177,6 +178,9 @@ class TCPServer(MetaBehavior):
     async def start(self) -> None:
         """Accepts connections until the server is ended."""
         self._gone = self.process.loop.create_future()
+        served_elsewhere = handed_over(self._acceptor.sock)
+        if served_elsewhere is not None:
+            await served_elsewhere.wait()
         self._acceptor.start(self.process)
         self.process.core.note(self.process.log, "%s listens on %s", KIND, format_address(self.local_address))
         await self._gone
@@ -262,6 +266,11 @@ class TCPServer(MetaBehavior):
         handshake runs), waiting_for ("mailbox", "receiver" or ""), most_connections, most_per_source, unsent (bytes
         that wait to be sent)."""
         return chosen(facts_of(self._hub, self._acceptor, self._options, self.local_address), items)
+
+
+def acceptor_of(server: TCPServer) -> Acceptor:
+    """Returns what accepts for a server, for `meta.upgrade`, which hands sockets over."""
+    return server._acceptor
 
 
 def create_tcp_server(options: TCPServerOptions) -> TCPServer:

@@ -51,7 +51,7 @@ def connect_one(options: UDPClientOptions, peers: Peers) -> Connection:
     local = options.local_host, options.local_port
     sock, peer, others = open_to_first(peers, options.host, options.port, local, options, connected=options.connected)
     try:
-        endpoint = Endpoint(
+        endpoint = options.make_endpoint(
             sock,
             buffer_size=options.buffer_size,
             send_queue=options.send_queue,

@@ -103,7 +103,7 @@ class Exchange:
         """Lets the socket continue from another address of this machine when the address that it is bound to ends."""
         self._changes = 0
         association = self._endpoint.association
-        self.requests.unanswered = None if association is None else association.is_silent
+        self.requests.unanswered = self._endpoint.silent()
         if association is None:
             return
         update = association.on_change

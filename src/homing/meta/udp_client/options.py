@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from ...datagram import Address, MessageUDP, SocketOptions, Tap
+from ...datagram import Address, Endpoint, MessageUDP, SocketOptions, Tap
 from ...gen import BadOption, Target
 from ...gen.options import check_choice, check_type, set_integer, set_number, set_seconds
 from ..udp.options import Overflow, check_queues
@@ -165,6 +165,10 @@ class UDPClientOptions(SocketOptions):
         if self.timeout is None or self.retries is None or self.backoff is None or self.jitter is None:
             raise BadOption("timeout", self.timeout, "give numbers for timeout, retries, backoff and jitter")
         _check_timing(self)
+
+    def make_endpoint(self, sock: Any, **settings: Any) -> Endpoint:
+        """Returns the endpoint of a socket. Internal."""
+        return Endpoint(sock, **settings)
 
     def _check_functions(self) -> None:
         if self.id is not None and self.reply_key is not None:

@@ -64,6 +64,8 @@ def find(options: UDPServerOptions) -> Lingering | None:
     differing = _differing(found.state.options, options)
     if _is_elsewhere(found.state, options):
         differing.append("network_namespace")
+    if type(found.state.options) is not type(options):
+        differing.append("use of DTLS")
     if not differing:
         return found
     process = found.server.process

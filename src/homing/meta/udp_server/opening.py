@@ -36,7 +36,7 @@ def open_endpoint(options: UDPServerOptions) -> Endpoint:
     else:
         sock = duplicate(options.socket, options)
     try:
-        endpoint = Endpoint(
+        endpoint = options.make_endpoint(
             sock,
             send_queue=options.send_queue,
             drop_oldest=options.send_overflow == "drop_oldest",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from ...act.pool.routing import Route
-from ...datagram import Amplification, Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
+from ...datagram import Amplification, Endpoint, Existing, MessageUDP, RateLimit, ReplyGuard, SocketOptions, Tap
 from ...datagram.policy.conditions import Condition
 from ...datagram.policy.expressions import Field
 from ...datagram.policy.networks import Network
@@ -250,6 +250,10 @@ class UDPServerOptions(SocketOptions):
         if self.reuse_port_steering is None and self.reuse_port and isinstance(self.route, Field):
             return seat.steering_by(self.route)
         return steering_of(self)
+
+    def make_endpoint(self, sock: Any, **settings: Any) -> Endpoint:
+        """Returns the endpoint of a bound socket. Internal."""
+        return Endpoint(sock, **settings)
 
     def _check_sessions(self) -> None:
         sessions = self.sessions

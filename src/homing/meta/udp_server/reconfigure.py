@@ -61,6 +61,15 @@ CHANGEABLE = frozenset(
 )
 """The options that a `Reconfigure` may name."""
 
+OF_DTLS = frozenset(
+    {
+        *("certificate", "key", "client_ca", "client_certificate", "psk", "psk_hint", "ciphers", "keylog"),
+        *("most_sessions", "most_handshakes", "handshake_timeout", "handshake_rate", "hello_limit", "session_idle"),
+        *("mtu", "notify"),
+    }
+)
+"""Those that it may name in addition if the server speaks DTLS: see `meta.dtls`."""
+
 
 class Reconfigure(Request["Reconfigured"]):
     """A request to a UDP server's alias, by `call` (or `send`): change options while it runs. All of them, or none.
@@ -71,8 +80,9 @@ class Reconfigure(Request["Reconfigured"]):
         reply_guard, amplification, send_rate, process, peers (limits only), high_water, low_water, high_water_seconds,
         high_water_bytes, overflow, max_age, conflate, codel, loss_markers, receive_batch, fair, send_queue,
         send_overflow, on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery,
-        bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering. Options that
-        are not named stay; groups stay as they are joined now.
+        bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering; of a DTLS
+        server also all of `DTLSServerOptions`: naming a certificate, key or authority reads the files again. Options
+        that are not named stay; groups stay as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
@@ -90,6 +100,8 @@ class Reconfigure(Request["Reconfigured"]):
     def __init__(self, *, grace: float = DEFAULT_GRACE, **changes: Any) -> None:
         grace = check_seconds("grace", grace, zero=True)
         for name, value in changes.items():
+            if name in OF_DTLS:
+                continue
             if name not in UDPServerOptions.__dataclass_fields__:
                 raise BadOption(name, value, "UDPServerOptions has no such field")
             if name not in CHANGEABLE:
@@ -241,6 +253,9 @@ def _forget(undo: Undo) -> None:
 
 def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str, Any]) -> UDPServerOptions:
     """Returns all options as they are to be. Raises `BadOption`."""
+    for name in OF_DTLS & changes.keys():
+        if not hasattr(before, name):
+            raise BadOption(name, "...", "this server does not speak DTLS")
     host = changes.get("host", before.host)
     moves = canonical_host(host) != canonical_host(before.host)
     elsewhere = moves or changes.get("port", before.port) != before.port

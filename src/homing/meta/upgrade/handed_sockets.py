@@ -16,6 +16,8 @@ from ...datagram.sockets.snapshot import Snapshot
 from ...gen import BadOption
 from ...node import Node
 from ...node.node import internals
+from ..tcp_server.accepting import Acceptor
+from ..tcp_server.server import TCPServer, acceptor_of
 from ..udp_server.server import UDPServer, state_of
 from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, Channel
@@ -34,15 +36,16 @@ def servers_of(node: Node) -> list[ServerState]:
 
 
 class HandedSockets:
-    """The sockets to hand over: those of all UDP servers of a node, and those that the program was started with. They
-    are kept open meanwhile, so that a restarted server finds its socket again: its address is still in use.
+    """The sockets to hand over: those of all UDP and TCP servers of a node, and those that the program was started
+    with. They are kept open meanwhile, so that a restarted server finds its socket again: its address is still in use.
 
     Raises `NotAllowed` if there are not enough file descriptors.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        own = [endpoint.sock for endpoint in self._open() if inherited.lender_of(endpoint.sock) is None]
+        sockets = [endpoint.sock for endpoint in self._open()] + [one.sock for one in self._acceptors()]
+        own = [sock for sock in sockets if inherited.lender_of(sock) is None]
         kept = inherited.kept()
         check_room(len(kept) + len(own), len(own), "handing over")
         self.all = [*kept, *_entries(own)]
@@ -55,6 +58,12 @@ class HandedSockets:
         """Returns the open sockets of the servers, but not those of a fake network, which only this program has."""
         endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
         return [one for one in endpoints if not one.closed and isinstance(one.sock, socket.socket)]
+
+    def _acceptors(self) -> list[Acceptor]:
+        """Returns what accepts the connections of the TCP servers that listen."""
+        metas = internals(self._node).core.metas.values()
+        found = [acceptor_of(meta.behavior) for meta in metas if isinstance(meta.behavior, TCPServer)]
+        return [one for one in found if one.sock.fileno() >= 0]
 
     def _handed(self) -> list[Endpoint]:
         """Returns the endpoints whose sockets are handed over."""
@@ -82,6 +91,8 @@ class HandedSockets:
         self._groups = groups
         options = {endpoint.sock: state.options for state in servers_of(self._node) for endpoint in state.endpoints}
         for one in self.all:
+            if not one.usable:
+                continue  # a socket that listens: the successor changes nothing that would have to be restored
             with one.borrowed() as sock:
                 self._snapshots[one] = Snapshot(sock, None if one.lent is None else options.get(one.lent))
         handed_over = asyncio.Event()
@@ -89,6 +100,8 @@ class HandedSockets:
             one.handed_over = handed_over
         for state in self._handed_servers():
             state.suspend()
+        for acceptor in self._acceptors():
+            acceptor.pause()
 
     def freeze(self) -> dict[str, int] | None:
         """Stops counting the datagrams that the kernel drops. Returns how many it has dropped so far at each socket
@@ -126,6 +139,8 @@ class HandedSockets:
         if self._node.info().state == "running":
             for state in self._handed_servers():
                 state.resume()
+            for acceptor in self._acceptors():
+                acceptor.resume()
         self.forget()
 
     def _restore(self, one: Inherited) -> None:

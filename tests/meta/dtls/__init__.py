@@ -1,0 +1,1 @@
+"""Tests of DTLS: sessions without sockets, servers and clients, and programs of others."""
