@@ -7,11 +7,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import actors, chart, cluster, dns, machine, report, udp_client, udp_rows
+from . import actors, chart, cluster, dns, machine, report, tcp, udp_client, udp_rows
 from .progress import Progress, measurements
 from .suite import QUICK, Benchmark, Settings, run
 
-BENCHMARKS = (*actors.BENCHMARKS, *udp_rows.benchmarks(), udp_client.BENCHMARK, *dns.BENCHMARKS, *cluster.BENCHMARKS)
+BENCHMARKS = (
+    *actors.BENCHMARKS,
+    *udp_rows.benchmarks(),
+    udp_client.BENCHMARK,
+    *dns.BENCHMARKS,
+    *tcp.BENCHMARKS,
+    *cluster.BENCHMARKS,
+)
 
 
 def _server(text: str) -> tuple[str, str]:
@@ -55,7 +62,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _chosen(arguments: argparse.Namespace) -> list[Benchmark]:
     udp = (*udp_rows.benchmarks(dict(arguments.server)), udp_client.BENCHMARK, *dns.BENCHMARKS)
-    benchmarks = (*actors.BENCHMARKS, *udp, *cluster.BENCHMARKS)
+    benchmarks = (*actors.BENCHMARKS, *udp, *tcp.BENCHMARKS, *cluster.BENCHMARKS)
     names = arguments.only or [""]
     return [benchmark for benchmark in benchmarks if any(benchmark.name.startswith(name) for name in names)]
 

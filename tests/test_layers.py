@@ -121,7 +121,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"cluster_requests", "rows", "selecting"},
         {
             *("changes", "health", "measuring", "node_requests", "process_requests", "socket_requests", "tree"),
-            *("taps", "logs", "traces", "watching"),
+            *("taps", "tcp_requests", "logs", "traces", "watching"),
         },
         {"otel"},
         {"merging"},

@@ -6,7 +6,6 @@ coap-client-notls -s 5 coap://127.0.0.1:5683/time
 import sys
 import time
 from collections import Counter
-from itertools import count
 from typing import Any
 
 from aiocoap import ACK, CON, GET, NON, PUT, RST, Code, Message, optiontypes, util  # type: ignore[import-untyped]
@@ -14,7 +13,7 @@ from aiocoap import ACK, CON, GET, NON, PUT, RST, Code, Message, optiontypes, ut
 import homing
 from homing import act, gen, meta
 
-PORT = 5683
+PORT, KEYS = 5683, {"device": b"secret"}  # DTLS is on the next port, for devices with one of the keys
 TRY = ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time", "coap-client-notls coap://127.0.0.1:{port}/large")
 LINKS, LARGE = b"</time>;obs,</large>;sz=4000,</store>;obs", b"".join(b"line %04d\n" % line for line in range(400))
 FIRST = optiontypes.BlockOption.BlockwiseTuple(0, False, 2)  # 64 bytes: answers of 3 times the question, at most
@@ -33,10 +32,10 @@ def parse_untrusted(data: bytes) -> Any:
     return message
 
 
-class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by which it observes, and its upload
+class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by which it observes, its upload
     def init(self, resources: dict[str, bytes], counts: Counter[str]) -> None:
-        self.resources, self.counts, self.upload = resources, counts, b""  # shared by all, on the node's one thread
-        self.answers, self.observed, self.ids = dict[bytes, bytes](), dict[bytes, Any](), count(time.monotonic_ns())
+        self.resources, self.counts, self.ids = resources, counts, iter(range(time.time_ns(), 1 << 64))
+        self.answers, self.observed, self.upload = dict[bytes, bytes](), dict[bytes, Any](), b""
         self.send_every(self.pid, "notify", 1.0)
 
     def handle_message(self, sender: Any, message: Any) -> None:
@@ -103,8 +102,9 @@ class Site(act.Actor):  # owns the socket, and the resources, which all peers sh
         self.shared = {"time": b"", "large": LARGE, "store": b"", ".well-known/core": LINKS}, Counter[str]()
         peers = meta.PeerOptions(worker=Endpoint, worker_args=self.shared, idle=247, most=MOST_PEERS, unproven_share=1)
         guard = meta.ReplyGuard(rate=1000, burst=1000)  # a block per answer; three times the bytes received, at most
-        server = await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)
-        print("listening on port", server.local_address[1], flush=True)
+        plain = await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)
+        secure = await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)
+        print(*(f"listening on port {server.local_address[1]}" for server in (plain, secure)), sep="\n", flush=True)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
         return dict(self.shared[1])

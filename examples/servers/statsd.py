@@ -57,10 +57,9 @@ def label(tag: str, value: str) -> tuple[str, str]:  # a name that Prometheus al
 class Statsd(act.Actor):  # metrics: of each its kind, and its series with their values
     async def init(self, port: int, host: str) -> None:
         self.metrics, self.size, self.counts = dict[str, list[Any]](), 0, Counter[str]()
-        self.udp = await meta.listen_udp(self, host=host, port=port, linger=10.0)
-        port = self.udp.local_address[1]
-        await meta.listen_tcp(self, host=host, port=port, frame=meta.Raw(), announce=False, reuse_port=True)
-        print("listening on port", port, flush=True)
+        udp = meta.UDPServerOptions(linger=10.0)
+        self.server: Any = await meta.listen_tcp(self, host=host, port=port, both=udp, frame=meta.Raw(), announce=False)
+        print("listening on port", self.server.local_address[1], flush=True)
 
     def dump_state(self) -> Any:
         return [self.metrics, self.size, dict(self.counts)]
@@ -105,10 +104,10 @@ class Statsd(act.Actor):  # metrics: of each its kind, and its series with their
         return "\n".join((*lines, ""))
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
-        return dict(self.counts) | {"series": self.size, "kernel_drops": self.udp.statistics().kernel_drops or 0}
+        return dict(self.counts) | {"series": self.size, "kernel_drops": self.server.udp.statistics().kernel_drops or 0}
 
 
-class Server(act.Supervisor):  # nothing is lost in a crash, nor in an upgrade, in which two programs have the port
+class Server(act.Supervisor):  # nothing that came is lost in a crash, nor in an upgrade
     def init(self, port: int = PORT, host: str = "127.0.0.1") -> act.SupervisorSpec:
         kept = gen.ProcessOptions(preserve_mailbox=True, state=gen.StateOptions(every=1.0, at_crash=True, most=1 << 26))
         child = act.ChildSpec(name="statsd", behavior=Statsd, args=(port, host), options=kept)

@@ -56,7 +56,19 @@ def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     sinks = {*floods, *shared, "udp-paced-100k", "udp-paced-300k", "udp-backlog"}
     echoes = {"udp-echo", "udp-latency", "udp-openloop", "udp-spin-1k", "udp-spin-20k", "udp-spin-300k", "udp-work"}
     joined = {f"cluster-{name}" for name in ("send", "bytes", "call", "calls", "kill", "freeze", "join", "udp")}
-    assert set(BY_NAME) == {*ACTORS, "request", "forward", *sinks, *echoes, "udp-call", "dns", "dns-5k", *joined}
+    assert set(BY_NAME) == {
+        *ACTORS,
+        "request",
+        "forward",
+        *sinks,
+        *echoes,
+        "udp-call",
+        "dns",
+        "dns-5k",
+        *joined,
+        "tcp-echo",
+        "tcp-pipeline",
+    }
     for benchmark in BY_NAME.values():
         assert set(benchmark.baselines) <= set(benchmark.contestants)
 
@@ -159,6 +171,11 @@ def test_an_event_loop_that_cannot_spin_is_left_out(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("contestant", BY_NAME["udp-call"].contestants)
 def test_requests_of_every_client_are_answered_rightly(contestant: str) -> None:
     assert measure("udp-call", contestant)["value"] > 0
+
+
+@pytest.mark.parametrize("contestant", BY_NAME["tcp-echo"].contestants)
+def test_lines_are_echoed_rightly_by_every_server(contestant: str) -> None:
+    measure("tcp-echo", contestant)
 
 
 @pytest.mark.parametrize("contestant", ["homing async handler", "homing pool of 4", "homing buffer pool"])

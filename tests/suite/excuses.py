@@ -53,7 +53,7 @@ _EXCUSES: list[tuple[str, Callable[..., bool]]] = [
     (r"gives up its privileges by a Linux system call", _is_another_processor),
     (r"eager tasks came with Python 3.12", lambda: sys.version_info < (3, 12)),
     # a test that has tried it says so; there is no second way to find it out
-    (r"this kernel (joins no datagrams|has no UDP-Lite)", lambda: True),
+    (r"this kernel (joins no datagrams|has no UDP-Lite|has no netem)", lambda: True),
     (r"this system (has no privileged port 999|grants whatever can be asked for)", lambda: True),
     (r"this system's limit is far too high to ask for more", lambda: True),
     (r"this system (does not tell namespaces apart|allows fewer than 4096 descriptors).*", lambda: True),

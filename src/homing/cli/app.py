@@ -12,7 +12,7 @@ from .commands.cert import cert
 from .commands.config import config
 from .commands.demo import demo
 from .commands.logs import log_level, logs
-from .commands.look import applications, events, inspect, pools, ps, routers, sockets, supervisors
+from .commands.look import applications, events, inspect, pools, ps, routers, sockets, supervisors, tcp
 from .commands.new import new
 from .commands.nodes import nodes
 from .commands.reload import reload
@@ -46,7 +46,22 @@ for command in (new, run, demo, bench, replay):
     app.command()(command)
 app.add_typer(config, name="config")
 app.add_typer(cert, name="cert")
-for command in (tree, top, ps, sockets, nodes, inspect, logs, trace, applications, supervisors, pools, routers, events):
+for command in (
+    tree,
+    top,
+    ps,
+    sockets,
+    tcp,
+    nodes,
+    inspect,
+    logs,
+    trace,
+    applications,
+    supervisors,
+    pools,
+    routers,
+    events,
+):
     app.command(rich_help_panel="Look into a node")(command)
 for command in (log_level, change.send, change.exit, change.kill, change.reconfigure, tap, change.drain, reload):
     app.command(rich_help_panel="Change a node (homing run --allow)")(command)

@@ -119,6 +119,11 @@ class MetaHooks:
         """Returns the state of the socket and its counters; None if there is none, or it is not open yet."""
         return None
 
+    @property
+    def connections(self) -> Any:
+        """The `TCPStatistics` of the connections; None if it has none, or is not started yet."""
+        return None
+
     def adopts(self) -> Any:
         """Returns the meta-process without an owner that this behavior takes over, or None."""
         return None

@@ -105,6 +105,7 @@ from .tcp_client.client import TCPClient as TCPClient
 from .tcp_client.client import create_tcp_client as create_tcp_client
 from .tcp_client.options import TCPClientOptions as TCPClientOptions
 from .tcp_server.options import TCPServerOptions as TCPServerOptions
+from .tcp_server.reconfigure import TCPReconfigured as TCPReconfigured
 from .tcp_server.reload import ReloadCertificate as ReloadCertificate
 from .tcp_server.server import TCPServer as TCPServer
 from .tcp_server.server import create_tcp_server as create_tcp_server

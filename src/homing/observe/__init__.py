@@ -2,7 +2,7 @@
 
 observer          Observer: answers requests about a node; the tables of requests and streams
 records           the records of the answers: one schema for all faces
-node_requests, process_requests, socket_requests, tree, health, measuring  the handlers of requests
+node_requests, process_requests, socket_requests, tcp_requests, tree, health, measuring  the handlers of requests
 cluster_requests  the other nodes of the cluster; clustered: requests that all of them answer
 http              HTTP: metrics, health, the API, the web page
 traces            traces of single messages, and the stream `trace`; otel: spans of OpenTelemetry

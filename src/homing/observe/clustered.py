@@ -59,6 +59,7 @@ ANSWERS: dict[str, Any] = {
     "nodes": records.Nodes,
     "processes": records.Processes,
     "sockets": records.Sockets,
+    "tcp": records.TCPTable,
     "pools": records.Groups,
     "routers": records.Groups,
     "supervisors": records.Groups,

@@ -23,6 +23,7 @@ from .node_requests import node_record
 from .per_node import PerNode
 from .records import HistogramRecord, MetricsRecord, NameRecord, SocketSums, StateSums
 from .sampler import Sampler
+from .tcp_requests import totals as tcp_totals
 
 if TYPE_CHECKING:
     from .observer import Observer
@@ -154,6 +155,7 @@ async def metrics(observer: Observer, query: dict[str, Any]) -> MetricsRecord:
         "node": node_record(observer),
         "cluster": cluster_sums(observer.node),
         "sockets": await totals.of(observer.node).add_up(observer.core.metas),
+        "tcp": tcp_totals.of(observer.node).add_up(observer.core.metas),
         "names": names,
         "other": other,
         "states": _states(observer),

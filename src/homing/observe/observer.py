@@ -22,6 +22,7 @@ from . import (
     process_requests,
     socket_requests,
     taps,
+    tcp_requests,
     watching,
 )
 from . import tree as tree_requests
@@ -77,6 +78,7 @@ REQUESTS: dict[str, Request] = {
     "process": Request(process_requests.process, process_requests.PROCESS_FIELDS),
     "resolve": Request(process_requests.resolve, process_requests.PROCESS_FIELDS),
     "sockets": Request(socket_requests.sockets, socket_requests.FIELDS),
+    "tcp": Request(tcp_requests.tcp, tcp_requests.FIELDS),
     "pools": Request(node_requests.groups("pool"), node_requests.GROUP_FIELDS),
     "routers": Request(node_requests.groups("router"), node_requests.GROUP_FIELDS),
     "supervisors": Request(node_requests.groups("supervisor"), node_requests.GROUP_FIELDS),

@@ -42,6 +42,9 @@ __all__ = [
     "Sockets",
     "StateRecord",
     "StateSums",
+    "TCPRecord",
+    "TCPSums",
+    "TCPTable",
     "Tree",
     "TreeApplication",
     "TreeMeta",
@@ -305,6 +308,51 @@ class Sockets(Rows):
     """Answer to `sockets`."""
 
     sockets: list[SocketRecord]
+
+
+class TCPRecord(TypedDict):
+    """A TCP server or client. The counters are those of `meta.TCPStatistics`.
+
+    alias, id, behavior, kind: the meta-process; kind is "server" or "client".
+    address, peer: local address; the peer of a client, else null.
+    owner, owner_name: process that owns it.
+    receiver, receiver_name: where its frames go; "" with a process for each connection.
+    waiting_for: "mailbox" or "receiver" while its connections are not read, else "".
+    refused: connections refused, by cause. ended: connections that have ended, by cause. Causes with a count of 0 are
+        left out.
+    facts: the other facts of `inspect_meta`.
+    """
+
+    node: str
+    alias: str
+    id: int
+    behavior: str
+    kind: str
+    address: str
+    peer: str | None
+    owner: str
+    owner_name: str | None
+    receiver: str
+    receiver_name: str | None
+    waiting_for: str
+    accepted: int
+    open: int
+    received: int
+    received_bytes: int
+    delivered: int
+    waiting: int
+    sent: int
+    sent_bytes: int
+    pauses: int
+    refused: dict[str, int]
+    ended: dict[str, int]
+    facts: dict[str, Any]
+
+
+class TCPTable(Rows):
+    """Answer to `tcp`."""
+
+    tcp: list[TCPRecord]
 
 
 class GroupRecord(TypedDict):
@@ -590,6 +638,19 @@ class SocketSums(TypedDict):
     sockets: int
 
 
+class TCPSums(TypedDict):
+    """Counters of all TCP servers, or clients, with one label, also of those that have ended.
+
+    socket: local address; "client" for clients, and servers whose port the system chose; "other" beyond the first 200.
+    counters: the fields of `meta.TCPStatistics`. refused, ended: connections by cause, also with a count of 0.
+    """
+
+    socket: str
+    counters: dict[str, int]
+    refused: dict[str, int]
+    ended: dict[str, int]
+
+
 class PeerSums(TypedDict):
     """Counters of the connection to one other node of the cluster, since it came up. The names are those of
     `ClusterNodeRecord`."""
@@ -629,6 +690,7 @@ class MetricsRecord(TypedDict):
     node: NodeRecord
     cluster: ClusterSums | None
     sockets: list[SocketSums]
+    tcp: NotRequired[list[TCPSums]]
     names: list[NameRecord]
     other: NameRecord | None
     states: list[StateSums]

@@ -64,7 +64,7 @@ def socket_record(meta: MetaRunner, sampler: Sampler) -> SocketRecord | None:
             "owner": str(meta.owner.id),
             "owner_name": meta.owner.name,
             "receiver": facts["process"],
-            "receiver_name": _name_of(meta, receiver),
+            "receiver_name": name_of(meta, receiver),
             **{name: facts[name] for name in ("backend", "gro", "gso", "reading", "waiting_for")},
             **{name: facts[name] for name in _BUFFERS},
             **{name: getattr(counted, name) for name in ("packets_in", "bytes_in", "packets_out", "bytes_out")},
@@ -87,7 +87,7 @@ def _drop(drop: Drop) -> DropRecord:
     return {"direction": drop.direction, "cause": drop.cause, "count": drop.datagrams}
 
 
-def _name_of(meta: MetaRunner, receiver: Any) -> str | None:
+def name_of(meta: MetaRunner, receiver: Any) -> str | None:
     """Returns the registered name of the receiver."""
     if isinstance(receiver, str):
         return receiver

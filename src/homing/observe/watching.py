@@ -33,6 +33,7 @@ State = dict[str, Any]
 PARTS: dict[str, str | None] = {
     "processes": "processes",
     "sockets": "sockets",
+    "tcp": "tcp",
     "pools": "groups",
     "routers": "groups",
     "supervisors": "groups",

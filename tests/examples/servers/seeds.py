@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+QUERIES = (
+    b"\0\7\1\0\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1",
+    bytes.fromhex(
+        "0007010000010000000000010474657874076578616d706c65000010000100002904d000000000000c000a00080001020304050607"
+    ),  # dig
+)
+
 SEEDS: dict[str, tuple[bytes, ...]] = {
+    "nameserver": QUERIES,
+    "forwarder": (
+        *QUERIES,
+        b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",
+    ),
     "stun": (
         b"\0\1\0\0\x21\x12\xa4\x42" + bytes(range(12)),  # turnutils_stunclient
         b"\0\1\0\x08" + bytes(range(16)) + b"\0\3\0\4\0\0\0\0",  # stun, a client of RFC 3489
         b"\0\1\0\x08\x21\x12\xa4\x42" + bytes(12) + b"\x80\x28\0\4\xb2\xaa\xf9\xf6",
         b"hello",
     ),
-    "statsd": (
-        b"page.views:1|c|@0.5|#site:shop,flag",  # datadog
-        b"load:-0.5|g",
-        b"wait:12|ms|@0.1",
-        b"user:ann|s",
-        b"size:3e2|h",
+    "ntp": (
+        b"\x23\0\6\x20" + bytes(36) + bytes.fromhex("8f3ad1c25e7b9a01"),  # chronyd
+        b"\xdb\0\x0a\xfa" + bytes(44),  # version 3
+    ),
+    "tftp": (
+        b"\0\1name.txt\0octet\0tsize\x000\0blksize\x00512\0timeout\x006\0",  # curl
+        b"\0\2remote.txt\0octet\0",  # tftp
     ),
     "radius": (
         bytes.fromhex(
@@ -54,4 +67,29 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"CSeq: 2 INVITE\r\nl: 5\r\n\r\nv=0\r\n",
     ),
     "game": (b"5 5", b" 999  0\n"),
+    "syslog": (
+        b"<34>Oct 11 22:14:15 host su[7]: failed",
+        b'<165>1 2003-10-11T22:14:15.003Z host app 42 ID47 [a b="c\\"]"][d] \xef\xbb\xbftext',
+        b"<38>2026-12-01T12:49:23 localhost prg00000[1234]: seq: 0000293251, thread: 0000 PADD",  # loggen
+    ),
+    "netflow": (
+        b"\0\5\0\1" + bytes(20) + bytes(range(48)),
+        b"\0\x09\0\2"
+        + bytes(16)  # a template, and a record
+        + b"\0\0\0\x14\1\0\0\3\0\x08\0\4\0\1\0\4\0\2\0\2"
+        + b"\1\0\0\x10\xc0\0\2\1\0\0\1\0\0\1\0\0",
+        b"\0\x0a\0\x3c"
+        + bytes(12)  # IPFIX, with an enterprise's own element
+        + b"\0\2\0\x1c\1\1\0\4\0\x1b\0\x10\0\1\0\1\0\2\0\1\x80\1\0\1\0\0\0\1"
+        + b"\1\1\0\x10"
+        + bytes(12),
+        b"\0\x0a\0\x2c" + bytes(12) + b"\0\3\0\x12\1\2\0\2\0\1\0\x95\0\4\0\x22\0\4" + b"\1\2\0\x0a" + bytes(6),
+    ),
+    "statsd": (
+        b"page.views:1|c|@0.5|#site:shop,flag",  # datadog
+        b"load:-0.5|g",
+        b"wait:12|ms|@0.1",
+        b"user:ann|s",
+        b"size:3e2|h",
+    ),
 }

@@ -51,7 +51,9 @@ async def test_radclient_gets_no_answer_with_another_secret_or_without_a_signatu
     signed = b"User-Name=alice,User-Password=wonderland,Message-Authenticator=0x00"
     assert "Received" not in await ask(*command, "auth", "testing124", data=signed, code=1)
     assert "Received" not in await ask(*command, "auth", "testing123", data=signed.rpartition(b",")[0], code=1)
-    assert "Received Access-Accept" in await ask(*command, "status", "testing123", data=b"Message-Authenticator=0x00")
+    assert "Received Access-Accept" in await ask(
+        "radclient", server, "status", "testing123", data=b"Message-Authenticator=0x00"
+    )
     assert await node.inspect("radius") == {"wrong_signature": 1, "unsigned": 1, "accepted": 1}
 
 

@@ -122,7 +122,7 @@ async def test_sipp_registers_is_redirected_and_finds_nobody_when_it_has_removed
 ) -> None:
     (tmp_path / "scenario.xml").write_text(SCENARIO)
     server = f"127.0.0.1:{await start(node, 'sip', capsys)}"
-    limits = ("-m", str(CALLS), "-r", "200", "-timeout", "20", "-timeout_error", "-nostdin")
+    limits = ("-m", str(CALLS), "-r", "200", "-timeout", "40", "-timeout_error", "-nostdin")
     command = ("sipp", server, "-i", "127.0.0.1", "-p", str(free_port()), "-t", transport, "-sf", "scenario.xml")
     await ask(*command, *limits, cwd=tmp_path)
     counts = await node.inspect("sip")

@@ -39,7 +39,7 @@ async def test_traps_and_informs_of_net_snmp_are_received_and_informs_are_confir
     async with serve("snmptrap") as running:
         server = f"127.0.0.1:{await running.port()}"
         await ask("snmptrap", *PUBLIC, server, "", LINK_DOWN, *INDEX)
-        await ask("snmpinform", *PUBLIC, server, "", LINK_DOWN, *INDEX)  # fails without a confirmation
+        await ask("snmpinform", "-t", "5", *PUBLIC, server, "", LINK_DOWN, *INDEX)  # fails without a confirmation
         assert await terminate(running) == 0
 
 
@@ -59,7 +59,7 @@ async def test_notifications_of_each_version_are_published_in_the_same_form(
     await ask("snmptrap", *PUBLIC, server, "42", LINK_DOWN, *INDEX)
     await ask("snmptrap", "-v", "1", "-c", "public", server, "1.3.6.1.4.1.8072", "192.0.2.1", "2", "0", "42", *INDEX)
     await ask("snmptrap", "-v", "1", "-c", "public", server, "1.3.6.1.4.1.8072", "192.0.2.1", "6", "17", "42", *INDEX)
-    await ask("snmpinform", *PUBLIC, server, "42", LINK_DOWN, "1.3.6.1.2.1.1.5.0", "s", "a name")
+    await ask("snmpinform", "-t", "5", *PUBLIC, server, "42", LINK_DOWN, "1.3.6.1.2.1.1.5.0", "s", "a name")
     events = [(await probe.get()).message for _ in range(4)]
     assert [event[1] for event in events] == [LINK_DOWN, LINK_DOWN, "1.3.6.1.4.1.8072.0.17", LINK_DOWN]
     assert [event[2].get(INDEX[0]) for event in events] == ["7", "7", "7", None]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homing.meta.dtls.records import Window, datagrams_of, hello_random_untrusted, read_untrusted
+from homing.meta.dtls.records import Numbers, Window, datagrams_of, hello_random_untrusted, read_untrusted
 
 from .flights import Flights
 
@@ -68,6 +68,16 @@ def test_written_records_are_divided_into_datagrams_of_whole_records(sizes: list
         assert found is not None
         assert found.size == len(each)
         assert len(each) <= mtu or len(found.kinds) == 1
+
+
+def test_records_that_are_sent_again_have_new_numbers_unless_they_are_protected() -> None:
+    numbers = Numbers()
+    flight = record(22, 0, 3) + record(20, 0, 4) + record(22, 1, 0)
+    assert numbers.renew(flight) == flight
+    again = numbers.renew(flight)
+    assert again == record(22, 0, 5) + record(20, 0, 6) + record(22, 1, 0)
+    assert numbers.renew(record(22, 0, 9)) == record(22, 0, 9)
+    assert numbers.renew(b"") == b""
 
 
 @given(st.lists(st.integers(0, 200), max_size=100))

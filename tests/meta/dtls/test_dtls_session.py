@@ -18,7 +18,7 @@ from homing.meta.dtls.session import SMALL_MTU, Session
 
 from ...support import examples
 from ..servers import HOST
-from .pki import PSK, ca, own
+from .pki import PSK, ca, device, own
 
 ADDRESS = (HOST, 5684)
 
@@ -40,8 +40,8 @@ class Line:
     """A client, and a server that listens."""
 
     def __init__(self, mtu: int = 1200, *, psk: bool = False) -> None:
-        keys = {"psk": PSK} if psk else own()
-        trust = {"psk": ("sensor-7", PSK["sensor-7"])} if psk else {"ca": ca()}
+        keys = {"psk": PSK} if psk else {**own(), "client_ca": ca()}
+        trust = {"psk": ("sensor-7", PSK["sensor-7"])} if psk else {"ca": ca(), **device()}
         self.mtu = mtu
         self.security = meta.DTLSServerOptions(**keys).security  # type: ignore[arg-type]
         self.listener = Listener(self.security)

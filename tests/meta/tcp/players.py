@@ -122,7 +122,16 @@ async def connect_tcp(probe: Probe, server: meta.TCPServer, **options: Any) -> m
 def all_ends(statistics: meta.TCPStatistics) -> int:
     """The number of connections that have ended."""
     ends = (
-        *("closed_by_peer", "closed_here", "reset", "drained", "server_ended", "cut_idle", "cut_first_byte"),
+        *(
+            "closed_by_peer",
+            "closed_here",
+            "reset",
+            "drained",
+            "handed_over",
+            "server_ended",
+            "cut_idle",
+            "cut_first_byte",
+        ),
         *("cut_frame_timeout", "cut_too_long", "cut_bad_frame", "cut_slow_reader", "cut_unresponsive"),
     )
     return sum(getattr(statistics, name) for name in ends)

@@ -112,6 +112,36 @@ async def test_a_frame_that_is_not_complete_in_time_is_cut_whatever_bytes_come(p
     assert server.statistics().cut_frame_timeout == 1
 
 
+async def test_the_time_of_a_frame_begins_with_that_frame(probe: Probe) -> None:
+    server = await open_tcp(probe, frame_timeout=0.5, announce=False)
+    async with await Stream.to(server.local_address) as peer:
+        for _ in range(50):
+            peer.send(b"end\nbegin")  # there is always a part of a frame
+            await asyncio.sleep(0.02)
+        assert server.statistics().open == 1
+
+
+async def test_a_framing_of_the_program_has_a_time_for_each_frame(probe: Probe) -> None:
+    class Words:
+        def __init__(self) -> None:
+            self.rest = b""
+
+        def feed(self, data: bytes) -> list[bytes]:
+            *words, self.rest = (self.rest + data).split(b" ")
+            return words
+
+        def encode(self, data: bytes) -> bytes:
+            return data + b" "
+
+    server = await open_tcp(probe, frame=Words, frame_timeout=0.2)
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"one ")
+        await eventually(lambda: server.statistics().received == 1)
+        peer.send(b"half")
+        await ends_as(probe, meta.FrameTimeout)
+        assert server.statistics().received == 1
+
+
 async def test_frames_that_are_too_long_or_bad_are_cut(probe: Probe) -> None:
     server = await open_tcp(probe, frame=meta.LengthPrefix(2, most=10, inclusive=True))
     async with await Stream.to(server.local_address) as peer:

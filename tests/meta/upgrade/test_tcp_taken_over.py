@@ -121,3 +121,49 @@ def test_a_socket_of_the_wrong_kind_is_refused_by_name() -> None:
             meta.create_tcp_server(meta.TCPServerOptions(frame=LINES, activation="dns"))
     finally:
         inherited.discard([passed])
+
+
+async def test_on_request_idle_connections_pass_and_their_peers_do_not_notice(node: homing.Node, path: str) -> None:
+    port = free_port()
+    former = await echo_on(node, port, hand_over_idle=True)
+    await offered(node, path)
+    async with await Stream.to((HOST, port)) as idle, await Stream.to((HOST, port)) as within:
+        assert await idle.ask(b"1") == b"OK: 1"
+        assert await within.ask(b"1") == b"OK: 1"
+        within.send(b"half a fra")
+        await eventually(lambda: former.statistics().received_bytes == 14)
+        async with running(node) as successor:
+            async with meta.TakeOver(successor, path):
+                server = await echo_on(successor, port)
+                assert await idle.ask(b"2") == b"OK: 2"
+            assert await idle.ask(b"3") == b"OK: 3"
+            statistics = server.statistics()
+            assert (statistics.accepted, statistics.received, former.statistics().handed_over) == (1, 1, 1)
+            within.send(b"me\n")
+            assert (await within.rest()) in (b"", b"OK: half a frame\n")
+
+
+async def test_without_the_request_they_stay_with_the_predecessor(node: homing.Node, path: str) -> None:
+    port = free_port()
+    former = await echo_on(node, port)
+    await offered(node, path)
+    async with await Stream.to((HOST, port)) as idle, running(node) as successor:
+        assert await idle.ask(b"1") == b"OK: 1"
+        async with meta.TakeOver(successor, path):
+            server = await echo_on(successor, port)
+        assert await idle.rest() == b""
+        assert (server.statistics().accepted, former.statistics().handed_over) == (0, 0)
+
+
+async def test_connections_of_a_hand_over_that_fails_go_on_where_they_were(node: homing.Node, path: str) -> None:
+    port = free_port()
+    former = await echo_on(node, port, hand_over_idle=True)
+    await offered(node, path)
+    async with await Stream.to((HOST, port)) as idle, running(node) as successor:
+        assert await idle.ask(b"1") == b"OK: 1"
+        with suppress(ZeroDivisionError):
+            async with meta.TakeOver(successor, path):
+                await echo_on(successor, port)
+                raise ZeroDivisionError
+        assert await idle.ask(b"2") == b"OK: 2"
+        assert former.statistics().open == 1

@@ -58,6 +58,20 @@ def sockets(
     _table("sockets", one_node(node, named), query, SOCKETS, cluster, as_json)
 
 
+def tcp(
+    node: NODE = "",
+    filter: FILTER = "",
+    limit: LIMIT = 50,
+    named: NODE_OPTION = "",
+    cluster: CLUSTER = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Show the TCP servers and clients of a node: connections, frames, what was refused and cut."""
+    from ..shell.columns import TCP
+
+    _table("tcp", one_node(node, named), {"filter": filter, "limit": limit}, TCP, cluster, as_json)
+
+
 def events(
     node: NODE = "",
     filter: FILTER = "",

@@ -1,4 +1,4 @@
-"""The columns of the tables: processes, sockets, events, applications, nodes, and pools, routers and supervisors."""
+"""The columns of the tables: processes, sockets, TCP, events, applications, nodes, pools, routers and supervisors."""
 
 from __future__ import annotations
 
@@ -138,6 +138,28 @@ SOCKETS = [
         rank=7,
     ),
     Column(title="drops", cell=lambda row: causes(row["drops"]), rank=1, style=_red_if("drops")),
+]
+
+
+def _counts(key: str) -> Callable[[Row], str]:
+    return lambda row: " ".join(f"{text(name)}={count}" for name, count in row[key].items()) or NOTHING
+
+
+TCP = [
+    Column(title="id", cell=lambda row: str(row["id"]), number=True, rank=4),
+    Column(title="address", cell=_address),
+    Column(title="receiver", cell=_receiver, rank=1),
+    Column(title="open", cell=_number("open"), number=True),
+    Column(title="accepted", cell=_number("accepted"), number=True),
+    Column(title="in", cell=_number("received"), number=True),
+    Column(title="out", cell=_number("sent"), number=True),
+    Column(title="bytes-in", cell=_number("received_bytes", size), number=True, rank=5),
+    Column(title="bytes-out", cell=_number("sent_bytes", size), number=True, rank=5),
+    Column(title="queue", cell=_number("waiting"), number=True, rank=1),
+    Column(title="pauses", cell=_number("pauses"), number=True, rank=3),
+    Column(title="waits", cell=_text("waiting_for"), rank=3),
+    Column(title="refused", cell=_counts("refused"), rank=1, style=_red_if("refused")),
+    Column(title="ended", cell=_counts("ended"), rank=2),
 ]
 
 EVENTS = [

@@ -30,6 +30,9 @@ cdef class AddressTable:
     @cython.locals(first=Py_ssize_t, row=Py_ssize_t, lowest=Py_ssize_t)
     cpdef Py_ssize_t row(self, bint four, uint64_t high, uint64_t low, uint64_t rest) except -2
 
+    @cython.locals(row=Py_ssize_t, least=double)
+    cpdef list rows(self, Py_ssize_t most)
+
     @cython.locals(mixed=uint64_t)
     cdef Py_ssize_t _set(self, uint64_t high, uint64_t low, uint64_t rest) except -1
 

@@ -95,6 +95,19 @@ class AddressTable:
         self.received[lowest] = self.sent[lowest] = 0
         return lowest
 
+    def rows(self, most: int) -> list[tuple[float, int, int, int, int, int]]:
+        """Returns the rows in use, at most `most` of the highest rank, the lowest first: the rank; the address, whose
+        `low` needs no `four` any more; and the two counters."""
+        ranks = sorted([self.rank[row] for row in range(self._sets * _WAYS) if self._rest[row]])
+        least = ranks[len(ranks) - most] if len(ranks) > most else float("-inf")
+        found = []
+        for row in range(self._sets * _WAYS):
+            if self._rest[row] and self.rank[row] >= least:
+                address = self._high[row], self._low[row], self._rest[row]
+                found.append((self.rank[row], *address, self.received[row], self.sent[row]))
+        found.sort()
+        return found[max(0, len(found) - most) :]
+
     def _set(self, high: int, low: int, rest: int) -> int:
         """Returns the set of an address, by the hash of `limiter`, with 32 bits more for each half of `rest`."""
         mixed = (

@@ -34,6 +34,12 @@ cdef class Budget:
     cpdef apply(self, options)
     cpdef inherit(self, Budget other)
 
+    @cython.locals(heard=AddressTable, validated=AddressTable, now=double)
+    cpdef tuple rows(self, Py_ssize_t most)
+
+    @cython.locals(table=AddressTable, known=AddressTable, row=Py_ssize_t, now=double, end=double)
+    cpdef add_rows(self, list heard, list validated)
+
     @cython.locals(table=AddressTable, row=Py_ssize_t)
     cpdef heard(self, bint four, uint64_t high, uint64_t low, uint64_t rest, Py_ssize_t size)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import index
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...gen.copying import refuse_copy
 from ..address import Address
@@ -17,6 +17,12 @@ from .limits import Amplification, clock_of
 from .networks import Networks, number_of, parse_networks
 
 _FOREVER = 1e300
+
+Heard: TypeAlias = tuple[int, int, int, int, int]
+"""An address, as `AddressTable.rows` returns it, and the bytes received from there and sent there."""
+
+Proven: TypeAlias = tuple[int, int, int, float]
+"""An address, and the seconds for which it is validated."""
 
 
 class Budget:
@@ -100,6 +106,36 @@ class Budget:
         self.is_proven = other.is_proven
         if self._validated is not None and other._validated is not None:
             self._validated = other._validated
+
+    # --- moved to another program -------------------------------------------------------------------------
+
+    def rows(self, most: int) -> tuple[list[Heard], list[Proven]]:
+        """Returns what is known of the peers, at most `most` of each kind, those known longest first: the bytes
+        received from each address and sent there; and for how many seconds each validated address will be valid."""
+        heard, validated = self._heard, self._validated
+        if heard is None or validated is None:
+            return [], []
+        now = self._now()
+        proven = [(*row[1:4], row[0] - now) for row in validated.rows(most) if row[0] > now]
+        return [row[1:] for row in heard.rows(most)], proven
+
+    def add_rows(self, heard: list[Heard], validated: list[Proven]) -> None:
+        """Adds what `rows` of another program's budget has returned. No address is valid for longer than here."""
+        table, known = self._heard, self._validated
+        if table is None or known is None:
+            return
+        for high, low, rest, received, sent in heard:
+            row = table.row(False, high, low, rest)
+            self._tick += 1
+            table.rank[row] = self._tick
+            table.received[row] += received
+            table.sent[row] += sent
+        now = self._now()
+        for high, low, rest, seconds in validated:
+            end = now + min(seconds, self._validity)
+            row = known.find(False, high, low, rest)
+            if row < 0 or known.rank[row] < end:
+                known.rank[known.row(False, high, low, rest)] = end
 
     # --- received -----------------------------------------------------------------------------------------
 

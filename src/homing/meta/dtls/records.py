@@ -91,6 +91,30 @@ def datagrams_of(stream: bytes, mtu: int) -> list[bytes]:
     return found
 
 
+class Numbers:
+    """The sequence numbers of a session's records in epoch 0, which nothing protects.
+
+    A record that is sent again needs a new number: the peer drops one whose number it has seen, also if it could not
+    use the record then, because it came before others.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def renew(self, datagram: bytes) -> bytes:
+        """Returns a datagram whose records in epoch 0 have numbers of which none was used before."""
+        made, place = bytearray(datagram), 0
+        while place + HEADER <= len(made):
+            if made[place + 3 : place + 5] == b"\0\0":
+                number = max(self._next, int.from_bytes(made[place + 5 : place + 11], "big"))
+                made[place + 5 : place + 11] = number.to_bytes(6, "big")
+                self._next = number + 1
+            place += HEADER + int.from_bytes(made[place + 11 : place + 13], "big")
+        return bytes(made)
+
+
 class Window:
     """The sequence numbers that have come, as far back as `SIZE`: tells replayed records from others that were
     dropped. OpenSSL, which drops both, does not."""

@@ -21,7 +21,7 @@ from .counters import DTLSCounters
 from .identity import Identity
 from .library import library
 from .messages import SessionClosed, SessionFailed
-from .records import APPLICATION, HANDSHAKE, LONGEST, Records, Window, datagrams_of
+from .records import APPLICATION, HANDSHAKE, LONGEST, Numbers, Records, Window, datagrams_of
 from .security import Notes, Security
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -64,6 +64,7 @@ class Session:
         "_connection",
         "_counters",
         "_flight",
+        "_numbers",
         "_out",
         "_repeats",
         "_security",
@@ -103,6 +104,7 @@ class Session:
         self._flight: list[bytes] = []
         self._wait, self._waits, self._repeats = FIRST_WAIT, 0, 0
         self._window = Window()
+        self._numbers = Numbers()
         self.address = address
         self.random = random
         self.state = State.HANDSHAKE
@@ -168,10 +170,14 @@ class Session:
         flight = self._written()
         if flight:
             self._flight = flight
-            self._out += flight
+            self._send(flight)
             self._wait = FIRST_WAIT
             self._waits = 0
             self.due = now + FIRST_WAIT
+
+    def _send(self, datagrams: list[bytes]) -> None:
+        """Lets `take` return datagrams of a handshake."""
+        self._out += [self._numbers.renew(datagram) for datagram in datagrams]
 
     def _written(self) -> list[bytes]:
         parts: list[bytes] = []
@@ -204,7 +210,7 @@ class Session:
             flight = self._flight
         self._counters.retransmitted += len(flight)
         self._flight = flight
-        self._out += flight
+        self._send(flight)
         self._waits += 1
         self._wait = min(LONGEST_WAIT, self._wait * 2)
         self.due = now + self._wait
@@ -214,7 +220,7 @@ class Session:
         self._failed("timeout", "the handshake took too long")
 
     def _failed(self, cause: str, detail: str) -> None:
-        self._out += self._written()  # an alert
+        self._send(self._written())  # an alert
         if self.state is State.HANDSHAKE:
             self._counters.fail(cause)
             self._end(HandshakeFailed(self.address, cause, detail))
@@ -279,7 +285,7 @@ class Session:
             self._failed("protocol", text_of(error))
             return messages
         out = [] if plain else self._written()
-        self._out += out
+        self._send(out)
         if not messages:
             self._count_unread(records, bool(out))
         return messages
@@ -292,7 +298,7 @@ class Session:
             self._counters.handshake_in += 1
             if self._repeats < _REPEATS and self._flight:
                 self._repeats += 1
-                self._out += self._flight
+                self._send(self._flight)
         elif self._window.has(records.epoch, records.sequence):
             self._counters.replayed += 1
         else:
@@ -338,7 +344,7 @@ class Session:
             self._connection.shutdown()
         except self._ssl.Error:
             pass  # it is ended nevertheless
-        self._out += self._written()
+        self._send(self._written())
 
 
 _REFUSED = ("alert", "no application protocol")

@@ -40,13 +40,14 @@ class Connection(asyncio.BufferedProtocol):
     number: which it is, of all of its hub. addr: the peer's address. source: what counts it among its source's.
     queued: it waits in its inflow for its turn. lost: its transport has ended. end: the reason.
     last: when a byte came or went, by the loop's clock. begun: when the unfinished frame began; 0.0: there is none.
-    info: facts about it, once it was made.
+    info: facts about it, once it was made. encode: returns the bytes of a frame; may raise anything.
     blocked: since when more waits to be sent than `send_buffer`; 0.0: it does not.
     """
 
     def __init__(self, hub: Hub, number: int, addr: Any, source: Any, decoder: Decoder, inflow: Inflow | None) -> None:
         self._hub = hub
         self._decoder = decoder
+        self.encode = decoder.encode
         self.inflow = inflow
         self.number = number
         self.addr = addr
@@ -61,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._announced = self._told = False
         self._reading = True
         self._held: list[Any] = []  # a frame that is above the rate of its source
-        self._waits_for_rate = self._drains = self._abandoned = False
+        self._waits_for_rate = self._drains = self._abandoned = self._paused = False
         self._out: list[bytes] = []
         self._unsent = 0  # bytes that waited at the last look
         self._moved = self.since  # when they became fewer
@@ -168,9 +169,12 @@ class Connection(asyncio.BufferedProtocol):
                 most -= 1
         if most > 0 and (self._decoder.more or self._held):
             frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
-            self.asked += len(frames)
-            most -= len(frames)
-            messages += [MessageTCP(hub.id, self.addr, frame, self.number, self.info) for frame in frames]
+            if frames:
+                self.begun = 0.0  # a part of the next frame begins its time anew
+                self.asked += len(frames)
+                most -= len(frames)
+            alias, addr, number, info = hub.id, self.addr, self.number, self.info
+            messages += [MessageTCP(alias, addr, frame, number, info) for frame in frames]
             error = self._decoder.error
             if error is not None and not self._decoder.more:
                 self._cut_for(error)
@@ -226,7 +230,7 @@ class Connection(asyncio.BufferedProtocol):
             if not waits and (self.answered >= self.asked or not self._hub.answers):
                 self.close_half()
             return
-        wanted = not waits and not self.blocked and not self._drains
+        wanted = not waits and not self.blocked and not self._drains and not self._paused
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -237,18 +241,27 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- to the peer ----------------------------------------------------------------------------------------
 
-    def encode(self, data: Any) -> bytes:
-        """Returns the bytes of a frame. May raise anything."""
-        return self._decoder.encode(data)
+    def put_now(self, message: MessageTCP) -> bool:
+        """Queues a frame, if frames for this connection are queued already. Returns False if it has done nothing."""
+        if not self._out:
+            return False
+        try:
+            data = self.encode(message.data)
+        except Exception:
+            return False  # the caller tries it again, and reports what is wrong
+        self._out.append(data)
+        self.answered += message.is_answer
+        return True
 
     def put(self, data: bytes, answers: bool) -> bool:
         """Queues the bytes of a frame until `flush`. answers: it is the answer to a frame. Returns False if the
         connection has ended."""
-        if self.end is not None or self.transport is None or self.transport.is_closing():
-            return False
-        if not self._out:
+        out = self._out
+        if not out:
+            if self.end is not None or self.transport is None or self.transport.is_closing():
+                return False
             self._hub.touched.append(self)
-        self._out.append(data)
+        out.append(data)
         self.answered += answers
         return True
 
@@ -326,6 +339,19 @@ class Connection(asyncio.BufferedProtocol):
             self._told = True
             self._hub.counters.dropped += self.waiting
             self._hub.gone(self)
+
+    @property
+    def idle(self) -> bool:
+        """True if all that came was answered, and nothing of it waits: another program could continue with it."""
+        if self.transport is None or self.end is not None or self.lost or self._finished or self._is_secured():
+            return False
+        waits = self.pending or self.queued or bool(self._held) or bool(self._out) or self._decoder.unfinished
+        return not waits and self.answered >= self.asked and not self.unsent
+
+    def pause(self, paused: bool) -> None:
+        """Reads no more, or again, while another program may take it over."""
+        self._paused = paused
+        self.settle()
 
     def stalled(self, now: float, seconds: float) -> bool:
         """Returns True if the peer has not taken its answers for `seconds`. Called from time to time."""

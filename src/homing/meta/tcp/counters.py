@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 class TCPStatistics:
     """A snapshot of the counters of a TCP server or client.
 
-    `accepted` is `open` and the ends: `closed_by_peer`, `closed_here`, `reset`, `drained`, `server_ended` and all
-    `cut_...`. `received` is `delivered`, `waiting` and `dropped`.
+    `accepted` is `open` and the ends: `closed_by_peer`, `closed_here`, `reset`, `drained`, `handed_over`,
+    `server_ended` and all `cut_...`. `received` is `delivered`, `waiting` and `dropped`.
 
     accepted: connections that were made.
     open: connections that are open now, and ended ones whose last frames or end have not been delivered yet.
@@ -34,6 +34,7 @@ class TCPStatistics:
     dropped_closed: frames for connections that had ended: late answers.
     send_errors: frames that could not be made: too long, or the encoder raised.
     closed_by_peer, closed_here, reset, drained, server_ended: connections that ended so.
+    handed_over: connections with which another OS process continues.
     cut_idle, cut_first_byte, cut_frame_timeout: connections cut by the timeouts of these names.
     cut_too_long, cut_bad_frame: connections cut because of what they sent.
     cut_slow_reader: connections cut because the peer did not read. If it grows for good peers: raise `send_timeout`.
@@ -64,6 +65,7 @@ class TCPStatistics:
     closed_here: int = 0
     reset: int = 0
     drained: int = 0
+    handed_over: int = 0
     server_ended: int = 0
     cut_idle: int = 0
     cut_first_byte: int = 0
@@ -105,6 +107,7 @@ class Counters:
     closed_here: int
     reset: int
     drained: int
+    handed_over: int
     server_ended: int
     cut_idle: int
     cut_first_byte: int

@@ -132,12 +132,14 @@ class DelimiterDecoder(Decoder):
         self._searched -= by
 
     def encode(self, data: Any) -> bytes:
-        plain = bytes_of(data)
-        if self._mark in plain or (plain + self._mark).find(self._mark) != len(plain):
+        plain = data if type(data) is bytes else bytes_of(data)
+        frame = plain + self._mark
+        length = len(plain)
+        if frame.find(self._mark) != length:
             raise BadFrame(f"the data contains the mark {safe_repr(self._mark)}, so it would be more than one frame")
-        if len(plain) > self._most:
-            raise FrameTooLong(self._most, len(plain))
-        return plain + self._mark
+        if length > self._most:
+            raise FrameTooLong(self._most, length)
+        return frame
 
 
 class RawDecoder(Decoder):
@@ -166,6 +168,11 @@ class ForeignDecoder(Decoder):
         super().__init__()
         self._framing = framing
         self._drawn: Iterator[Any] | None = None
+        self._fed = 0  # bytes since the last frame
+
+    @property
+    def unfinished(self) -> int:
+        return self._fed
 
     def _take(self, frames: list[Any], most: int) -> bool:
         try:
@@ -174,6 +181,7 @@ class ForeignDecoder(Decoder):
                 if drawn is None:
                     return False
                 for frame in drawn:
+                    self._fed = 0
                     frames.append(frame)
                     most -= 1
                     if most == 0:
@@ -191,6 +199,7 @@ class ForeignDecoder(Decoder):
             return None
         data = bytes(self._data)
         self._data.clear()
+        self._fed += len(data)
         drawn: Iterator[Any] = iter(self._framing.feed(data))
         self._drawn = drawn
         return drawn

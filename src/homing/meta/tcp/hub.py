@@ -71,6 +71,13 @@ class Hub:
         self.process = process
         self.inflow = inflow
 
+    def apply(self, options: TCPOptions) -> None:
+        """Applies the limits of `options` from now on, also to the connections that are open."""
+        self.options = options
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_later()
+
     def limit(self, rate_limit: RateLimit | None) -> None:
         """Limits the frames of each source from now on."""
         self.limiter.apply(rate_limit)
@@ -168,7 +175,7 @@ class Hub:
 
     def queue(self, message: MessageTCP) -> int:
         """Queues a frame until `flush`. Returns its length. Raises `ConnectionEnded`, or what the encoder raises."""
-        connection = self.find(message)
+        connection = self.table.get(message.connection) if message.connection else self.find(message)
         if connection is None or connection.end is not None or connection.lost:
             self.counters.dropped_closed += 1
             raise ConnectionEnded(message.addr)
@@ -250,6 +257,10 @@ class Hub:
         for connection in self.table.all():
             connection.drain()
             self.close_if_done(connection)
+
+    def idle_connections(self) -> list[Connection]:
+        """Returns the connections with which another program could continue."""
+        return [connection for connection in self.table.all() if connection.idle]
 
     def close_if_done(self, connection: Connection) -> None:
         """Closes a connection that has its answers, while the node stops."""

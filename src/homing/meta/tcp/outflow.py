@@ -30,12 +30,16 @@ class Outflow(Forwarder):
     def take_main(self, main: deque[Any]) -> int:
         """Takes frames from the head of the mailbox. Those of one connection leave together, in their order."""
         taken = 0
+        get, popleft = self._hub.table.get, main.popleft
         try:
             while main and taken < _MOST:
-                entry = main.popleft()
+                entry = popleft()
                 taken += 1
                 if type(entry) is tuple and type(entry[1]) is MessageTCP:
-                    self.send(entry[1])
+                    message = entry[1]
+                    connection = get(message.connection)
+                    if connection is None or not connection.put_now(message):
+                        self.send(message)
                 else:
                     self._hub.flush()
                     self._handle(entry)

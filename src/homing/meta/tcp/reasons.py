@@ -117,6 +117,13 @@ class Drained(ConnectionEnd):
     counter = "drained"
 
 
+class HandedOver(ConnectionEnd):
+    """Another OS process continues with the connection (`hand_over_idle`)."""
+
+    text = "handed over to another program"
+    counter = "handed_over"
+
+
 class ServerEnded(ConnectionEnd):
     """The server, or client, of the connection has ended.
 
@@ -142,6 +149,7 @@ REASONS: tuple[type[ConnectionEnd], ...] = (
     CutBadFrame,
     SlowReader,
     Drained,
+    HandedOver,
     ServerEnded,
 )
 """All reasons."""

@@ -42,6 +42,17 @@ class TCPClientHooks(MetaHooks):
     behavior: TCPClient
     forwards: ClassVar[bool] = True
 
+    @property
+    def connections(self) -> TCPStatistics | None:
+        return self.behavior.statistics() if "process" in self.behavior.__dict__ else None
+
+    @property
+    def receiver(self) -> Target | None:
+        return self.behavior._inflow_receiver()
+
+    def facts(self) -> dict[str, Any] | None:
+        return self.behavior._facts()
+
     def transferred(self) -> None:
         self.behavior._transferred()
 
@@ -262,6 +273,9 @@ class TCPClient(MetaBehavior):
         """Returns the counters of `statistics()`, and: local (the address on this machine), peer, process, waiting_for
         ("mailbox", "receiver" or ""), requests (those that wait for their answers), answered."""
         return chosen(self._facts(), items)
+
+    def _inflow_receiver(self) -> Target | None:
+        return None if self._hub.inflow is None else self._hub.inflow.receiver
 
     def _facts(self) -> dict[str, Any]:
         inflow = self._hub.inflow

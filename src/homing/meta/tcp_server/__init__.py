@@ -4,6 +4,7 @@ server     TCPServer, create_tcp_server; options: TCPServerOptions; listening: m
 phase      the life of a server, as one table
 accepting  accepts connections, as far as there is room for them
 both       the UDP server on the same port; both_options: its options
+reconfigure  changes limits while it runs
 reload     the request to read the certificate again
 facts      the answer to an inspection
 workers    the server's own pool of workers

@@ -38,8 +38,6 @@ class Acceptor:
         self._limiter = Limiter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unbegun: set[socket.socket] = set()  # of tasks that have not begun
-        self._most_tasks = options.most_handshakes
-        self._handshake_timeout = options.handshake_timeout
         self.certificates = certificates
         self._process: MetaRunner | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -48,6 +46,8 @@ class Acceptor:
 
     def apply(self, options: TCPServerOptions) -> None:
         """Applies the limits of `options` from now on."""
+        self._most_tasks = options.most_handshakes
+        self._handshake_timeout = options.handshake_timeout
         self._admission.set_sources(options.allow, options.deny)
         self._limiter.apply(options.connect_limit)
 
@@ -132,10 +132,27 @@ class Acceptor:
             self._hub.counters.refused_full += 1
             sock.close()
             return
+        self._start(process, connection, sock)
+
+    def _start(self, process: MetaRunner, connection: Connection, sock: socket.socket) -> None:
         task = process.loop.create_task(self._begin(process, connection, sock))
         self._unbegun.add(sock)
         self._tasks.add(task)
         task.add_done_callback(partial(self._begun, connection, sock))
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Continues with a connection that another program has had. Closes it if there is no place for it."""
+        process = self._process
+        try:
+            address = _canonical(sock.getpeername())
+            if process is None or self._hub.table.full:
+                raise OSError("there is no place for it")
+            connection = self._hub.new_connection(address)
+        except OSError:  # mostly that its peer has ended it
+            self._hub.counters.refused_full += 1
+            sock.close()
+            return
+        self._start(process, connection, sock)
 
     def _refusal(self, address: Any) -> str:
         """Returns the counter of the reason for which a connection is refused; "" if it is not."""

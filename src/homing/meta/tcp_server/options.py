@@ -42,6 +42,9 @@ class TCPServerOptions(TCPOptions):
         `meta.UDPServerOptions` without address and receiver: `both=meta.UDPServerOptions(reply_guard=...)`. `allow`,
         `deny`, `rate_limit`, `peers` and the water marks are those of this server, unless others are given there.
         For port 0 the system chooses one that is free for both. `server.udp` is the UDP server.
+    hand_over_idle: in an upgrade (`meta.TakeOver`), the connections that are idle between two frames pass to the next
+        OS process, which gets a `MessageTCPConnect` for each. False: they are closed once they have their answers.
+        Those with TLS, and those that wait for an answer, always stay with the former process until it stops.
     backlog: connections that wait in the kernel until they are accepted; the system may allow fewer
         (`net.core.somaxconn`).
     process: receiver of the frames: a registered name (also of an `act.Pool`), a PID or an alias. None: the parent.
@@ -105,6 +108,7 @@ class TCPServerOptions(TCPOptions):
     dual_stack: bool = False
     reuse_port: bool = False
     both: bool | UDPServerOptions = False
+    hand_over_idle: bool = False
     backlog: int = 1024
     worker: type[ProcessBehavior] | None = None
     workers: int | None = None
@@ -130,6 +134,7 @@ class TCPServerOptions(TCPOptions):
             check_name("activation", self.activation)
         check_type("dual_stack", self.dual_stack, bool, "True or False")
         check_type("reuse_port", self.reuse_port, bool, "True or False")
+        check_type("hand_over_idle", self.hand_over_idle, bool, "True or False")
         set_integer(self, "backlog", 1, 65535)
         self._check_socket()
         check_tls(self.tls, server=True)

@@ -14,6 +14,7 @@ from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
 from ..tcp.closing import add_hub, remove_hub
+from ..tcp.connection import Connection
 from ..tcp.counters import TCPStatistics
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
@@ -23,6 +24,7 @@ from ..tcp.tls import Certificates
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle
 from ..udp.unstarted import Unstarted
+from ..udp_server.reconfigure import Reconfigure
 from ..udp_server.server import UDPServer
 from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
@@ -32,6 +34,7 @@ from .listening import handed_over
 from .options import TCPServerOptions
 from .peers import Peers
 from .phase import TRANSITIONS, Phase
+from .reconfigure import TCPReconfigured, planned
 from .reload import ReloadCertificate
 from .workers import pool_options
 
@@ -45,6 +48,17 @@ class TCPServerHooks(MetaHooks):
 
     behavior: TCPServer
     forwards: ClassVar[bool] = True
+
+    @property
+    def connections(self) -> TCPStatistics | None:
+        return self.behavior.statistics() if "process" in self.behavior.__dict__ else None
+
+    @property
+    def receiver(self) -> Target | None:
+        return self.behavior._inflow_receiver()
+
+    def facts(self) -> dict[str, Any] | None:
+        return self.behavior._facts()
 
     def transferred(self) -> None:
         self.behavior._transferred()
@@ -81,8 +95,7 @@ class TCPServer(MetaBehavior):
             raise BadOption("options", options, "give meta.TCPServerOptions")
         self._options = options
         self._life = Lifecycle(TRANSITIONS, Phase.BOUND)
-        most = options.most_connections if options.peers is None else min(options.most_connections, options.peers.most)
-        table = Table(most, options.most_per_source, options.prefix4, options.prefix6)
+        table = Table(places_of(options), options.most_per_source, options.prefix4, options.prefix6)
         self._hub = Hub(options, table)
         self._workers: Workers | None = None
         self._peers: Peers | None = None
@@ -240,7 +253,28 @@ class TCPServer(MetaBehavior):
         """Sends a frame, and answers with the number of its bytes, or with the error. Reads the certificate again."""
         if is_a(request, ReloadCertificate):
             return self._reload(sender, ref, request)
+        if is_a(request, Reconfigure):
+            return self._reconfigure(sender, ref, request)
         return self._outflow.handle_call(sender, ref, request)
+
+    def _reconfigure(self, sender: PID, ref: Ref, request: Reconfigure) -> Any:
+        process = self.process
+        try:
+            if sender not in (process.parent, process.core.pid):
+                raise NotAllowed(f"only its owner, {process.parent}, can reconfigure {process.id}")
+            if self._life.state is not Phase.RUNNING:
+                raise NotAllowed(f"{process.id} has not been started")
+            options = planned(self._options, request, self.udp)
+        except HomingError as error:
+            process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        self._options = options
+        self._hub.apply(options)
+        self._hub.limit(options.rate_limit)
+        self._hub.table.most = places_of(options)
+        self._hub.table.most_per_source = options.most_per_source
+        self._acceptor.apply(options)
+        return TCPReconfigured(options=options, local_address=self.local_address)
 
     def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
         certificates, process = self._acceptor.certificates, self.process
@@ -265,7 +299,23 @@ class TCPServer(MetaBehavior):
         """Returns the counters of `statistics()`, and: listener, process, accepting, beginning (connections whose
         handshake runs), waiting_for ("mailbox", "receiver" or ""), most_connections, most_per_source, unsent (bytes
         that wait to be sent)."""
-        return chosen(facts_of(self._hub, self._acceptor, self._options, self.local_address), items)
+        return chosen(self._facts(), items)
+
+    def _facts(self) -> dict[str, Any]:
+        return facts_of(self._hub, self._acceptor, self._options, self.local_address)
+
+    def _inflow_receiver(self) -> Target | None:
+        return None if self._hub.inflow is None else self._hub.inflow.receiver
+
+
+def idle_connections_of(server: TCPServer) -> list[Connection]:
+    """Returns the connections that may be handed over now, if the server is to hand any over."""
+    return server._hub.idle_connections() if server._options.hand_over_idle else []
+
+
+def places_of(options: TCPServerOptions) -> int:
+    """Returns the most connections that there may be."""
+    return options.most_connections if options.peers is None else min(options.most_connections, options.peers.most)
 
 
 def acceptor_of(server: TCPServer) -> Acceptor:

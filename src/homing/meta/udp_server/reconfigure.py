@@ -70,9 +70,18 @@ OF_DTLS = frozenset(
 )
 """Those that it may name in addition if the server speaks DTLS: see `meta.dtls`."""
 
+OF_TCP = frozenset(
+    {
+        *("connect_limit", "most_connections", "most_per_source", "first_byte_timeout", "frame_timeout"),
+        *("idle_timeout", "half_close_timeout", "send_most", "send_timeout"),
+    }
+)
+"""Those that it may name in addition for a TCP server: see `meta.tcp_server`."""
+
 
 class Reconfigure(Request["Reconfigured"]):
-    """A request to a UDP server's alias, by `call` (or `send`): change options while it runs. All of them, or none.
+    """A request to the alias of a UDP or TCP server, by `call` (a UDP server also by `send`): change options while it
+    runs. All of them, or none.
 
     Only its owner may, and the node (`node.call`); others get `gen.NotAllowed`. The answer is a `Reconfigured`.
 
@@ -81,8 +90,11 @@ class Reconfigure(Request["Reconfigured"]):
         high_water_bytes, overflow, max_age, conflate, codel, loss_markers, receive_batch, fair, send_queue,
         send_overflow, on_error, linger, tap, receive_buffer, send_buffer, broadcast, ttl, tos, mtu_discovery,
         bind_device, groups, multicast_interface, multicast_ttl, multicast_loop, bpf, reuse_port_steering; of a DTLS
-        server also all of `DTLSServerOptions`: naming a certificate, key or authority reads the files again. Options
-        that are not named stay; groups stay as they are joined now.
+        server also all of `DTLSServerOptions`: naming a certificate, key or authority reads the files again. Of a TCP
+        server: allow, deny, connect_limit, rate_limit, most_connections, most_per_source, most_handshakes, all times,
+        send_buffer (of new connections), send_most; connections that are open stay, and with `both` the first two and
+        rate_limit change for UDP too. It answers with a `TCPReconfigured`. Options that are not named stay; groups stay
+        as they are joined now.
     grace: seconds for which, after a change of host or port, the former socket is still read, and answers to its
         datagrams leave from it. Then it accepts nothing more; datagrams that wait there are delivered, and it is
         closed. Until then the server can also move back to it. 5: a client that learns the new address needs one round
@@ -100,7 +112,7 @@ class Reconfigure(Request["Reconfigured"]):
     def __init__(self, *, grace: float = DEFAULT_GRACE, **changes: Any) -> None:
         grace = check_seconds("grace", grace, zero=True)
         for name, value in changes.items():
-            if name in OF_DTLS:
+            if name in OF_DTLS or name in OF_TCP:
                 continue
             if name not in UDPServerOptions.__dataclass_fields__:
                 raise BadOption(name, value, "UDPServerOptions has no such field")
@@ -256,6 +268,8 @@ def _planned(endpoint: Endpoint, before: UDPServerOptions, changes: Mapping[str,
     for name in OF_DTLS & changes.keys():
         if not hasattr(before, name):
             raise BadOption(name, "...", "this server does not speak DTLS")
+    for name in OF_TCP & changes.keys():
+        raise BadOption(name, "...", "this is an option of TCP servers")
     host = changes.get("host", before.host)
     moves = canonical_host(host) != canonical_host(before.host)
     elsewhere = moves or changes.get("port", before.port) != before.port

@@ -8,6 +8,7 @@ import socket
 from contextlib import suppress
 
 from ...datagram import Endpoint
+from ...datagram.policy.budget import Budget
 from ...datagram.sockets import inherited
 from ...datagram.sockets.inherited import Inherited
 from ...datagram.sockets.kernel import fullness
@@ -17,12 +18,13 @@ from ...gen import BadOption
 from ...node import Node
 from ...node.node import internals
 from ..tcp_server.accepting import Acceptor
-from ..tcp_server.server import TCPServer, acceptor_of
+from ..tcp_server.server import acceptor_of
 from ..udp_server.server import UDPServer, state_of
 from ..udp_server.state import ServerState
 from .channel import MOST_DESCRIPTORS, Channel
 from .descriptors import check_room
 from .groups import read_groups_untrusted
+from .handed_connections import tcp_servers
 
 _MOST_DROPS = 1000
 """Most sockets for which the successor receives the number of datagrams that the kernel has dropped: a message holds no
@@ -33,6 +35,13 @@ def servers_of(node: Node) -> list[ServerState]:
     """Returns the states of all UDP servers of a node."""
     metas = internals(node).core.metas.values()
     return [state_of(meta.behavior) for meta in metas if isinstance(meta.behavior, UDPServer)]
+
+
+def budgets_of(sockets: list[Inherited], endpoints: list[Endpoint]) -> dict[int, Budget]:
+    """Returns the active amplification budgets of `endpoints`, by the number of their socket in `sockets`."""
+    numbers = {one.lent: number for number, one in enumerate(sockets) if one.lent is not None}
+    found = [one for one in endpoints if one.sock in numbers and one.budget.active]
+    return {numbers[one.sock]: one.budget for one in found}
 
 
 class HandedSockets:
@@ -61,8 +70,7 @@ class HandedSockets:
 
     def _acceptors(self) -> list[Acceptor]:
         """Returns what accepts the connections of the TCP servers that listen."""
-        metas = internals(self._node).core.metas.values()
-        found = [acceptor_of(meta.behavior) for meta in metas if isinstance(meta.behavior, TCPServer)]
+        found = map(acceptor_of, tcp_servers(self._node))
         return [one for one in found if one.sock.fileno() >= 0]
 
     def _handed(self) -> list[Endpoint]:
@@ -113,6 +121,10 @@ class HandedSockets:
         drops = [one.counted if one.lent is None else totals.get(one.lent, one.counted) for one in self.all]
         found = {str(number): dropped for number, dropped in enumerate(drops) if dropped}
         return found if len(found) <= _MOST_DROPS else None
+
+    def budgets(self) -> dict[int, Budget]:
+        """Returns the amplification budgets of the servers, by the number of the socket."""
+        return budgets_of(self.all, self._handed())
 
     def waiting(self) -> bool:
         """Returns True while datagrams that were read still wait to be delivered."""

@@ -8,6 +8,8 @@
                            stops reading, and handles the datagrams that it has read; holds the processes
                            whose state is kept
                      <-    states        those that have a name, in a file; only if "hello" has asked for them
+                     <-    connections   idle TCP connections, if "hello" has asked for them; they are read no more
+                     <-    budgets       the amplification budgets of the servers; in the same way
                      <-    stopped       with how many datagrams the kernel has dropped at each socket so far
     sets its options, reads
     reading          ->
@@ -32,14 +34,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from ...gen import HomingError, NotAllowed
 from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
 from ...node.states.moving import Leaving
+from . import budgets
 from .channel import MOST_CONNECTIONS, PROTOCOL, Channel, identity_of, listen, require_linux
+from .handed_connections import HandedConnections
 from .handed_sockets import HandedSockets
 from .states import within, write
 
@@ -119,7 +126,7 @@ class Offer:
             if len(self._tasks) > MOST_CONNECTIONS:
                 raise NotAllowed("too many programs ask for it at once")
             async with Deadline(ANSWER_TIMEOUT):
-                wants_states = await self._check(channel)
+                hello = await self._check(channel)
             if self._busy:
                 raise NotAllowed("another program is taking over already")
             if self._node.info().state != "running":
@@ -127,7 +134,7 @@ class Offer:
                 return
             self._busy = True
             try:
-                await self._hand_over(channel, wants_states)
+                await self._hand_over(channel, hello)
             finally:
                 self._busy = False
         except (EOFError, TimeoutError, HomingError, OSError) as error:
@@ -147,9 +154,10 @@ class Offer:
         with suppress(EOFError):
             await channel.receive("nothing")
 
-    async def _hand_over(self, channel: Channel, wants_states: bool) -> None:
+    async def _hand_over(self, channel: Channel, hello: dict[str, Any]) -> None:
         sockets = HandedSockets(self._node)
         leaving = Leaving(internals(self._node).core)
+        connections: HandedConnections | None = None
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await sockets.send(channel)
@@ -157,18 +165,28 @@ class Offer:
             async with Deadline(START_TIMEOUT):
                 groups = (await channel.receive("ready")).get("groups")
             sockets.leave(groups)
-            keeps = wants_states and leaving.any
+            keeps = hello.get("states") is True and leaving.any
             await self._settle(sockets, _FULL_WITH_STATES if keeps else _FULL)
             if keeps:
                 await self._send_states(channel, leaving, sockets)
+            if hello.get("connections") is True:
+                connections = HandedConnections(self._node, sockets.all)
+                async with Deadline(ANSWER_TIMEOUT):
+                    await connections.send(channel)
+            if hello.get("budgets") is True:
+                await self._send_budgets(channel, sockets)
             async with Deadline(ANSWER_TIMEOUT):
                 await channel.send("stopped", drops=sockets.freeze())
                 await channel.receive("reading")
         except BaseException:
             sockets.take_back()
+            if connections is not None:
+                connections.take_back()
             leaving.go_on()
             raise
         leaving.end()
+        if connections is not None:
+            connections.end()
         self._identity = None  # the successor is replacing the file just now: `close` must not remove it any more
         self._node.log.info("OS process %d has taken over", channel.pid)
         internals(self._node).service.hand_over(channel.pid)
@@ -187,22 +205,31 @@ class Offer:
         states, left_out = within(await leaving.dump(STATE_TIMEOUT))
         if left_out:
             self._node.log.error("the states of %s are too large to be handed over", ", ".join(left_out[:10]))
-        if not states:
-            return
+        if states and await self._send_file(channel, "states", partial(write, states)):
+            self._node.log.info("handed the states of %d processes over", len(states))
+
+    async def _send_budgets(self, channel: Channel, sockets: HandedSockets) -> None:
+        """Sends the amplification budgets, in one file. If it cannot be made, the successor begins with empty ones."""
+        moved = budgets.rows_of(sockets.budgets())
+        if moved:
+            await self._send_file(channel, "budgets", partial(budgets.write, moved))
+
+    async def _send_file(self, channel: Channel, say: str, make: Callable[[], int]) -> bool:
+        """Sends the file that `make` returns, and closes it. Logs that it cannot be made, and returns False."""
         try:
-            descriptor = write(states)
+            descriptor = make()
         except OSError as error:
-            self._node.log.error("no state can be handed over: %s", error.strerror or error)
-            return
+            self._node.log.error("no %s can be handed over: %s", say, error.strerror or error)
+            return False
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await channel.send("states", descriptors=[descriptor])
+                await channel.send(say, descriptors=[descriptor])
         finally:
             os.close(descriptor)
-        self._node.log.info("handed the states of %d processes over", len(states))
+        return True
 
-    async def _check(self, channel: Channel) -> bool:
-        """Raises `NotAllowed` unless this program can be taken over by the other. Returns True if that wants states."""
+    async def _check(self, channel: Channel) -> dict[str, Any]:
+        """Returns the other program's "hello". Raises `NotAllowed` unless this program can be taken over by it."""
         hello = await channel.receive("hello")
         if hello.get("protocol") != PROTOCOL:
             raise NotAllowed(
@@ -215,7 +242,7 @@ class Offer:
             )
         if hello.get("node") != self._node.name:
             raise NotAllowed(f"its node is {hello.get('node')!r}, this one is {self._node.name!r}")
-        return hello.get("states") is True
+        return hello
 
     async def _settle(self, sockets: HandedSockets, full: float) -> None:
         """Returns when all datagrams that were read are handled, the time for that is over, or a receive buffer is

@@ -19,10 +19,12 @@ from ...node import Node
 from ...node.deadline import Deadline
 from ...node.node import internals
 from ...node.states.moving import Moved, arrive
+from . import budgets
 from .channel import PROTOCOL, Channel, Refused, close_all, connect, ended, require_linux
 from .descriptors import check_room
 from .groups import tell_groups
-from .handed_sockets import servers_of
+from .handed_connections import ReceivedConnections
+from .handed_sockets import budgets_of, servers_of
 from .predecessor import ANSWER_TIMEOUT, START_TIMEOUT, STATE_TIMEOUT, Offer
 from .states import BadStates, read_untrusted
 
@@ -48,12 +50,15 @@ class TakeOver:
 
     The states that the predecessor keeps under a name (`gen.ProcessOptions.state`) are loaded here by the processes
     that keep theirs under the same name, before the servers read. Until then these are processes like any others.
+    Servers with `amplification` continue the budgets of the predecessor's, and the addresses that are validated there
+    stay validated.
 
-    Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers here are set
-    when the predecessor has stopped reading. Sockets for which no server was created are closed, and named in the log.
-    Port 0 gets a new port. If the predecessor does not answer at the end, or has ended, the servers here read anyway.
-    If the predecessor is already stopping, or ends before it has handed over, entering waits for its end, so that its
-    addresses can be bound.
+    Idle TCP connections pass too, if their server has `hand_over_idle`; others are answered and closed by the
+    predecessor. Sockets keep their settings: buffers, multicast groups, waiting datagrams. The options of the servers
+    here are set when the predecessor has stopped reading. Sockets for which no server was created are closed, and
+    named in the log. Port 0 gets a new port. If the predecessor does not answer at the end, or has ended, the servers
+    here read anyway. If the predecessor is already stopping, or ends before it has handed over, entering waits for
+    its end, so that its addresses can be bound.
 
     Entering raises `NotAllowed` if the predecessor refuses: it is taken over already, or of another user, node name or
     protocol; if it does not answer or does not end; or if there are not enough file descriptors; `BadOption` if `path`
@@ -71,6 +76,8 @@ class TakeOver:
         self._channel: Channel | None = None
         self._sockets: list[Inherited] = []
         self._states: list[Moved] = []
+        self._connections = ReceivedConnections()
+        self._budgets: list[budgets.Moved] = []
         self._handed_over = asyncio.Event()
         self._parting: asyncio.Task[None] | None = None
 
@@ -131,7 +138,8 @@ class TakeOver:
             raise NotAllowed(f"OS process {channel.pid}, which listens at {self._path}, is of user {channel.uid}")
         try:
             async with Deadline(ANSWER_TIMEOUT):
-                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, states=True)
+                hello = {"states": True, "budgets": True, "connections": True}
+                await _say(channel, "hello", protocol=PROTOCOL, node=self._node.name, **hello)
                 more = await self._receive(channel)
                 while more:
                     more = await self._receive(channel)
@@ -181,18 +189,22 @@ class TakeOver:
         try:
             async with Deadline(ANSWER_TIMEOUT):
                 await _say(channel, "ready", groups=tell_groups(self._sockets, servers_of(self._node)))
-                message = await self._receive_states(channel)
+                message = await self._receive_files(channel)
         except (EOFError, TimeoutError) as error:
             self._warn(error)
         states, self._states = self._states, []
         await arrive(internals(self._node).core, states, STATE_TIMEOUT)
         self._count_from(message.get("drops"))
+        self._continue_budgets()
         for one in self._sockets:
             one.take_effect()
         self._handed_over.set()
         for one in self._sockets:
             one.handed_over = None
         await asyncio.sleep(0)  # the servers begin to read in this turn of the loop
+        closed = self._connections.adopt(self._node, self._sockets)
+        if closed:
+            self._node.log.warning("%d connections are closed: no server was created for their sockets", closed)
         self._close_unused()
         try:
             async with Deadline(ANSWER_TIMEOUT):
@@ -202,19 +214,36 @@ class TakeOver:
             self._warn(error)
         self._parting = internals(self._node).core.loop.create_task(self._part(channel))
 
-    async def _receive_states(self, channel: Channel) -> dict[str, Any]:
-        """Receives "stopped", and returns it; before it the states, if there are any."""
+    async def _receive_files(self, channel: Channel) -> dict[str, Any]:
+        """Receives "stopped", and returns it; before it states, budgets and connections, if there are any."""
         while True:
-            message, descriptors = await channel.receive_descriptors("states", "stopped")
+            message, descriptors = await channel.receive_descriptors("states", "budgets", "connections", "stopped")
             try:
                 if message["say"] == "stopped":
                     return message
+                if message["say"] == "connections":
+                    self._connections.add(descriptors, message.get("listeners"))
+                    descriptors = []
                 for descriptor in descriptors:
-                    self._states += read_untrusted(descriptor)
-            except (BadStates, OSError) as error:
-                self._node.log.error("the states from OS process %s cannot be read: %s", self.predecessor, error)
+                    if message["say"] == "states":
+                        self._states += read_untrusted(descriptor)
+                    else:
+                        self._budgets += budgets.read_untrusted(descriptor)
+            except (BadStates, budgets.BadBudgets, OSError) as error:
+                self._node.log.error(
+                    "the %s from OS process %s cannot be read: %s", message["say"], self.predecessor, error
+                )
             finally:
                 close_all(descriptors)
+
+    def _continue_budgets(self) -> None:
+        """Adds the predecessor's budgets to those of the servers here."""
+        known, self._budgets = self._budgets, []
+        endpoints = [endpoint for state in servers_of(self._node) for endpoint in state.endpoints]
+        own = budgets_of(self._sockets, endpoints)
+        for number, heard, proven in known:
+            if number in own:
+                own[number].add_rows(heard, proven)
 
     def _count_from(self, drops: object) -> None:
         """Continues the predecessor's counters of kernel drops, as it has sent them in `drops`. If it has not, counts
@@ -261,6 +290,7 @@ class TakeOver:
             self._parting.cancel()
         if self._channel is not None:
             self._channel.close()
+        self._connections.close()
         self._discard(self._sockets)
 
 

@@ -58,6 +58,24 @@ SOCKET_GAUGES = {
     "open_sockets": ("sockets", "Sockets with this label that are open."),
 }
 
+TCP_COUNTERS = {
+    "accepted_connections": ("accepted", "Connections that were made."),
+    "received_frames": ("received", "Frames received."),
+    "received_bytes": ("received_bytes", "Bytes received, also of frames that are not complete."),
+    "delivered_frames": ("delivered", "Frames put into the mailbox of a receiver."),
+    "dropped_frames": ("dropped", "Frames that could not be delivered, as server or receiver had ended."),
+    "limited_frames": ("limited", "Frames that had to wait because of `rate_limit`."),
+    "sent_frames": ("sent", "Frames handed to the system."),
+    "sent_bytes": ("sent_bytes", "Bytes handed to the system."),
+    "late_frames": ("dropped_closed", "Frames for connections that had ended."),
+    "send_errors": ("send_errors", "Frames that could not be made."),
+    "pauses": ("pauses", "Times that a connection was not read, for its receiver or its peer."),
+}
+TCP_GAUGES = {
+    "open_connections": ("open", "Connections that are open."),
+    "waiting_frames": ("waiting", "Frames that wait for room in the receiver's mailbox."),
+}
+
 STATE_COUNTERS = {
     "dumps": ("dumps", "Dumps of the state that is kept under this name."),
     "failed_dumps": ("failures", "Dumps that failed; the former dump stays."),
@@ -133,6 +151,7 @@ class Families:
         yield from self._nodes()
         yield from self._checks()
         yield from self._sockets()
+        yield from self._tcp()
         yield from self._names()
         yield from self._states()
         yield from self._cluster()
@@ -202,6 +221,31 @@ class Families:
                     values = self._values(one, sums["socket"], drop["direction"], drop["cause"])
                     dropped.add_metric(values, drop["count"])
         yield dropped
+
+    def _tcp(self) -> Iterator[Metric]:
+        """Yields nothing without TCP. (A node of an earlier version says nothing of it.)"""
+        answers = [(one, found) for one, metrics in self._answers if (found := metrics.get("tcp"))]
+        if not answers:
+            return
+        for make, table in ((CounterMetricFamily, TCP_COUNTERS), (GaugeMetricFamily, TCP_GAUGES)):
+            for name, (fact, text) in table.items():
+                family = make(f"homing_tcp_{name}", text, labels=self._names_of("socket"))
+                for one, found in answers:
+                    for sums in found:
+                        family.add_metric(self._values(one, sums["socket"]), sums["counters"][fact])
+                yield family
+        for name, text in (
+            ("refused", "Connections that were refused, each under one cause."),
+            ("ended", "Connections that have ended, each under one cause."),
+        ):
+            family = CounterMetricFamily(
+                f"homing_tcp_{name}_connections", text, labels=self._names_of("socket", "cause")
+            )
+            for one, found in answers:
+                for sums in found:
+                    for cause, count in sums[name].items():  # type: ignore[literal-required]
+                        family.add_metric(self._values(one, sums["socket"], cause), count)
+            yield family
 
     def _names(self) -> Iterator[Metric]:
         labels = self._names_of("name")
