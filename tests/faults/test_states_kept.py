@@ -149,7 +149,7 @@ class Programs:
                 self._sums.update(ast.literal_eval(line))
             elif found := re.search(r"OS process (\d+) is to take over", line):
                 self.serving = int(found[1])
-            elif "default)" in line:  # the end of its banner
+            elif "homing top" in line:  # in its banner
                 self.served += 1
 
     async def upgrade(self) -> None:
