@@ -18,6 +18,7 @@ from homing.datagram.policy.conditions import Datagram, check_condition
 from homing.datagram.policy.networks import number_of
 from homing.datagram.sockets.bpf import attach_filter
 
+from ...faults.figures import figure
 from ..traffic import HOSTS, Sender, linux_only
 
 
@@ -235,6 +236,7 @@ def test_the_kernel_the_backend_and_python_come_to_one_verdict(host: str) -> Non
             assert endpoint.admission.filtered - before == len(sent) - len(expected)
 
         check()
+        figure(57, "random conditions on which kernel, backend and Python have agreed", 150)
 
 
 @linux_only

@@ -296,6 +296,23 @@ async def test_messages_go_to_workers_to_peers_and_to_receivers_of_batches(node:
     assert await ask(probe, await connect(probe, batches, psk=key), b"x") == b"sensor-7x"
 
 
+async def test_the_process_of_a_peer_is_proven_and_ends_with_the_session(node: homing.Node, probe: Probe) -> None:
+    peers = meta.PeerOptions(worker=OfPeer, notify=probe.pid, most=2, unproven_share=0.5)
+    server, _ = await open_echo(node, psk=PSK, peers=peers)
+    owner, key = await Probe.start(node), ("sensor-7", PSK["sensor-7"])
+    clients = [await connect(owner, server, psk=key) for _ in range(2)]
+    for client in clients:
+        assert await ask(owner, client, b"x") == b"x of sensor-7"
+        up = await probe.get()
+        assert isinstance(up, meta.MessagePeerUp)
+        assert up.peer.is_proven
+    await node.call(clients[0].alias, meta.CloseSession())
+    down = await probe.get()
+    assert isinstance(down, meta.MessagePeerDown)
+    assert isinstance(down.reason, meta.SessionClosed)
+    assert await ask(owner, clients[0], b"y") == b"y of sensor-7"
+
+
 async def test_what_the_packet_tells_is_there_beside_the_identity(node: homing.Node, probe: Probe) -> None:
     server, pid = await open_echo(node, psk=PSK, receive_local_address=True, receive_ttl=True)
     await ask(probe, await connect(probe, server, psk=("sensor-7", PSK["sensor-7"])), b"x")
@@ -344,6 +361,11 @@ async def test_a_new_certificate_is_used_for_new_sessions_and_the_old_ones_go_on
     assert "renewed.example" in str(error)
     after = await connect(probe, server, server_name="renewed.example")
     assert await ask(probe, after, b"new") == b"new"
+    write(own())
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 1
+    assert await ask(probe, await connect(probe, server), b"again") == b"again"
+    write(issued("renewed.example"))
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 2
     (tmp_path / "key").write_bytes(b"no key")
     refused = await error_of(node.call(server.alias, meta.Reconfigure(**files)))
     assert isinstance(refused, gen.BadOption)

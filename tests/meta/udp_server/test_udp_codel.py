@@ -16,6 +16,7 @@ from homing import act, gen, meta
 from homing.meta.udp.codel import Control
 from homing.testing import FakeNetwork, run_virtual
 
+from ...faults.figures import figure
 from ...support import Probe
 from ..servers import balanced, open_server
 
@@ -162,6 +163,8 @@ def test_a_server_under_a_load_that_is_too_high_keeps_its_queue_short(codel: met
     else:
         assert 200 < ledger.dropped["codel"] < 1200
         assert max(waited) < 0.4
+    what = "without" if codel is None else "with"
+    figure(56, f"longest wait, in ms, under a load that is too high, {what} codel", round(1000 * max(waited)))
 
 
 @pytest.mark.parametrize("options", [{"target": 0.2}, {"target": 0}, {"interval": -1}])
