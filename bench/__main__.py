@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import actors, chart, cluster, dns, machine, report, tcp, udp_client, udp_rows
+from . import actors, chart, cluster, dns, dtls, machine, report, tcp, udp_client, udp_rows
 from .progress import Progress, measurements
 from .suite import QUICK, Benchmark, Settings, run
 
@@ -16,6 +16,7 @@ BENCHMARKS = (
     *udp_rows.benchmarks(),
     udp_client.BENCHMARK,
     *dns.BENCHMARKS,
+    *dtls.BENCHMARKS,
     *tcp.BENCHMARKS,
     *cluster.BENCHMARKS,
 )
@@ -61,7 +62,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Benchmark]:
-    udp = (*udp_rows.benchmarks(dict(arguments.server)), udp_client.BENCHMARK, *dns.BENCHMARKS)
+    udp = (*udp_rows.benchmarks(dict(arguments.server)), udp_client.BENCHMARK, *dns.BENCHMARKS, *dtls.BENCHMARKS)
     benchmarks = (*actors.BENCHMARKS, *udp, *tcp.BENCHMARKS, *cluster.BENCHMARKS)
     names = arguments.only or [""]
     return [benchmark for benchmark in benchmarks if any(benchmark.name.startswith(name) for name in names)]

@@ -91,10 +91,10 @@ FLOORS: dict[str, list[set[str]]] = {
         {"sessions"},
         {"udp_server"},
         {"udp_client"},
-        {"dtls"},
         {"tcp"},
         {"tcp_server"},
         {"tcp_client"},
+        {"dtls"},
         {"short", "upgrade"},
     ],
     "cluster": [

@@ -18,7 +18,6 @@ from homing import act, gen, meta
 
 PORT = 9995
 TRY = ("softflowd -d -v 9 -n 127.0.0.1:{port} -r capture.pcap", "nfreplay -p {port} -v 9 -r nfcapd.202612011200")
-Array = np.ndarray[Any, Any]
 Templates = dict[tuple[bytes, int], np.dtype[Any] | None]  # by domain and number; None: its records are skipped
 HEADERS = {5: 24, 9: 20, 10: 16}  # bytes, by version; 10 is IPFIX
 NUMBER = {size: f">u{size}" for size in (1, 2, 4, 8)}
@@ -28,9 +27,9 @@ RECORD_5 = np.dtype({"names": NAMES, "formats": ["V4", ">u4", ">u4"], "offsets":
 MOST_EXPORTERS, MOST_TEMPLATES, MOST_ADDRESSES = 256, 64, 10_000  # as sources can be forged: some 10 MB
 
 
-def parse_untrusted(data: bytes, templates: Templates | None = None) -> tuple[list[Array], Counter[str]]:
+def parse_untrusted(data: bytes, templates: Templates | None = None) -> tuple[list[np.ndarray], Counter[str]]:
     """Returns flows, and counts of other sets; adds templates. May raise only `ValueError`, whatever the bytes."""
-    flows, passed, templates = list[Array](), Counter[str](), {} if templates is None else templates
+    flows, passed, templates = list[np.ndarray](), Counter[str](), {} if templates is None else templates
     version, count = int.from_bytes(data[:2]), int.from_bytes(data[2:4])
     place = HEADERS.get(version, len(data) + 1)
     if place > len(data) or (version == 10 and count != len(data)):
@@ -57,8 +56,9 @@ def learn_untrusted(body: bytes, kind: int, domain: bytes, templates: Templates)
     words = iter(np.frombuffer(body, ">u2", len(body) // 2).tolist())
     for number in takewhile(lambda word: word > 255, words):  # then comes padding
         key, count, size, fields = (domain, number), next(words, 0), 0, dict[str, tuple[str, int]]()
-        if 4 * count + 4 > len(body) or len(templates.keys() | {key}) > MOST_TEMPLATES:
-            raise ValueError("a template is cut, or there are too many")
+        if 4 * count + 4 > len(body):
+            raise ValueError("a template is cut")
+        templates.pop(key if key in templates or len(templates) < MOST_TEMPLATES else next(iter(templates)), None)
         templates[key] = None
         for _ in range(count if kind in (0, 2) else len(body)):
             element, length = next(words, 0), next(words, 0)
@@ -76,13 +76,13 @@ class Collector(act.Actor):
     """Keeps the templates of each exporter, and the sums of each address: bytes, packets and flows."""
 
     async def init(self, port: int, host: str) -> None:
-        self.exporters, self.totals = dict[str, Templates](), dict[bytes, Array]()
+        self.exporters, self.totals = dict[str, Templates](), dict[bytes, np.ndarray]()
         self.counts = Counter(flows=0, malformed=0, skipped=0, unknown_template=0)
         server = await meta.listen_udp(self, host=host, port=port, linger=5.0)
         print("listening on port", server.local_address[1], flush=True)
 
     def handle_datagrams(self, batch: meta.DatagramBatch) -> None:
-        flows = list[Array]()
+        flows = list[np.ndarray]()
         for index, data in enumerate(batch.payloads()):
             templates = self.exporters.get(exporter := batch.address(index)[0], {})
             try:
@@ -96,7 +96,7 @@ class Collector(act.Actor):
         for layout in {array.dtype for array in flows}:
             self.add(np.concatenate([array for array in flows if array.dtype == layout]))
 
-    def add(self, flows: Array) -> None:
+    def add(self, flows: np.ndarray) -> None:
         addresses, which = np.unique(flows["source"], return_inverse=True)
         sums = [np.bincount(which, weights) for weights in (flows["bytes"], flows["packets"], None)]
         for address, total in zip(addresses.tolist(), np.stack(sums, 1), strict=True):

@@ -56,6 +56,7 @@ def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
     sinks = {*floods, *shared, "udp-paced-100k", "udp-paced-300k", "udp-backlog"}
     echoes = {"udp-echo", "udp-latency", "udp-openloop", "udp-spin-1k", "udp-spin-20k", "udp-spin-300k", "udp-work"}
     joined = {f"cluster-{name}" for name in ("send", "bytes", "call", "calls", "kill", "freeze", "join", "udp")}
+    dtls = {f"dtls-{name}" for name in ("handshakes", "records-64", "records-1200", "echo-64", "echo-1200")}
     assert set(BY_NAME) == {
         *ACTORS,
         "request",
@@ -66,6 +67,7 @@ def test_there_is_a_benchmark_for_all_that_is_promised() -> None:
         "dns",
         "dns-5k",
         *joined,
+        *dtls,
         "tcp-echo",
         "tcp-pipeline",
     }
@@ -124,6 +126,11 @@ def test_echo_is_answered_rightly_by_every_contestant(contestant: str) -> None:
 @pytest.mark.parametrize("contestant", BY_NAME["dns"].contestants)
 def test_questions_of_dnsperf_are_answered_rightly_by_every_contestant(contestant: str) -> None:
     assert measure("dns", contestant)["us"] > 0
+
+
+@pytest.mark.parametrize("name", ["dtls-handshakes", "dtls-records-64", "dtls-echo-1200"])
+def test_dtls_is_measured(name: str) -> None:
+    assert measure(name, "homing")["per_second"] > 0
 
 
 @pytest.mark.parametrize("contestant", ["homing", "C recvmmsg", "homing, with a timer", "uvloop, with a timer"])

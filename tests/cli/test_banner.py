@@ -89,5 +89,13 @@ def test_a_node_without_servers_says_so() -> None:
     assert banner(snapshot(), DOORS).endswith("\n  no UDP server listens yet\n")
 
 
+def test_servers_of_tcp_are_named_apart_and_are_enough() -> None:
+    text = banner(snapshot({"most_connections": 9}, {}), DOORS)
+    assert "\n  TCP          127.0.0.1:0\n" in text
+    assert "\n  127.0.0.1:0" not in text
+    assert "UDP" not in banner(snapshot({"most_connections": 9}), DOORS)
+    assert status(snapshot({"most_connections": 9}, {})).endswith(": d, UDP 127.0.0.1:1, TCP 127.0.0.1:0")
+
+
 def test_the_status_is_one_line() -> None:
     assert status(snapshot({}, {})) == "app 1 (permanent): d, UDP 127.0.0.1:0, UDP 127.0.0.1:1"

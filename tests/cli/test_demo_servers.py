@@ -43,6 +43,15 @@ async def test_a_server_ends_by_itself_after_some_seconds_on_another_host() -> N
         assert await running.end() == 0
 
 
+async def test_a_server_by_udp_and_tcp_names_both() -> None:
+    pytest.importorskip("dns")
+    async with program(*COMMAND, "nameserver", "--port", "0", "--seconds", "0.1") as running:
+        line = await running.line_with("nameserver listens on UDP 127.0.0.1:")
+        address = line.partition("UDP ")[2].partition(",")[0]
+        assert line == f"nameserver listens on UDP {address}, TCP {address}.\n"
+        assert await running.end() == 0
+
+
 async def test_a_port_in_use_is_named_with_a_way_out(peer: UDPPeer) -> None:
     async with program(*COMMAND, "stun", "--port", str(peer.address[1]), stderr=PIPE) as running:
         assert await running.end() == 1

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 import homing
-from homing import act, gen
+from homing import act, gen, meta
 from homing.cli.tree import duration, render
 from homing.observe import Observer, open_control
 from homing.observe.control import ControlError, client
@@ -250,6 +250,15 @@ async def test_of_several_nodes_each_has_its_own_processes_of_no_application(nod
     for name in ("a@h", "b@h"):
         assert lines[lines.index(f"processes of no application on {name}") + 1].startswith("└─ alone  ")
     assert lines[-2:] == ["processes of no application", "└─ ... and 3 more"]
+
+
+async def test_a_tcp_server_is_shown_as_one_with_its_connections(node: homing.Node) -> None:
+    class Owner(act.Actor):
+        async def init(self) -> None:
+            await meta.listen_tcp(self, host="127.0.0.1", port=0, frame=meta.Delimiter(b"\n"))
+
+    await node.spawn(Owner)
+    assert re.search(r"TCP 127\.0\.0\.1:\d+ .*TCPServer .* open 0, in 0, out 0$", await shown(node), re.MULTILINE)
 
 
 async def test_an_empty_node_is_one_line(node: homing.Node) -> None:

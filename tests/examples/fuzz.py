@@ -1,6 +1,6 @@
 """Random datagrams for the parsers of the examples. As a program it has them led by what they reach:
 
-python -m tests.examples.fuzz statsd CORPUS -max_total_time=60      # needs atheris, and its options
+python -m tests.examples.fuzz gelf CORPUS -max_total_time=60      # needs atheris, and its options
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from homing import meta
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDRESS = ("192.0.2.1", 9)
 SEEDS = {
-    "statsd": (b"page.views:1|c\nload:0.5|g\nwait:12|ms|@0.1",),
     "resolver": (b"\0\7\x81\x80\0\1\0\1\0\0\0\0\3one\7example\0\0\1\0\1\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1",),
     "gelf": (
         b'{"version":"1.1","host":"h","short_message":"text","level":3}',
@@ -44,11 +43,6 @@ def load(name: str) -> SimpleNamespace:
 def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
     """What an example does with the payload of a datagram, without a node and without a memory."""
 
-    def statsd(payload: bytes) -> None:
-        behavior = example.Statsd.__new__(example.Statsd)
-        behavior.counters, behavior.gauges, behavior.timers, behavior.malformed = {}, {}, {}, 0
-        behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
-
     def resolver(payload: bytes) -> None:
         try:
             example.addresses(payload)
@@ -61,11 +55,7 @@ def parser(example: SimpleNamespace) -> Callable[[bytes], None]:
         with contextlib.redirect_stdout(io.StringIO()):
             behavior.handle_message(None, meta.MessageUDP(None, ADDRESS, payload))
 
-    if hasattr(example, "addresses"):
-        return resolver
-    if hasattr(example, "Statsd"):
-        return statsd
-    return gelf
+    return resolver if hasattr(example, "addresses") else gelf
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:

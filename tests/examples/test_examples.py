@@ -113,17 +113,6 @@ async def test_service_answers_and_ends_in_order_on_sigterm(peer: UDPPeer) -> No
         assert await terminate(running) == 0
 
 
-async def test_statsd_publishes_what_came_in_an_interval(peer: UDPPeer) -> None:
-    async with program("examples/statsd.py", "0") as running:
-        port = await running.port()
-        peer.send(b"views:1|c\nviews:2|c\nload:5|g\ntime:30|ms\nnonsense", ("127.0.0.1", port))
-        line = await running.line_with("views")
-        assert "'views': 3.0" in line
-        assert "'load': 5.0" in line
-        assert "'malformed': 1" in line
-        assert await terminate(running) == 0
-
-
 async def test_announce_sends_each_line_to_all_who_joined_and_ends_with_its_input(peer: UDPPeer) -> None:
     async with program("examples/announce.py", "0") as running:
         port = await running.port()

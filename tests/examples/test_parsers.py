@@ -41,43 +41,6 @@ def pieces(*texts: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(part, max_size=8).map(b"".join)
 
 
-STATSD = pieces(
-    b"name", b":", b"1", b"|c", b"|g", b"|ms", b"|", b"\n", b"nan", b"-inf", b"1e999", b"1_0", b"\xff", b"@0.1"
-)
-
-
-async def statsd(node: homing.Node, payloads: list[bytes]) -> dict[str, Any]:
-    """What statsd publishes of these datagrams."""
-    example = load("statsd")
-    pid = await node.spawn(example.Statsd, 0, 3600.0)
-    probe = await Probe.start(node)
-    await probe.do(lambda actor: actor.link(gen.Event("metrics", node.name)))
-    for message in (*datagrams(payloads), "flush"):
-        node.send(pid, message)
-    event = await probe.get()
-    assert node.info().crashes == 0
-    return dict(event.message)
-
-
-@settings(max_examples=60)
-@given(payloads=st.lists(st.one_of(STATSD, st.binary(max_size=100)), max_size=30))
-def test_case_37_statsd_counts_what_it_does_not_understand(payloads: list[bytes]) -> None:
-    metrics = run(lambda node: statsd(node, payloads))
-    lines = sum(len(payload.splitlines()) for payload in payloads)
-    understood = sum(timer["count"] for timer in metrics["timers"].values()) + len(metrics["counters"])
-    assert 0 <= metrics["malformed"] <= lines - understood
-    assert all(len(name) <= 200 for name in (*metrics["counters"], *metrics["gauges"], *metrics["timers"]))
-    figure(37, "random lines that crashed statsd", 0)
-
-
-async def test_case_37_statsd_keeps_no_more_names_than_it_may(node: homing.Node) -> None:
-    invented = b"\n".join(b"%d:1|g\n%d:1|c" % (number, number) for number in range(10_010))
-    metrics = await statsd(node, [invented, b"x" * 201 + b":1|g", b"5:7|g"])
-    assert (len(metrics["gauges"]), len(metrics["counters"]), metrics["malformed"]) == (10_000, 10_000, 21)
-    assert metrics["gauges"]["5"] == 7
-    figure(37, "names that statsd kept of 10,010 invented", len(metrics["gauges"]))
-
-
 @settings(max_examples=30)
 @given(payloads=st.lists(st.one_of(pieces(b"OK: ", b" words\n", b" "), st.binary(max_size=100)), max_size=30))
 @pytest.mark.parametrize(("name", "behavior"), [("echo", "Echo"), ("service", "Counter")])

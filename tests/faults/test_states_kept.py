@@ -24,7 +24,7 @@ from ..cli.load import drops
 from ..cli.nodes import run, short_directory
 from ..examples.test_examples import ROOT, Program
 from ..support import eventually, free_port
-from .counted import Service, Sum
+from .counted import Service, Sums
 from .figures import figure
 
 HOST = "127.0.0.1"
@@ -67,7 +67,7 @@ async def test_case_52_statsd_loses_no_counter_over_twenty_crashes(node: homing.
     port, sums = free_port(), {}
     sender = Sender(port, sums)
     await node.spawn(Service, port)
-    await node.spawn(Sum, sums)
+    await node.spawn(Sums, sums)
     try:
         for _ in range(20):
             await sender.send(100)
@@ -90,7 +90,7 @@ async def generation(name: str, path: str, port: int, sums: dict[str, float]) ->
     async with homing.start_node(name, options) as node:
         async with meta.TakeOver(node, path):
             await node.spawn(Service, port)
-            await node.spawn(Sum, sums)
+            await node.spawn(Sums, sums)
         yield node
 
 
@@ -145,12 +145,11 @@ class Programs:
 
     async def _read(self) -> None:
         while line := (await self._stdout.readline()).decode():
-            if line.startswith("{'counters'"):
-                for name, value in ast.literal_eval(line)["counters"].items():
-                    self._sums[name] = self._sums.get(name, 0) + value
+            if line.startswith("{'name"):
+                self._sums.update(ast.literal_eval(line))
             elif found := re.search(r"OS process (\d+) is to take over", line):
                 self.serving = int(found[1])
-            elif "default)" in line:  # the end of its banner
+            elif "homing top" in line:  # in its banner
                 self.served += 1
 
     async def upgrade(self) -> None:

@@ -21,6 +21,9 @@ UNLIMITED = 10_000
 _FEWEST = 20
 
 _LABEL = 12
+_OF_TCP = "most_connections"
+"""A fact that only TCP servers have."""
+
 _SYSCTLS = {"receive_buffer": "net.core.rmem_max", "send_buffer": "net.core.wmem_max"}
 
 
@@ -58,6 +61,7 @@ def banner(snapshot: Snapshot, doors: Doors, columns: int = UNLIMITED) -> str:
         ("control", doors.control),
         ("HTTP", doors.http),
         ("cluster", doors.cluster),
+        ("TCP", _tcp(snapshot)),
         ("look", "" if doors.control.startswith("off") else ", ".join(_commands(name, doors))),
     ]
     lines = [line for label, value in facts if value for line in _fact(label, str(value), columns)]
@@ -89,14 +93,20 @@ def _application(item: Snapshot) -> str:
 
 
 def status(snapshot: Snapshot) -> str:
-    """Returns the applications and UDP servers in one line, for `systemctl status`."""
+    """Returns the applications and servers in one line, for `systemctl status`."""
     running = [_application(item) for item in snapshot["applications"] if item["state"] == "running"]
-    listeners = [facts["listener"] for facts in listening(snapshot)]
+    listeners = [f"UDP {facts['listener']}" for facts in listening(snapshot)]
+    listeners += [f"TCP {facts['listener']}" for facts in listening_tcp(snapshot)]
+    return ", ".join([*running, *_most(listeners)])
+
+
+def _most(listeners: list[str]) -> list[str]:
+    """Returns the first ones, and how many others there are."""
     more = [f"and {len(listeners) - MOST_SERVERS} more"] if len(listeners) > MOST_SERVERS else []
-    return ", ".join([*running, *(f"UDP {listener}" for listener in listeners[:MOST_SERVERS]), *more])
+    return listeners[:MOST_SERVERS] + more
 
 
-# --- UDP servers --------------------------------------------------------------------------------------------
+# --- servers ------------------------------------------------------------------------------------------------
 
 
 def _rows(snapshot: Snapshot) -> list[Snapshot]:
@@ -106,8 +116,21 @@ def _rows(snapshot: Snapshot) -> list[Snapshot]:
 
 def listening(snapshot: Snapshot) -> list[Snapshot]:
     """Returns the facts of the UDP servers."""
+    return [facts for facts in _listening(snapshot) if _OF_TCP not in facts]
+
+
+def listening_tcp(snapshot: Snapshot) -> list[Snapshot]:
+    """Returns the facts of the TCP servers."""
+    return [facts for facts in _listening(snapshot) if _OF_TCP in facts]
+
+
+def _listening(snapshot: Snapshot) -> list[Snapshot]:
     metas = [meta for process in _rows(snapshot) for meta in process["metas"]]
     return [meta["facts"] for meta in metas if meta["facts"] and "listener" in meta["facts"]]
+
+
+def _tcp(snapshot: Snapshot) -> str:
+    return ", ".join(_most([str(facts["listener"]) for facts in listening_tcp(snapshot)]))
 
 
 def _servers(snapshot: Snapshot, columns: int) -> list[str]:
@@ -115,7 +138,7 @@ def _servers(snapshot: Snapshot, columns: int) -> list[str]:
     names = {process["pid"]: process["name"] for process in _rows(snapshot) if process["name"]}
     servers = [_server(facts, names) for facts in listening(snapshot)]
     if not servers:
-        return ["  no UDP server listens yet"]
+        return [] if listening_tcp(snapshot) else ["  no UDP server listens yet"]
     table = [SERVER_HEADER, *servers[:MOST_SERVERS]]
     widths = [max(len(row[column]) for row in table) for column in range(len(SERVER_HEADER))]
     if sum(widths) + 2 * len(widths) <= columns:

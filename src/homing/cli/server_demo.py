@@ -18,7 +18,7 @@ from ..observe import Observer
 from ..observe.control import ControlError, open_control
 from ..observe.tree import look
 from . import servers
-from .banner import listening
+from .banner import listening, listening_tcp
 from .tree import Snapshot
 
 LOCAL = "127.0.0.1"
@@ -75,7 +75,9 @@ async def show(node: Node, module: ModuleType, seconds: float, *args: Any) -> bo
     stopped = asyncio.create_task(node.wait())
     name = await node.application_load(_Application, module.Server, *args)
     await node.application_start(name)
-    tell("\n".join(_banner(node, module, await _opened(observer), await _addresses(observer, args[0]))), sys.stdout)
+    control, found = await _opened(observer), cast(Snapshot, await look(observer))
+    udp, tcp = (_addresses(facts, args[0]) for facts in (listening(found), listening_tcp(found)))
+    tell("\n".join(_banner(node, module, control, udp, tcp)), sys.stdout)
     node.ready()
     ended = asyncio.create_task(node.application_wait(name))
     await asyncio.wait((ended, stopped), timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
@@ -89,9 +91,9 @@ async def show(node: Node, module: ModuleType, seconds: float, *args: Any) -> bo
     return clean and gen.is_orderly(reason)
 
 
-async def _addresses(observer: Observer, port: int) -> list[str]:
-    """Returns the addresses of the UDP servers; the one with `port` is the first."""
-    found = [str(facts["listener"]) for facts in listening(cast(Snapshot, await look(observer)))]
+def _addresses(servers: list[Snapshot], port: int) -> list[str]:
+    """Returns the addresses of servers; the one with `port` is the first."""
+    found = [str(facts["listener"]) for facts in servers]
     return sorted(found, key=lambda address: _port(address) != port)
 
 
@@ -108,9 +110,11 @@ async def _opened(observer: Observer) -> bool:
     return True
 
 
-def _banner(node: Node, module: ModuleType, control: bool, addresses: list[str]) -> Iterator[str]:
+def _banner(node: Node, module: ModuleType, control: bool, udp: list[str], tcp: list[str]) -> Iterator[str]:
     name = node.name.partition("@")[0]
-    yield f"\n{name} listens on {', '.join(f'UDP {address}' for address in addresses) or 'no UDP port'}.\n"
+    addresses = udp + tcp
+    shown = [f"UDP {address}" for address in udp] + [f"TCP {address}" for address in tcp]
+    yield f"\n{name} listens on {', '.join(shown) or 'no port'}.\n"
     yield "Try it from another terminal:"
     port = _port(addresses[0]) if addresses else module.PORT
     yield from (f"  {command.replace('{port}', str(port))}" for command in module.TRY)

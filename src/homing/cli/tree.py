@@ -170,23 +170,32 @@ def _restarts_or_failures(facts: Snapshot) -> str:
 def _meta_cells(meta: Snapshot) -> tuple[str, ...]:
     facts = meta["facts"]
     listener = (facts or {}).get("listener")
-    label = f"UDP {listener}" if listener else "meta-process"
-    if facts and "peer" in facts:  # a UDP client
-        label = listener = f"UDP {facts.get('local')} > {facts['peer']}"
+    protocol = "TCP" if facts and "received_bytes" in facts else "UDP"
+    label = f"{protocol} {listener}" if listener else "meta-process"
+    if facts and "peer" in facts:  # a client
+        label = listener = f"{protocol} {facts.get('local')} > {facts['peer']}"
     note = "does not answer" if facts is None else _traffic(facts) if listener else ""
     return label, str(meta["id"]), meta["behavior"], meta["state"], f"{meta['waiting']:,}", note
 
 
 def _traffic(facts: Snapshot) -> str:
-    """Returns the counters of a UDP server, and its problems, if any."""
-    drops = sum(number(facts.get(key)) for key in ("kernel_drops", "dropped_no_receiver", "dropped_send_queue"))
-    words = [f"in {number(facts.get('packets_in')):,}, out {number(facts.get('packets_out')):,}, dropped {drops:,}"]
+    """Returns the counters of a UDP or TCP server, and its problems, if any."""
+    if "received_bytes" in facts:
+        open_, received, sent = (number(facts.get(key)) for key in ("open", "received", "sent"))
+        words = [f"open {open_:,}, in {received:,}, out {sent:,}"]
+    else:
+        words = [_datagrams(facts)]
     errors = facts.get("send_errors")
     if isinstance(errors, dict) and errors:
         words.append(f"not sent {sum(map(number, errors.values())):,}")
     if facts.get("waiting_for"):
         words.append(f"paused for its {facts['waiting_for']}")
     return ", ".join(words)
+
+
+def _datagrams(facts: Snapshot) -> str:
+    drops = sum(number(facts.get(key)) for key in ("kernel_drops", "dropped_no_receiver", "dropped_send_queue"))
+    return f"in {number(facts.get('packets_in')):,}, out {number(facts.get('packets_out')):,}, dropped {drops:,}"
 
 
 def number(value: Any) -> int:

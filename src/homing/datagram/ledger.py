@@ -22,6 +22,12 @@ CAUSES: dict[str, tuple[str, str]] = {
     "late": ("in", "late"),
     "duplicate": ("in", "duplicate"),
     "dropped_stray": ("in", "stray"),
+    "records_bad": ("in", "bad_record"),
+    "records_replayed": ("in", "replayed"),
+    "records_unknown": ("in", "unknown_peer"),
+    "hellos_bad": ("in", "hello_bad"),
+    "hellos_limited": ("in", "hello_limited"),
+    "hellos_full": ("in", "hello_full"),
     "dropped_send_queue": ("out", "send_queue"),
     "dropped_send_oldest": ("out", "send_oldest"),
     "reply_limited": ("out", "reply_limit"),
@@ -48,7 +54,9 @@ class Ledger:
         not report it), "receiver_full" (`dropped_newest`), "receiver_oldest" (`dropped_oldest`), "no_receiver"
         (`dropped_no_receiver`), "expired", "codel" (`dropped_codel`), "unfair" (`dropped_unfair`),
         "conflated", "misrouted" (`dropped_misrouted`), "end" (`dropped_at_end`), "filtered", "denied", "rate_limit"
-        (`limited`); and of a client "late", "duplicate" and "stray" (`dropped_stray`).
+        (`limited`); of a client "late", "duplicate" and "stray" (`dropped_stray`); and with DTLS "bad_record",
+        "replayed" and "unknown_peer" (`records_bad` and so on), "hello_bad", "hello_limited" and "hello_full"
+        (`hellos_bad` and so on), and "handshake": datagrams that belong to a handshake, which are no loss.
     """
 
     received: int

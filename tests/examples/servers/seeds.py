@@ -85,4 +85,11 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         + bytes(12),
         b"\0\x0a\0\x2c" + bytes(12) + b"\0\3\0\x12\1\2\0\2\0\1\0\x95\0\4\0\x22\0\4" + b"\1\2\0\x0a" + bytes(6),
     ),
+    "statsd": (
+        b"page.views:1|c|@0.5|#site:shop,flag",  # datadog
+        b"load:-0.5|g",
+        b"wait:12|ms|@0.1",
+        b"user:ann|s",
+        b"size:3e2|h",
+    ),
 }

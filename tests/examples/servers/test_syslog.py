@@ -8,15 +8,18 @@ import os
 import re
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 import homing
+from homing import meta
 
 from ...faults.figures import figure
 from ...support import DEADLINE, UDPPeer, eventually
@@ -32,8 +35,10 @@ def entries(directory: Path, name: str = "messages") -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-async def start(node: homing.Node, directory: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, int]:
-    await node.spawn(load("syslog").Server, 0, str(directory))
+async def start(
+    node: homing.Node, directory: Path, capsys: pytest.CaptureFixture[str], tls: meta.TLS | None = None
+) -> tuple[str, int]:
+    await node.spawn(load("syslog").Server, 0, str(directory), "127.0.0.1", tls)
     return "127.0.0.1", int(capsys.readouterr().out.split("listening on port ")[1].split()[0])
 
 
@@ -64,14 +69,16 @@ async def test_logger_is_understood_in_both_formats_and_what_was_read_is_written
     assert fields == [(1, "err", "disk", "it is full"), (23, "warning", "fan", "it is slow")]
 
 
-async def test_rsyslog_forwards_to_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("framing", ["udp", "traditional", "octet-counted"])
+async def test_rsyslog_forwards_to_it(framing: str, tmp_path: Path) -> None:
+    protocol = 'protocol="udp"' if framing == "udp" else f'protocol="tcp" TCP_Framing="{framing}"'
     async with serve("syslog", str(tmp_path / "logs")) as running:
         (tmp_path / "input").write_text("hello from a file\n")
         configuration = tmp_path / "rsyslog.conf"
         configuration.write_text(
             f'global(workDirectory="{tmp_path}")\nmodule(load="imfile")\n'
             f'input(type="imfile" file="{tmp_path}/input" tag="tested:")\n'
-            f'action(type="omfwd" target="127.0.0.1" port="{await running.port()}" protocol="udp" '
+            f'action(type="omfwd" target="127.0.0.1" port="{await running.port()}" {protocol} '
             'template="RSYSLOG_SyslogProtocol23Format")\n'
         )
         async with rsyslog(configuration):
@@ -91,6 +98,43 @@ async def test_of_loggens_fifty_thousand_a_second_each_is_written_or_counted_as_
     assert found["received"] == found["written"]
 
 
+async def test_of_loggens_by_tcp_none_is_lost(
+    node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, port = await start(node, tmp_path, capsys)
+    load = ("--inet", "--stream", "--rate", "25000", "--interval", "1", "--size", "200", "--active-connections", "2")
+    sent = int(re.findall(r"count=(\d+)", await ask("loggen", *load, host, str(port)))[-1])
+    found = await all_done(node, sent)
+    assert (found["received"], found["written"]) == (sent, sent)
+
+
+async def test_logger_frames_by_tcp_in_both_ways(tmp_path: Path) -> None:
+    async with serve("syslog", str(tmp_path)) as running:
+        target = ("-n", "127.0.0.1", "-P", str(await running.port()), "-T", "-p", "user.err")
+        await ask("logger", *target, "--octet-count", "--rfc5424", "counted")
+        await ask("logger", *target, "--rfc3164", "by lines")
+        await eventually(lambda: len(entries(tmp_path)) == 2, "two lines")
+        assert await terminate(running) == 0
+    assert {entry["text"] for entry in entries(tmp_path)} == {"counted", "by lines"}
+
+
+async def test_openssl_sends_by_tls_and_what_is_not_encrypted_is_refused(
+    node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = meta.TLS(certificate=str(tmp_path / "both.pem"))
+    host, port = await start(node, tmp_path, capsys, tls)
+    check = ("-CAfile", str(tmp_path / "ca.pem"), "-verify_return_error", "-servername", "localhost")
+    message = b"<13>1 - - - - - - secret"
+    framed = b"%d %s%s\n" % (len(message), message, OLD)
+    await ask("openssl", "s_client", "-quiet", "-no_ign_eof", "-connect", f"{host}:{port}", *check, data=framed)
+    await ask("nc", "-N", host, str(port), data=framed)
+    assert (await all_done(node, 2))["written"] == 2
+    assert {entry["text"] for entry in entries(tmp_path)} == {"secret", "failed"}
+
+
 async def all_done(node: homing.Node, sent: int) -> dict[str, Any]:
     """Waits until nothing is on its way any more. Returns the counts."""
     async with asyncio.timeout(2 * DEADLINE):
@@ -101,13 +145,8 @@ async def all_done(node: homing.Node, sent: int) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def test_a_slow_disk_makes_the_server_stop_reading_and_the_kernel_counts_what_is_lost(
-    node: homing.Node,
-    peer: UDPPeer,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def hold(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Makes the disk so slow that nothing is written before the event is set."""
     collector, released = load("syslog").Collector, threading.Event()
     write = collector.write_blocking
 
@@ -116,10 +155,44 @@ async def test_a_slow_disk_makes_the_server_stop_reading_and_the_kernel_counts_w
         write(self, block)
 
     monkeypatch.setattr(collector, "write_blocking", slow)
-    address, sent = await start(node, tmp_path, capsys), 0
-    (alias,) = node.process_info("syslog").metas
+    return released
+
+
+async def test_a_slow_disk_makes_senders_by_tcp_wait_and_nothing_is_lost(
+    node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = hold(monkeypatch)
+    host, port = await start(node, tmp_path, capsys)
+    _, writer = await asyncio.open_connection(host, port)
+    chunk, sent = (OLD + b"x" * 4000 + b"\n") * 100, 0
     try:
-        while not (await node.inspect_meta(alias))["kernel_drops"]:
+        while not writer.transport.get_write_buffer_size():  # what the kernel does not take any more
+            writer.write(chunk)
+            sent += 100
+            await counts(node)
+            assert sent < 1_000_000
+        received = (await counts(node))["received"]
+        assert (await counts(node))["written"] == 0
+        assert received < sent
+    finally:
+        released.set()
+    writer.close()
+    found = await all_done(node, sent)
+    assert (found["written"], found["received"]) == (sent, sent)
+
+
+async def test_a_slow_disk_makes_the_server_stop_reading_and_the_kernel_counts_what_is_lost(
+    node: homing.Node,
+    peer: UDPPeer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = hold(monkeypatch)
+    address, sent = await start(node, tmp_path, capsys), 0
+    _, udp = node.process_info("syslog").metas
+    try:
+        while not (await node.inspect_meta(udp))["kernel_drops"]:
             for _ in range(500):
                 peer.send(OLD, address)
             sent += 500
@@ -185,6 +258,30 @@ def test_the_fields_of_both_formats_are_told_apart() -> None:
     empty = dict.fromkeys(("time", "host", "app", "process", "id", "data"), "-")
     assert parse(b"<0>1 - - - - - -") == {"facility": 0, "severity": "emerg", **empty}
     assert parse(b"<13>1 apple is sold")["text"] == "1 apple is sold"
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=40).filter(lambda data: b"\n" not in data), st.booleans()), max_size=8),
+    st.lists(st.integers(0, 200), max_size=8),
+)
+def test_frames_are_the_same_wherever_the_stream_is_cut(messages: list[tuple[bytes, bool]], cuts: list[int]) -> None:
+    sent = [b"<13>" + data for data, _ in messages]
+    stream = b"".join(
+        b"%d %s" % (len(data), data) if counted else data + b"\n"
+        for data, (_, counted) in zip(sent, messages, strict=True)
+    )
+    frames, places = load("syslog").Frames(), [0, *sorted(cuts), len(stream)]
+    pieces = [stream[start:end] for start, end in pairwise(places)]
+    assert [frame for piece in pieces for frame in frames.feed(piece)] == sent
+
+
+@given(st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"1 ", b"99999 ", b"8193 ", b"\n", b"x" * 5000]))))
+def test_of_a_stream_no_more_than_a_message_is_kept(pieces: list[bytes]) -> None:
+    frames = load("syslog").Frames()
+    with suppress(meta.FrameTooLong):
+        for piece in pieces:
+            list(frames.feed(piece))
+            assert len(frames.rest) <= load("syslog").LONGEST + 6
 
 
 PIECES = st.sampled_from([b"<34>", b"<191>", b"1 ", b"- ", b"[", b"]", b'"', b"\\", b"Oct 11 22:14:15 ", b": ", b"\n"])

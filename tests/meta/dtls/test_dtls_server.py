@@ -296,6 +296,23 @@ async def test_messages_go_to_workers_to_peers_and_to_receivers_of_batches(node:
     assert await ask(probe, await connect(probe, batches, psk=key), b"x") == b"sensor-7x"
 
 
+async def test_the_process_of_a_peer_is_proven_and_ends_with_the_session(node: homing.Node, probe: Probe) -> None:
+    peers = meta.PeerOptions(worker=OfPeer, notify=probe.pid, most=2, unproven_share=0.5)
+    server, _ = await open_echo(node, psk=PSK, peers=peers)
+    owner, key = await Probe.start(node), ("sensor-7", PSK["sensor-7"])
+    clients = [await connect(owner, server, psk=key) for _ in range(2)]
+    for client in clients:
+        assert await ask(owner, client, b"x") == b"x of sensor-7"
+        up = await probe.get()
+        assert isinstance(up, meta.MessagePeerUp)
+        assert up.peer.is_proven
+    await node.call(clients[0].alias, meta.CloseSession())
+    down = await probe.get()
+    assert isinstance(down, meta.MessagePeerDown)
+    assert isinstance(down.reason, meta.SessionClosed)
+    assert await ask(owner, clients[0], b"y") == b"y of sensor-7"
+
+
 async def test_what_the_packet_tells_is_there_beside_the_identity(node: homing.Node, probe: Probe) -> None:
     server, pid = await open_echo(node, psk=PSK, receive_local_address=True, receive_ttl=True)
     await ask(probe, await connect(probe, server, psk=("sensor-7", PSK["sensor-7"])), b"x")
@@ -344,6 +361,11 @@ async def test_a_new_certificate_is_used_for_new_sessions_and_the_old_ones_go_on
     assert "renewed.example" in str(error)
     after = await connect(probe, server, server_name="renewed.example")
     assert await ask(probe, after, b"new") == b"new"
+    write(own())
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 1
+    assert await ask(probe, await connect(probe, server), b"again") == b"again"
+    write(issued("renewed.example"))
+    assert await node.call(server.alias, meta.ReloadCertificate()) == 2
     (tmp_path / "key").write_bytes(b"no key")
     refused = await error_of(node.call(server.alias, meta.Reconfigure(**files)))
     assert isinstance(refused, gen.BadOption)
@@ -358,6 +380,31 @@ async def test_a_server_that_moves_keeps_its_sessions_for_the_grace(node: homing
     assert await ask(probe, client, b"here") == b"here"
     assert await ask(probe, await connect(probe, server), b"there") == b"there"
     assert server.statistics().handshakes_completed == 2
+
+
+async def test_a_session_outlives_the_crash_of_the_servers_owner(node: homing.Node, probe: Probe) -> None:
+    server, pid = await open_echo(node, linger=DEADLINE)
+    client = await connect(probe, server)
+    port = server.local_address[1]
+    node.kill(pid)
+    await eventually(lambda: pid not in node.processes())
+    successor, _ = await open_echo(node, port=port, linger=DEADLINE)
+    assert await ask(probe, client, b"still there") == b"still there"
+    assert successor.statistics().handshakes_completed == 1
+    assert client.statistics().handshakes == 1
+
+
+async def test_a_plain_server_does_not_adopt_the_socket_of_a_dtls_server(node: homing.Node, probe: Probe) -> None:
+    server, pid = await open_echo(node, linger=DEADLINE)
+    client = await connect(probe, server)
+    node.kill(pid)
+    await eventually(lambda: pid not in node.processes())
+    plain = meta.create_udp_server(meta.UDPServerOptions(host=HOST, port=server.local_address[1]))
+    other = await Probe.start(node)
+    await other.do(lambda actor: actor.spawn_meta(plain))
+    assert server._state.endpoint.closed
+    assert not hasattr(plain._state.endpoint, "sessions")
+    await eventually(lambda: client.statistics().sessions == 0)
 
 
 async def test_options_of_dtls_are_not_those_of_a_plain_server(node: homing.Node, probe: Probe) -> None:

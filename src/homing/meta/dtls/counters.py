@@ -112,9 +112,8 @@ class DTLSStatistics(Statistics):
 
     @property
     def ledger(self) -> Ledger:
-        """The received datagrams as one table. Its causes of drops are those of `Statistics`, and "handshake" (used by
-        a handshake), "bad_record", "replayed", "unknown_peer", "hello". A datagram with several messages counts as so
-        many."""
+        """The received datagrams as one table. "handshake" in it are those that belong to a handshake. A datagram with
+        several messages counts as so many."""
         return ledger_of(self, Statistics.ledger.__get__(self))
 
 
@@ -124,14 +123,7 @@ def ledger_of(counted: Any, plain: Ledger) -> Ledger:
         received=plain.received + counted.records_extra,
         delivered=plain.delivered,
         waiting=plain.waiting,
-        dropped={
-            **plain.dropped,
-            "handshake": counted.handshake_packets,
-            "bad_record": counted.records_bad,
-            "replayed": counted.records_replayed,
-            "unknown_peer": counted.records_unknown,
-            "hello": counted.hellos_bad + counted.hellos_limited + counted.hellos_full,
-        },
+        dropped={**plain.dropped, "handshake": counted.handshake_packets},
     )
 
 

@@ -39,8 +39,8 @@ class SessionEnded(TerminateShutdown):
     text = "the server has ended"
 
 
-class SessionFailed(Exception):
-    """The session was broken: the peer sent a fatal alert, or something that DTLS does not allow.
+class SessionFailed(TerminateShutdown):
+    """The session was broken: the peer sent a fatal alert, or a record that DTLS does not allow there.
 
     detail: as OpenSSL calls it.
     """

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ...datagram import Endpoint
-from ...gen import PID, BadOption, DeliveryError, MailboxFull, ProcessID, Ref
+from ...datagram import Address, Endpoint
+from ...gen import NO_REPLY, PID, BadOption, DeliveryError, HomingError, MailboxFull, ProcessID, Ref
 from ...gen.behavior import Result
 from ...gen.foreign import is_a
 from ...gen.hooks import MetaHooks
 from ...node.processes.meta_process import MetaRunner
+from ..tcp_server.reload import ReloadCertificate
 from ..udp.inspection import chosen
+from ..udp_server.peers import Peers
 from ..udp_server.reconfigure import Reconfigure, Reconfigured
 from ..udp_server.server import UDPServer, UDPServerHooks
 from .counters import DTLSCounters, DTLSStatistics, dtls_facts, statistics_of
-from .messages import CloseSession
+from .identity import Identity
+from .messages import CloseSession, MessageSessionUp
 from .options import SECURE, DTLSServerOptions
+
+_FILES = ("certificate", "key", "client_ca")
+"""The options that a `ReloadCertificate` reads again."""
 
 _LEAST_NOTIFIED = 1024
 """Messages that may wait at `notify` however small the table is."""
@@ -46,6 +52,7 @@ class DTLSServer(UDPServer):
     """
 
     _runtime_hooks: ClassVar[type[MetaHooks]] = DTLSServerHooks
+    _reloads = 0
 
     def __init__(self, options: DTLSServerOptions) -> None:
         if not isinstance(options, DTLSServerOptions):
@@ -71,6 +78,7 @@ class DTLSServer(UDPServer):
 
         def report(kind: type, fields: tuple[Any, ...]) -> None:
             options: Any = self._state.options
+            self._report_to_peers(kind, *fields)
             if options.notify is None:
                 return
             core, to = process.core, options.notify
@@ -87,6 +95,16 @@ class DTLSServer(UDPServer):
 
         return report
 
+    def _report_to_peers(self, kind: type, address: Address, identity: Identity | None, *reason: Exception) -> None:
+        """Lets the peers' processes know: an address with a session is proven, and its process ends with the
+        session."""
+        peers = self._state.workers
+        if isinstance(peers, Peers):
+            if kind is MessageSessionUp:
+                peers.life.all_proven = True
+            elif peers.process.alive:
+                peers.life.left(address, *reason)
+
     def handle_message(self, sender: PID, message: Any) -> None:
         """Handles messages that are no datagrams, and datagrams with a higher priority."""
         if is_a(message, CloseSession):
@@ -96,11 +114,25 @@ class DTLSServer(UDPServer):
             UDPServer.handle_message(self, sender, message)
 
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
-        """As of a UDP server. A `CloseSession` is answered with True."""
+        """As of a UDP server. A `CloseSession` is answered with True; a `ReloadCertificate` reads the files again."""
         if is_a(request, CloseSession):
             self.handle_message(sender, request)
             return True
+        if is_a(request, ReloadCertificate):
+            return self._reload(sender, ref, request)
         return UDPServer.handle_call(self, sender, ref, request)
+
+    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
+        try:
+            if request.context is not None:
+                raise BadOption("context", request.context, "a DTLS server has none: change its files")
+            options = self._state.options
+            self._reconfigure(sender, Reconfigure(**{name: getattr(options, name) for name in _FILES}))
+        except HomingError as error:
+            self.process.send_response_error(sender, ref, error)
+            return NO_REPLY
+        self._reloads += 1
+        return self._reloads
 
     def _reconfigure(self, sender: PID, request: Reconfigure) -> Reconfigured:
         before: Any = self._state.endpoint

@@ -52,6 +52,7 @@ class Lifecycle:
 
     process: has the table; the parent of the peers' processes.
     closing: the exit signal for which `process` ends once all peers have handled what waits there.
+    all_proven: each newcomer has proven its address already, by DTLS.
     """
 
     def __init__(self, process: Process, log: RateLimited, options: PeerOptions) -> None:
@@ -61,6 +62,7 @@ class Lifecycle:
         self.table = Table(options.key is not None)
         self.counters = Counters()
         self.closing: Exit | None = None
+        self.all_proven = False
         self._log = log
         wanted = ProcessOptions() if options.worker_options is None else options.worker_options
         self._keeps = wanted.preserve_mailbox
@@ -96,6 +98,8 @@ class Lifecycle:
         if self._timer is None and self.options.idle is not None:
             self._arm(self.options.idle)
         self.table.add(peer)
+        if self.all_proven:
+            self.table.prove(peer)
         self._start(peer, None)
         return self.table.get(peer.identity) is peer
 
@@ -241,6 +245,11 @@ class Lifecycle:
                 peer.task.cancel()
             elif not peer.starting:
                 self._tell(peer, reason)
+
+    def left(self, address: Any, reason: Exception) -> None:
+        """Ends the peers at an address, whose session is over."""
+        for peer in self.table.at(address):
+            self.end(peer, reason)
 
     def lost(self, report: MessageUDPError) -> None:
         """Ends the peers at the address of an ICMP error. That a datagram was too long says nothing against a peer."""

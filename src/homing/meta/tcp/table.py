@@ -27,6 +27,11 @@ class Table:
         self.get = self._connections.get
         self.at = self._by_address.get
 
+    def limit(self, most: int, most_per_source: int | None) -> None:
+        """Has other limits from now on. Connections above them stay."""
+        self.most = most
+        self.most_per_source = most_per_source
+
     def __len__(self) -> int:
         return len(self._connections)
 

@@ -10,7 +10,7 @@ from ...act.pool.routing import Route
 from ...datagram import RateLimit
 from ...datagram.policy.networks import Network, parse_networks
 from ...gen import BadOption, ProcessBehavior, ProcessOptions
-from ...gen.options import check_name, check_type, set_integer
+from ...gen.options import check_name, check_type, set_integer, set_seconds
 from ..peers.options import PeerOptions
 from ..tcp.limits import TCPOptions
 from ..tcp.tls import check_tls
@@ -99,6 +99,12 @@ class TCPServerOptions(TCPOptions):
         third of this time apart (TCP keepalive). None: it does not.
     user_timeout: seconds after which the system gives up a connection whose peer acknowledges nothing
         (TCP_USER_TIMEOUT, Linux): `cut_unresponsive`. None: the system's, some 15 minutes.
+    linger: seconds for which the listening socket and the connections outlive their owner, if that crashes, is killed,
+        or is ended to be restarted. Meanwhile connections wait in the kernel, what comes waits in its connection, and
+        frames sent to the alias leave. A process that creates a server for the same address (not port 0) and starts it
+        on that node within that time adopts all that, with the alias. Its options hold from then on; open connections
+        keep their frames and their TLS. With `peers` the connections end with their processes. Not with `both`. 0: all
+        is closed at once.
     """
 
     host: str = ""
@@ -125,6 +131,7 @@ class TCPServerOptions(TCPOptions):
     connect_limit: RateLimit | None = None
     rate_limit: RateLimit | None = None
     most_handshakes: int = 256
+    linger: float = 0.0
 
     def __post_init__(self) -> None:
         TCPOptions.__post_init__(self)
@@ -146,6 +153,9 @@ class TCPServerOptions(TCPOptions):
             set_integer(self, "most_per_source", 1)
         set_integer(self, "prefix4", 0, 32)
         set_integer(self, "prefix6", 0, 128)
+        set_seconds(self, "linger", zero=True)
+        if self.linger and self.both is not False:
+            raise BadOption("linger", self.linger, "a server with both= cannot be adopted; leave one of them out")
         parse_networks("allow", self.allow)
         parse_networks("deny", self.deny)
         check_type("connect_limit", self.connect_limit, (RateLimit, type(None)), "a meta.RateLimit or None")

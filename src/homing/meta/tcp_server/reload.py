@@ -10,8 +10,9 @@ from ...gen import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadCertificate(Request[int]):
-    """A request to a TCP server with `tls`: `await self.call(server.alias, meta.ReloadCertificate())`. New connections
-    get the certificate that the files contain now; those that are open keep theirs.
+    """A request to a TCP server with `tls`, or to a DTLS server:
+    `await self.call(server.alias, meta.ReloadCertificate())`. New connections and sessions get the certificate that the
+    files contain now; those that are open keep theirs.
 
     context: for a server that was given an `ssl.SSLContext`: the one to use from now on.
 

@@ -19,6 +19,7 @@ from ..tcp.counters import TCPStatistics
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
 from ..tcp.outflow import Outflow
+from ..tcp.reasons import ClosedHere
 from ..tcp.table import Table
 from ..tcp.tls import Certificates
 from ..udp.inspection import chosen
@@ -30,6 +31,7 @@ from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
 from .both import Beside, open_both
 from .facts import facts_of
+from .lingering import find, forget, linger
 from .listening import handed_over
 from .options import TCPServerOptions
 from .peers import Peers
@@ -60,6 +62,16 @@ class TCPServerHooks(MetaHooks):
     def facts(self) -> dict[str, Any] | None:
         return self.behavior._facts()
 
+    @property
+    def linger(self) -> float:
+        return self.behavior._options.linger
+
+    def adopts(self) -> MetaRunner | None:
+        return self.behavior._adopts()
+
+    def orphaned(self) -> None:
+        self.behavior._orphaned()
+
     def transferred(self) -> None:
         self.behavior._transferred()
 
@@ -88,24 +100,36 @@ class TCPServer(MetaBehavior):
     process: MetaRunner
 
     _runtime_hooks: ClassVar[type[MetaHooks]] = TCPServerHooks
+    _hub: Hub
+    _acceptor: Acceptor
     _outflow: Outflow
 
     def __init__(self, options: TCPServerOptions) -> None:
         if not isinstance(options, TCPServerOptions):
             raise BadOption("options", options, "give meta.TCPServerOptions")
         self._options = options
-        self._life = Lifecycle(TRANSITIONS, Phase.BOUND)
-        table = Table(places_of(options), options.most_per_source, options.prefix4, options.prefix6)
-        self._hub = Hub(options, table)
         self._workers: Workers | None = None
         self._peers: Peers | None = None
+        self._beside: Beside | None = None
         self._gone: asyncio.Future[None] | None = None
-        certificates = None if options.tls is None else Certificates(options.tls)
+        self._certificates = None if options.tls is None else Certificates(options.tls)
+        predecessor = self._predecessor = find(options)
+        if predecessor is None:
+            self._life = Lifecycle(TRANSITIONS, Phase.BOUND)
+            self._open(options)
+        else:
+            self._life = Lifecycle(TRANSITIONS, Phase.ADOPTING)
+            self._hub, self._acceptor = predecessor._hub, predecessor._acceptor
+        self._address: Address = self._acceptor.sock.getsockname()
+        self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
+
+    def _open(self, options: TCPServerOptions) -> None:
+        """Opens the listening socket, and with `both` that of UDP."""
+        table = Table(places_of(options), options.most_per_source, options.prefix4, options.prefix6)
+        self._hub = Hub(options, table)
         sock, udp = open_both(options)
         self._beside = None if udp is None else Beside(udp)
-        self._acceptor = Acceptor(sock, self._hub, options, certificates)
-        self._address: Address = sock.getsockname()
-        self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
+        self._acceptor = Acceptor(sock, self._hub, options, self._certificates)
 
     def __repr__(self) -> str:
         return f"<TCPServer {format_address(self.local_address)}>"
@@ -116,8 +140,9 @@ class TCPServer(MetaBehavior):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the socket, unless the server was started by `spawn_meta`: then it belongs to its parent."""
-        if self._life.state is Phase.BOUND:
+        """Closes the socket, unless the server was started by `spawn_meta`: then it belongs to its parent. A server
+        that was to be adopted lingers on."""
+        if self._life.state in (Phase.BOUND, Phase.ADOPTING):
             self.terminate(NotAllowed("it was not started"))
 
     @property
@@ -143,9 +168,10 @@ class TCPServer(MetaBehavior):
         self.process = process
         self._unstarted.over()
         if self._life.state is Phase.CLOSED:
-            where = format_address(self.local_address)
-            raise NotAllowed(f"TCP server {where} was terminated; create another one")
+            raise self._terminated()
         self._life.enter(Phase.STARTING)
+        if self._predecessor is not None:
+            self._adopt(self._predecessor)
         self._outflow = process.forwarder = Outflow(process, self._hub, KIND)
         wanted = pool_options(self._options)
         if self._beside is not None:
@@ -154,6 +180,38 @@ class TCPServer(MetaBehavior):
             return self._start_workers(wanted)
         self._run()
         return None
+
+    def _terminated(self) -> NotAllowed:
+        return NotAllowed(f"TCP server {format_address(self.local_address)} was terminated; create another one")
+
+    def _adopts(self) -> MetaRunner | None:
+        if self._predecessor is None:
+            return None
+        if self._life.state is Phase.CLOSED or self._predecessor._life.state is not Phase.LINGERING:
+            raise self._terminated()
+        return self._predecessor.process
+
+    def _adopt(self, predecessor: TCPServer) -> None:
+        """Takes everything over from a server that lingers, with the options of this one."""
+        predecessor._life.enter(Phase.ADOPTED)
+        forget(predecessor)
+        self._predecessor = None
+        hub, acceptor, options = self._hub, self._acceptor, self._options
+        hub.apply(options)
+        hub.table.limit(places_of(options), options.most_per_source)
+        hub.on_opened = hub.on_gone = None
+        acceptor.apply(options)
+        acceptor.certificates = self._certificates
+        if options.peers is not None:
+            for connection in hub.table.all():
+                connection.abandon(ClosedHere())
+
+    def _orphaned(self) -> None:
+        """Called when the owner has crashed: waits for another one."""
+        self._life.enter(Phase.LINGERING)
+        self._acceptor.pause()
+        self._workers = None
+        linger(self)
 
     async def _start_beside(self, beside: Beside) -> None:
         """Starts the UDP server first, whose workers serve both."""
@@ -172,9 +230,12 @@ class TCPServer(MetaBehavior):
 
     def _run(self) -> None:
         process, options = self.process, self._options
-        if options.peers is None:
+        inflow = self._hub.inflow
+        if options.peers is None and inflow is None:
             self._hub.serve(process, Inflow(process, self._receiver(), options, self._hub.counters))
-        else:
+        elif options.peers is None and inflow is not None:
+            inflow.redirect(self._receiver())
+        elif options.peers is not None:
             self._peers = Peers(process, self._hub, options, options.peers)
             self._hub.serve(process, None)
         self._hub.limit(options.rate_limit)
@@ -216,10 +277,15 @@ class TCPServer(MetaBehavior):
 
     def terminate(self, reason: Exception) -> None:
         """Closes the listening socket and all connections. A second call does nothing."""
-        if self._life.state is Phase.CLOSED:
+        before = self._life.state
+        if before in (Phase.CLOSED, Phase.ADOPTED):
             return
         self._unstarted.over()
         self._life.enter(Phase.CLOSED)
+        if before is Phase.ADOPTING:
+            return
+        if before is Phase.LINGERING:
+            forget(self)
         self._acceptor.close()
         if self._beside is not None:
             self._beside.end(reason)

@@ -78,7 +78,7 @@ class ReceivedConnections:
         self._all += zip(descriptors, numbers, strict=True)
 
     def adopt(self, node: Node, sockets: Sequence[Inherited]) -> int:
-        """Hands them to the servers of their sockets. Returns how many were closed, as there is no server for them."""
+        """Passes them to the servers of their sockets. Returns how many were closed, as there is no server for them."""
         acceptors = {id(acceptor_of(server).sock): acceptor_of(server) for server in tcp_servers(node)}
         found, self._all = self._all, []
         closed = 0

@@ -1,0 +1,114 @@
+"""A TCP server outlives its owner, and is adopted with its connections by the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+import homing
+from homing import act, gen, meta
+
+from ...support import Probe, eventually
+from .players import HOST, LINES, Stream, all_ends
+
+
+def free_stream_port() -> int:
+    """A port that no TCP socket of 127.0.0.1 has."""
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+class Owner(act.Actor):
+    """Owns a server of lines, answers with its own number, and crashes if it is asked to."""
+
+    async def init(self, found: list[Any], options: dict[str, Any]) -> None:
+        server = await meta.listen_tcp(self, host=HOST, frame=LINES, linger=20.0, **options)
+        found.append((self.pid, server))
+
+    def handle_message(self, sender: Any, message: Any) -> None:
+        if isinstance(message, meta.MessageTCP):
+            if message.data == b"crash":
+                raise RuntimeError("as asked")
+            self.reply(message, b"%d %b" % (self.pid.id, message.data))
+
+
+async def open_owner(node: homing.Node, found: list[Any], **options: Any) -> None:
+    """An owner that is restarted."""
+    spec = act.SupervisorSpec(children=(act.ChildSpec(name="owner", behavior=Owner, args=(found, options)),))
+
+    class Top(act.Supervisor):
+        def init(self) -> act.SupervisorSpec:
+            return spec
+
+    await node.spawn(Top)
+
+
+async def test_connections_outlive_a_crash_of_the_owner(node: homing.Node) -> None:
+    found: list[Any] = []
+    await open_owner(node, found, port=free_stream_port())
+    (first, server), address = found[0], found[0][1].local_address
+    async with await Stream.to(address) as peer:
+        assert await peer.ask(b"hello") == b"%d hello" % first.id
+        peer.send(b"crash\n")
+        await eventually(lambda: len(found) == 2)
+        second, successor = found[1]
+        assert await peer.ask(b"again") == b"%d again" % second.id
+        async with await Stream.to(address) as other:
+            assert await other.ask(b"new") == b"%d new" % second.id
+        assert (successor.alias, successor.local_address) == (server.alias, address)
+        assert second != first
+    statistics = successor.statistics()
+    assert statistics.accepted == 2
+    assert statistics.server_ended == 0
+
+
+async def test_with_workers_the_connections_stay_and_the_workers_are_new(node: homing.Node) -> None:
+    class Worker(act.Actor):
+        def handle_message(self, sender: Any, message: Any) -> None:
+            if isinstance(message, meta.MessageTCP):
+                self.reply(message, b"%d" % self.pid.id)
+
+    found: list[Any] = []
+    await open_owner(node, found, port=free_stream_port(), worker=Worker, workers=1)
+    async with await Stream.to(found[0][1].local_address) as peer:
+        before = await peer.ask(b"hello")
+        node.send_exit(found[0][0], gen.TerminateKill())
+        await eventually(lambda: len(found) == 2)
+        assert await peer.ask(b"hello") != before
+
+
+async def test_a_server_that_nobody_adopts_is_closed(probe: Probe) -> None:
+    port = free_stream_port()
+    found: list[Any] = []
+    pid = await probe.node.spawn(Brief, found, port)
+    async with await Stream.to((HOST, port)) as peer:
+        await eventually(lambda: found[0].statistics().open == 1)
+        probe.node.send_exit(pid, gen.TerminateKill())
+        assert await peer.rest() == b""
+    statistics = found[0].statistics()
+    assert (statistics.open, all_ends(statistics)) == (0, 1)
+    with pytest.raises(OSError, match="refused"):
+        await asyncio.to_thread(socket.create_connection, (HOST, port), 5)
+
+
+class Brief(act.Actor):
+    async def init(self, found: list[Any], port: int) -> None:
+        found.append(await meta.listen_tcp(self, host=HOST, port=port, frame=LINES, linger=0.2))
+
+
+async def test_a_successor_that_is_not_started_leaves_the_server_lingering(node: homing.Node) -> None:
+    port = free_stream_port()
+    found: list[Any] = []
+    first = await node.spawn(Owner, found, {"port": port})
+    async with await Stream.to((HOST, port)) as peer:
+        assert await peer.ask(b"hello") == b"%d hello" % first.id
+        node.send_exit(first, gen.TerminateKill())
+        await eventually(lambda: node.info().processes == 0)
+        with meta.create_tcp_server(meta.TCPServerOptions(host=HOST, port=port, frame=LINES)) as unused:
+            assert unused.local_address == (HOST, port)
+        second = await node.spawn(Owner, found, {"port": port})
+        assert await peer.ask(b"again") == b"%d again" % second.id
