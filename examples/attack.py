@@ -14,11 +14,11 @@ import subprocess
 import sys
 import time
 
-TOOLS = ("hping3", "ip", "nsenter", "setpriv", "timeout", "unshare")
+TOOLS = ("hping3", "ip", "nsenter", "prlimit", "setpriv", "unshare")
 NAME = b"\6homing\7example\0" + struct.pack("!2H", 16, 1)  # TXT, IN
 FORGED_EVERY = 100  # microseconds between two questions from forged sources
 BURST_NOISE, BURST_QUESTIONS = 100, 50  # of the sender at 127.0.0.2, each 10 ms
-DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 def with_cookie(cookie):
@@ -107,7 +107,8 @@ class Namespaces:
         return [*self.inside(2), sys.executable, __file__, "client", "10.0.2.1", port, str(seconds)]
 
     def floods(self, port, seconds):
-        hping = ["timeout", str(seconds), "hping3", "10.0.1.1", "--udp", "--destport", port, "--rand-source", "--quiet"]
+        bound = ["prlimit", f"--cpu={seconds + 10}"]  # they end by themselves too, whatever happens to this program
+        hping = [*bound, "hping3", "10.0.1.1", "--udp", "--destport", port, "--rand-source", "--quiet"]
         noise = ["--flood", "--data", "64"]
         size = str(self.question.stat().st_size)
         forged = ["--interval", f"u{FORGED_EVERY}", "--data", size, "--file", str(self.question)]

@@ -135,6 +135,13 @@ async def read(process, waits):
         waits.append(wait if length else None)
 
 
+async def end(programs):
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            program.terminate()
+        await program.wait()
+
+
 async def show(node, attacker, port, seconds, capture):
     await node.spawn(Fortress, attacker.options | {"port": int(port)}, str(capture), name="fortress")
     with contextlib.suppress(gen.NotAllowed):  # homing[http] is not installed
@@ -155,13 +162,11 @@ async def show(node, attacker, port, seconds, capture):
                 node.send("oracle", "crash")
             if sys.stdout.isatty():
                 print("\x1b[H\x1b[J" + await page(node, before, waits), flush=True)
+        await end(programs[1:])
         await reading
         print(await page(node, before, waits))
     finally:
-        for program in programs:
-            with contextlib.suppress(ProcessLookupError):
-                program.terminate()
-            await program.wait()
+        await end(programs)
 
 
 def main():
