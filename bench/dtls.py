@@ -18,7 +18,7 @@ _SECONDS = 3
 """Times as long as a load of UDP: the CPU time of a process is known to 10 ms."""
 
 _OPENSSL = (
-    "sh -c 'tail -f /dev/null | exec openssl s_server -dtls1_2 -listen -quiet -accept 127.0.0.1:{port} "
+    "sh -c 'tail -f /dev/null | exec openssl s_server -dtls1_2 -quiet -accept 127.0.0.1:{port} "
     "-cert CERTIFICATE -key KEY'"
 )
 

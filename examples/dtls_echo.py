@@ -15,9 +15,10 @@ from homing import act, meta
 
 class Echo(act.Actor):
     async def init(self, port, *files):
-        keys = {"psk": {"sensor-7": bytes.fromhex(files[0])}}
         if len(files) == 2:
             keys = {"certificate": files[0], "key": files[1]}
+        else:
+            keys = {"psk": {"sensor-7": bytes.fromhex(files[0])}}
         server = await meta.listen_dtls(self, host="127.0.0.1", port=port, notify=self.pid, **keys)
         print("listening on port", server.local_address[1], flush=True)
 

@@ -382,6 +382,31 @@ async def test_a_server_that_moves_keeps_its_sessions_for_the_grace(node: homing
     assert server.statistics().handshakes_completed == 2
 
 
+async def test_a_session_outlives_the_crash_of_the_servers_owner(node: homing.Node, probe: Probe) -> None:
+    server, pid = await open_echo(node, linger=DEADLINE)
+    client = await connect(probe, server)
+    port = server.local_address[1]
+    node.kill(pid)
+    await eventually(lambda: pid not in node.processes())
+    successor, _ = await open_echo(node, port=port, linger=DEADLINE)
+    assert await ask(probe, client, b"still there") == b"still there"
+    assert successor.statistics().handshakes_completed == 1
+    assert client.statistics().handshakes == 1
+
+
+async def test_a_plain_server_does_not_adopt_the_socket_of_a_dtls_server(node: homing.Node, probe: Probe) -> None:
+    server, pid = await open_echo(node, linger=DEADLINE)
+    client = await connect(probe, server)
+    node.kill(pid)
+    await eventually(lambda: pid not in node.processes())
+    plain = meta.create_udp_server(meta.UDPServerOptions(host=HOST, port=server.local_address[1]))
+    other = await Probe.start(node)
+    await other.do(lambda actor: actor.spawn_meta(plain))
+    assert server._state.endpoint.closed
+    assert not hasattr(plain._state.endpoint, "sessions")
+    await eventually(lambda: client.statistics().sessions == 0)
+
+
 async def test_options_of_dtls_are_not_those_of_a_plain_server(node: homing.Node, probe: Probe) -> None:
     server = meta.create_udp_server(meta.UDPServerOptions(host=HOST))
     alias = await probe.do(lambda actor: actor.spawn_meta(server))
