@@ -92,7 +92,7 @@ class Forwarder(act.Actor):
         message, query = label
         if self.now() >= self.kept.get(query, NOTHING)[2]:
             data = b"" if isinstance(reply, Exception) else reply.data
-            if data and data[2] & 0x02:  # TC: ask again by TCP
+            if isinstance(reply, gen.SpoofingSuspected) or (data and data[2] & 0x02):  # TC: ask again by TCP
                 try:
                     client = await meta.connect_tcp(self, **self.server, frame=FRAME, announce=False)
                     data = (await self.call(client.alias, query)).data

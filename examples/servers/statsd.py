@@ -17,7 +17,8 @@ from homing import act, gen, meta
 PORT = 8125
 TRY = ("echo 'views:1|c|#site:shop' | nc -u -w1 127.0.0.1 {port}", "curl http://127.0.0.1:{port}/metrics")
 BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
-WINDOW, MOST = 60.0, 20_000  # seconds for which a member of a set counts; series and members: a flood must end
+WINDOW = 60.0  # seconds for which a member of a set counts
+MOST, EACH = 4_000_000, 100  # characters of all series and members, and so many more for each
 KINDS = {"c": "counter", "g": "gauge", "s": "set", "ms": "histogram", "h": "histogram", "d": "histogram"}
 LINE = re.compile(r"([^:|]{1,200}):([^|]{1,200})\|(c|g|s|ms|h|d)(\|.{0,1000}|)")
 RESERVED = re.compile(r"(_(total|count|sum|bucket|created|info))+$")  # by which Prometheus tells the series of a metric
@@ -83,7 +84,7 @@ class Statsd(act.Actor):  # metrics: of each its kind, and its series with their
         if known != kind:
             return "conflicts"
         new = {key: value + (series.get(key, 0.0) if is_change else 0.0) for key, value in changes.items()}
-        size = self.size + len(new.keys() - series.keys())
+        size = self.size + sum(EACH + len(name + key) for key in new.keys() - series.keys())
         if size > MOST or not all(map(isfinite, new.values())):
             return "dropped"
         series.update(new)
@@ -96,7 +97,7 @@ class Statsd(act.Actor):  # metrics: of each its kind, and its series with their
         for name, (kind, series) in self.metrics.items():
             if kind == "set":  # forgets the members that were not seen lately, and counts the others
                 for member in [member for member, seen in series.items() if seen < time.time() - WINDOW]:
-                    self.size -= bool(series.pop(member))
+                    self.size -= bool(series.pop(member)) * (EACH + len(name + member))
                 kind, series = "gauge", Counter(member.partition("\n")[0] for member in series)
             full, values = name + "_total" * (kind == "counter"), (f"{name}{key} {series[key]}" for key in series)
             lines += [f"# HELP {full} A {kind} of statsd.", f"# TYPE {full} {kind}", *values]
@@ -104,7 +105,7 @@ class Statsd(act.Actor):  # metrics: of each its kind, and its series with their
         return "\n".join((*lines, ""))
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
-        return dict(self.counts) | {"series": self.size, "kernel_drops": self.server.udp.statistics().kernel_drops or 0}
+        return dict(self.counts) | {"size": self.size, "kernel_drops": self.server.udp.statistics().kernel_drops or 0}
 
 
 class Server(act.Supervisor):  # nothing that came is lost in a crash, nor in an upgrade

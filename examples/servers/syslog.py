@@ -74,7 +74,7 @@ class Collector(act.Actor):  # writes all that waits as one block, on another th
         self.file = RotatingFileHandler(f"{directory}/messages", backupCount=MOST_FILES - 1, delay=True)
         self.counts = dict.fromkeys(("written", "failed", "malformed", "rotated"), 0)
         self.lines, self.size = list[str](), 0
-        udp = meta.UDPServerOptions(buffer_size=LONGEST, linger=5.0)
+        udp = meta.UDPServerOptions(buffer_size=LONGEST, receive_buffer=4 << 20, linger=5.0)  # for bursts
         options = dict[str, Any](host=host, port=port, tls=tls, frame=Frames, announce=False, worker=Parser)
         self.server: Any = await meta.listen_tcp(self, both=udp, **options)
         print("listening on port", self.server.local_address[1], flush=True)

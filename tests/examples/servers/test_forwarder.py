@@ -316,6 +316,30 @@ async def test_of_ten_thousand_forged_answers_none_is_believed(
     assert node.info().crashes == 0
 
 
+async def test_a_question_that_somebody_guesses_answers_to_is_asked_by_tcp(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def by_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        reply = reply_to(await reader.readexactly(size))
+        writer.write(len(reply).to_bytes(2, "big") + reply)
+        await reader.read()
+        writer.close()
+
+    await node.spawn(load("forwarder").Server, 0, *peer.address)
+    address = ("127.0.0.1", int(capsys.readouterr().out.split()[-1]))
+    async with await asyncio.start_server(by_tcp, *peer.address):
+        with UDPPeer() as client:
+            client.send(query("name"), address)
+            question, source = await peer.receive()
+            forged = reply_to(question, "{name} 60 IN A 0.0.0.0")
+            for number in range(1, 121):
+                peer.send(bytes([question[0] ^ number, question[1]]) + forged[2:], source)
+            peer.send(forged, source)  # this guess is right
+            answer, _ = await client.receive()
+    assert answer_of(answer) == "name.example. 60 IN A 192.0.2.1"
+
+
 async def test_a_truncated_answer_of_a_server_without_tcp_is_a_failure(
     node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,23 +111,28 @@ async def test_case_37_statsd_counts_what_it_does_not_understand(
     await metrics(port, 14)
     counts = await node.inspect("statsd")
     expected = {"accepted": 2, "conflicts": 1, "malformed": 10, "dropped": 1}
-    assert counts == expected | {"series": 2, "kernel_drops": 0}
+    assert counts == expected | {"size": 2 * 100 + len("n_total{}big_total{}"), "kernel_drops": 0}
 
 
 async def test_case_37_statsd_keeps_no_more_names_than_it_may(
     node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = load("statsd")
-    monkeypatch.setattr(module, "MOST", 20)
+    module, most = load("statsd"), 20 * 140
+    monkeypatch.setattr(module, "MOST", most)
     port = await start(node, "statsd", capsys)
     peer.send(b"one:1|h\n" + b"".join(b"user:%d|s\nn%d:1|c\n" % (n, n) for n in range(10)), ("127.0.0.1", port))
     found = await metrics(port, 21)
-    assert (found["user"], found['statsd_lines_total{outcome="dropped"}']) == (3, 14)
+    counts = await node.inspect("statsd")
+    assert counts["accepted"] + counts["dropped"] == 21
+    assert found["user"] > 0 < counts["dropped"]
+    assert most - 2 * 120 < counts["size"] <= most
     monkeypatch.setattr(module, "WINDOW", -1.0)
-    assert await metrics(port, 21)
-    assert "user" not in await asyncio.to_thread(fetch, port)
-    assert (await node.inspect("statsd"))["series"] == 17
-    figure(37, "series that statsd kept of 34", 20)
+    await asyncio.to_thread(fetch, port)  # members are forgotten now
+    rows = [row.rpartition(" ")[0] for row in (await asyncio.to_thread(fetch, port)).splitlines() if row[:1] != "#"]
+    assert not any(row.startswith("user") for row in rows)
+    kept = sum(100 + len(row) for row in rows if not row.startswith("statsd_"))
+    assert (await node.inspect("statsd"))["size"] == kept
+    figure(37, "bytes of series that statsd kept of 34, with room for 2,800", counts["size"])
 
 
 async def test_random_datagrams_and_requests_are_survived_and_a_good_line_counts(

@@ -265,3 +265,40 @@ async def test_a_stop_of_the_node_lets_answers_leave(probe: Probe) -> None:
         await stop
     statistics = server.statistics()
     assert (statistics.open, all_ends(statistics)) == (0, 2)
+
+
+class Hostile:
+    """An object that raises whatever is done with it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("hostile")
+
+    def _raise(self, *args: Any) -> Any:
+        raise RuntimeError("hostile")
+
+    __hash__ = __bool__ = __len__ = __repr__ = __str__ = __bytes__ = __eq__ = __add__ = __radd__ = _raise  # type: ignore[assignment]
+
+
+async def test_objects_of_the_program_in_a_frame_break_nothing(probe: Probe) -> None:
+    server = await open_tcp(probe, announce=False)
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"hello\n")
+        message = await probe.get()
+
+        def send(actor: Any) -> None:
+            actor.reply(message, b"before")
+            for bad in (Hostile(), [], {}, object(), None, -1, 2**70, 1.5, "text"):
+                for field in ("connection", "addr", "data", "is_answer", "id"):
+                    frame = message.reply(b"x")
+                    setattr(frame, field, bad)
+                    if field == "addr":
+                        frame.connection = 0
+                    actor.send(server.alias, frame)
+            actor.send(server.alias, meta.MessageTCP.__new__(meta.MessageTCP))
+            actor.send(server.alias, Hostile())
+            actor.reply(message, b"after")
+
+        await probe.do(send)
+        while await peer.line() != b"after\n":
+            pass
+        assert server.statistics().open == 1

@@ -247,10 +247,11 @@ class Connection(asyncio.BufferedProtocol):
             return False
         try:
             data = self.encode(message.data)
+            answers = message.is_answer is True
         except Exception:
             return False  # the caller tries it again, and reports what is wrong
         self._out.append(data)
-        self.answered += message.is_answer
+        self.answered += answers
         return True
 
     def put(self, data: bytes, answers: bool) -> bool:

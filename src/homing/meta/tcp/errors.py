@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...gen import HomingError
+from ...gen.foreign import safe_str
 
 
 class ConnectionEnded(HomingError, ConnectionError):
@@ -14,5 +15,5 @@ class ConnectionEnded(HomingError, ConnectionError):
     """
 
     def __init__(self, address: Any) -> None:
-        super().__init__(f"the connection with {address} has ended, or there was none")
+        super().__init__(f"the connection with {safe_str(address)} has ended, or there was none")
         self.address = address

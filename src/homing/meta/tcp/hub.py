@@ -17,7 +17,7 @@ from .decoding import decoder_of
 from .errors import ConnectionEnded
 from .inflow import Inflow
 from .limits import TCPOptions
-from .messages import MessageTCP, MessageTCPDisconnect
+from .messages import MessageTCP, MessageTCPDisconnect, address_of
 from .reasons import (
     ClosedByPeer,
     ClosedHere,
@@ -166,27 +166,26 @@ class Hub:
 
     def find(self, message: MessageTCP) -> Connection | None:
         """Returns the connection that a frame is for; None if it has ended."""
-        if message.connection:
-            return self.table.get(message.connection)
         try:
-            return self.table.at(message.addr)
-        except TypeError:  # it cannot be hashed
+            number = message.connection
+            return self.table.get(number) if number else self.table.at(message.addr)
+        except Exception:  # it has no such fields, or they hold objects of the program that raise
             return None
 
     def queue(self, message: MessageTCP) -> int:
         """Queues a frame until `flush`. Returns its length. Raises `ConnectionEnded`, or what the encoder raises."""
-        connection = self.table.get(message.connection) if message.connection else self.find(message)
+        connection = self.find(message)
         if connection is None or connection.end is not None or connection.lost:
             self.counters.dropped_closed += 1
-            raise ConnectionEnded(message.addr)
+            raise ConnectionEnded(address_of(message))
         try:
             data = connection.encode(message.data)
         except Exception:
             self.counters.send_errors += 1
             raise
-        if not connection.put(data, message.is_answer):
+        if not connection.put(data, message.is_answer is True):
             self.counters.dropped_closed += 1
-            raise ConnectionEnded(message.addr)
+            raise ConnectionEnded(address_of(message))
         return len(data)
 
     def flush(self) -> None:

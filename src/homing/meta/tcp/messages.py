@@ -150,6 +150,11 @@ class MessageTCPDisconnect(_OfConnection):
         return f"MessageTCPDisconnect({self.id}, {self.addr}, {self.reason})"
 
 
+def address_of(message: MessageTCP) -> Any:
+    """Returns the address of a frame; None if it has none, because its `__init__` never ran."""
+    return getattr(message, "addr", None)
+
+
 class CloseConnection:
     """A message to a server or client: close the connection after the frames that were sent before. Internal."""
 

@@ -11,7 +11,7 @@ from ...node.processes.meta_process import MetaRunner
 from ...node.scheduling.forwarder import Forwarder
 from .errors import ConnectionEnded
 from .hub import Hub
-from .messages import CloseConnection, MessageTCP
+from .messages import CloseConnection, MessageTCP, address_of
 
 _MOST = 512
 """Most entries taken in one go, as of a UDP server."""
@@ -37,7 +37,10 @@ class Outflow(Forwarder):
                 taken += 1
                 if type(entry) is tuple and type(entry[1]) is MessageTCP:
                     message = entry[1]
-                    connection = get(message.connection)
+                    try:
+                        connection = get(message.connection)
+                    except Exception:  # an object of the program that cannot be hashed
+                        connection = None
                     if connection is None or not connection.put_now(message):
                         self.send(message)
                 else:
@@ -60,7 +63,7 @@ class Outflow(Forwarder):
         except ConnectionEnded:
             pass  # counted: the peer may go at any time
         except Exception as error:
-            self._process.warn("encode", "a frame for %s was not sent: %s", message.addr, error)
+            self._process.warn("encode", "a frame for %s was not sent: %s", address_of(message), error)
 
     def handle_message(self, message: Any) -> None:
         """Sends a frame that came with a higher priority. Closes a connection. Warns of other messages."""

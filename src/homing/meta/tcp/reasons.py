@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...gen import TerminateShutdown
+from ...gen.foreign import safe_str
 
 
 class ConnectionEnd(TerminateShutdown):
@@ -44,7 +45,7 @@ class ConnectionReset(ConnectionEnd):
     counter = "reset"
 
     def __init__(self, error: BaseException) -> None:
-        super().__init__(f"reset: {error}")
+        super().__init__(f"reset: {safe_str(error)}")
         self.error = error
 
 
@@ -85,7 +86,7 @@ class CutFrameTooLong(ConnectionEnd):
     counter = "cut_too_long"
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
+        super().__init__(safe_str(error))
         self.error = error
 
 
@@ -98,7 +99,7 @@ class CutBadFrame(ConnectionEnd):
     counter = "cut_bad_frame"
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
+        super().__init__(safe_str(error))
         self.error = error
 
 
@@ -133,7 +134,7 @@ class ServerEnded(ConnectionEnd):
     counter = "server_ended"
 
     def __init__(self, cause: Exception) -> None:
-        super().__init__(f"the server has ended: {cause}")
+        super().__init__(f"the server has ended: {safe_str(cause)}")
         self.cause = cause
 
 

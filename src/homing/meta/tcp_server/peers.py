@@ -15,6 +15,8 @@ from ...act.supervisor.restart_limits import RestartWindow
 from ...gen import (
     BadOption,
     DeliveryError,
+    MailboxFull,
+    ProcessID,
     ProcessOptions,
     TerminateShutdown,
     as_reason,
@@ -38,6 +40,9 @@ from .workers import UNSET
 
 if TYPE_CHECKING:
     from .options import TCPServerOptions
+
+_LEAST_NOTIFIED = 1024
+"""Messages that may wait at `notify` however few connections there may be."""
 
 _OF_DATAGRAMS = ("key", "accept", "rate", "burst")
 
@@ -163,8 +168,14 @@ class Peers:
         to = self._peers_options.notify
         if to is None:
             return
+        core = self._server.core
+        most = max(_LEAST_NOTIFIED, 4 * self._peers_options.most)
+        local = to.name if isinstance(to, ProcessID) and to.node == core.name else to
+        target = core.registry.routes.get(local)
         try:
-            self._server.core.delivery.send(self._server.id, to, message)
+            if target is not None and len(target.main or ()) >= most:
+                raise MailboxFull(to, most)
+            core.delivery.send(self._server.id, to, message)
         except DeliveryError as error:
             self._server.warn("notify", "a message of peers could not be sent to notify: %s", error)
 
