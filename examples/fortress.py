@@ -171,13 +171,16 @@ def main():
     parser.add_argument("--local", action="store_true", help="no namespaces and no hping3")
     given = parser.parse_args()
     if not given.local and attack.missing():
-        sys.exit(f"missing: {', '.join(attack.missing())}. Without these, run it with --local")
+        sys.exit(f"missing: {', '.join(attack.missing())}; without, run it with --local")
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         logging.basicConfig(filename=directory / "log")  # the traceback of the crash
         attacker = attack.Local() if given.local else attack.Namespaces(stack, directory, given.seconds)
         capture = directory / "x.pcapng"
-        homing.run(show, attacker, given.port, given.seconds, capture)
+        try:
+            homing.run(show, attacker, given.port, given.seconds, capture)
+        except meta.errors.BindFailed as error:
+            sys.exit(str(error))
         recorded = Counter(one.comment.partition(",")[0] for one in Capture(capture))
         print("recorded, one of a hundred:", ", ".join(f"{count} {comment}" for comment, count in recorded.items()))
 
