@@ -16,6 +16,8 @@ from homing.meta.dtls.records import hello_random_untrusted
 from homing.testing import FakeNetwork, run_virtual
 
 from ...faults.networks import Network, network, spoof
+from ...faults.relay import SERVER as LINE_SERVER
+from ...faults.relay import bad_line, needs_line
 from ...support import DEADLINE, Probe, eventually
 from ..servers import HOST, balanced, needs_namespaces
 from .flights import Flights
@@ -86,7 +88,7 @@ NETEM = "ip link set lo up; tc qdisc add dev lo root netem delay 1ms 1ms loss 5%
 
 
 @pytest.fixture
-def bad_line() -> Iterator[Network]:
+def netem() -> Iterator[Network]:
     try:
         made = Network(NETEM)
     except subprocess.CalledProcessError:
@@ -102,13 +104,13 @@ def alone() -> Iterator[Network]:
 
 
 @needs_namespaces
-async def test_sessions_begin_and_live_under_netem(bad_line: Network, node: homing.Node, probe: Probe) -> None:
-    server = bad_line.do(meta.create_dtls_server, server_options(handshake_timeout=60.0, mtu=400))
+async def test_sessions_begin_and_live_under_netem(netem: Network, node: homing.Node, probe: Probe) -> None:
+    server = netem.do(meta.create_dtls_server, server_options(handshake_timeout=60.0, mtu=400))
     await node.spawn(Echo, server)
     more: dict[str, Any] = {"handshake_timeout": 60.0, "timeout": 0.1, "retries": 20, "max_timeout": 0.5, "mtu": 400}
     clients = []
     for _ in range(10):
-        client = bad_line.do(lambda: meta.create_dtls_client(meta.DTLSClientOptions(**client_options(server, **more))))
+        client = netem.do(lambda: meta.create_dtls_client(meta.DTLSClientOptions(**client_options(server, **more))))
         await probe.do(lambda actor, client=client: actor.spawn_meta(client))
         clients.append(client)
     for number in range(20):
@@ -119,6 +121,34 @@ async def test_sessions_begin_and_live_under_netem(bad_line: Network, node: homi
         assert {bytes(answer.data) for answer in answers} <= {b"%d" % n for n in range(number + 1)}
     assert server.statistics().handshakes_failed["timeout"] == 0
     balanced(server)
+
+
+@needs_line
+async def test_sessions_begin_and_live_between_two_networks_with_a_bad_line(node: homing.Node, probe: Probe) -> None:
+    """The kernel's sockets and OpenSSL's own timers: a lost flight costs a second."""
+    with bad_line(1, lost=0.05, held_back=0.1) as line:
+        keys = issued(LINE_SERVER)
+        server = line.server.do(
+            meta.create_dtls_server, server_options(**keys, host=LINE_SERVER, handshake_timeout=60.0, mtu=400)
+        )
+        await node.spawn(Echo, server)
+        more: dict[str, Any] = {
+            "handshake_timeout": 60.0,
+            "timeout": 0.1,
+            "retries": 50,
+            "max_timeout": 0.2,
+            "mtu": 400,
+        }
+        options = client_options(server, **more)
+        clients = []
+        for _ in range(6):
+            client = line.client.do(lambda: meta.create_dtls_client(meta.DTLSClientOptions(**options)))
+            await probe.do(lambda actor, client=client: actor.spawn_meta(client))
+            clients.append(client)
+        for _ in range(10):
+            asked = [node.call(client.alias, b"x", timeout=2 * DEADLINE) for client in clients]
+            assert {bytes(answer.data) for answer in await asyncio.gather(*asked)} == {b"x"}
+        balanced(server)
 
 
 @needs_namespaces

@@ -112,3 +112,25 @@ async def test_a_successor_that_is_not_started_leaves_the_server_lingering(node:
             assert unused.local_address == (HOST, port)
         second = await node.spawn(Owner, found, {"port": port})
         assert await peer.ask(b"again") == b"%d again" % second.id
+
+
+class Numbered(meta.PeerActor):
+    def handle_message(self, sender: Any, message: Any) -> None:
+        if isinstance(message, meta.MessageTCP):
+            self.peer.send(b"%d" % self.pid.id)
+
+
+async def test_with_peers_the_connections_end_and_new_ones_are_served(node: homing.Node) -> None:
+    found: list[Any] = []
+    await open_owner(node, found, port=free_stream_port(), peers=meta.PeerOptions(worker=Numbered))
+    address = found[0][1].local_address
+    async with await Stream.to(address) as peer:
+        assert await peer.ask(b"hello")
+        node.send_exit(found[0][0], gen.TerminateKill())
+        assert await peer.rest() == b""
+    await eventually(lambda: len(found) == 2)
+    async with await Stream.to(address) as other:
+        assert await other.ask(b"hello")
+    await eventually(lambda: found[1][1].statistics().open == 0)
+    statistics = found[1][1].statistics()
+    assert statistics.accepted == all_ends(statistics) == 2

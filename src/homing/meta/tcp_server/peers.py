@@ -131,7 +131,9 @@ class Peers:
 
     def _may_restart(self, peer: TCPPeer, reason: Exception) -> bool:
         options, core = self._peers_options, self._server.core
-        if is_orderly(reason) or options.restart == "never" or not self._server.alive or core.stopping:
+        if is_orderly(reason) or options.restart == "never" or core.stopping:
+            return False
+        if not (self._server.alive and self._server.owner.alive):
             return False
         if peer.connection.lost or peer.connection not in self._peers:
             return False
