@@ -279,7 +279,8 @@ def _key_log(wanted: Any) -> Path | None:
             return None
     path = Path(wanted)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab"):
+            pass  # others may not read it
     except (OSError, ValueError) as error:
         raise BadOption("keylog", str(wanted), f"it cannot be written: {getattr(error, 'strerror', error)}") from None
     return path

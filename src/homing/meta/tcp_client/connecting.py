@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 from ...datagram.errors import ConnectFailed
+from ...datagram.sockets.forks import close_in_forks
 from ..tcp.hub import Hub
 from ..tcp.tls import TLS, make_context
 from ..tcp_server.listening import set_times
@@ -59,7 +60,7 @@ async def _open(loop: asyncio.AbstractEventLoop, options: TCPClientOptions) -> s
     found = await loop.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
     failure: OSError | None = None
     for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
+        sock = close_in_forks(socket.socket(family, kind, protocol), socket.socket.close)
         try:
             sock.setblocking(False)
             set_times(sock, options)

@@ -11,6 +11,7 @@ from ...datagram.address import canonical
 from ...datagram.policy.admission import Admission
 from ...datagram.policy.limiter import Limiter
 from ...datagram.policy.networks import number_of
+from ...datagram.sockets.forks import close_in_forks
 from ...gen import BadOption
 from ...gen.foreign import safe_repr
 from ...node.processes.meta_process import MetaRunner
@@ -108,7 +109,8 @@ class Acceptor:
             except OSError as error:
                 self._failed(process, error)
                 return
-            self._accepted(process, sock, address)
+            # A forked child that kept it would keep the peer waiting for its end.
+            self._accepted(process, close_in_forks(sock, socket.socket.close), address)
 
     def _failed(self, process: MetaRunner, error: OSError) -> None:
         """Pauses: the system has no descriptor or memory left."""

@@ -11,6 +11,7 @@ from functools import partial
 from ...datagram import Address
 from ...datagram.address import resolve_bind
 from ...datagram.errors import BindFailed
+from ...datagram.sockets.forks import close_in_forks
 from ...datagram.sockets.inherited import claim, lender_of
 from ...datagram.sockets.kernel import network_of
 from ..tcp.limits import TCPOptions
@@ -78,7 +79,7 @@ def handed_over(sock: socket.socket) -> asyncio.Event | None:
 
 
 def _listen(family: int, address: tuple[object, ...], options: TCPServerOptions) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock = close_in_forks(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC), socket.socket.close)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before may still be in TIME_WAIT
         if options.reuse_port:
@@ -94,7 +95,7 @@ def _listen(family: int, address: tuple[object, ...], options: TCPServerOptions)
 
 def _adopt(given: socket.socket, options: TCPServerOptions) -> socket.socket:
     try:
-        sock = given.dup()
+        sock = close_in_forks(given.dup(), socket.socket.close)
         try:
             _begin(sock, options)
         except BaseException:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from ...datagram.sockets.forks import close_in_forks
 from ...datagram.sockets.inherited import Inherited
 from ...node import Node
 from ...node.node import internals
@@ -86,7 +87,7 @@ class ReceivedConnections:
             lent = sockets[number].lent if 0 <= number < len(sockets) else None
             acceptor = acceptors.get(id(lent))
             try:
-                sock = socket.socket(fileno=descriptor)
+                sock = close_in_forks(socket.socket(fileno=descriptor), socket.socket.close)
             except OSError:  # it is no socket
                 os.close(descriptor)
                 continue
