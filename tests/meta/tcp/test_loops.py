@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
 
 import pytest
 
@@ -16,13 +15,16 @@ from ...support import Probe, eventually, in_thread
 from .players import Stream, all_ends, connect_tcp, open_echo
 
 
-def factories() -> list[Any]:
-    found: list[Any] = [pytest.param(asyncio.new_event_loop, id="asyncio"), homing.new_event_loop]
-    if find_spec("uvloop"):
+LOOPS = ["asyncio", "homing", *(["uvloop"] if find_spec("uvloop") else [])]
+
+
+def factory_of(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "uvloop":
         import uvloop
 
-        found.append(pytest.param(uvloop.new_event_loop, id="uvloop"))
-    return found
+        made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+        return made
+    return homing.new_event_loop if name == "homing" else asyncio.new_event_loop
 
 
 async def use() -> None:
@@ -53,17 +55,17 @@ async def use() -> None:
     assert statistics.accepted == all_ends(statistics) == 5
 
 
-@pytest.mark.parametrize("factory", factories())
-def test_tcp_works_on_each_loop(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_tcp_works_on_each_loop(loop: str) -> None:
     def run() -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with asyncio.Runner(loop_factory=factory_of(loop)) as runner:
             runner.run(use())
 
     in_thread(run)
 
 
-@pytest.mark.parametrize("factory", factories())
-def test_a_cancelled_program_closes_all_connections(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_cancelled_program_closes_all_connections(loop: str) -> None:
     found: list[meta.TCPServer] = []
 
     async def begin() -> None:
@@ -76,7 +78,7 @@ def test_a_cancelled_program_closes_all_connections(factory: Callable[[], asynci
                 await asyncio.sleep(30)
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=factory) as runner, pytest.raises(asyncio.CancelledError):
+        with asyncio.Runner(loop_factory=factory_of(loop)) as runner, pytest.raises(asyncio.CancelledError):
             runner.run(begin())
 
     in_thread(run)
