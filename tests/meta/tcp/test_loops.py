@@ -14,7 +14,6 @@ from homing import meta
 from ...support import Probe, eventually, in_thread
 from .players import Stream, all_ends, connect_tcp, open_echo
 
-
 LOOPS = ["asyncio", "homing", *(["uvloop"] if find_spec("uvloop") else [])]
 
 
