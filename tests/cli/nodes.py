@@ -32,7 +32,7 @@ def short_directory() -> Iterator[Path]:
 def environment(runtime: Path, **more: str) -> dict[str, str]:
     """The environment of a program: sockets in `runtime`, this package, UTF-8; nothing that is for tests alone."""
     return {
-        **{name: value for name, value in os.environ.items() if name != "HOMING_NEED_NETWORKS"},
+        **{name: value for name, value in os.environ.items() if not name.startswith("HOMING_NEED_")},
         "XDG_RUNTIME_DIR": str(runtime),
         "PYTHONPATH": str(PACKAGE),
         "PYTHONIOENCODING": "utf-8",

@@ -41,8 +41,9 @@ def extensions(setup: Path = ROOT / "setup.py") -> list[str]:
 
 
 def loaded() -> dict[str, ModuleType]:
-    """All modules of the package that are loaded now."""
-    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "homing"}
+    """All modules of the package that are loaded now. Those of `homing demo NAME` are of examples/servers."""
+    found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "homing"}
+    return {name: module for name, module in found.items() if not name.startswith("homing.cli.servers.")}
 
 
 def faults(code: str, modules: dict[str, ModuleType], names: list[str], source: Path) -> Iterator[str]:
