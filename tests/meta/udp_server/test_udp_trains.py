@@ -38,7 +38,9 @@ async def test_of_short_datagrams_as_many_are_received_at_a_stretch_as_there_is_
     )  # so that nothing depends on how fast the machine is
     async with homing.start_node("test@localhost", untimed) as node:
         await node.spawn(Looking, node, behind, name="looking")
-        server, _ = await open_server(await Probe.start(node), process="looking", receive_buffer=1 << 20)
+        server, _ = await open_server(
+            await Probe.start(node), process="looking", receive_buffer=1 << 20, high_water_seconds=None
+        )
         with Sender() as sender:
             for _ in range(TRAINS):
                 sender.send(bytes(SIZE * DATAGRAMS), server.local_address, SIZE)
