@@ -83,7 +83,7 @@ lint: $(VENV)/.dev
 # its own. Costs among thousands are those of the compiled code, without sanitizers.
 PROGRAMS := tests/bench tests/cli tests/cluster/zenoh tests/docs tests/examples tests/install tests/observe/page tests/suite
 THOUSANDS := tests/node/test_mass_ends.py tests/node/test_scale.py tests/act/test_depth.py tests/meta/peers/test_peer_flood.py
-SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 2))) --maxprocesses 12 --dist worksteal
+SIDE_BY_SIDE = --forks $(shell n=$$(($$(nproc 2>/dev/null || echo 2) * 2)); echo $$((n < 12 ? n : 12)))
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
 
