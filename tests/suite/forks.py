@@ -5,8 +5,8 @@ them. A fork has them already, with the memory that they take. The program share
 of the forks, and is the only one that prints and counts. A fork that crashes fails the test that it runs; another one
 runs the rest of its block.
 
-A fork has a network (`isolation`) and a temporary directory of its own. Fixtures of a module live as long as a block, so
-that a file with such fixtures is one block.
+A fork has a network (`isolation`) and a temporary directory of its own. Fixtures of a module live as long as a block: a
+file with such fixtures is one block.
 """
 
 from __future__ import annotations
