@@ -36,7 +36,8 @@ class TCPServerOptions(TCPOptions):
     activation: name (`FileDescriptorName=`) of a socket of a systemd unit (`ListenStream=`). If systemd has started the
         program with sockets, the server uses the one of this name; otherwise it binds `host` and `port`.
     dual_stack: with host "::", accepts IPv4 connections as well.
-    reuse_port: several sockets may listen on this port, and the system divides the connections among them.
+    reuse_port: several sockets may listen on this port, and the system divides the connections among them. With
+        `homing run --processes` on Linux, the processes accept from one socket instead, which outlives them.
     both: True: serves UDP on the same port as well. Datagrams arrive as `MessageUDP` at the same receiver, `self.reply`
         answers either, and both end together. Settings of UDP alone are given instead of True, as a
         `meta.UDPServerOptions` without address and receiver: `both=meta.UDPServerOptions(reply_guard=...)`. `allow`,
