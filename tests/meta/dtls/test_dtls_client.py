@@ -250,6 +250,7 @@ def test_options_that_make_no_sense_are_refused_by_name(name: str, value: Any) -
         ("buffer_pool", meta.BufferPool()),
         ("admit", meta.where.length > 3),
         ("reply_guard", meta.ReplyGuard()),
+        ("reuse_port_steering", "cpu"),
         ("mtu", 100),
         ("most_sessions", 0),
         ("handshake_timeout", 0),
