@@ -20,6 +20,7 @@ from .pki import ask, ca, device, issued, open_echo, own, server_options, writte
 from .talking import Talk, talking
 
 KEY = b"a key of 20 bytes---"
+CCM8 = "PSK-AES128-CCM8:@SECLEVEL=0"
 PSK = {"CoAP": KEY, "Client_identity": KEY}
 
 
@@ -28,7 +29,7 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 openssl, gnutls_cli, gnutls_serv = needs("openssl"), needs("gnutls-cli"), needs("gnutls-serv")
-coap_client = needs("coap-client-openssl")
+coap_client, coap_server = needs("coap-client-openssl"), needs("coap-server-openssl")
 
 
 def port_of(server: meta.DTLSServer) -> int:
@@ -90,6 +91,49 @@ async def test_openssl_with_a_key(node: homing.Node) -> None:
     async with talking(*command, "-psk_identity", "nobody", "-quiet") as talk:
         assert b"unknown psk identity" in await talk.rest()
     assert server.statistics().handshakes_failed["psk"] == 1
+
+
+@openssl
+async def test_openssl_with_a_key_and_nothing_but_the_suite_of_coap(node: homing.Node) -> None:
+    server, pid = await open_echo(node, psk=PSK)
+    command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-psk", KEY.hex()]
+    async with talking(*command, "-psk_identity", "CoAP", "-cipher", CCM8) as talk:
+        talk.tell(b"hello\n")
+        await talk.until(b"Cipher is PSK-AES128-CCM8")
+        await eventually(lambda: server.statistics().delivered == 1)
+    assert [message.info.identity for message in await node.call(pid, "came")] == ["CoAP"]
+
+
+@openssl
+async def test_with_a_certificate_a_tag_of_8_bytes_has_to_be_asked_for(node: homing.Node) -> None:
+    for server, found in (
+        ((await open_echo(node, psk=PSK, **own()))[0], b"handshake failure"),
+        ((await open_echo(node, psk=PSK, ciphers=f"ECDHE+AESGCM:{CCM8}", **own()))[0], b"Cipher is PSK-AES128-CCM8"),
+    ):
+        command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-psk", KEY.hex()]
+        async with talking(*command, "-psk_identity", "CoAP", "-cipher", CCM8) as talk:
+            await talk.until(found)
+
+
+@openssl
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (issued(HOST, year=2001), b"certificate has expired"),
+        (issued("other.example"), b"IP address mismatch"),
+        (issued(HOST, number=1), b"unable to get local issuer certificate"),
+    ],
+)
+async def test_openssl_refuses_a_server_with_a_wrong_certificate(
+    options: dict[str, bytes], found: bytes, node: homing.Node, tmp_path: Path
+) -> None:
+    server, pid = await open_echo(node, **options)
+    command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}"]
+    trust = ["-CAfile", written(tmp_path / "ca", ca()), "-verify_return_error", "-verify_ip", HOST]
+    async with talking(*command, *trust) as talk:
+        assert found in await talk.rest()
+    await eventually(lambda: server.statistics().handshakes_failed["refused"] == 1)
+    assert await node.call(pid, "came") == []
 
 
 @openssl
@@ -242,6 +286,37 @@ async def test_a_client_with_a_key_of_openssl(probe: Probe, tmp_path: Path) -> N
         client = await connect_to(probe, port, psk=("CoAP", KEY))
         await exchange(probe, client, talk)
         assert client.server_identity is None
+
+
+@openssl
+async def test_a_client_with_a_key_speaks_the_suite_of_coap(probe: Probe) -> None:
+    more = ["-nocert", "-psk", KEY.hex(), "-psk_identity", "CoAP", "-cipher", CCM8]
+    port = free_port()
+    async with talking("openssl", "s_server", "-dtls1_2", "-accept", f"{HOST}:{port}", *more) as talk:
+        await talk.until(b"ACCEPT")
+        client = await connect_to(probe, port, psk=("CoAP", KEY))
+        await exchange(probe, client, talk)
+
+
+@gnutls_serv
+async def test_a_client_with_a_key_of_gnutls(probe: Probe, tmp_path: Path) -> None:
+    port, keys = free_port(), written(tmp_path / "keys", b"CoAP:" + KEY.hex().encode() + b"\n")
+    command = ["gnutls-serv", "--udp", "--port", port, "--echo", "--pskpasswd", keys]
+    async with talking(*command, "--priority", "NORMAL:-KX-ALL:+PSK") as talk:
+        await talk.until(b"listening on IPv4")
+        client = await connect_to(probe, port, psk=("CoAP", KEY))
+        assert await ask(probe, client, b"hello") == b"hello"
+
+
+@coap_server
+async def test_a_client_with_a_key_asks_a_coap_server(probe: Probe) -> None:
+    """It listens for DTLS at the next port."""
+    port = free_port()
+    command = ["coap-server-openssl", "-A", HOST, "-p", port - 1, "-k", KEY.decode(), "-h", "hint"]
+    async with talking(*command):
+        client = await connect_to(probe, port, psk=("CoAP", KEY), handshake_timeout=DEADLINE)
+        answer = await ask(probe, client, bytes([0x40, 0x01, 0, 1]))  # GET /
+        assert answer[1] == 0x45  # 2.05 Content
 
 
 @gnutls_serv

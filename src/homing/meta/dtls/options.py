@@ -77,7 +77,7 @@ class DTLSServerOptions(UDPServerOptions):
     Raises `BadOption`; `NotAllowed` if pyOpenSSL is not installed.
     """
 
-    certificate: PEM | None = None
+    certificate: PEM | None = field(default=None, repr=False)
     key: PEM | None = field(default=None, repr=False)
     client_ca: PEM | None = None
     client_certificate: Literal["required", "optional"] = "required"
@@ -163,7 +163,7 @@ class DTLSClientOptions(UDPClientOptions):
     server_name: str | None = None
     ca: PEM | None = None
     verify: Verify = "name"
-    certificate: PEM | None = None
+    certificate: PEM | None = field(default=None, repr=False)
     private_key: PEM | None = field(default=None, repr=False)
     psk: tuple[str, bytes] | None = field(default=None, repr=False)
     ciphers: str | None = None
