@@ -60,6 +60,17 @@ async def test_frames_are_answered_over_tls(probe: Probe, authority: Authority) 
     await eventually(lambda: server.statistics().open == 0)
 
 
+async def test_records_that_come_together_are_all_read(probe: Probe, authority: Authority) -> None:
+    server = await open_echo(probe, tls=meta.TLS(certificate=authority.issue("server")))
+    client = await connect_tcp(probe, server, tls=meta.TLS(ca=authority.ca), announce=False)
+    async with await Stream.to(server.local_address, ssl=authority.context()) as peer:
+        for number in range(500):
+            peer.send(b"%d\n" % number)  # each is a record, and none is read before all are written
+        assert [await peer.line() for _ in range(500)] == [b"OK: %d\n" % number for number in range(500)]
+    answers = await asyncio.gather(*(probe.node.call(client.alias, b"%d" % number) for number in range(200)))
+    assert [answer.data for answer in answers] == [b"OK: %d" % number for number in range(200)]
+
+
 async def test_a_client_checks_the_certificate_of_its_server(
     probe: Probe, authority: Authority, tmp_path: Path
 ) -> None:

@@ -81,8 +81,8 @@ class Connection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
         self._hub.opened(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._hub.buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._hub.view  # asyncio's TLS reads into slices of it, which would be copies if it were a bytearray
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.end is not None:
