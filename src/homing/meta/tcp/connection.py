@@ -79,6 +79,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         options = self._hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
+        if self._is_secured():
+            transport.set_read_buffer_limits(high=1, low=0)  # see `RECORD` in `hub`
         self._hub.opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
