@@ -19,8 +19,8 @@ from homing import meta
 from ..examples.test_examples import Program, terminate
 from ..meta.dtls.talking import talking
 from ..support import DEADLINE, Probe, free_port
-from .nodes import run, the_end
 from .dtls_service import KEY
+from .nodes import run, the_end
 from .test_shared_sockets import HOST, serves
 
 pytest.importorskip("OpenSSL")
