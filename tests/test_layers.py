@@ -119,6 +119,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "observe": [
         {"ages", "drops", "encoding", "histogram", "option_values", "per_node", "plain", "records", "refusals"},
+        {"dtls_sums"},
         {"fields", "inspecting", "sampler", "targets"},
         {"cluster_requests", "rows", "selecting"},
         {
