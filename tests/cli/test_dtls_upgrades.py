@@ -19,8 +19,8 @@ from homing import meta
 from ..examples.test_examples import Program, terminate
 from ..meta.dtls.talking import talking
 from ..support import DEADLINE, Probe, free_port
+from .dtls_service import KEY
 from .nodes import run, the_end
-from .secured import KEY
 from .test_shared_sockets import HOST, serves
 
 pytest.importorskip("OpenSSL")
@@ -30,7 +30,7 @@ SLOW_START = 2 * DEADLINE
 
 
 def arguments(port: int, *more: str) -> list[str]:
-    return ["secured:Service", f"--env=ports={port}", "--name=taken@localhost", "--log-level=warning", *more]
+    return ["dtls_service:Service", f"--env=ports={port}", "--name=taken@localhost", "--log-level=warning", *more]
 
 
 async def connect(probe: Probe, port: int, **options: Any) -> meta.DTLSClient:

@@ -304,6 +304,8 @@ class Hub:
         """Returns a snapshot of the counters."""
         counters = self.counters
         counters.open = sum(connection.transport is not None for connection in self.table.all())
+        connections = self.table.all()
         held = 0 if self.inflow is None else self.inflow.waiting
-        counters.waiting = held + sum(connection.waiting for connection in self.table.all())
+        own = [one.inflow.waiting for one in connections if one.inflow is not None and one.inflow is not self.inflow]
+        counters.waiting = held + sum(own) + sum(connection.waiting for connection in connections)
         return counters.snapshot()

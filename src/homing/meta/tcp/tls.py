@@ -142,13 +142,18 @@ class Certificates:
         self.context = context
         self.reloads += 1
 
+    @property
+    def changed(self) -> bool:
+        """True if the files have changed since they were read."""
+        return bool(self._state() != self._seen)
+
     def look(self, now: float) -> None:
         """Reads the files again if they have changed. Raises `BadOption` as `reload` does, once for each change."""
         tls = self._tls
         if tls is None or tls.reload_seconds is None or now - self._looked < tls.reload_seconds:
             return
         self._looked = now
-        if self._state() != self._seen:
+        if self.changed:
             self.reload()
 
     def _state(self) -> Any:
