@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from ...datagram.errors import BindFailed
-from ...gen import Target, TerminateKill
+from ...gen import Target, TerminateKill, TerminateShutdown
 from ...node.processes.meta_process import MetaRunner
 from ..udp_server.server import UDPServer
 from .both_options import udp_options
@@ -39,6 +39,15 @@ def open_both(options: TCPServerOptions) -> tuple[socket.socket, UDPBeside | Non
     raise AssertionError  # the last attempt has returned or raised
 
 
+def adopt_both(options: TCPServerOptions, former: Beside | None) -> Beside | None:
+    """Returns the UDP server beside a TCP server that takes over from one that lingers, if `options` ask for it. It
+    takes over from `former`, if that is there and its socket suits; otherwise it binds one. Raises `BindFailed`."""
+    if former is not None:
+        former.release()
+    beside = udp_options(options)
+    return None if beside is None else Beside(UDPBeside(beside))
+
+
 class UDPBeside(UDPServer):
     """A UDP server beside a TCP server. reason: the one of its end."""
 
@@ -57,6 +66,7 @@ class Beside:
     def __init__(self, udp: UDPBeside) -> None:
         self.udp = udp
         self._process: MetaRunner | None = None
+        self._released = False
 
     async def start(self, tcp: MetaRunner) -> None:
         """Starts it, for the owner of `tcp`. Raises what its start raises."""
@@ -65,7 +75,14 @@ class Beside:
         process.when_ended(partial(self._ended, tcp))
 
     def _ended(self, tcp: MetaRunner) -> None:
-        tcp.end(TerminateKill() if self.udp.reason is None else self.udp.reason)
+        if self._released or self._process is None:
+            return
+        reason = getattr(self._process.behavior, "reason", None)  # the behavior of now: it may have been adopted
+        tcp.end(TerminateKill() if reason is None else reason)
+
+    def release(self) -> None:
+        """Lets the UDP server end, or be adopted, without an effect on the TCP server, which another one adopts."""
+        self._released = True
 
     @property
     def receiver(self) -> Target | None:
@@ -77,6 +94,12 @@ class Beside:
         process = self._process
         if process is not None and process.alive:
             process.transfer(process.owner, tcp.owner)
+
+    def discard(self) -> None:
+        """Ends it, also if it waits for another owner: the TCP server has one that asks for no UDP."""
+        process = self._process
+        if process is not None and process.alive:
+            process.end(TerminateShutdown())
 
     def end(self, reason: Exception) -> None:
         """Ends it, unless it waits for another owner (`linger`)."""
