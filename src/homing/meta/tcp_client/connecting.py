@@ -11,6 +11,7 @@ from typing import Any
 
 from ...datagram.errors import ConnectFailed
 from ...datagram.sockets.forks import close_in_forks
+from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.tls import TLS, make_context
 from ..tcp_server.listening import set_times
@@ -29,10 +30,13 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
     try:
         async with asyncio.timeout(options.connect_timeout):
             sock = await _open(loop, options)
+            connection: Connection | None = None
             try:
                 connection = hub.new_connection(sock.getpeername())
-                await loop.create_connection(lambda: connection, sock=sock, **_secured(options))
+                await _begin(loop, hub, connection, sock, options)
             except BaseException:
+                if connection is not None and connection.transport is None:
+                    hub.discard(connection)
                 sock.close()
                 raise
     except TimeoutError:
@@ -45,11 +49,18 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
         raise ConnectFailed(host, port, told, "" if told is error else _HINTS.get(number, ""), protocol="TCP") from None
 
 
-def _secured(options: TCPClientOptions) -> dict[str, Any]:
+async def _begin(
+    loop: asyncio.AbstractEventLoop, hub: Hub, connection: Connection, sock: socket.socket, options: TCPClientOptions
+) -> None:
+    if options.tls is None:
+        hub.carry(connection, sock)
+        return
+    protocol = hub.secured(connection)
+    await loop.create_connection(lambda: protocol, sock=sock, **_secured(options, options.tls))
+
+
+def _secured(options: TCPClientOptions, tls: TLS | ssl.SSLContext) -> dict[str, Any]:
     """Returns the arguments of `create_connection` for TLS. Raises `BadOption` if a file cannot be read."""
-    tls = options.tls
-    if tls is None:
-        return {}
     context = make_context(tls, server=False) if isinstance(tls, TLS) else tls
     name = (tls.server_name if isinstance(tls, TLS) else "") or options.host
     return {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": options.handshake_timeout}
