@@ -54,7 +54,6 @@ EXTENSIONS = {
     "homing.meta.tcp.messages": "src/homing/meta/tcp/messages.py",
     "homing.meta.tcp.counters": "src/homing/meta/tcp/counters.py",
     "homing.meta.tcp.decoding": "src/homing/meta/tcp/decoding.py",
-    "homing.meta.tcp.stream": "src/homing/meta/tcp/stream.py",
     "homing.meta.tcp.times": "src/homing/meta/tcp/times.py",
     "homing.meta.tcp.connection": "src/homing/meta/tcp/connection.py",
     "homing.meta.tcp.inflow": "src/homing/meta/tcp/inflow.py",

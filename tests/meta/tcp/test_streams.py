@@ -1,4 +1,4 @@
-"""Connections without TLS read and write their sockets themselves, as a transport of asyncio does."""
+"""Frames in parts and in one piece, long answers, and ends: the bytes of a connection arrive whole and in order."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ counters    TCPStatistics
 tls         the options of TLS, and certificates that are read again; info: facts about a connection
 table       which connections are there, and how many each source has
 connection  one connection; times: its times
-stream      its transport; secured: between a connection with TLS and a transport of asyncio; system_calls: of both
+serving     between a connection and its transport, which is asyncio's or uvloop's; pieces: of a buffer, in C
 inflow      the way of frames into a mailbox; outbound: the way from a mailbox to the connections
 hub         what the connections of one server or client have in common: counters, times, rates, their end
 closing     the way of `message.close()` to the server

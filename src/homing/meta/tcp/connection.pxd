@@ -5,7 +5,6 @@ from .decoding cimport Decoder
 from .hub cimport Hub
 from .inflow cimport Inflow
 from .messages cimport MessageTCP, frame_of
-from .stream cimport Stream
 from .times cimport Times
 
 
@@ -16,9 +15,10 @@ cdef class Connection(Times):
     cdef public bint queued, lost
     cdef public long long asked, answered
     cdef Decoder _decoder
-    cdef Stream _stream
     cdef bint _finished, _announced, _told, _reading, _waits_for_rate, _drains, _abandoned, _paused
     cdef list _held, _out
+
+    cpdef buffer(self, Py_ssize_t size)
 
     @cython.locals(hub=Hub, inflow=Inflow)
     cpdef received(self, Py_ssize_t size)
@@ -44,6 +44,5 @@ cdef class Connection(Times):
     @cython.locals(out=list, data=bytes, counters=Counters)
     cpdef flush(self)
 
-    cdef _write(self, bytes data)
     cdef bint _is_closing(self) except -1
     cdef bint _is_secured(self) except -1

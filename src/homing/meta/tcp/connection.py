@@ -16,7 +16,6 @@ from .decoding import Decoder
 from .info import ConnectionInfo, info_of
 from .messages import MessageTCP, MessageTCPConnect, MessageTCPDisconnect, frame_of
 from .reasons import ClosedByPeer, ConnectionEnd, SlowReader, cut_for, reason_of
-from .stream import Stream
 from .times import Times
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Connection(Times):
-    """One connection of a server, or that of a client. Its transport calls it as a buffered protocol of asyncio.
+    """One connection of a server, or that of a client. Its transport calls it by the protocol of `serving`.
 
     hub: what it has in common with others. number: which it is, of all of its hub. addr: the peer's address.
     source: what counts it among its source's. queued: it waits in its inflow for its turn.
@@ -46,7 +45,6 @@ class Connection(Times):
         "_out",
         "_paused",
         "_reading",
-        "_stream",
         "_told",
         "_waits_for_rate",
         "addr",
@@ -73,8 +71,7 @@ class Connection(Times):
         self.number = number
         self.addr = addr
         self.source = source
-        self.transport: asyncio.Transport | Stream | None = None
-        self._stream: Stream | None = None  # the same, if it is one
+        self.transport: asyncio.Transport | None = None
         self.info: ConnectionInfo | None = None
         self.queued = self.lost = False
         self.end: ConnectionEnd | None = None
@@ -91,7 +88,6 @@ class Connection(Times):
     def connection_made(self, transport: Any) -> None:
         """Called once, before anything else."""
         self.transport = transport
-        self._stream = transport if type(transport) is Stream else None
         self.info = info_of(transport)
         self.since = self.last = self.hub.now()
         if self.end is not None:
@@ -100,6 +96,10 @@ class Connection(Times):
         options = self.hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
         self.hub.opened(self)
+
+    def buffer(self, size: int) -> bytearray:
+        """Returns the memory into which the transport is to read."""
+        return self.hub.buffer
 
     def received(self, size: int) -> None:
         """Called when the next `size` bytes of the stream are in the hub's buffer."""
@@ -292,7 +292,8 @@ class Connection(Times):
         counters.sent += len(out)
         counters.sent_bytes += len(data)
         self.active = True
-        self._write(data)
+        if self.transport is not None:
+            self.transport.write(data)
         if self.blocked and self.unsent > self.hub.options.send_most:
             self.cut(SlowReader())
         elif self._drains:
@@ -300,16 +301,8 @@ class Connection(Times):
         elif self._finished:
             self.settle()
 
-    def _write(self, data: bytes) -> None:
-        if self._stream is not None:
-            self._stream.write(data)
-        elif self.transport is not None:
-            self.transport.write(data)
-
     def _is_closing(self) -> bool:
         """Returns True if nothing can be written."""
-        if self._stream is not None:
-            return self._stream.closing
         return self.transport is None or self.transport.is_closing()
 
     @property

@@ -1,6 +1,6 @@
 cimport cython
 
-from .system_calls cimport find, has_mark, piece
+from .pieces cimport find, has_mark, piece
 
 cdef Py_ssize_t _COMPACT, _LONG
 

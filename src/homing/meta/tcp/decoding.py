@@ -24,7 +24,7 @@ _COMPACT = 65536
 
 
 def _piece(buffer: bytearray, start: int, end: int) -> bytes:
-    """Returns a part of a buffer. Stands for the C function of `system_calls`, as the next two do."""
+    """Returns a part of a buffer. Stands for the C function of `pieces`, as the next two do."""
     return bytes(buffer[start:end])
 
 

@@ -27,8 +27,7 @@ from .reasons import (
     ServerEnded,
     SlowReader,
 )
-from .secured import Secured
-from .stream import Stream
+from .serving import Serving
 from .table import Table
 
 _LONGEST_LOOK, _SHORTEST_LOOK = 1.0, 0.02
@@ -132,14 +131,9 @@ class Hub:
         self.table.add(connection)
         return connection
 
-    def carry(self, connection: Connection, sock: socket.socket) -> None:
-        """Makes a connection, without TLS, of a socket that is connected, which belongs to the connection from now on.
-        Raises `OSError` if the socket cannot be used."""
-        Stream(self._serving().loop, sock, connection).begin()
-
-    def secured(self, connection: Connection) -> asyncio.BufferedProtocol:
+    def serving(self, connection: Connection) -> asyncio.BufferedProtocol:
         """Returns the protocol by which a transport of asyncio serves a connection."""
-        return Secured(connection)
+        return Serving(connection)
 
     def discard(self, connection: Connection) -> None:
         """Takes the place of a connection that was never made."""

@@ -14,7 +14,7 @@ from ...datagram.sockets.forks import close_in_forks
 from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.tls import TLS, make_context
-from ..tcp_server.listening import set_times
+from ..tcp_server.listening import tune
 from .options import TCPClientOptions
 
 _HINTS = {
@@ -33,7 +33,8 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
             connection: Connection | None = None
             try:
                 connection = hub.new_connection(sock.getpeername())
-                await _begin(loop, hub, connection, sock, options)
+                protocol = hub.serving(connection)
+                await loop.create_connection(lambda: protocol, sock=sock, **_secured(options))
             except BaseException:
                 if connection is not None and connection.transport is None:
                     hub.discard(connection)
@@ -49,18 +50,11 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
         raise ConnectFailed(host, port, told, "" if told is error else _HINTS.get(number, ""), protocol="TCP") from None
 
 
-async def _begin(
-    loop: asyncio.AbstractEventLoop, hub: Hub, connection: Connection, sock: socket.socket, options: TCPClientOptions
-) -> None:
-    if options.tls is None:
-        hub.carry(connection, sock)
-        return
-    protocol = hub.secured(connection)
-    await loop.create_connection(lambda: protocol, sock=sock, **_secured(options, options.tls))
-
-
-def _secured(options: TCPClientOptions, tls: TLS | ssl.SSLContext) -> dict[str, Any]:
+def _secured(options: TCPClientOptions) -> dict[str, Any]:
     """Returns the arguments of `create_connection` for TLS. Raises `BadOption` if a file cannot be read."""
+    tls = options.tls
+    if tls is None:
+        return {}
     context = make_context(tls, server=False) if isinstance(tls, TLS) else tls
     name = (tls.server_name if isinstance(tls, TLS) else "") or options.host
     return {"ssl": context, "server_hostname": name, "ssl_handshake_timeout": options.handshake_timeout}
@@ -74,7 +68,7 @@ async def _open(loop: asyncio.AbstractEventLoop, options: TCPClientOptions) -> s
         sock = close_in_forks(socket.socket(family, kind, protocol), socket.socket.close)
         try:
             sock.setblocking(False)
-            set_times(sock, options)
+            tune(sock, options)
             if options.local_host or options.local_port:
                 sock.bind((options.local_host, options.local_port))
             await loop.sock_connect(sock, address)

@@ -137,21 +137,10 @@ class Acceptor:
         self._start(process, connection, sock)
 
     def _start(self, process: MetaRunner, connection: Connection, sock: socket.socket) -> None:
-        if self.certificates is None:
-            self._carry(connection, sock)
-            return
         task = process.loop.create_task(self._begin(process, connection, sock))
         self._unbegun.add(sock)
         self._tasks.add(task)
         task.add_done_callback(partial(self._begun, connection, sock))
-
-    def _carry(self, connection: Connection, sock: socket.socket) -> None:
-        """Begins a connection without TLS, which needs no task."""
-        try:
-            self._hub.carry(connection, sock)
-        except OSError:  # the peer has ended the connection already
-            self._hub.discard(connection)
-            sock.close()
 
     def adopt(self, sock: socket.socket) -> None:
         """Continues with a connection that another program has had. Closes it if there is no place for it."""
@@ -182,20 +171,18 @@ class Acceptor:
         return "refused_full" if table.full else ""
 
     async def _begin(self, process: MetaRunner, connection: Connection, sock: socket.socket) -> None:
-        """Waits for the handshake of TLS."""
         self._unbegun.discard(sock)
-        certificates = self.certificates
-        if certificates is None:
-            return
-        self._look_at_certificates(process, certificates)
-        protocol = self._hub.secured(connection)
+        secured: dict[str, Any] = {}
+        if self.certificates is not None:
+            self._look_at_certificates(process, self.certificates)
+            secured = {"ssl": self.certificates.context, "ssl_handshake_timeout": self._handshake_timeout}
+        protocol = self._hub.serving(connection)
         try:
-            await process.loop.connect_accepted_socket(
-                lambda: protocol, sock, ssl=certificates.context, ssl_handshake_timeout=self._handshake_timeout
-            )
+            await process.loop.connect_accepted_socket(lambda: protocol, sock, **secured)
         except OSError as error:  # the peer has ended the connection already, or its handshake has failed
-            self._hub.counters.handshake_errors += 1
-            process.warn("handshake", "the TLS handshake of %s has failed: %s", connection.addr, error)
+            if secured:
+                self._hub.counters.handshake_errors += 1
+                process.warn("handshake", "the TLS handshake of %s has failed: %s", connection.addr, error)
 
     def _look_at_certificates(self, process: MetaRunner, certificates: Certificates) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The protocol between a transport of asyncio and a connection, for TLS."""
+"""The protocol of asyncio between a transport, with TLS or without, and a connection."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
-class Secured(asyncio.BufferedProtocol):
-    """Passes everything on to its connection."""
+class Serving(asyncio.BufferedProtocol):
+    """Passes everything on to its connection, which is compiled, and so cannot be a protocol itself."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # Of the instance: for each read a transport then calls what is compiled, and nothing else.
+        self.get_buffer = connection.buffer  # type: ignore[method-assign]
+        self.buffer_updated = connection.received  # type: ignore[method-assign]
 
     def connection_made(self, transport: Any) -> None:
         self._connection.connection_made(transport)
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._connection.hub.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._connection.received(nbytes)
 
     def eof_received(self) -> bool:
         return self._connection.eof_received()
