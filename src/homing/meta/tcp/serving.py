@@ -15,8 +15,8 @@ class Serving(asyncio.BufferedProtocol):
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         # Of the instance: for each read a transport then calls what is compiled, and nothing else.
-        self.get_buffer = connection.buffer  # type: ignore[method-assign]
-        self.buffer_updated = connection.received  # type: ignore[method-assign]
+        self.get_buffer = connection.buffer  # type: ignore[method-assign, assignment]
+        self.buffer_updated = connection.received  # type: ignore[method-assign, assignment]
 
     def connection_made(self, transport: Any) -> None:
         self._connection.connection_made(transport)
