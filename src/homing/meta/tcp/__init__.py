@@ -10,5 +10,6 @@ connection  one connection; times: its times
 stream      its transport; secured: between a connection with TLS and a transport of asyncio; system_calls: of both
 inflow      the way of frames into a mailbox; outbound: the way from a mailbox to the connections
 hub         what the connections of one server or client have in common: counters, times, rates, their end
+travelling  the messages on their way to other nodes of a cluster
 closing     the way of `message.close()` to the server
 """

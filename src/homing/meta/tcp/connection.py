@@ -99,6 +99,8 @@ class Connection(Times):
             return
         options = self.hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
+        if self._is_secured():
+            transport.set_read_buffer_limits(high=1, low=0)  # see `RECORD` in `hub`
         self.hub.opened(self)
 
     def received(self, size: int) -> None:

@@ -18,8 +18,8 @@ class Secured(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         self._connection.connection_made(transport)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._connection.hub.buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._connection.hub.view  # asyncio reads into slices of it, which would be copies of a bytearray
 
     def buffer_updated(self, nbytes: int) -> None:
         self._connection.received(nbytes)
