@@ -1,6 +1,5 @@
 """A CoAP server (RFC 7252): resources that can be observed (RFC 7641), and are read and written in blocks (RFC 7959).
-homing demo coap, or: python examples/servers/coap.py [PORT]
-coap-client-notls -s 5 coap://127.0.0.1:5683/time
+homing demo coap, or: python examples/servers/coap.py [PORT]; coap-client-notls -s 5 coap://127.0.0.1:5683/time
 """
 
 import sys
@@ -13,8 +12,7 @@ from aiocoap import ACK, CON, GET, NON, PUT, RST, Code, Message, optiontypes, ut
 import homing
 from homing import act, gen, meta
 
-PORT, KEYS = 5683, {"device": b"secret"}  # DTLS is on the next port, for devices with one of the keys
-TRY = ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time", "coap-client-notls coap://127.0.0.1:{port}/large")
+PORT, KEYS, TRY = 5683, {"device": b"secret"}, ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time",)
 LINKS, LARGE = b"</time>;obs,</large>;sz=4000,</store>;obs", b"".join(b"line %04d\n" % line for line in range(400))
 FIRST = optiontypes.BlockOption.BlockwiseTuple(0, False, 2)  # 64 bytes: answers of 3 times the question, at most
 LONGEST, MOST_ANSWERS, MOST_OBSERVED, MOST_PEERS = 4096, 32, 8, 2000  # bytes uploaded, ... of each peer: 30 MB in all
@@ -50,11 +48,9 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
         if request.mtype in (ACK, RST):
             for seen in [seen for seen in self.observed.values() if seen.mid == request.mid]:
                 seen.waits = 0 if request.mtype == ACK else 31
-        elif not request.code.is_request():  # empty: a ping, which is answered by RST
-            self.peer.send(b"\x70\0" + data[2:4])
-        elif key in self.answers:
-            self.peer.send(self.answers[key])
-            return "duplicates"
+        elif key in self.answers or not request.code.is_request():  # or it is empty: a ping, which is answered by RST
+            self.peer.send(self.answers.get(key, b"\x70\0" + data[2:4]))
+            return "duplicates" if key in self.answers else "empty"
         else:
             self.observed.pop(request.token, None)
             answer = self.answer(request, *((ACK, request.mid) if request.mtype == CON else (NON, next(self.ids))))
@@ -102,9 +98,12 @@ class Site(act.Actor):  # owns the socket, and the resources, which all peers sh
         self.shared = {"time": b"", "large": LARGE, "store": b"", ".well-known/core": LINKS}, Counter[str]()
         peers = meta.PeerOptions(worker=Endpoint, worker_args=self.shared, idle=247, most=MOST_PEERS, unproven_share=1)
         guard = meta.ReplyGuard(rate=1000, burst=1000)  # a block per answer; three times the bytes received, at most
-        plain = await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)
-        secure = await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)
-        print(*(f"listening on port {server.local_address[1]}" for server in (plain, secure)), sep="\n", flush=True)
+        servers: list[Any] = [await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)]
+        try:  # DTLS is on the next port
+            servers += [await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)]
+        except gen.NotAllowed as error:
+            print("without DTLS:", error)
+        print(*(f"listening on port {server.local_address[1]}" for server in servers), sep="\n", flush=True)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
         return dict(self.shared[1])

@@ -72,6 +72,18 @@ async def test_the_client_of_libcoap_is_served_by_dtls_if_it_has_the_key() -> No
         assert await terminate(running) == 0
 
 
+async def test_without_pre_shared_keys_it_starts_all_the_same_and_says_so(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("homing.meta.dtls.psk.available", lambda: False)
+    await node.spawn(load("coap").Server, 0)
+    printed = capsys.readouterr().out
+    assert printed.startswith("without DTLS: psk= needs bindings of cryptography")
+    assert printed.count("listening on port") == 1
+    address = ("127.0.0.1", int(printed.split("listening on port ")[1]))
+    assert (await asked(peer, address, "time", 1)).code == Code.CONTENT
+
+
 async def test_aiocoap_reads_writes_in_blocks_and_observes(
     node: homing.Node, capsys: pytest.CaptureFixture[str]
 ) -> None:

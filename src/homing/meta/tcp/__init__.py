@@ -10,5 +10,6 @@ connection  one connection; times: its times
 serving     between a connection and its transport, which is asyncio's or uvloop's; pieces: of a buffer, in C
 inflow      the way of frames into a mailbox; outbound: the way from a mailbox to the connections
 hub         what the connections of one server or client have in common: counters, times, rates, their end
+travelling  the messages on their way to other nodes of a cluster
 closing     the way of `message.close()` to the server
 """

@@ -95,11 +95,14 @@ class Connection(Times):
             return
         options = self.hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
+        if self._is_secured():
+            transport.set_read_buffer_limits(high=1, low=0)  # see `RECORD` in `hub`
         self.hub.opened(self)
 
-    def buffer(self, size: int) -> bytearray:
-        """Returns the memory into which the transport is to read."""
-        return self.hub.buffer
+    def buffer(self, size: int) -> memoryview:
+        """Returns the memory into which the transport is to read. TLS reads into slices of it, which would be copies of a
+        `bytearray`."""
+        return self.hub.view  # type: ignore[no-any-return]
 
     def received(self, size: int) -> None:
         """Called when the next `size` bytes of the stream are in the hub's buffer."""

@@ -13,6 +13,7 @@ cdef class Counters:
     cdef public long long delivered
     cdef public long long waiting
     cdef public long long dropped
+    cdef public long long dropped_ended
     cdef public long long limited
     cdef public long long pauses
     cdef public long long sent

@@ -36,6 +36,7 @@ cdef class Inflow(Source):
     cpdef _put(self, list messages)
 
 
+@cython.locals(count=Py_ssize_t)
 cdef Py_ssize_t _frames(list messages) except -1
 
 @cython.locals(octets=Py_ssize_t, longest=Py_ssize_t, length=Py_ssize_t)

@@ -142,9 +142,10 @@ class Inflow(Source):
     def _put(self, messages: list[Any]) -> None:
         octets, longest = sizes(messages)
         taken = self._inlet.put(messages, octets, longest)
-        self._counters.delivered += _frames(messages[:taken])
         if taken < len(messages):
             self._held = messages[taken:] + self._held
+            messages = messages[:taken]
+        self._counters.delivered += _frames(messages)
 
     def close(self) -> int:
         """Stops delivering. Returns how many frames are lost."""
@@ -155,7 +156,10 @@ class Inflow(Source):
 
 
 def _frames(messages: list[Any]) -> int:
-    return sum(type(message) is MessageTCP for message in messages)
+    count = 0
+    for message in messages:
+        count += type(message) is MessageTCP
+    return count
 
 
 def sizes(messages: list[Any]) -> tuple[int, int]:
