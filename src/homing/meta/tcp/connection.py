@@ -102,7 +102,7 @@ class Connection(Times):
     def buffer(self, size: int) -> memoryview:
         """Returns the memory into which the transport is to read. TLS reads into slices of it, which would be copies of a
         `bytearray`."""
-        return self.hub.view  # type: ignore[no-any-return]
+        return self.hub.view
 
     def received(self, size: int) -> None:
         """Called when the next `size` bytes of the stream are in the hub's buffer."""
