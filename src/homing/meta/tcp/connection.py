@@ -100,8 +100,7 @@ class Connection(Times):
         self.hub.opened(self)
 
     def buffer(self, size: int) -> memoryview:
-        """Returns the memory into which the transport is to read. TLS reads into slices of it, which would be copies of a
-        `bytearray`."""
+        """Returns the memory into which the transport is to read, in slices, which would be copies of a `bytearray`."""
         return self.hub.view
 
     def received(self, size: int) -> None:
