@@ -102,9 +102,9 @@ test-compiled: $(VENV)/.dev
 test-programs: $(VENV)/.dev
 	$(call run,programs,$(if $(ARGS),,$(PROGRAMS)))
 
-# Logic that is not compiled, and runs on top of what is, is the same in each run: TCP and DTLS, assemblies, captures,
+# Logic that is not compiled, and runs on top of what is, is the same in each run: DTLS, clients of others, assemblies, captures,
 # supervisors, and programs that fork or end. It is tested with the extensions.
-UNCOMPILED := tests/meta/tcp tests/meta/dtls tests/meta/assembly tests/datagram/capture tests/act/supervisor \
+UNCOMPILED := tests/meta/tcp/test_clients.py tests/meta/dtls tests/meta/assembly tests/datagram/capture tests/act/supervisor \
 	tests/node/test_forks.py tests/node/test_program_end.py
 
 # The same sources without the extensions, as they run where these cannot be built; of the tests those that this changes.

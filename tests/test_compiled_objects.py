@@ -14,11 +14,12 @@ import pytest
 
 from homing.datagram import MessageUDP, PacketInfo
 from homing.datagram.backend.contract import why_portable
+from homing.meta.tcp.messages import CloseConnection, MessageTCP, MessageTCPConnect, MessageTCPDisconnect
 from homing.node.mailbox.lane import COMPILED
 
 from .bare_objects import PYTHONS, bare, compiled_classes
 
-VALUES = {MessageUDP, PacketInfo}
+VALUES = {MessageUDP, PacketInfo, MessageTCP, MessageTCPConnect, MessageTCPDisconnect, CloseConnection}
 needs_compiled = pytest.mark.skipif(not COMPILED, reason="of what is not compiled Python takes care")
 
 

@@ -4,7 +4,7 @@
 
 catalog   the programs, by name
 process   the process under valgrind: runs one program
-servers   its UDP servers and its UDP client
+servers   its UDP and TCP servers and its UDP client
 marks     where in a program counting begins and ends; mark.c tells valgrind
 loads     the load, made by another process
 counting  runs a program under valgrind, and reads its counts

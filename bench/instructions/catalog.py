@@ -77,6 +77,16 @@ PROGRAMS = {
         behavior="EchoElsewhere",
         judged=False,
     ),
+    "tcp-echo": Program(
+        title="TCP echo of a line, one at a time, a wake-up for each",
+        count=400,
+        step=50,
+        load="line",
+        behavior="EchoLine",
+    ),
+    "tcp-pipeline": Program(
+        title="the same, 16 lines at a time", count=3200, step=160, load="lines", behavior="EchoLine"
+    ),
     "client-call": Program(title="UDP client, one call at a time", count=200, step=50, load="answers"),
     "send": Program(title="local send, one to one", count=20_000, step=100),
     "send-clustered": Program(title="the same, on a node that is in a cluster", count=20_000, step=100),

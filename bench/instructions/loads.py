@@ -19,6 +19,9 @@ _UDP_SEGMENT = 103
 _JOINED = 64
 """Datagrams in one message of the load `joined`."""
 
+_LINES = 16
+"""Lines that the load `lines` sends at a time."""
+
 
 def _wait_until_asleep(process: subprocess.Popen[bytes]) -> bool:
     """Returns True when the program waits in a system call; False if it has ended. It has one thread."""
@@ -60,6 +63,30 @@ def alone(process: subprocess.Popen[bytes], program: Program) -> None:
                     raise Failed("a wrong answer")
                 except TimeoutError:
                     pass  # a slow one, or none: the process ends with the last request
+
+
+def line(process: subprocess.Popen[bytes], program: Program) -> None:
+    """Sends a line when the server is asleep, and waits for the answer."""
+    _echoed(process, 1)
+
+
+def lines(process: subprocess.Popen[bytes], program: Program) -> None:
+    """The same, `_LINES` lines at a time."""
+    _echoed(process, _LINES)
+
+
+def _echoed(process: subprocess.Popen[bytes], depth: int) -> None:
+    block = (b"x" * (SIZE - 1) + b"\n") * depth
+    with socket.create_connection((HOST, _port(process))) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while _wait_until_asleep(process):
+            try:
+                sock.sendall(block)
+                came = sock.recv(len(block), socket.MSG_WAITALL)
+            except ConnectionError:
+                return  # the process ends with the last line
+            if came not in (block, block[: len(came)]):
+                raise Failed("a wrong answer")
 
 
 def backlog(process: subprocess.Popen[bytes], program: Program) -> None:

@@ -1,4 +1,4 @@
-"""The UDP servers, and the UDP client, whose instructions are counted."""
+"""The UDP and TCP servers, and the UDP client, whose instructions are counted."""
 
 from __future__ import annotations
 
@@ -59,6 +59,21 @@ class Echo(_Handler):
 class EchoAsync(_Handler):
     async def handle_message(self, sender: gen.PID, message: meta.MessageUDP) -> None:
         self.send(message.id, message.reply(message.data))
+        self.left -= 1
+        if not self.left:
+            self.ended()
+
+
+class EchoLine(_Stepping, act.Actor):
+    """Answers lines that come by TCP."""
+
+    async def init(self, program: Program, steps: Steps) -> None:
+        self.prepare(program, steps)
+        server = await meta.listen_tcp(self, host=HOST, frame=meta.Delimiter(b"\n"), announce=False)
+        announce(server.local_address[1])
+
+    def handle_message(self, sender: gen.PID, message: meta.MessageTCP) -> None:
+        self.reply(message, message.data)
         self.left -= 1
         if not self.left:
             self.ended()

@@ -64,7 +64,49 @@ def test_any_division_of_a_stream_gives_the_same_frames(data: st.DataObject) -> 
         found += take_all(decoder, data.draw(st.integers(1, 5)))
     assert found == frames
     assert decoder.error is None
-    assert decoder.unfinished == 0
+    assert decoder.unfinished() == 0
+
+
+@given(st.data())
+def test_bytes_are_a_frame_alone_if_and_only_if_they_are_fed_as_one(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from([*KINDS, meta.Raw(most=20), Numbers]))
+    content = data.draw(st.lists(st.binary(max_size=20), max_size=3))
+    try:
+        stream = b"".join(decoder_of(kind).encode(frame) for frame in content)
+    except Exception:  # what is no frame of that kind
+        stream = b"".join(content)
+    stream = stream[data.draw(st.integers(0, 2)) :] + data.draw(st.binary(max_size=2)) or b"x"
+    buffer = bytearray(stream + b"\n")  # the rest of a buffer is of no account
+    decoder = decoder_of(kind)
+    found = decoder.alone(buffer, len(stream))
+    decoder.feed(memoryview(buffer)[: len(stream)])
+    frames = take_all(decoder, 2)
+    if found is not None:
+        assert (frames, decoder.unfinished(), decoder.error) == ([found], 0, None)
+        assert type(found) is bytes
+    elif kind is not Numbers and not isinstance(kind, meta.LengthPrefix):
+        assert len(frames) != 1 or decoder.unfinished() or decoder.error is not None
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_frame_is_not_alone_behind_a_part_of_one(kind: Any) -> None:
+    decoder = decoder_of(kind)
+    stream = decoder.encode(b"hello")
+    decoder.feed(memoryview(stream[:3]))
+    assert take_all(decoder, 1) == []
+    assert decoder.alone(bytearray(stream), len(stream)) is None
+
+
+@pytest.mark.parametrize("length", [2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("order", ["big", "little"])
+def test_a_length_of_eight_bytes_is_refused_however_large_it_is(order: Any, length: int) -> None:
+    decoder = decoder_of(meta.LengthPrefix(8, order=order))
+    prefix = length.to_bytes(8, order)
+    assert decoder.alone(bytearray(prefix), 8) is None
+    decoder.feed(memoryview(prefix))
+    assert take_all(decoder, 1) == []
+    assert isinstance(decoder.error, meta.FrameTooLong)
+    assert decoder.error.length == length
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

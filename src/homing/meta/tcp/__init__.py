@@ -6,8 +6,9 @@ limits      the options that servers and clients have in common
 counters    TCPStatistics
 tls         the options of TLS, and certificates that are read again; info: facts about a connection
 table       which connections are there, and how many each source has
-connection  one connection, as a protocol of asyncio
-inflow      the way of frames into a mailbox; outflow: the way from a mailbox to the connections
+connection  one connection; times: its times
+serving     between a connection and its transport, which is asyncio's or uvloop's; pieces: of a buffer, in C
+inflow      the way of frames into a mailbox; outbound: the way from a mailbox to the connections
 hub         what the connections of one server or client have in common: counters, times, rates, their end
 travelling  the messages on their way to other nodes of a cluster
 half_closed  connections whose peer has ended its side

@@ -1,4 +1,4 @@
-"""One connection: a protocol of asyncio between its transport and the hub of the server.
+"""One connection: between its transport and the hub of the server.
 
 Rule 1: it is read only while nothing of it waits for the receiver, and the peer takes its answers.
 Rule 2: its messages come in order: `MessageTCPConnect`, its frames, `MessageTCPDisconnect`, each delivered by `take`.
@@ -9,54 +9,71 @@ Rule 4: it keeps its place in the table until its `MessageTCPDisconnect` has bee
 
 from __future__ import annotations
 
-import asyncio
-import errno
 from typing import TYPE_CHECKING, Any
 
+from ...gen.copying import refuse_copy
 from .decoding import Decoder
-from .frames import FrameTooLong
 from .info import ConnectionInfo, info_of
-from .messages import MessageTCP, MessageTCPConnect, MessageTCPDisconnect
-from .reasons import (
-    ClosedByPeer,
-    ConnectionEnd,
-    ConnectionReset,
-    CutBadFrame,
-    CutFrameTooLong,
-    PeerUnresponsive,
-    SlowReader,
-)
+from .messages import MessageTCP, MessageTCPConnect, MessageTCPDisconnect, frame_of
+from .reasons import ClosedByPeer, ConnectionEnd, SlowReader, cut_for, reason_of
+from .times import Times
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .hub import Hub
     from .inflow import Inflow
 
-_UNRESPONSIVE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
+class Connection(Times):
+    """One connection of a server, or that of a client. Its transport calls it by the protocol of `serving`.
 
-class Connection(asyncio.BufferedProtocol):
-    """One connection of a server, or that of a client.
-
-    number: which it is, of all of its hub. addr: the peer's address. source: what counts it among its source's.
-    queued: it waits in its inflow for its turn. lost: its transport has ended. end: the reason.
-    last: when a byte came or went, by the loop's clock. begun: when the unfinished frame began; 0.0: there is none.
-    info: facts about it, once it was made. encode: returns the bytes of a frame; may raise anything.
-    blocked: since when more waits to be sent than `send_buffer`; 0.0: it does not.
+    hub: what it has in common with others. number: which it is, of all of its hub. addr: the peer's address.
+    source: what counts it among its source's. queued: it waits in its inflow for its turn.
+    lost: its transport has ended. end: the reason.
+    info: facts about it, once it was made.
+    asked: frames that were delivered. answered: answers to them that were sent.
     """
 
+    __slots__ = (
+        "_abandoned",
+        "_announced",
+        "_decoder",
+        "_drains",
+        "_finished",
+        "_held",
+        "_out",
+        "_paused",
+        "_reading",
+        "_told",
+        "_waits_for_rate",
+        "addr",
+        "answered",
+        "asked",
+        "end",
+        "hub",
+        "inflow",
+        "info",
+        "lost",
+        "number",
+        "queued",
+        "source",
+        "transport",
+    )
+
+    __reduce__ = refuse_copy
+
     def __init__(self, hub: Hub, number: int, addr: Any, source: Any, decoder: Decoder, inflow: Inflow | None) -> None:
-        self._hub = hub
+        super().__init__(hub.now())
+        self.hub = hub
         self._decoder = decoder
-        self.encode = decoder.encode
         self.inflow = inflow
         self.number = number
         self.addr = addr
         self.source = source
         self.transport: asyncio.Transport | None = None
         self.info: ConnectionInfo | None = None
-        self.since = self.last = hub.now()
-        self.begun = self.blocked = 0.0
-        self.queued = self.lost = self.heard = False
+        self.queued = self.lost = False
         self.end: ConnectionEnd | None = None
         self._finished = False  # the peer will send no more
         self._announced = self._told = False
@@ -64,81 +81,81 @@ class Connection(asyncio.BufferedProtocol):
         self._held: list[Any] = []  # a frame that is above the rate of its source
         self._waits_for_rate = self._drains = self._abandoned = self._paused = False
         self._out: list[bytes] = []
-        self._unsent = 0  # bytes that waited at the last look
-        self._moved = self.since  # when they became fewer
         self.asked = self.answered = 0
 
     # --- called by the transport ----------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
+        """Called once, before anything else."""
         self.transport = transport
         self.info = info_of(transport)
-        self.since = self.last = self._hub.now()
+        self.since = self.last = self.hub.now()
         if self.end is not None:
             transport.abort()
             return
-        options = self._hub.options
+        options = self.hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
         if self._is_secured():
             transport.set_read_buffer_limits(high=1, low=0)  # see `RECORD` in `hub`
-        self._hub.opened(self)
+        self.hub.opened(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._hub.view  # asyncio's TLS reads into slices of it, which would be copies if it were a bytearray
+    def buffer(self, size: int) -> memoryview:
+        """Returns the memory into which the transport is to read, in slices, which would be copies of a `bytearray`."""
+        return self.hub.view
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def received(self, size: int) -> None:
+        """Called when the next `size` bytes of the stream are in the hub's buffer."""
         if self.end is not None:
             return
-        hub = self._hub
-        hub.counters.received_bytes += nbytes
-        self.last = hub.now()
-        self.heard = True
-        self._decoder.feed(hub.view[:nbytes])
+        hub = self.hub
+        hub.counters.received_bytes += size
+        self.active = self.has_received = True
+        inflow = self.inflow
+        if inflow is not None and self._announced and not self.queued and not self._held and inflow.gives(hub):
+            frame = self._decoder.alone(hub.buffer, size)
+            if frame is not None and inflow.give(self, frame):
+                return
+        self._decoder.feed(hub.view[:size])
         self.deliver()
 
     def eof_received(self) -> bool:
-        """Keeps the connection open for the answers to what has come."""
+        """Called when the peer has closed its side. Keeps the connection open for the answers to what has come."""
         self._finished = True
-        self.last = self._hub.now()
+        self.last = self.hub.now()
         self.deliver()
         return not self._is_secured()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Called once, after everything else."""
         if self.lost:
             return
         self.lost = True
-        reason = self._reason_of(exc)
+        reason = reason_of(exc, self._decoder.unfinished())
         if self.end is None:
             self.end = reason
-        self._hub.lost(self)
+        self.hub.forget(self)
         if self._abandoned:
             self.abandon(reason)
         else:
             self.deliver()
 
     def pause_writing(self) -> None:
-        self.blocked = self._hub.now()
+        """Called when more waits to be sent than `send_buffer`."""
+        self.blocked = self.hub.now()
         self.settle()
 
     def resume_writing(self) -> None:
+        """Called when a quarter of that is left."""
         self.blocked = 0.0
         self.settle()
 
     def _is_secured(self) -> bool:
         return self.info is not None and self.info.tls is not None
 
-    def _reason_of(self, exc: BaseException | None) -> ConnectionEnd:
-        if exc is None:
-            return ClosedByPeer(self._decoder.unfinished)
-        if isinstance(exc, OSError) and exc.errno in _UNRESPONSIVE:
-            return PeerUnresponsive()
-        return ConnectionReset(exc)
-
     # --- to the receiver ------------------------------------------------------------------------------------
 
-    @property
-    def pending(self) -> bool:
-        """True while it has a message for the receiver that may be delivered now."""
+    def has_more(self) -> bool:
+        """Returns True while it has a message for the receiver that may be delivered now."""
         if self._told or self._waits_for_rate:
             return False
         return not self._announced or bool(self._held) or self._decoder.more or self.lost
@@ -150,7 +167,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def deliver(self) -> None:
         """Delivers what it has, now or as soon as there is room."""
-        if self.inflow is not None and self.pending:
+        if self.inflow is not None and self.has_more():
             self.inflow.add(self)
         else:
             self.settle()
@@ -162,12 +179,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def take(self, most: int) -> list[Any]:
         """Returns its next messages, at most `most`."""
-        hub = self._hub
+        hub = self.hub
         messages: list[Any] = []
         if not self._announced:
             self._announced = True
             if hub.options.announce:
-                messages.append(MessageTCPConnect(hub.id, self.addr, self.number, self.info))
+                messages.append(MessageTCPConnect(hub.alias, self.addr, self.number, self.info))
                 most -= 1
         if most > 0 and (self._decoder.more or self._held):
             frames = self._within_rate(most) if hub.limiter.active else self._take_frames(most)
@@ -175,11 +192,12 @@ class Connection(asyncio.BufferedProtocol):
                 self.begun = 0.0  # a part of the next frame begins its time anew
                 self.asked += len(frames)
                 most -= len(frames)
-            alias, addr, number, info = hub.id, self.addr, self.number, self.info
-            messages += [MessageTCP(alias, addr, frame, number, info) for frame in frames]
+            alias, addr, number, info = hub.alias, self.addr, self.number, self.info
+            for frame in frames:
+                messages.append(frame_of(alias, addr, frame, number, info))
             error = self._decoder.error
             if error is not None and not self._decoder.more:
-                self._cut_for(error)
+                self.cut(cut_for(error))
         if self.lost and most > 0 and not self._told and not self._decoder.more and not self._held:
             self._told = True
             messages += hub.gone(self)
@@ -187,12 +205,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def disconnected(self) -> MessageTCPDisconnect:
         """Returns the message of its end."""
-        return MessageTCPDisconnect(self._hub.id, self.addr, self.number, self.end or ClosedByPeer(), self.info)
+        return MessageTCPDisconnect(self.hub.alias, self.addr, self.number, self.end or ClosedByPeer(), self.info)
 
     def _take_frames(self, most: int) -> list[Any]:
         held, self._held = self._held, []
         frames = self._decoder.take(most - len(held))
-        self._hub.counters.received += len(frames)
+        self.hub.counters.received += len(frames)
         return held + frames
 
     def _within_rate(self, most: int) -> list[Any]:
@@ -203,10 +221,10 @@ class Connection(asyncio.BufferedProtocol):
             frame = self._take_frames(1)
             if not frame:
                 break
-            if not self._hub.within_rate(self):
+            if not self.hub.within_rate(self):
                 self._held, self._waits_for_rate = frame, True
-                self._hub.counters.limited += not was_held
-                self._hub.try_later(self)
+                self.hub.counters.limited += not was_held
+                self.hub.try_later(self)
                 break
             frames += frame
         return frames
@@ -216,20 +234,17 @@ class Connection(asyncio.BufferedProtocol):
         self._waits_for_rate = False
         self.deliver()
 
-    def _cut_for(self, error: Exception) -> None:
-        self.cut(CutFrameTooLong(error) if isinstance(error, FrameTooLong) else CutBadFrame(error))
-
     def settle(self) -> None:
         """Reads, or does not, as rule 1 says; and closes a connection whose peer has ended and has its answers."""
         transport = self.transport
-        if transport is None or self.lost or self.end is not None or transport.is_closing():
+        if transport is None or self.lost or self.end is not None or self._is_closing():
             return
-        waits = self.queued or self.pending or bool(self._held)
+        waits = self.queued or self.has_more() or bool(self._held)
         if not waits:
-            began = self.begun or self._hub.now()
-            self.begun = began if self._decoder.unfinished else 0.0
+            unfinished = self._decoder.unfinished() > 0
+            self.begun = (self.begun or self.hub.now()) if unfinished else 0.0
         if self._finished:
-            if not waits and self._hub.is_done(self):
+            if not waits and self.hub.is_done(self):
                 self.close_half()
             return
         wanted = not waits and not self.blocked and not self._drains and not self._paused
@@ -238,32 +253,33 @@ class Connection(asyncio.BufferedProtocol):
             if wanted:
                 transport.resume_reading()
             else:
-                self._hub.counters.pauses += 1
+                self.hub.counters.pauses += 1
                 transport.pause_reading()
 
     # --- to the peer ----------------------------------------------------------------------------------------
 
+    def encode(self, data: Any) -> bytes:
+        """Returns the bytes of a frame. May raise anything."""
+        return self._decoder.encode(data)
+
     def put_now(self, message: MessageTCP) -> bool:
-        """Queues a frame, if frames for this connection are queued already. Returns False if it has done nothing."""
-        if not self._out:
-            return False
+        """Queues a frame, if nothing is unusual about it. Returns False if it has done nothing: then the caller tries
+        another way, which reports what is wrong."""
         try:
-            data = self.encode(message.data)
-            answers = message.is_answer is True
+            if type(message.data) is not bytes or self._decoder.own:
+                return False
+            return self.put(self._decoder.encode(message.data), message.is_answer is True)
         except Exception:
-            return False  # the caller tries it again, and reports what is wrong
-        self._out.append(data)
-        self.answered += answers
-        return True
+            return False
 
     def put(self, data: bytes, answers: bool) -> bool:
         """Queues the bytes of a frame until `flush`. answers: it is the answer to a frame. Returns False if the
         connection has ended."""
         out = self._out
         if not out:
-            if self.end is not None or self.transport is None or self.transport.is_closing():
+            if self.end is not None or self._is_closing():
                 return False
-            self._hub.touched.append(self)
+            self.hub.touched.append(self)
         out.append(data)
         self.answered += answers
         return True
@@ -271,21 +287,25 @@ class Connection(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Hands the queued bytes to the transport."""
         out, self._out = self._out, []
-        transport = self.transport
-        if not out or transport is None or transport.is_closing():
+        if not out or self._is_closing():
             return
         data = out[0] if len(out) == 1 else b"".join(out)
-        counters = self._hub.counters
+        counters = self.hub.counters
         counters.sent += len(out)
         counters.sent_bytes += len(data)
-        self.last = self._hub.now()
-        transport.write(data)
-        if self.blocked and transport.get_write_buffer_size() > self._hub.options.send_most:
+        self.active = True
+        if self.transport is not None:
+            self.transport.write(data)
+        if self.blocked and self.unsent > self.hub.options.send_most:
             self.cut(SlowReader())
         elif self._drains:
-            self._hub.close_if_done(self)
+            self.hub.close_if_done(self)
         elif self._finished:
             self.settle()
+
+    def _is_closing(self) -> bool:
+        """Returns True if nothing can be written."""
+        return self.transport is None or self.transport.is_closing()
 
     @property
     def unsent(self) -> int:
@@ -304,7 +324,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def close_half(self) -> None:
         """Closes this side too, as the peer has closed its own."""
-        self.close(ClosedByPeer(self._decoder.unfinished))
+        self.close(ClosedByPeer(self._decoder.unfinished()))
 
     def cut(self, reason: ConnectionEnd) -> None:
         """Breaks it off: what waits to be sent is dropped."""
@@ -316,7 +336,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def drain(self) -> None:
         """Reads no more."""
-        if self.transport is not None and self._reading and self.end is None and not self.transport.is_closing():
+        if self.transport is not None and self._reading and self.end is None and not self._is_closing():
             self._reading = False
             self.transport.pause_reading()
         self._drains = True
@@ -340,37 +360,21 @@ class Connection(asyncio.BufferedProtocol):
         self.close(reason)
         if self.lost and not self._told:
             self._told = True
-            self._hub.counters.dropped += self.waiting
-            self._hub.gone(self)
+            self.hub.counters.dropped += self.waiting
+            self.hub.gone(self)
 
     @property
     def idle(self) -> bool:
         """True if all that came was answered, and nothing of it waits: another program could continue with it."""
         if self.transport is None or self.end is not None or self.lost or self._finished or self._is_secured():
             return False
-        waits = self.pending or self.queued or bool(self._held) or bool(self._out) or self._decoder.unfinished
+        waits = self.has_more() or self.queued or bool(self._held) or bool(self._out) or self._decoder.unfinished()
         return not waits and self.answered >= self.asked and not self.unsent
 
     def pause(self, paused: bool) -> None:
         """Reads no more, or again, while another program may take it over."""
         self._paused = paused
         self.settle()
-
-    def stalled(self, now: float, seconds: float) -> bool:
-        """Returns True if the peer has not taken its answers for `seconds`. Called from time to time."""
-        unsent = self.unsent
-        if unsent < self._unsent or not unsent or not self._unsent:
-            self._moved = now
-        self._unsent = unsent
-        return bool(unsent) and (now - self._moved >= seconds or (self.blocked > 0 and now - self.blocked >= seconds))
-
-    def excuse(self, now: float) -> None:
-        """Begins its times anew: it was not read, so no byte of its peer could come."""
-        self.last = now
-        if not self.heard:
-            self.since = now
-        if self.begun:
-            self.begun = now
 
     @property
     def finished(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ...gen.copying import refuse_copy
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TCPStatistics:
@@ -86,6 +88,8 @@ NAMES = tuple(field.name for field in fields(TCPStatistics))
 class Counters:
     """The counters, as they grow: the attributes are the fields of `TCPStatistics`."""
 
+    __slots__ = NAMES
+
     accepted: int
     open: int
     denied: int
@@ -120,6 +124,8 @@ class Counters:
     cut_bad_frame: int
     cut_slow_reader: int
     cut_unresponsive: int
+
+    __reduce__ = refuse_copy
 
     def __init__(self) -> None:
         for name in NAMES:

@@ -3,31 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, is_instance, safe_repr
+from ...node.mailbox.lane import COMPILED
 from .frames import BadFrame, Delimiter, Frame, FrameError, FrameTooLong, LengthPrefix, Raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    piece: Callable[[bytearray, int, int], bytes]
+    find: Callable[[bytearray, bytes, int, int], int]
+    has_mark: Callable[[bytes, bytes], bool]
+
+_LONG = 1 << 32
 
 _COMPACT = 65536
 """Bytes taken from the front of a buffer after which it is moved: to move it for each frame would cost too much."""
+
+
+def _piece(buffer: bytearray, start: int, end: int) -> bytes:
+    """Returns a part of a buffer. Stands for the C function of `pieces`, as the next two do."""
+    return bytes(buffer[start:end])
+
+
+def _find(buffer: bytearray, mark: bytes, start: int, end: int) -> int:
+    return buffer.find(mark, start, end)
+
+
+def _has_mark(data: bytes, mark: bytes) -> bool:
+    return mark in data
+
+
+if not COMPILED:
+    globals().update(piece=_piece, find=_find, has_mark=_has_mark)
 
 
 class Decoder:
     """Base of the decoders.
 
     more: False once all complete frames were taken. error: the reason why no more frames follow; None: none so far.
+    own: True for the framing of a program, which may do anything.
     """
 
+    __slots__ = ("_at", "_data", "error", "more", "own")
+
+    __reduce__ = refuse_copy
+
     def __init__(self) -> None:
-        self.more = False
+        self.more = self.own = False
         self.error: FrameError | None = None
         self._data = bytearray()
         self._at = 0  # where the first byte that was not taken is
 
-    @property
     def unfinished(self) -> int:
-        """The number of bytes that belong to no frame yet, once `more` is False."""
+        """Returns the number of bytes that belong to no frame yet, once `more` is False."""
         return len(self._data) - self._at
+
+    def alone(self, buffer: bytearray, size: int) -> bytes | None:
+        """Returns the content of the frame that the next bytes of the stream are, the first `size` of `buffer`, if they
+        are a single frame and nothing waits before them. None: they are to be fed."""
+        if self.more or self.error is not None or len(self._data):
+            return None
+        return self._alone(buffer, size)
+
+    def _alone(self, buffer: bytearray, size: int) -> bytes | None:
+        return None
 
     def feed(self, data: memoryview) -> None:
         """Takes the next bytes of the stream."""
@@ -63,12 +105,37 @@ class Decoder:
 class LengthDecoder(Decoder):
     """Frames with their length before them."""
 
+    __slots__ = ("_big", "_extra", "_most", "_size")
+
     def __init__(self, frame: LengthPrefix) -> None:
         super().__init__()
         self._size = frame.size
-        self._order = frame.order
+        self._big = frame.order == "big"
         self._most = frame.most or 0
         self._extra = frame.size if frame.inclusive else 0
+
+    def _alone(self, buffer: bytearray, size: int) -> bytes | None:
+        start = self._size
+        if size < start or start > 4:
+            return None
+        length = self._length_at(buffer, 0)
+        if length > self._most or length != size - start:
+            return None
+        return piece(buffer, start, size)
+
+    def _length_at(self, data: bytearray, at: int) -> int:
+        """Returns the length that a prefix tells, without the prefix: below 0 if it does not count itself. Raises
+        `FrameTooLong` for one of 8 bytes that is above 4 GiB."""
+        length, size = 0, self._size
+        if size > 4:
+            order: Literal["big", "little"] = "big" if self._big else "little"
+            told = int.from_bytes(data[at : at + size], order) - self._extra
+            if told >= _LONG:
+                raise FrameTooLong(self._most, told)
+            return told
+        for index in range(size):
+            length = length << 8 | data[at + (index if self._big else size - 1 - index)]
+        return length - self._extra
 
     def _take(self, frames: list[Any], most: int) -> bool:
         data, at, size, end = self._data, self._at, self._size, len(self._data)
@@ -77,7 +144,7 @@ class LengthDecoder(Decoder):
                 start = at + size
                 if start > end:
                     return False
-                length = int.from_bytes(data[at:start], self._order) - self._extra
+                length = self._length_at(data, at)
                 if length < 0:
                     raise BadFrame(f"a length of {length + self._extra} bytes does not count its own {size}")
                 if length > self._most:
@@ -85,7 +152,7 @@ class LengthDecoder(Decoder):
                 if start + length > end:
                     return False
                 at = start + length
-                frames.append(bytes(data[start:at]))
+                frames.append(piece(data, start, at))
                 most -= 1
             return True
         finally:
@@ -96,11 +163,14 @@ class LengthDecoder(Decoder):
         length = len(plain)
         if length > self._most:
             raise FrameTooLong(self._most, length)
-        return (length + self._extra).to_bytes(self._size, self._order) + plain
+        length += self._extra
+        return length.to_bytes(self._size, "big" if self._big else "little") + plain
 
 
 class DelimiterDecoder(Decoder):
     """Frames with a mark behind them."""
+
+    __slots__ = ("_mark", "_most", "_searched")
 
     def __init__(self, frame: Delimiter) -> None:
         super().__init__()
@@ -108,20 +178,26 @@ class DelimiterDecoder(Decoder):
         self._most = frame.most
         self._searched = 0  # no mark begins before this place
 
+    def _alone(self, buffer: bytearray, size: int) -> bytes | None:
+        end = size - len(self._mark)
+        if end < 0 or end > self._most or find(buffer, self._mark, 0, size) != end:
+            return None
+        return piece(buffer, 0, end)
+
     def _take(self, frames: list[Any], most: int) -> bool:
         data, at, mark, width = self._data, self._at, self._mark, len(self._mark)
-        begin = max(at, self._searched)
+        begin, size = max(at, self._searched), len(data)
         try:
             while most > 0:
-                found = data.find(mark, begin)
+                found = find(data, mark, begin, size)
                 if found < 0:
-                    begin = max(at, len(data) - width + 1)
+                    begin = max(at, size - width + 1)
                     if begin - at > self._most:
                         raise FrameTooLong(self._most)
                     return False
                 if found - at > self._most:
                     raise FrameTooLong(self._most, found - at)
-                frames.append(bytes(data[at:found]))
+                frames.append(piece(data, at, found))
                 at = begin = found + width
                 most -= 1
             return True
@@ -135,7 +211,7 @@ class DelimiterDecoder(Decoder):
         plain = data if type(data) is bytes else bytes_of(data)
         frame = plain + self._mark
         length = len(plain)
-        if frame.find(self._mark) != length:
+        if has_mark(plain, self._mark) or (len(self._mark) > 1 and frame.find(self._mark) != length):
             raise BadFrame(f"the data contains the mark {safe_repr(self._mark)}, so it would be more than one frame")
         if length > self._most:
             raise FrameTooLong(self._most, length)
@@ -145,14 +221,19 @@ class DelimiterDecoder(Decoder):
 class RawDecoder(Decoder):
     """Bytes as they come."""
 
+    __slots__ = ("_most",)
+
     def __init__(self, frame: Raw) -> None:
         super().__init__()
         self._most = frame.most
 
+    def _alone(self, buffer: bytearray, size: int) -> bytes | None:
+        return piece(buffer, 0, size) if size <= self._most else None
+
     def _take(self, frames: list[Any], most: int) -> bool:
         while most > 0 and self._at < len(self._data):
             end = min(self._at + self._most, len(self._data))
-            frames.append(bytes(self._data[self._at : end]))
+            frames.append(piece(self._data, self._at, end))
             self._at = end
             most -= 1
         return self._at < len(self._data)
@@ -164,13 +245,15 @@ class RawDecoder(Decoder):
 class ForeignDecoder(Decoder):
     """Frames of a `Framing` of the program, which may do anything."""
 
+    __slots__ = ("_drawn", "_fed", "_framing")
+
     def __init__(self, framing: Any) -> None:
         super().__init__()
+        self.own = True
         self._framing = framing
         self._drawn: Iterator[Any] | None = None
         self._fed = 0  # bytes since the last frame
 
-    @property
     def unfinished(self) -> int:
         return self._fed
 

@@ -10,6 +10,7 @@ from ...datagram.policy.limiter import Limiter
 from ...datagram.policy.limits import RateLimit
 from ...datagram.policy.networks import number_of
 from ...gen import Alias, NotAllowed
+from ...gen.copying import refuse_copy
 from ...node.processes.meta_process import MetaRunner
 from .connection import Connection
 from .counters import Counters, TCPStatistics
@@ -22,14 +23,11 @@ from .messages import MessageTCP, MessageTCPDisconnect, address_of
 from .reasons import (
     ClosedByPeer,
     ClosedHere,
-    ConnectionEnd,
-    ConnectionIdle,
     Drained,
-    FrameTimeout,
-    NoFirstByte,
     ServerEnded,
     SlowReader,
 )
+from .serving import Serving
 from .table import Table
 
 RECORD = 16384
@@ -44,16 +42,47 @@ _LONGEST_LOOK, _SHORTEST_LOOK = 1.0, 0.02
 class Hub:
     """The connections of one server or client.
 
-    options: those in force. table: the connections. counters: theirs, and those of the server.
+    alias: that of the server or client, once it was started. options: those in force. table: the connections.
+    counters: theirs, and those of the server.
     inflow: delivers what comes; None: each connection has its own, which `welcome` gives it.
     buffer, view: what is read goes here first, and is taken from here at once.
     touched: the connections for which frames are queued until `flush`.
+    collects: a receiver runs: frames that it sends are queued at once, and flushed together afterwards.
     limiter: the rate of each source. welcome: called with a connection that was made, and with one that has ended.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_last_number",
+        "_look_timer",
+        "_retries",
+        "alias",
+        "answers",
+        "buffer",
+        "closed",
+        "collects",
+        "counters",
+        "draining",
+        "half_closed",
+        "inflow",
+        "limiter",
+        "on_gone",
+        "on_look",
+        "on_opened",
+        "options",
+        "process",
+        "rate",
+        "table",
+        "touched",
+        "view",
+    )
+
+    __reduce__ = refuse_copy
 
     def __init__(self, options: TCPOptions, table: Table) -> None:
         self.options = options
         self.table = table
+        self.alias: Alias | None = None
         self.counters = Counters()
         self.buffer = bytearray(options.read_size if options.tls is None else max(options.read_size, RECORD))
         self.view = memoryview(self.buffer)
@@ -67,8 +96,7 @@ class Hub:
         self.on_look: Callable[[float], None] | None = None
         self.answers = True  # False: what comes is not answered, so that a peer that has ended its side awaits nothing
         self.half_closed = HalfClosed(self)
-        self.draining = False
-        self.closed = False
+        self.draining = self.closed = self.collects = False
         self._last_number = 0
         self._look_timer: asyncio.TimerHandle | None = None
         self._retries: dict[Connection, asyncio.TimerHandle] = {}
@@ -76,6 +104,7 @@ class Hub:
     def serve(self, process: MetaRunner, inflow: Inflow | None) -> None:
         """Serves for `process`, which has just been started."""
         self.process = process
+        self.alias = process.id
         self.inflow = inflow
 
     def apply(self, options: TCPOptions) -> None:
@@ -89,11 +118,6 @@ class Hub:
         """Limits the frames of each source from now on."""
         self.limiter.apply(rate_limit)
         self.rate = 0.0 if rate_limit is None else rate_limit.rate
-
-    @property
-    def id(self) -> Alias:
-        """The alias of the server or client."""
-        return self._serving().id
 
     def now(self) -> float:
         """Returns the loop's time."""
@@ -114,6 +138,10 @@ class Hub:
         self.table.add(connection)
         return connection
 
+    def serving(self, connection: Connection) -> asyncio.BufferedProtocol:
+        """Returns the protocol by which a transport of asyncio serves a connection."""
+        return Serving(connection)
+
     def discard(self, connection: Connection) -> None:
         """Takes the place of a connection that was never made."""
         connection.lost = True
@@ -128,7 +156,7 @@ class Hub:
             self.on_opened(connection)
         connection.deliver()
 
-    def lost(self, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Called when the transport of a connection has ended."""
         self.table.leave(connection)
         if connection.transport is None:
@@ -155,8 +183,9 @@ class Hub:
         number = number_of(connection.addr[0]) if isinstance(connection.addr, tuple) else None
         if number is None:
             return True
+        four, high, low = number
         self.limiter.look_at_clock()
-        return self.limiter.admit(*number, 1) > 0
+        return self.limiter.admit(four, high, low, 1) > 0
 
     def try_later(self, connection: Connection) -> None:
         """Tries a frame again once its source may have another token."""
@@ -168,6 +197,20 @@ class Hub:
         self._retries.pop(connection, None)
         if not self.closed:
             connection.try_again()
+
+    def run(self, inflow: Inflow) -> None:
+        """Lets `inflow` deliver and runs the receiver at once. Frames that the receiver sends meanwhile leave together
+        afterwards."""
+        scheduler = self._serving().scheduler
+        if scheduler.armed or self.collects:
+            scheduler.run_with(inflow)
+            return
+        self.collects = True
+        try:
+            scheduler.run_with(inflow)
+        finally:
+            self.collects = False
+            self.flush()
 
     # --- sending --------------------------------------------------------------------------------------------
 
@@ -197,9 +240,10 @@ class Hub:
 
     def flush(self) -> None:
         """Hands all queued frames to the transports."""
-        touched, self.touched = self.touched, []
-        for connection in touched:
-            connection.flush()
+        while self.touched:
+            touched, self.touched = self.touched, []
+            for connection in touched:
+                connection.flush()
 
     def close_one(self, number: int) -> None:
         """Closes a connection, after the frames that were sent before."""
@@ -228,7 +272,8 @@ class Hub:
 
     def _look_at(self, connection: Connection, now: float) -> None:
         options = self.options
-        if connection.stalled(now, options.send_timeout):
+        connection.look(now)
+        if connection.stalled(connection.unsent, now, options.send_timeout):
             connection.cut(SlowReader())
         elif connection.end is not None:
             return
@@ -240,20 +285,9 @@ class Hub:
             if self.half_closed.is_overdue(connection, now):
                 connection.close_half()
         else:
-            reason = self._overdue(connection, now)
+            reason = connection.overdue(options, now)
             if reason is not None:
                 connection.cut(reason)
-
-    def _overdue(self, connection: Connection, now: float) -> ConnectionEnd | None:
-        options = self.options
-        first, frame, idle = options.first_byte_timeout, options.frame_timeout, options.idle_timeout
-        if first is not None and not connection.heard and now - connection.since >= first:
-            return NoFirstByte()
-        if frame is not None and connection.begun and now - connection.begun >= frame:
-            return FrameTimeout()
-        if idle is not None and now - connection.last >= idle:
-            return ConnectionIdle()
-        return None
 
     def is_done(self, connection: Connection) -> bool:
         """Returns True if a peer that has ended its side has its answers. All its frames were delivered."""
@@ -274,13 +308,13 @@ class Hub:
 
     def close_if_done(self, connection: Connection) -> None:
         """Closes a connection that has its answers, while the node stops."""
-        if connection.answered >= connection.asked and not connection.pending and not connection.unsent:
+        if connection.answered >= connection.asked and not connection.has_more() and not connection.unsent:
             connection.close(Drained())
 
     @property
     def drained(self) -> bool:
         """True if no frame waits to be delivered, and none to be sent."""
-        return not any(connection.pending or connection.unsent for connection in self.table.all())
+        return not any(connection.has_more() or connection.unsent for connection in self.table.all())
 
     def close(self, reason: Exception) -> list[MessageTCPDisconnect]:
         """Breaks all connections off. Returns the messages of their ends. A second call does nothing."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ...gen import Target
 from ...node.processes.meta_process import MetaRunner
 from ...node.scheduling.source import Source
-from .messages import MessageTCP
+from .messages import MessageTCP, frame_of
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .counters import Counters
+    from .hub import Hub
     from .limits import TCPOptions
 
 SHARE = 64
@@ -21,13 +22,19 @@ SHARE = 64
 
 class Inflow(Source):
     """The way of the frames of some connections to one receiver. Nothing is dropped while the receiver is slow: its
-    connections are not read, so that their peers have to wait."""
+    connections are not read, so that their peers have to wait.
 
-    __slots__ = ("_counters", "_held", "_inlet", "_process", "_queue")
+    A frame that comes alone, while the receiver sleeps and nothing waits there, is handed over past the mailbox.
+    """
+
+    __slots__ = ("_counters", "_held", "_hub", "_inlet", "_process", "_queue", "_scheduler", "_straight")
 
     def __init__(self, process: MetaRunner, to: Target, options: TCPOptions, counters: Counters) -> None:
         high, low, most_bytes = options.high_water, options.low, options.high_water_bytes
         self._process = process
+        self._scheduler = process.scheduler
+        self._hub: Hub | None = None  # of its connections
+        self._straight = type(self) is Inflow  # else the frames are looked at on their way
         self._inlet = process.inlet(to, high, low, self.go_on, "pause", most_bytes)
         self._counters = counters
         self._queue: deque[Connection] = deque()
@@ -58,12 +65,53 @@ class Inflow(Source):
         if not connection.queued:
             connection.queued = True
             self._queue.append(connection)
+        self._hub = connection.hub
         self.go_on()
 
     def go_on(self) -> None:
         """Delivers what waits, and runs the receiver at once."""
-        if self._process.alive:
-            self._process.scheduler.run_with(self)
+        if not self._process.alive:
+            return
+        if self._hub is None:
+            self._scheduler.run_with(self)
+        else:
+            self._hub.run(self)
+
+    def gives(self, hub: Hub) -> bool:
+        """Returns True if the next frame of `hub` may be given alone, as far as is known before it was looked at."""
+        if not self._straight or self._scheduler.armed or hub.collects or hub.limiter.active:
+            return False
+        return not self._queue and not self._held and self._process.alive
+
+    def give(self, connection: Connection, frame: bytes) -> bool:
+        """Hands over the only frame that has come, and runs the receiver with it: past the mailbox, in which nothing
+        waits. Returns False if it has done nothing."""
+        scheduler, inlet, counters, hub = self._scheduler, self._inlet, self._counters, connection.hub
+        message = frame_of(hub.alias, connection.addr, frame, connection.number, connection.info)
+        receiver = inlet.lone_receiver()
+        if receiver is None:
+            return False
+        connection.begun = 0.0
+        connection.asked += 1
+        counters.received += 1
+        counters.delivered += 1  # first, as the receiver may look at the counters
+        inlet.count(1)
+        receiver.fed = True
+        scheduler.taken = False
+        hub.collects = True
+        try:
+            scheduler.run_lone(receiver, inlet.sender, message)
+        finally:
+            hub.collects = False
+            if not scheduler.taken:  # the receiver has ended, or something failed: it takes the ordinary way
+                counters.delivered -= 1
+                inlet.count(-1)
+                self._held.append(message)
+            hub.flush()
+        if self._held:
+            self._hub = hub
+            self.go_on()
+        return True
 
     def put_messages(self) -> None:
         """Delivers while there is room."""
@@ -86,7 +134,7 @@ class Inflow(Source):
 
     def requeue(self, connection: Connection) -> None:
         """Lets a connection that had its turn wait for the next one, if it has more; otherwise it is read again."""
-        if connection.pending and not connection.queued:
+        if connection.has_more() and not connection.queued:
             connection.queued = True
             self._queue.append(connection)
         connection.settle()
@@ -94,9 +142,10 @@ class Inflow(Source):
     def _put(self, messages: list[Any]) -> None:
         octets, longest = sizes(messages)
         taken = self._inlet.put(messages, octets, longest)
-        self._counters.delivered += _frames(messages[:taken])
         if taken < len(messages):
             self._held = messages[taken:] + self._held
+            messages = messages[:taken]
+        self._counters.delivered += _frames(messages)
 
     def close(self) -> int:
         """Stops delivering. Returns how many frames are lost."""
@@ -107,7 +156,10 @@ class Inflow(Source):
 
 
 def _frames(messages: list[Any]) -> int:
-    return sum(type(message) is MessageTCP for message in messages)
+    count = 0
+    for message in messages:
+        count += type(message) is MessageTCP
+    return count
 
 
 def sizes(messages: list[Any]) -> tuple[int, int]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from ...gen import TerminateShutdown
 from ...gen.foreign import safe_str
+from .frames import FrameTooLong
+
+_UNRESPONSIVE = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class ConnectionEnd(TerminateShutdown):
@@ -154,3 +158,18 @@ REASONS: tuple[type[ConnectionEnd], ...] = (
     ServerEnded,
 )
 """All reasons."""
+
+
+def reason_of(error: BaseException | None, unfinished: int) -> ConnectionEnd:
+    """Returns the reason for which a transport has ended. error: what it told; None: the peer has closed it.
+    unfinished: bytes of a frame that did not become complete."""
+    if error is None:
+        return ClosedByPeer(unfinished)
+    if isinstance(error, OSError) and error.errno in _UNRESPONSIVE:
+        return PeerUnresponsive()
+    return ConnectionReset(error)
+
+
+def cut_for(error: Exception) -> ConnectionEnd:
+    """Returns the reason for which a connection is cut whose decoder has raised `error`."""
+    return CutFrameTooLong(error) if isinstance(error, FrameTooLong) else CutBadFrame(error)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 class Table:
     """The connections that have a place: each from its acceptance until its end was delivered.
 
+    numbered: all of them, by their numbers. get: returns one by its number. at: returns one by its address.
     most: the most connections. most_per_source: the most of one source; None: no limit. prefix4, prefix6: the lengths
     of the networks that count as one source.
     """
@@ -21,10 +22,10 @@ class Table:
         self.most = most
         self.most_per_source = most_per_source
         self._drop4, self._drop6 = 32 - prefix4, 128 - prefix6
-        self._connections: dict[int, Connection] = {}
+        self.numbered: dict[int, Connection] = {}
         self._by_address: dict[Any, Connection] = {}
         self._sources: dict[Any, int] = {}
-        self.get = self._connections.get
+        self.get = self.numbered.get
         self.at = self._by_address.get
 
     def limit(self, most: int, most_per_source: int | None) -> None:
@@ -33,11 +34,11 @@ class Table:
         self.most_per_source = most_per_source
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self.numbered)
 
     def all(self) -> list[Connection]:
         """Returns all connections, in the order in which they came."""
-        return list(self._connections.values())
+        return list(self.numbered.values())
 
     def source_of(self, addr: Any) -> Any:
         """Returns what the connections of an address are counted by: its network."""
@@ -51,7 +52,7 @@ class Table:
     @property
     def full(self) -> bool:
         """True if there is no place for one more."""
-        return len(self._connections) >= self.most
+        return len(self.numbered) >= self.most
 
     def full_for(self, source: Any) -> bool:
         """Returns True if `source` has all of its places."""
@@ -59,7 +60,7 @@ class Table:
 
     def add(self, connection: Connection) -> None:
         """Gives a place to a connection."""
-        self._connections[connection.number] = connection
+        self.numbered[connection.number] = connection
         self._by_address[connection.addr] = connection
         self._sources[connection.source] = self._sources.get(connection.source, 0) + 1
 
@@ -70,7 +71,7 @@ class Table:
 
     def remove(self, connection: Connection) -> None:
         """Takes the place of a connection. A second call does nothing."""
-        if self._connections.pop(connection.number, None) is None:
+        if self.numbered.pop(connection.number, None) is None:
             return
         self.leave(connection)
         left = self._sources[connection.source] - 1

@@ -20,7 +20,7 @@ from ..tcp.counters import TCPStatistics
 from ..tcp.errors import ConnectionEnded
 from ..tcp.hub import Hub
 from ..tcp.messages import MessageTCP
-from ..tcp.outflow import Outflow
+from ..tcp.outbound import Outflow
 from ..tcp.table import Table
 from ..udp.inspection import chosen
 from ..udp.lifecycle import Lifecycle

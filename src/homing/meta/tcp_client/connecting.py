@@ -11,9 +11,10 @@ from typing import Any
 
 from ...datagram.errors import ConnectFailed
 from ...datagram.sockets.forks import close_in_forks
+from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.tls import TLS, make_context
-from ..tcp_server.listening import set_times
+from ..tcp_server.listening import tune
 from .options import TCPClientOptions
 
 _HINTS = {
@@ -29,10 +30,14 @@ async def connect(loop: asyncio.AbstractEventLoop, hub: Hub, options: TCPClientO
     try:
         async with asyncio.timeout(options.connect_timeout):
             sock = await _open(loop, options)
+            connection: Connection | None = None
             try:
                 connection = hub.new_connection(sock.getpeername())
-                await loop.create_connection(lambda: connection, sock=sock, **_secured(options))
+                protocol = hub.serving(connection)
+                await loop.create_connection(lambda: protocol, sock=sock, **_secured(options))
             except BaseException:
+                if connection is not None and connection.transport is None:
+                    hub.discard(connection)
                 sock.close()
                 raise
     except TimeoutError:
@@ -63,7 +68,7 @@ async def _open(loop: asyncio.AbstractEventLoop, options: TCPClientOptions) -> s
         sock = close_in_forks(socket.socket(family, kind, protocol), socket.socket.close)
         try:
             sock.setblocking(False)
-            set_times(sock, options)
+            tune(sock, options)
             if options.local_host or options.local_port:
                 sock.bind((options.local_host, options.local_port))
             await loop.sock_connect(sock, address)

@@ -182,8 +182,9 @@ class Acceptor:
         if self.certificates is not None:
             self._look_at_certificates(process, self.certificates)
             secured = {"ssl": self.certificates.context, "ssl_handshake_timeout": self._handshake_timeout}
+        protocol = self._hub.serving(connection)
         try:
-            await process.loop.connect_accepted_socket(lambda: connection, sock, **secured)
+            await process.loop.connect_accepted_socket(lambda: protocol, sock, **secured)
         except OSError as error:  # the peer has ended the connection already, or its handshake has failed
             if secured:
                 self._hub.counters.handshake_errors += 1

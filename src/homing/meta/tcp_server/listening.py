@@ -137,13 +137,17 @@ def _adopt(given: socket.socket, options: TCPServerOptions) -> socket.socket:
 
 def _begin(sock: socket.socket, options: TCPServerOptions) -> socket.socket:
     sock.setblocking(False)
-    set_times(sock, options)
+    tune(sock, options)
     sock.listen(options.backlog)
     return sock
 
 
-def set_times(sock: socket.socket, options: TCPOptions) -> None:
-    """Sets after what times the system gives up a peer that is silent. Accepted connections inherit the settings."""
+def tune(sock: socket.socket, options: TCPOptions) -> None:
+    """Has the system send small frames at once, and sets after what times it gives up a peer that is silent. Accepted
+    connections inherit the settings."""
+    sock.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # asyncio does so only for sockets that name their protocol
     if options.keepalive is not None:
         seconds = min(max(1, math.ceil(options.keepalive)), 32767)
         pause = max(1, seconds // 3)

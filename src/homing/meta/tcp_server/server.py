@@ -19,7 +19,7 @@ from ..tcp.connection import Connection
 from ..tcp.counters import TCPStatistics
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
-from ..tcp.outflow import Outflow
+from ..tcp.outbound import Outflow
 from ..tcp.reasons import ClosedHere
 from ..tcp.table import Table
 from ..tcp.tls import Certificates

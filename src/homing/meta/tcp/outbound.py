@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...gen import NO_REPLY, PID, NotAllowed, Ref
+from ...gen.copying import refuse_copy
 from ...gen.foreign import class_name, is_a
+from ...node.mailbox.lane import COMPILED, STAND_INS
 from ...node.processes.meta_process import MetaRunner
 from ...node.scheduling.forwarder import Forwarder
 from .errors import ConnectionEnded
 from .hub import Hub
 from .messages import CloseConnection, MessageTCP, address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeGuard
+
+    from ...node.scheduling.activity import Activity
+
+    filled: Callable[[deque[Any] | None], TypeGuard[deque[Any]]]
+
+if not COMPILED:
+    globals().update(STAND_INS)
+
+_COMPILED = COMPILED
 
 _MOST = 512
 """Most entries taken in one go, as of a UDP server."""
@@ -19,42 +34,74 @@ _MOST = 512
 
 class Outflow(Forwarder):
     """Sends for one server or client. A frame that cannot be sent never ends it: it is counted, and logged at a bounded
-    rate."""
+    rate.
+
+    Frames that a receiver sends while it runs for frames that have just come do not go through the mailbox, unless
+    something waits there: see `Hub.collects`.
+    """
+
+    __slots__ = ("_connections", "_hub", "_kind", "_process")
+
+    __reduce__ = refuse_copy
 
     def __init__(self, process: MetaRunner, hub: Hub, kind: str) -> None:
         super().__init__()
         self._process = process
         self._hub = hub
         self._kind = kind
+        self._connections = hub.table.numbered
+        self.sends_now = True
 
     def take_main(self, main: deque[Any]) -> int:
         """Takes frames from the head of the mailbox. Those of one connection leave together, in their order."""
         taken = 0
-        get, popleft = self._hub.table.get, main.popleft
+        sender: Any
+        message: Any
         try:
-            while main and taken < _MOST:
-                entry = popleft()
+            while filled(main) and taken < _MOST:
+                if _COMPILED:
+                    message = main.take()  # type: ignore[attr-defined]
+                    sender = main.sender  # type: ignore[attr-defined]
+                else:
+                    entry = main.popleft()
+                    sender, message = entry if type(entry) is tuple else (None, entry)
                 taken += 1
-                if type(entry) is tuple and type(entry[1]) is MessageTCP:
-                    message = entry[1]
-                    try:
-                        connection = get(message.connection)
-                    except Exception:  # an object of the program that cannot be hashed
-                        connection = None
-                    if connection is None or not connection.put_now(message):
+                if sender is not None and type(message) is MessageTCP:
+                    if not self._put(message):
                         self.send(message)
                 else:
                     self._hub.flush()
-                    self._handle(entry)
+                    self._handle(sender, message)
         finally:
             self._hub.flush()
         return taken
 
-    def _handle(self, entry: Any) -> None:
-        if type(entry) is tuple:
-            self._process.behavior.handle_message(*entry)
+    def send_now(self, sender: Activity, target: Activity, message: Any) -> bool:
+        """Queues a frame until the flush that follows the turn of its sender, if nothing waits in the mailbox."""
+        if not self._hub.collects or type(message) is not MessageTCP:
+            return False
+        own = target
+        if filled(own.main) or own.scheduled or own.paused or not self._put(message):
+            return False
+        own.handled += 1
+        return True
+
+    def _put(self, message: MessageTCP) -> bool:
+        """Queues a frame for a connection by its number. Returns False if it has done nothing."""
+        try:
+            number = message.connection
+        except AttributeError:  # its `__init__` never ran
+            return False
+        if type(number) is not int:
+            return False
+        connection = self._connections.get(number)
+        return connection is not None and connection.put_now(message)
+
+    def _handle(self, sender: Any, message: Any) -> None:
+        if sender is not None:
+            self._process.behavior.handle_message(sender, message)
         else:
-            entry.handle(self._process)
+            message.handle(self._process)
 
     def send(self, message: MessageTCP) -> None:
         """Queues one frame until the flush."""
