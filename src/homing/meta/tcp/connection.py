@@ -314,10 +314,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def drain(self) -> None:
         """Reads no more."""
+        self._stop_reading()
+        self._drains = True
+
+    def _stop_reading(self) -> None:
         if self.transport is not None and self._reading and self.end is None and not self.transport.is_closing():
             self._reading = False
             self.transport.pause_reading()
-        self._drains = True
 
     def finish(self, reason: ConnectionEnd) -> None:
         """Ends it as the server does: nothing more is delivered."""
@@ -331,6 +334,11 @@ class Connection(asyncio.BufferedProtocol):
                 transport.abort()
             else:
                 transport.close()
+
+    def forsake(self) -> None:
+        """Reads and delivers no more, as its receiver has ended. Frames still leave until it is closed."""
+        self._stop_reading()
+        self._abandoned = self._paused = True
 
     def abandon(self, reason: ConnectionEnd) -> None:
         """Closes it: its receiver has ended, so what came and was not delivered is dropped."""

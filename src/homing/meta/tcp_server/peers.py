@@ -1,7 +1,7 @@
 """A process for each connection of a TCP server.
 
 Rule 1: a process is started when its connection was made; the connection is not read before.
-Rule 2: when the process has ended for good, its connection is closed.
+Rule 2: when the process has ended for good, its connection is closed, after the frames that the process has sent.
 Rule 3: when the connection has ended and all that came was delivered, the process ends after it has handled that.
 """
 
@@ -34,6 +34,7 @@ from ..peers.options import PeerOptions
 from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
+from ..tcp.messages import CloseConnection
 from ..tcp.reasons import ClosedHere
 from .peer import TCPPeer
 from .workers import UNSET
@@ -145,12 +146,24 @@ class Peers:
         """Closes the connection of a process that has ended for good."""
         peer.reason = peer.reason or reason
         if self._peers.pop(peer.connection, None) is not None:
-            peer.connection.abandon(ClosedHere())
+            self._close(peer.connection)
             if peer.connection.inflow is not None:
                 self._hub.counters.dropped += peer.connection.inflow.close()
         if peer.up:
             peer.up = False
             self._notify(MessagePeerDown(peer, peer.reason))
+
+    def _close(self, connection: Connection) -> None:
+        """Closes a connection behind the frames that its process has sent, which wait in the server's mailbox."""
+        alias = self._server.id
+        try:
+            if not connection.lost:
+                self._server.core.delivery.send(alias, alias, CloseConnection(connection.number))
+                connection.forsake()
+                return
+        except DeliveryError:
+            pass  # the server ends, or its mailbox is full
+        connection.abandon(ClosedHere())
 
     def _gone(self, connection: Connection) -> None:
         """Called when a connection has ended, before the message of that is in the mailbox."""
