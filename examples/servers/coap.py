@@ -1,6 +1,5 @@
 """A CoAP server (RFC 7252): resources that can be observed (RFC 7641), and are read and written in blocks (RFC 7959).
-homing demo coap, or: python examples/servers/coap.py [PORT]
-coap-client-notls -s 5 coap://127.0.0.1:5683/time
+homing demo coap, or: python examples/servers/coap.py [PORT]; coap-client-notls -s 5 coap://127.0.0.1:5683/time
 """
 
 import sys
@@ -16,6 +15,7 @@ from homing import act, gen, meta
 PORT, KEYS = 5683, {"device": b"secret"}  # DTLS is on the next port, for devices with one of the keys
 TRY = ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time", "coap-client-notls coap://127.0.0.1:{port}/large")
 LINKS, LARGE = b"</time>;obs,</large>;sz=4000,</store>;obs", b"".join(b"line %04d\n" % line for line in range(400))
+FORMS, REFUSED = {".well-known/core": 40}, {17: Code.NOT_ACCEPTABLE, 35: Code.PROXYING_NOT_SUPPORTED}  # 40: links
 FIRST = optiontypes.BlockOption.BlockwiseTuple(0, False, 2)  # 64 bytes: answers of 3 times the question, at most
 LONGEST, MOST_ANSWERS, MOST_OBSERVED, MOST_PEERS = 4096, 32, 8, 2000  # bytes uploaded, ... of each peer: 30 MB in all
 util.ExtensibleIntEnum._missing_ = classmethod(int.__new__)  # or aiocoap keeps each unknown number that comes, forever
@@ -50,35 +50,35 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
         if request.mtype in (ACK, RST):
             for seen in [seen for seen in self.observed.values() if seen.mid == request.mid]:
                 seen.waits = 0 if request.mtype == ACK else 31
-        elif not request.code.is_request():  # empty: a ping, which is answered by RST
-            self.peer.send(b"\x70\0" + data[2:4])
-        elif key in self.answers:
-            self.peer.send(self.answers[key])
-            return "duplicates"
+        elif key in self.answers or not request.code.is_request():  # empty: a ping, which is answered by RST
+            self.peer.send(self.answers.get(key, b"\x70\0" + data[2:4]))
+            return "duplicates" if key in self.answers else "empty"
         else:
             self.observed.pop(request.token, None)
             answer = self.answer(request, *((ACK, request.mid) if request.mtype == CON else (NON, next(self.ids))))
             if answer.opt.observe is not None and len(self.observed) < MOST_OBSERVED:
                 request.etag, request.waits, self.observed[request.token] = answer.opt.etag, 0, request
-            self.answers = dict([*self.answers.items(), (key, answer.encode())][-MOST_ANSWERS:])
-            self.peer.send(self.answers[key])
+            self.peer.send(data := answer.encode())
+            self.answers = dict([*self.answers.items(), (key, data)][-MOST_ANSWERS:])
         return "requests" if request.code else "empty"
 
     def answer(self, request: Any, kind: int, mid: int) -> Any:
-        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token)
         options, path = request.opt, "/".join(request.opt.uri_path)
-        if {option.number for option in options.option_list() if option.number & 1} - {3, 7, 11, 15, 23, 27}:
-            answer.code = Code.BAD_OPTION  # a critical option, but not Uri-* or Block*
+        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token, content_format=FORMS.get(path))
+        known = {3, 7, 11, 15, 23, 27, 17 if options.accept == FORMS.get(path, 0) else 3}  # Uri-*, Block*, Accept
+        if critical := {option.number for option in options.option_list() if option.number & 1} - known:
+            answer.code = REFUSED.get(min(critical), Code.BAD_OPTION)
         elif request.code == PUT and path == "store":
             block = options.block1 or FIRST
             self.upload = (self.upload[: block.start] + request.payload)[: LONGEST + 1]
             answer.opt.block1, fits = options.block1, len(self.upload) == block.start + len(request.payload) <= LONGEST
-            answer.code = (Code.CONTINUE if block.more else Code.CHANGED) if fits else Code.REQUEST_ENTITY_INCOMPLETE
+            bad = Code.REQUEST_ENTITY_TOO_LARGE if len(self.upload) > LONGEST else Code.REQUEST_ENTITY_INCOMPLETE
+            answer.code = (Code.CONTINUE if block.more else Code.CHANGED) if fits else bad
             self.resources["store"] = self.upload if fits and not block.more else self.resources["store"]
         elif path not in self.resources or request.code != GET:
             answer.code = Code.METHOD_NOT_ALLOWED if path in self.resources else Code.NOT_FOUND
         else:
-            body = self.resources[path] if path != "time" else time.strftime("%H:%M:%S").encode()
+            body = self.resources[path] if path != "time" else time.strftime("%H:%M:%S\n").encode()
             place, _, exponent = (options.block2 or FIRST).reduced_to(FIRST.size_exponent)
             start, end = place << exponent + 4, place + 1 << exponent + 4
             answer.code, answer.payload = Code.CONTENT if start <= len(body) else Code.BAD_REQUEST, body[start:end]

@@ -1,7 +1,5 @@
 """A SIP registrar and redirect server (RFC 3261), by UDP and TCP: says where a user's phone is. Anybody may register.
-
-homing demo sip, or: python examples/servers/sip.py [PORT]
-sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:5060
+homing demo sip, or: python examples/servers/sip.py [PORT]; sipsak -U -C sip:a@127.0.0.1:6000 -s sip:a@127.0.0.1:5060
 """
 
 import re
@@ -16,9 +14,9 @@ from homing import act, gen, meta
 PORT = 5060
 TRY = ("sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:{port}", "sipsak -vv -s sip:127.0.0.1:{port}")
 SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
-START = re.compile(r"([A-Z]{1,32}) (sips?:\S{1,256}) SIP/2\.0")
-USER = re.compile(r"sips?:([^@;:?<>\s]{0,64})")
-CONTACT = re.compile(r"(<)?(sips?:(?(1)[^<>\s]|[^<>,;\s]){1,256})>?([^,]*)")  # without < >, parameters are the header's
+START = re.compile(r"([A-Z]{1,32}) ((?i:sips?):\S{1,256}) SIP/2\.0")
+USER = re.compile(r"(?i)sips?:([^@;:?<>\s]{0,64})")
+CONTACT = re.compile(r"(?i)(<)?(sips?:(?(1)[^<>\s]|[^<>,;\s]){1,256})>?([^,]*)")  # without < >: those of the header
 EXPIRES = re.compile(r"(?i);\s*expires\s*=\s*([0-9]{1,9})(?![0-9])")
 LENGTH = re.compile(rb"(?i)\r\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,5})[ \t]*\r\n")
 LONGEST, MOST_EXPIRES, MOST_CONTACTS, MOST = 8192, 3600, 5, 10_000  # bytes, s; users and answers, in all some 15 MB
@@ -30,8 +28,7 @@ def parse_untrusted(data: bytes) -> tuple[str, str, dict[str, list[str]]]:
     first, *lines = re.sub(r"\r\n[ \t]+|\t", " ", head.decode()).split("\r\n")  # long lines are folded
     start, headers = START.fullmatch(first), dict[str, list[str]]()
     for name, _, value in (line.partition(":") for line in lines):
-        name = name.strip().lower()
-        headers.setdefault(SHORT.get(name, name), []).append(value.strip())
+        headers.setdefault(SHORT.get(name := name.strip().lower(), name), []).append(value.strip())
     found = [headers.get(name, [""])[0] for name in ("via", "from", "to", "call-id", "cseq")]
     if not (start and end and all(found) and "".join(lines).isprintable()):  # an answer repeats parts of it
         raise ValueError("not a whole request")
@@ -43,10 +40,11 @@ def parse_untrusted(data: bytes) -> tuple[str, str, dict[str, list[str]]]:
 def response(headers: dict[str, list[str]], host: str, port: int, status: str, *more: str) -> bytes:
     """Returns the answer to a request. It tells the client its address (RFC 3581)."""
     hop, comma, hops = headers["via"][0].partition(",")
-    hop = re.sub(r";\s*rport(?=\s*(;|$))", f";rport={port}", hop, count=1) + f";received={host}"
+    hop = re.sub(r"(?i);\s*rport(?=\s*(;|$))", f";rport={port}", re.sub(r"(?i);\s*received=[^;]*", "", hop), count=1)
     tag = "" if ";tag=" in headers["to"][0] else f";tag={hash(hop) & 0xFFFFFFFF:08x}"
-    lines = [f"SIP/2.0 {status}", f"Via: {hop}{comma}{hops}", *(f"Via: {others}" for others in headers["via"][1:])]
-    lines += [f"From: {headers['from'][0]}", f"To: {headers['to'][0]}{tag}", f"Call-ID: {headers['call-id'][0]}"]
+    vias = (f"{hop};received={host}{comma}{hops}", *headers["via"][1:])
+    lines = [f"From: {headers['from'][0]}", f"To: {headers['to'][0]}{tag}", f"Call-ID: {headers['call-id'][0]}"]
+    lines = [f"SIP/2.0 {status}", *(f"Via: {via}" for via in vias), *lines]
     return "\r\n".join([*lines, f"CSeq: {headers['cseq'][0]}", *more, "Content-Length: 0", "\r\n"]).encode()
 
 
@@ -56,8 +54,7 @@ class Frames:  # the requests in the stream of a TCP connection; empty lines bet
     def feed(self, data: bytes) -> Any:
         self.rest = (self.rest + data).lstrip(b"\r\n")
         while (end := self.rest.find(b"\r\n\r\n") + 4) > 3:
-            end += int((LENGTH.search(self.rest, 0, end) or "00")[1])
-            if len(self.rest) < end:
+            if len(self.rest) < (end := end + int((LENGTH.search(self.rest, 0, end) or "00")[1])):
                 break
             yield self.rest[:end]
             self.rest = self.rest[end:].lstrip(b"\r\n")
@@ -99,9 +96,12 @@ class Sip(act.Actor):
             return [status if name in self.users else "404 Not Found", *(f"Contact: <{contact}>" for contact in live)]
         if method != "REGISTER":
             return ["200 OK" if method == "OPTIONS" else "405 Method Not Allowed", "Allow: REGISTER, OPTIONS, INVITE"]
-        known = self.users.pop(name, {}) if headers.get("contact") != ["*"] else {}
-        for _, contact, options in CONTACT.findall(",".join(headers.get("contact", []))):
-            seconds = EXPIRES.search(f"{options};expires={headers.get('expires', [''])[0]}") or ("", MOST_EXPIRES)
+        contacts, expires = ",".join(headers.get("contact", [])), headers.get("expires", [""])[0]
+        if "*" in contacts.replace(",", " ").split() and (contacts, expires) != ("*", "0"):  # RFC 3261, section 10.3
+            return ["400 Bad Request"]
+        known = self.users.pop(name, {}) if contacts != "*" else {}
+        for _, contact, options in CONTACT.findall(contacts):
+            seconds = EXPIRES.search(f"{options};expires={expires}") or ("", MOST_EXPIRES)
             known[contact] = now + min(int(seconds[1]), MOST_EXPIRES)
         self.users[name] = known = dict([entry for entry in known.items() if entry[1] > now][-MOST_CONTACTS:])
         return ["200 OK", *(f"Contact: <{contact}>;expires={end - now:.0f}" for contact, end in known.items())]

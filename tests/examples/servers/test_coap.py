@@ -55,7 +55,7 @@ async def test_the_client_of_libcoap_reads_writes_in_blocks_and_observes(tmp_pat
         assert "4." not in await ask("coap-client-notls", "-m", "put", "-f", "body", f"{address}/store", cwd=tmp_path)
         assert LARGE[:3000] in await ask("coap-client-notls", "-N", f"{address}/store")
         (tmp_path / "body").write_text(LARGE + "x" * 500)
-        assert "4.08" in await ask("coap-client-notls", "-m", "put", "-f", "body", f"{address}/store", cwd=tmp_path)
+        assert "4.13" in await ask("coap-client-notls", "-m", "put", "-f", "body", f"{address}/store", cwd=tmp_path)
         assert LARGE[:3000] in await ask("coap-client-notls", f"{address}/store")
         assert await changes("coap-client-notls", f"{address}/time")
         assert await terminate(running) == 0
@@ -126,9 +126,22 @@ async def test_questions_that_cannot_be_answered_get_the_code_that_says_why(
         Code.BAD_OPTION: {"path": "large", "if_none_match": True},
         Code.BAD_REQUEST: {"path": "large", "block2": (70, False, 2)},
         Code.REQUEST_ENTITY_INCOMPLETE: {"path": "store", "code": Code.PUT, "block1": (1, False, 2)},
+        Code.REQUEST_ENTITY_TOO_LARGE: {"path": "store", "code": Code.PUT, "payload": bytes(5000)},
+        Code.PROXYING_NOT_SUPPORTED: {"path": "time", "proxy_uri": "coap://192.0.2.1/"},
+        Code.NOT_ACCEPTABLE: {"path": "time", "accept": 40},
     }
     for mid, (code, case) in enumerate(cases.items()):
         assert (await asked(peer, address, case.pop("path"), mid, **case)).code == code
+
+
+async def test_the_links_have_their_format_which_may_be_demanded(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "coap", capsys))
+    links = await asked(peer, address, ".well-known/core", accept=40)
+    assert (links.code, links.opt.content_format) == (Code.CONTENT, 40)
+    plain = await asked(peer, address, "time", 2, accept=0)
+    assert (plain.code, plain.opt.content_format) == (Code.CONTENT, None)
 
 
 def bare_endpoint() -> tuple[Any, list[bytes]]:

@@ -192,7 +192,8 @@ class Peers:
                 raise MailboxFull(to, most)
             core.delivery.send(self._server.id, to, message)
         except DeliveryError as error:
-            self._server.warn("notify", "a message of peers could not be sent to notify: %s", error)
+            if not core.stopping:  # then the receiver may have ended before the peers
+                self._server.warn("notify", "a message of peers could not be sent to notify: %s", error)
 
     def close(self, ends: list[Any]) -> None:
         """Ends all processes after the messages of their connections' ends: the server has ended."""
