@@ -101,7 +101,7 @@ class Site(act.Actor):  # owns the socket, and the resources, which all peers sh
     async def init(self, port: int, host: str) -> None:
         self.shared = {"time": b"", "large": LARGE, "store": b"", ".well-known/core": LINKS}, Counter[str]()
         peers = meta.PeerOptions(worker=Endpoint, worker_args=self.shared, idle=247, most=MOST_PEERS, unproven_share=1)
-        guard = meta.ReplyGuard(rate=1000, burst=1000)  # a block per answer; three times the bytes received, at most
+        guard = meta.ReplyGuard(rate=1000, burst=1000, amplification=6.0)  # a block, and a change of it to confirm
         plain = await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)
         secure = await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)
         print(*(f"listening on port {server.local_address[1]}" for server in (plain, secure)), sep="\n", flush=True)

@@ -134,6 +134,21 @@ async def test_questions_that_cannot_be_answered_get_the_code_that_says_why(
         assert (await asked(peer, address, case.pop("path"), mid, **case)).code == code
 
 
+@pytest.mark.parametrize("token", [b"", b"t", b"12345678"])
+async def test_an_observer_that_has_sent_one_question_gets_the_changes_of_a_whole_block(
+    token: bytes, node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "coap", capsys))
+    with UDPPeer() as observer:
+        await asked(peer, address, "store", 1, code=Code.PUT, payload=b"1" * 64)
+        assert (await asked(observer, address, "store", 2, token=token, observe=0)).payload == b"1" * 64
+        for number in range(2, 5):
+            await asked(peer, address, "store", number, code=Code.PUT, payload=b"%d" % number * 64)
+            changed = Message.decode((await observer.receive())[0])
+            assert (changed.token, changed.payload) == (token, b"%d" % number * 64)
+            observer.send(b"\x60\0" + changed.mid.to_bytes(2), address)
+
+
 async def test_the_links_have_their_format_which_may_be_demanded(
     node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
 ) -> None:
