@@ -83,7 +83,7 @@ lint: $(VENV)/.dev
 # its own. Costs among thousands are those of the compiled code, without sanitizers.
 PROGRAMS := tests/bench tests/cli tests/cluster/zenoh tests/docs tests/examples tests/install tests/observe/page tests/suite
 THOUSANDS := tests/node/test_mass_ends.py tests/node/test_scale.py tests/act/test_depth.py tests/meta/peers/test_peer_flood.py
-SIDE_BY_SIDE = -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 2))) --maxprocesses 12 --dist worksteal
+SIDE_BY_SIDE = --forks $(shell n=$$(($$(nproc 2>/dev/null || echo 2) * 2)); echo $$((n < 12 ? n : 12)))
 run = $(if $(ARGS),$(BIN)/pytest --run=$(1) --partial $(2) $(ARGS),\
 	$(BIN)/pytest --run=$(1) --part=parallel $(SIDE_BY_SIDE) $(2) && $(BIN)/pytest --run=$(1) --part=serial $(2))
 
@@ -102,13 +102,18 @@ test-compiled: $(VENV)/.dev
 test-programs: $(VENV)/.dev
 	$(call run,programs,$(if $(ARGS),,$(PROGRAMS)))
 
+# Logic that is not compiled, and runs on top of what is, is the same in each run: TCP and DTLS, assemblies, captures,
+# supervisors, and programs that fork or end. It is tested with the extensions.
+UNCOMPILED := tests/meta/tcp tests/meta/dtls tests/meta/assembly tests/datagram/capture tests/act/supervisor \
+	tests/node/test_forks.py tests/node/test_program_end.py
+
 # The same sources without the extensions, as they run where these cannot be built; of the tests those that this changes.
 INTERPRETED := build/interpreted
 test-interpreted: $(VENV)/.dev
 	rm -rf $(INTERPRETED) && mkdir -p $(INTERPRETED)
 	cp -rp src/homing $(INTERPRETED) && find $(INTERPRETED) -name '*.so' -delete
 	PYTHONPATH=$(abspath $(INTERPRETED)) && export PYTHONPATH && \
-	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node $(THOUSANDS:%=--ignore=%)))
+	$(call run,interpreted,$(if $(ARGS),,tests/act tests/datagram tests/meta tests/node $(patsubst %,--ignore=%,$(THOUSANDS) $(UNCOMPILED))))
 
 test-slow: $(VENV)/.dev
 	HOMING_THOROUGH=1 $(BIN)/pytest --run=slow -m 'slow or thorough' $(if $(ARGS),--partial $(ARGS))
@@ -126,12 +131,11 @@ SANITIZERS = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-
 FUZZ = tests/datagram/backend/test_hostile_kernel.py tests/meta/udp_server/test_hostile_data.py tests/datagram/capture/test_reading.py
 SECONDS = 300
 
-# Left out is what repeats logic that is not compiled: many more examples, ends of programs, and TCP and DTLS, whose tests
-# also start programs of others, which would run under the sanitizers.
+# Left out is also what repeats logic that is not compiled, and many more examples: tests of it start programs of others,
+# which would run under the sanitizers.
 test-sanitized: build-sanitized
 	export $(SANITIZERS) HOMING_FUZZ_SECONDS=10 HOMING_BRIEF=1 && $(call run,sanitized,$(if $(ARGS),,\
-	tests/act tests/datagram tests/meta tests/node $(THOUSANDS:%=--ignore=%) --ignore=tests/node/test_program_end.py \
-	--ignore=tests/meta/tcp --ignore=tests/meta/dtls))
+	tests/act tests/datagram tests/meta tests/node $(patsubst %,--ignore=%,$(THOUSANDS) $(UNCOMPILED))))
 
 # A seed of its own each time; a case that fails says its number, which repeats it.
 fuzz: build-sanitized

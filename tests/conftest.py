@@ -24,6 +24,7 @@ pytest_plugins = [
     f"{__package__}.{name}"
     for name in (
         "suite.isolation",
+        "suite.forks",
         "suite.runs",
         "suite.second_try",
         "suite.variants",

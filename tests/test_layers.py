@@ -15,6 +15,8 @@ import pytest
 import homing
 from homing.datagram import errors
 
+from .sources import parsed, statements_of, text_of
+
 PACKAGE = Path(homing.__file__).parent
 ALLOWED = {
     "finder": set(),
@@ -117,6 +119,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "observe": [
         {"ages", "drops", "encoding", "histogram", "option_values", "per_node", "plain", "records", "refusals"},
+        {"dtls_sums"},
         {"fields", "inspecting", "sampler", "targets"},
         {"cluster_requests", "rows", "selecting"},
         {
@@ -141,12 +144,18 @@ SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", "
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in SOURCES}
 
 
-def names_imported(path: Path, source: str, *, typing: bool) -> set[str]:
+Statement = tuple[int, str, list[str], bool, bool]
+"""Level, module and names of an import; whether it is for type checkers only; whether it is part of a function."""
+
+
+def names_imported(path: Path, source: str, *, typing: bool, functions: bool = True) -> set[str]:
     """The absolute names that a source imports, from modules and packages alike: "homing.gen.PID". typing: with those
-    that only a type checker imports."""
+    that only a type checker imports. functions: with those that are imported when a function is called."""
     package = ["homing", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
-    for level, module, names in _statements(path, source, typing=typing):
+    for level, module, names, hidden, inner in _statements(path, source):
+        if (hidden and not typing) or (inner and not functions):
+            continue
         base = package[: len(package) - level + 1] if level else []
         module_path = [*base, *(module.split(".") if module else [])]
         found |= {".".join([*module_path, name]) for name in names}
@@ -154,33 +163,27 @@ def names_imported(path: Path, source: str, *, typing: bool) -> set[str]:
 
 
 @functools.cache
-def _statements(path: Path, source: str, *, typing: bool) -> list[tuple[int, str, list[str]]]:
+def _statements(path: Path, source: str) -> list[Statement]:
     if path.suffix != ".py":
         pattern = r"^[ \t]*from (\.*)([\w.]*) c?import (?:\(([^)]*)\)|([^\n(#]*))|^[ \t]*c?import ([\w.]+)"
         return [
-            (len(dots), module or plain, (several + one).replace(",", " ").split() or [""])
+            (len(dots), module or plain, (several + one).replace(",", " ").split() or [""], False, False)
             for dots, module, several, one, plain in re.findall(pattern, source, re.MULTILINE)
         ]
-    tree = ast.parse(source)
-    hidden: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            hidden |= {inner for statement in node.body for inner in ast.walk(statement)}
-    found = []
-    for node in ast.walk(tree):
-        if node in hidden and not typing:
-            continue
+    found: list[Statement] = []
+    for node, hidden, inner in statements_of(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [(0, alias.name, [""]) for alias in node.names]
+            found += [(0, alias.name, [""], hidden, inner) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
+            found.append((node.level, node.module or "", [alias.name for alias in node.names], hidden, inner))
     return found
 
 
-def imported_layers(path: Path, source: str, *, typing: bool = True) -> set[str]:
-    """The layers of `homing` that a source imports from. typing: also those for type checkers only."""
+def imported_layers(path: Path, source: str, *, typing: bool = True, functions: bool = True) -> set[str]:
+    """The layers of `homing` that a source imports from. typing: also those for type checkers only. functions: also
+    those that functions import when they are called."""
     found = set()
-    for name in names_imported(path, source, typing=typing):
+    for name in names_imported(path, source, typing=typing, functions=functions):
         parts = name.split(".")
         if parts[0] == "homing":
             layer = parts[1] if len(parts) > 1 else ""
@@ -188,10 +191,10 @@ def imported_layers(path: Path, source: str, *, typing: bool = True) -> set[str]
     return found
 
 
-def modules_imported(path: Path, source: str) -> set[str]:
+def modules_imported(path: Path, source: str, *, functions: bool = True) -> set[str]:
     """The modules of `homing` ("gen.errors") that a source imports at run time."""
     found = set()
-    for name in names_imported(path, source, typing=False):
+    for name in names_imported(path, source, typing=False, functions=functions):
         parts = name.split(".")[1:] if name.startswith("homing.") else []
         while parts and ".".join(parts) not in MODULES:
             parts = parts[:-1]
@@ -229,16 +232,16 @@ def test_a_module_imports_only_from_its_own_layer_and_those_below() -> None:
     for path in SOURCES:
         if path.parent == PACKAGE:
             continue
-        source = path.read_text()
+        source = text_of(path)
         layer, deferred = path.relative_to(PACKAGE).parts[0], DEFERRED.get(path.relative_to(PACKAGE).as_posix(), set())
         assert imported_layers(path, source) <= ALLOWED[layer] | deferred, path
         if deferred:
-            assert imported_layers(path, _without_functions(source), typing=False) <= ALLOWED[layer], path
+            assert imported_layers(path, source, typing=False, functions=False) <= ALLOWED[layer], path
 
 
 def test_a_module_imports_only_from_its_own_floor_and_those_below() -> None:
     for path in SOURCES:
-        assert upward(module_of(path), modules_imported(path, path.read_text())) == set()
+        assert upward(module_of(path), modules_imported(path, text_of(path))) == set()
 
 
 @pytest.mark.parametrize("layer", sorted(FLOORS))
@@ -247,20 +250,11 @@ def test_every_module_of_a_divided_layer_is_on_a_floor(layer: str) -> None:
     assert names == set().union(*FLOORS[layer])
 
 
-def _without_functions(source: str) -> str:
-    """A source without the bodies of its functions: what is run when the module is imported."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [ast.Pass()]
-    return ast.unparse(tree)
-
-
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     for path in SOURCES:
         if path.suffix == ".py" and path.name != "__init__.py":
-            graph[module_of(path)] = modules_imported(path, _without_functions(path.read_text()))
+            graph[module_of(path)] = modules_imported(path, text_of(path), functions=False)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -301,12 +295,12 @@ def test_an_import_from_a_floor_above_is_found_however_it_is_written(name: str, 
 def test_no_module_takes_an_error_of_udp_from_its_old_place() -> None:
     old = {f"homing.{place}.{name}" for place in ("gen", "gen.errors") for name in errors.__all__}
     for path in SOURCES:
-        assert not names_imported(path, path.read_text(), typing=True) & old, path
+        assert not names_imported(path, text_of(path), typing=True) & old, path
 
 
 def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substitutes() -> None:
     known_to = {
-        module_of(path) for path in SOURCES if "datagram.sockets.substitute" in modules_imported(path, path.read_text())
+        module_of(path) for path in SOURCES if "datagram.sockets.substitute" in modules_imported(path, text_of(path))
     }
     assert known_to == {"datagram.sockets.binding", "testing.kit.driver", "testing.network"}
 
@@ -314,7 +308,7 @@ def test_only_what_binds_sockets_and_the_fake_network_know_that_there_are_substi
 def test_the_runtime_imports_nothing_but_the_standard_library() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] not in ("cli", "cluster", "observe"):
-            roots = {name.split(".")[0] for name in names_imported(path, path.read_text(), typing=False)}
+            roots = {name.split(".")[0] for name in names_imported(path, text_of(path), typing=False)}
             own = {"homing", "uvloop"}
             if path.parent.name == "dtls":
                 own |= {"OpenSSL", "cryptography"}
@@ -340,22 +334,25 @@ def test_what_is_imported_when_it_is_needed_is_numpy_and_by_one_module() -> None
     found = {
         (module_of(path), ast.unparse(node.args[0]))
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        if "import_module" in text_of(path)
+        for node in ast.walk(parsed(text_of(path)))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module")
     }
     assert {call for call in found if not call[0].startswith("cli.")} == {("datagram.columns", "'numpy'")}
 
 
 FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "eval", "exec", "compile", "__import__", "import_module"}
+CALLS = re.compile(rf"(?<![.\w])(?:{'|'.join(sorted(FORBIDDEN))})\s*\(")
+"""Looks like a call of one of them: only such a source is looked at in detail."""
 
 
 def test_nothing_is_unpickled_evaluated_or_imported_by_name() -> None:
     """What comes from a network meets no function that could run it."""
     for path in PACKAGE.rglob("*.py"):
-        source = path.read_text()
+        source = text_of(path)
         called = {
             node.func.id
-            for node in ast.walk(ast.parse(source))
+            for node in (ast.walk(parsed(source)) if CALLS.search(source) else ())
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
         imported = {name.split(".")[0] for name in names_imported(path, source, typing=True)}

@@ -12,10 +12,8 @@ from aiocoap import ACK, CON, GET, NON, PUT, RST, Code, Message, optiontypes, ut
 import homing
 from homing import act, gen, meta
 
-PORT, KEYS = 5683, {"device": b"secret"}  # DTLS is on the next port, for devices with one of the keys
-TRY = ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time", "coap-client-notls coap://127.0.0.1:{port}/large")
+PORT, KEYS, TRY = 5683, {"device": b"secret"}, ("coap-client-notls -s 5 coap://127.0.0.1:{port}/time",)
 LINKS, LARGE = b"</time>;obs,</large>;sz=4000,</store>;obs", b"".join(b"line %04d\n" % line for line in range(400))
-FORMS, REFUSED = {".well-known/core": 40}, {17: Code.NOT_ACCEPTABLE, 35: Code.PROXYING_NOT_SUPPORTED}  # 40: links
 FIRST = optiontypes.BlockOption.BlockwiseTuple(0, False, 2)  # 64 bytes: answers of 3 times the question, at most
 LONGEST, MOST_ANSWERS, MOST_OBSERVED, MOST_PEERS = 4096, 32, 8, 2000  # bytes uploaded, ... of each peer: 30 MB in all
 util.ExtensibleIntEnum._missing_ = classmethod(int.__new__)  # or aiocoap keeps each unknown number that comes, forever
@@ -46,11 +44,10 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
             request = parse_untrusted(data)
         except ValueError:
             return "malformed"
-        key = data[: 4 + len(request.token)]  # its id and token
         if request.mtype in (ACK, RST):
             for seen in [seen for seen in self.observed.values() if seen.mid == request.mid]:
                 seen.waits = 0 if request.mtype == ACK else 31
-        elif key in self.answers or not request.code.is_request():  # empty: a ping, which is answered by RST
+        elif (key := data[: 4 + len(request.token)]) in self.answers or not request.code.is_request():  # a ping: RST
             self.peer.send(self.answers.get(key, b"\x70\0" + data[2:4]))
             return "duplicates" if key in self.answers else "empty"
         else:
@@ -58,22 +55,22 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
             answer = self.answer(request, *((ACK, request.mid) if request.mtype == CON else (NON, next(self.ids))))
             if answer.opt.observe is not None and len(self.observed) < MOST_OBSERVED:
                 request.etag, request.waits, self.observed[request.token] = answer.opt.etag, 0, request
-            self.peer.send(data := answer.encode())
-            self.answers = dict([*self.answers.items(), (key, data)][-MOST_ANSWERS:])
+            self.answers = dict([*self.answers.items(), (key, answer.encode())][-MOST_ANSWERS:])
+            self.peer.send(self.answers[key])
         return "requests" if request.code else "empty"
 
     def answer(self, request: Any, kind: int, mid: int) -> Any:
         options, path = request.opt, "/".join(request.opt.uri_path)
-        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token, content_format=FORMS.get(path))
-        known = {3, 7, 11, 15, 23, 27, 17 if options.accept == FORMS.get(path, 0) else 3}  # Uri-*, Block*, Accept
+        form = 40 if path == ".well-known/core" else None  # application/link-format
+        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token, content_format=form)
+        known = {3, 7, 11, 15, 23, 27, 17 if options.accept == (form or 0) else 3}  # Uri-*, Block*, Accept
         if critical := {option.number for option in options.option_list() if option.number & 1} - known:
-            answer.code = REFUSED.get(min(critical), Code.BAD_OPTION)
+            answer.code = Code.PROXYING_NOT_SUPPORTED if 35 in critical else Code.BAD_OPTION
         elif request.code == PUT and path == "store":
             block = options.block1 or FIRST
             self.upload = (self.upload[: block.start] + request.payload)[: LONGEST + 1]
             answer.opt.block1, fits = options.block1, len(self.upload) == block.start + len(request.payload) <= LONGEST
-            bad = Code.REQUEST_ENTITY_TOO_LARGE if len(self.upload) > LONGEST else Code.REQUEST_ENTITY_INCOMPLETE
-            answer.code = (Code.CONTINUE if block.more else Code.CHANGED) if fits else bad
+            answer.code = (Code.CONTINUE if block.more else Code.CHANGED) if fits else Code.REQUEST_ENTITY_INCOMPLETE
             self.resources["store"] = self.upload if fits and not block.more else self.resources["store"]
         elif path not in self.resources or request.code != GET:
             answer.code = Code.METHOD_NOT_ALLOWED if path in self.resources else Code.NOT_FOUND
@@ -102,9 +99,12 @@ class Site(act.Actor):  # owns the socket, and the resources, which all peers sh
         self.shared = {"time": b"", "large": LARGE, "store": b"", ".well-known/core": LINKS}, Counter[str]()
         peers = meta.PeerOptions(worker=Endpoint, worker_args=self.shared, idle=247, most=MOST_PEERS, unproven_share=1)
         guard = meta.ReplyGuard(rate=1000, burst=1000, amplification=6.0)  # a block, and a change of it to confirm
-        plain = await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)
-        secure = await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)
-        print(*(f"listening on port {server.local_address[1]}" for server in (plain, secure)), sep="\n", flush=True)
+        servers: list[Any] = [await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)]
+        try:  # DTLS is on the next port
+            servers += [await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)]
+        except gen.NotAllowed as error:
+            print("without DTLS:", error)
+        print(*(f"listening on port {server.local_address[1]}" for server in servers), sep="\n", flush=True)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
         return dict(self.shared[1])

@@ -1,6 +1,5 @@
 """A TFTP server (RFC 1350, with the options of RFC 2347 to 2349): a process and a socket for each transfer.
-homing demo tftp, or: python examples/servers/tftp.py [PORT]
-tftp -m binary 127.0.0.1 6969 -c put /etc/hostname name.txt; curl tftp://127.0.0.1:6969/name.txt
+homing demo tftp, or: python examples/servers/tftp.py [PORT]; curl tftp://127.0.0.1:6969/name.txt
 """
 
 import os
@@ -20,7 +19,7 @@ PORT = 6969
 TRY = ("tftp -m binary 127.0.0.1 {port} -c put /etc/hostname name.txt", "curl tftp://127.0.0.1:{port}/name.txt")
 READ, WRITE, DATA, ACK, ERROR, OACK = (number.to_bytes(2) for number in range(1, 7))
 CODES = {ENOENT: 1, EACCES: 2, EFBIG: 3}  # of ERROR; others: 0, with a text
-LARGEST, MOST_STORED, MOST_TRANSFERS = 1 << 24, 1 << 28, 64  # bytes of a file; of a directory, to be written to
+LARGEST, MOST_STORED, MOST_TRANSFERS, MOST_EACH = 1 << 24, 1 << 28, 64, 8  # bytes of a file, of all; of a source
 OPTIONS = {"blksize": (8, 1428), "timeout": (1, 4), "tsize": (0, LARGEST)}  # bytes in a packet of Ethernet; seconds
 
 
@@ -89,19 +88,20 @@ class Transfer(act.Actor):  # its UDP client sends a packet again if no answer c
 
 class Listener(act.Actor):
     async def init(self, port: int, host: str) -> None:
-        self.counts, self.root = Counter[str](), await to_thread(Path(tempfile.mkdtemp(prefix="tftp-")).resolve)
+        self.counts, self.sources = Counter[str](), dict[gen.PID, str]()  # of the transfers that run
+        self.root = await to_thread(Path(tempfile.mkdtemp(prefix="tftp-")).resolve)
         server = await meta.listen_udp(self, host=host, port=port, reply_guard=meta.ReplyGuard())
         print("listening on port", server.local_address[1], flush=True)
 
     async def handle_message(self, sender: Any, message: Any) -> None:
-        if isinstance(message, gen.MessageDownPID):
-            self.counts.update(running=-1, finished=isinstance(message.reason, gen.TerminateNormal))
-        elif self.counts["running"] >= MOST_TRANSFERS:
+        if isinstance(message, gen.MessageDownPID) and self.sources.pop(message.pid):
+            self.counts["finished"] += isinstance(message.reason, gen.TerminateNormal)
+        elif len(self.sources) >= MOST_TRANSFERS or [*self.sources.values()].count(message.addr[0]) >= MOST_EACH:
             self.counts["refused"] += 1
         else:
             try:
-                self.monitor(await self.spawn(Transfer, self.root, message.addr, *parse_untrusted(message.data)))
-                self.counts.update(running=1, begun=1)
+                self.monitor(pid := await self.spawn(Transfer, self.root, message.addr, *parse_untrusted(message.data)))
+                self.sources[pid], self.counts["begun"] = message.addr[0], self.counts["begun"] + 1
             except (ValueError, gen.HomingError) as error:  # malformed, or of an address that cannot be answered
                 self.counts["malformed"] += 1
                 self.reply(message, ERROR + b"\0\4" + str(error).encode("ascii", "replace")[:100] + b"\0")

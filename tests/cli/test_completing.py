@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 import sys
+import tempfile
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,9 @@ from .nodes import environment, run
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="completes in bash")
 
+COMMAND = f"#!{sys.executable}\nfrom homing.cli import main\nmain()\n"
 SCRIPT = """
-eval "$(homing --show-completion)"
+{script}
 COMP_WORDS=({words})
 COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
 $(complete -p homing | sed 's/.*-F \\([^ ]*\\) .*/\\1/') homing
@@ -28,15 +32,35 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
+@cache
+def script_for_bash() -> str:
+    """The script that `homing --show-completion` prints for bash, which is the same each time."""
+    with tempfile.TemporaryDirectory() as path:
+        command = Path(path, "homing")
+        command.write_text(COMMAND)
+        command.chmod(0o700)
+        env = environment(Path(path))
+        done = subprocess.run(
+            ["bash", "--norc", "-c", 'printf %s "$(homing --show-completion)"'],
+            env={**env, "PATH": f"{path}:{env['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=2 * DEADLINE,
+            check=True,
+        )
+    assert done.stderr == ""
+    return done.stdout
+
+
 async def completions(runtime: Path, words: str) -> list[str]:
     """What bash proposes at the end of a line of these words."""
     command = runtime / "bin" / "homing"
     command.parent.mkdir(exist_ok=True)
-    command.write_text(f"#!{sys.executable}\nfrom homing.cli import main\nmain()\n")
+    command.write_text(COMMAND)
     command.chmod(0o700)
     env = environment(runtime)
     process = await asyncio.create_subprocess_exec(
-        *("bash", "--norc", "-c", SCRIPT.format(words=words)),
+        *("bash", "--norc", "-c", SCRIPT.format(script=script_for_bash(), words=words)),
         env={**env, "PATH": f"{command.parent}:{env['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

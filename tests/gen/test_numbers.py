@@ -293,7 +293,9 @@ def test_the_shortest_period_and_the_longest_time_are_ones_that_a_timer_can_coun
 def comparing_checks(tree: ast.AST) -> Iterator[str]:
     """What looks like a check of a number's type: isinstance(value, int), (int, float), float."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "is_instance", "is_a"):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in ("isinstance", "is_instance", "is_a"):
             kinds = ast.unparse(node.args[1])
             if kinds in ("(int, float)", "(float, int)", "float"):
                 yield ast.unparse(node)

@@ -16,7 +16,7 @@ from homing import act, gen, meta
 from ..support import DEADLINE, UDPPeer, eventually, examples
 from .actors import QUIET, Doer
 
-COUNT = examples(10_000, 20_000)
+COUNT = examples(5_000, 20_000)
 MOST = COUNT // 3
 """So many may end between a question to the echo and its answer. Told all in one go, all of them do."""
 

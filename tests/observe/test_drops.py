@@ -21,7 +21,7 @@ NO_DROPS = {"conflate_errors", "fair_errors"} | {
     *("amplification_limited_bytes", "amplification_limited_dry_run"),
     *("requests", "shared", "open", "answered", "timeouts", "refused", "failed", "cancelled", "rejected"),
     *("handshakes", "handshakes_open", "handshakes_completed", "handshakes_failed", "sessions", "sessions_ended"),
-    *("cookies_sent", "handshake_packets", "handshake_retransmits", "records_extra", "notify_lost"),
+    *("cookies_sent", "cookies_refused", "handshake_packets", "handshake_retransmits", "records_extra", "notify_lost"),
     *("retransmits", "replies", "heard", "stray", "guesses", "alarms", "reconnects"),
 }
 """Counters of what is not lost, of what is not a datagram, and of what is a part or a sum of other counters."""

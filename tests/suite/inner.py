@@ -9,13 +9,16 @@ from pathlib import Path
 
 from .runs import ROOT
 
+WITHOUT = [word for name in ("randomly", "cacheprovider", "schemathesis", "anyio") for word in ("-p", f"no:{name}")]
+"""Plugins that these runs do not need. To import one of them takes longer than all else."""
+
 
 def pytest_in(folder: Path, plugins: tuple[str, ...], *arguments: str) -> tuple[int, str]:
     """Runs pytest in `folder`, with these modules of `tests` as plugins. Returns its exit code and its output."""
     given = [word for name in plugins for word in ("-p", f"tests.{name}")]
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *given, "-p", "no:randomly", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", *given, *WITHOUT, *arguments],
         cwd=folder,
         env={**own, "PYTHONPATH": os.pathsep.join(filter(None, [own.get("PYTHONPATH"), str(ROOT)]))},
         capture_output=True,

@@ -42,9 +42,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Leaves the network of the machine, on the thread that runs the tests, before it has started any other."""
-    has_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if not has_workers and not config.getoption("shared_network") and networks_can_be_made():
+    if not has_others(config) and has_own_network(config):
         leave_network()
+
+
+def has_others(config: pytest.Config) -> bool:
+    """True if other programs run the tests: workers of pytest-xdist, or forks."""
+    workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    return bool(workers or config.getoption("forks", 0))
+
+
+def has_own_network(config: pytest.Config) -> bool:
+    """True if tests are to leave the network of the machine, and can."""
+    return not config.getoption("shared_network") and networks_can_be_made()
 
 
 def leave_network() -> None:
@@ -86,7 +96,7 @@ def complaint() -> str:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return f"network: {text}" if not config.getoption("numprocesses", None) and (text := complaint()) else None
+    return f"network: {text}" if not has_others(config) and (text := complaint()) else None
 
 
 @pytest.hookimpl(wrapper=True)

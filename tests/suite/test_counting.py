@@ -35,7 +35,9 @@ def small(tmp_path: Path) -> Path:
 
 def run(suite: Path, *arguments: str) -> tuple[int, str]:
     """Runs the small suite. Returns the exit code and the output."""
-    return pytest_in(suite, ("suite.runs", "suite.variants", "suite.counting"), "tests", *arguments)
+    return pytest_in(
+        suite, ("suite.isolation", "suite.forks", "suite.runs", "suite.variants", "suite.counting"), "tests", *arguments
+    )
 
 
 def test_a_run_that_executes_its_floors_passes_and_prints_functions_by_area(small: Path) -> None:
@@ -44,8 +46,9 @@ def test_a_run_that_executes_its_floors_passes_and_prints_functions_by_area(smal
     assert "one 2, top 1, two 2\n5 functions in 6 cases" in output
 
 
-def test_the_parts_of_a_run_are_added_also_with_workers_that_run_side_by_side(small: Path) -> None:
-    code, output = run(small, "--run=compiled", "--part=parallel", "-n2")
+@pytest.mark.parametrize("others", ["-n2", "--forks=2"])
+def test_the_parts_of_a_run_are_added_also_with_workers_that_run_side_by_side(small: Path, others: str) -> None:
+    code, output = run(small, "--run=compiled", "--part=parallel", others)
     assert code == 0, output
     assert "5 passed" in output
     code, output = run(small, "--run=compiled", "--part=serial")

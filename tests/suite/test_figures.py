@@ -24,8 +24,8 @@ def test_alone():
 def test_the_figures_of_all_workers_and_of_both_parts_stand_in_one_table(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\nmarkers = serial\n")
     (tmp_path / "test_figures.py").write_text(TESTS)
-    plugins = ("suite.runs", "faults.figures")
-    code, output = pytest_in(tmp_path, plugins, "--run=compiled", "--part=parallel", "-n2")
+    plugins = ("suite.isolation", "suite.forks", "suite.runs", "faults.figures")
+    code, output = pytest_in(tmp_path, plugins, "--run=compiled", "--part=parallel", "--forks=2")
     assert (code, "what the cases show" in output) == (0, False), output
     code, output = pytest_in(tmp_path, plugins, "--run=compiled", "--part=serial")
     assert code == 0, output

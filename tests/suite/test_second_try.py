@@ -8,7 +8,7 @@ import pytest
 
 from .inner import pytest_in
 
-PLUGINS = ("suite.second_try",)
+PLUGINS = ("suite.isolation", "suite.forks", "suite.second_try")
 
 ONCE = """
 import pathlib, pytest
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one program", "a worker"])
+@pytest.mark.parametrize("workers", [(), ("-n", "1"), ("--forks", "1")], ids=["one program", "a worker", "a fork"])
 def test_a_test_that_fails_once_passes_and_its_failure_is_listed(folder: Path, workers: tuple[str, ...]) -> None:
     code, output = pytest_in(folder, PLUGINS, "--second-try", *workers)
     assert code == 0, output

@@ -134,6 +134,7 @@ async def _send(channel: Channel, group: Group) -> None:
             number=group.number,
             key=group.key,
             steered=group.steered,
+            stream=group.stream,
             processes=[number for number, _ in part],
             descriptors=[sock.fileno() for _, sock in part],
         )
@@ -166,7 +167,8 @@ async def take_groups(name: str, path: str, keeper: Keeper, count: int) -> Chann
         channel.close()
         raise
     for told, members in found.values():
-        keeper.adopt(key_untrusted(told["key"]), members, steered=told.get("steered") is True)
+        steered, stream = told.get("steered") is True, told.get("stream") is True
+        keeper.adopt(key_untrusted(told["key"]), members, steered=steered, stream=stream)
     return channel
 
 

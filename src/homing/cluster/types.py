@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import typing
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -84,6 +85,9 @@ class Types:
         for kind in BY_FIELDS:
             self._add(kind, OURS + kind.__name__, "", _fields_maker(kind))
             self._out[kind] = self._pack_fields
+        for kind, (parts, make) in cluster.IN_PARTS.items():
+            self._add(kind, OURS + kind.__name__, "", _parts_maker(make))
+            self._out[kind] = partial(self._pack_parts, parts)
         self._add(MessageUDP, OURS + "MessageUDP", "", lambda _unpacker, _same: _one_by_one(datagram_in))
         self._out[MessageUDP] = datagram_out
         if len(self._names) > MOST_TYPES:
@@ -175,6 +179,13 @@ class Types:
     def _pack_any(self, value: Any) -> Ext:
         return pack_error(value) if is_a(value, Exception) else self._pack_message(value)
 
+    def _pack_parts(self, parts: Callable[[Any], tuple[Any, ...]], message: Any) -> Any:
+        try:
+            told = parts(message)
+        except AttributeError as error:  # its `__init__` never ran
+            raise NotTransferable(message, str(error)) from None
+        return self._packer.top(told)
+
     def _pack_fields(self, message: Any) -> Any:
         return self._errors_too.top(tuple(getattr(message, name) for name in type(message).__slots__))
 
@@ -190,7 +201,7 @@ def _unknown(kind: type) -> str:
 def _names(kinds: Iterable[type]) -> dict[str, type]:
     """Returns the classes by name: Homing's own, the marked ones, and `kinds`. Raises `BadOption`."""
     named = {OURS + kind.__name__: kind for kind in AS_THEY_ARE}
-    ours = {*AS_THEY_ARE, *BY_FIELDS, MessageUDP}
+    ours = {*AS_THEY_ARE, *BY_FIELDS, *cluster.IN_PARTS, MessageUDP}
     marked = {kind: name for name, kind in cluster.MESSAGES.items()}
     for kind in dict.fromkeys([*marked, *kinds]):
         if kind in ours:
@@ -256,6 +267,10 @@ def _fields_maker(kind: Any) -> _Maker:
         return _one_by_one(decode)
 
     return maker
+
+
+def _parts_maker(make: Callable[..., Any]) -> _Maker:
+    return lambda unpacker, _same: _one_by_one(lambda body: make(*unpacker.decode_tuple(body)))
 
 
 def _nested(readers: list[Reader | None]) -> Callable[[Any], Any]:

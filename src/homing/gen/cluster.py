@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
@@ -300,6 +300,16 @@ class RemoteNodeInfo:
 
 MESSAGES: dict[str, type] = {}
 """The classes marked by `message`, by the name under which they travel."""
+
+
+IN_PARTS: dict[type, tuple[Callable[[Any], tuple[Any, ...]], Callable[..., Any]]] = {}
+"""Homing's messages that travel as a tuple of plain data: what makes the tuple, and what makes the message of it."""
+
+
+def travels(kind: type, parts: Callable[[Any], tuple[Any, ...]], make: Callable[..., Any]) -> None:
+    """Lets the messages of a class of Homing's own travel as the tuple that `parts` returns. `make` is called with its
+    items, which came from the network; it may raise anything. Internal."""
+    IN_PARTS[kind] = (parts, make)
 
 
 @overload

@@ -13,7 +13,7 @@ taps              the request `tap`
 inspecting        asks processes for the facts that only they know
 selecting         the first rows of a large table, in portions
 sampler           samples of counters: rates and ages; ages: of messages; histogram: of times
-drops             drops of datagrams by cause
+drops             drops of datagrams by cause; dtls_sums: the counters of DTLS
 targets           the one way to name a process; fields: the fields of a request, and their limits
 plain             values of programs as JSON
 refusals          RequestRefused; encoding: JSON of large answers

@@ -18,6 +18,7 @@ from ..node.processes.meta_process import MetaRunner
 from ..node.processes.process import Process
 from .cluster_requests import cluster_sums
 from .drops import drops
+from .dtls_sums import dtls_counters, dtls_gauges, dtls_sums
 from .histogram import BOUNDS, Histogram
 from .node_requests import node_record
 from .per_node import PerNode
@@ -85,9 +86,9 @@ class Totals:
             if known is None:
                 known = self._known[meta.id] = _Known(meta, self._label(_wanted_label(meta)), {})
             self._add(known, counted)
-            summed = gauges.setdefault(known.label, dict.fromkeys(GAUGES, 0) | {"sockets": 0})
+            summed = gauges.setdefault(known.label, {})
             for name, value in _state(meta, counted).items():
-                summed[name] += value
+                summed[name] = summed.get(name, 0) + value
         for alias in self._known.keys() - metas.keys():
             known = self._known.pop(alias)
             self._add(known, known.meta.hooks.counters)
@@ -108,11 +109,11 @@ class Totals:
 
 
 def _counters(counted: Statistics) -> dict[Any, int]:
-    """Returns the counters of a socket; drops under their direction and cause."""
+    """Returns the counters of a socket; drops under their direction and cause, those of DTLS as in `dtls_sums`."""
     counters: dict[Any, int] = {name: getattr(counted, name) for name in COUNTERS}
     for direction, cause, count in drops(counted):
         counters[direction, cause] = count
-    return counters
+    return counters | dtls_counters(counted)
 
 
 def _wanted_label(meta: MetaRunner) -> str:
@@ -124,19 +125,25 @@ def _wanted_label(meta: MetaRunner) -> str:
 def _state(meta: MetaRunner, counted: Statistics) -> dict[str, int]:
     facts = meta.hooks.facts() or {}
     state = {name: int(facts.get(name, 0)) for name in ("receive_buffer", "send_buffer")}
-    return state | {
-        "receive_waiting": counted.receive_waiting,
-        "send_waiting": counted.send_waiting,
-        "sockets": 1,
-    }
+    return (
+        state
+        | dtls_gauges(counted)
+        | {
+            "receive_waiting": counted.receive_waiting,
+            "send_waiting": counted.send_waiting,
+            "sockets": 1,
+        }
+    )
 
 
 def _sums(label: str, sums: dict[Any, int], gauges: dict[str, int]) -> SocketSums:
     dropped = [
-        {"direction": key[0], "cause": key[1], "count": count} for key, count in sums.items() if isinstance(key, tuple)
+        {"direction": key[0], "cause": key[1], "count": count}
+        for key, count in sums.items()
+        if isinstance(key, tuple) and key[0] != "dtls"
     ]
     numbers = {name: sums[name] for name in COUNTERS} | {name: gauges.get(name, 0) for name in (*GAUGES, "sockets")}
-    return {"socket": label, "drops": dropped, **numbers}  # type: ignore[typeddict-item]
+    return {"socket": label, "drops": dropped, "dtls": dtls_sums(sums, gauges), **numbers}  # type: ignore[typeddict-item]
 
 
 # --- the request ------------------------------------------------------------------------------------------

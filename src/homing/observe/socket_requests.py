@@ -11,7 +11,7 @@ from ..node.processes.process import Process
 from .drops import Drop, drops, sums
 from .fields import table_fields
 from .plain import as_json
-from .records import DropRecord, SocketRecord, Sockets
+from .records import DropRecord, DTLSRecord, SocketRecord, Sockets
 from .rows import rounded
 from .sampler import Sampler
 from .selecting import built, contains
@@ -77,10 +77,17 @@ def socket_record(meta: MetaRunner, sampler: Sampler) -> SocketRecord | None:
             "drops": [_drop(drop) for drop in drops(counted) if drop.datagrams],
             "dropped_in": dropped_in,
             "dropped_out": dropped_out,
+            "dtls": _dtls(facts) if "handshakes_failed" in facts else None,
             **{f"{name}_rate": rounded(rates.get(name)) for name in names},
             "facts": as_json({name: value for name, value in facts.items() if name not in _TAKEN}),
         },
     )
+
+
+def _dtls(facts: dict[str, Any]) -> DTLSRecord:
+    failed = {cause: count for cause, count in facts["handshakes_failed"].items() if count}
+    numbers = {name: facts[name] for name in ("sessions", "handshakes_open", "handshakes")}
+    return {**numbers, "handshakes_failed": failed}  # type: ignore[typeddict-item]
 
 
 def _drop(drop: Drop) -> DropRecord:

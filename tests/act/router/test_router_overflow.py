@@ -253,7 +253,7 @@ async def test_with_wait_a_udp_server_in_front_of_a_full_route_pauses_and_everyt
     for packet in sent:
         peer.send(packet, server.local_address)
     await eventually(lambda: server.statistics().pauses > 0)
-    assert node.process_info(router).mailbox.main == 10
+    assert 2 < node.process_info(router).mailbox.main <= 10  # the router may have handed on two since
     gate.let(200)
     await gate.passed_by(200)
     for first in (1, 2):

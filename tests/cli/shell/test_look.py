@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from homing.cli.shell.columns import SOCKETS
 from homing.observe.control import client
 
 from ..nodes import environment
@@ -58,6 +59,13 @@ def test_sockets_shows_buffers_receiver_and_drops(shell: Shell) -> None:
     assert row["address"].startswith("127.0.0.1:")
     assert (row["receiver"], row["asked"], row["drops"], row["reading"]) == ("echo", "64KiB", "-", "yes")
     assert row["rcvbuf"].endswith("KiB")
+
+
+def test_sockets_shows_the_sessions_of_dtls() -> None:
+    cell = next(column.cell for column in SOCKETS if column.title == "dtls")
+    assert cell({"dtls": None}) == cell({}) == "-"
+    counted = {"sessions": 2, "handshakes_open": 0, "handshakes": 5, "handshakes_failed": {"psk": 3}}
+    assert cell({"dtls": counted}) == "open=2 handshakes=5 failed:psk=3"
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_each_datagram_of_a_joined_train_has_its_own_verdict() -> None:
         endpoint = Endpoint(sock, buffer_size=2000, send_queue=10, gro=True)
         stack.callback(endpoint.close)
 
-        @settings(max_examples=100)
+        @settings(max_examples=150)
         @given(conditions, st.lists(st.binary(min_size=6, max_size=6), min_size=2, max_size=40), st.binary(max_size=6))
         @example(where[0] == 97, [b"a12345", b"b12345"] * 20, b"a")
         def check(condition: Condition, train: list[bytes], last: bytes) -> None:

@@ -36,7 +36,10 @@ TAKEN = {
 
 def unguarded(path: Path) -> set[str]:
     """The functions of a source that open a descriptor for longer than a block and leave it to forked children."""
-    tree = ast.parse(path.read_text())
+    source = path.read_text()
+    if not any(name in source for name in OPENS):
+        return set()
+    tree = ast.parse(source)
     fine: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.With | ast.AsyncWith):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,23 @@ Content-Length: 0
 """
 
 
+OPTIONS = f"""<?xml version="1.0" encoding="UTF-8" ?>
+<scenario name="asks what the server can do">
+<send retrans="500"><![CDATA[
+
+OPTIONS sip:[remote_ip]:[remote_port] SIP/2.0
+{COMMON}
+CSeq: 1 OPTIONS
+Content-Length: 0
+
+]]></send>
+<recv response="200"><action><ereg regexp="INVITE.*REGISTER" search_in="hdr"
+  header="Allow:" check_it="true" assign_to="1"/></action></recv>
+<Reference variables="1"/>
+</scenario>
+"""
+
+
 def request(method: str, uri: str = "sip:alice@example.org", *more: str, cseq: int = 1, via: str = "one") -> bytes:
     headers = [
         f"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{via};rport",
@@ -127,6 +145,39 @@ async def test_sipp_registers_is_redirected_and_finds_nobody_when_it_has_removed
     await ask(*command, *limits, cwd=tmp_path)
     counts = await node.inspect("sip")
     assert (counts["requests"], counts.get("malformed")) == (4 * CALLS, None)
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+@pytest.mark.parametrize("scenario", [("-sn", "uac", "-d", "10"), ("-sf", "options.xml")])
+async def test_sipp_calls_the_user_who_answers_and_asks_for_options(
+    scenario: tuple[str, ...], transport: str, tmp_path: Path, node: homing.Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the scenario that is built into SIPp: INVITE, 200, ACK, BYE, 200."""
+    (tmp_path / "options.xml").write_text(OPTIONS)
+    server = f"127.0.0.1:{await start(node, 'sip', capsys)}"
+    limits = ("-m", str(CALLS), "-r", "200", "-timeout", "40", "-timeout_error", "-nostdin")
+    await ask(
+        *("sipp", server, "-i", "127.0.0.1", "-p", str(free_port()), "-t", transport), *scenario, *limits, cwd=tmp_path
+    )
+    counts = await node.inspect("sip")
+    assert (counts["requests"], counts.get("malformed")) == (CALLS * (2 if "uac" in scenario else 1), None)
+
+
+async def test_a_call_that_is_answered_has_the_callers_own_media_and_ends_once(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "sip", capsys))
+    media, uri = b"v=0\r\ns=\xc3\xbc\r\nc=IN IP4 192.0.2.9\r\nm=audio 4000 RTP/AVP 0\r\n", "sip:service@example.org"
+    length = f"l: {len(media)}"
+    answer = await peer.ask(request("INVITE", uri, "c: application/sdp", length) + media, address)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (status(answer), body) == ("200", media)
+    assert f"Contact: <{uri}>\r\nContent-Type: application/sdp\r\nContent-Length: {len(media)}" in head.decode()
+    tag = re.findall(rb"To: [^\r]*(;tag=\w+)", head)[0]
+    strange = await peer.ask(request("BYE", uri, cseq=2), address)
+    bye = request("BYE", uri, cseq=3).replace(b"To: <sip:alice@example.org>", b"To: <sip:alice@example.org>" + tag)
+    assert [status(strange), status(await peer.ask(bye, address))] == ["481", "200"]
+    assert status(await peer.ask(request("INVITE", uri, via="two"), address)) == "404"  # it offers no media
 
 
 async def test_requests_in_a_stream_are_told_apart_wherever_it_is_divided(
@@ -200,7 +251,7 @@ async def test_an_invitation_is_redirected_to_the_contacts_that_are_registered(
 
 @pytest.mark.parametrize(
     "headers",
-    [("Contact: *",), ("Contact: *", "Expires: 60"), ("Contact: *, <sip:b@192.0.2.1>", "Expires: 0")],
+    [("Contact: *",), ("Contact: *", "Expires: 60"), ("Contact: *", "Contact: <sip:b@192.0.2.1>", "Expires: 0")],
 )
 async def test_all_contacts_are_only_removed_by_a_request_that_says_so(
     headers: tuple[str, ...], node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]

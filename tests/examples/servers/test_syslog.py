@@ -118,14 +118,57 @@ async def test_logger_frames_by_tcp_in_both_ways(tmp_path: Path) -> None:
     assert {entry["text"] for entry in entries(tmp_path)} == {"counted", "by lines"}
 
 
+def certified(directory: Path) -> meta.TLS:
+    """The certificate of a server, whose authority's is in the file ca.pem."""
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(directory / "both.pem")
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    return meta.TLS(certificate=str(directory / "both.pem"))
+
+
+def require(driver: str) -> None:
+    """Skips the test if rsyslog has no such module for TLS."""
+    client("rsyslogd")
+    if not any(Path("/usr").glob(f"lib*/**/rsyslog/lmnsd_{driver}.so")):
+        pytest.skip(f"lmnsd_{driver} (a module of rsyslog for TLS) is not installed")
+
+
+@pytest.mark.parametrize("driver", ["ossl", "gtls"])
+async def test_rsyslog_forwards_to_it_by_tls(
+    driver: str, node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require(driver)
+    (tmp_path / "input").write_text("hello from a file\n")
+    _, port = await start(node, tmp_path / "logs", capsys, certified(tmp_path))
+    configuration = tmp_path / "rsyslog.conf"
+    configuration.write_text(
+        f'global(workDirectory="{tmp_path}" DefaultNetstreamDriverCAFile="{tmp_path}/ca.pem")\n'
+        f'module(load="imfile")\ninput(type="imfile" file="{tmp_path}/input" tag="tested:")\n'
+        f'action(type="omfwd" target="127.0.0.1" port="{port}" protocol="tcp" TCP_Framing="octet-counted" '
+        f'StreamDriver="{driver}" StreamDriverMode="1" StreamDriverAuthMode="x509/name" '
+        'StreamDriverPermittedPeers="localhost" template="RSYSLOG_SyslogProtocol23Format")\n'
+    )
+    async with rsyslog(configuration):
+        await eventually(lambda: entries(tmp_path / "logs"), "a line")
+    (entry,) = entries(tmp_path / "logs")
+    assert (entry["app"], entry["text"].strip()) == ("tested", "hello from a file")
+
+
+async def test_of_loggens_by_tls_none_is_lost(
+    node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, port = await start(node, tmp_path / "logs", capsys, certified(tmp_path))
+    load = ("--use-ssl", "--rate", "5000", "--interval", "1", "--size", "200", "--active-connections", "2")
+    sent = int(re.findall(r"count=(\d+)", await ask("loggen", *load, host, str(port)))[-1])
+    found = await all_done(node, sent)
+    assert sent > 0
+    assert (found["received"], found["written"]) == (sent, sent)
+
+
 async def test_openssl_sends_by_tls_and_what_is_not_encrypted_is_refused(
     node: homing.Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    authority = trustme.CA()
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    tls = meta.TLS(certificate=str(tmp_path / "both.pem"))
-    host, port = await start(node, tmp_path, capsys, tls)
+    host, port = await start(node, tmp_path, capsys, certified(tmp_path))
     check = ("-CAfile", str(tmp_path / "ca.pem"), "-verify_return_error", "-servername", "localhost")
     message = b"<13>1 - - - - - - secret"
     framed = b"%d %s%s\n" % (len(message), message, OLD)

@@ -138,13 +138,14 @@ async def test_an_error_of_the_client_ends_a_transfer_and_has_no_answer(
     node: homing.Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     address = ("127.0.0.1", await start(node, "tftp", capsys))
+    before = node.info().processes
     with UDPPeer() as client:
         client.send(request(WRITE, "name", blksize=1000), address)
         answer, source = await client.receive()
         assert answer == packet(OACK, b"blksize\x001000\0")
         client.send(packet(ERROR, 8, b"no options\0"), source)
         async with asyncio.timeout(DEADLINE):
-            while (await node.inspect("tftp"))["running"]:
+            while node.info().processes > before:
                 await asyncio.sleep(0.001)
         client.send(request(READ, "nothing"), address)
         assert (await client.receive())[0][:4] == packet(ERROR, 1)
@@ -192,6 +193,23 @@ async def test_too_many_transfers_at_a_time_are_refused_and_too_long_a_file_is_n
         assert (await client.receive())[0][:4] == packet(ERROR, 3)
     counts = await node.inspect("tftp")
     assert (counts["begun"], counts["refused"]) == (1, 1)
+
+
+async def test_one_source_has_no_more_transfers_at_a_time_than_it_may(
+    node: homing.Node, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(load("tftp"), "MOST_EACH", 1)
+    address = ("127.0.0.1", await start(node, "tftp", capsys))
+    with UDPPeer() as first, UDPPeer() as second, UDPPeer("127.0.0.2") as other:
+        first.send(request(WRITE, "name"), address)
+        _, source = await first.receive()
+        second.send(request(WRITE, "another"), address)
+        other.send(request(WRITE, "other"), address)
+        assert (await other.receive())[0] == packet(ACK, 0)
+        counts = await node.inspect("tftp")
+        assert (counts["begun"], counts["refused"]) == (2, 1)
+        first.send(packet(DATA, 1, b"end"), source)
+        assert (await first.receive())[0] == packet(ACK, 1)
 
 
 LOSSY = "ip link set lo up && iptables -A INPUT -p udp -m statistic --mode {} -j DROP"

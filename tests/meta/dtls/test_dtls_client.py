@@ -250,6 +250,7 @@ def test_options_that_make_no_sense_are_refused_by_name(name: str, value: Any) -
         ("buffer_pool", meta.BufferPool()),
         ("admit", meta.where.length > 3),
         ("reply_guard", meta.ReplyGuard()),
+        ("reuse_port_steering", "cpu"),
         ("mtu", 100),
         ("most_sessions", 0),
         ("handshake_timeout", 0),
@@ -293,6 +294,15 @@ def test_no_key_is_shown() -> None:
     assert "PRIVATE" not in repr(options)
     assert "SECRETKEY" not in repr(options)
     assert "SECRETKEY" not in repr(meta.DTLSClientOptions(host=HOST, port=1, psk=("a", b"SECRETKEY")))
+    both = b"".join(own().values())
+    assert "PRIVATE" not in repr(meta.DTLSServerOptions(certificate=both))
+    assert "PRIVATE" not in repr(meta.DTLSClientOptions(host=HOST, port=1, certificate=both))
+    assert repr(meta.Reconfigure(psk={"a": b"SECRETKEY"}, mtu=500, **own())) == (
+        "Reconfigure(psk=..., mtu=500, certificate=..., key=...)"
+    )
+    with pytest.raises(gen.BadOption) as caught:
+        meta.Reconfigure(private_key=own()["key"])
+    assert "PRIVATE" not in str(caught.value)
 
 
 async def test_secrets_are_written_to_a_file_only_if_asked_for(

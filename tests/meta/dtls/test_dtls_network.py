@@ -218,8 +218,9 @@ async def test_a_hello_with_the_cookie_of_another_address_begins_nothing(node: h
     stolen = flights.answer(answer)
     for address in ((HOST, 2), ("127.0.0.2", 1)):
         sessions.hear(meta.MessageUDP(server.alias, address, stolen))
-    assert server.statistics().handshakes == 0
+    assert (server.statistics().handshakes, server.statistics().cookies_refused) == (0, 2)
     assert await ask(probe, await connect(probe, server), b"x") == b"x"
+    assert server.statistics().cookies_refused == 2
 
 
 async def test_a_flood_of_hellos_with_right_cookies_is_bounded(node: homing.Node) -> None:

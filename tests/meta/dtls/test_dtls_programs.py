@@ -17,8 +17,10 @@ from homing import act, gen, meta
 from ...support import DEADLINE, Probe, eventually, free_port
 from ..servers import HOST, balanced, error_of
 from .pki import ask, ca, device, issued, open_echo, own, server_options, written
+from .talking import Talk, talking
 
 KEY = b"a key of 20 bytes---"
+CCM8 = "PSK-AES128-CCM8:@SECLEVEL=0"
 PSK = {"CoAP": KEY, "Client_identity": KEY}
 
 
@@ -27,58 +29,7 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 openssl, gnutls_cli, gnutls_serv = needs("openssl"), needs("gnutls-cli"), needs("gnutls-serv")
-coap_client = needs("coap-client-openssl")
-
-
-class Talk:
-    """A program that talks: what it has printed, and what it is told."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.printed = b""
-
-    async def until(self, text: bytes) -> None:
-        """Waits until it has printed `text`."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            while text not in self.printed:
-                more = await self.process.stdout.read(4096)
-                assert more, f"it has ended: {self.printed.decode(errors='replace')}"
-                self.printed += more
-
-    async def rest(self) -> bytes:
-        """Waits for its end. Gives all that it has printed."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            self.printed += await self.process.stdout.read()
-            await self.process.wait()
-        return self.printed
-
-    def tell(self, text: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(text)
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
-
-@contextlib.asynccontextmanager
-async def run(*command: Any) -> AsyncIterator[Talk]:
-    """Runs a program until the block is left."""
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    talk = Talk(process)
-    try:
-        yield talk
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await talk.rest()
+coap_client, coap_server = needs("coap-client-openssl"), needs("coap-server-openssl")
 
 
 def port_of(server: meta.DTLSServer) -> int:
@@ -97,7 +48,7 @@ async def test_openssl_verifies_the_server_and_shows_its_certificate(
     trust = written(tmp_path / "ca", ca())
     command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-CAfile", trust]
     verify = ["-verify_return_error", "-verify_ip", HOST]
-    async with run(
+    async with talking(
         *command, *verify, "-cert", files["certificate"], "-key", files["key"], "-quiet", "-no_ign_eof"
     ) as talk:
         assert isinstance(await probe.get(), meta.MessageSessionUp)
@@ -114,7 +65,7 @@ async def test_openssl_verifies_the_server_and_shows_its_certificate(
 @openssl
 async def test_openssl_without_a_certificate_is_refused(node: homing.Node) -> None:
     server, pid = await open_echo(node, client_ca=ca())
-    async with run("openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-quiet") as talk:
+    async with talking("openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-quiet") as talk:
         await eventually(lambda: server.statistics().handshakes_failed["certificate"] == 1)
         assert b"alert" in await talk.rest()
     assert await node.call(pid, "came") == []
@@ -124,7 +75,7 @@ async def test_openssl_without_a_certificate_is_refused(node: homing.Node) -> No
 async def test_openssl_does_not_speak_version_1(node: homing.Node) -> None:
     server, _ = await open_echo(node)
     command = ["openssl", "s_client", "-dtls1", "-cipher", "ALL:@SECLEVEL=0", "-connect", f"{HOST}:{port_of(server)}"]
-    async with run(*command, "-quiet") as talk:
+    async with talking(*command, "-quiet") as talk:
         assert b"alert protocol version" in await talk.rest()
     assert server.statistics().handshakes_failed["no_common"] == 1
 
@@ -133,13 +84,56 @@ async def test_openssl_does_not_speak_version_1(node: homing.Node) -> None:
 async def test_openssl_with_a_key(node: homing.Node) -> None:
     server, pid = await open_echo(node, psk=PSK, psk_hint="a hint")
     command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-psk", KEY.hex()]
-    async with run(*command, "-psk_identity", "CoAP", "-quiet") as talk:
+    async with talking(*command, "-psk_identity", "CoAP", "-quiet") as talk:
         talk.tell(b"hello\n")
         await talk.until(b"hello\n")
     assert [message.info.identity for message in await node.call(pid, "came")] == ["CoAP"]
-    async with run(*command, "-psk_identity", "nobody", "-quiet") as talk:
+    async with talking(*command, "-psk_identity", "nobody", "-quiet") as talk:
         assert b"unknown psk identity" in await talk.rest()
     assert server.statistics().handshakes_failed["psk"] == 1
+
+
+@openssl
+async def test_openssl_with_a_key_and_nothing_but_the_suite_of_coap(node: homing.Node) -> None:
+    server, pid = await open_echo(node, psk=PSK)
+    command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-psk", KEY.hex()]
+    async with talking(*command, "-psk_identity", "CoAP", "-cipher", CCM8) as talk:
+        talk.tell(b"hello\n")
+        await talk.until(b"Cipher is PSK-AES128-CCM8")
+        await eventually(lambda: server.statistics().delivered == 1)
+    assert [message.info.identity for message in await node.call(pid, "came")] == ["CoAP"]
+
+
+@openssl
+async def test_with_a_certificate_a_tag_of_8_bytes_has_to_be_asked_for(node: homing.Node) -> None:
+    for server, found in (
+        ((await open_echo(node, psk=PSK, **own()))[0], b"handshake failure"),
+        ((await open_echo(node, psk=PSK, ciphers=f"ECDHE+AESGCM:{CCM8}", **own()))[0], b"Cipher is PSK-AES128-CCM8"),
+    ):
+        command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-psk", KEY.hex()]
+        async with talking(*command, "-psk_identity", "CoAP", "-cipher", CCM8) as talk:
+            await talk.until(found)
+
+
+@openssl
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (issued(HOST, year=2001), b"certificate has expired"),
+        (issued("other.example"), b"IP address mismatch"),
+        (issued(HOST, number=1), b"unable to get local issuer certificate"),
+    ],
+)
+async def test_openssl_refuses_a_server_with_a_wrong_certificate(
+    options: dict[str, bytes], found: bytes, node: homing.Node, tmp_path: Path
+) -> None:
+    server, pid = await open_echo(node, **options)
+    command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}"]
+    trust = ["-CAfile", written(tmp_path / "ca", ca()), "-verify_return_error", "-verify_ip", HOST]
+    async with talking(*command, *trust) as talk:
+        assert found in await talk.rest()
+    await eventually(lambda: server.statistics().handshakes_failed["refused"] == 1)
+    assert await node.call(pid, "came") == []
 
 
 @openssl
@@ -147,7 +141,7 @@ async def test_openssl_with_a_key(node: homing.Node) -> None:
 async def test_flights_are_divided_as_openssl_is_told(mtu: int, node: homing.Node) -> None:
     server, _ = await open_echo(node, mtu=mtu)
     command = ["openssl", "s_client", "-dtls1_2", "-connect", f"{HOST}:{port_of(server)}", "-mtu", mtu, "-quiet"]
-    async with run(*command) as talk:
+    async with talking(*command) as talk:
         talk.tell(b"hello\n")
         await talk.until(b"hello\n")
     statistics = server.statistics()
@@ -160,7 +154,7 @@ async def test_gnutls_verifies_the_server(node: homing.Node, tmp_path: Path) -> 
     server, pid = await open_echo(node)
     trust = written(tmp_path / "ca", ca())
     command = ["gnutls-cli", "--udp", "--x509cafile", trust, "--port", port_of(server), HOST]
-    async with run(*command) as talk:
+    async with talking(*command) as talk:
         await talk.until(b"Simple Client Mode")
         talk.tell(b"hello\n")
         await talk.until(b"Client Mode:\n\nhello\n")
@@ -174,7 +168,7 @@ async def test_gnutls_verifies_the_server(node: homing.Node, tmp_path: Path) -> 
 async def test_gnutls_refuses_a_server_of_another_name(node: homing.Node, tmp_path: Path) -> None:
     server, _ = await open_echo(node, **issued("other.example"))
     trust = written(tmp_path / "ca", ca())
-    async with run("gnutls-cli", "--udp", "--x509cafile", trust, "--port", port_of(server), HOST) as talk:
+    async with talking("gnutls-cli", "--udp", "--x509cafile", trust, "--port", port_of(server), HOST) as talk:
         assert b"does not match" in await talk.rest()
 
 
@@ -183,7 +177,7 @@ async def test_gnutls_with_a_key(node: homing.Node) -> None:
     """With a suite of plain keys: with ECDHE-PSK gnutls-cli 3.7.9 crashes."""
     server, pid = await open_echo(node, psk=PSK)
     key = ["--pskusername", "CoAP", "--pskkey", KEY.hex(), "--priority", "NORMAL:-KX-ALL:+PSK"]
-    async with run("gnutls-cli", "--udp", *key, "--port", port_of(server), HOST) as talk:
+    async with talking("gnutls-cli", "--udp", *key, "--port", port_of(server), HOST) as talk:
         await talk.until(b"Simple Client Mode")
         talk.tell(b"hello\n")
         await talk.until(b"Client Mode:\n\nhello\n")
@@ -211,7 +205,9 @@ async def test_coap_client_gets_a_resource(psk: bool, node: homing.Node, tmp_pat
     files = {name: written(tmp_path / name, content) for name, content in device().items()}
     trust = written(tmp_path / "ca", ca())
     how = ["-u", "CoAP", "-k", KEY.decode()] if psk else ["-c", files["certificate"], "-j", files["key"], "-C", trust]
-    async with run("coap-client-openssl", "-m", "get", "-B", 10, *how, f"coaps://{HOST}:{port_of(server)}/x") as talk:
+    async with talking(
+        "coap-client-openssl", "-m", "get", "-B", 10, *how, f"coaps://{HOST}:{port_of(server)}/x"
+    ) as talk:
         printed = await talk.rest()
     assert (b"CoAP" if psk else b"CN=sensor-7") in printed
     assert server.statistics().handshakes_completed == 1
@@ -226,7 +222,7 @@ async def s_server(tmp_path: Path, *more: Any, **options: bytes) -> AsyncIterato
     port = free_port()
     files = {name: written(tmp_path / f"server-{name}", content) for name, content in (options or own()).items()}
     command = ["openssl", "s_server", "-dtls1_2", "-accept", f"{HOST}:{port}", *more]
-    async with run(*command, "-cert", files["certificate"], "-key", files["key"]) as talk:
+    async with talking(*command, "-cert", files["certificate"], "-key", files["key"]) as talk:
         await talk.until(b"ACCEPT")
         yield port, talk
 
@@ -285,11 +281,42 @@ async def test_a_client_shows_openssl_its_certificate(probe: Probe, tmp_path: Pa
 async def test_a_client_with_a_key_of_openssl(probe: Probe, tmp_path: Path) -> None:
     more = ["-nocert", "-psk", KEY.hex(), "-psk_identity", "CoAP"]
     port = free_port()
-    async with run("openssl", "s_server", "-dtls1_2", "-accept", f"{HOST}:{port}", *more) as talk:
+    async with talking("openssl", "s_server", "-dtls1_2", "-accept", f"{HOST}:{port}", *more) as talk:
         await talk.until(b"ACCEPT")
         client = await connect_to(probe, port, psk=("CoAP", KEY))
         await exchange(probe, client, talk)
         assert client.server_identity is None
+
+
+@openssl
+async def test_a_client_with_a_key_speaks_the_suite_of_coap(probe: Probe) -> None:
+    more = ["-nocert", "-psk", KEY.hex(), "-psk_identity", "CoAP", "-cipher", CCM8]
+    port = free_port()
+    async with talking("openssl", "s_server", "-dtls1_2", "-accept", f"{HOST}:{port}", *more) as talk:
+        await talk.until(b"ACCEPT")
+        client = await connect_to(probe, port, psk=("CoAP", KEY))
+        await exchange(probe, client, talk)
+
+
+@gnutls_serv
+async def test_a_client_with_a_key_of_gnutls(probe: Probe, tmp_path: Path) -> None:
+    port, keys = free_port(), written(tmp_path / "keys", b"CoAP:" + KEY.hex().encode() + b"\n")
+    command = ["gnutls-serv", "--udp", "--port", port, "--echo", "--pskpasswd", keys]
+    async with talking(*command, "--priority", "NORMAL:-KX-ALL:+PSK") as talk:
+        await talk.until(b"listening on IPv4")
+        client = await connect_to(probe, port, psk=("CoAP", KEY))
+        assert await ask(probe, client, b"hello") == b"hello"
+
+
+@coap_server
+async def test_a_client_with_a_key_asks_a_coap_server(probe: Probe) -> None:
+    """It listens for DTLS at the next port."""
+    port = free_port()
+    command = ["coap-server-openssl", "-A", HOST, "-p", port - 1, "-k", KEY.decode(), "-h", "hint"]
+    async with talking(*command):
+        client = await connect_to(probe, port, psk=("CoAP", KEY), handshake_timeout=DEADLINE)
+        answer = await ask(probe, client, bytes([0x40, 0x01, 0, 1]))  # GET /
+        assert answer[1] == 0x45  # 2.05 Content
 
 
 @gnutls_serv
@@ -297,7 +324,7 @@ async def test_a_client_of_gnutls_is_answered(probe: Probe, tmp_path: Path) -> N
     files = {name: written(tmp_path / name, content) for name, content in own().items()}
     port = free_port()
     command = ["gnutls-serv", "--udp", "--port", port, "--echo", "--x509certfile", files["certificate"]]
-    async with run(*command, "--x509keyfile", files["key"], "--disable-client-cert") as talk:
+    async with talking(*command, "--x509keyfile", files["key"], "--disable-client-cert") as talk:
         await talk.until(b"listening on IPv4")
         client = await connect_to(probe, port)
         assert await ask(probe, client, b"hello") == b"hello"

@@ -120,17 +120,55 @@ class Numbered(meta.PeerActor):
             self.peer.send(b"%d" % self.pid.id)
 
 
-async def test_with_peers_the_connections_end_and_new_ones_are_served(node: homing.Node) -> None:
+def numbered(**options: Any) -> meta.PeerOptions:
+    return meta.PeerOptions(worker=Numbered, **options)
+
+
+async def test_connections_with_processes_of_their_own_keep_them_when_the_owner_crashes(node: homing.Node) -> None:
     found: list[Any] = []
-    await open_owner(node, found, port=free_stream_port(), peers=meta.PeerOptions(worker=Numbered))
+    await open_owner(node, found, port=free_stream_port(), peers=numbered())
     address = found[0][1].local_address
     async with await Stream.to(address) as peer:
-        assert await peer.ask(b"hello")
+        before = await peer.ask(b"hello")
         node.send_exit(found[0][0], gen.TerminateKill())
-        assert await peer.rest() == b""
-    await eventually(lambda: len(found) == 2)
-    async with await Stream.to(address) as other:
-        assert await other.ask(b"hello")
+        assert await peer.ask(b"again") == before
+        await eventually(lambda: len(found) == 2)
+        async with await Stream.to(address) as other:
+            assert await other.ask(b"hello") not in (b"", before)
+            assert await peer.ask(b"again") == before
     await eventually(lambda: found[1][1].statistics().open == 0)
     statistics = found[1][1].statistics()
     assert statistics.accepted == all_ends(statistics) == 2
+    await eventually(lambda: node.info().processes == 3)  # the supervisor, the owner, and one table
+
+
+async def test_a_successor_with_other_processes_for_connections_ends_the_former_ones(node: homing.Node) -> None:
+    found: list[Any] = []
+    port = free_stream_port()
+    first = await node.spawn(Owner, found, {"port": port, "peers": numbered()})
+    async with await Stream.to((HOST, port)) as peer:
+        assert await peer.ask(b"hello")
+        node.send_exit(first, gen.TerminateKill())
+        await eventually(lambda: first not in node.processes())
+        await node.spawn(
+            Owner, found, {"port": port, "peers": numbered(worker_options=gen.ProcessOptions(env={"a": 1}))}
+        )
+        assert await peer.rest() == b""
+        async with await Stream.to((HOST, port)) as other:
+            assert await other.ask(b"hello")
+    await eventually(lambda: node.info().processes == 2)  # the owner, and one table
+
+
+async def test_a_successor_without_processes_for_connections_ends_the_former_ones(node: homing.Node) -> None:
+    found: list[Any] = []
+    port = free_stream_port()
+    first = await node.spawn(Owner, found, {"port": port, "peers": numbered()})
+    async with await Stream.to((HOST, port)) as peer:
+        assert await peer.ask(b"hello")
+        node.send_exit(first, gen.TerminateKill())
+        await eventually(lambda: first not in node.processes())
+        second = await node.spawn(Owner, found, {"port": port})
+        assert await peer.rest() == b""
+        async with await Stream.to((HOST, port)) as other:
+            assert await other.ask(b"hello") == b"%d hello" % second.id
+    await eventually(lambda: node.info().processes == 1)

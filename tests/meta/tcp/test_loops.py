@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from homing import meta
 
 from ...support import Probe, eventually, in_thread
 from .players import Stream, all_ends, connect_tcp, open_echo
+from .test_tls import Authority, send_and_close
 
 LOOPS = ["asyncio", "homing", *(["uvloop"] if find_spec("uvloop") else [])]
 
@@ -82,3 +84,16 @@ def test_a_cancelled_program_closes_all_connections(loop: str) -> None:
 
     in_thread(run)
     assert found[0].statistics().open == 0
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_tls_loses_nothing_on_each_loop(loop: str, tmp_path: Path) -> None:
+    async def use_tls() -> None:
+        async with homing.start_node("loops@localhost") as node:
+            await send_and_close(await Probe.start(node), Authority(tmp_path), 1024)
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=factory_of(loop)) as runner:
+            runner.run(use_tls())
+
+    in_thread(run)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from homing import gen, meta
+from homing import act, gen, meta
 
 from ...support import Probe, eventually
 from .players import HOST, LINES, Stream, connect_tcp, open_echo, open_tcp
@@ -58,6 +58,51 @@ async def test_frames_are_answered_over_tls(probe: Probe, authority: Authority) 
         peer.send(b"".join(b"%d\n" % number for number in range(2000)))
         assert [await peer.line() for _ in range(2000)] == [b"OK: %d\n" % number for number in range(2000)]
     await eventually(lambda: server.statistics().open == 0)
+
+
+async def test_records_that_come_together_are_all_read(probe: Probe, authority: Authority) -> None:
+    server = await open_echo(probe, tls=meta.TLS(certificate=authority.issue("server")))
+    client = await connect_tcp(probe, server, tls=meta.TLS(ca=authority.ca), announce=False)
+    async with await Stream.to(server.local_address, ssl=authority.context()) as peer:
+        for number in range(500):
+            peer.send(b"%d\n" % number)  # each is a record, and none is read before all are written
+        assert [await peer.line() for _ in range(500)] == [b"OK: %d\n" % number for number in range(500)]
+    answers = await asyncio.gather(*(probe.node.call(client.alias, b"%d" % number) for number in range(200)))
+    assert [answer.data for answer in answers] == [b"OK: %d" % number for number in range(200)]
+
+
+class Slow(act.Actor):
+    """Takes its time for each frame."""
+
+    async def handle_message(self, sender: gen.PID, message: Any) -> None:
+        await asyncio.sleep(0)
+
+
+async def send_and_close(probe: Probe, authority: Authority, read_size: int) -> None:
+    """A client that never reads closes its connection while much that it has sent was not read: nothing is lost."""
+    slow, lines = await probe.node.spawn(Slow), 3000
+    tls = meta.TLS(certificate=authority.issue("server"))
+    server = await open_tcp(probe, tls=tls, process=slow, high_water=4, announce=False, read_size=read_size)
+
+    def send() -> None:
+        with (
+            socket.create_connection(server.local_address[:2]) as plain,
+            authority.context().wrap_socket(plain, server_hostname=HOST) as secure,
+        ):
+            for _ in range(lines):
+                secure.sendall(b"x" * 199 + b"\n")
+
+    await asyncio.to_thread(send)
+    await eventually(lambda: server.statistics().open == 0)
+    statistics = server.statistics()
+    assert (statistics.received, statistics.closed_by_peer, statistics.reset) == (lines, 1, 0)
+
+
+@pytest.mark.parametrize("read_size", [256, 16384])
+async def test_of_a_client_that_never_reads_and_closes_nothing_is_lost(
+    read_size: int, probe: Probe, authority: Authority
+) -> None:
+    await send_and_close(probe, authority, read_size)
 
 
 async def test_a_client_checks_the_certificate_of_its_server(

@@ -167,7 +167,7 @@ async def test_a_server_that_ends_in_the_handler_of_a_lone_datagram_frees_its_po
 
 # --- finalizers -----------------------------------------------------------------------------------------------
 
-NUMBERS = range(1, examples(12, 60))
+NUMBERS = range(1, examples(9, 60))
 
 
 @pytest.mark.thorough

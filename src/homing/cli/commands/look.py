@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -58,32 +59,45 @@ def sockets(
     _table("sockets", one_node(node, named), query, SOCKETS, cluster, as_json)
 
 
-def tcp(
-    node: NODE = "",
-    filter: FILTER = "",
-    limit: LIMIT = 50,
-    named: NODE_OPTION = "",
-    cluster: CLUSTER = False,
-    as_json: AS_JSON = False,
-) -> None:
-    """Show the TCP servers and clients of a node: connections, frames, what was refused and cut."""
-    from ..shell.columns import TCP
+def _command(what: str, columns: str, text: str) -> Callable[..., None]:
+    """Returns the command `what`, which shows the table of that name. columns: the name of its columns."""
 
-    _table("tcp", one_node(node, named), {"filter": filter, "limit": limit}, TCP, cluster, as_json)
+    def command(
+        node: NODE = "",
+        filter: FILTER = "",
+        limit: LIMIT = 50,
+        named: NODE_OPTION = "",
+        cluster: CLUSTER = False,
+        as_json: AS_JSON = False,
+    ) -> None:
+        from ..shell import columns as tables
+
+        query = {"filter": filter, "limit": limit}
+        _table(what, one_node(node, named), query, getattr(tables, columns), cluster, as_json)
+
+    command.__name__, command.__doc__ = what, text
+    return command
 
 
-def events(
-    node: NODE = "",
-    filter: FILTER = "",
-    limit: LIMIT = 50,
-    named: NODE_OPTION = "",
-    cluster: CLUSTER = False,
-    as_json: AS_JSON = False,
-) -> None:
-    """Show the registered events of a node."""
-    from ..shell.columns import EVENTS
-
-    _table("events", one_node(node, named), {"filter": filter, "limit": limit}, EVENTS, cluster, as_json)
+tcp = _command(
+    "tcp", "TCP", "Show the TCP servers and clients of a node: connections, frames, what was refused and cut."
+)
+events = _command("events", "EVENTS", "Show the registered events of a node.")
+pools = _command(
+    "pools",
+    "POOLS",
+    "Show the pools of a node: what waits, is dropped, restarted. `homing inspect` shows one with its workers.",
+)
+routers = _command(
+    "routers",
+    "ROUTERS",
+    "Show the routers of a node: what is forwarded, and fails. `homing inspect` shows one with its routes.",
+)
+supervisors = _command(
+    "supervisors",
+    "SUPERVISORS",
+    "Show the supervisors of a node, and their restarts. `homing inspect` shows one with its children.",
+)
 
 
 def applications(
@@ -93,48 +107,6 @@ def applications(
     from ..shell.columns import APPLICATIONS
 
     _table("applications", one_node(node, named), {"limit": limit}, APPLICATIONS, cluster, as_json)
-
-
-def pools(
-    node: NODE = "",
-    filter: FILTER = "",
-    limit: LIMIT = 50,
-    named: NODE_OPTION = "",
-    cluster: CLUSTER = False,
-    as_json: AS_JSON = False,
-) -> None:
-    """Show the pools of a node: what waits, is dropped, restarted. `homing inspect` shows one with its workers."""
-    from ..shell.columns import POOLS
-
-    _table("pools", one_node(node, named), {"filter": filter, "limit": limit}, POOLS, cluster, as_json)
-
-
-def routers(
-    node: NODE = "",
-    filter: FILTER = "",
-    limit: LIMIT = 50,
-    named: NODE_OPTION = "",
-    cluster: CLUSTER = False,
-    as_json: AS_JSON = False,
-) -> None:
-    """Show the routers of a node: what is forwarded, and fails. `homing inspect` shows one with its routes."""
-    from ..shell.columns import ROUTERS
-
-    _table("routers", one_node(node, named), {"filter": filter, "limit": limit}, ROUTERS, cluster, as_json)
-
-
-def supervisors(
-    node: NODE = "",
-    filter: FILTER = "",
-    limit: LIMIT = 50,
-    named: NODE_OPTION = "",
-    cluster: CLUSTER = False,
-    as_json: AS_JSON = False,
-) -> None:
-    """Show the supervisors of a node, and their restarts. `homing inspect` shows one with its children."""
-    from ..shell.columns import SUPERVISORS
-
-    _table("supervisors", one_node(node, named), {"filter": filter, "limit": limit}, SUPERVISORS, cluster, as_json)
 
 
 def inspect(target: TARGET, node: NODE_OPTION = "", cluster: CLUSTER = False, as_json: AS_JSON = False) -> None:

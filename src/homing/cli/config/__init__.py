@@ -7,5 +7,6 @@ source        reads the file and the environment; variables: the names of enviro
               cluster_variables: of those about a cluster
 settings      command line, environment, file and defaults in one; changes: the differences between two
 example       the file with all options and their defaults
+certificates  reads the certificates of TCP servers again
 reload        applies a changed file while the node runs; hangup: SIGHUP, which asks for that
 """

@@ -20,6 +20,7 @@ from ...node.logs import StderrHandler
 from ...node.node import internals
 from ...observe.records import ReloadRecord
 from . import hangup
+from .certificates import reload_certificates
 from .changes import Change, change_of, option_changes
 from .settings import Settings
 from .source import FileConfiguration
@@ -37,9 +38,9 @@ class Plan(NamedTuple):
 class Outcome(NamedTuple):
     """The outcome of a reload.
 
-    applied: the changes in force now. restart: those that need a restart of the program; they are named again by each
-    reload until then. failed: keys of servers that could not be changed, and why. unused: servers in the file that the
-    program has not made.
+    applied: the changes in force now, also of certificates. restart: those that need a restart of the program; they
+    are named again by each reload until then. failed: keys of servers that could not be changed, and why. unused:
+    servers in the file that the program has not made.
     """
 
     applied: list[Change]
@@ -126,6 +127,9 @@ class Reloader:
         )
         for plan in plans:
             await self._reconfigure(plan, outcome)
+        changed, failed = await reload_certificates(self._node)
+        outcome.applied.extend(changed)
+        outcome.failed.extend(failed)
         return outcome
 
     # --- before anything changes ---------------------------------------------------------------------------

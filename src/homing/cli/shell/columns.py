@@ -110,6 +110,15 @@ def _less_than_asked(row: Row) -> str:
     return "yellow" if row["receive_buffer"] < (row["receive_buffer_asked"] or 0) else ""
 
 
+def _dtls(row: Row) -> str:
+    found = row.get("dtls")
+    if not found:
+        return NOTHING
+    failed = {f"failed:{text(cause)}": count for cause, count in found["handshakes_failed"].items()}
+    shown = {"open": found["sessions"], "handshakes": found["handshakes"], **failed}
+    return " ".join(f"{name}={count}" for name, count in shown.items())
+
+
 SOCKETS = [
     Column(title="id", cell=lambda row: str(row["id"]), sort="id", number=True, rank=4),
     Column(title="address", cell=_address, sort="address"),
@@ -137,6 +146,7 @@ SOCKETS = [
         sort="owner",
         rank=7,
     ),
+    Column(title="dtls", cell=_dtls, rank=4),
     Column(title="drops", cell=lambda row: causes(row["drops"]), rank=1, style=_red_if("drops")),
 ]
 

@@ -54,6 +54,10 @@ cdef class Arena:
     cdef int aim_inside(self, int count) except -1
     cdef int read(self, int fd, int count, bint ancillary, bint info) noexcept
     cdef int _read_one(self, int fd) noexcept
+    cdef bint is_ready(self, bint ancillary) noexcept
+    cdef ssize_t read_alone(self, int fd) noexcept
+    cdef Py_ssize_t take_alone(self, ssize_t length) noexcept
+    cdef void _take_in(self, int got, bint info) noexcept
     cdef void tell_nothing(self, int count) noexcept
 
 

@@ -177,7 +177,6 @@ cdef class Arena:
         ancillary: there may be ancillary data. info: store it in `Slot.fields`.
         """
         cdef int slot, got
-        cdef size_t length
         cdef msghdr* header
         count = max(0, min(count, SLOTS))
         for slot in range(SLOTS if ancillary != self._ancillary else self._used):  # headers changed by the last read
@@ -199,6 +198,48 @@ cdef class Arena:
         got = min(got, count)
         self._ancillary = ancillary
         self._used = max(got, 0)
+        self._take_in(got, info)
+        return got
+
+    cdef bint is_ready(self, bint ancillary) noexcept:
+        """Returns True if `read_alone` may be called: the first slot alone was used since, or none."""
+        return self._used <= 1 and self._inside > 0 and self._ancillary == ancillary
+
+    cdef ssize_t read_alone(self, int fd) noexcept:
+        """Reads as `read` does into the first slot, which `is_ready`. Returns the datagram's length; or -1, with `errno`.
+        `take_alone` is to be called next."""
+        cdef msghdr* header = &self._headers[0].msg_hdr
+        cdef ssize_t length
+        header.msg_namelen = NAME
+        header.msg_controllen = CONTROL if self._ancillary else 0
+        self._used = 1
+        length = recvmsg(fd, header, MSG_DONTWAIT)
+        while length < 0 and errno == EINTR:
+            length = recvmsg(fd, header, MSG_DONTWAIT)
+        return length
+
+    cdef Py_ssize_t take_alone(self, ssize_t length) noexcept:
+        """Fills the first slot after `read_alone`. Returns how many datagrams it holds."""
+        cdef msghdr* header = &self._headers[0].msg_hdr
+        cdef Slot* slot = self.slots
+        if header.msg_controllen or header.msg_flags or length > SLOT_SIZE or header.msg_namelen < SHORT_NAME:
+            self._headers[0].msg_len = <unsigned int> length
+            self._take_in(1, False)
+            return datagrams_from(slot, 0)
+        self.cut_trains = 0
+        slot.peer = _source(header)
+        slot.place = PEERS.place(&slot.peer)
+        slot.start = <char*> self._vectors[0].iov_base
+        slot.length = length
+        slot.segment = max(<Py_ssize_t> 1, length)
+        slot.truncated = False
+        return 1
+
+    cdef void _take_in(self, int got, bint info) noexcept:
+        """Fills the slots of the last read."""
+        cdef int slot
+        cdef size_t length
+        cdef msghdr* header
         self.cut_trains = 0
         for slot in range(got):
             header = &self._headers[slot].msg_hdr
@@ -215,12 +256,11 @@ cdef class Arena:
             self.slots[slot].truncated = (header.msg_flags & MSG_TRUNC) != 0 or length < self._headers[slot].msg_len
             if info:
                 _tell_nothing(&self.slots[slot])
-            if ancillary and header.msg_controllen:
+            if self._ancillary and header.msg_controllen:
                 self.cut_trains += _take_ancillary(header, &self.slots[slot])
         if got > 1:
             for slot in range(got):
                 PEERS.expect(self.slots[slot].place)
-        return got
 
     cdef int _read_one(self, int fd) noexcept:
         """Reads one datagram into the first slot. Returns 1; or -1, with `errno`."""

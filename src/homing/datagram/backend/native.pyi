@@ -11,6 +11,7 @@ from .contract import Pooled
 from .native_sender import Sender
 
 def probe() -> str: ...
+def spare(most: int) -> None: ...
 
 class NativeBackend(Sender):
     name: str

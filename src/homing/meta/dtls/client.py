@@ -26,6 +26,10 @@ class DTLSClientHooks(UDPClientHooks):
 
     behavior: DTLSClient
 
+    @property
+    def counters(self) -> DTLSClientStatistics | None:
+        return self.behavior.statistics() if self.behavior.is_started else None
+
     def facts(self) -> dict[str, Any] | None:
         return self.behavior.facts() if self.behavior.is_started else None
 

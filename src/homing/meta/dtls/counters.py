@@ -30,6 +30,7 @@ class DTLSCounters:
         "bad",
         "completed",
         "cookies",
+        "cookies_refused",
         "down",
         "extra",
         "failures",
@@ -46,7 +47,7 @@ class DTLSCounters:
 
     def __init__(self) -> None:
         self.started = self.completed = self.retransmitted = self.notify_lost = 0
-        self.cookies = self.handshake_in = 0
+        self.cookies = self.cookies_refused = self.handshake_in = 0
         self.hellos_bad = self.hellos_full = self.hellos_limited = 0
         self.bad = self.replayed = self.unknown = self.extra = 0
         self.failures = dict.fromkeys(CAUSES, 0)
@@ -61,8 +62,34 @@ class DTLSCounters:
         self.down[next((way for kind, way in _WAYS if isinstance(reason, kind)), "failed")] += 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class DTLSFigures:
+    """The fields that `DTLSStatistics` and `DTLSClientStatistics` have beside those of the socket."""
+
+    __slots__ = ()
+
+    handshakes: int
+    handshakes_open: int
+    handshakes_completed: int
+    handshakes_failed: dict[str, int]
+    sessions: int
+    sessions_ended: dict[str, int]
+    cookies_sent: int
+    cookies_refused: int
+    hellos_bad: int
+    hellos_limited: int
+    hellos_full: int
+    handshake_packets: int
+    handshake_retransmits: int
+    records_bad: int
+    records_replayed: int
+    records_unknown: int
+    records_extra: int
+    notify_lost: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DTLSStatistics(Statistics):
+class DTLSStatistics(DTLSFigures, Statistics):
     """A snapshot: the counters of the socket, and those of DTLS. At every moment each handshake and each datagram is
     counted exactly once:
 
@@ -80,7 +107,9 @@ class DTLSStatistics(Statistics):
         "dismissed" (`CloseSession`), "ended" (with the server), "failed".
     cookies_sent: HelloVerifyRequests. Nothing is stored for them. If it grows much faster than `handshakes`: somebody
         forges addresses.
-    hellos_bad: datagrams of strangers that begin no handshake, or whose cookie is wrong.
+    cookies_refused: hellos whose cookie was wrong or too old; each was answered with another cookie. If it grows:
+        somebody guesses cookies, or round trips take minutes.
+    hellos_bad: datagrams of strangers that begin no handshake.
     hellos_limited: hellos above `hello_limit` or `handshake_rate`.
     hellos_full: hellos that came while the server had `most_sessions` or `most_handshakes`.
     handshake_packets: datagrams that belong to a handshake, or close a session: they become no message.
@@ -91,24 +120,6 @@ class DTLSStatistics(Statistics):
     records_extra: messages that came with another one in a datagram: so many more than datagrams.
     notify_lost: messages that did not reach `notify`.
     """
-
-    handshakes: int
-    handshakes_open: int
-    handshakes_completed: int
-    handshakes_failed: dict[str, int]
-    sessions: int
-    sessions_ended: dict[str, int]
-    cookies_sent: int
-    hellos_bad: int
-    hellos_limited: int
-    hellos_full: int
-    handshake_packets: int
-    handshake_retransmits: int
-    records_bad: int
-    records_replayed: int
-    records_unknown: int
-    records_extra: int
-    notify_lost: int
 
     @property
     def ledger(self) -> Ledger:
@@ -143,6 +154,7 @@ def dtls_facts(counters: DTLSCounters, sessions: int, handshakes: int) -> dict[s
         "sessions": sessions,
         "sessions_ended": dict(counters.down),
         "cookies_sent": counters.cookies,
+        "cookies_refused": counters.cookies_refused,
         "hellos_bad": counters.hellos_bad,
         "hellos_limited": counters.hellos_limited,
         "hellos_full": counters.hellos_full,

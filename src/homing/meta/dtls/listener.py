@@ -20,12 +20,14 @@ class Listener:
     """Listens for hellos.
 
     security: makes the connections; may be replaced.
+    refused: True if the last hello had a wrong cookie. It was answered like one without any.
     """
 
     def __init__(self, security: Security, cookies: Cookies | None = None) -> None:
         self._ssl = library().ssl
         self._cookies = Cookies(lifetime=LIFETIME) if cookies is None else cookies
         self._listening: Any = None
+        self.refused = False
         self.use(security)
 
     def use(self, security: Security) -> None:
@@ -38,7 +40,8 @@ class Listener:
         return self._cookies.make(notes.address, *_bound(notes))
 
     def _check(self, notes: Notes, cookie: bytes) -> bool:
-        return self._cookies.check(cookie, notes.address, *_bound(notes))
+        self.refused = not self._cookies.check(cookie, notes.address, *_bound(notes))
+        return not self.refused
 
     def hear(self, hello: bytes, random: bytes, address: Address) -> tuple[Any, bytes]:
         """Takes a ClientHello. Returns the connection that has accepted it, if its cookie is right, otherwise None; and
@@ -48,6 +51,7 @@ class Listener:
             listening = self._listening = self._security.connection(serves=True)
         notes = listening.get_app_data()
         notes.address, notes.random = address, random
+        self.refused = False
         try:
             listening.bio_write(hello)
             listening.DTLSv1_listen()

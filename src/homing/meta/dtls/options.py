@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from ...datagram import Endpoint, RateLimit
-from ...datagram.sockets.options import steering_of
 from ...gen import BadOption, NotAllowed, Target
 from ...gen.options import check_choice, check_target, check_type, set_integer, set_number, set_seconds
 from ..udp_client.options import UDPClientOptions
@@ -73,11 +72,12 @@ class DTLSServerOptions(UDPServerOptions):
 
     security: made of the options above. Internal.
 
-    `buffer_pool`, `admit`, `bpf`, `groups`, `path`, `sessions` and `reply_guard` cannot be used: see the guide.
+    The guide says why `buffer_pool`, `admit`, `bpf`, `groups`, `path`, `sessions`, `reply_guard` and
+    `reuse_port_steering` cannot be used.
     Raises `BadOption`; `NotAllowed` if pyOpenSSL is not installed.
     """
 
-    certificate: PEM | None = None
+    certificate: PEM | None = field(default=None, repr=False)
     key: PEM | None = field(default=None, repr=False)
     client_ca: PEM | None = None
     client_certificate: Literal["required", "optional"] = "required"
@@ -118,8 +118,9 @@ class DTLSServerOptions(UDPServerOptions):
 
     @property
     def kernel_steering(self) -> Any:
-        """The choice among the sockets of the port. The kernel sees encrypted records, so it is never the route."""
-        return steering_of(self)
+        """The choice among the sockets of a port (`reuse_port`): None, the kernel's, by both addresses, so that a
+        session stays in its process. The kernel sees encrypted records, so it is never the route."""
+        return None
 
     def make_endpoint(self, sock: Any, **settings: Any) -> Endpoint:
         """Returns the endpoint of a bound socket. Internal."""
@@ -162,7 +163,7 @@ class DTLSClientOptions(UDPClientOptions):
     server_name: str | None = None
     ca: PEM | None = None
     verify: Verify = "name"
-    certificate: PEM | None = None
+    certificate: PEM | None = field(default=None, repr=False)
     private_key: PEM | None = field(default=None, repr=False)
     psk: tuple[str, bytes] | None = field(default=None, repr=False)
     ciphers: str | None = None
@@ -223,6 +224,7 @@ _NOT_OF_SERVERS: dict[str, tuple[Any, str]] = {
     "path": (None, "DTLS needs IP addresses; leave it out"),
     "sessions": (None, "a DTLS session cannot move to another node; leave it out"),
     "reply_guard": (None, "each peer has proven its address; leave it out"),
+    "reuse_port_steering": (None, "records of a session could reach a process without it; leave it out"),
 }
 _NOT_OF_CLIENTS: dict[str, tuple[Any, str]] = {
     "ports": (1, "a DTLS session has one port; leave it out"),

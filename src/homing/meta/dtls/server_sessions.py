@@ -216,6 +216,7 @@ class ServerSessions:
             counters.hellos_full += 1
             return
         connection, answer = self._listener.hear(message.data, random, message.addr)
+        counters.cookies_refused += self._listener.refused
         if connection is not None:
             self._begin(connection, random, message)
         elif answer:

@@ -13,6 +13,7 @@ Rule 3: what is to be sent to the peer is in `take`, also after the end: an aler
 from __future__ import annotations
 
 import enum
+import re
 from typing import Any
 
 from ...datagram import Address
@@ -347,6 +348,7 @@ class Session:
         self._send(self._written())
 
 
+_ALERT = re.compile("(sslv3|ssl/tls|tlsv1|tls) alert ")
 _REFUSED = ("alert", "no application protocol")
 _CERTIFICATE = ("certificate", "verify failed", "peer did not return")
 _NO_COMMON = ("no shared cipher", "unsupported protocol", "version", "no suitable", "no ciphers", "wrong cipher")
@@ -366,7 +368,7 @@ def cause_of(error: Any) -> tuple[str, str]:
     if "psk" in text.lower() and "alert" not in text:
         return "psk", text
     if any(word in text for word in _REFUSED):
-        return "refused", text.replace("sslv3 alert ", "").replace("ssl/tls alert ", "").replace("tlsv1 alert ", "")
+        return "refused", _ALERT.sub("", text)
     if any(word in text for word in _NO_COMMON):
         return "no_common", text
     if any(word in text for word in _CERTIFICATE):

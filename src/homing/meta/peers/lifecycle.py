@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from ...act.supervisor.restart_limits import RestartWindow
 from ...datagram import MessageUDP, MessageUDPError
@@ -52,8 +52,11 @@ class Lifecycle:
 
     process: has the table; the parent of the peers' processes.
     closing: the exit signal for which `process` ends once all peers have handled what waits there.
+    kind: class of the messages that are counted if they are dropped.
     all_proven: each newcomer has proven its address already, by DTLS.
     """
+
+    kind: ClassVar[type[object]] = MessageUDP
 
     def __init__(self, process: Process, log: RateLimited, options: PeerOptions) -> None:
         self.process = process
@@ -199,7 +202,7 @@ class Lifecycle:
         unless it is `preserving.forget`, for a process that has a successor."""
         kept = (self.process.preserved_mailboxes or {}).get(pid)
         if kept is not None:
-            self.counters.dropped["ended"] += kept.count(MessageUDP)
+            self.counters.dropped["ended"] += kept.count(self.kind)
             forget(self.process, pid)
 
     def _down(self, peer: Peer, reason: Exception) -> None:

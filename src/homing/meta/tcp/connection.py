@@ -79,10 +79,12 @@ class Connection(asyncio.BufferedProtocol):
             return
         options = self._hub.options
         transport.set_write_buffer_limits(high=options.send_buffer, low=options.send_buffer // 4)
+        if self._is_secured():
+            transport.set_read_buffer_limits(high=1, low=0)  # see `RECORD` in `hub`
         self._hub.opened(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        return self._hub.buffer
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._hub.view  # asyncio's TLS reads into slices of it, which would be copies if it were a bytearray
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.end is not None:

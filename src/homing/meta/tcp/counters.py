@@ -27,6 +27,8 @@ class TCPStatistics:
     delivered: frames put into the receiver's mailbox.
     waiting: frames taken from the stream that wait for room in the mailbox, or for their rate.
     dropped: frames that could not be delivered, as the server or the peer's process has ended.
+    dropped_ended: of the delivered frames, those that waited at the process of a connection (`peers`) when that ended,
+        and that no successor got. If it grows: why do the processes crash? `preserve_mailbox` keeps the frames.
     limited: frames that had to wait because their source was above `rate_limit`.
     pauses: times that a connection was not read, as the mailbox was full, or the peer did not read its answers.
     sent: frames handed to the system.
@@ -55,6 +57,7 @@ class TCPStatistics:
     delivered: int = 0
     waiting: int = 0
     dropped: int = 0
+    dropped_ended: int = 0
     limited: int = 0
     pauses: int = 0
     sent: int = 0
@@ -97,6 +100,7 @@ class Counters:
     delivered: int
     waiting: int
     dropped: int
+    dropped_ended: int
     limited: int
     pauses: int
     sent: int

@@ -31,6 +31,11 @@ from .reasons import (
 )
 from .table import Table
 
+RECORD = 16384
+"""Most bytes of a TLS record, and least of the buffer with TLS. When a connection ends while it is not read, asyncio
+reads once more, one buffer at most, and drops the rest. So nothing may be left then but one record: asyncio reads no
+further record from the socket, nor the end, before all that it has read is decrypted."""
+
 _LONGEST_LOOK, _SHORTEST_LOOK = 1.0, 0.02
 """Seconds between two looks at the times of all connections: an eighth of the shortest timeout, within these."""
 
@@ -49,7 +54,7 @@ class Hub:
         self.options = options
         self.table = table
         self.counters = Counters()
-        self.buffer = bytearray(options.read_size)
+        self.buffer = bytearray(options.read_size if options.tls is None else max(options.read_size, RECORD))
         self.view = memoryview(self.buffer)
         self.touched: list[Connection] = []
         self.limiter = Limiter()
@@ -299,6 +304,8 @@ class Hub:
         """Returns a snapshot of the counters."""
         counters = self.counters
         counters.open = sum(connection.transport is not None for connection in self.table.all())
+        connections = self.table.all()
         held = 0 if self.inflow is None else self.inflow.waiting
-        counters.waiting = held + sum(connection.waiting for connection in self.table.all())
+        own = [one.inflow.waiting for one in connections if one.inflow is not None and one.inflow is not self.inflow]
+        counters.waiting = held + sum(own) + sum(connection.waiting for connection in connections)
         return counters.snapshot()

@@ -16,7 +16,8 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
-    """Options of TLS, of a server or a client.
+    """Options of TLS, of a server or a client. A server sends no tickets for TLS 1.3, so each connection is a full
+    handshake, and a client that only sends can close its connection without a reset, by which data could be lost.
 
     certificate: path of the certificate, with those between it and its authority, in PEM. A server needs one; a client,
         if the server asks for one.
@@ -104,6 +105,7 @@ def _no_password() -> str:
 
 def _server_context(tls: TLS) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.num_tickets = 0  # of TLS 1.3: a client that never reads them resets the connection when it closes it
     if tls.client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED if tls.client_required else ssl.CERT_OPTIONAL
         context.load_verify_locations(tls.client_ca)
@@ -140,13 +142,18 @@ class Certificates:
         self.context = context
         self.reloads += 1
 
+    @property
+    def changed(self) -> bool:
+        """True if the files have changed since they were read."""
+        return bool(self._state() != self._seen)
+
     def look(self, now: float) -> None:
         """Reads the files again if they have changed. Raises `BadOption` as `reload` does, once for each change."""
         tls = self._tls
         if tls is None or tls.reload_seconds is None or now - self._looked < tls.reload_seconds:
             return
         self._looked = now
-        if self._state() != self._seen:
+        if self.changed:
             self.reload()
 
     def _state(self) -> Any:

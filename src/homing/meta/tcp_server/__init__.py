@@ -9,5 +9,5 @@ reload     the request to read the certificate again
 lingering  servers that outlive their owner and wait for a successor
 facts      the answer to an inspection
 workers    the server's own pool of workers
-peers      a process for each connection; peer: the connection as its process sees it
+peers      a process for each connection; peer_table: their parent; peer: the connection as its process sees it
 """

@@ -18,10 +18,15 @@ from ...node.processes.meta_process import MetaRunner
 from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.tls import Certificates
+from .listening import is_common
 from .options import TCPServerOptions
 
 _MOST = 64
 """Most connections accepted in one wake-up, so that a flood of them does not hold the loop."""
+
+_MOST_OF_COMMON = 1
+"""The same for a socket from which several processes accept: so that the first to wake does not get all that wait, and
+the others none. nginx has 1 as well (`multi_accept off`)."""
 
 _PAUSE = 1.0
 """Seconds without accepting after the system could not accept one, as asyncio has it."""
@@ -34,6 +39,7 @@ class Acceptor:
         self, sock: socket.socket, hub: Hub, options: TCPServerOptions, certificates: Certificates | None
     ) -> None:
         self._sock = sock
+        self._most = _MOST_OF_COMMON if is_common(sock) else _MOST
         self._hub = hub
         self._admission = Admission()
         self._limiter = Limiter()
@@ -98,7 +104,7 @@ class Acceptor:
 
     def _acceptable(self, process: MetaRunner) -> None:
         """Called by the loop: connections wait."""
-        for _ in range(_MOST):
+        for _ in range(self._most):
             if len(self._tasks) >= self._most_tasks:
                 self._listen(False)
                 return

@@ -9,11 +9,13 @@ import socket
 from functools import partial
 
 from ...datagram import Address
-from ...datagram.address import resolve_bind
+from ...datagram.address import canonical_host, resolve_bind
 from ...datagram.errors import BindFailed
 from ...datagram.sockets.forks import close_in_forks
 from ...datagram.sockets.inherited import claim, lender_of
 from ...datagram.sockets.kernel import network_of
+from ...datagram.sockets.shared import seat
+from ...datagram.sockets.shared.seat import Seat, SharedSocket
 from ..tcp.limits import TCPOptions
 from .options import TCPServerOptions
 
@@ -31,9 +33,17 @@ def open_listener(options: TCPServerOptions) -> socket.socket:
     left open then, and one that was given stays with the caller."""
     if options.socket is not None:
         return _adopt(options.socket, options)
+    place = seat.current() if options.reuse_port else None
+    common = None if place is None else _common(place, options)
+    if common is not None:
+        return _take(common, options)
     inherited = claim(options.activation, lambda: _wanted(options), socket.SOCK_STREAM)
     if inherited is not None:
         return _take(inherited, options)
+    return _bind(options)
+
+
+def _bind(options: TCPServerOptions) -> socket.socket:
     failure: OSError = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     try:
         for family, address in resolve_bind(options.host, options.port, options.dual_stack):
@@ -47,6 +57,24 @@ def open_listener(options: TCPServerOptions) -> socket.socket:
         failure = error
     hint = _HINTS.get(failure.errno or 0, "")
     raise BindFailed(options.host, options.port, failure, hint, protocol="TCP") from None
+
+
+def _common(place: Seat, options: TCPServerOptions) -> socket.socket | None:
+    """Returns the socket that all processes of `homing run --processes` accept from; None if nobody keeps it any more.
+    Connections that wait there are lost with none of the processes."""
+    key = (canonical_host(options.host), options.port, options.dual_stack, "", "", options.activation or "")
+    addresses = _wanted(options)[0]
+    try:
+        return place.open(key, lambda count, like: [_bind(options)], addresses=addresses, stream=True)
+    except BindFailed:
+        raise
+    except OSError as error:
+        raise BindFailed(options.host, options.port, error, protocol="TCP") from None
+
+
+def is_common(sock: socket.socket) -> bool:
+    """Returns True if other processes accept from this socket as well."""
+    return isinstance(sock, SharedSocket)
 
 
 def _wanted(options: TCPServerOptions) -> tuple[list[Address | str], int]:

@@ -36,7 +36,8 @@ class TCPServerOptions(TCPOptions):
     activation: name (`FileDescriptorName=`) of a socket of a systemd unit (`ListenStream=`). If systemd has started the
         program with sockets, the server uses the one of this name; otherwise it binds `host` and `port`.
     dual_stack: with host "::", accepts IPv4 connections as well.
-    reuse_port: several sockets may listen on this port, and the system divides the connections among them.
+    reuse_port: several sockets may listen on this port, and the system divides the connections among them. With
+        `homing run --processes` on Linux, the processes accept from one socket instead, which outlives them.
     both: True: serves UDP on the same port as well. Datagrams arrive as `MessageUDP` at the same receiver, `self.reply`
         answers either, and both end together. Settings of UDP alone are given instead of True, as a
         `meta.UDPServerOptions` without address and receiver: `both=meta.UDPServerOptions(reply_guard=...)`. `allow`,
@@ -59,8 +60,9 @@ class TCPServerOptions(TCPOptions):
     peers: a process for each connection, instead of `process` or `worker`, as a `meta.PeerOptions`. `self.peer` of a
         `meta.PeerActor` is the connection. The connection is closed when its process ends, and the process ends after
         the `MessageTCPDisconnect`. `queue` and `queue_bytes` bound what waits at a process: with more its connection is
-        not read. `most`, `notify` and the restarts work as for UDP; a process that is restarted keeps its connection.
-        For idle peers and rates the server has its own options; `key` and `accept` are of datagrams.
+        not read. `most`, `notify` and the restarts work as for UDP; a process that is restarted keeps its connection,
+        and with `preserve_mailbox` the frames that waited; otherwise these are counted (`dropped_ended`). For idle
+        peers and rates the server has its own options; `key` and `accept` are of datagrams.
     announce: the receiver also gets a `MessageTCPConnect` before the first frame of a connection, and a
         `MessageTCPDisconnect` after the last. False: frames only, for a receiver that takes each message for a request.
     high_water: reading pauses while this many messages wait in the receiver's main lane (or as many as its
@@ -103,8 +105,9 @@ class TCPServerOptions(TCPOptions):
         or is ended to be restarted. Meanwhile connections wait in the kernel, what comes waits in its connection, and
         frames sent to the alias leave. A process that creates a server for the same address (not port 0) and starts it
         on that node within that time adopts all that, with the alias. Its options hold from then on; open connections
-        keep their frames and their TLS. With `peers` the connections end with their processes. Not with `both`. 0: all
-        is closed at once.
+        keep their frames and their TLS. With `peers` the processes of the connections serve on, if the next server has
+        the same `worker`, `worker_args` and `worker_options`; otherwise they end. Not with `both`. 0: all is closed at
+        once.
     """
 
     host: str = ""

@@ -12,7 +12,6 @@ from ..tcp.messages import CloseConnection, MessageTCP
 
 if TYPE_CHECKING:
     from ...act.supervisor.restart_limits import RestartWindow
-    from ...node.processes.process import Process
     from ..tcp.connection import Connection
 
 
@@ -31,7 +30,7 @@ class TCPPeer(Peer):
         self.identity = connection.number
         self.key = None
         self.since = self.last = connection.since
-        self.is_proven = True
+        self.is_proven = False  # until it has its place in the table
         self.longest = self.forwarded = 0
         self.reason = None
         self.starting = self.up = False
@@ -52,15 +51,6 @@ class TCPPeer(Peer):
     def connection(self) -> Connection:
         """The connection. Internal."""
         return self._connection
-
-    @property
-    def process(self) -> Process:
-        """The process that serves it now. Internal."""
-        return self._process
-
-    @process.setter
-    def process(self, process: Process) -> None:
-        self._process = process
 
     @property
     def pid(self) -> PID:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from typing import Any
 
-from ...gen import Request
+from ...gen import NO_REPLY, PID, HomingError, NotAllowed, Ref, Request
+from ...node.processes.meta_process import MetaRunner
+from ..tcp.tls import Certificates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +24,19 @@ class ReloadCertificate(Request[int]):
     """
 
     context: ssl.SSLContext | None = None
+
+
+def reload(
+    process: MetaRunner, certificates: Certificates | None, sender: PID, ref: Ref, request: ReloadCertificate
+) -> Any:
+    """Reads the certificate of the server `process` again. Returns the answer, or sends the error."""
+    try:
+        if sender not in (process.parent, process.core.pid):
+            raise NotAllowed(f"only its owner, {process.parent}, can change the certificate of {process.id}")
+        if certificates is None:
+            raise NotAllowed(f"{process.id} has no TLS")
+        certificates.reload(request.context)
+    except HomingError as error:
+        process.send_response_error(sender, ref, error)
+        return NO_REPLY
+    return certificates.reloads

@@ -34,10 +34,10 @@ from .facts import facts_of
 from .lingering import find, forget, linger
 from .listening import handed_over
 from .options import TCPServerOptions
-from .peers import Peers
+from .peers import Peers, places_of, start_peers
 from .phase import TRANSITIONS, Phase
 from .reconfigure import TCPReconfigured, planned
-from .reload import ReloadCertificate
+from .reload import ReloadCertificate, reload
 from .workers import pool_options
 
 KIND = "TCP server"
@@ -174,10 +174,8 @@ class TCPServer(MetaBehavior):
             self._adopt(self._predecessor)
         self._outflow = process.forwarder = Outflow(process, self._hub, KIND)
         wanted = pool_options(self._options)
-        if self._beside is not None:
-            return self._start_beside(self._beside)
-        if wanted is not None:
-            return self._start_workers(wanted)
+        if self._beside is not None or wanted is not None or self._options.peers is not None:
+            return self._start_others(wanted)
         self._run()
         return None
 
@@ -199,34 +197,52 @@ class TCPServer(MetaBehavior):
         hub, acceptor, options = self._hub, self._acceptor, self._options
         hub.apply(options)
         hub.table.limit(places_of(options), options.most_per_source)
-        hub.on_opened = hub.on_gone = None
         acceptor.apply(options)
         acceptor.certificates = self._certificates
-        if options.peers is not None:
+        self._adopt_receivers(predecessor)
+
+    def _adopt_receivers(self, predecessor: TCPServer) -> None:
+        """Continues with the processes of the connections, if they are as the options want them; otherwise ends them,
+        or the workers, once they have handled what waits there."""
+        peers, options, hub = predecessor._peers, self._options, self._hub
+        workers, predecessor._workers = predecessor._workers, None
+        if workers is not None:
+            workers.retire()
+        if peers is not None and peers.fit(options):
+            self._peers = peers
+        elif peers is not None or options.peers is not None:
+            hub.on_opened = hub.on_gone = None
+            predecessor._peers = None
             for connection in hub.table.all():
                 connection.abandon(ClosedHere())
+            if peers is not None:
+                peers.close([])
 
     def _orphaned(self) -> None:
         """Called when the owner has crashed: waits for another one."""
         self._life.enter(Phase.LINGERING)
         self._acceptor.pause()
-        self._workers = None
         linger(self)
 
-    async def _start_beside(self, beside: Beside) -> None:
-        """Starts the UDP server first, whose workers serve both."""
-        await beside.start(self.process)
+    async def _start_others(self, wanted: PoolOptions | None) -> None:
+        """Starts first the UDP server, whose workers serve both, or the workers, or the table of the connections'
+        processes; meanwhile connections wait in the kernel."""
+        if self._beside is not None:
+            await self._beside.start(self.process)
+        elif wanted is not None:
+            workers = await start_workers(self.process, wanted, lambda: self._workers)
+            if self._life.state is not Phase.STARTING:
+                workers.retire()
+                return
+            self._workers = workers
+        if self._options.peers is not None and self._peers is None and self._life.state is Phase.STARTING:
+            peers = await start_peers(self.process, self._hub, self._options, lambda: self._peers)
+            if self._life.state is not Phase.STARTING:
+                peers.close([])
+                return
+            self._peers = peers
         if self._life.state is Phase.STARTING:
             self._run()
-
-    async def _start_workers(self, wanted: PoolOptions) -> None:
-        """Starts the workers first; meanwhile connections wait in the kernel."""
-        workers = await start_workers(self.process, wanted, lambda: self._workers)
-        if self._life.state is not Phase.STARTING:
-            workers.retire()
-            return
-        self._workers = workers
-        self._run()
 
     def _run(self) -> None:
         process, options = self.process, self._options
@@ -235,8 +251,8 @@ class TCPServer(MetaBehavior):
             self._hub.serve(process, Inflow(process, self._receiver(), options, self._hub.counters))
         elif options.peers is None and inflow is not None:
             inflow.redirect(self._receiver())
-        elif options.peers is not None:
-            self._peers = Peers(process, self._hub, options, options.peers)
+        elif self._peers is not None:
+            self._peers.serve(self._hub)
             self._hub.serve(process, None)
         self._hub.limit(options.rate_limit)
         add_hub(process, self._hub)
@@ -318,7 +334,7 @@ class TCPServer(MetaBehavior):
     def handle_call(self, sender: PID, ref: Ref, request: Any) -> Any:
         """Sends a frame, and answers with the number of its bytes, or with the error. Reads the certificate again."""
         if is_a(request, ReloadCertificate):
-            return self._reload(sender, ref, request)
+            return reload(self.process, self._acceptor.certificates, sender, ref, request)
         if is_a(request, Reconfigure):
             return self._reconfigure(sender, ref, request)
         return self._outflow.handle_call(sender, ref, request)
@@ -342,19 +358,6 @@ class TCPServer(MetaBehavior):
         self._acceptor.apply(options)
         return TCPReconfigured(options=options, local_address=self.local_address)
 
-    def _reload(self, sender: PID, ref: Ref, request: ReloadCertificate) -> Any:
-        certificates, process = self._acceptor.certificates, self.process
-        try:
-            if sender not in (process.parent, process.core.pid):
-                raise NotAllowed(f"only its owner, {process.parent}, can change the certificate of {process.id}")
-            if certificates is None:
-                raise NotAllowed(f"{process.id} has no TLS")
-            certificates.reload(request.context)
-        except HomingError as error:
-            process.send_response_error(sender, ref, error)
-            return NO_REPLY
-        return certificates.reloads
-
     # --- facts --------------------------------------------------------------------------------------------
 
     def statistics(self) -> TCPStatistics:
@@ -377,11 +380,6 @@ class TCPServer(MetaBehavior):
 def idle_connections_of(server: TCPServer) -> list[Connection]:
     """Returns the connections that may be handed over now, if the server is to hand any over."""
     return server._hub.idle_connections() if server._options.hand_over_idle else []
-
-
-def places_of(options: TCPServerOptions) -> int:
-    """Returns the most connections that there may be."""
-    return options.most_connections if options.peers is None else min(options.most_connections, options.peers.most)
 
 
 def acceptor_of(server: TCPServer) -> Acceptor:

@@ -70,6 +70,9 @@ OF_DTLS = frozenset(
 )
 """Those that it may name in addition if the server speaks DTLS: see `meta.dtls`."""
 
+_SECRET = frozenset({"certificate", "key", "private_key", "psk"})
+"""Options that may hold keys: a trace or an error does not show them."""
+
 OF_TCP = frozenset(
     {
         *("connect_limit", "most_connections", "most_per_source", "first_byte_timeout", "frame_timeout"),
@@ -115,14 +118,15 @@ class Reconfigure(Request["Reconfigured"]):
             if name in OF_DTLS or name in OF_TCP:
                 continue
             if name not in UDPServerOptions.__dataclass_fields__:
-                raise BadOption(name, value, "UDPServerOptions has no such field")
+                raise BadOption(name, "..." if name in _SECRET else value, "UDPServerOptions has no such field")
             if name not in CHANGEABLE:
                 raise BadOption(name, value, "it is fixed when the server is created; create another one")
         self.changes = changes
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f"Reconfigure({', '.join(f'{name}={safe_repr(value)}' for name, value in self.changes.items())})"
+        shown = {name: "..." if name in _SECRET else safe_repr(value) for name, value in self.changes.items()}
+        return f"Reconfigure({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

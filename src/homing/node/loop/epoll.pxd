@@ -18,6 +18,17 @@ cdef extern from *:
     /* Lets an exception that is set be raised where this is called. */
     static inline int homing_raise_set(void) { return -1; }
 
+    /* Calls a function without arguments. Most are methods of compiled classes, which need no dispatch. */
+    static inline PyObject *homing_call(PyObject *function) {
+        if (PyCFunction_CheckExact(function) &&
+            (PyCFunction_GET_FLAGS(function) & ~METH_COEXIST) == (METH_FASTCALL | METH_KEYWORDS)) {
+            PyCFunction method = PyCFunction_GET_FUNCTION(function);
+            return ((PyObject * (*)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *))(void (*)(void)) method)(
+                PyCFunction_GET_SELF(function), NULL, 0, NULL);
+        }
+        return PyObject_CallNoArgs(function);
+    }
+
     static inline double homing_now(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -59,9 +70,9 @@ cdef extern from *:
     int timerfd_settime(int fd, int flags, const itimerspec* new, itimerspec* old)
     int raise_set "homing_raise_set"() except -1
     double monotonic "homing_now"() nogil
+    PyObject* call "homing_call"(PyObject* function)
 
 cdef extern from "Python.h":
-    PyObject* call "PyObject_CallNoArgs"(PyObject* function)
     object PyContext_CopyCurrent()
     int enter "PyContext_Enter"(object context)  # -1: an exception is set
     int PyContext_Exit(object context) except -1

@@ -46,6 +46,7 @@ cdef class Activity(OwnedMailbox):
     cpdef continue_turn(self, pending, double deadline, Py_ssize_t budget, CallbackTask callback_task)
     cpdef turn_over(self)
     cpdef _rest(self)
+    cdef bint _falls_asleep(self) except -1
 
     @cython.locals(scheduler=Slices)
     cpdef _wait(self)

@@ -196,6 +196,8 @@ class Activity(OwnedMailbox):
             pending = self.behavior.handle_message(sender, message) if handler is None else handler(sender, message)
         except BaseException as error:
             failure = error
+        if pending is None and failure is None and self._falls_asleep():
+            return
         try:
             if failure is not None:
                 self.hand = (sender, message)
@@ -338,6 +340,16 @@ class Activity(OwnedMailbox):
         finally:
             if self.state is _SLEEP:  # otherwise a callback has ended it
                 self._wait()
+
+    def _falls_asleep(self) -> bool:
+        """Does what `_rest` does if that is nothing but to sleep; otherwise returns False."""
+        if self.state is not _RUNNING or self.idle is not None or self.drain_callbacks is not None:
+            return False
+        if filled(self.urgent) or filled(self.system) or filled(self.main) or filled(self.logs):
+            return False
+        self.state = _SLEEP
+        self.scheduled = False
+        return True
 
     def _wait(self) -> None:
         """Queues the sleeping activity if there is something to do."""

@@ -76,6 +76,27 @@ TCP_GAUGES = {
     "waiting_frames": ("waiting", "Frames that wait for room in the receiver's mailbox."),
 }
 
+DTLS_COUNTERS = {
+    "handshakes": ("handshakes", "Handshakes that began, after the cookie."),
+    "completed_handshakes": ("handshakes_completed", "Handshakes that are complete: sessions that were opened."),
+    "retransmitted_packets": ("handshake_retransmits", "Datagrams of handshakes that were sent again."),
+    "sent_cookies": ("cookies_sent", "Hellos that were answered with a cookie."),
+    "refused_cookies": ("cookies_refused", "Hellos whose cookie was wrong or too old."),
+    "bad_records": ("records_bad", "Datagrams whose records were forged, cut or damaged."),
+    "replayed_records": ("records_replayed", "Datagrams whose records had come before."),
+    "unknown_records": ("records_unknown", "Datagrams with records from addresses without a session."),
+    "limited_hellos": ("hellos_limited", "Hellos above `hello_limit` or `handshake_rate`."),
+    "lost_notifications": ("notify_lost", "Messages that did not reach `notify`."),
+}
+DTLS_GAUGES = {
+    "open_sessions": ("sessions", "Sessions that are open."),
+    "open_handshakes": ("handshakes_open", "Handshakes that are not over."),
+}
+DTLS_CAUSES = {
+    "failed_handshakes": ("handshakes_failed", "Handshakes that have failed, each under one cause."),
+    "ended_sessions": ("sessions_ended", "Sessions that have ended, each under one cause."),
+}
+
 STATE_COUNTERS = {
     "dumps": ("dumps", "Dumps of the state that is kept under this name."),
     "failed_dumps": ("failures", "Dumps that failed; the former dump stays."),
@@ -151,6 +172,7 @@ class Families:
         yield from self._nodes()
         yield from self._checks()
         yield from self._sockets()
+        yield from self._dtls()
         yield from self._tcp()
         yield from self._names()
         yield from self._states()
@@ -221,6 +243,34 @@ class Families:
                     values = self._values(one, sums["socket"], drop["direction"], drop["cause"])
                     dropped.add_metric(values, drop["count"])
         yield dropped
+
+    def _dtls(self) -> Iterator[Metric]:
+        """Yields nothing without DTLS. (A node of an earlier version says nothing of it.)"""
+        answers = [
+            (self._values(one, sums["socket"]), found)
+            for one, metrics in self._answers
+            for sums in metrics["sockets"]
+            if (found := sums.get("dtls"))
+        ]
+        if not answers:
+            return
+        labels = self._names_of("socket")
+        for name, (fact, text) in DTLS_COUNTERS.items():
+            counter = CounterMetricFamily(f"homing_dtls_{name}", text, labels=labels)
+            for values, found in answers:
+                counter.add_metric(values, found["counters"][fact])
+            yield counter
+        for name, (fact, text) in DTLS_GAUGES.items():
+            gauge = GaugeMetricFamily(f"homing_dtls_{name}", text, labels=labels)
+            for values, found in answers:
+                gauge.add_metric(values, found["open"][fact])
+            yield gauge
+        for name, (fact, text) in DTLS_CAUSES.items():
+            counter = CounterMetricFamily(f"homing_dtls_{name}", text, labels=[*labels, "cause"])
+            for values, found in answers:
+                for cause, count in found[fact].items():  # type: ignore[literal-required]
+                    counter.add_metric([*values, cause], count)
+            yield counter
 
     def _tcp(self) -> Iterator[Metric]:
         """Yields nothing without TCP. (A node of an earlier version says nothing of it.)"""

@@ -14,6 +14,7 @@ reload      changes of the configuration
 
 from .metrics import CheckRecord as CheckRecord
 from .metrics import ClusterSums as ClusterSums
+from .metrics import DTLSSums as DTLSSums
 from .metrics import HealthRecord as HealthRecord
 from .metrics import HistogramRecord as HistogramRecord
 from .metrics import MetricsRecord as MetricsRecord
@@ -47,6 +48,7 @@ from .services import TreeApplication as TreeApplication
 from .services import TreeMeta as TreeMeta
 from .services import TreeProcess as TreeProcess
 from .sockets import DropRecord as DropRecord
+from .sockets import DTLSRecord as DTLSRecord
 from .sockets import SocketRecord as SocketRecord
 from .sockets import Sockets as Sockets
 from .sockets import TCPRecord as TCPRecord

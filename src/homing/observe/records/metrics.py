@@ -70,6 +70,19 @@ class HistogramRecord(TypedDict):
     total: int
 
 
+class DTLSSums(TypedDict):
+    """Counters of all sockets with one label that speak DTLS. The names are those of `meta.DTLSStatistics`.
+
+    counters: counters that are one number. open: sessions and handshakes_open, of the sockets that are open now.
+    handshakes_failed, sessions_ended: by cause, also with a count of 0.
+    """
+
+    counters: dict[str, int]
+    open: dict[str, int]
+    handshakes_failed: dict[str, int]
+    sessions_ended: dict[str, int]
+
+
 class SocketSums(TypedDict):
     """Counters of all sockets with one label, also of those that are closed. The names are those of `SocketRecord`, and
     of its facts.
@@ -78,11 +91,13 @@ class SocketSums(TypedDict):
         the first 200.
     drops: every cause, also with a count of 0.
     tapped, tap_missed: as in `Statistics`.
+    dtls: those of DTLS; null if none of the sockets has spoken it.
     sockets, receive_buffer, send_buffer, receive_waiting, send_waiting: sums over the sockets that are open now.
     """
 
     socket: str
     drops: list[DropRecord]
+    dtls: NotRequired[DTLSSums | None]
     packets_in: int
     bytes_in: int
     delivered: int

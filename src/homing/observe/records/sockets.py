@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from .table import Rows
 
@@ -13,6 +13,20 @@ class DropRecord(TypedDict):
     direction: str
     cause: str
     count: int
+
+
+class DTLSRecord(TypedDict):
+    """The sessions of a socket that speaks DTLS: counters of `meta.DTLSStatistics`, which has more of them, as have the
+    facts.
+
+    sessions, handshakes_open: those that are open now. handshakes: those that began.
+    handshakes_failed: by cause; causes with a count of 0 are left out.
+    """
+
+    sessions: int
+    handshakes_open: int
+    handshakes: int
+    handshakes_failed: dict[str, int]
 
 
 class SocketRecord(TypedDict):
@@ -32,6 +46,7 @@ class SocketRecord(TypedDict):
         does not tell.
     pauses, send_pauses: how often reading paused for the receiver, and sending for the kernel.
     drops: by cause; causes with a count of 0 are left out. dropped_in, dropped_out: their sums.
+    dtls: the sessions, if it speaks DTLS; else null.
     ..._rate: packets, bytes and drops per second.
     facts: the other facts of `inspect_meta`.
     """
@@ -69,6 +84,7 @@ class SocketRecord(TypedDict):
     drops: list[DropRecord]
     dropped_in: int
     dropped_out: int
+    dtls: NotRequired[DTLSRecord | None]
     packets_in_rate: float | None
     bytes_in_rate: float | None
     packets_out_rate: float | None

@@ -217,7 +217,7 @@ async def test_more_processes_than_a_former_program_had_get_sockets_behind_its_o
     _, found = await former.open_all(2, SocketOptions(reuse_port=True, reuse_port_steering=by_first_byte(2)))
     (group,) = former.keeper.groups
     members = [sock if sock is None else sock.dup() for sock in group.members]
-    seats.keeper.adopt(group.key, members, steered=True)
+    seats.keeper.adopt(group.key, members, steered=True, stream=False)
     third = await seats.open(seats.seat(2), key(), binds(0, STEERED))
     first, second = [await seats.open(seats.seat(process), key()) for process in range(2)]
     assert [identity(first), identity(second)] == list(map(identity, found))
@@ -293,3 +293,50 @@ def test_whatever_a_process_sends_the_others_get_their_sockets(messages: list[by
         seats.close()
 
     asyncio.run(body())
+
+
+def listens(count: int, like: socket.socket | None) -> list[socket.socket]:
+    """Makes a socket of TCP, as a server does."""
+    return [socket.create_server((HOST, 0)) for _ in range(count)]
+
+
+async def test_all_processes_get_one_socket_of_tcp_that_outlives_them(seats: Seats, at_once: None) -> None:
+    running = [seats.seat(process) for process in range(COUNT)]
+    found = [await seats.open(running[0], key(), listens, stream=True)]
+    found += [await seats.open(seat, key(), stream=True) for seat in running[1:]]
+    assert len(set(map(identity, found))) == 1
+    with socket.create_connection(found[0].getsockname()) as client:
+        for seat, sock in zip(running, found, strict=True):
+            seats.kill(seat, sock)
+        again = await seats.open(seats.seat(1), key(), stream=True)
+        accepted, address = again.accept()
+        accepted.close()
+        assert address == client.getsockname()
+
+
+async def test_tcp_and_udp_at_one_address_are_two_groups(seats: Seats) -> None:
+    one = seats.seat(0)
+    of_tcp = await seats.open(one, key(), listens, stream=True)
+    of_udp = await seats.open(one, key(), binds())
+    assert (of_tcp.type, of_udp.type) == (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+
+
+async def test_a_socket_of_tcp_that_no_process_uses_any_more_is_closed(seats: Seats, at_once: None) -> None:
+    one = seats.seat(0)
+    sock = await seats.open(one, key(), listens, stream=True)
+    sock.close()
+    await eventually(lambda: seats.keeper.groups == [])
+
+
+async def test_a_listener_that_systemd_has_passed_is_that_of_all_processes() -> None:
+    with socket.create_server((HOST, 0)) as given:
+        passed = Inherited(given.detach(), "web")
+        seats = Seats(COUNT, passed=[passed])
+        try:
+            running = [seats.seat(process) for process in range(COUNT)]
+            found = [await seats.open(seat, key(activation="web"), stream=True) for seat in running]
+            assert len({*map(identity, found)}) == 1
+            assert found[0].getsockname() == passed.address
+        finally:
+            seats.close()
+            passed.close()

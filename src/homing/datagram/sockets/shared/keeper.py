@@ -1,4 +1,5 @@
-"""The program that supervises several processes keeps the sockets that they share, and lends each process its own.
+"""The program that supervises several processes keeps the sockets that they share, and lends each process its own of
+UDP, and the common one of TCP.
 
 It binds nothing itself: the first process that asks for an address binds the sockets of all, with all options of its
 server, and hands them over. So a fault of the address or of an option is an error of the server that asks.
@@ -27,6 +28,7 @@ KEPT_SECONDS = 10.0
 supervisor that backs off (`act.Backoff`) mostly waits less."""
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 
 
 def can_share() -> bool:
@@ -80,11 +82,11 @@ class Keeper:
         self._loop.add_reader(place.sock.fileno(), self._read, place)
         return place
 
-    def adopt(self, key: Key, members: list[socket.socket | None], *, steered: bool) -> None:
+    def adopt(self, key: Key, members: list[socket.socket | None], *, steered: bool, stream: bool) -> None:
         """Continues a group of another program. Its processes are awaited."""
-        members = [*members, *[None] * (self._count - len(members))]
-        group = Group(next(self._numbers), key, members, steered=steered)
-        group.awaited = {process for process, sock in enumerate(members) if sock is not None}
+        members = members[:1] if stream else [*members, *[None] * (self._count - len(members))]
+        group = Group(next(self._numbers), key, members, steered=steered, stream=stream)
+        group.awaited = {process for process in range(self._count) if group.of_process(process) is not None}
         self.groups.append(group)
 
     def ended(self, process: int) -> None:
@@ -97,7 +99,7 @@ class Keeper:
     def _give_up(self, group: Group, process: int) -> None:
         """Closes a socket that no server reads, so that the kernel distributes the peers among the others. With
         steering that would renumber them: so it stays open."""
-        if not group.in_use or group.members[process] is None or group.maker is not None:
+        if group.stream or not group.in_use or group.members[process] is None or group.maker is not None:
             return
         if group.steered:
             self._say(f"process {process + 1} has no server at {group}: what is steered to it waits")
@@ -146,32 +148,35 @@ class Keeper:
 
     def _ask(self, place: Place, message: dict[str, Any]) -> None:
         key, ref = key_untrusted(message.get("key")), number_untrusted(message, "ref")
-        group = next((one for one in self.groups if one.key == key and place not in one.holders), None)
+        stream = message.get("stream") is True
+        alike = [one for one in self.groups if (one.key, one.stream) == (key, stream)]
+        group = next((one for one in alike if place not in one.holders), None)
         if group is None:  # the process's first server there, or its second
-            passed = self._passed_for(key, message.get("addresses"))
-            if (why := _why_not_shared(key, passed, self._passed, self._count)) is not None:
+            count = 1 if stream else self._count
+            passed = self._passed_for(key, message.get("addresses"), _KINDS[stream])[:count]
+            if (why := _why_not_shared(key, passed, self._passed, count)) is not None:
                 self._tell(place, (), say="refused", ref=ref, why=why)
                 return
-            group = Group(next(self._numbers), key, [None] * self._count, steered=False)
+            group = Group(next(self._numbers), key, [None] * count, stream=stream)
             group.fill([one.lend() for one in passed])
             self.groups.append(group)
         group.steered = message.get("steered") is True
         self._answer(place, group, ref)
 
-    def _passed_for(self, key: Key, addresses: object) -> list[Inherited]:
-        """Returns the sockets, passed to this program, that a group is to begin with."""
-        free = [one for one in self._passed if one.usable and one.free and one.address != ""]
+    def _passed_for(self, key: Key, addresses: object, kind: int) -> list[Inherited]:
+        """Returns the sockets of this kind, passed to this program, that a group may begin with."""
+        free = [one for one in self._passed if one.kind == kind and one.free and one.address != ""]
         if key[-1] and any(one.name for one in self._passed):
-            return [one for one in free if one.name == key[-1]][: self._count]
+            return [one for one in free if one.name == key[-1]]
         wanted = addresses if isinstance(addresses, list) else []
-        return [one for one in free if list(one.address) in wanted][: self._count]
+        return [one for one in free if list(one.address) in wanted]
 
     def _answer(self, place: Place, group: Group, ref: int) -> None:
-        sock = group.members[place.process]
+        sock = group.of_process(place.process)
         if sock is not None:
             group.holders.add(place)
             group.awaited.discard(place.process)
-            counted = kernel_drops(sock) or 0
+            counted = 0 if group.stream else kernel_drops(sock) or 0
             self._tell(place, [sock], say="socket", ref=ref, group=group.number, counted=counted)
         elif group.maker is not None:
             group.queue.append((place, ref))
@@ -183,8 +188,9 @@ class Keeper:
 
     def _made(self, place: Place, message: dict[str, Any], sockets: list[socket.socket]) -> None:
         group = self._made_by(place)
-        if any(sock.type != socket.SOCK_DGRAM or sock.family not in _FAMILIES for sock in sockets):
-            raise BadMessage("it sent a socket that is not of UDP")
+        kind = _KINDS[group.stream]
+        if any(sock.type != kind or sock.family not in _FAMILIES for sock in sockets):
+            raise BadMessage(f"it sent a socket that is not of {'TCP' if group.stream else 'UDP'}")
         place.made += sockets
         sockets.clear()
         if number_untrusted(message, "left") > 0:

@@ -1,8 +1,9 @@
 """Messages between the program that keeps the shared sockets and a process: JSON objects, with file descriptors.
 
     process                     keeper
-    ask       ref, key, addresses, steered
-                             ->           for the socket of this process at an address
+    ask       ref, key, addresses, steered, stream
+                             ->           for the socket of this process at an address; stream: for the one of TCP that
+                                          all processes accept from
                              <-  socket   ref, group, counted, and the socket
                              <-  make     ref, count, and one socket of that address if there are some: nobody has made
                                           them, so this process is to bind `count` sockets

@@ -65,17 +65,24 @@ class Seat:
         self._refs = itertools.count()
 
     def open(
-        self, key: Key, make: Make, *, addresses: Sequence[Address | str] = (), steered: bool = False
+        self,
+        key: Key,
+        make: Make,
+        *,
+        addresses: Sequence[Address | str] = (),
+        steered: bool = False,
+        stream: bool = False,
     ) -> SharedSocket | None:
         """Returns the socket of this process at an address, a duplicate that the caller closes; None if the supervising
         program has ended. If another process hands the same socket over, `inherited.lender_of` knows it.
 
         make: called if nobody has bound the sockets. addresses: those that they can get. steered: a program chooses the
-        socket of a datagram, by number. Raises `OSError`, and what `make` raises.
+        socket of a datagram, by number. stream: the socket of TCP that all processes accept from, instead. Raises
+        `OSError`, and what `make` raises.
         """
         with self._lock:
             try:
-                answer, sock = self._ask(make, key=key, addresses=addresses, steered=steered)
+                answer, sock = self._ask(make, key=key, addresses=addresses, steered=steered, stream=stream)
             except (EOFError, ConnectionError):
                 return None
             except TimeoutError:
