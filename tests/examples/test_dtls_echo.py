@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from ..meta.dtls.pki import ca, own, written
-from ..meta.dtls.test_dtls_programs import Talk, openssl, run
+from ..meta.dtls.talking import Talk, talking
+from ..meta.dtls.test_dtls_programs import openssl
 from ..support import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "dtls_echo.py"
@@ -24,9 +25,9 @@ async def port_of(talk: Talk) -> int:
 @openssl
 async def test_a_client_with_the_key_is_answered() -> None:
     key = "0123456789abcdef"
-    async with run(sys.executable, EXAMPLE, free_port(), key) as server:
+    async with talking(sys.executable, EXAMPLE, free_port(), key) as server:
         connect = ["-connect", f"127.0.0.1:{await port_of(server)}", "-psk_identity", "sensor-7", "-psk", key]
-        async with run("openssl", "s_client", "-dtls1_2", *connect, "-quiet", "-no_ign_eof") as client:
+        async with talking("openssl", "s_client", "-dtls1_2", *connect, "-quiet", "-no_ign_eof") as client:
             client.tell(b"hello\n")
             await client.until(b"OK: hello\n")
             client.close()
@@ -38,8 +39,8 @@ async def test_a_client_with_the_key_is_answered() -> None:
 async def test_a_client_that_trusts_the_certificate_is_answered(tmp_path: Path) -> None:
     files = [written(tmp_path / name, content) for name, content in own().items()]
     trust = written(tmp_path / "ca", ca())
-    async with run(sys.executable, EXAMPLE, free_port(), *files) as server:
+    async with talking(sys.executable, EXAMPLE, free_port(), *files) as server:
         connect = ["-connect", f"127.0.0.1:{await port_of(server)}", "-CAfile", trust, "-verify_return_error"]
-        async with run("openssl", "s_client", "-dtls1_2", *connect, "-quiet") as client:
+        async with talking("openssl", "s_client", "-dtls1_2", *connect, "-quiet") as client:
             client.tell(b"hello\n")
             await client.until(b"OK: hello\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -14,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from statsd import StatsClient  # type: ignore[import-untyped]
 
 import homing
+from homing import gen
 
 from ...faults.figures import figure
-from ...support import DEADLINE, UDPPeer
+from ...support import DEADLINE, Probe, UDPPeer
 from ..fuzz import mutated
 from .clients import ask, load, serve, start, terminate
 
@@ -139,6 +141,22 @@ async def test_case_37_statsd_keeps_no_more_names_than_it_may(
     kept = sum(100 + len(row) for row in rows if not row.startswith("statsd_"))
     assert (await node.inspect("statsd"))["size"] == kept
     figure(37, "bytes of series that statsd kept of 34, with room for 2,800", counts["size"])
+
+
+async def test_the_class_of_its_page_publishes_the_metrics_as_an_event(
+    node: homing.Node, peer: UDPPeer, probe: Probe, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, page = load("statsd"), Path("docs/cookbook/servers/statsd.md").read_text()  # noqa: ASYNC240
+    names = vars(module).copy()
+    exec(page.split("# fragment\n")[1].split("```")[0], names)
+    monkeypatch.setattr(module, "Statsd", names["Published"])
+    port = await start(node, "statsd", capsys)
+    await probe.do(lambda actor: actor.link(gen.Event("metrics", node.name)))
+    peer.send(b"views:1|c", ("127.0.0.1", port))
+    async with asyncio.timeout(DEADLINE):
+        while "views" not in (found := (await probe.get()).message):
+            pass
+    assert found["views"] == ["counter", {"_total{}": 1.0}]
 
 
 async def test_random_datagrams_and_requests_are_survived_and_a_good_line_counts(

@@ -46,11 +46,18 @@ async def test_one_receiver_answers_datagrams_and_frames_of_one_port(probe: Prob
     assert (server.statistics().received, server.udp.statistics().ledger.received) == (1, 1)
 
 
+async def test_each_is_shown_by_its_own_name(probe: Probe) -> None:
+    server = await open_both(probe)
+    assert server.udp is not None
+    infos = [probe.node.meta_info(alias) for alias in (server.alias, server.udp.alias)]
+    assert [info.behavior for info in infos] == ["TCPServer", "UDPServer"]
+
+
 async def test_a_given_port_is_opened_for_both(probe: Probe, peer: UDPPeer) -> None:
     first = await open_both(probe)
     port = first.local_address[1]
     await probe.do(lambda actor: actor.send_exit_meta(first.alias, gen.TerminateShutdown()))
-    await eventually(lambda: first.udp is not None and first.udp.reason is not None)
+    await eventually(lambda: probe.node.info().metas == 0)
     server = await open_both(probe, port=port)
     assert server.local_address[1] == port
     assert await ask_both(server, peer) == (b"OK: by UDP", b"OK: by TCP")

@@ -10,5 +10,6 @@ connection  one connection, as a protocol of asyncio
 inflow      the way of frames into a mailbox; outflow: the way from a mailbox to the connections
 hub         what the connections of one server or client have in common: counters, times, rates, their end
 travelling  the messages on their way to other nodes of a cluster
+half_closed  connections whose peer has ended its side
 closing     the way of `message.close()` to the server
 """

@@ -229,7 +229,7 @@ class Connection(asyncio.BufferedProtocol):
             began = self.begun or self._hub.now()
             self.begun = began if self._decoder.unfinished else 0.0
         if self._finished:
-            if not waits and (self.answered >= self.asked or not self._hub.answers):
+            if not waits and self._hub.is_done(self):
                 self.close_half()
             return
         wanted = not waits and not self.blocked and not self._drains and not self._paused

@@ -15,6 +15,7 @@ from .connection import Connection
 from .counters import Counters, TCPStatistics
 from .decoding import decoder_of
 from .errors import ConnectionEnded
+from .half_closed import HalfClosed
 from .inflow import Inflow
 from .limits import TCPOptions
 from .messages import MessageTCP, MessageTCPDisconnect, address_of
@@ -65,6 +66,7 @@ class Hub:
         self.on_gone: Callable[[Connection], None] | None = None
         self.on_look: Callable[[float], None] | None = None
         self.answers = True  # False: what comes is not answered, so that a peer that has ended its side awaits nothing
+        self.half_closed = HalfClosed(self)
         self.draining = False
         self.closed = False
         self._last_number = 0
@@ -235,7 +237,7 @@ class Hub:
         elif not connection.reads:
             connection.excuse(now)
         elif connection.finished:
-            if now - connection.last >= options.half_close_timeout:
+            if self.half_closed.is_overdue(connection, now):
                 connection.close_half()
         else:
             reason = self._overdue(connection, now)
@@ -252,6 +254,10 @@ class Hub:
         if idle is not None and now - connection.last >= idle:
             return ConnectionIdle()
         return None
+
+    def is_done(self, connection: Connection) -> bool:
+        """Returns True if a peer that has ended its side has its answers. All its frames were delivered."""
+        return not self.answers or self.half_closed.is_done(connection)
 
     # --- the end --------------------------------------------------------------------------------------------
 

@@ -54,6 +54,11 @@ class _OfConnection:
             _Way.close(self.id, self.connection)
 
 
+FURTHER = "further"
+"""`MessageTCP.is_answer` of a second answer to a frame. True: it is the first one. False: it is a frame; None: a frame
+that has an answer. So a connection knows how many of its frames have one."""
+
+
 class MessageTCP(_OfConnection):
     """One frame, received or to be sent.
 
@@ -79,7 +84,7 @@ class MessageTCP(_OfConnection):
         self.data: Any = data
         self.connection = connection
         self.info = info
-        self.is_answer = False
+        self.is_answer: Any = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return MessageTCP, (self.id, self.addr, self.data, self.connection, self.info)
@@ -100,7 +105,8 @@ class MessageTCP(_OfConnection):
         if self.is_answer:
             raise NotAllowed(f"{safe_repr(self)} is already an answer; send it to its id, not to a process")
         answer = MessageTCP(self.id, self.addr, data, self.connection)
-        answer.is_answer = True
+        answer.is_answer = True if self.is_answer is False else FURTHER
+        self.is_answer = None
         return answer
 
 

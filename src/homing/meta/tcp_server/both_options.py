@@ -27,7 +27,9 @@ _OF_BOTH = (
 )
 """Options that hold for both: they are given once."""
 
-_UNLESS_GIVEN = ("name", "allow", "deny", "rate_limit", "high_water", "low_water", "high_water_bytes", "peers")
+_UNLESS_GIVEN = (
+    *("name", "allow", "deny", "rate_limit", "high_water", "low_water", "high_water_bytes", "peers", "linger"),
+)
 """Options of the TCP server that hold for UDP as well, unless the UDP options have others."""
 
 _ONLY_TCP = ("socket",)

@@ -90,7 +90,9 @@ class TCPServerOptions(TCPOptions):
     idle_timeout: seconds without a byte from or to the peer; then it is cut (`cut_idle`). None: no limit. No time
         counts while the server does not read, as its receiver is slow.
     half_close_timeout: a peer may end its side, and still gets the answers to what it has sent. The connection is
-        closed when it has as many answers as it has sent frames, or after this many seconds without one.
+        closed when each of its frames has an answer and the receiver is idle; or, if an answer is missing, after this
+        many seconds in which none has come. That time begins when the receiver has handled all that waits there; until
+        then only `idle_timeout` bounds it.
     send_buffer: bytes that wait to be sent to a peer from which on it is not read. 256 KiB: more than a network takes
         at a time.
     send_most: bytes that may wait to be sent to a peer, as answers to what was read before; with more it is cut
@@ -106,8 +108,8 @@ class TCPServerOptions(TCPOptions):
         frames sent to the alias leave. A process that creates a server for the same address (not port 0) and starts it
         on that node within that time adopts all that, with the alias. Its options hold from then on; open connections
         keep their frames and their TLS. With `peers` the processes of the connections serve on, if the next server has
-        the same `worker`, `worker_args` and `worker_options`; otherwise they end. Not with `both`. 0: all is closed at
-        once.
+        the same `worker`, `worker_args` and `worker_options`; otherwise they end. With `both` the UDP server lingers as
+        well, for as long. 0: all is closed at once.
     """
 
     host: str = ""
@@ -157,8 +159,6 @@ class TCPServerOptions(TCPOptions):
         set_integer(self, "prefix4", 0, 32)
         set_integer(self, "prefix6", 0, 128)
         set_seconds(self, "linger", zero=True)
-        if self.linger and self.both is not False:
-            raise BadOption("linger", self.linger, "a server with both= cannot be adopted; leave one of them out")
         parse_networks("allow", self.allow)
         parse_networks("deny", self.deny)
         check_type("connect_limit", self.connect_limit, (RateLimit, type(None)), "a meta.RateLimit or None")

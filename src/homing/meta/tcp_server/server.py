@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -29,7 +30,7 @@ from ..udp_server.reconfigure import Reconfigure
 from ..udp_server.server import UDPServer
 from ..udp_server.workers import Workers, start_workers
 from .accepting import Acceptor
-from .both import Beside, open_both
+from .both import Beside, adopt_both, open_both
 from .facts import facts_of
 from .lingering import find, forget, linger
 from .listening import handed_over
@@ -120,6 +121,7 @@ class TCPServer(MetaBehavior):
         else:
             self._life = Lifecycle(TRANSITIONS, Phase.ADOPTING)
             self._hub, self._acceptor = predecessor._hub, predecessor._acceptor
+            self._beside = adopt_both(options, predecessor._beside)
         self._address: Address = self._acceptor.sock.getsockname()
         self._unstarted = Unstarted(self, f"TCP server {format_address(self.local_address)}")
 
@@ -200,6 +202,8 @@ class TCPServer(MetaBehavior):
         acceptor.apply(options)
         acceptor.certificates = self._certificates
         self._adopt_receivers(predecessor)
+        if predecessor._beside is not None and self._beside is None:
+            predecessor._beside.discard()
 
     def _adopt_receivers(self, predecessor: TCPServer) -> None:
         """Continues with the processes of the connections, if they are as the options want them; otherwise ends them,
@@ -247,13 +251,13 @@ class TCPServer(MetaBehavior):
     def _run(self) -> None:
         process, options = self.process, self._options
         inflow = self._hub.inflow
-        if options.peers is None and inflow is None:
-            self._hub.serve(process, Inflow(process, self._receiver(), options, self._hub.counters))
-        elif options.peers is None and inflow is not None:
-            inflow.redirect(self._receiver())
-        elif self._peers is not None:
+        if self._peers is not None:
             self._peers.serve(self._hub)
             self._hub.serve(process, None)
+        elif inflow is None:
+            self._hub.serve(process, Inflow(process, self._receiver(), options, self._hub.counters))
+        else:
+            inflow.redirect(self._receiver())
         self._hub.limit(options.rate_limit)
         add_hub(process, self._hub)
         self._life.enter(Phase.RUNNING)
@@ -299,6 +303,8 @@ class TCPServer(MetaBehavior):
         self._unstarted.over()
         self._life.enter(Phase.CLOSED)
         if before is Phase.ADOPTING:
+            if self._beside is not None:
+                self._beside.end(reason)
             return
         if before is Phase.LINGERING:
             forget(self)
@@ -317,12 +323,9 @@ class TCPServer(MetaBehavior):
 
     def _tell(self, ends: list[Any]) -> None:
         """Tells the receiver, if it lives on, that the connections have ended."""
-        to = self._receiver()
-        for message in ends:
-            try:
-                self.process.send(to, message)
-            except DeliveryError:
-                return
+        with suppress(DeliveryError):
+            for message in ends:
+                self.process.send(self._receiver(), message)
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -353,8 +356,7 @@ class TCPServer(MetaBehavior):
         self._options = options
         self._hub.apply(options)
         self._hub.limit(options.rate_limit)
-        self._hub.table.most = places_of(options)
-        self._hub.table.most_per_source = options.most_per_source
+        self._hub.table.limit(places_of(options), options.most_per_source)
         self._acceptor.apply(options)
         return TCPReconfigured(options=options, local_address=self.local_address)
 

@@ -244,6 +244,8 @@ class UDPServer(MetaBehavior):
 
     def terminate(self, reason: Exception) -> None:
         """Closes the socket. A second call does nothing."""
+        if self._state.ended_for is None and self._life.state is not Phase.ADOPTED:
+            self._state.ended_for = reason
         self._close()
 
     def _close(self) -> None:

@@ -57,6 +57,7 @@ class ServerState:
         self.reader: Reader | None = None
         self.workers: Workers | Peers | Receivers | None = None
         self._former_drops = (0, 0, 0)  # newest, oldest, misrouted: dropped by former workers that have ended
+        self.ended_for: Exception | None = None
         self._retired: list[Drops | Counters] = []  # those of former workers that may still drop
         self.suspended = False
         self.tap = SocketTap(KIND, lambda: str(self._receiver()))
