@@ -44,11 +44,10 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
             request = parse_untrusted(data)
         except ValueError:
             return "malformed"
-        key = data[: 4 + len(request.token)]  # its id and token
         if request.mtype in (ACK, RST):
             for seen in [seen for seen in self.observed.values() if seen.mid == request.mid]:
                 seen.waits = 0 if request.mtype == ACK else 31
-        elif key in self.answers or not request.code.is_request():  # or it is empty: a ping, which is answered by RST
+        elif (key := data[: 4 + len(request.token)]) in self.answers or not request.code.is_request():  # a ping: RST
             self.peer.send(self.answers.get(key, b"\x70\0" + data[2:4]))
             return "duplicates" if key in self.answers else "empty"
         else:
@@ -61,10 +60,12 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
         return "requests" if request.code else "empty"
 
     def answer(self, request: Any, kind: int, mid: int) -> Any:
-        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token)
         options, path = request.opt, "/".join(request.opt.uri_path)
-        if {option.number for option in options.option_list() if option.number & 1} - {3, 7, 11, 15, 23, 27}:
-            answer.code = Code.BAD_OPTION  # a critical option, but not Uri-* or Block*
+        form = 40 if path == ".well-known/core" else None  # application/link-format
+        answer = Message(_mtype=kind, _mid=mid & 0xFFFF, _token=request.token, content_format=form)
+        known = {3, 7, 11, 15, 23, 27, 17 if options.accept == (form or 0) else 3}  # Uri-*, Block*, Accept
+        if critical := {option.number for option in options.option_list() if option.number & 1} - known:
+            answer.code = Code.PROXYING_NOT_SUPPORTED if 35 in critical else Code.BAD_OPTION
         elif request.code == PUT and path == "store":
             block = options.block1 or FIRST
             self.upload = (self.upload[: block.start] + request.payload)[: LONGEST + 1]
@@ -74,7 +75,7 @@ class Endpoint(meta.PeerActor):  # one peer: its recent answers, the requests by
         elif path not in self.resources or request.code != GET:
             answer.code = Code.METHOD_NOT_ALLOWED if path in self.resources else Code.NOT_FOUND
         else:
-            body = self.resources[path] if path != "time" else time.strftime("%H:%M:%S").encode()
+            body = self.resources[path] if path != "time" else time.strftime("%H:%M:%S\n").encode()
             place, _, exponent = (options.block2 or FIRST).reduced_to(FIRST.size_exponent)
             start, end = place << exponent + 4, place + 1 << exponent + 4
             answer.code, answer.payload = Code.CONTENT if start <= len(body) else Code.BAD_REQUEST, body[start:end]
@@ -97,7 +98,7 @@ class Site(act.Actor):  # owns the socket, and the resources, which all peers sh
     async def init(self, port: int, host: str) -> None:
         self.shared = {"time": b"", "large": LARGE, "store": b"", ".well-known/core": LINKS}, Counter[str]()
         peers = meta.PeerOptions(worker=Endpoint, worker_args=self.shared, idle=247, most=MOST_PEERS, unproven_share=1)
-        guard = meta.ReplyGuard(rate=1000, burst=1000)  # a block per answer; three times the bytes received, at most
+        guard = meta.ReplyGuard(rate=1000, burst=1000, amplification=6.0)  # a block, and a change of it to confirm
         servers: list[Any] = [await meta.listen_udp(self, host=host, port=port, peers=peers, reply_guard=guard)]
         try:  # DTLS is on the next port
             servers += [await meta.listen_dtls(self, host=host, port=port and port + 1, peers=peers, psk=KEYS)]

@@ -1,5 +1,4 @@
 """A DNS forwarder: asks another server for its clients, keeps the answers, and believes no forged ones (RFC 5452).
-
 homing demo nameserver & homing demo forwarder, or: python examples/servers/forwarder.py [PORT [HOST PORT]]
 dig -p 5301 @127.0.0.1 www.example
 """
@@ -78,7 +77,9 @@ class Forwarder(act.Actor):
         try:
             query = question_untrusted(b"\0\0" + message.data[2:])
         except ValueError:
-            self.bad += 1
+            self.bad, raw = self.bad + 1, message.data[:12]
+            if len(raw) == 12 and raw[2] < 0x80:  # NOTIMP for other operations than queries, or FORMERR
+                self.reply(message, raw[:2] + bytes([raw[2] & 0x79 | 0x80, 0x81 + 3 * (raw[2] & 0x78 > 0), *bytes(8)]))
             return
         kept, since, until = self.kept.get(query, NOTHING)
         if (now := self.now()) < until:
@@ -100,8 +101,7 @@ class Forwarder(act.Actor):
                 except gen.HomingError:
                     data = b""
             self.kept[query] = keep_untrusted(data, self.now())
-            if len(self.kept) > MOST_KEPT:
-                del self.kept[next(iter(self.kept))]
+            self.kept.pop(next(iter(self.kept))) if len(self.kept) > MOST_KEPT else None
         self.handle_message(None, message)  # it is kept now, for a second at least
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:

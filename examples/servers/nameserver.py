@@ -1,5 +1,4 @@
 """An authoritative DNS server by UDP and TCP: cookies, an amplification budget, limited answers, workers by source.
-
 homing demo nameserver, or: python examples/servers/nameserver.py [PORT]
 dig -p 5300 @127.0.0.1 www.example
 """
@@ -42,14 +41,13 @@ def parse_untrusted(data: bytes) -> message.Message:
 @lru_cache(4096)  # of 2 KB at most, with the questions
 def answer_untrusted(data: bytes, tcp: bool = False, code: rcode.Rcode | None = None) -> tuple[bytes, rcode.Rcode, Any]:
     """Returns the answer, its code, and the client's cookie. The last 16 bytes are left for the server's cookie."""
-    query = parse_untrusted(data)
-    response = message.make_response(query)
+    response = message.make_response(query := parse_untrusted(data))
     cookie = next((option for option in query.options if isinstance(option, edns.CookieOption)), None)
-    if query.edns >= 0:
-        own: list[edns.Option] = [edns.CookieOption(cookie.client, bytes(16))] if cookie else []
-        response.use_edns(0, query.ednsflags & flags.DO, LONGEST, options=own)
+    own: list[edns.Option] = [edns.CookieOption(cookie.client, bytes(16))] if cookie else []
+    response.use_edns(min(query.edns, 0), query.ednsflags & flags.DO, LONGEST, options=own)
     if query.opcode() or query.errors or len(query.question) != 1:
-        code = rcode.NOTIMP if query.opcode() else rcode.FORMERR
+        wrong = query.errors or query.question or not cookie  # nothing but a cookie may be asked for: RFC 7873, 5.4
+        code = rcode.NOTIMP if query.opcode() else rcode.FORMERR if wrong else rcode.NOERROR
     elif code is None:
         code = rcode.BADVERS if query.edns > 0 else look_up(response)
     response.set_rcode(code)
@@ -58,19 +56,23 @@ def answer_untrusted(data: bytes, tcp: bool = False, code: rcode.Rcode | None = 
 
 
 def look_up(response: message.Message) -> rcode.Rcode:
-    """Adds the records that are asked for, or a CNAME, which the client follows."""
-    question, owner = response.question[0], response.question[0].name
-    if question.rdclass != rdataclass.IN or rdatatype.is_metatype(question.rdtype) or not owner.is_subdomain(ORIGIN):
+    """Adds the records that are asked for, behind the CNAMEs that lead there; for ANY those of one type (RFC 8482)."""
+    owner, kind, every = response.question[0].name, response.question[0].rdtype, rdatatype.ANY
+    known = owner.is_subdomain(ORIGIN) and response.question[0].rdclass == rdataclass.IN
+    if not known or rdatatype.is_metatype(kind) != (kind == every):
         return rcode.REFUSED
     response.flags |= flags.AA
-    encloser = next(above for n in range(len(owner)) if (above := name.Name(owner.labels[n:])) in NAMES)
-    source = owner if owner == encloser else name.Name((b"*", *encloser.labels))
-    if found := ZONE.get_rrset(source, question.rdtype) or ZONE.get_rrset(source, rdatatype.CNAME):
+    while owner.is_subdomain(ORIGIN) and all(owner != passed.name for passed in response.answer):  # not in a circle
+        encloser = next(above for n in range(len(owner)) if (above := name.Name(owner.labels[n:])) in NAMES)
+        source = owner if owner == encloser else name.Name((b"*", *encloser.labels))
+        kind = ZONE.nodes[source].rdatasets[0].rdtype if kind == every and source in ZONE.nodes else kind
+        if not (found := ZONE.get_rrset(source, kind) or ZONE.get_rrset(source, rdatatype.CNAME)):
+            response.authority.append(ZONE.find_rrset(ORIGIN, rdatatype.SOA))
+            return rcode.NOERROR if owner == encloser or source in ZONE.nodes else rcode.NXDOMAIN
         found.name = owner
         response.answer.append(found)
-    else:
-        response.authority.append(ZONE.find_rrset(ORIGIN, rdatatype.SOA))
-    return rcode.NOERROR if owner == encloser or source in ZONE.nodes else rcode.NXDOMAIN
+        owner = name.root if found.rdtype == kind else found[0].target
+    return rcode.NOERROR
 
 
 class Responder(act.Actor):
@@ -97,13 +99,11 @@ class Responder(act.Actor):
 class Listener(act.Actor):
     async def init(self, port: int, exempt: tuple[str, ...]) -> None:
         self.counts = Counter[str]()
-        pool: dict[str, Any] = {"worker": Responder, "worker_args": (meta.Cookies(), self.counts), "route": "source"}
+        pool: dict[str, Any] = {"worker": Responder, "worker_args": (meta.Cookies(), self.counts), "announce": False}
         cut: dict[str, Any] = {"shorten": lambda answer: answer[:2] + bytes([answer[2] | 2, answer[3]]) + bytes(8)}
         limit = meta.RateLimit(rate=50, prefix4=24, slip=2, exempt=exempt, **cut)
         udp = meta.UDPServerOptions(reply_limit=limit, amplification=meta.Amplification(exempt=(), **cut))
-        server = await meta.listen_tcp(
-            self, host="127.0.0.1", port=port, frame=meta.LengthPrefix(2), both=udp, announce=False, **pool
-        )
+        server = await meta.listen_tcp(self, host="127.0.0.1", port=port, frame=meta.LengthPrefix(2), both=udp, **pool)
         print("listening on port", server.local_address[1], flush=True)
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:

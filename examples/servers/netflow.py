@@ -56,7 +56,7 @@ def learn_untrusted(body: bytes, kind: int, domain: bytes, templates: Templates)
     words = iter(np.frombuffer(body, ">u2", len(body) // 2).tolist())
     for number in takewhile(lambda word: word > 255, words):  # then comes padding
         key, count, size, fields = (domain, number), next(words, 0), 0, dict[str, tuple[str, int]]()
-        if 4 * count + 4 > len(body):
+        if kind in (0, 2) and 4 * count + 4 > len(body):  # those of options begin otherwise
             raise ValueError("a template is cut")
         templates.pop(key if key in templates or len(templates) < MOST_TEMPLATES else next(iter(templates)), None)
         templates[key] = None

@@ -1,6 +1,5 @@
 """A SIP registrar and redirect server (RFC 3261), by UDP and TCP: says where a user's phone is. Anybody may register.
 homing demo sip, or: python examples/servers/sip.py [PORT]     # sip:service@... answers calls: sipp -sn uac 127.0.0.1
-sipsak -U -C sip:alice@127.0.0.1:6000 -s sip:alice@127.0.0.1:5060
 """
 
 import re
@@ -14,8 +13,8 @@ from homing import act, gen, meta
 
 PORT, TRY = 5060, ("sipsak -U -C sip:a@127.0.0.1:6000 -s sip:a@127.0.0.1:{port}", "sipp -sn uac -m 9 127.0.0.1:{port}")
 SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
-START, USER = re.compile(r"([A-Z]{1,32}) (sips?:\S{1,256}) SIP/2\.0"), re.compile(r"sips?:([^@;:?<>\s]{0,64})")
-CONTACT = re.compile(r"(<)?(sips?:(?(1)[^<>\s]|[^<>,;\s]){1,256})>?([^,]*)")  # without < >, parameters are the header's
+START, USER = re.compile(r"([A-Z]{1,32}) (sips?:\S{1,256}) SIP/2\.0"), re.compile(r"(?i)sips?:([^@;:?<>\s]{0,64})")
+CONTACT = re.compile(r"(?i)(<)?(sips?:(?(1)[^<>\s]|[^<>,;\s]){1,256})>?([^,]*)")  # without < >: those of the header
 EXPIRES = re.compile(r"(?i);\s*expires\s*=\s*([0-9]{1,9})(?![0-9])")
 LENGTH = re.compile(rb"(?i)\r\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,5})[ \t]*\r\n")
 LONGEST, MOST_EXPIRES, MOST_CONTACTS, MOST = 8192, 3600, 5, 10_000  # bytes, s; users and answers, in all some 15 MB
@@ -40,10 +39,10 @@ def parse_untrusted(data: bytes) -> tuple[str, str, dict[str, list[str]]]:
 def response(headers: dict[str, list[str]], host: str, port: int, status: str, *more: str) -> bytes:
     """Returns the answer to a request. It tells the client its address (RFC 3581)."""
     hop, comma, hops = headers["via"][0].partition(",")
-    hop = re.sub(r";\s*rport(?=\s*(;|$))", f";rport={port}", hop, count=1) + f";received={host}"
+    hop = re.sub(r"(?i);\s*rport(?=\s*(;|$))", f";rport={port}", re.sub(r"(?i);\s*received=[^;]*", "", hop), count=1)
     tag = "" if ";tag=" in headers["to"][0] else headers["tag"][0]
     body = headers["body"][0].encode() if "Content-Type: application/sdp" in more else b""
-    lines = [f"SIP/2.0 {status}", f"Via: {hop}{comma}{hops}", *(f"Via: {others}" for others in headers["via"][1:])]
+    lines = [f"SIP/2.0 {status}", f"Via: {hop};received={host}{comma}{hops}", *map("Via: ".__add__, headers["via"][1:])]
     lines += [f"From: {headers['from'][0]}", f"To: {headers['to'][0]}{tag}", f"Call-ID: {headers['call-id'][0]}"]
     lines += [f"CSeq: {headers['cseq'][0]}", *more, f"Content-Length: {len(body)}", "\r\n"]
     return "\r\n".join(lines).encode() + body
@@ -99,12 +98,13 @@ class Sip(act.Actor):
             ended = "200 OK" if headers["to"][0].endswith(headers["tag"][0]) else "481 Call/Transaction Does Not Exist"
             status = {"OPTIONS": "200 OK", "BYE": ended, "CANCEL": ended}.get(method, "405 Method Not Allowed")
             return [status, "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER"]
-        known = self.users.pop(name, {}) if headers.get("contact") != ["*"] else {}
+        known = self.users.pop(name, {}) if (headers.get("contact"), headers.get("expires")) != (["*"], ["0"]) else {}
         for _, contact, options in CONTACT.findall(",".join(headers.get("contact", []))):
             seconds = EXPIRES.search(f"{options};expires={headers.get('expires', [''])[0]}") or ("", MOST_EXPIRES)
             known[contact] = now + min(int(seconds[1]), MOST_EXPIRES)
         self.users[name] = known = dict([entry for entry in known.items() if entry[1] > now][-MOST_CONTACTS:])
-        return ["200 OK", *(f"Contact: <{contact}>;expires={end - now:.0f}" for contact, end in known.items())]
+        status = "400 Bad Request" if known and "*" in headers.get("contact", []) else "200 OK"  # RFC 3261, 10.3
+        return [status, *(f"Contact: <{contact}>;expires={end - now:.0f}" for contact, end in known.items())]
 
     def handle_inspect(self, sender: gen.PID, *items: str) -> dict[str, int]:
         return dict(self.counts)

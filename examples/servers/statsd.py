@@ -34,7 +34,7 @@ def parse_untrusted(data: bytes) -> tuple[str, str, bool, dict[str, float]]:
     name, text, unit, rest = found.groups()
     kind, parts = KINDS[unit], rest.split("|")  # other parts than these two, such as a container's id, are not for us
     rate = next((float(part[1:]) for part in parts if part.startswith("@")), 1.0)
-    tags = dict(label(*tag.partition(":")[::2]) for part in parts if part[:1] == "#" for tag in part[1:].split(","))
+    tags = dict(label(*tag.partition(":")) for part in parts if part[:1] == "#" for tag in part[1:].split(",") if tag)
     value = time.time() if kind == "set" else float(text) / (1000 if unit == "ms" else 1)  # Prometheus wants seconds
     if not (isfinite(value) and 1e-9 <= rate <= 1) or (kind == "counter" and value < 0):
         raise ValueError("a number out of its range")
@@ -49,7 +49,7 @@ def parse_untrusted(data: bytes) -> tuple[str, str, bool, dict[str, float]]:
     return name, kind, kind in ("counter", "histogram") or (kind == "gauge" and text[0] in "+-"), series
 
 
-def label(tag: str, value: str) -> tuple[str, str]:  # a name that Prometheus allows and does not use; a quoted value
+def label(tag: str, _: str, value: str) -> tuple[str, str]:  # a name that Prometheus allows and leaves; a value
     name, value = re.sub(r"\W", "_", tag, flags=re.ASCII), re.sub(r"[\0-\x1f]", "_", value)
     name = name if name[:1].isalpha() and name not in ("le", "quantile") else f"tag_{name}"
     return name, json.dumps(value or "yes", ensure_ascii=False)

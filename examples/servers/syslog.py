@@ -31,7 +31,7 @@ RFC_5424 = re.compile(  # *+ and ++ never step back: the time is in proportion t
 )
 TIME = rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S++"
 TAG = rb"(?P<app>[^\s:[]++)(?:\[(?P<process>[^]\s]*+)\])?"
-RFC_3164 = re.compile(rb"(?s)(?P<time>" + TIME + rb") (?P<host>\S++) (?:" + TAG + rb": )?(?P<text>.*+)")
+RFC_3164 = re.compile(rb"(?s)(?P<time>" + TIME + rb") (?:(?P<host>\S++)(?<!:) )?(?:" + TAG + rb": )?(?P<text>.*+)")
 
 
 def parse_untrusted(data: bytes) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A TFTP server (RFC 1350, with the options of RFC 2347 to 2349): a process and a socket for each transfer.
-homing demo tftp, or: python examples/servers/tftp.py [PORT]
-tftp -m binary 127.0.0.1 6969 -c put /etc/hostname name.txt; curl tftp://127.0.0.1:6969/name.txt
+homing demo tftp, or: python examples/servers/tftp.py [PORT]; curl tftp://127.0.0.1:6969/name.txt
 """
 
 import os
@@ -38,7 +37,7 @@ def open_within(root: Path, reads: bool, name: str) -> IO[bytes]:
     """Opens a file of the directory, or a hidden one to write to. Raises `OSError`. It may block."""
     path = Path(os.path.realpath(root / name.lstrip("/")))
     stored = 0 if reads else sum(max(file.lstat().st_size, 4096) for file in root.rglob("*"))
-    here = path.is_relative_to(root) and not path.name.startswith(".") and stored < MOST_STORED
+    here = path.is_relative_to(root) and path.parent.is_dir() and path.name[:1] != "." and stored < MOST_STORED
     if not here or reads != path.is_file():  # devices may block, or never end
         raise OSError(ENOENT, "no such file") if reads else OSError(EACCES, "not a new file, or the directory is full")
     return path.open("rb") if reads else tempfile.NamedTemporaryFile(dir=root, prefix=".", buffering=0)
@@ -54,8 +53,9 @@ class Transfer(act.Actor):  # its UDP client sends a packet again if no answer c
         try:
             with await to_thread(open_within, *message[:3]) as file:
                 last = await self.transfer(file, *message)
-        except OSError as error:  # also an error or no answer of the client
-            last = ERROR + CODES.get(error.errno or 0, 0).to_bytes(2) + f"{error.strerror}\0".encode("ascii", "replace")
+        except OSError as error:  # also no answer of the client
+            text = (error.strerror or "no answer").encode("ascii", "replace")
+            last = ERROR + CODES.get(error.errno or 0, 0).to_bytes(2) + text + b"\0"
         with suppress(OSError):  # the last packet may get lost: again, until the client has closed its port
             await self.ask(last, ERROR) if last else None
         raise gen.TerminateShutdown if last[:2] == ERROR else gen.TerminateNormal
@@ -82,7 +82,7 @@ class Transfer(act.Actor):  # its UDP client sends a packet again if no answer c
         request = meta.UDPRequest(packet, match=lambda _, reply: reply.data.startswith((answer, ERROR)))
         reply: bytes = (await self.call(self.client.alias, request, timeout=120.0)).data
         if reply.startswith(ERROR):
-            raise ConnectionAbortedError
+            raise ConnectionAbortedError if answer == ERROR else gen.TerminateShutdown  # an ERROR has no answer
         return reply[4:]
 
 

@@ -138,9 +138,36 @@ async def test_questions_that_cannot_be_answered_get_the_code_that_says_why(
         Code.BAD_OPTION: {"path": "large", "if_none_match": True},
         Code.BAD_REQUEST: {"path": "large", "block2": (70, False, 2)},
         Code.REQUEST_ENTITY_INCOMPLETE: {"path": "store", "code": Code.PUT, "block1": (1, False, 2)},
+        Code.PROXYING_NOT_SUPPORTED: {"path": "time", "proxy_uri": "coap://192.0.2.1/"},
     }
     for mid, (code, case) in enumerate(cases.items()):
         assert (await asked(peer, address, case.pop("path"), mid, **case)).code == code
+
+
+@pytest.mark.parametrize("token", [b"", b"t", b"12345678"])
+async def test_an_observer_that_has_sent_one_question_gets_the_changes_of_a_whole_block(
+    token: bytes, node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "coap", capsys))
+    with UDPPeer() as observer:
+        await asked(peer, address, "store", 1, code=Code.PUT, payload=b"1" * 64)
+        assert (await asked(observer, address, "store", 2, token=token, observe=0)).payload == b"1" * 64
+        for number in range(2, 5):
+            await asked(peer, address, "store", number, code=Code.PUT, payload=b"%d" % number * 64)
+            changed = Message.decode((await observer.receive())[0])
+            assert (changed.token, changed.payload) == (token, b"%d" % number * 64)
+            observer.send(b"\x60\0" + changed.mid.to_bytes(2), address)
+
+
+async def test_the_links_have_their_format_which_may_be_demanded(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "coap", capsys))
+    links = await asked(peer, address, ".well-known/core", accept=40)
+    assert (links.code, links.opt.content_format) == (Code.CONTENT, 40)
+    assert (await asked(peer, address, "time", 3, accept=40)).code == Code.BAD_OPTION
+    plain = await asked(peer, address, "time", 2, accept=0)
+    assert (plain.code, plain.opt.content_format) == (Code.CONTENT, None)
 
 
 def bare_endpoint() -> tuple[Any, list[bytes]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rcode
 import pytest
 from hypothesis import given
@@ -224,13 +225,27 @@ def test_what_is_no_question_is_not_answered_and_harms_nothing() -> None:
         chance = random.Random(1)
         clients = [
             scene.client(data)
-            for data in (b"", b"\0", query("name")[:-1], reply_to(query("name")), bytes(12), b"\xff" * 40)
+            for data in (b"", b"\0", query("name")[:11], reply_to(query("name")), b"\0\0\x80" + bytes(9), b"\xff" * 40)
         ]
         for _ in range(200):
             scene.client(mutated(query("name"), chance)[:500])
         await scene.ask(query("name"))
         assert [client.waiting() for client in clients] == [[]] * 6
         assert (await scene.node.inspect("forwarder"))["malformed"] >= 6
+
+    in_virtual_time(body)
+
+
+def test_a_malformed_question_and_another_operation_get_the_code_that_says_so() -> None:
+    async def body(scene: Scene) -> None:
+        notify = dns.message.make_query("name.example.", "SOA", id=7)
+        notify.set_opcode(dns.opcode.NOTIFY)
+        for data, code in ((query("name")[:-1], 1), (bytes(12), 1), (notify.to_wire(), 4)):
+            answer, _ = await scene.ask(data)
+            found = dns.message.from_wire(answer)
+            assert (found.id, found.rcode()) == (int.from_bytes(data[:2]), code)
+            assert found.opcode() == data[2] >> 3 & 15
+            assert len(answer) == 12
 
     in_virtual_time(body)
 

@@ -11,6 +11,7 @@ from typing import Any
 import dns.edns
 import dns.flags
 import dns.message
+import dns.zone
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -194,14 +195,18 @@ async def test_questions_by_tcp_are_answered_in_order_however_they_are_divided_a
         ("WWW.example.", "A", "NOERROR", "WWW.example. 300 IN A 192.0.2.1"),
         ("example.", "MX", "NOERROR", "example. 300 IN MX 10 www.example."),
         ("example.", "NS", "NOERROR", "example. 300 IN NS www.example."),
-        ("alias.example.", "A", "NOERROR", "alias.example. 300 IN CNAME www.example."),
+        ("alias.example.", "A", "NOERROR", "alias.example. 300 IN CNAME www.example.\nwww.example. 300 IN A 192.0.2.1"),
+        ("alias.example.", "ANY", "NOERROR", "alias.example. 300 IN CNAME www.example."),
+        ("www.example.", "ANY", "NOERROR", "www.example. 300 IN A 192.0.2.1"),
+        ("x.wild.example.", "ANY", "NOERROR", "x.wild.example. 300 IN A 192.0.2.2"),
+        ("no.example.", "ANY", "NXDOMAIN", None),
         ("alias.example.", "CNAME", "NOERROR", "alias.example. 300 IN CNAME www.example."),
         ("*.wild.example.", "A", "NOERROR", "*.wild.example. 300 IN A 192.0.2.2"),
         ("x.wild.example.", "AAAA", "NOERROR", None),
         ("wild.example.", "A", "NOERROR", None),
         ("a.www.example.", "A", "NXDOMAIN", None),
-        ("example.", "ANY", "REFUSED", ""),
         ("example.", "AXFR", "REFUSED", ""),
+        ("example.", "MAILB", "REFUSED", ""),
         (".", "NS", "REFUSED", ""),
         ("notexample.", "A", "REFUSED", ""),
     ],
@@ -214,6 +219,36 @@ def test_a_question_has_its_answer_or_the_record_that_says_how_long_there_is_non
     assert "\n".join(rrset.to_text() for rrset in found.answer) == (records or "")
     assert bool(found.authority) == (records is None)
     assert bool(found.flags & dns.flags.AA) == (code != "REFUSED")
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "answers"),
+    [("www", "NOERROR", 2), ("no", "NXDOMAIN", 1), ("www.test.", "NOERROR", 1), ("chain", "NOERROR", 1)],
+)
+def test_cnames_are_followed_within_the_zone_and_not_in_circles(
+    target: str, code: str, answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("nameserver")
+    zone = dns.zone.from_text(module.RECORDS + f"chain 300 CNAME {target}\n", module.ORIGIN, relativize=False)
+    monkeypatch.setattr(module, "ZONE", zone)
+    monkeypatch.setattr(module, "NAMES", module.NAMES | set(zone))
+    module.answer_untrusted.cache_clear()
+    try:
+        found = answer("chain.example.", "AAAA")
+    finally:
+        module.answer_untrusted.cache_clear()
+    assert (dns.rcode.to_text(found.rcode()), len(found.answer)) == (code, answers)
+    assert bool(found.authority) == (code == "NXDOMAIN")
+
+
+def test_a_cookie_may_be_asked_for_without_a_question() -> None:
+    asked = dns.message.make_query(".", "A", use_edns=0, id=7, options=[dns.edns.CookieOption(b"12345678", b"")])
+    asked.question = []
+    found = dns.message.from_wire(load("nameserver").answer_untrusted(asked.to_wire())[0])
+    assert found.rcode() == dns.rcode.NOERROR
+    assert len(found.options[0].server) == 16  # type: ignore[attr-defined]
+    asked.use_edns(False)
+    assert dns.message.from_wire(load("nameserver").answer_untrusted(asked.to_wire())[0]).rcode() == dns.rcode.FORMERR
 
 
 def test_another_class_is_refused_and_the_bit_do_comes_back() -> None:

@@ -189,6 +189,15 @@ def test_of_too_many_templates_the_one_that_was_sent_longest_ago_is_forgotten() 
     assert sorted(number for _, number in templates) == [256, *range(258, 321)]
 
 
+def test_a_small_template_of_options_leaves_the_flows_of_its_datagram() -> None:
+    flow = struct.pack("!HH6H", 256, 3, 8, 4, 1, 4, 2, 4)
+    options = struct.pack("!HHHHHHH2x", 259, 4, 4, 1, 4, 34, 4)  # RFC 3954, section 6.1: lengths in bytes, not a count
+    parts = ((0, flow), (1, options), (256, bytes((192, 0, 2, 1)) + struct.pack("!II", 1000, 10)), (259, bytes(8)))
+    sets = b"".join(struct.pack("!HH", number, len(body) + 4) + body for number, body in parts)
+    (flows,), passed = load("netflow").parse_untrusted(struct.pack("!HH16x", 9, len(parts)) + sets)
+    assert (flows["bytes"].tolist(), passed) == ([1000], {"skipped": 1})
+
+
 def test_elements_of_enterprises_are_stepped_over_and_numbers_may_have_any_usual_size() -> None:
     own = struct.pack("!HHHHI", 256, 4, 0x8001, 3, 29305) + struct.pack("!HHHHHH", 27, 16, 1, 8, 2, 1)
     record = b"own" + bytes(15) + b"\1" + struct.pack("!QB", 1 << 40, 7)

@@ -233,6 +233,7 @@ async def test_a_request_that_comes_again_gets_the_same_answer_and_is_not_carrie
         (["Contact: <sip:a@192.0.2.1>;expires=0"], []),
         (["Contact: <sip:a@192.0.2.1>", "Expires: 0"], []),
         (["Contact: <sip:a@192.0.2.1>", "Expires: soon"], ["sip:a@192.0.2.1"]),
+        (["Contact: <SIP:a@192.0.2.1>"], ["SIP:a@192.0.2.1"]),
         ([], []),
         ([f"Contact: <sip:{number}@192.0.2.1>" for number in range(9)], [f"sip:{n}@192.0.2.1" for n in range(4, 9)]),
     ],
@@ -246,6 +247,30 @@ async def test_an_invitation_is_redirected_to_the_contacts_that_are_registered(
     answer = await peer.ask(request("INVITE", via="after"), address)
     assert status(answer) == ("302" if found else "480")
     assert [line[10:-1] for line in answer.decode().split("\r\n") if line.startswith("Contact")] == found
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [("Contact: *",), ("Contact: *", "Expires: 60"), ("Contact: *", "Contact: <sip:b@192.0.2.1>", "Expires: 0")],
+)
+async def test_all_contacts_are_only_removed_by_a_request_that_says_so(
+    headers: tuple[str, ...], node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "sip", capsys))
+    await peer.ask(request("REGISTER", "sip:example.org", "Contact: <sip:a@192.0.2.1>"), address)
+    refused = await peer.ask(request("REGISTER", "sip:example.org", *headers, via="all"), address)
+    assert status(refused) == "400"
+    assert b"Contact: <sip:a@192.0.2.1>" in await peer.ask(request("INVITE", via="after"), address)
+
+
+async def test_a_client_cannot_say_where_its_request_came_from(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "sip", capsys))
+    asked = request("OPTIONS").replace(b";rport", b";received=192.0.2.66;rport")
+    answer = await peer.ask(asked, address)
+    assert answer.count(b"received=") == 1
+    assert b";received=127.0.0.1\r\n" in answer
 
 
 async def test_an_answer_repeats_what_it_has_to_and_says_where_the_request_came_from(

@@ -104,6 +104,12 @@ async def test_sampled_lines_count_as_often_as_they_were_measured(
     assert (found["n_total"], found["wait_count"], found["wait_sum"]) == (7, 10, 20)
 
 
+def test_empty_tags_are_none() -> None:
+    parse = load("statsd").parse_untrusted
+    assert parse(b"n:1|c|#") == parse(b"n:1|c|#,") == parse(b"n:1|c")
+    assert parse(b"n:1|c|#,a:b,") == parse(b"n:1|c|#a:b")
+
+
 async def test_case_37_statsd_counts_what_it_does_not_understand(
     node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
 ) -> None:

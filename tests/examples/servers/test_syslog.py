@@ -301,6 +301,9 @@ def test_the_fields_of_both_formats_are_told_apart() -> None:
     empty = dict.fromkeys(("time", "host", "app", "process", "id", "data"), "-")
     assert parse(b"<0>1 - - - - - -") == {"facility": 0, "severity": "emerg", **empty}
     assert parse(b"<13>1 apple is sold")["text"] == "1 apple is sold"
+    no_host = {"time": "Oct 11 22:14:15", "app": "su", "process": "7", "text": "failed"}
+    assert parse(b"<34>Oct 11 22:14:15 su[7]: failed") == {"facility": 4, "severity": "crit", **no_host}
+    assert parse(b"<34>Oct 11 22:14:15 ::1 su: failed")["host"] == "::1"
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import homing
 
 from ...faults.networks import network
 from ...meta.servers import needs_namespaces
-from ...support import UDPPeer
+from ...support import DEADLINE, UDPPeer
 from .clients import SERVERS, ask, client, load, serve, start, terminate
 
 READ, WRITE, DATA, ACK, ERROR, OACK = range(1, 7)
@@ -131,6 +132,30 @@ async def test_options_are_answered_with_what_is_accepted(
         assert (await client.receive())[0] == packet(DATA, 1, b"x" * 1428)
         client.send(packet(ERROR, 0, b"enough\0"), source)
         assert node.info().crashes == 0
+
+
+async def test_an_error_of_the_client_ends_a_transfer_and_has_no_answer(
+    node: homing.Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "tftp", capsys))
+    before = node.info().processes
+    with UDPPeer() as client:
+        client.send(request(WRITE, "name", blksize=1000), address)
+        answer, source = await client.receive()
+        assert answer == packet(OACK, b"blksize\x001000\0")
+        client.send(packet(ERROR, 8, b"no options\0"), source)
+        async with asyncio.timeout(DEADLINE):
+            while node.info().processes > before:
+                await asyncio.sleep(0.001)
+        client.send(request(READ, "nothing"), address)
+        assert (await client.receive())[0][:4] == packet(ERROR, 1)
+
+
+async def test_a_directory_that_is_not_there_is_refused_before_the_transfer(
+    node: homing.Node, peer: UDPPeer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = ("127.0.0.1", await start(node, "tftp", capsys))
+    assert (await peer.ask(request(WRITE, "none/name"), address))[:4] == packet(ERROR, 2)
 
 
 async def test_a_file_is_not_there_before_it_is_whole_and_other_sources_do_not_disturb(

@@ -326,6 +326,17 @@ async def test_a_notify_that_does_not_exist_is_counted(probe: Probe) -> None:
     assert (await facts_of(probe, alias))["notify_lost"] == 1
 
 
+async def test_a_node_that_stops_warns_of_no_notify_that_has_ended_before_the_peers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with homing.start_node("stopping@localhost") as node:
+        probe = await Probe.start(node)
+        server, _ = await open_peers(probe, notify=probe.pid)
+        with UDPPeer() as one:
+            assert await one.ask(b"hello", server.local_address)
+    assert "notify" not in caplog.text
+
+
 # --- crashes --------------------------------------------------------------------------------------------------
 
 

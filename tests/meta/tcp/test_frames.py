@@ -190,6 +190,20 @@ def test_a_decoder_of_the_program_that_raises_makes_a_bad_frame() -> None:
     assert "invalid literal" in str(decoder.error)
 
 
+@pytest.mark.parametrize("frames", [b"a frame", bytearray(b"a frame"), memoryview(b"a frame"), "a frame"])
+def test_a_decoder_that_returns_a_frame_instead_of_a_list_of_frames_is_told_so(frames: Any) -> None:
+    class One:
+        def feed(self, data: bytes) -> Any:
+            return frames
+
+        encode = staticmethod(bytes)
+
+    decoder = decoder_of(One)
+    decoder.feed(memoryview(b"x"))
+    assert take_all(decoder, 10) == []
+    assert str(decoder.error) == f"feed() returned {type(frames).__name__}, not a list or generator of frames"
+
+
 def test_data_that_would_be_other_frames_is_refused() -> None:
     with pytest.raises(meta.BadFrame, match="contains the mark"):
         decoder_of(meta.Delimiter(b"\n")).encode(b"one\ntwo")

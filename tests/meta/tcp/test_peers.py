@@ -65,6 +65,35 @@ async def test_a_process_that_ends_closes_its_connection(probe: Probe) -> None:
     assert server.statistics().closed_here == 1
 
 
+@pytest.mark.parametrize("last", [b"end", b"crash"])
+async def test_frames_that_a_process_has_sent_leave_before_its_end_closes_the_connection(
+    last: bytes, probe: Probe
+) -> None:
+    server = await open_players(probe, restart="never")
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"a\nb\n" + last + b"\nnever\n")
+        assert await peer.rest() == b"1 a\n2 b\n"
+    await eventually(lambda: server.statistics().open == 0)
+    counted = server.statistics()
+    assert (counted.closed_here, counted.dropped_closed) == (1, 0)
+    assert counted.received == counted.delivered + counted.waiting + counted.dropped
+
+
+async def test_what_terminate_sends_leaves_before_the_connection_is_closed(probe: Probe) -> None:
+    class Polite(meta.PeerActor):
+        def handle_message(self, sender: Any, message: Any) -> None:
+            if isinstance(message, meta.MessageTCP):
+                raise gen.TerminateNormal
+
+        def terminate(self, reason: Exception) -> None:
+            self.peer.send(b"good bye")
+
+    server = await open_tcp(probe, peers=meta.PeerOptions(worker=Polite))
+    async with await Stream.to(server.local_address) as peer:
+        peer.send(b"a\n")
+        assert await peer.rest() == b"good bye\n"
+
+
 async def test_a_process_closes_its_connection_after_what_it_has_sent(probe: Probe) -> None:
     server = await open_players(probe)
     async with await Stream.to(server.local_address) as peer:

@@ -235,7 +235,8 @@ class Lifecycle:
             core.delivery.send(self.process.id, local, message)
         except DeliveryError as error:
             self.counters.notify_lost += 1
-            self.warn("notify", "a message of peers could not be sent to notify: %s", error)
+            if not core.stopping:  # then the receiver may have ended before the peers
+                self.warn("notify", "a message of peers could not be sent to notify: %s", error)
 
     # --- peers that have to go ------------------------------------------------------------------------------
 

@@ -336,10 +336,13 @@ class Connection(Times):
 
     def drain(self) -> None:
         """Reads no more."""
+        self._stop_reading()
+        self._drains = True
+
+    def _stop_reading(self) -> None:
         if self.transport is not None and self._reading and self.end is None and not self._is_closing():
             self._reading = False
             self.transport.pause_reading()
-        self._drains = True
 
     def finish(self, reason: ConnectionEnd) -> None:
         """Ends it as the server does: nothing more is delivered."""
@@ -353,6 +356,11 @@ class Connection(Times):
                 transport.abort()
             else:
                 transport.close()
+
+    def forsake(self) -> None:
+        """Reads and delivers no more, as its receiver has ended. Frames still leave until it is closed."""
+        self._stop_reading()
+        self._abandoned = self._paused = True
 
     def abandon(self, reason: ConnectionEnd) -> None:
         """Closes it: its receiver has ended, so what came and was not delivered is dropped."""

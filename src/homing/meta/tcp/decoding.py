@@ -283,7 +283,10 @@ class ForeignDecoder(Decoder):
         data = bytes(self._data)
         self._data.clear()
         self._fed += len(data)
-        drawn: Iterator[Any] = iter(self._framing.feed(data))
+        frames = self._framing.feed(data)
+        if is_instance(frames, (bytes, bytearray, memoryview, str)):  # each byte of which would be a frame
+            raise BadFrame(f"feed() returned {class_name(frames)}, not a list or generator of frames")
+        drawn: Iterator[Any] = iter(frames)
         self._drawn = drawn
         return drawn
 

@@ -1,7 +1,7 @@
 """The table of the connections that have processes of their own: the parent of these processes.
 
 Rule 1: a process is started when its connection was made; the connection is not read before.
-Rule 2: when the process has ended for good, its connection is closed.
+Rule 2: when the process has ended for good, its connection is closed, after the frames that the process has sent.
 Rule 3: when the connection has ended and all that came was delivered, the process ends after it has handled that.
 Rule 4: the table belongs to the server, not to the server's owner: it has no part in the end of that.
 """
@@ -24,7 +24,7 @@ from ..peers.options import PeerOptions
 from ..tcp.connection import Connection
 from ..tcp.hub import Hub
 from ..tcp.inflow import Inflow
-from ..tcp.messages import MessageTCP, MessageTCPDisconnect
+from ..tcp.messages import CloseConnection, MessageTCP, MessageTCPDisconnect
 from ..tcp.reasons import ClosedHere
 from .peer import TCPPeer
 
@@ -101,9 +101,21 @@ class TCPLifecycle(Lifecycle):
         """Closes the connection of a process that has ended for good."""
         super()._down(peer, reason)
         connection = peer.connection
-        connection.abandon(ClosedHere())
+        self._close(connection)
         if connection.inflow is not None:
             self._hub.counters.dropped += connection.inflow.close()
+
+    def _close(self, connection: Connection) -> None:
+        """Closes a connection behind the frames that its process has sent, which wait in the server's mailbox."""
+        alias = self._server.id
+        try:
+            if not connection.lost:
+                self.core.delivery.send(alias, alias, CloseConnection(connection.number))
+                connection.forsake()
+                return
+        except DeliveryError:
+            pass  # the server ends, or its mailbox is full
+        connection.abandon(ClosedHere())
 
     def retire(self, ends: list[MessageTCPDisconnect]) -> None:
         """Ends all processes, after the messages `ends` of their connections; then the table."""
