@@ -145,9 +145,8 @@ def _begin(sock: socket.socket, options: TCPServerOptions) -> socket.socket:
 def tune(sock: socket.socket, options: TCPOptions) -> None:
     """Has the system send small frames at once, and sets after what times it gives up a peer that is silent. Accepted
     connections inherit the settings."""
-    sock.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # asyncio does so only for sockets that name their protocol
+    # asyncio does so only for sockets that name their protocol.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if options.keepalive is not None:
         seconds = min(max(1, math.ceil(options.keepalive)), 32767)
         pause = max(1, seconds // 3)
