@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -88,10 +89,18 @@ def without_privileges(function: Callable[[], T]) -> T:
 
 
 def free_port() -> int:
-    """A port that no UDP socket of 127.0.0.1 has, for programs that must be told theirs."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that no socket of 127.0.0.1 has, of UDP or TCP, for programs that must be told theirs. A connection that has
+    ended keeps the port of its client for a minute."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other,
+        ):
+            probe.bind(("127.0.0.1", 0))
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                other.bind(probe.getsockname())
+                return int(probe.getsockname()[1])
 
 
 class ProbeActor(act.Actor):

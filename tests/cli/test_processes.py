@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from homing.cli.processes import Processes
 from homing.observe.control.remote import RemoteObserver
 
 from ..examples.test_examples import Program
-from ..support import UDPPeer, eventually, free_port
+from ..support import DEADLINE, UDPPeer, eventually, free_port
 from .nodes import files, run, run_to_the_end, the_end, tree_alone
 
 COUNT = 2
@@ -162,3 +163,21 @@ async def test_the_module_is_looked_for_once_and_not_by_each_process(runtime: Pa
     assert code == 2
     assert output.count("has no 'Nothing'") == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_signal_reaches_the_others_if_one_has_just_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    processes = Processes([["sleep", "60"], ["sleep", "60"]], 5.0, said.append)
+    running = asyncio.create_task(processes.run())
+    await eventually(lambda: all(slot.process is not None for slot in processes.slots))
+    send = asyncio.subprocess.Process.send_signal
+
+    def send_late(process: asyncio.subprocess.Process, number: int) -> None:
+        if process is processes.slots[0].process:
+            os.kill(process.pid, signal.SIGKILL)
+            raise ProcessLookupError
+        send(process, number)
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "send_signal", send_late)
+    processes.stop()
+    assert await asyncio.wait_for(running, DEADLINE) == 1

@@ -37,6 +37,12 @@ USAGE_ERROR = 2
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Sends a signal, unless the process has just ended."""
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
 class Slot:
     """One of the processes. number: from 0 on. command: its command line.
 
@@ -96,8 +102,7 @@ class Processes:
             self.stopping.set()
             self._stopped_at = time.monotonic()
             asyncio.get_running_loop().call_later(self._stop_timeout + HANG_SECONDS, self._kill)
-        for process in self._running:
-            process.send_signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def pass_hangups_on(self, first: Callable[[], object]) -> None:
         """Calls `first` on each SIGHUP, and passes it on to all processes, which read their file again. To be called
@@ -107,13 +112,16 @@ class Processes:
 
     def _reload(self, first: Callable[[], object]) -> None:
         first()
+        self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
         for process in self._running:
-            process.send_signal(signal.SIGHUP)
+            _send(process, number)
 
     def _kill(self) -> None:
         for process in self._running:
             self._say(f"process {process.pid} does not end and is killed")
-            process.kill()
+            _send(process, signal.SIGKILL)
 
     async def _keep(self, slot: Slot) -> int:
         """Runs one process, again and again while it crashes. Returns 0 if the last run ended in order, else 1."""
@@ -187,7 +195,7 @@ class Processes:
                 place.child.close()
         self._running[process] = asyncio.create_task(self._forget(process))
         if self.stopping.is_set():  # the signal came while the process was being started
-            process.send_signal(signal.SIGTERM)
+            _send(process, signal.SIGTERM)
         return process
 
     async def _forget(self, process: asyncio.subprocess.Process) -> None:
