@@ -89,8 +89,8 @@ def without_privileges(function: Callable[[], T]) -> T:
 
 
 def free_port() -> int:
-    """A port that no socket of 127.0.0.1 has, of UDP or TCP, for programs that must be told theirs. A connection that has
-    ended keeps the port of its client for a minute."""
+    """A port that no socket of 127.0.0.1 has, of UDP or TCP, for programs that must be told theirs. A connection that
+    has ended keeps the port of its client for a minute."""
     while True:
         with (
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
