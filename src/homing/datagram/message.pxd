@@ -20,7 +20,6 @@ cpdef PacketInfo identified(PacketInfo info, object identity)
 cdef object _answering(PacketInfo received, object wish)
 
 
-@cython.freelist(64)
 cdef class MessageUDP:
     cdef public object id
     cdef public object addr
