@@ -539,7 +539,9 @@ async def test_two_taps_never_write_one_file(node: homing.Node, peer: UDPPeer, p
     one, other = await open_echo(node, tap=meta.Tap(path)), await open_echo(node, tap=meta.Tap(path))
     await peer.ask(b"one", one.local_address)
     await peer.ask(b"other", other.local_address)
-    writing = [server for server in (one, other) if server._state.tap.facts()["tap"]["state"] == "writing"]
+    writing = await eventually(
+        lambda: [server for server in (one, other) if server._state.tap.facts()["tap"]["state"] == "writing"]
+    )
     assert len(writing) == 1
     for server in (*writing, *{one, other}.difference(writing)):
         await untap(node, server, server.alias)
